@@ -1,0 +1,3 @@
+//! The `statefun` binary.
+
+fn main() {}

@@ -1,0 +1,26 @@
+//! Remote stateful functions in Rust, compatible with Apache Flink StateFun 3.x.
+
+pub mod clock;
+pub mod protocol;
+pub mod random;
+pub mod retry;
+mod sdk;
+mod timestamp;
+
+pub mod handler;
+#[cfg(any(feature = "http", feature = "http-client", feature = "lambda"))]
+pub mod transport;
+
+#[cfg(feature = "delivery")]
+pub mod delivery;
+#[cfg(feature = "pipeline")]
+pub mod pipeline;
+#[cfg(any(feature = "runtime", feature = "testing"))]
+pub mod runtime;
+#[cfg(any(feature = "embedded", feature = "runtime", feature = "testing"))]
+pub mod storage;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use sdk::{Address, BoxError, InvalidTypeName, TypeName};
+pub use timestamp::Timestamp;

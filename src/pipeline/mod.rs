@@ -1,0 +1,1 @@
+//! Records, stages, the builder, and store and forward: a pipeline is stateful functions.

@@ -1,0 +1,1 @@
+//! The embedded durable runtime: plays the StateFun side of the protocol in one process.

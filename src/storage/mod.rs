@@ -1,0 +1,1 @@
+//! Rows on disk and in memory. Knows nothing of what the rows mean.

@@ -1,0 +1,1 @@
+//! The test kit: context in, effects out; a harness that plays the runtime on virtual time.
