@@ -1,0 +1,169 @@
+//! Why a call has no response.
+
+use std::error::Error;
+use std::time::Duration;
+use std::{fmt, io};
+
+use http::{Method, Uri};
+
+/// A call without a whole response. Shows method, host and path; never credentials, query, headers or bodies.
+pub struct HttpError(Box<Failure>);
+
+struct Failure {
+    kind: Kind,
+    /// Method and URL; empty when there is no call yet.
+    call: String,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    InvalidConfig(&'static str, Option<BoxError>),
+    InvalidRequest(&'static str),
+    TimedOut(Duration),
+    Connect(BoxError),
+    Broken(BoxError),
+    BodyTooLarge { limit: usize },
+    Malformed(io::Error),
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+impl Kind {
+    pub(super) fn from_hyper(err: hyper_util::client::legacy::Error) -> Self {
+        if err.is_connect() {
+            Self::Connect(err.into())
+        } else {
+            Self::Broken(err.into())
+        }
+    }
+}
+
+impl HttpError {
+    pub(super) fn new(kind: Kind, method: &Method, url: &Uri) -> Self {
+        let call = format!("{method} {}", shown(url));
+        Self(Box::new(Failure { kind, call }))
+    }
+
+    pub(super) fn invalid_config(text: &'static str, source: Option<BoxError>) -> Self {
+        Self(Box::new(Failure {
+            kind: Kind::InvalidConfig(text, source),
+            call: String::new(),
+        }))
+    }
+
+    /// Whether time ran out: that of the call, or that of connecting.
+    pub fn is_timeout(&self) -> bool {
+        match &self.0.kind {
+            Kind::TimedOut(_) => true,
+            Kind::Connect(source) => timed_out(source.as_ref()),
+            _ => false,
+        }
+    }
+
+    /// Whether no connection came about: nothing was sent.
+    pub fn is_connect(&self) -> bool {
+        matches!(self.0.kind, Kind::Connect(_))
+    }
+
+    /// Whether the response was larger than the client takes.
+    pub fn is_body_too_large(&self) -> bool {
+        matches!(self.0.kind, Kind::BodyTooLarge { .. })
+    }
+
+    /// Whether the response said it was compressed and could not be decompressed.
+    pub fn is_malformed_body(&self) -> bool {
+        matches!(self.0.kind, Kind::Malformed(_))
+    }
+
+    /// Whether the URL or a setting is at fault: nothing was sent, and trying again does not help.
+    pub fn is_invalid_request(&self) -> bool {
+        matches!(
+            self.0.kind,
+            Kind::InvalidRequest(_) | Kind::InvalidConfig(..)
+        )
+    }
+}
+
+/// hyper-util and the connector both wrap; the timeout is an `io::Error` somewhere below.
+fn timed_out(mut err: &(dyn Error + 'static)) -> bool {
+    loop {
+        if let Some(io) = err.downcast_ref::<io::Error>()
+            && io.kind() == io::ErrorKind::TimedOut
+        {
+            return true;
+        }
+        match err.source() {
+            Some(source) => err = source,
+            None => return false,
+        }
+    }
+}
+
+/// Scheme, host, port and path.
+pub(super) fn shown(url: &Uri) -> String {
+    let scheme = url
+        .scheme_str()
+        .map_or(String::new(), |scheme| format!("{scheme}://"));
+    let host = url.host().unwrap_or_default();
+    let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+    format!("{scheme}{host}{port}{}", url.path())
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { kind, call } = self.0.as_ref();
+        match kind {
+            Kind::InvalidConfig(text, _) => write!(f, "{text}"),
+            Kind::InvalidRequest(text) => write!(f, "{call}: {text}"),
+            Kind::TimedOut(limit) => write!(f, "{call}: no whole response within {limit:?}"),
+            Kind::Connect(_) => write!(f, "{call}: no connection"),
+            Kind::Broken(_) => write!(f, "{call}: the exchange broke off"),
+            Kind::BodyTooLarge { limit } => {
+                write!(f, "{call}: the response is larger than {limit} bytes")
+            }
+            Kind::Malformed(_) => write!(f, "{call}: the response cannot be decompressed"),
+        }
+    }
+}
+
+impl fmt::Debug for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpError")
+            .field("call", &self.0.call)
+            .field("kind", &self.0.kind)
+            .finish()
+    }
+}
+
+impl Error for HttpError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0.kind {
+            Kind::Connect(source) | Kind::Broken(source) => Some(source.as_ref()),
+            Kind::InvalidConfig(_, source) => source.as_ref().map(|source| source.as_ref() as _),
+            Kind::Malformed(source) => Some(source),
+            Kind::InvalidRequest(_) | Kind::TimedOut(_) | Kind::BodyTooLarge { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_is_shown_without_credentials_query_and_fragment() {
+        let url: Uri = "https://me:secret@example.com:8443/a/b?token=secret"
+            .parse()
+            .unwrap();
+        let err = HttpError::new(
+            Kind::TimedOut(Duration::from_millis(1500)),
+            &Method::POST,
+            &url,
+        );
+        assert_eq!(
+            err.to_string(),
+            "POST https://example.com:8443/a/b: no whole response within 1.5s"
+        );
+        assert!(!format!("{err:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,87 @@
+//! An HTTP/1.1 server that writes prepared bytes, and remembers what it was sent.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::raw::read_message;
+
+pub(crate) enum Answer {
+    /// Written as it is; the connection stays open.
+    Bytes(Vec<u8>),
+    /// Written as it is; then the connection is closed.
+    Last(Vec<u8>),
+    /// Written as it is; then nothing more is read or written.
+    Stall(Vec<u8>),
+}
+
+/// A `200` with these headers (each a line, ended by `\r\n`) and this body.
+pub(crate) fn ok(headers: &str, body: &[u8]) -> Answer {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    Answer::Bytes([head.as_bytes(), body].concat())
+}
+
+#[derive(Clone)]
+pub(crate) struct Canned {
+    pub(crate) address: SocketAddr,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+    /// Which connection, counted from 0, and what it sent.
+    received: Arc<Mutex<Vec<(usize, String)>>>,
+}
+
+impl Canned {
+    /// Each request, on whatever connection, gets the next answer.
+    pub(crate) async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            answers: Arc::new(Mutex::new(answers.into_iter().collect())),
+            received: Arc::default(),
+        };
+        let running = server.clone();
+        tokio::spawn(async move {
+            for connection in 0.. {
+                let (socket, _) = listener.accept().await.unwrap();
+                let server = running.clone();
+                tokio::spawn(async move { server.converse(connection, socket).await });
+            }
+        });
+        server
+    }
+
+    pub(crate) fn url(&self, path: &str) -> http::Uri {
+        format!("http://{}{path}", self.address).parse().unwrap()
+    }
+
+    pub(crate) fn received(&self) -> Vec<(usize, String)> {
+        self.received.lock().unwrap().clone()
+    }
+
+    pub(crate) async fn converse(
+        &self,
+        connection: usize,
+        mut socket: impl AsyncRead + AsyncWrite + Unpin,
+    ) {
+        while let Some(request) = read_message(&mut socket).await {
+            self.received.lock().unwrap().push((connection, request));
+            let answer = self.answers.lock().unwrap().pop_front();
+            match answer.expect("an answer for each request") {
+                Answer::Bytes(bytes) => socket.write_all(&bytes).await.unwrap(),
+                Answer::Last(bytes) => {
+                    socket.write_all(&bytes).await.unwrap();
+                    return;
+                }
+                Answer::Stall(bytes) => {
+                    socket.write_all(&bytes).await.unwrap();
+                    std::future::pending().await
+                }
+            }
+        }
+    }
+}
