@@ -1,0 +1,139 @@
+//! Durations as Flink writes them: `30s`, `2 min`, `500` (milliseconds).
+
+use std::time::Duration;
+
+use super::finding::Complaint;
+
+/// Nanoseconds of a unit, and the labels it goes by.
+const UNITS: &[(&str, u64, &[&str])] = &[
+    ("DAYS", 86_400_000_000_000, &["d", "day", "days"]),
+    ("HOURS", 3_600_000_000_000, &["h", "hour", "hours"]),
+    (
+        "MINUTES",
+        60_000_000_000,
+        &["m", "min", "minute", "minutes"],
+    ),
+    (
+        "SECONDS",
+        1_000_000_000,
+        &["s", "sec", "secs", "second", "seconds"],
+    ),
+    (
+        "MILLISECONDS",
+        1_000_000,
+        &["ms", "milli", "millis", "millisecond", "milliseconds"],
+    ),
+    (
+        "MICROSECONDS",
+        1_000,
+        &["µs", "micro", "micros", "microsecond", "microseconds"],
+    ),
+    (
+        "NANOSECONDS",
+        1,
+        &["ns", "nano", "nanos", "nanosecond", "nanoseconds"],
+    ),
+];
+
+/// Reads a whole number and a unit in any case, with or without blanks between them. No unit means milliseconds.
+pub(super) fn parse(text: &str) -> Result<Duration, Complaint> {
+    let trimmed = text.trim();
+    let end = trimmed
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(trimmed.len());
+    let (digits, label) = trimmed.split_at(end);
+    if digits.is_empty() {
+        return Err(Complaint::with_remedy(
+            format!("duration `{text}` does not start with a number"),
+            "write it as `30s` or `2 min`",
+        ));
+    }
+    let count: u64 = digits
+        .parse()
+        .map_err(|_| Complaint::from(format!("duration `{text}` is too large")))?;
+    let nanos = u128::from(count) * u128::from(unit(label.trim())?);
+    let secs = u64::try_from(nanos / 1_000_000_000)
+        .map_err(|_| Complaint::from(format!("duration `{text}` is too large")))?;
+    let rest = u32::try_from(nanos % 1_000_000_000).unwrap_or_default();
+    Ok(Duration::new(secs, rest))
+}
+
+fn unit(label: &str) -> Result<u64, Complaint> {
+    if label.is_empty() {
+        return Ok(1_000_000);
+    }
+    // The capital of the micro sign is the Greek letter, which has a small form of its own.
+    let lower = label.to_lowercase().replace('μ', "µ");
+    UNITS
+        .iter()
+        .find(|(_, _, labels)| labels.contains(&lower.as_str()))
+        .map(|(_, nanos, _)| *nanos)
+        .ok_or_else(|| unknown_unit(label))
+}
+
+fn unknown_unit(label: &str) -> Complaint {
+    let known: Vec<String> = UNITS
+        .iter()
+        .map(|(name, _, labels)| format!("{name}: ({})", labels.join(" | ")))
+        .collect();
+    let message = format!(
+        "Time interval unit label '{label}' does not match any of the recognized units: {}",
+        known.join(", ")
+    );
+    match label {
+        "us" => Complaint::with_remedy(message, "microseconds are written `µs`"),
+        _ if label.starts_with('.') => {
+            Complaint::with_remedy(message, "use a whole number of a smaller unit")
+        }
+        _ => message.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sf_56_every_label_parses_in_any_case_with_and_without_blanks() {
+        for (_, nanos, labels) in UNITS {
+            let expected = Duration::from_nanos(*nanos) * 3;
+            for label in *labels {
+                for text in [
+                    format!("3{label}"),
+                    format!(" 3 {label} "),
+                    format!("3{}", label.to_uppercase()),
+                ] {
+                    assert_eq!(parse(&text).unwrap(), expected, "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sf_56_a_bare_number_is_milliseconds() {
+        assert_eq!(parse("1500").unwrap(), Duration::from_millis(1500));
+        assert_eq!(parse("0").unwrap(), Duration::ZERO);
+    }
+
+    #[test]
+    fn sf_56_us_and_fractions_and_signs_are_refused() {
+        for (text, key_words) in [
+            (
+                "3us",
+                "Time interval unit label 'us' does not match any of the recognized units: DAYS: (d | day | days)",
+            ),
+            ("1.5s", "Time interval unit label '.5s' does not match"),
+            ("3 fortnights", "'fortnights'"),
+            ("-1s", "does not start with a number"),
+            ("", "does not start with a number"),
+            ("99999999999999999999s", "too large"),
+            ("18446744073709551615d", "too large"),
+        ] {
+            let complaint = parse(text).unwrap_err();
+            assert!(
+                complaint.message.contains(key_words),
+                "{text}: {complaint:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `io.statefun.playground.v1/ingress` and `/egress`: StateFun's HTTP edges for trials.
+
+use crate::sdk::TypeName;
+
+use super::super::fields::{self, Fields};
+use super::super::finding::Place;
+use super::super::{Draft, Egress, EgressTarget, Ingress};
+use super::Spec;
+
+const INGRESS: TypeName = TypeName::new("io.statefun.playground/ingress");
+const EGRESS: TypeName = TypeName::new("io.statefun.playground/egress");
+
+/// `POST /<namespace>/<type>/<id>` sends a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlaygroundIngress {
+    /// Where the document's `spec` stands.
+    pub place: Place,
+    /// Default `127.0.0.1` (StateFun: all interfaces).
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// Bodies of `io.statefun.types/string` are plain text and wrapped here. Default false: the body is the value's bytes, as in StateFun.
+    pub wraps_text: bool,
+}
+
+/// `GET /<topic>` takes one record off a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlaygroundEgress {
+    /// Default `127.0.0.1` (StateFun: all interfaces).
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// The topics that there are.
+    pub topics: Vec<String>,
+}
+
+pub(super) fn read_ingress(spec: Spec<'_>, draft: &mut Draft<'_>) {
+    let mut fields = spec.fields;
+    let port = fields.required("port", fields::port);
+    let host = host(&mut fields);
+    let wraps_text = fields.optional("wrapText", fields::boolean);
+    if wraps_text.is_some() {
+        let finding = fields.finding("wrapText", "`wrapText` is an addition; StateFun ignores it");
+        fields.findings().not_for_flink(finding);
+    }
+    let place = fields.place().clone();
+    fields.finish();
+    let Some(port) = port else { return };
+    draft.bind_ingress(&INGRESS, &place);
+    let ingress = PlaygroundIngress {
+        place,
+        host,
+        port,
+        wraps_text: wraps_text.unwrap_or_default(),
+    };
+    draft.module.ingresses.push(Ingress::Playground(ingress));
+}
+
+pub(super) fn read_egress(spec: Spec<'_>, draft: &mut Draft<'_>) {
+    let mut fields = spec.fields;
+    let port = fields.required("port", fields::port);
+    let host = host(&mut fields);
+    let topics = fields.list("topics", fields::filled_text);
+    if topics.is_empty() {
+        let finding = fields.finding("topics", "no topics: every record will be refused");
+        fields.findings().warning(finding);
+    }
+    let place = fields.place().clone();
+    fields.finish();
+    let Some(port) = port else { return };
+    draft.bind_egress(&EGRESS, &place);
+    draft.module.egresses.push(Egress {
+        place,
+        id: EGRESS,
+        target: EgressTarget::Playground(PlaygroundEgress { host, port, topics }),
+    });
+}
+
+fn host(fields: &mut Fields<'_>) -> String {
+    let host = fields.optional("host", fields::filled_text);
+    if host.is_some() {
+        let text = "`host` is an addition; StateFun ignores it and listens on all interfaces";
+        let finding = fields.finding("host", text);
+        fields.findings().not_for_flink(finding);
+    }
+    host.unwrap_or_else(|| "127.0.0.1".to_owned())
+}

@@ -1,0 +1,18 @@
+//! `statefun.stdout.v1/egress`: a line of JSON for each record.
+
+use super::super::{Draft, Egress, EgressTarget, fields};
+use super::Spec;
+
+pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
+    let mut fields = spec.fields;
+    let id = fields.required("id", fields::type_name);
+    let place = fields.place().clone();
+    fields.finish();
+    let Some(id) = id else { return };
+    draft.bind_egress(&id, &place);
+    draft.module.egresses.push(Egress {
+        place,
+        id,
+        target: EgressTarget::Stdout,
+    });
+}
