@@ -1,1 +1,199 @@
-//! Rows on disk and in memory. Knows nothing of what the rows mean.
+//! Rows on disk and in memory: written in rounds, durable together, readable at once. Knows nothing of what the rows mean.
+//!
+//! A [`Store`] takes lists of writes ([`Store::stage`]) and answers reads from any number of threads; one thread owns the
+//! [`Syncer`] and makes everything staged so far durable, a round at a time. Any prefix of the staged lists is all that a
+//! crash can leave, whole lists only, and never less than what a sync has confirmed.
+//!
+//! [`Memory`] keeps the rows in the process. With feature `embedded`, `open` keeps them in a folder: an append-only log of
+//! rounds (`log`), tables that checkpoints move the rows to (`tables`), both on a file layer that tests can fault (`disk`).
+//! The format is in `docs/storage.md`. This part imports nothing of the crate.
+
+mod error;
+mod memory;
+mod row;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use error::{StorageError, SyncError};
+pub use memory::Memory;
+pub use row::{Position, Table, Write};
+
+/// The reading side of a store. Reads see all that is staged, durable or not, and never wait for a sync.
+pub trait Rows: Send + Sync {
+    /// The value of the row, or `None` when there is no such row.
+    ///
+    /// # Errors
+    ///
+    /// When the disk cannot be read.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
+
+    /// Rows of `table` with keys from `from` (inclusive) to `to` (exclusive, `None` is the end of the table), ascending by
+    /// the bytes of the key, at most `limit`. Fewer than `limit` means that there are no more.
+    ///
+    /// Each row is as it was at some moment of the call; a list staged meanwhile may be seen in part.
+    ///
+    /// # Errors
+    ///
+    /// When the disk cannot be read.
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StorageError>;
+}
+
+/// A handle on a store, cheap to clone. The store lives until the last handle and the [`Syncer`] are dropped.
+#[derive(Clone)]
+pub struct Store(Arc<dyn Backend>);
+
+impl Store {
+    /// Takes `writes` as one list: they become readable at once and together, and durable together with a later round.
+    ///
+    /// Writes of one list to the same row count in the order of the list. Does not wait for the disk, with one bounded
+    /// exception: some 10 ms a call while the overlay is at twice the bound at which [`pressure`](Self::pressure) begins.
+    /// It never fails; after the store has closed the writes stay readable and never become durable.
+    pub fn stage(&self, writes: Vec<Write>) -> Position {
+        self.0.stage(writes)
+    }
+
+    /// All lists up to this position are durable.
+    pub fn durable(&self) -> Position {
+        self.0.durable()
+    }
+
+    /// Whether intake should stop for a while: the disk falls behind, is full, or the store has closed. Cheap.
+    pub fn pressure(&self) -> bool {
+        self.0.pressure()
+    }
+
+    /// How the store does.
+    pub fn health(&self) -> Health {
+        self.0.health()
+    }
+
+    /// How many times this store has been opened, this time included: unlike at any earlier time, so it makes ids unique.
+    pub fn boot(&self) -> u64 {
+        self.0.boot()
+    }
+
+    /// Tells the [`Syncer`] that nothing more comes: its [`wait`](Syncer::wait) ends once all that is staged is synced.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+
+    /// One step of the checkpointer, for tests that drive it by hand: if an overlay waits to be moved to the tables,
+    /// moves it. Tells whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// When the tables cannot be written. Nothing is lost: the overlay waits for the next try.
+    pub fn checkpoint(&self) -> Result<bool, StorageError> {
+        self.0.checkpoint()
+    }
+}
+
+impl Rows for Store {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.0.get(table, key)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StorageError> {
+        self.0.scan(table, from, to, limit)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Makes staged writes durable. There is one to a store, and one thread owns it (the committer).
+#[derive(Debug)]
+pub struct Syncer(Arc<dyn Backend>);
+
+impl Syncer {
+    /// Makes all that is staged durable, as one round: one record, one sync. Returns the highest durable position, which is
+    /// also [`Store::durable`] from now on. With nothing staged it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SyncError::Full`]: call again later, nothing is lost. [`SyncError::Closed`]: for ever, as after any failed sync of a file.
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "one round at a time: the borrow is the proof"
+    )]
+    pub fn sync(&mut self) -> Result<Position, SyncError> {
+        self.0.sync()
+    }
+
+    /// Blocks until something is staged (`true`), or until the store is stopped and nothing is staged (`false`).
+    pub fn wait(&self) -> bool {
+        self.0.wait()
+    }
+
+    /// Blocks for `span`, or until the store is stopped (`true`). For the time between two tries on a full disk.
+    pub fn pause(&self, span: Duration) -> bool {
+        self.0.pause(span)
+    }
+}
+
+/// How a store does: what an operator and the intake need to know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// Why nothing more becomes durable until a restart; `None` while all is well.
+    pub closed: Option<Arc<str>>,
+    /// Whether the last round found no room on the disk.
+    pub disk_full: bool,
+    /// Why the last checkpoint failed; `None` when it did not. It is tried again by itself.
+    pub checkpoint_failure: Option<Arc<str>>,
+    /// As [`Store::pressure`].
+    pub pressure: bool,
+    /// Bytes of rows in memory, overhead included.
+    pub overlay_bytes: u64,
+    /// Bytes of rounds that a start would have to replay.
+    pub log_bytes: u64,
+    /// Bytes staged and not durable yet.
+    pub unsynced_bytes: u64,
+    /// Checkpoints done since the store was opened.
+    pub checkpoints: u64,
+}
+
+/// What is behind a [`Store`] and its [`Syncer`]; the methods promise what those say. `sync` is called by the one syncer only.
+trait Backend: Rows + fmt::Debug {
+    fn stage(&self, writes: Vec<Write>) -> Position;
+    fn durable(&self) -> Position;
+    fn pressure(&self) -> bool;
+    fn health(&self) -> Health;
+    fn boot(&self) -> u64;
+    fn stop(&self);
+    fn checkpoint(&self) -> Result<bool, StorageError>;
+    fn sync(&self) -> Result<Position, SyncError>;
+    fn wait(&self) -> bool;
+    fn pause(&self, span: Duration) -> bool;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_go_to_any_thread() {
+        fn crosses_threads<T: Send + Sync>() {}
+        crosses_threads::<Store>();
+        crosses_threads::<Syncer>();
+    }
+}
