@@ -7,5 +7,7 @@
 
 #[cfg(feature = "http-client")]
 mod client;
+#[cfg(feature = "runtime")]
+mod modules;
 #[cfg(any(feature = "http", feature = "http-client"))]
 mod support;

@@ -1,13 +1,13 @@
 //! Which known word was probably meant.
 
-/// The known word that is closest to `word`, if one is close enough to be a slip of the pen.
+/// The first of the known words that are closest to `word`, if they are close enough for a slip of the pen.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (word.chars().count() / 3).max(1);
+    let allowed = word.chars().count().div_ceil(3);
     known
         .into_iter()
         .map(|candidate| (distance(&simple(word), &simple(candidate)), candidate))
         .filter(|(distance, _)| *distance <= allowed)
-        .min()
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::finding::Complaint;
+use super::super::finding::{Complaint, Finding};
 use super::super::yaml::Node;
 use super::super::{Draft, Egress, EgressTarget, Secret, fields};
 use super::Spec;
@@ -31,7 +31,13 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     for (key, value) in fields.entries("headers") {
         match header(&key.name, value) {
             Ok(header) => headers.push(header),
-            Err(complaint) => fields.fault("headers", complaint),
+            Err(complaint) => {
+                let path = fields.path_of(&format!("headers.{}", key.name));
+                let place = value.place.clone();
+                fields
+                    .findings()
+                    .fault(Finding::new(place, path, complaint));
+            }
         }
     }
     let place = fields.place().clone();

@@ -21,7 +21,10 @@ impl PipelineSpec {
     ///
     /// It is placed there, or at the innermost part of the path that exists.
     pub fn finding(&self, path: &str, complaint: impl Into<Complaint>) -> Finding {
-        let full = super::super::yaml::join("spec", path);
+        let full = match path {
+            "" => "spec".to_owned(),
+            path => format!("spec.{path}"),
+        };
         Finding::new(deepest(&self.node, path).place.clone(), full, complaint)
     }
 }
