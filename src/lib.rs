@@ -22,5 +22,10 @@ pub mod storage;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use sdk::{Address, BoxError, InvalidTypeName, TypeName};
+pub use sdk::{
+    Address, AddressScopedStorage, BoxError, CallSite, CancellationToken, Context, DeclaredValue,
+    EgressMessage, EgressMessageBuilder, Expiration, FailedMessage, FunctionSpec, InvalidTypeName,
+    KafkaEgressMessage, KinesisEgressMessage, Message, MessageBuilder, OnFailure, SdkError,
+    StatefulFunction, StatefulFunctions, TimeToLive, Type, TypeName, ValueSpec, types,
+};
 pub use timestamp::Timestamp;

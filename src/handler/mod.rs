@@ -1,1 +1,86 @@
 //! Bytes in, bytes out: one request of a StateFun runtime, one reply. No I/O; awaits the user's functions only.
+//!
+//! May import `sdk` and `protocol`.
+
+mod effects;
+mod error;
+mod invoke;
+mod request;
+mod resolve;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use error::HandlerError;
+
+use crate::sdk::{FunctionSpec, StatefulFunctions};
+use request::Request;
+use resolve::Resolved;
+
+/// Answers the requests of a StateFun runtime with registered functions. A transport brings the bytes. Cloning is cheap.
+///
+/// ```
+/// use bytes::Bytes;
+/// use stateful_functions::StatefulFunctions;
+/// use stateful_functions::handler::RequestReplyHandler;
+///
+/// # async fn serve() -> Result<(), stateful_functions::handler::HandlerError> {
+/// let handler = RequestReplyHandler::new(StatefulFunctions::new());
+/// let reply = handler.handle(Bytes::new()).await?; // a request without a batch
+/// assert!(reply.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RequestReplyHandler {
+    functions: Arc<StatefulFunctions>,
+}
+
+impl RequestReplyHandler {
+    /// A handler that calls `functions`.
+    pub fn new(functions: StatefulFunctions) -> Self {
+        Self {
+            functions: Arc::new(functions),
+        }
+    }
+
+    /// The registered functions, in the order of their names.
+    pub fn specs(&self) -> &[FunctionSpec] {
+        self.functions.specs()
+    }
+
+    /// Runs the batch in `request`, an encoded `ToFunction`, and gives the encoded `FromFunction`.
+    ///
+    /// Invocations run one after the other. A request that does not carry all declared values is answered with what is missing, and
+    /// runs nothing. Dropping the future stops the batch at an `.await`.
+    ///
+    /// # Errors
+    /// When the bytes are no `ToFunction`, the function is not registered, or it fails or panics. No effect is left then.
+    pub async fn handle(&self, request: Bytes) -> Result<Bytes, HandlerError> {
+        let Some(request) = Request::parse(&request)? else {
+            return Ok(Bytes::new());
+        };
+        match resolve::batch(&self.functions, request)? {
+            Resolved::Missing(values) => Ok(effects::incomplete(&values)),
+            Resolved::Complete(mut batch) => {
+                invoke::in_order(&mut batch).await?;
+                Ok(effects::reply(&batch.context))
+            }
+        }
+    }
+}
+
+impl From<StatefulFunctions> for RequestReplyHandler {
+    fn from(functions: StatefulFunctions) -> Self {
+        Self::new(functions)
+    }
+}
+
+impl fmt::Debug for RequestReplyHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.specs().iter().map(FunctionSpec::type_name);
+        f.debug_list().entries(names).finish()
+    }
+}

@@ -30,6 +30,11 @@ impl Address {
         }
     }
 
+    /// The address as a runtime or a function server wrote it: three texts, taken as they are.
+    pub(crate) fn from_wire(namespace: &str, name: &str, id: &str) -> Self {
+        Self::new(TypeName::from_wire(namespace, name), id)
+    }
+
     /// The function type.
     pub const fn type_name(&self) -> &TypeName {
         &self.type_name

@@ -3,10 +3,43 @@
 //! No I/O, no clock, no async runtime. May import `protocol`. Its names are re-exported at the crate root.
 
 mod address;
+mod cancellation_token;
+mod context;
+mod effects;
+mod egress;
+mod error;
+mod failure_hook;
+mod function;
+mod function_spec;
+mod message;
+mod stateful_functions;
+mod storage;
 mod type_name;
+mod typed_bytes;
+pub mod types;
+mod value_spec;
+mod wire;
 
 pub use address::Address;
+pub use cancellation_token::CancellationToken;
+pub use context::Context;
+pub use egress::{EgressMessage, EgressMessageBuilder, KafkaEgressMessage, KinesisEgressMessage};
+pub use error::{CallSite, SdkError};
+pub use failure_hook::{FailedMessage, OnFailure};
+pub use function::StatefulFunction;
+pub use function_spec::FunctionSpec;
+pub use message::{Message, MessageBuilder};
+pub use stateful_functions::StatefulFunctions;
+pub use storage::AddressScopedStorage;
 pub use type_name::{InvalidTypeName, TypeName};
+pub use types::Type;
+pub use value_spec::{DeclaredValue, Expiration, TimeToLive, ValueSpec};
+
+pub(crate) use failure_hook::FailureHook;
+pub(crate) use function::{BoxedReply, Invocation};
+pub(crate) use storage::Cell;
+pub(crate) use typed_bytes::TypedBytes;
+pub(crate) use wire::{Fields, WireError, put_varint};
 
 /// The error of a user's function: `?` works on anything.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

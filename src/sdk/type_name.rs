@@ -64,6 +64,14 @@ impl TypeName {
         format!("{namespace}/{name}").parse()
     }
 
+    /// The name as the wire carries it: two texts, taken as they are. Upstream allows empty halves and more slashes.
+    pub(crate) fn from_wire(namespace: &str, name: &str) -> Self {
+        Self {
+            text: Text::Shared([namespace, "/", name].concat().into()),
+            slash: namespace.len(),
+        }
+    }
+
     /// The half before the slash.
     pub fn namespace(&self) -> &str {
         self.as_str().split_at(self.slash).0
@@ -131,7 +139,7 @@ impl fmt::Debug for TypeName {
 
 impl PartialEq for TypeName {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
+        self.slash == other.slash && self.as_str() == other.as_str()
     }
 }
 
@@ -145,7 +153,8 @@ impl PartialOrd for TypeName {
 
 impl Ord for TypeName {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.as_str().cmp(other.as_str())
+        let text = self.as_str().cmp(other.as_str());
+        text.then(self.slash.cmp(&other.slash))
     }
 }
 
@@ -155,7 +164,8 @@ impl Hash for TypeName {
     }
 }
 
-/// Maps keyed by `TypeName` can be asked with a `&str`.
+/// Maps keyed by `TypeName` can be asked with a `&str`. (Names from the wire with several slashes are told apart beyond
+/// their text; none of them can be registered, so no such map holds one.)
 impl Borrow<str> for TypeName {
     fn borrow(&self) -> &str {
         self.as_str()
@@ -179,6 +189,18 @@ mod tests {
         }
         assert!(TypeName::from_parts("a/b", "c").is_err());
         assert!(std::panic::catch_unwind(|| TypeName::new("nope")).is_err());
+    }
+
+    #[test]
+    fn names_from_the_wire_are_equal_only_when_both_halves_are() {
+        let name = |namespace, name| TypeName::from_wire(namespace, name);
+        assert_eq!(name("a", "b"), TypeName::new("a/b"));
+        assert_ne!(name("a", "b/c"), name("a/b", "c"));
+        assert_eq!(
+            (name("a/b", "c").namespace(), name("a/b", "").name()),
+            ("a/b", "")
+        );
+        assert_eq!(name("", "").to_string(), "/");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 #[cfg(feature = "http-client")]
 mod client;
+mod handler;
 #[cfg(feature = "runtime")]
 mod modules;
 #[cfg(any(feature = "http", feature = "http-client"))]

@@ -1,0 +1,67 @@
+//! Why a request has no reply.
+
+use std::error::Error;
+
+use crate::sdk::{Address, BoxError, TypeName};
+
+/// Why a request has no reply. Every variant is a status.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandlerError {
+    /// The body is not a `ToFunction`: the same bytes will never do.
+    #[error("request body is not a ToFunction message")]
+    Malformed(#[source] BoxError),
+    /// No function of this type is registered here.
+    #[error("function {function} is not registered here; known: {}", list(known))]
+    UnknownFunction {
+        /// The type asked for.
+        function: TypeName,
+        /// The registered types.
+        known: Vec<TypeName>,
+    },
+    /// The function returned an error or panicked; nothing of the batch is kept.
+    #[error("function {address} failed on message {message} of {batch}")]
+    Function {
+        /// Where.
+        address: Address,
+        /// Which message of the batch, counted from one.
+        message: usize,
+        /// How many messages the batch has.
+        batch: usize,
+        /// The function's error, or the text of its panic.
+        #[source]
+        source: BoxError,
+    },
+}
+
+impl HandlerError {
+    /// The HTTP status that says so: 400 when the request is at fault, else 500.
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Malformed(_) => 400,
+            Self::UnknownFunction { .. } | Self::Function { .. } => 500,
+        }
+    }
+
+    /// The error and its causes on one line, cut to a few hundred characters: the body of the answer.
+    pub fn to_line(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            line = format!("{line}: {error}");
+            cause = error.source();
+        }
+        let flat = line.chars().map(|c| if c.is_control() { ' ' } else { c });
+        flat.take(MAX_LINE).collect()
+    }
+}
+
+const MAX_LINE: usize = 600;
+
+fn list(known: &[TypeName]) -> String {
+    if known.is_empty() {
+        return "none".to_owned();
+    }
+    let names: Vec<&str> = known.iter().map(TypeName::as_str).collect();
+    names.join(", ")
+}

@@ -1,0 +1,67 @@
+//! Values against their declarations: a batch that can run, or what is missing for it.
+
+use super::HandlerError;
+use super::request::Request;
+use crate::sdk::{
+    Address, AddressScopedStorage, Cell, Context, DeclaredValue, FunctionSpec, Invocation, Message,
+    StatefulFunctions, TypeName,
+};
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives on the stack, once per request"
+)]
+pub(super) enum Resolved<'f> {
+    /// The declared values that the request does not name, in declaration order.
+    Missing(Vec<&'f DeclaredValue>),
+    Complete(Batch<'f>),
+}
+
+/// A function, its context, and what it is called for.
+pub(super) struct Batch<'f> {
+    pub(super) spec: &'f FunctionSpec,
+    pub(super) context: Context,
+    pub(super) invocations: Vec<Invocation>,
+}
+
+pub(super) fn batch<'f>(
+    functions: &'f StatefulFunctions,
+    request: Request<'_>,
+) -> Result<Resolved<'f>, HandlerError> {
+    let target = request.target;
+    let Some(spec) = functions.find(target.namespace, target.name) else {
+        return Err(HandlerError::UnknownFunction {
+            function: TypeName::from_wire(target.namespace, target.name),
+            known: functions
+                .specs()
+                .iter()
+                .map(|spec| spec.type_name().clone())
+                .collect(),
+        });
+    };
+    let (mut cells, mut missing) = (Vec::with_capacity(spec.values().len()), Vec::new());
+    for declared in spec.values() {
+        match request
+            .state
+            .iter()
+            .find(|(name, _)| declared.name == *name)
+        {
+            Some((_, value)) => cells.push(Cell::Stored(value.clone())),
+            None => missing.push(declared),
+        }
+    }
+    if !missing.is_empty() {
+        return Ok(Resolved::Missing(missing));
+    }
+    let address = Address::new(spec.type_name().clone(), target.id);
+    let storage = AddressScopedStorage::new(spec.type_name().clone(), spec.shared_values(), cells);
+    let invocation = |(caller, typed)| Invocation {
+        caller,
+        message: Message::new(address.clone(), typed),
+    };
+    Ok(Resolved::Complete(Batch {
+        spec,
+        invocations: request.invocations.into_iter().map(invocation).collect(),
+        context: Context::new(address, storage),
+    }))
+}

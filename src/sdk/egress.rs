@@ -1,0 +1,346 @@
+//! What leaves for the outside: messages to an egress, and the records of Kafka's and Kinesis' egress.
+
+use bytes::Bytes;
+
+use super::types::{self, BuiltIn, KAFKA_RECORD, KINESIS_RECORD};
+use super::{SdkError, Type, TypeName, TypedBytes};
+use crate::protocol::egress::{KafkaProducerRecord, KinesisEgressRecord};
+
+/// A value on its way out of the system, through the egress that the module file binds to a name.
+///
+/// ```
+/// use stateful_functions::{EgressMessageBuilder, TypeName};
+///
+/// const GREETINGS: TypeName = TypeName::new("example/greetings");
+/// let message = EgressMessageBuilder::to(GREETINGS).value("hello");
+/// assert_eq!(message.egress(), &GREETINGS);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EgressMessage {
+    egress: TypeName,
+    typed: TypedBytes,
+}
+
+impl EgressMessage {
+    pub(crate) const fn new(egress: TypeName, typed: TypedBytes) -> Self {
+        Self { egress, typed }
+    }
+
+    /// The egress it goes to.
+    pub const fn egress(&self) -> &TypeName {
+        &self.egress
+    }
+
+    /// Whether the value is of type `ty`.
+    pub fn is<T>(&self, ty: &Type<T>) -> bool {
+        self.typed.type_name() == ty.name().as_str()
+    }
+
+    /// The value as a `T`, or `None` when there is none. Kafka and Kinesis records are read with
+    /// [`types::KAFKA_RECORD`](crate::types::KAFKA_RECORD) and [`types::KINESIS_RECORD`](crate::types::KINESIS_RECORD).
+    ///
+    /// # Errors
+    /// When the value is of another type, or its bytes are not what the type says.
+    pub fn get<T>(&self, ty: &Type<T>) -> Result<Option<T>, SdkError> {
+        ty.read(&self.typed, || format!("message to egress {}", self.egress))
+    }
+
+    /// The name of the value's type.
+    pub fn value_type_name(&self) -> &str {
+        self.typed.type_name()
+    }
+
+    /// The bytes of the value; `None` when there is none.
+    pub fn raw_value(&self) -> Option<Bytes> {
+        self.typed.has_value().then(|| self.typed.shared_value())
+    }
+
+    pub(crate) const fn typed(&self) -> &TypedBytes {
+        &self.typed
+    }
+}
+
+/// Makes an [`EgressMessage`] with a value of any type.
+#[derive(Debug, Clone)]
+#[must_use = "a message is made by one of the `value` methods"]
+pub struct EgressMessageBuilder {
+    egress: TypeName,
+}
+
+impl EgressMessageBuilder {
+    /// A message to `egress`.
+    pub const fn to(egress: TypeName) -> Self {
+        Self { egress }
+    }
+
+    /// With a value of a built-in type.
+    #[must_use]
+    pub fn value<T: BuiltIn>(self, value: T) -> EgressMessage {
+        EgressMessage::new(self.egress, types::typed(&value))
+    }
+
+    /// With a value of type `ty`.
+    ///
+    /// # Errors
+    /// When the type's encoder refuses the value.
+    pub fn value_as<T>(self, ty: &Type<T>, value: &T) -> Result<EgressMessage, SdkError> {
+        Ok(EgressMessage::new(self.egress, ty.typed(value)?))
+    }
+
+    /// With bytes that are a value of type `type_name`: any text, unchecked.
+    #[must_use]
+    pub fn raw(self, type_name: &str, value: &[u8]) -> EgressMessage {
+        EgressMessage::new(self.egress, TypedBytes::of_bytes(type_name, value))
+    }
+}
+
+/// Makes a record for a Kafka egress: topic and value are needed, the key is optional.
+///
+/// ```
+/// use stateful_functions::{KafkaEgressMessage, TypeName};
+///
+/// let record = KafkaEgressMessage::to(TypeName::new("example/greetings"))
+///     .topic("greetings")
+///     .key("bob")
+///     .value("hello")
+///     .build()?;
+/// # Ok::<(), stateful_functions::SdkError>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "the record is made by `build`"]
+pub struct KafkaEgressMessage {
+    egress: TypeName,
+    topic: String,
+    key: String,
+    value: RecordValue,
+}
+
+impl KafkaEgressMessage {
+    /// A record for `egress`.
+    pub const fn to(egress: TypeName) -> Self {
+        Self {
+            egress,
+            topic: String::new(),
+            key: String::new(),
+            value: RecordValue::missing(),
+        }
+    }
+
+    /// The topic it is written to.
+    pub fn topic(mut self, topic: impl Into<String>) -> Self {
+        self.topic = topic.into();
+        self
+    }
+
+    /// The record's key; without one, or with an empty one, the record has none.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = key.into();
+        self
+    }
+
+    /// The record's value: text as UTF-8, bytes as they are; a number as `7_i64.to_be_bytes()`.
+    pub fn value(mut self, value: impl AsRef<[u8]>) -> Self {
+        let bytes = Bytes::copy_from_slice(value.as_ref());
+        self.value = RecordValue(Some(Ok(bytes)));
+        self
+    }
+
+    /// The record's value: the bytes of type `ty`.
+    pub fn value_as<T>(mut self, ty: &Type<T>, value: &T) -> Self {
+        self.value = RecordValue(Some(ty.encode(value)));
+        self
+    }
+
+    /// The message.
+    ///
+    /// # Errors
+    /// When topic or value is missing, or the value's type refused it.
+    pub fn build(self) -> Result<EgressMessage, SdkError> {
+        const RECORD: &str = "Kafka record";
+        let record = KafkaProducerRecord {
+            topic: needed(self.topic, RECORD, "a topic")?,
+            key: self.key,
+            value_bytes: self.value.get(RECORD)?,
+        };
+        Ok(EgressMessage::new(
+            self.egress,
+            KAFKA_RECORD.typed(&record)?,
+        ))
+    }
+}
+
+/// Makes a record for a Kinesis egress: stream, partition key and value are needed.
+///
+/// ```
+/// use stateful_functions::{KinesisEgressMessage, TypeName};
+///
+/// let record = KinesisEgressMessage::to(TypeName::new("example/greetings"))
+///     .stream("greetings")
+///     .partition_key("bob")
+///     .value("hello")
+///     .build()?;
+/// # Ok::<(), stateful_functions::SdkError>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "the record is made by `build`"]
+pub struct KinesisEgressMessage {
+    egress: TypeName,
+    stream: String,
+    partition_key: String,
+    explicit_hash_key: String,
+    value: RecordValue,
+}
+
+impl KinesisEgressMessage {
+    /// A record for `egress`.
+    pub const fn to(egress: TypeName) -> Self {
+        Self {
+            egress,
+            stream: String::new(),
+            partition_key: String::new(),
+            explicit_hash_key: String::new(),
+            value: RecordValue::missing(),
+        }
+    }
+
+    /// The stream it is written to.
+    pub fn stream(mut self, stream: impl Into<String>) -> Self {
+        self.stream = stream.into();
+        self
+    }
+
+    /// Decides the shard.
+    pub fn partition_key(mut self, key: impl Into<String>) -> Self {
+        self.partition_key = key.into();
+        self
+    }
+
+    /// Decides the shard instead of the partition key's hash; without it, or when empty, there is none.
+    pub fn explicit_hash_key(mut self, key: impl Into<String>) -> Self {
+        self.explicit_hash_key = key.into();
+        self
+    }
+
+    /// The record's data: text as UTF-8, or bytes as they are.
+    pub fn value(mut self, value: impl AsRef<[u8]>) -> Self {
+        let bytes = Bytes::copy_from_slice(value.as_ref());
+        self.value = RecordValue(Some(Ok(bytes)));
+        self
+    }
+
+    /// The record's data: the bytes of type `ty`.
+    pub fn value_as<T>(mut self, ty: &Type<T>, value: &T) -> Self {
+        self.value = RecordValue(Some(ty.encode(value)));
+        self
+    }
+
+    /// The message.
+    ///
+    /// # Errors
+    /// When stream, partition key or value is missing, or the value's type refused it.
+    pub fn build(self) -> Result<EgressMessage, SdkError> {
+        const RECORD: &str = "Kinesis record";
+        let record = KinesisEgressRecord {
+            stream: needed(self.stream, RECORD, "a stream")?,
+            partition_key: needed(self.partition_key, RECORD, "a partition key")?,
+            explicit_hash_key: self.explicit_hash_key,
+            value_bytes: self.value.get(RECORD)?,
+        };
+        Ok(EgressMessage::new(
+            self.egress,
+            KINESIS_RECORD.typed(&record)?,
+        ))
+    }
+}
+
+/// What was given as a record's value, or why it could not be written. An empty value is one.
+#[derive(Debug)]
+struct RecordValue(Option<Result<Bytes, SdkError>>);
+
+impl RecordValue {
+    const fn missing() -> Self {
+        Self(None)
+    }
+
+    fn get(self, record: &'static str) -> Result<Bytes, SdkError> {
+        let missing = SdkError::EgressPartMissing {
+            record,
+            missing: "a value",
+        };
+        self.0.ok_or(missing)?
+    }
+}
+
+fn needed(part: String, record: &'static str, missing: &'static str) -> Result<String, SdkError> {
+    if part.is_empty() {
+        return Err(SdkError::EgressPartMissing { record, missing });
+    }
+    Ok(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUT: TypeName = TypeName::new("example/out");
+
+    #[test]
+    fn sf_18_a_kafka_record_needs_topic_and_value_and_has_its_type_name() {
+        let whole = || KafkaEgressMessage::to(OUT).topic("t").value("v");
+        let missing = |record: KafkaEgressMessage| record.build().unwrap_err().to_string();
+        assert_eq!(
+            missing(KafkaEgressMessage::to(OUT).value("v")),
+            "a Kafka record needs a topic"
+        );
+        assert_eq!(
+            missing(KafkaEgressMessage::to(OUT).topic("t")),
+            "a Kafka record needs a value"
+        );
+        let message = whole().key("k").build().unwrap();
+        assert_eq!(
+            message.value_type_name(),
+            "type.googleapis.com/io.statefun.sdk.egress.KafkaProducerRecord"
+        );
+        let record = message.get(&types::KAFKA_RECORD).unwrap().unwrap();
+        assert_eq!((&*record.topic, &*record.key), ("t", "k"));
+        assert_eq!(record.value_bytes, "v");
+        assert!(whole().value("").build().is_ok(), "an empty value is one");
+    }
+
+    #[test]
+    fn sf_18_a_kinesis_record_needs_stream_partition_key_and_value_and_has_its_type_name() {
+        let whole = || {
+            KinesisEgressMessage::to(OUT)
+                .stream("s")
+                .partition_key("p")
+                .value("v")
+        };
+        let missing = |record: KinesisEgressMessage| record.build().unwrap_err().to_string();
+        assert_eq!(
+            missing(whole().stream("")),
+            "a Kinesis record needs a stream"
+        );
+        assert_eq!(
+            missing(whole().partition_key("")),
+            "a Kinesis record needs a partition key"
+        );
+        assert_eq!(
+            missing(KinesisEgressMessage::to(OUT).stream("s").partition_key("p")),
+            "a Kinesis record needs a value"
+        );
+        let message = whole().explicit_hash_key("7").build().unwrap();
+        assert_eq!(
+            message.value_type_name(),
+            "type.googleapis.com/io.statefun.sdk.egress.KinesisEgressRecord"
+        );
+        let record = message.get(&types::KINESIS_RECORD).unwrap().unwrap();
+        assert_eq!(
+            (
+                &*record.stream,
+                &*record.partition_key,
+                &*record.explicit_hash_key
+            ),
+            ("s", "p", "7")
+        );
+    }
+}

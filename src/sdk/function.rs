@@ -1,0 +1,107 @@
+//! What a function is: a trait, its form as a plain async fn, and its form without a type.
+
+use std::pin::Pin;
+
+use super::{Address, BoxError, Context, Message};
+
+/// Reacts to one message at one address.
+///
+/// Write an async fn, an async closure that captures nothing, or, to bring dependencies along, a struct:
+///
+/// ```
+/// use stateful_functions::{BoxError, Context, Message, MessageBuilder, StatefulFunction};
+///
+/// struct Greeter { greeting: String }
+///
+/// impl StatefulFunction for Greeter {
+///     async fn invoke(&self, context: &mut Context, _message: Message) -> Result<(), BoxError> {
+///         let caller = context.caller().ok_or("a greeter answers its caller, and there is none")?.clone();
+///         context.send(MessageBuilder::to(caller).value(&self.greeting));
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// The runtime calls a function for one message at a time per address, in the order of their arrival, each at least once: after a crash
+/// the same messages come again, without the effects of the first time. An `Err` or a panic fails the whole batch; the
+/// runtime sends it again. Dropping the future ends it at an `.await`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a stateful function",
+    note = "write `async fn(&mut Context, Message) -> Result<(), BoxError>`, or a struct to capture values"
+)]
+pub trait StatefulFunction: Send + Sync + 'static {
+    /// Reacts to `message`.
+    fn invoke(
+        &self,
+        context: &mut Context,
+        message: Message,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+mod sealed {
+    use super::{BoxError, Context, Message};
+
+    /// An async fn for one lifetime of its context. Its future may borrow the context, which `Fn` alone cannot say.
+    pub trait AsyncFnOf<'a>: Send + Sync {
+        type Reply: Future<Output = Result<(), BoxError>> + Send + 'a;
+
+        fn call(&self, context: &'a mut Context, message: Message) -> Self::Reply;
+    }
+
+    impl<'a, F, R> AsyncFnOf<'a> for F
+    where
+        F: Fn(&'a mut Context, Message) -> R + Send + Sync,
+        R: Future<Output = Result<(), BoxError>> + Send + 'a,
+    {
+        type Reply = R;
+
+        fn call(&self, context: &'a mut Context, message: Message) -> R {
+            self(context, message)
+        }
+    }
+}
+
+impl<F> StatefulFunction for F
+where
+    F: for<'a> sealed::AsyncFnOf<'a> + 'static,
+{
+    async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
+        self.call(context, message).await
+    }
+}
+
+/// A message and who sent it.
+#[derive(Debug, Clone)]
+pub(crate) struct Invocation {
+    pub(crate) caller: Option<Address>,
+    pub(crate) message: Message,
+}
+
+pub(crate) type Invocations<'a> = dyn Iterator<Item = Invocation> + Send + 'a;
+pub(crate) type BoxedReply<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
+
+/// What the registry stores. It takes a whole batch, so that a batch of any size costs one boxed future.
+pub(crate) trait ErasedFunction: Send + Sync {
+    /// Calls the function for one invocation after the other, up to the first error.
+    fn invoke_in_order<'a>(
+        &'a self,
+        context: &'a mut Context,
+        invocations: &'a mut Invocations<'_>,
+    ) -> BoxedReply<'a>;
+}
+
+impl<F: StatefulFunction> ErasedFunction for F {
+    fn invoke_in_order<'a>(
+        &'a self,
+        context: &'a mut Context,
+        invocations: &'a mut Invocations<'_>,
+    ) -> BoxedReply<'a> {
+        Box::pin(async move {
+            for invocation in invocations {
+                context.called_by(invocation.caller);
+                self.invoke(context, invocation.message).await?;
+            }
+            Ok(())
+        })
+    }
+}

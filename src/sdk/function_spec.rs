@@ -1,0 +1,99 @@
+//! A function as it is registered: its type, its values and its code.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::function::ErasedFunction;
+use super::{DeclaredValue, FailureHook, StatefulFunction, TypeName, ValueSpec};
+
+/// A function type: its name, the values it keeps, and the function itself.
+///
+/// ```
+/// use stateful_functions::{
+///     BoxError, Context, FunctionSpec, Message, TypeName, ValueSpec, types,
+/// };
+///
+/// const SEEN: ValueSpec<i32> = ValueSpec::new("seen", types::INT);
+///
+/// async fn greet(_context: &mut Context, _message: Message) -> Result<(), BoxError> {
+///     Ok(())
+/// }
+///
+/// let spec = FunctionSpec::new(TypeName::new("example/greeter"), greet).value(SEEN);
+/// ```
+#[derive(Clone)]
+pub struct FunctionSpec {
+    type_name: TypeName,
+    values: Arc<[DeclaredValue]>,
+    function: Arc<dyn ErasedFunction>,
+    after_durable: bool,
+    pub(super) failure_hook: Option<FailureHook>,
+}
+
+impl FunctionSpec {
+    /// The function type `type_name`, which keeps no value yet.
+    pub fn new(type_name: TypeName, function: impl StatefulFunction) -> Self {
+        Self {
+            type_name,
+            values: Arc::default(),
+            function: Arc::new(function),
+            after_durable: false,
+            failure_hook: None,
+        }
+    }
+
+    /// Declares a value that the function keeps per id.
+    #[must_use]
+    pub fn value<T>(mut self, spec: ValueSpec<T>) -> Self {
+        let declared = self.values.iter().cloned();
+        self.values = declared.chain([spec.into()]).collect();
+        self
+    }
+
+    /// Has the embedded runtime call the function only when its inputs are on disk.
+    ///
+    /// For functions that act on the outside by themselves. Other functions may be called earlier: their effects leave only once
+    /// all is on disk, but what they do by themselves might belong to an input that a crash takes back.
+    #[must_use]
+    pub const fn after_durable(mut self) -> Self {
+        self.after_durable = true;
+        self
+    }
+
+    /// The function type.
+    pub const fn type_name(&self) -> &TypeName {
+        &self.type_name
+    }
+
+    /// The declared values, in order.
+    pub fn values(&self) -> &[DeclaredValue] {
+        &self.values
+    }
+
+    /// Whether the function is called only when its inputs are on disk.
+    pub const fn is_after_durable(&self) -> bool {
+        self.after_durable
+    }
+
+    pub(crate) fn shared_values(&self) -> Arc<[DeclaredValue]> {
+        Arc::clone(&self.values)
+    }
+
+    pub(crate) const fn failure_hook(&self) -> Option<&FailureHook> {
+        self.failure_hook.as_ref()
+    }
+
+    pub(crate) fn function(&self) -> &dyn ErasedFunction {
+        &*self.function
+    }
+}
+
+impl fmt::Debug for FunctionSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FunctionSpec")
+            .field("type_name", &self.type_name)
+            .field("values", &self.values)
+            .field("after_durable", &self.after_durable)
+            .finish_non_exhaustive()
+    }
+}

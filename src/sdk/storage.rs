@@ -1,0 +1,189 @@
+//! What a function remembers at one address.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::typed_bytes::HAS_VALUE;
+use super::wire::{field_len, put_bytes, put_header, put_text, text_len};
+use super::{DeclaredValue, SdkError, TypeName, TypedBytes, ValueSpec};
+
+/// The values of one address. What is written is kept if, and only if, the whole batch succeeds.
+///
+/// ```
+/// use stateful_functions::{BoxError, Context, Message, ValueSpec, types};
+///
+/// const SEEN: ValueSpec<i32> = ValueSpec::new("seen", types::INT);
+///
+/// async fn count(context: &mut Context, _message: Message) -> Result<(), BoxError> {
+///     let seen = context.storage().get(&SEEN)?.unwrap_or(0);
+///     context.storage().set(&SEEN, seen + 1)?;
+///     Ok(())
+/// }
+/// ```
+pub struct AddressScopedStorage {
+    function: TypeName,
+    declared: Arc<[DeclaredValue]>,
+    /// One for each declared value, in the same order.
+    cells: Vec<Cell>,
+}
+
+/// A value, and whether this batch touched it.
+#[derive(Clone)]
+pub(crate) enum Cell {
+    Stored(Option<TypedBytes>),
+    /// The bytes of the value; its type is the declared one.
+    Written(Vec<u8>),
+    Removed,
+}
+
+impl AddressScopedStorage {
+    pub(crate) const fn new(
+        function: TypeName,
+        declared: Arc<[DeclaredValue]>,
+        cells: Vec<Cell>,
+    ) -> Self {
+        Self {
+            function,
+            declared,
+            cells,
+        }
+    }
+
+    /// The value, or `None` when there is none: never written, removed or expired.
+    ///
+    /// # Errors
+    /// When the function did not declare `spec`, or what is stored is of another type.
+    pub fn get<T>(&self, spec: &ValueSpec<T>) -> Result<Option<T>, SdkError> {
+        let index = self.index(spec)?;
+        match self.cells.get(index) {
+            Some(Cell::Stored(Some(typed))) => spec.value_type().read(typed, || {
+                format!("stored value `{}` of {}", spec.name(), self.function)
+            }),
+            Some(Cell::Written(bytes)) => spec.value_type().decode(bytes).map(Some),
+            Some(Cell::Stored(None) | Cell::Removed) | None => Ok(None),
+        }
+    }
+
+    /// Writes the value.
+    ///
+    /// # Errors
+    /// When the function did not declare `spec`, or its type refuses the value; what was there stays.
+    pub fn set<T>(&mut self, spec: &ValueSpec<T>, value: T) -> Result<(), SdkError> {
+        let index = self.index(spec)?;
+        let Some(cell) = self.cells.get_mut(index) else {
+            return Ok(());
+        };
+        if let Cell::Written(bytes) = cell {
+            let kept = bytes.len();
+            spec.value_type()
+                .encode_to(&value, bytes)
+                .inspect_err(|_| bytes.truncate(kept))?;
+            bytes.drain(..kept);
+        } else {
+            let mut bytes = Vec::new();
+            spec.value_type().encode_to(&value, &mut bytes)?;
+            *cell = Cell::Written(bytes);
+        }
+        Ok(())
+    }
+
+    /// Removes the value, if there is one.
+    ///
+    /// # Errors
+    /// When the function did not declare `spec`.
+    pub fn remove<T>(&mut self, spec: &ValueSpec<T>) -> Result<(), SdkError> {
+        let index = self.index(spec)?;
+        if let Some(cell) = self.cells.get_mut(index) {
+            *cell = Cell::Removed;
+        }
+        Ok(())
+    }
+
+    fn index<T>(&self, spec: &ValueSpec<T>) -> Result<usize, SdkError> {
+        let mut found = self.declared.iter().enumerate();
+        let Some((index, declared)) = found.find(|(_, declared)| declared.name == spec.name())
+        else {
+            let names: Vec<&str> = self.declared.iter().map(|value| &*value.name).collect();
+            return Err(SdkError::UndeclaredValue {
+                function: self.function.clone(),
+                value: spec.name().to_owned(),
+                declared: if names.is_empty() {
+                    "none".to_owned()
+                } else {
+                    names.join(", ")
+                },
+            });
+        };
+        if declared.type_name != *spec.value_type().name() {
+            return Err(SdkError::ValueDeclaredOtherwise {
+                function: self.function.clone(),
+                value: spec.name().to_owned(),
+                declared: declared.type_name.clone(),
+                used: spec.value_type().name().clone(),
+            });
+        }
+        Ok(index)
+    }
+
+    /// What is here now, to come back to with [`AddressScopedStorage::restore`].
+    pub(crate) fn cells(&self) -> Vec<Cell> {
+        self.cells.clone()
+    }
+
+    pub(crate) fn restore(&mut self, cells: Vec<Cell>) {
+        self.cells = cells;
+    }
+
+    /// Every declared value and its cell.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&DeclaredValue, &Cell)> {
+        self.declared.iter().zip(&self.cells)
+    }
+
+    /// Appends one `PersistedValueMutation` for each touched value, in declaration order, as field 1.
+    pub(crate) fn put_mutations(&self, out: &mut Vec<u8>) {
+        for (declared, cell) in self.values() {
+            match cell {
+                Cell::Stored(_) => {}
+                Cell::Removed => {
+                    put_header(out, 1, text_len(&declared.name));
+                    put_text(out, 2, &declared.name);
+                }
+                Cell::Written(bytes) => put_modify(out, declared, bytes),
+            }
+        }
+    }
+}
+
+const MODIFY: &[u8] = &[0x08, 0x01];
+
+fn put_modify(out: &mut Vec<u8>, declared: &DeclaredValue, bytes: &[u8]) {
+    let type_name = declared.type_name.as_str();
+    let value_len = if bytes.is_empty() {
+        0
+    } else {
+        field_len(bytes.len())
+    };
+    let typed_len = text_len(type_name) + HAS_VALUE.len() + value_len;
+    put_header(
+        out,
+        1,
+        MODIFY.len() + text_len(&declared.name) + field_len(typed_len),
+    );
+    out.extend_from_slice(MODIFY);
+    put_text(out, 2, &declared.name);
+    put_header(out, 3, typed_len);
+    put_text(out, 1, type_name);
+    out.extend_from_slice(HAS_VALUE);
+    if !bytes.is_empty() {
+        put_bytes(out, 3, bytes);
+    }
+}
+
+/// Names only: values may be secrets.
+impl fmt::Debug for AddressScopedStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.declared.iter().map(|value| &value.name))
+            .finish()
+    }
+}

@@ -1,0 +1,247 @@
+//! Reading and writing protobuf fields by hand, where generated code would copy what is only looked at or passed on.
+
+/// The bytes are no protobuf message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid protobuf message: {0}")]
+pub(crate) struct WireError(pub(crate) &'static str);
+
+/// The value of one field; what its number means is up to the reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field<'a> {
+    Varint(u64),
+    Fixed64([u8; 8]),
+    Bytes(&'a [u8]),
+    Fixed32([u8; 4]),
+}
+
+impl<'a> Field<'a> {
+    pub(crate) const fn bytes(self) -> Result<&'a [u8], WireError> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            _ => Err(WireError("a field has an unexpected wire type")),
+        }
+    }
+
+    pub(crate) fn text(self) -> Result<&'a str, WireError> {
+        let bytes = self.bytes()?;
+        std::str::from_utf8(bytes).map_err(|_| WireError("a text field is not UTF-8"))
+    }
+
+    pub(crate) const fn bool(self) -> Result<bool, WireError> {
+        match self {
+            Self::Varint(number) => Ok(number != 0),
+            _ => Err(WireError("a field has an unexpected wire type")),
+        }
+    }
+}
+
+/// The fields of a message in the order in which they stand. Groups, which proto3 does not know, are skipped.
+pub(crate) struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub(crate) const fn of(message: &'a [u8]) -> Self {
+        Self(message)
+    }
+
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, WireError> {
+        while !self.0.is_empty() {
+            let key = self.varint()?;
+            let number = u32::try_from(key >> 3).unwrap_or(0);
+            if number == 0 || number >= 1 << 29 {
+                return Err(WireError("a field number is out of range"));
+            }
+            match key & 7 {
+                GROUP_START => self.skip_group(number)?,
+                wire_type => return Ok(Some((number, self.field(wire_type)?))),
+            }
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn field(&mut self, wire_type: u64) -> Result<Field<'a>, WireError> {
+        Ok(match wire_type {
+            0 => Field::Varint(self.varint()?),
+            1 => Field::Fixed64(self.array()?),
+            2 => {
+                let len = usize::try_from(self.varint()?).map_err(|_| TRUNCATED)?;
+                Field::Bytes(self.take(len)?)
+            }
+            5 => Field::Fixed32(self.array()?),
+            _ => return Err(WireError("a field has an unknown wire type")),
+        })
+    }
+
+    fn skip_group(&mut self, number: u32) -> Result<(), WireError> {
+        let mut open = vec![u64::from(number)];
+        while let Some(&innermost) = open.last() {
+            let key = self.varint()?;
+            match key & 7 {
+                GROUP_START if open.len() < MAX_GROUP_DEPTH => open.push(key >> 3),
+                GROUP_END if key >> 3 == innermost => _ = open.pop(),
+                wire_type => _ = self.field(wire_type)?,
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, WireError> {
+        if let Some((&byte, rest)) = self.0.split_first()
+            && byte < 0x80
+        {
+            self.0 = rest;
+            return Ok(u64::from(byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireError> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let (&byte, rest) = self.0.split_first().ok_or(TRUNCATED)?;
+            self.0 = rest;
+            if shift == 63 && byte > 1 {
+                break;
+            }
+            number |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(WireError("a number has too many bytes"))
+    }
+
+    #[inline]
+    fn take(&mut self, len: usize) -> Result<&'a [u8], WireError> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(TRUNCATED)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(TRUNCATED)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+}
+
+const GROUP_START: u64 = 3;
+const GROUP_END: u64 = 4;
+const MAX_GROUP_DEPTH: usize = 100;
+const TRUNCATED: WireError = WireError("it ends within a field");
+
+/// How many bytes `number` takes as a varint.
+pub(crate) const fn varint_len(number: usize) -> usize {
+    let bits = (usize::BITS - (number | 1).leading_zeros()) as usize;
+    bits.div_ceil(7)
+}
+
+/// How many bytes a length-delimited field with a number below 16 takes.
+pub(crate) const fn field_len(content: usize) -> usize {
+    1 + varint_len(content) + content
+}
+
+/// [`field_len`], or nothing for an empty text: proto3 leaves it out.
+pub(crate) const fn text_len(text: &str) -> usize {
+    if text.is_empty() {
+        0
+    } else {
+        field_len(text.len())
+    }
+}
+
+#[inline]
+pub(crate) fn put_varint(out: &mut Vec<u8>, number: usize) {
+    let mut rest = number;
+    while rest >= 0x80 {
+        out.push(rest.to_le_bytes()[0] | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest.to_le_bytes()[0]);
+}
+
+/// The key of length-delimited field `number` (below 16) and the length of its content, which the caller appends.
+#[inline]
+pub(crate) fn put_header(out: &mut Vec<u8>, number: u8, len: usize) {
+    out.push(number << 3 | 2);
+    put_varint(out, len);
+}
+
+#[inline]
+pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u8, content: &[u8]) {
+    put_header(out, number, content.len());
+    out.extend_from_slice(content);
+}
+
+#[inline]
+pub(crate) fn put_text(out: &mut Vec<u8>, number: u8, text: &str) {
+    if !text.is_empty() {
+        put_bytes(out, number, text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(bytes: &[u8]) -> Result<Vec<(u32, Field<'_>)>, WireError> {
+        let mut fields = Fields::of(bytes);
+        let mut found = Vec::new();
+        while let Some(field) = fields.next()? {
+            found.push(field);
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn every_wire_type_is_read_and_groups_are_skipped() {
+        let bytes = [
+            0x08, 0x96, 0x01, // 1: 150
+            0x13, 0x08, 0x01, 0x1B, 0x1C, 0x14, // group 2 with a group 3 inside
+            0x1A, 0x02, b'h', b'i', // 3: "hi"
+            0x25, 1, 0, 0, 0, // 4: fixed 1
+            0x29, 2, 0, 0, 0, 0, 0, 0, 0, // 5: fixed 2
+        ];
+        assert_eq!(
+            all(&bytes).unwrap(),
+            [
+                (1, Field::Varint(150)),
+                (3, Field::Bytes(b"hi")),
+                (4, Field::Fixed32([1, 0, 0, 0])),
+                (5, Field::Fixed64([2, 0, 0, 0, 0, 0, 0, 0])),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_cut_off_or_impossible_is_refused() {
+        for bad in [
+            &[0x08][..],
+            &[0x0A, 0x05, b'h'],
+            &[0x0D, 1, 2],
+            &[0x13, 0x08, 0x01],
+            &[0x14],
+            &[0x0F],
+            &[0x00, 0x01],
+            &[
+                0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02,
+            ],
+            &[0xFF; 12],
+        ] {
+            assert!(all(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_what_is_written() {
+        for number in [0, 1, 127, 128, 16_383, 16_384, usize::MAX] {
+            let mut out = Vec::new();
+            put_varint(&mut out, number);
+            assert_eq!(out.len(), varint_len(number), "{number}");
+            let mut fields = Fields::of(&out);
+            assert_eq!(fields.varint(), Ok(number as u64));
+        }
+    }
+}
