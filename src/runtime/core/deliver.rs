@@ -1,0 +1,247 @@
+//! How messages get into mailboxes: from an ingress, from a function, or back from the store.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use super::idempotency::{Answer, Outcome};
+use super::keys::{ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, after_prefix};
+use super::mailbox::{Mailbox, Message, Waiting};
+use super::{Activity, Arrival, Core, Failure, GATEWAY, Output, Refusal, wire};
+use crate::storage::{Rows as _, StorageError, Store, Table, Write};
+
+/// Rows that are read at a time.
+const PAGE: usize = 512;
+
+impl Core {
+    /// An ingress brings a message: it is staged, or refused and nothing is left of it.
+    pub(super) fn arrive(&mut self, arrival: Arrival, out: &mut Vec<Output>) {
+        let ticket = arrival.ticket;
+        let known = match self.known_answer(&arrival) {
+            Ok(known) => known,
+            Err(refusal) => return out.push(Output::Refused(ticket, refusal)),
+        };
+        if let Some(outcome) = known {
+            let output = match outcome {
+                Outcome::Accepted => Output::Replayed(ticket, None),
+                Outcome::Pending(gateway) => Output::Attached(ticket, gateway),
+                Outcome::Answered(value) => Output::Replayed(ticket, Some(value)),
+            };
+            return self.hold(self.behind_all(), output, out);
+        }
+        if let Err(refusal) = self.admit(&arrival.target) {
+            return out.push(Output::Refused(ticket, refusal));
+        }
+
+        let caller = arrival
+            .gateway
+            .as_deref()
+            .map(|gateway| AddressKey::new(GATEWAY.0, GATEWAY.1, gateway));
+        let id = self.next_id();
+        let invocation = wire::invocation(caller.as_ref(), Some(&arrival.argument));
+        let mut writes = Vec::with_capacity(3);
+        writes.push(Write::put(
+            INBOX,
+            arrival.target.row(&id.encode()),
+            invocation.clone(),
+        ));
+        if let Some(key) = arrival.key {
+            let outcome = match arrival.gateway {
+                Some(gateway) => {
+                    writes.push(Write::put(GATEWAYS, gateway.clone(), key.row.clone()));
+                    Outcome::Pending(gateway)
+                }
+                None => Outcome::Accepted,
+            };
+            let answer = Answer {
+                digest: key.digest,
+                until: key.until,
+                outcome,
+            };
+            writes.push(Write::put(ANSWERS, key.row, answer.encode()));
+        }
+        let position = self.store.stage(writes);
+        self.hold(position, Output::Accepted(ticket), out);
+        self.deliver(
+            Message {
+                target: arrival.target,
+                id,
+                invocation,
+                position,
+            },
+            out,
+        );
+    }
+
+    /// What became of the first message with the same idempotency key.
+    fn known_answer(&self, arrival: &Arrival) -> Result<Option<Outcome>, Refusal> {
+        let Some(key) = &arrival.key else {
+            return Ok(None);
+        };
+        let row = self
+            .store
+            .get(ANSWERS, &key.row)
+            .map_err(|error| Refusal::Storage(error.to_string()))?;
+        match row.as_ref().and_then(Answer::decode) {
+            Some(answer) if answer.until <= self.now => Ok(None),
+            Some(answer) if answer.digest != key.digest => Err(Refusal::KeyReused),
+            Some(answer) => Ok(Some(answer.outcome)),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether an ingress may add a message for `target`.
+    fn admit(&self, target: &AddressKey) -> Result<(), Refusal> {
+        let (namespace, name, _) = target.parts();
+        let binding = self
+            .bindings
+            .function(namespace, name)
+            .ok_or(Refusal::UnknownFunction)?;
+        if self.backlog >= self.settings.max_backlog {
+            return Err(Refusal::Full {
+                what: format!("{} messages are waiting in the runtime", self.backlog),
+            });
+        }
+        let waiting = self
+            .mailboxes
+            .get(target)
+            .map_or(0, |mailbox| mailbox.backlog());
+        if binding.max_backlog > 0 && waiting >= binding.max_backlog {
+            return Err(Refusal::Full {
+                what: format!("{waiting} messages are waiting at this address"),
+            });
+        }
+        Ok(())
+    }
+
+    /// A staged message reaches its address.
+    pub(super) fn deliver(&mut self, message: Message, out: &mut Vec<Output>) {
+        if let Some(last) = self.arrived.get_mut(usize::from(message.id.core())) {
+            *last = message.id.number;
+        }
+        let bytes = message.invocation.len();
+        let memory_is_full = self.memory_bytes >= self.settings.max_memory_bytes;
+        let waiting = Waiting {
+            id: message.id,
+            invocation: message.invocation,
+            position: message.position,
+        };
+        let mailbox = self.open_mailbox(&message.target);
+        let held = mailbox.push(waiting, memory_is_full);
+        let idle = mailbox.activity == Activity::Idle;
+        self.backlog += 1;
+        if held {
+            self.memory_bytes += bytes;
+            self.active += 1;
+        }
+        if idle {
+            self.start(&message.target, out);
+        }
+    }
+
+    /// The mailbox of `address`, made when there is none.
+    pub(super) fn open_mailbox(&mut self, address: &AddressKey) -> &mut Mailbox {
+        if !self.mailboxes.contains_key(address) {
+            let mut mailbox = Mailbox::new(self.types.of(address));
+            // What waits from before the start comes first, and may not have been read yet.
+            if self.recovery.is_parked(address) {
+                mailbox.activity = Activity::Parked;
+            } else if self.recovery.may_hold(address) {
+                mailbox.stored = 1;
+            }
+            self.mailboxes.insert(address.clone(), mailbox);
+        }
+        self.mailboxes
+            .get_mut(address)
+            .expect("it was inserted above")
+    }
+
+    /// Whether a message is staged, but was not handed to this core yet.
+    fn is_on_its_way(&self, id: MessageId) -> bool {
+        id.boot == self.boot
+            && self
+                .arrived
+                .get(usize::from(id.core()))
+                .is_some_and(|last| id.number > *last)
+    }
+
+    /// Reads the messages that wait for `address` in the store only. Its window must be empty.
+    pub(super) fn load(&mut self, address: &AddressKey) -> Result<(), Failure> {
+        use super::mailbox::{WINDOW_BYTES, WINDOW_MESSAGES};
+        let position = self.behind_all();
+        let (mut loaded, mut bytes, mut more) = (Vec::new(), 0, false);
+        let end = after_prefix(address.as_bytes());
+        each_row(
+            &self.store,
+            INBOX,
+            address.as_bytes(),
+            end.as_deref(),
+            |key, invocation| {
+                let Some(id) = key
+                    .get(address.as_bytes().len()..)
+                    .and_then(MessageId::decode)
+                else {
+                    return ControlFlow::Continue(());
+                };
+                if self.is_on_its_way(id) {
+                    return ControlFlow::Continue(());
+                }
+                if loaded.len() >= WINDOW_MESSAGES || bytes >= WINDOW_BYTES {
+                    more = true;
+                    return ControlFlow::Break(());
+                }
+                bytes += invocation.len();
+                loaded.push(Waiting {
+                    id,
+                    invocation,
+                    position,
+                });
+                ControlFlow::Continue(())
+            },
+        )?;
+
+        let Some(mailbox) = self.mailboxes.get_mut(address) else {
+            return Ok(());
+        };
+        let count = u64::try_from(loaded.len()).unwrap_or(u64::MAX);
+        let before = mailbox.stored;
+        mailbox.stored = if more {
+            before.saturating_sub(count).max(1)
+        } else {
+            0
+        };
+        mailbox.waiting_bytes += bytes;
+        self.memory_bytes += bytes;
+        self.active += loaded.len();
+        // `stored` is a lower bound: what was found beyond it is counted now.
+        self.backlog = (self.backlog + mailbox.stored + count).saturating_sub(before);
+        mailbox.waiting.extend(loaded);
+        Ok(())
+    }
+}
+
+/// Visits the rows from `from` to `to` in order, page by page, until it is told to stop.
+pub(super) fn each_row(
+    store: &Store,
+    table: Table,
+    from: &[u8],
+    to: Option<&[u8]>,
+    mut visit: impl FnMut(&Bytes, Bytes) -> ControlFlow<()>,
+) -> Result<(), StorageError> {
+    let mut from = from.to_vec();
+    loop {
+        let page = store.scan(table, &from, to, PAGE)?;
+        let full = page.len() == PAGE;
+        for (key, value) in page {
+            if visit(&key, value).is_break() {
+                return Ok(());
+            }
+            from.clear();
+            from.extend_from_slice(&key);
+            from.push(0);
+        }
+        if !full {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What an ingress remembers of an idempotency key: with which body it came, and what was answered.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::keys::{put_text, take_text};
+use crate::timestamp::Timestamp;
+
+/// An idempotency key, as it comes with a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// Key of the row: ingress, target and the caller's key.
+    pub row: Bytes,
+    /// Digest of type and body: the same key with another body is refused.
+    pub digest: u128,
+    /// Until when the answer is kept.
+    pub until: Timestamp,
+}
+
+/// How far the first message with a key has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was accepted, and nobody waits for an answer.
+    Accepted,
+    /// It is a call whose answer goes to this gateway.
+    Pending(String),
+    /// It was answered: the encoded `TypedValue`.
+    Answered(Bytes),
+}
+
+/// The row of an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Digest of the first message.
+    pub digest: u128,
+    /// When the row may go.
+    pub until: Timestamp,
+    /// What became of the first message.
+    pub outcome: Outcome,
+}
+
+impl Answer {
+    /// The stored row.
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(64);
+        out.put_u64(self.until.as_millis());
+        out.put_u128(self.digest);
+        match &self.outcome {
+            Outcome::Accepted => out.put_u8(0),
+            Outcome::Pending(gateway) => {
+                out.put_u8(1);
+                put_text(&mut out, gateway);
+            }
+            Outcome::Answered(value) => {
+                out.put_u8(2);
+                out.put_slice(value);
+            }
+        }
+        out.freeze()
+    }
+
+    /// Reads a stored row.
+    pub fn decode(row: &Bytes) -> Option<Self> {
+        let mut rest = row.clone();
+        let until = Timestamp::from_millis(rest.try_get_u64().ok()?);
+        let digest = rest.try_get_u128().ok()?;
+        let outcome = match rest.try_get_u8().ok()? {
+            0 => Outcome::Accepted,
+            1 => Outcome::Pending(take_text(&mut &rest[..])?.to_owned()),
+            _ => Outcome::Answered(rest),
+        };
+        Some(Self {
+            digest,
+            until,
+            outcome,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_survive_their_encoding() {
+        let outcomes = [
+            Outcome::Accepted,
+            Outcome::Pending("gate".into()),
+            Outcome::Answered(Bytes::from_static(b"x")),
+        ];
+        for outcome in outcomes {
+            let answer = Answer {
+                digest: u128::MAX - 3,
+                until: Timestamp::from_millis(9),
+                outcome,
+            };
+            assert_eq!(Answer::decode(&answer.encode()), Some(answer));
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The rows a core keeps, and their keys. Everything that is stored has its layout here or beside its own type.
+//!
+//! Texts inside keys are written with their length in front, so that no id can be mistaken for another, whatever bytes it holds.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::sdk::Address;
+use crate::storage::Table;
+use crate::timestamp::Timestamp;
+
+/// Settings of the store itself. Key: a text.
+pub const META: Table = Table::new(0);
+/// Messages that wait or are in flight. Key: address, message id. Value: the encoded `ToFunction.Invocation`.
+pub const INBOX: Table = Table::with_fresh_keys(1);
+/// State. Key: address, name. Value: see [`super::state`].
+pub const STATE: Table = Table::new(2);
+/// Delayed messages. Key: due time, message id, hash of the sender's id. Value: see [`super::timers`].
+pub const TIMERS: Table = Table::with_fresh_keys(3);
+/// Pending cancellation tokens. Key: sender id, token. Value: the timer's key, then the sender.
+pub const TOKENS: Table = Table::new(4);
+/// What functions declared of their state. Key: function type, name. Value: see [`super::state`].
+pub const SPECS: Table = Table::new(5);
+/// Egress records that are not delivered. Key: egress, message id. Value: the encoded `TypedValue`.
+pub const OUTBOX: Table = Table::with_fresh_keys(6);
+/// Addresses that are set aside. Key: address. Value: see [`super::failure`].
+pub const PARKED: Table = Table::new(7);
+/// Calls whose answer is to be kept. Key: gateway id. Value: the key in [`ANSWERS`].
+pub const GATEWAYS: Table = Table::new(8);
+/// Idempotency keys with their answers. Key: made by the ingress. Value: see [`super::idempotency`].
+pub const ANSWERS: Table = Table::new(9);
+
+/// An address as it stands in keys: namespace, type and id, each with its length in front.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AddressKey(Bytes);
+
+impl AddressKey {
+    /// The key of the address with these three parts.
+    pub fn new(namespace: &str, name: &str, id: &str) -> Self {
+        let mut key = BytesMut::with_capacity(namespace.len() + name.len() + id.len() + 6);
+        put_text(&mut key, namespace);
+        put_text(&mut key, name);
+        put_text(&mut key, id);
+        Self(key.freeze())
+    }
+
+    /// The key at the front of `row`, with the rest of it. `None` when it is damaged.
+    pub fn split(row: &Bytes) -> Option<(Self, Bytes)> {
+        let mut rest = &row[..];
+        for _ in 0..3 {
+            take_text(&mut rest)?;
+        }
+        let length = row.len() - rest.len();
+        Some((Self(row.slice(..length)), row.slice(length..)))
+    }
+
+    /// Namespace, type and id.
+    pub fn parts(&self) -> (&str, &str, &str) {
+        let mut rest = &self.0[..];
+        let mut next = || take_text(&mut rest).unwrap_or_default();
+        (next(), next(), next())
+    }
+
+    /// The id within the type.
+    pub fn id(&self) -> &str {
+        self.parts().2
+    }
+
+    /// The part of the key that stands for the function type.
+    pub fn type_prefix(&self) -> &[u8] {
+        let mut rest = &self.0[..];
+        take_text(&mut rest);
+        take_text(&mut rest);
+        self.0.get(..self.0.len() - rest.len()).unwrap_or_default()
+    }
+
+    /// The same address as the SDK's type.
+    pub fn to_address(&self) -> Address {
+        let (namespace, name, id) = self.parts();
+        Address::from_wire(namespace, name, id)
+    }
+
+    /// The bytes of the key.
+    pub const fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The key of a row of this address: the address and then `suffix`.
+    pub fn row(&self, suffix: &[u8]) -> Bytes {
+        let mut key = BytesMut::with_capacity(self.0.len() + suffix.len());
+        key.put_slice(&self.0);
+        key.put_slice(suffix);
+        key.freeze()
+    }
+}
+
+impl From<&Address> for AddressKey {
+    fn from(address: &Address) -> Self {
+        Self::new(
+            address.type_name().namespace(),
+            address.type_name().name(),
+            address.id(),
+        )
+    }
+}
+
+/// Tells messages apart for ever: the start of the process, and a number within it that also names the core.
+///
+/// The messages that one core hands to one address have ascending ids, so their order survives a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId {
+    /// Number of the start, from [`crate::storage::Store::boot`].
+    pub boot: u32,
+    /// Ascending within one core; its last eight bits are the core's number.
+    pub number: u64,
+}
+
+impl MessageId {
+    /// Bytes of an encoded id.
+    pub const LENGTH: usize = 12;
+
+    /// The core that gave this id.
+    pub const fn core(self) -> u8 {
+        self.number.to_be_bytes()[7]
+    }
+
+    /// Twelve bytes whose order is the order of the ids.
+    pub fn encode(self) -> [u8; Self::LENGTH] {
+        let mut out = [0; Self::LENGTH];
+        let (boot, number) = out.split_at_mut(4);
+        boot.copy_from_slice(&self.boot.to_be_bytes());
+        number.copy_from_slice(&self.number.to_be_bytes());
+        out
+    }
+
+    /// The id at the front of `bytes`.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (boot, rest) = bytes.split_first_chunk::<4>()?;
+        let (number, _) = rest.split_first_chunk::<8>()?;
+        Some(Self {
+            boot: u32::from_be_bytes(*boot),
+            number: u64::from_be_bytes(*number),
+        })
+    }
+}
+
+/// The key of a timer: when it is due, in which order among those of that millisecond, and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimerKey {
+    /// When the message is due.
+    pub due: Timestamp,
+    /// The order among timers of one millisecond.
+    pub id: MessageId,
+    /// Hash of the sender's id: a core finds its own timers by it.
+    pub hash: u32,
+}
+
+impl TimerKey {
+    /// The row key; its order is the order of firing.
+    pub fn encode(self) -> Bytes {
+        let mut key = BytesMut::with_capacity(24);
+        key.put_u64(self.due.as_millis());
+        key.put_slice(&self.id.encode());
+        key.put_u32(self.hash);
+        key.freeze()
+    }
+
+    /// Reads a row key.
+    pub fn decode(key: &[u8]) -> Option<Self> {
+        let (due, rest) = key.split_first_chunk::<8>()?;
+        let id = MessageId::decode(rest)?;
+        let hash = rest.get(MessageId::LENGTH..)?.first_chunk::<4>()?;
+        Some(Self {
+            due: Timestamp::from_millis(u64::from_be_bytes(*due)),
+            id,
+            hash: u32::from_be_bytes(*hash),
+        })
+    }
+}
+
+/// The key of a pending token: tokens are scoped by the sender's id alone, as on StateFun.
+pub fn token_key(sender_id: &str, token: &str) -> Bytes {
+    let mut key = BytesMut::with_capacity(sender_id.len() + token.len() + 2);
+    put_text(&mut key, sender_id);
+    key.put_slice(token.as_bytes());
+    key.freeze()
+}
+
+/// The front of the keys of an egress's records.
+pub fn egress_prefix(namespace: &str, name: &str) -> Bytes {
+    let mut key = BytesMut::with_capacity(namespace.len() + name.len() + 2 + MessageId::LENGTH);
+    put_text(&mut key, namespace);
+    put_text(&mut key, name);
+    key.freeze()
+}
+
+/// The front of the keys of everything that belongs to a function type.
+pub fn type_prefix(namespace: &str, name: &str) -> Bytes {
+    egress_prefix(namespace, name)
+}
+
+/// The first key behind all that begin with `prefix`; `None` when there is none.
+pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
+}
+
+/// Which of `cores` an id belongs to, and what timer rows keep of it. FNV-1a with a final mix: stored, so it never changes.
+pub fn id_hash(id: &str) -> u32 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in id.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash ^= hash >> 29;
+    hash = hash.wrapping_mul(0x94D0_49BB_1331_11EB);
+    u32::try_from(hash >> 32).unwrap_or_default()
+}
+
+/// Writes `text` with its length in front.
+pub fn put_text(out: &mut BytesMut, text: &str) {
+    put_length(out, text.len());
+    out.put_slice(text.as_bytes());
+}
+
+/// Writes `bytes` with their length in front.
+pub fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
+    put_length(out, bytes.len());
+    out.put_slice(bytes);
+}
+
+fn put_length(out: &mut BytesMut, length: usize) {
+    prost::encoding::encode_varint(u64::try_from(length).unwrap_or(u64::MAX), out);
+}
+
+/// Takes a text with its length from the front.
+pub fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    std::str::from_utf8(take_bytes(rest)?).ok()
+}
+
+/// Takes bytes with their length from the front.
+pub fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let mut tail = *rest;
+    let length = prost::encoding::decode_varint(&mut tail).ok()?;
+    let (taken, tail) = tail.split_at_checked(usize::try_from(length).ok()?)?;
+    *rest = tail;
+    Some(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_whose_joined_names_are_equal_have_different_keys() {
+        assert_ne!(
+            AddressKey::new("a.b", "c", "x"),
+            AddressKey::new("a", "b.c", "x")
+        );
+        assert_ne!(
+            AddressKey::new("a", "b", "1/2"),
+            AddressKey::new("a", "b", "1\u{0}2")
+        );
+    }
+
+    #[test]
+    fn an_address_is_found_at_the_front_of_a_row_key() {
+        let address = AddressKey::new("example", "greeter", "");
+        let row = address.row(b"seen");
+        let (found, rest) = AddressKey::split(&row).unwrap();
+        assert_eq!(
+            (found.parts(), &rest[..]),
+            (("example", "greeter", ""), &b"seen"[..])
+        );
+        assert_eq!(found.type_prefix(), type_prefix("example", "greeter"));
+        assert!(AddressKey::split(&Bytes::from_static(&[200, 1, 2])).is_none());
+    }
+
+    #[test]
+    fn encoded_ids_and_timers_keep_their_order() {
+        let id = |boot, number| MessageId { boot, number };
+        let mut ids = [id(1, 2 << 8), id(1, 300 << 8), id(2, 1), id(1, 1)];
+        ids.sort();
+        assert!(ids.is_sorted_by_key(|id| id.encode()));
+        let timer = TimerKey {
+            due: Timestamp::from_millis(7),
+            id: id(3, 9),
+            hash: 5,
+        };
+        assert_eq!(TimerKey::decode(&timer.encode()), Some(timer));
+    }
+
+    #[test]
+    fn the_end_of_a_prefix_carries_over() {
+        assert_eq!(after_prefix(&[1, 255]), Some(vec![2]));
+        assert_eq!(after_prefix(&[255]), None);
+    }
+}

@@ -1,0 +1,421 @@
+//! The partition core: which message goes where and when, what a reply changes, what is due. A pure state machine.
+//!
+//! Inputs go in with the time; commits are staged in the store that is passed in; outputs come out. No I/O, no async runtime,
+//! no clock, no randomness: production drives it with real calls, the simulator with invented ones. May import `sdk`,
+//! `protocol`, `retry`, and of `storage` the rows and the store it stages into.
+//!
+//! Order of things: a commit is staged before its messages are handed on, so any prefix of the log is a consistent cut. What is
+//! visible outside (acknowledgement, answer, egress record, the call of a function that acts outside) waits until its commit
+//! is durable.
+
+mod admin;
+mod apply;
+mod deliver;
+pub mod failure;
+mod function_types;
+pub mod idempotency;
+pub mod keys;
+mod mailbox;
+mod recovery;
+mod start;
+pub mod state;
+pub mod timers;
+pub mod wire;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use self::admin::{AdminChange, QueueView};
+pub use self::failure::{Failure, FailurePolicy, Parked};
+pub use self::function_types::TypeCounters;
+pub use self::idempotency::IdempotencyKey;
+pub use self::keys::{AddressKey, MessageId};
+pub use self::mailbox::{Activity, Message};
+
+use self::function_types::FunctionTypes;
+use self::mailbox::Mailbox;
+use self::timers::TimerWindow;
+use crate::protocol::reqreply::FromFunction;
+use crate::sdk::TypeName;
+use crate::storage::{Position, StorageError, Store};
+use crate::timestamp::Timestamp;
+
+/// Function type of the callers that an ingress stands for: what is sent to `statefun.http/gateway/<id>` answers a call.
+pub const GATEWAY: (&str, &str) = ("statefun.http", "gateway");
+
+/// Tells calls apart; never used twice by one core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(u64);
+
+/// The caller's own mark on something it will be told about.
+pub type Ticket = u64;
+
+/// What is bound to a function type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FunctionBinding {
+    /// The function acts on the outside: it is called only when its messages are on disk.
+    pub after_durable: bool,
+    /// Messages of one address that an ingress may add to; zero for no bound.
+    pub max_backlog: u64,
+}
+
+/// What a core has to know of the module: which functions and egresses exist.
+pub trait Bindings: fmt::Debug + Send + Sync {
+    /// The function bound to a type, by its own name or by its namespace.
+    fn function(&self, namespace: &str, name: &str) -> Option<FunctionBinding>;
+    /// The egress of this name.
+    fn egress(&self, namespace: &str, name: &str) -> Option<EgressBinding>;
+}
+
+/// Where the records of an egress go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EgressBinding {
+    /// To the outbox, from which a driver delivers them.
+    Outbox,
+    /// To a function of this type, as messages to the sender's id: an egress that is a delivery with a policy.
+    Function(TypeName),
+}
+
+/// Settings of a core.
+#[derive(Debug, Clone, Copy)]
+pub struct CoreSettings {
+    /// Number of this core, from 0.
+    pub index: u8,
+    /// How many cores share the ids.
+    pub cores: u8,
+    /// What happens to addresses that fail.
+    pub failure: FailurePolicy,
+    /// Messages waiting or in flight beyond which an ingress is refused. Messages between functions never are. Default 100,000.
+    pub max_backlog: u64,
+    /// Bytes of messages held in memory beyond which further ones stay in the store until their turn. Default 64 MiB.
+    pub max_memory_bytes: usize,
+    /// Messages in memory beyond which due timers wait. Default 8,192.
+    pub max_active: usize,
+}
+
+impl Default for CoreSettings {
+    fn default() -> Self {
+        Self {
+            index: 0,
+            cores: 1,
+            failure: FailurePolicy::default(),
+            max_backlog: 100_000,
+            max_memory_bytes: 64 << 20,
+            max_active: 8_192,
+        }
+    }
+}
+
+/// A message that an ingress brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// How the ingress will recognise the answer.
+    pub ticket: Ticket,
+    /// Whom the message goes to.
+    pub target: AddressKey,
+    /// The encoded `TypedValue`.
+    pub argument: Bytes,
+    /// The gateway id that an answer is sent to; `None` when nobody waits for one.
+    pub gateway: Option<String>,
+    /// The caller's idempotency key.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// What happens to a core.
+#[derive(Debug)]
+pub enum Input {
+    /// An ingress brings a message.
+    Arrive(Arrival),
+    /// Another core's function sent a message here; its row is staged.
+    Deliver(Message),
+    /// A call came back.
+    Answered {
+        /// Which call.
+        call: CallId,
+        /// The reply, or why there is none after all attempts.
+        result: Result<FromFunction, Failure>,
+    },
+    /// Everything staged up to here is on disk.
+    Durable(Position),
+    /// Time has passed.
+    Tick,
+    /// Look for expired rows, a page at a time.
+    Sweep,
+    /// An operator changes something; the ticket is answered with [`Output::Changed`].
+    Change(Ticket, AdminChange),
+    /// Start no more calls: the runtime is going down.
+    Drain,
+}
+
+/// Why an ingress's message was not taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// No function is bound to the type.
+    UnknownFunction,
+    /// The address, or the whole core, has as many messages waiting as it may.
+    Full {
+        /// What is full, in words.
+        what: String,
+    },
+    /// The idempotency key was used with another body.
+    KeyReused,
+    /// The store could not be read.
+    Storage(String),
+}
+
+/// What a core wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Call the function of `target`.
+    Call {
+        /// Comes back in [`Input::Answered`].
+        call: CallId,
+        /// The address.
+        target: AddressKey,
+        /// The encoded `ToFunction`.
+        request: Bytes,
+        /// Invocations in it.
+        invocations: usize,
+    },
+    /// Hand a message to another core, in this order.
+    Forward(u8, Message),
+    /// The message is on disk.
+    Accepted(Ticket),
+    /// The message was not taken in; nothing is left of it.
+    Refused(Ticket, Refusal),
+    /// The key was answered before: this is that answer, or `None` for a message nobody waits for.
+    Replayed(Ticket, Option<Bytes>),
+    /// The key's first message still runs: its answer will go to this gateway.
+    Attached(Ticket, String),
+    /// The answer to a call: gateway id and encoded `TypedValue`.
+    Answer(String, Bytes),
+    /// A record for an egress, on disk in [`keys::OUTBOX`].
+    Egress {
+        /// Front of its row key: the egress.
+        egress: Bytes,
+        /// End of its row key.
+        id: MessageId,
+        /// The encoded `TypedValue`.
+        record: Bytes,
+    },
+    /// An operator's change was made, or why not.
+    Changed(Ticket, Result<(), String>),
+    /// A batch failed; its address waits or is parked.
+    Failed {
+        /// The address.
+        address: AddressKey,
+        /// Why.
+        failure: Failure,
+        /// Attempts so far.
+        attempt: u32,
+        /// Messages in the batch.
+        invocations: usize,
+        /// When it is tried again; `None` when it is parked.
+        retry_at: Option<Timestamp>,
+    },
+    /// Something an operator should know of, which stops nothing.
+    Warning(String),
+}
+
+/// What waits until a commit is durable.
+#[derive(Debug)]
+enum Release {
+    Output(Output),
+    /// The messages of an address are on disk: its function may be called.
+    Start(AddressKey),
+}
+
+/// One partition: all addresses whose ids belong to it.
+#[derive(Debug)]
+pub struct Core {
+    settings: CoreSettings,
+    bindings: Arc<dyn Bindings>,
+    store: Store,
+    now: Timestamp,
+    boot: u32,
+    next_number: u64,
+    next_call: u64,
+    types: FunctionTypes,
+    mailboxes: HashMap<AddressKey, Mailbox>,
+    calls: HashMap<CallId, AddressKey>,
+    /// Messages that this core sent to itself, to be taken in when the present step is done.
+    local: VecDeque<Message>,
+    /// In the order of their positions.
+    held: VecDeque<(Position, Release)>,
+    durable: Position,
+    timers: TimerWindow,
+    backoffs: BTreeSet<(Timestamp, AddressKey)>,
+    /// The last number that arrived from each core: what is in the store beyond it is still on its way here.
+    arrived: Vec<u64>,
+    recovery: recovery::Recovery,
+    sweep: admin::SweepPosition,
+    backlog: u64,
+    memory_bytes: usize,
+    active: usize,
+    draining: bool,
+}
+
+impl Core {
+    /// A core over what `store` holds. Waiting messages are found and called with the first [`Input::Tick`].
+    pub fn new(settings: CoreSettings, bindings: Arc<dyn Bindings>, store: Store) -> Self {
+        Self {
+            boot: u32::try_from(store.boot()).unwrap_or(u32::MAX),
+            next_number: 1,
+            next_call: 1,
+            now: Timestamp::default(),
+            types: FunctionTypes::default(),
+            mailboxes: HashMap::new(),
+            calls: HashMap::new(),
+            local: VecDeque::new(),
+            held: VecDeque::new(),
+            durable: store.durable(),
+            timers: TimerWindow::unread(),
+            backoffs: BTreeSet::new(),
+            arrived: vec![0; usize::from(settings.cores)],
+            recovery: recovery::Recovery::start(),
+            sweep: admin::SweepPosition::default(),
+            backlog: 0,
+            memory_bytes: 0,
+            active: 0,
+            draining: false,
+            settings,
+            bindings,
+            store,
+        }
+    }
+
+    /// Takes one input at the time `now` and appends what is to be done to `out`.
+    pub fn handle(&mut self, input: Input, now: Timestamp, out: &mut Vec<Output>) {
+        self.now = now;
+        match input {
+            Input::Arrive(arrival) => self.arrive(arrival, out),
+            Input::Deliver(message) => self.deliver(message, out),
+            Input::Answered { call, result } => self.answered(call, result, out),
+            Input::Durable(position) => self.release(position, out),
+            Input::Tick => {}
+            Input::Sweep => self.sweep(out),
+            Input::Change(ticket, change) => self.change(ticket, change, out),
+            Input::Drain => self.draining = true,
+        }
+        self.settle(out);
+    }
+
+    /// What follows from a step: messages to itself, retries and timers that are due, addresses still to be recovered.
+    fn settle(&mut self, out: &mut Vec<Output>) {
+        loop {
+            while let Some(message) = self.local.pop_front() {
+                self.deliver(message, out);
+            }
+            self.retry_due(out);
+            self.recover(out);
+            self.fire_due(out);
+            if self.local.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// When [`Input::Tick`] is wanted next. `None`: nothing waits for time.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.draining {
+            return None;
+        }
+        let timer = if self.is_busy() {
+            None
+        } else {
+            self.timers.next_due()
+        };
+        let retry = self.backoffs.first().map(|(at, _)| *at);
+        let recovery = if self.recovery.is_done() || self.is_busy() {
+            None
+        } else {
+            Some(self.now)
+        };
+        [timer, retry, recovery].into_iter().flatten().min()
+    }
+
+    /// Calls that are out.
+    pub fn in_flight(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Messages that wait or are in flight, as far as they are known.
+    pub const fn backlog(&self) -> u64 {
+        self.backlog
+    }
+
+    /// Counters of each type, with its namespace and name.
+    pub fn counters(&self) -> impl Iterator<Item = (&str, &str, TypeCounters)> {
+        self.types.iter().filter_map(|kind| {
+            let mut rest = &kind.prefix[..];
+            Some((
+                keys::take_text(&mut rest)?,
+                keys::take_text(&mut rest)?,
+                kind.counters,
+            ))
+        })
+    }
+
+    /// Whether memory holds as many messages as timers and recovery may add to.
+    const fn is_busy(&self) -> bool {
+        self.active >= self.settings.max_active
+    }
+
+    fn owner_of(&self, id: &str) -> u8 {
+        owner(keys::id_hash(id), self.settings.cores)
+    }
+
+    fn next_id(&mut self) -> MessageId {
+        let number = self.next_number << 8 | u64::from(self.settings.index);
+        self.next_number += 1;
+        MessageId {
+            boot: self.boot,
+            number,
+        }
+    }
+
+    /// A position behind everything that is staged, by any core.
+    fn behind_all(&self) -> Position {
+        self.store.stage(Vec::new())
+    }
+
+    /// Holds `output` back until `position` is durable.
+    fn hold(&mut self, position: Position, output: Output, out: &mut Vec<Output>) {
+        if position <= self.durable {
+            out.push(output);
+        } else {
+            self.held.push_back((position, Release::Output(output)));
+        }
+    }
+
+    fn release(&mut self, position: Position, out: &mut Vec<Output>) {
+        self.durable = self.durable.max(position);
+        while let Some((at, _)) = self.held.front() {
+            if *at > self.durable {
+                return;
+            }
+            match self.held.pop_front() {
+                Some((_, Release::Output(output))) => out.push(output),
+                Some((_, Release::Start(address))) => {
+                    self.start_if(&address, Activity::AwaitsDisk, out)
+                }
+                None => return,
+            }
+        }
+    }
+}
+
+/// Which of `cores` an id with this hash belongs to.
+pub fn owner(hash: u32, cores: u8) -> u8 {
+    u8::try_from(hash % u32::from(cores.max(1))).unwrap_or_default()
+}
+
+/// A store that can't be read fails the batch that needed it; it is tried again like any other failure.
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::new(format!("reading the store failed: {error}"))
+    }
+}

@@ -1,0 +1,246 @@
+//! What comes back by itself: addresses with waiting messages after a start, failed batches, timers that are due.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use super::deliver::each_row;
+use super::keys::{AddressKey, INBOX, PARKED, TIMERS, TOKENS, TimerKey, after_prefix, token_key};
+use super::mailbox::Message;
+use super::timers::Timer;
+use super::{Activity, Core, Failure, Output, owner};
+use crate::storage::{Position, Rows as _, Write};
+
+/// Timers that fire in one commit at most.
+const FIRED_AT_ONCE: usize = 256;
+
+/// How far the messages from before the start have been taken up, and which addresses are set aside.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    /// Addresses from this key on may hold messages that were not read yet. `None`: all were.
+    cursor: Option<Bytes>,
+    parked: HashSet<AddressKey>,
+    parked_are_known: bool,
+}
+
+impl Recovery {
+    /// Nothing was read yet.
+    pub(super) fn start() -> Self {
+        Self {
+            cursor: Some(Bytes::new()),
+            parked: HashSet::new(),
+            parked_are_known: false,
+        }
+    }
+
+    pub(super) const fn is_done(&self) -> bool {
+        self.cursor.is_none()
+    }
+
+    /// Whether messages of `address` may wait in the store that were not read yet.
+    pub(super) fn may_hold(&self, address: &AddressKey) -> bool {
+        self.cursor
+            .as_ref()
+            .is_some_and(|cursor| address.as_bytes() >= cursor)
+    }
+
+    pub(super) fn is_parked(&self, address: &AddressKey) -> bool {
+        self.parked.contains(address)
+    }
+
+    pub(super) fn park(&mut self, address: AddressKey) {
+        self.parked.insert(address);
+    }
+
+    pub(super) fn resume(&mut self, address: &AddressKey) {
+        self.parked.remove(address);
+    }
+}
+
+impl Core {
+    /// Takes up addresses with messages from before the start, as many as memory may hold.
+    pub(super) fn recover(&mut self, out: &mut Vec<Output>) {
+        if let Err(failure) = self.recover_parked() {
+            return out.push(Output::Warning(failure.to_string()));
+        }
+        while !self.draining && !self.is_busy() {
+            let Some(cursor) = self.recovery.cursor.clone() else {
+                return;
+            };
+            match self.next_waiting(&cursor) {
+                Ok(Some(address)) => {
+                    self.recovery.cursor = after_prefix(address.as_bytes()).map(Bytes::from);
+                    if self.owner_of(address.id()) != self.settings.index
+                        || self.mailboxes.contains_key(&address)
+                    {
+                        continue;
+                    }
+                    let mailbox = self.open_mailbox(&address);
+                    mailbox.stored = mailbox.stored.max(1);
+                    self.backlog += 1;
+                    self.start(&address, out);
+                }
+                Ok(None) => self.recovery.cursor = None,
+                Err(failure) => return out.push(Output::Warning(failure.to_string())),
+            }
+        }
+    }
+
+    /// The first address from `cursor` on that has a message in the store.
+    fn next_waiting(&self, cursor: &[u8]) -> Result<Option<AddressKey>, Failure> {
+        let first = self.store.scan(INBOX, cursor, None, 1)?;
+        Ok(first
+            .first()
+            .and_then(|(key, _)| AddressKey::split(key))
+            .map(|(address, _)| address))
+    }
+
+    fn recover_parked(&mut self) -> Result<(), Failure> {
+        if self.recovery.parked_are_known {
+            return Ok(());
+        }
+        let parked = &mut self.recovery.parked;
+        each_row(&self.store, PARKED, &[], None, |key, _| {
+            parked.extend(AddressKey::split(key).map(|(address, _)| address));
+            ControlFlow::Continue(())
+        })?;
+        self.recovery.parked_are_known = true;
+        Ok(())
+    }
+
+    /// Sends failed batches again whose wait is over: the same invocations, without states.
+    pub(super) fn retry_due(&mut self, out: &mut Vec<Output>) {
+        while !self.draining {
+            let Some((at, address)) = self.backoffs.first().cloned() else {
+                return;
+            };
+            if at > self.now {
+                return;
+            }
+            self.backoffs.remove(&(at, address.clone()));
+            self.retry(&address, out);
+        }
+    }
+
+    /// Tries a failed address again at once.
+    pub(super) fn retry(&mut self, address: &AddressKey, out: &mut Vec<Output>) {
+        let Some(mailbox) = self.mailboxes.get_mut(address) else {
+            return;
+        };
+        let Activity::BacksOff(at) = mailbox.activity else {
+            return;
+        };
+        self.backoffs.remove(&(at, address.clone()));
+        mailbox.activity = Activity::Idle;
+        if mailbox.batch.is_empty() {
+            return self.start(address, out);
+        }
+        let (namespace, name, _) = address.parts();
+        if self.bindings.function(namespace, name).is_some() {
+            self.call(address, false, out);
+        } else {
+            let failure = Failure::new(format!(
+                "Cannot find a provider for type FunctionType({namespace}, {name})"
+            ));
+            self.fail(address, failure, out);
+        }
+    }
+
+    /// Turns timers that are due into messages: message in and token freed are one commit.
+    pub(super) fn fire_due(&mut self, out: &mut Vec<Output>) {
+        while !self.draining && !self.is_busy() {
+            if let Err(failure) = self.read_timers() {
+                return out.push(Output::Warning(failure.to_string()));
+            }
+            let (mut writes, mut messages) = (Vec::new(), Vec::new());
+            while messages.len() < FIRED_AT_ONCE {
+                let Some(key) = self.timers.pop_due(self.now) else {
+                    break;
+                };
+                match self.fire(key, &mut writes) {
+                    Ok(message) => messages.extend(message),
+                    Err(failure) => {
+                        // It stays in the store, and in the window: the next tick tries it again.
+                        self.timers.armed(key);
+                        out.push(Output::Warning(failure.to_string()));
+                        break;
+                    }
+                }
+            }
+            if messages.is_empty() && writes.is_empty() {
+                return;
+            }
+            let position = self.store.stage(writes);
+            for message in messages {
+                self.hand_on(
+                    Message {
+                        position,
+                        ..message
+                    },
+                    out,
+                );
+            }
+            // Messages to this core itself count as active only once they are delivered.
+            if !self.local.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn fire(&mut self, key: TimerKey, writes: &mut Vec<Write>) -> Result<Option<Message>, Failure> {
+        let row = key.encode();
+        let Some(timer) = self
+            .store
+            .get(TIMERS, &row)?
+            .as_ref()
+            .and_then(Timer::decode)
+        else {
+            return Ok(None);
+        };
+        writes.push(Write::delete(TIMERS, row));
+        if !timer.token.is_empty() {
+            writes.push(Write::delete(
+                TOKENS,
+                token_key(timer.sender.id(), &timer.token),
+            ));
+        }
+        let id = self.next_id();
+        writes.push(Write::put(
+            INBOX,
+            timer.target.row(&id.encode()),
+            timer.invocation.clone(),
+        ));
+        Ok(Some(Message {
+            target: timer.target,
+            id,
+            invocation: timer.invocation,
+            position: Position::START,
+        }))
+    }
+
+    /// Reads the next page of timers when the window is empty.
+    fn read_timers(&mut self) -> Result<(), Failure> {
+        while let Some(from) = self.timers.unread_from() {
+            let (mut page, mut horizon) = (Vec::new(), None);
+            let (index, cores, limit) =
+                (self.settings.index, self.settings.cores, self.timers.page());
+            each_row(&self.store, TIMERS, &from.encode(), None, |key, _| {
+                let Some(key) = TimerKey::decode(key) else {
+                    return ControlFlow::Continue(());
+                };
+                if owner(key.hash, cores) != index {
+                    return ControlFlow::Continue(());
+                }
+                if page.len() >= limit {
+                    horizon = Some(key);
+                    return ControlFlow::Break(());
+                }
+                page.push(key);
+                ControlFlow::Continue(())
+            })?;
+            self.timers.refill(page, horizon);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! State as it is stored: values with the time that their expiration counts from, and what functions declared.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::failure::Failure;
+use super::keys::{put_text, take_text};
+use crate::protocol::reqreply::from_function::expiration_spec::ExpireMode;
+use crate::protocol::reqreply::from_function::{ExpirationSpec, PersistedValueSpec};
+use crate::sdk::TypeName;
+use crate::timestamp::Timestamp;
+
+/// The typename of a state whose function gave none, as StateFun fills it in.
+const UNSET_TYPE: &str = "io.statefun.types/unset";
+
+/// When a value is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeToLive {
+    /// Never.
+    None,
+    /// So long after it was written.
+    AfterWrite(Duration),
+    /// So long after it was written, or after the last request it went with.
+    AfterInvoke(Duration),
+}
+
+impl TimeToLive {
+    /// Whether a value stamped at `stamp` is gone at `now`.
+    pub fn is_over(self, stamp: Option<Timestamp>, now: Timestamp) -> bool {
+        match (self, stamp) {
+            (Self::AfterWrite(span) | Self::AfterInvoke(span), Some(stamp)) => now >= stamp + span,
+            _ => false,
+        }
+    }
+
+    /// Whether values carry a stamp.
+    pub const fn is_on(self) -> bool {
+        !matches!(self, Self::None)
+    }
+}
+
+/// A state that a function declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateSpec {
+    /// Its name.
+    pub name: String,
+    /// The typename of its values.
+    pub typename: String,
+    /// When values expire.
+    pub ttl: TimeToLive,
+}
+
+impl StateSpec {
+    /// Reads what a function asks for in an incomplete answer.
+    pub fn from_wire(spec: PersistedValueSpec) -> Result<Self, Failure> {
+        let typename = if spec.type_typename.is_empty() {
+            UNSET_TYPE.to_owned()
+        } else {
+            spec.type_typename
+        };
+        if typename.parse::<TypeName>().is_err() {
+            return Err(Failure::new(format!(
+                "Invalid type name string: {typename}. Must be of format <namespace>/<name>."
+            )));
+        }
+        if matches!(spec.state_name.as_str(), "batch" | "request-state") {
+            return Err(Failure::new(format!(
+                "state name `{}` of the function collides with the runtime's own state (ClassCastException on Flink); choose another",
+                spec.state_name
+            )));
+        }
+        Ok(Self {
+            name: spec.state_name,
+            typename,
+            ttl: time_to_live(spec.expiration_spec)?,
+        })
+    }
+
+    /// Compares with the same state as it was declared before.
+    ///
+    /// # Errors
+    /// When the typename differs, or expiration was switched on or off: values of both kinds can't be told apart.
+    pub fn succeeds(&self, before: &Self, over_restart: bool) -> Result<(), Failure> {
+        if before.typename != self.typename {
+            return Err(type_conflict(&self.name, &before.typename, &self.typename));
+        }
+        if over_restart && before.ttl.is_on() != self.ttl.is_on() {
+            return Err(Failure::new(format!(
+                "state `{}` was declared {} expiration before and is now declared {} (StateMigrationException on Flink); delete its values or restore the declaration",
+                self.name,
+                if before.ttl.is_on() {
+                    "with"
+                } else {
+                    "without"
+                },
+                if self.ttl.is_on() { "with" } else { "without" },
+            )));
+        }
+        Ok(())
+    }
+
+    /// The stored row.
+    pub fn encode(&self) -> Bytes {
+        let (mode, span) = match self.ttl {
+            TimeToLive::None => (0, Duration::ZERO),
+            TimeToLive::AfterWrite(span) => (1, span),
+            TimeToLive::AfterInvoke(span) => (2, span),
+        };
+        let mut out = BytesMut::with_capacity(self.typename.len() + 11);
+        put_text(&mut out, &self.typename);
+        out.put_u8(mode);
+        out.put_u64(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+        out.freeze()
+    }
+
+    /// Reads a stored row.
+    pub fn decode(name: &str, row: &[u8]) -> Option<Self> {
+        let mut rest = row;
+        let typename = take_text(&mut rest)?.to_owned();
+        let (mode, rest) = rest.split_first()?;
+        let span = Duration::from_millis(u64::from_be_bytes(*rest.first_chunk::<8>()?));
+        let ttl = match mode {
+            0 => TimeToLive::None,
+            1 => TimeToLive::AfterWrite(span),
+            _ => TimeToLive::AfterInvoke(span),
+        };
+        Some(Self {
+            name: name.to_owned(),
+            typename,
+            ttl,
+        })
+    }
+}
+
+/// What StateFun says when a state gets another typename.
+pub fn type_conflict(name: &str, before: &str, now: &str) -> Failure {
+    let shown = |typename: &str| match typename.split_once('/') {
+        Some((namespace, name)) => format!("TypeName({namespace}, {name})"),
+        None => format!("TypeName({typename})"),
+    };
+    Failure::new(format!(
+        "An error occurred for state [{name}].: Previous type was: {}, new type is: {}",
+        shown(before),
+        shown(now)
+    ))
+}
+
+fn time_to_live(spec: Option<ExpirationSpec>) -> Result<TimeToLive, Failure> {
+    let Some(spec) = spec else {
+        return Ok(TimeToLive::None);
+    };
+    let mode = spec.mode();
+    if mode == ExpireMode::None {
+        return Ok(TimeToLive::None);
+    }
+    let span = match u64::try_from(spec.expire_after_millis) {
+        Ok(millis) if millis > 0 => Duration::from_millis(millis),
+        _ => return Err(Failure::new("TTL is expected to be positive.")),
+    };
+    Ok(if mode == ExpireMode::AfterWrite {
+        TimeToLive::AfterWrite(span)
+    } else {
+        TimeToLive::AfterInvoke(span)
+    })
+}
+
+/// A stored value: the encoded `TypedValue`, and when it was stamped if its state expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateRow {
+    /// What expiration counts from.
+    pub stamp: Option<Timestamp>,
+    /// The encoded `TypedValue`.
+    pub value: Bytes,
+}
+
+impl StateRow {
+    /// One byte tells whether a stamp of eight bytes follows; the rest is the value.
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(9 + self.value.len());
+        out.put_u8(u8::from(self.stamp.is_some()));
+        if let Some(stamp) = self.stamp {
+            out.put_u64(stamp.as_millis());
+        }
+        out.put_slice(&self.value);
+        out.freeze()
+    }
+
+    /// Reads a stored row without copying the value.
+    pub fn decode(row: &Bytes) -> Option<Self> {
+        let mut rest = row.clone();
+        let stamp = match rest.try_get_u8().ok()? {
+            0 => None,
+            _ => Some(Timestamp::from_millis(rest.try_get_u64().ok()?)),
+        };
+        Some(Self { stamp, value: rest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(typename: &str, ttl: TimeToLive) -> StateSpec {
+        StateSpec {
+            name: "seen".into(),
+            typename: typename.into(),
+            ttl,
+        }
+    }
+
+    #[test]
+    fn specs_and_rows_survive_their_encoding() {
+        for ttl in [
+            TimeToLive::None,
+            TimeToLive::AfterWrite(Duration::from_millis(5)),
+            TimeToLive::AfterInvoke(Duration::from_secs(9)),
+        ] {
+            let spec = spec("a/b", ttl);
+            assert_eq!(StateSpec::decode("seen", &spec.encode()), Some(spec));
+        }
+        for stamp in [None, Some(Timestamp::from_millis(77))] {
+            let row = StateRow {
+                stamp,
+                value: Bytes::from_static(b"value"),
+            };
+            assert_eq!(StateRow::decode(&row.encode()), Some(row));
+        }
+    }
+
+    #[test]
+    fn a_value_is_gone_exactly_when_its_time_is_over() {
+        let ttl = TimeToLive::AfterWrite(Duration::from_millis(10));
+        let stamp = Some(Timestamp::from_millis(100));
+        assert!(!ttl.is_over(stamp, Timestamp::from_millis(109)));
+        assert!(ttl.is_over(stamp, Timestamp::from_millis(110)));
+        assert!(!TimeToLive::None.is_over(stamp, Timestamp::MAX));
+    }
+
+    #[test]
+    fn another_typename_is_refused_in_upstreams_words() {
+        let failure = spec("a/c", TimeToLive::None)
+            .succeeds(&spec("a/b", TimeToLive::None), false)
+            .unwrap_err();
+        assert!(
+            failure
+                .to_string()
+                .contains("Previous type was: TypeName(a, b), new type is: TypeName(a, c)")
+        );
+    }
+
+    #[test]
+    fn switching_expiration_over_a_restart_is_refused_and_a_changed_span_is_fine() {
+        let hour = TimeToLive::AfterWrite(Duration::from_secs(3600));
+        let day = TimeToLive::AfterInvoke(Duration::from_secs(86400));
+        assert!(spec("a/b", hour).succeeds(&spec("a/b", day), true).is_ok());
+        assert!(
+            spec("a/b", hour)
+                .succeeds(&spec("a/b", TimeToLive::None), true)
+                .is_err()
+        );
+        assert!(
+            spec("a/b", hour)
+                .succeeds(&spec("a/b", TimeToLive::None), false)
+                .is_ok()
+        );
+    }
+}

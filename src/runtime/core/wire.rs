@@ -1,0 +1,195 @@
+//! Requests written by hand from what is stored: invocations and values travel as the bytes they arrived in.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message as _;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+
+use super::keys::AddressKey;
+use crate::protocol::reqreply::TypedValue;
+
+/// Bytes of a length-delimited field with a number below 16.
+fn field_len(length: usize) -> usize {
+    1 + encoded_len_varint(wide(length)) + length
+}
+
+fn put_field(out: &mut BytesMut, number: u32, bytes: &[u8]) {
+    put_head(out, number, bytes.len());
+    out.put_slice(bytes);
+}
+
+fn put_head(out: &mut BytesMut, number: u32, length: usize) {
+    encode_key(number, WireType::LengthDelimited, out);
+    encode_varint(wide(length), out);
+}
+
+fn wide(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+fn text_len(text: &str) -> usize {
+    if text.is_empty() {
+        0
+    } else {
+        field_len(text.len())
+    }
+}
+
+fn address_len(parts: (&str, &str, &str)) -> usize {
+    text_len(parts.0) + text_len(parts.1) + text_len(parts.2)
+}
+
+/// Writes an `Address`; empty parts take no bytes.
+fn put_address(out: &mut BytesMut, (namespace, name, id): (&str, &str, &str)) {
+    for (number, text) in [(1, namespace), (2, name), (3, id)] {
+        if !text.is_empty() {
+            put_field(out, number, text.as_bytes());
+        }
+    }
+}
+
+/// An encoded `ToFunction.Invocation`. `argument` is an encoded `TypedValue`.
+pub fn invocation(caller: Option<&AddressKey>, argument: Option<&Bytes>) -> Bytes {
+    let caller = caller.map(AddressKey::parts);
+    let length = caller.map_or(0, |parts| field_len(address_len(parts)))
+        + argument.map_or(0, |argument| field_len(argument.len()));
+    let mut out = BytesMut::with_capacity(length);
+    if let Some(parts) = caller {
+        put_head(&mut out, 1, address_len(parts));
+        put_address(&mut out, parts);
+    }
+    if let Some(argument) = argument {
+        put_field(&mut out, 2, argument);
+    }
+    out.freeze()
+}
+
+/// A state as it goes with a request: its name, and its encoded `TypedValue` when there is one.
+pub type AttachedState<'a> = (&'a str, Option<Bytes>);
+
+/// An encoded `ToFunction` for one batch.
+pub fn request<'a>(
+    target: &AddressKey,
+    states: &[AttachedState<'_>],
+    invocations: impl Iterator<Item = &'a Bytes> + Clone,
+) -> Bytes {
+    let parts = target.parts();
+    let state_len = |(name, value): &AttachedState<'_>| {
+        field_len(name.len()) + value.as_ref().map_or(0, |value| field_len(value.len()))
+    };
+    let length = field_len(address_len(parts))
+        + states
+            .iter()
+            .map(|state| field_len(state_len(state)))
+            .sum::<usize>()
+        + invocations
+            .clone()
+            .map(|bytes| field_len(bytes.len()))
+            .sum::<usize>();
+    let mut out = BytesMut::with_capacity(key_len(100) + encoded_len_varint(wide(length)) + length);
+    put_head(&mut out, 100, length);
+    put_head(&mut out, 1, address_len(parts));
+    put_address(&mut out, parts);
+    for state in states {
+        put_head(&mut out, 2, state_len(state));
+        put_field(&mut out, 1, state.0.as_bytes());
+        if let Some(value) = &state.1 {
+            put_field(&mut out, 2, value);
+        }
+    }
+    for bytes in invocations {
+        put_field(&mut out, 3, bytes);
+    }
+    out.freeze()
+}
+
+/// The typename of an encoded `TypedValue`, and the value as it is to be stored.
+///
+/// On StateFun `has_value` of a written state does not count: the bytes exist, be they empty. A value that says so already is
+/// kept as it came, with all fields it carries.
+pub fn stored_value(raw: Option<&Bytes>) -> Result<(String, Bytes), prost::DecodeError> {
+    let raw = raw.cloned().unwrap_or_default();
+    let mut value = TypedValue::decode(raw.clone())?;
+    if value.has_value {
+        return Ok((value.typename, raw));
+    }
+    value.has_value = true;
+    let bytes = Bytes::from(value.encode_to_vec());
+    Ok((value.typename, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::reqreply::{Address, ToFunction, to_function};
+
+    #[test]
+    fn a_request_written_by_hand_equals_the_generated_encoding() {
+        let target = AddressKey::new("example", "greeter", "bob");
+        let caller = AddressKey::new("example", "door", "");
+        let argument = Bytes::from(
+            TypedValue {
+                typename: "a/b".into(),
+                has_value: true,
+                value: Bytes::from_static(b"hi"),
+            }
+            .encode_to_vec(),
+        );
+        let sent = [
+            invocation(Some(&caller), Some(&argument)),
+            invocation(None, None),
+        ];
+        let bytes = request(
+            &target,
+            &[("seen", Some(argument.clone())), ("last", None)],
+            sent.iter(),
+        );
+
+        let caller = Address {
+            namespace: "example".into(),
+            r#type: "door".into(),
+            id: String::new(),
+        };
+        let expected = ToFunction {
+            request: Some(to_function::Request::Invocation(
+                to_function::InvocationBatchRequest {
+                    target: Some(Address {
+                        namespace: "example".into(),
+                        r#type: "greeter".into(),
+                        id: "bob".into(),
+                    }),
+                    state: vec![
+                        to_function::PersistedValue {
+                            state_name: "seen".into(),
+                            state_value: Some(argument.clone()),
+                        },
+                        to_function::PersistedValue {
+                            state_name: "last".into(),
+                            state_value: None,
+                        },
+                    ],
+                    invocations: vec![
+                        to_function::Invocation {
+                            caller: Some(Bytes::from(caller.encode_to_vec())),
+                            argument: Some(argument),
+                        },
+                        to_function::Invocation::default(),
+                    ],
+                },
+            )),
+        };
+        assert_eq!(bytes, expected.encode_to_vec());
+        assert!(bytes.starts_with(&[0xA2, 0x06]));
+    }
+
+    #[test]
+    fn a_written_value_exists_even_when_it_does_not_say_so() {
+        let silent = TypedValue {
+            typename: "a/b".into(),
+            has_value: false,
+            value: Bytes::new(),
+        };
+        let (typename, stored) = stored_value(Some(&Bytes::from(silent.encode_to_vec()))).unwrap();
+        assert_eq!(typename, "a/b");
+        assert!(TypedValue::decode(stored).unwrap().has_value);
+    }
+}
