@@ -7,8 +7,13 @@
 
 #[cfg(feature = "http-client")]
 mod client;
+#[cfg(feature = "codegen")]
+mod codegen;
 mod handler;
+mod layers;
 #[cfg(feature = "runtime")]
 mod modules;
 #[cfg(any(feature = "http", feature = "http-client"))]
 mod support;
+#[cfg(any(feature = "full", feature = "codegen"))]
+mod tree;
