@@ -1,6 +1,10 @@
 //! Remote stateful functions in Rust, compatible with Apache Flink StateFun 3.x.
 
+#[cfg(feature = "delivery")]
+mod calendar;
 pub mod clock;
+#[cfg(feature = "delivery")]
+mod duration;
 pub mod protocol;
 pub mod random;
 pub mod retry;

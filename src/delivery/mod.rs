@@ -1,1 +1,7 @@
 //! What happens to something that must reach a target: attempts, backoff, giving up, history.
+//!
+//! The [`engine`] decides and does nothing; its owners keep what it says and call the targets.
+
+pub mod engine;
+
+pub use engine::{Delivery, Failure, History, Policy, Transition};

@@ -1,0 +1,167 @@
+use std::ops::Not;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Actor, Reason, State, Token};
+use crate::timestamp::Timestamp;
+
+/// A unit on its way to a target: what is known of it between two steps.
+///
+/// Only [`step`](super::step) writes it. Its JSON is its stored form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// What it is called, and the idempotency key of its attempts.
+    pub id: String,
+    /// Who owns it.
+    pub kind: Kind,
+    /// The name of the target.
+    pub target: String,
+    /// Those with an equal key keep their order, if the policy says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// For a stream: where its position is once this unit is behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
+    /// The activation of its stream; zero for jobs. Outcomes of another epoch are ignored.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub epoch: u64,
+    /// Where it stands; `None` before it was submitted.
+    pub state: Option<State>,
+    /// Attempts started.
+    #[serde(default)]
+    pub attempt: u32,
+    /// Failed attempts that count against the limit, since it was submitted or last taken up again by an actor.
+    #[serde(default)]
+    pub spent: u32,
+    /// The number of the last transition.
+    #[serde(default)]
+    pub seq: u64,
+    /// When the wait ends.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "crate::calendar::serde_option_time"
+    )]
+    pub due: Option<Timestamp>,
+    /// What it waits for, while executing what it waited for before, or why it was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// When it was submitted or last taken up again by an actor; a policy's `max_age` counts from here.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "crate::calendar::serde_option_time"
+    )]
+    pub submitted_at: Option<Timestamp>,
+    /// When the first attempt since then began; a policy's `within` counts from here.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "crate::calendar::serde_option_time"
+    )]
+    pub first_at: Option<Timestamp>,
+    /// When the last transition was.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "crate::calendar::serde_option_time"
+    )]
+    pub last_at: Option<Timestamp>,
+    /// Attempts in a row that ended with their process.
+    #[serde(default)]
+    pub interruptions: u32,
+    /// Who asked to call it off while an attempt was out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<Actor>,
+    /// An operator lets it rest.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub paused: bool,
+    /// It has a place in the lane of its key.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub in_lane: bool,
+    /// How often a timer was armed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub arm: u64,
+    /// The timer that is pending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub armed: Option<Token>,
+}
+
+/// Who owns a delivery, and where its bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A job owns its bytes.
+    Job,
+    /// A stream owns a cursor; its unit is a range of a log.
+    Stream,
+}
+
+impl Delivery {
+    /// A job that has not been submitted yet. `key` is its order key.
+    pub fn job(id: impl Into<String>, target: impl Into<String>, key: Option<String>) -> Self {
+        Self::new(id.into(), Kind::Job, target.into(), key)
+    }
+
+    /// One batch of a stream, not submitted yet. `position` is where the stream stands once this batch is behind it.
+    ///
+    /// Each batch is a delivery of its own, and outcomes name their delivery: an attempt's number is unique within one
+    /// delivery only.
+    pub fn batch(
+        id: impl Into<String>,
+        target: impl Into<String>,
+        position: impl Into<String>,
+        epoch: u64,
+    ) -> Self {
+        Self {
+            position: Some(position.into()),
+            epoch,
+            ..Self::new(id.into(), Kind::Stream, target.into(), None)
+        }
+    }
+
+    fn new(id: String, kind: Kind, target: String, key: Option<String>) -> Self {
+        Self {
+            id,
+            kind,
+            target,
+            key,
+            position: None,
+            epoch: 0,
+            state: None,
+            attempt: 0,
+            spent: 0,
+            seq: 0,
+            due: None,
+            reason: None,
+            submitted_at: None,
+            first_at: None,
+            last_at: None,
+            interruptions: 0,
+            cancel: None,
+            paused: false,
+            in_lane: false,
+            arm: 0,
+            armed: None,
+        }
+    }
+
+    /// True while it waits behind others of its key.
+    pub fn waits_for_turn(&self) -> bool {
+        self.state == Some(State::Awaiting) && self.reason == Some(Reason::Turn)
+    }
+
+    /// True once it has ended: delivered, given up or called off.
+    pub fn is_terminal(&self) -> bool {
+        self.state.is_some_and(State::is_terminal)
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes fields by reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}

@@ -1,0 +1,105 @@
+use super::{Delivery, Folded, Reason, State, Transition};
+use crate::timestamp::Timestamp;
+
+/// What a history says of its delivery: the part of a [`Delivery`] that follows from its transitions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Head {
+    /// Where it stands; `None` before the first transition.
+    pub state: Option<State>,
+    /// The number of the last transition.
+    pub seq: u64,
+    /// Attempts started.
+    pub attempt: u32,
+    /// Failed attempts that count against the limit.
+    pub spent: u32,
+    /// When the wait ends.
+    pub due: Option<Timestamp>,
+    /// What it waits for, while executing what it waited for before, or why it was given up.
+    pub reason: Option<Reason>,
+    /// When it was submitted or last taken up again.
+    pub submitted_at: Option<Timestamp>,
+    /// When the first attempt since then began.
+    pub first_at: Option<Timestamp>,
+    /// When the last transition was.
+    pub last_at: Option<Timestamp>,
+    /// Attempts in a row that ended with their process.
+    pub interruptions: u32,
+}
+
+/// So many attempts in a row may end with their process before they count against the limit.
+pub(super) const FREE_INTERRUPTIONS: u32 = 5;
+
+/// The code of the error of an attempt that ended with its process.
+pub(super) const INTERRUPTED: &str = "interrupted";
+
+impl Head {
+    /// Goes one transition further.
+    pub fn apply(&mut self, transition: &Transition) {
+        let at = transition.created_at;
+        match transition.state_after {
+            State::Acknowledged => self.submitted_at = Some(at),
+            State::Executing => _ = self.first_at.get_or_insert(at),
+            State::Failed => self.spend(),
+            State::Unknown
+                if transition
+                    .error
+                    .as_ref()
+                    .is_some_and(|e| e.code == INTERRUPTED) =>
+            {
+                self.interruptions += 1;
+                self.spent += u32::from(self.interruptions > FREE_INTERRUPTIONS);
+            }
+            State::Unknown => self.spend(),
+            State::Discarded if transition.state_before == Some(State::Executing) => self.spend(),
+            State::Succeeded | State::Discarded | State::Cancelled => self.interruptions = 0,
+            State::Awaiting if transition.reason == Some(Reason::Requeued) => {
+                (self.spent, self.interruptions) = (0, 0);
+                (self.submitted_at, self.first_at) = (Some(at), None);
+            }
+            State::Awaiting => {}
+        }
+        if !matches!(
+            transition.state_after,
+            State::Executing | State::Failed | State::Unknown
+        ) {
+            self.reason = transition.reason;
+        }
+        self.state = Some(transition.state_after);
+        (self.seq, self.attempt) = (transition.seq, transition.attempt);
+        (self.due, self.last_at) = (transition.due, Some(at));
+    }
+
+    /// Goes several rounds further.
+    pub(super) fn apply_folded(&mut self, folded: &Folded) {
+        self.first_at.get_or_insert(folded.first_at);
+        self.spent += folded.spent;
+        self.interruptions = folded.interruptions;
+        self.state = Some(State::Awaiting);
+        self.reason = Some(folded.reason);
+        (self.seq, self.attempt) = (folded.to_seq, folded.attempt);
+        (self.due, self.last_at) = (folded.due, Some(folded.last_at));
+    }
+
+    fn spend(&mut self) {
+        self.spent += 1;
+        self.interruptions = 0;
+    }
+}
+
+impl From<&Delivery> for Head {
+    fn from(delivery: &Delivery) -> Self {
+        Self {
+            state: delivery.state,
+            seq: delivery.seq,
+            attempt: delivery.attempt,
+            spent: delivery.spent,
+            due: delivery.due,
+            reason: delivery.reason,
+            submitted_at: delivery.submitted_at,
+            first_at: delivery.first_at,
+            last_at: delivery.last_at,
+            interruptions: delivery.interruptions,
+        }
+    }
+}

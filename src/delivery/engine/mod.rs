@@ -1,0 +1,34 @@
+//! The engine that decides what becomes of a delivery: [`step`] takes an input and answers effects.
+//!
+//! Here live the states and their transitions, policies, failures, the history and the lane that keeps an order. Not
+//! here: bytes, targets, stores, timers. The engine knows no clock, I/O, async runtime or generator, so equal arguments
+//! give equal results. It imports `retry` and the crate's time and duration texts, nothing else of ours.
+
+mod cron;
+mod delivery;
+mod effect;
+mod failure;
+mod head;
+mod history;
+mod input;
+mod policy;
+mod policy_form;
+mod reason;
+mod retry_rule;
+mod step;
+mod transition;
+
+pub use cron::{Cron, InvalidCron};
+pub use delivery::{Delivery, Kind};
+pub use effect::{Effect, Effects, Follow, Purpose, Token};
+pub use failure::{
+    AttemptError, Class, Classes, Detail, Failure, FailureKind, Validation, retry_after,
+};
+pub use head::Head;
+pub use history::{Entry, Folded, History, OutOfSequence};
+pub use input::{Actor, Input, Outcome, Refused};
+pub use policy::{Batch, InvalidPolicy, Order, Policy, PolicyFault, Record, Start, Then};
+pub use reason::Reason;
+pub use retry_rule::{Jitter, Retry};
+pub use step::step;
+pub use transition::{State, Transition};

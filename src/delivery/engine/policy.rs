@@ -1,0 +1,336 @@
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::policy_form::PolicyForm;
+use super::{Classes, Jitter, Retry};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// When a delivery is tried, how often, and what becomes of it then. Data: it decides nothing by itself.
+///
+/// In YAML and JSON a `preset` (`default`, `edgex`, `blacksmith`, `firefly`) stands for all fields that are not given;
+/// without it `default` does. Reading checks; a policy made in Rust is checked by [`Policy::check`] where it is handed in.
+///
+/// ```
+/// use stateful_functions::delivery::Policy;
+///
+/// let policy: Policy = serde_json::from_str(r#"{"preset": "edgex", "attempts": 4, "maxAge": "72h"}"#)?;
+/// assert_eq!(policy, { let mut policy = Policy::edgex().max_retries(3); policy.max_age = Some(std::time::Duration::from_secs(72 * 3600)); policy });
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "PolicyForm", into = "PolicyForm")]
+#[non_exhaustive]
+pub struct Policy {
+    /// The wait between attempts.
+    pub retry: Retry,
+    /// When the first attempt is.
+    pub start: Start,
+    /// Attempts in all, one more than retries; `None` for no limit (text: `endless`).
+    pub attempts: Option<u32>,
+    /// Give up on a failure this long after the first attempt began; `None` for no limit. Only failures look at it.
+    pub within: Option<Duration>,
+    /// Give up this long after submit, also in the middle of a wait; `None` for no limit.
+    pub max_age: Option<Duration>,
+    /// What giving up means.
+    pub then: Then,
+    /// An attempt without an answer has failed after this.
+    pub timeout: Duration,
+    /// What must not overtake what.
+    pub order: Order,
+    /// How many units a call takes.
+    pub batch: Batch,
+    /// A target's wish to wait longer is granted, up to an hour.
+    pub retry_after: bool,
+    /// How a target's answers are sorted into classes.
+    pub classes: Classes,
+    /// A success at a target lets what waits for it be tried at once, a bounded number at a time.
+    pub wake: bool,
+    /// When an attempt is written down.
+    pub record: Record,
+}
+
+/// When the first attempt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Start {
+    /// At once.
+    Now,
+    /// At the next tick of the retry rule, which is a fixed gap or a cron rule.
+    Tick,
+    /// Its owner makes it before submitting.
+    Tried,
+}
+
+/// What giving up means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Then {
+    /// It becomes a dead letter.
+    Discard,
+    /// It becomes a dead letter, and the stream goes on behind it.
+    Skip,
+    /// It is never given up: one attempt in each delay, and everything behind it waits.
+    Block {
+        /// The delay.
+        #[serde(with = "crate::duration::serde_text")]
+        every: Duration,
+    },
+}
+
+/// What must not overtake what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Order {
+    /// Anything may.
+    Any,
+    /// Those with an equal key keep their order; without a key as `Any`.
+    Key,
+    /// One after the other; streams only.
+    Strict,
+}
+
+/// How many units a call takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum Batch {
+    /// One.
+    Single,
+    /// Up to a number.
+    UpTo {
+        /// The number.
+        size: u32,
+        /// No unit waits longer for others.
+        #[serde(with = "crate::duration::serde_text")]
+        linger: Duration,
+    },
+    /// All that are due.
+    Due,
+}
+
+/// When an attempt is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Record {
+    /// With its outcome, in one commit. After a crash in between the attempt repeats without a trace.
+    With,
+    /// Before the call. An attempt that a crash ended is seen.
+    Before,
+    /// Before the call, which another address makes; a timer ends it if no answer comes.
+    Elsewhere,
+}
+
+impl Default for Policy {
+    /// 1 s doubled up to 10 min with full jitter, 21 attempts, 72 h, then discard; in order for those with a key.
+    fn default() -> Self {
+        Self {
+            retry: Retry::Backoff {
+                first: secs(1),
+                factor: 2.0,
+                max: secs(600),
+                jitter: Jitter::Full,
+            },
+            start: Start::Now,
+            attempts: Some(21),
+            within: None,
+            max_age: Some(secs(72 * 3600)),
+            then: Then::Discard,
+            timeout: secs(30),
+            order: Order::Key,
+            batch: Batch::Single,
+            retry_after: true,
+            classes: Classes::Default,
+            wake: true,
+            record: Record::With,
+        }
+    }
+}
+
+impl Policy {
+    /// EdgeX's store and forward: the live export is the first attempt, then ten retries, one every 5 min, then discard.
+    pub fn edgex() -> Self {
+        Self {
+            retry: Retry::Every(secs(300)),
+            start: Start::Tried,
+            attempts: Some(11),
+            max_age: None,
+            order: Order::Any,
+            retry_after: false,
+            classes: Classes::Off,
+            ..Self::default()
+        }
+    }
+
+    /// The same with EdgeX's two settings: below one second becomes one second; no retries means endless, and a
+    /// negative number one retry.
+    #[must_use]
+    pub fn edgex_with(retry_interval: Duration, max_retry_count: i64) -> Self {
+        Self {
+            retry: Retry::Every(retry_interval.max(secs(1))),
+            attempts: match max_retry_count {
+                0 => None,
+                ..0 => Some(2),
+                count => Some(u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1)),
+            },
+            ..Self::edgex()
+        }
+    }
+
+    /// Blacksmith's jobs: the first attempt at the next tick of an hour, then 72 retries, one every hour, then discard.
+    pub fn blacksmith() -> Self {
+        Self {
+            retry: Retry::Every(secs(3600)),
+            start: Start::Tick,
+            attempts: Some(73),
+            batch: Batch::Due,
+            wake: false,
+            ..Self::edgex()
+        }
+    }
+
+    /// FireFly's streams: batches of 50 or 500 ms in strict order, 250 ms doubled up to 30 s, and blocked after 5 min
+    /// with one attempt each minute. The timeout is a WebSocket's 2 min; a webhook's is 30 s.
+    pub fn firefly() -> Self {
+        Self {
+            retry: Retry::Backoff {
+                first: Duration::from_millis(250),
+                factor: 2.0,
+                max: secs(30),
+                jitter: Jitter::None,
+            },
+            start: Start::Now,
+            attempts: None,
+            within: Some(secs(300)),
+            then: Then::Block { every: secs(60) },
+            timeout: secs(120),
+            order: Order::Strict,
+            batch: Batch::UpTo {
+                size: 50,
+                linger: Duration::from_millis(500),
+            },
+            wake: false,
+            ..Self::edgex()
+        }
+    }
+
+    /// The same with that many attempts after the first.
+    #[must_use]
+    pub const fn max_retries(mut self, retries: u32) -> Self {
+        self.attempts = Some(retries.saturating_add(1));
+        self
+    }
+
+    /// Finds what cannot be meant.
+    ///
+    /// # Errors
+    /// All faults at once, each with its field.
+    pub fn check(&self) -> Result<(), InvalidPolicy> {
+        let mut faults = Vec::new();
+        let mut refuse = |holds: bool, field, problem| {
+            if holds {
+                faults.push(PolicyFault { field, problem });
+            }
+        };
+        match self.retry {
+            Retry::Backoff {
+                first, factor, max, ..
+            } => {
+                refuse(first.is_zero(), "retry.first", ZERO);
+                refuse(max.is_zero(), "retry.max", ZERO);
+                refuse(max < first, "retry.max", "is shorter than retry.first");
+                refuse(
+                    factor.is_nan() || factor < 1.0,
+                    "retry.factor",
+                    "is below 1",
+                );
+                refuse(
+                    self.start == Start::Tick,
+                    "start",
+                    "tick needs a retry with every or cron",
+                );
+            }
+            Retry::Every(gap) => refuse(gap.is_zero(), "retry.every", ZERO),
+            Retry::Cron(_) => refuse(self.order == Order::Strict, "retry.cron", STRICT),
+        }
+        refuse(
+            self.start == Start::Tick && self.order == Order::Strict,
+            "start",
+            STRICT,
+        );
+        refuse(
+            self.attempts == Some(0),
+            "attempts",
+            "is 0; the first attempt counts",
+        );
+        refuse(self.within.is_some_and(|d| d.is_zero()), "within", ZERO);
+        refuse(self.max_age.is_some_and(|d| d.is_zero()), "maxAge", ZERO);
+        refuse(self.timeout.is_zero(), "timeout", ZERO);
+        match self.then {
+            Then::Discard => {}
+            Then::Skip => refuse(
+                self.order != Order::Strict,
+                "then",
+                "skip is for streams, with order strict",
+            ),
+            Then::Block { every } => {
+                refuse(every.is_zero(), "then.block.every", ZERO);
+                refuse(
+                    self.order == Order::Any,
+                    "then",
+                    "block needs an order; with any nothing waits behind",
+                );
+            }
+        }
+        if let Batch::UpTo { size, linger } = self.batch {
+            refuse(size == 0, "batch.upTo.size", "is 0");
+            refuse(linger.is_zero(), "batch.upTo.linger", ZERO);
+        }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(InvalidPolicy { faults })
+        }
+    }
+}
+
+const ZERO: &str = "is zero";
+const STRICT: &str = "does not go with order strict, where nothing may wait for a tick";
+
+/// A policy that cannot be meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidPolicy {
+    /// Each thing wrong.
+    pub faults: Vec<PolicyFault>,
+}
+
+/// One thing wrong with a policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` {problem}")]
+#[non_exhaustive]
+pub struct PolicyFault {
+    /// The field, as it is written in YAML.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+impl std::error::Error for InvalidPolicy {}
+
+impl fmt::Display for InvalidPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid policy: ")?;
+        for (n, fault) in self.faults.iter().enumerate() {
+            write!(f, "{}{fault}", if n == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
