@@ -17,7 +17,7 @@ const NANOS: [(&str, u64); 8] = [
 /// The text is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid duration `{text}`: write numbers with units, such as `300ms`, `30s` or `1h30m`")]
-pub struct InvalidDuration {
+pub(crate) struct InvalidDuration {
     text: String,
 }
 

@@ -158,10 +158,6 @@ impl Delivery {
     }
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes fields by reference"
-)]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }

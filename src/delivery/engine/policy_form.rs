@@ -101,10 +101,6 @@ mod limit {
     use super::ENDLESS;
     use crate::duration;
 
-    #[expect(
-        clippy::option_option,
-        reason = "absent, endless and a limit are three things"
-    )]
     pub(super) fn serialize<S: Serializer>(
         limit: &Option<Option<Duration>>,
         to: S,
@@ -115,10 +111,6 @@ mod limit {
         }
     }
 
-    #[expect(
-        clippy::option_option,
-        reason = "absent, endless and a limit are three things"
-    )]
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<Option<Duration>>, D::Error> {
@@ -145,10 +137,6 @@ mod attempts {
         Text(String),
     }
 
-    #[expect(
-        clippy::option_option,
-        reason = "absent, endless and a limit are three things"
-    )]
     pub(super) fn serialize<S: Serializer>(
         attempts: &Option<Option<u32>>,
         to: S,
@@ -159,10 +147,6 @@ mod attempts {
         }
     }
 
-    #[expect(
-        clippy::option_option,
-        reason = "absent, endless and a limit are three things"
-    )]
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<Option<u32>>, D::Error> {

@@ -109,7 +109,7 @@ impl Jitter {
             Self::None => wait,
             Self::Full => {
                 let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                let share = u128::from(wait) * u128::from(hash(id, attempt)) >> 64;
+                let share = (u128::from(wait) * u128::from(hash(id, attempt))) >> 64;
                 Duration::from_millis(u64::try_from(share).unwrap_or(wait))
             }
         }

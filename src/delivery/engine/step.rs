@@ -28,27 +28,28 @@ pub fn step(
         out,
     };
     match input {
-        Input::Submit { due } => step.submit(due),
-        Input::SubmitTried { started, failure } => step.submit_tried(started, failure),
-        Input::Due { n, arm } => Ok(step.due(n, arm)),
-        Input::Turn { seq } => Ok(step.turn(seq)),
-        Input::Wake => Ok(step.wake()),
+        Input::Submit { due } => step.submit(due)?,
+        Input::SubmitTried { started, failure } => step.submit_tried(started, failure)?,
+        Input::Due { n, arm } => step.due(n, arm),
+        Input::Turn { seq } => step.turn(seq),
+        Input::Wake => step.wake(),
         Input::Outcome { epoch, n, .. }
         | Input::Deadline { epoch, n }
         | Input::Interrupted { epoch, n }
             if !step.runs(epoch, n) =>
         {
-            Ok(step.stale(name))
+            step.stale(name);
         }
-        Input::Outcome { outcome, .. } => step.outcome(outcome),
-        Input::Deadline { .. } => Ok(step.deadline()),
-        Input::Interrupted { .. } => Ok(step.interrupted()),
-        Input::Cancel { by } => step.cancel(by),
-        Input::Discard { by, reason } => step.discard(by, reason),
-        Input::RetryNow { by, at } => step.retry_now(by, at),
-        Input::Pause => step.pause(),
-        Input::Resume => step.resume(),
+        Input::Outcome { outcome, .. } => step.outcome(outcome)?,
+        Input::Deadline { .. } => step.deadline(),
+        Input::Interrupted { .. } => step.interrupted(),
+        Input::Cancel { by } => step.cancel(by)?,
+        Input::Discard { by, reason } => step.discard(by, reason)?,
+        Input::RetryNow { by, at } => step.retry_now(by, at)?,
+        Input::Pause => step.pause()?,
+        Input::Resume => step.resume()?,
     }
+    Ok(())
 }
 
 struct Step<'a> {
