@@ -5,6 +5,8 @@
     reason = "a test that panics has failed"
 )]
 
+#[cfg(feature = "cli")]
+mod cli;
 #[cfg(feature = "http-client")]
 mod client;
 #[cfg(feature = "codegen")]

@@ -137,6 +137,10 @@ impl Findings {
         self.not_for_flink.borrow_mut().push(finding);
     }
 
+    pub(super) fn has_faults(&self) -> bool {
+        !self.faults.borrow().is_empty()
+    }
+
     /// Faults, warnings and what would not run on Flink, each in the order of the files.
     pub(super) fn into_parts(self) -> (Vec<Finding>, Vec<Finding>, Vec<Finding>) {
         let sorted = |found: RefCell<Vec<Finding>>| {

@@ -161,7 +161,9 @@ impl Module {
             }
         }
         let whole = files.first().map_or("module.yaml", |file| file.name);
-        draft.check_whole(&Place::file(whole));
+        if !findings.has_faults() {
+            draft.check_whole(&Place::file(whole));
+        }
         let mut module = draft.module;
         let (faults, warnings, not_for_flink) = findings.into_parts();
         if !faults.is_empty() {
@@ -224,7 +226,7 @@ impl<'a> Draft<'a> {
         self.bind(key, Finding::new(place.clone(), "spec", ""));
     }
 
-    /// What only all documents together show.
+    /// What only all documents together show; said when all of them could be read.
     fn check_whole(&self, place: &Place) {
         let note = |text: &str| Finding::new(place.clone(), "", text);
         let module = &self.module;

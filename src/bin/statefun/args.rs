@@ -1,0 +1,116 @@
+//! What can be written on the command line.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use stateful_functions::runtime::module::Placeholders;
+use tracing_subscriber::EnvFilter;
+
+use crate::{check, sink};
+
+/// Stateful functions with durable state, messages and timers; runs and checks module files.
+#[derive(Debug, Parser)]
+#[command(name = "statefun", version, propagate_version = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) log: Log,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  statefun check module.yaml          is the file right?
+  statefun sink                       a destination to try pipelines with, on port 9000";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Check(check::CheckArgs),
+    Sink(sink::SinkArgs),
+}
+
+/// What is logged, and how. Logs go to standard error.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logging")]
+pub(crate) struct Log {
+    /// What to log, such as `warn` or `info,stateful_functions::runtime=debug`.
+    #[arg(
+        long = "log",
+        value_name = "FILTER",
+        env = "STATEFUN_LOG",
+        global = true
+    )]
+    filter: Option<String>,
+    /// How a line of the log looks.
+    #[arg(
+        long = "log-format",
+        value_name = "FORMAT",
+        env = "STATEFUN_LOG_FORMAT",
+        global = true,
+        default_value = "text"
+    )]
+    format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Log {
+    /// Starts logging; without a filter a command that stays up tells more than one that answers and ends.
+    pub(crate) fn start(&self, command: &Command) -> anyhow::Result<()> {
+        let default = match command {
+            Command::Check(_) => "warn",
+            Command::Sink(_) => "info",
+        };
+        let filter = EnvFilter::try_new(self.filter.as_deref().unwrap_or(default))?;
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr);
+        match self.format {
+            LogFormat::Text => log.init(),
+            LogFormat::Json => log.json().init(),
+        }
+        Ok(())
+    }
+}
+
+/// Which module files, and what stands for their placeholders.
+#[derive(Debug, Args)]
+pub(crate) struct ModuleArgs {
+    /// Module files; all of them together are one module.
+    #[arg(value_name = "FILE", default_value = "module.yaml")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The value of a placeholder `${KEY}`; goes before the environment. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+    /// Behave as StateFun does: placeholders stay as they are, and a function that keeps failing stops everything.
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+impl ModuleArgs {
+    pub(crate) fn placeholders(&self) -> Placeholders {
+        if self.strict {
+            return Placeholders::Literal;
+        }
+        let environment = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+        let values: BTreeMap<_, _> = environment.chain(self.set.iter().cloned()).collect();
+        Placeholders::Replaced(values)
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as KEY=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,166 @@
+//! `statefun check`: everything that is wrong with module files.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use stateful_functions::runtime::module::{Finding, Module, ModuleFile};
+
+use crate::args::ModuleArgs;
+use crate::output;
+
+/// Check module files: every fault with file, line and remedy.
+///
+/// Ends with 0 when the files are fine, 1 when they have faults, 2 when they cannot be read.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  statefun check                      checks module.yaml
+  statefun check a.yaml b.yaml        two files that are one module
+  statefun check --set PORT=8090      with a value for ${PORT}
+  statefun check --for flink          also what would not run on Apache Flink StateFun
+  statefun check --json               findings for a program")]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    module: ModuleArgs,
+    /// Also report what another runtime would not take.
+    #[arg(long = "for", value_name = "RUNTIME")]
+    other: Option<OtherRuntime>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OtherRuntime {
+    /// StateFun on Apache Flink.
+    Flink,
+}
+
+/// What was found, by how bad it is.
+struct Report {
+    faults: Vec<Finding>,
+    warnings: Vec<Finding>,
+    /// What Flink would not take; `None` when nobody asked, or when faults come first.
+    flink: Option<Vec<Finding>>,
+}
+
+pub(crate) fn run(args: &CheckArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+    let texts = match read(&args.module) {
+        Ok(texts) => texts,
+        Err(err) => {
+            output::failed(&err);
+            return Ok(ExitCode::from(output::USAGE));
+        }
+    };
+    let files: Vec<ModuleFile<'_>> = texts
+        .iter()
+        .map(|(name, text)| ModuleFile { name, text })
+        .collect();
+    let report = Report::of(
+        Module::parse(&files, &args.module.placeholders()),
+        args.other,
+    );
+    if as_json {
+        output::json(&report.to_json())?;
+    } else {
+        report.print()?;
+    }
+    Ok(if report.is_fine() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Names and texts of the files.
+pub(crate) fn read(module: &ModuleArgs) -> anyhow::Result<Vec<(String, String)>> {
+    let read_one = |path: &Path| {
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+        Ok((name, text))
+    };
+    module.files.iter().map(|path| read_one(path)).collect()
+}
+
+impl Report {
+    fn of(
+        parsed: Result<Module, stateful_functions::runtime::module::InvalidModule>,
+        other: Option<OtherRuntime>,
+    ) -> Self {
+        match parsed {
+            Err(invalid) => Self {
+                faults: invalid.faults,
+                warnings: invalid.warnings,
+                flink: None,
+            },
+            Ok(module) => {
+                let (faults, warnings) = module
+                    .warnings
+                    .into_iter()
+                    .partition(|finding| finding.is_lazy_fault);
+                Self {
+                    faults,
+                    warnings,
+                    flink: other.map(|OtherRuntime::Flink| module.not_for_flink),
+                }
+            }
+        }
+    }
+
+    fn is_fine(&self) -> bool {
+        self.faults.is_empty() && self.flink.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    fn print(&self) -> anyhow::Result<()> {
+        let flink = self.flink.as_deref().unwrap_or_default();
+        for (word, findings) in [
+            ("fault", self.faults.as_slice()),
+            ("not for flink", flink),
+            ("warning", self.warnings.as_slice()),
+        ] {
+            for finding in findings {
+                output::line(format_args!("{word}: {finding}"))?;
+            }
+        }
+        let mut summary = vec![counted(self.faults.len(), "fault")];
+        if self.flink.is_some() {
+            summary.push(format!("{} not for flink", flink.len()));
+        }
+        summary.push(counted(self.warnings.len(), "warning"));
+        output::line(summary.join(", "))?;
+        Ok(())
+    }
+
+    fn to_json(&self) -> Value {
+        let list = |findings: &[Finding]| findings.iter().map(finding_json).collect::<Value>();
+        let mut value = json!({
+            "fine": self.is_fine(),
+            "faults": list(&self.faults),
+            "warnings": list(&self.warnings),
+        });
+        if let (Some(flink), Value::Object(fields)) = (&self.flink, &mut value) {
+            fields.insert("flink".to_owned(), list(flink));
+        }
+        value
+    }
+}
+
+fn counted(count: usize, word: &str) -> String {
+    match count {
+        0 => format!("no {word}s"),
+        1 => format!("1 {word}"),
+        n => format!("{n} {word}s"),
+    }
+}
+
+fn finding_json(finding: &Finding) -> Value {
+    json!({
+        "file": finding.place.file.as_ref(),
+        "line": finding.place.line,
+        "column": finding.place.column,
+        "path": finding.path,
+        "message": finding.message,
+        "remedy": finding.remedy,
+    })
+}

@@ -1,0 +1,222 @@
+//! The `statefun` binary, as it is called from a shell.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
+
+fn statefun() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_statefun"));
+    command
+        .env_remove("STATEFUN_LOG")
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
+    command
+}
+
+fn output(args: &[&str]) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = statefun().args(args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+const GOOD: &str = "tests/data/modules/good";
+const BAD: &str = "tests/data/modules/bad";
+
+#[test]
+fn check_ends_with_0_1_or_2() {
+    let (code, out, _) = output(&["check", &format!("{GOOD}/upstream.yaml")]);
+    assert_eq!((code, out.as_str()), (0, "no faults, no warnings\n"));
+
+    let (code, out, _) = output(&["check", &format!("{BAD}/syntax.yaml")]);
+    assert_eq!(code, 1, "{out}");
+    assert!(
+        out.contains("syntax.yaml:4:1: `spec`: key `spec` stands here twice"),
+        "{out}"
+    );
+    assert!(out.ends_with("3 faults, no warnings\n"), "{out}");
+
+    let (code, out, err) = output(&["check", "absent.yaml"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(
+        err.starts_with("statefun: cannot read absent.yaml: "),
+        "{err}"
+    );
+
+    let (code, _, err) = output(&["check", "--for", "spark"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("flink"), "{err}");
+}
+
+#[test]
+fn sf_57_lazy_faults_are_errors_for_check() {
+    let (code, out, _) = output(&["check", &format!("{GOOD}/lazy_faults.yaml")]);
+    assert_eq!(code, 1);
+    assert!(
+        out.contains("fault: ") && out.contains("Unable to parse Netty transport spec."),
+        "{out}"
+    );
+}
+
+#[test]
+fn check_for_flink_reports_what_would_not_run_there() {
+    let file = format!("{GOOD}/own_kinds.yaml");
+    assert_eq!(output(&["check", &file, "--set", "PORT=1"]).0, 0);
+    let (code, out, _) = output(&[
+        "check", &file, "--set", "PORT=1", "--for", "flink", "--json",
+    ]);
+    assert_eq!(code, 1);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&report["fine"], &report["faults"]),
+        (&Value::Bool(false), &Value::Array(vec![]))
+    );
+    assert!(report["flink"].as_array().unwrap().len() > 10, "{report}");
+    let first = &report["flink"][1];
+    assert_eq!(
+        (&first["line"], &first["path"]),
+        (&2.into(), &"kind".into())
+    );
+}
+
+#[test]
+fn sf_62_set_goes_before_the_environment_and_strict_leaves_placeholders() {
+    let file = format!("{GOOD}/own_kinds.yaml");
+    let code = |args: &[&str]| {
+        statefun()
+            .env("PORT", "80")
+            .arg("check")
+            .arg(&file)
+            .args(args)
+            .output()
+            .unwrap()
+            .status
+            .code()
+    };
+    assert_eq!(code(&[]), Some(0));
+    assert_eq!(code(&["--set", "PORT=none"]), Some(1));
+    assert_eq!(code(&["--strict"]), Some(1));
+    assert_eq!(code(&["--set", "PORT"]), Some(2));
+}
+
+/// A process that is ended with the test.
+struct Running {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut child = statefun()
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().expect("another line").unwrap()
+    }
+
+    fn json_line(&mut self) -> Value {
+        serde_json::from_str(&self.line()).unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_sink_counts_and_is_switched_off_and_on() {
+    let mut sink = Running::start(&["sink", "127.0.0.1:0", "--json"]);
+    let address = sink.json_line()["listening"].as_str().unwrap().to_owned();
+    let client = HttpClient::new(HttpClientConfig::default()).unwrap();
+    let post = async |path: &str, key: &str| {
+        let mut request =
+            HttpRequest::post(format!("http://{address}{path}").parse().unwrap(), "hello");
+        if !key.is_empty() {
+            request
+                .headers
+                .insert("idempotency-key", key.parse().unwrap());
+        }
+        client
+            .send(request, Duration::from_secs(10))
+            .await
+            .unwrap()
+            .status
+            .as_u16()
+    };
+    assert_eq!(post("/events", "a").await, 200);
+    assert_eq!(post("/events", "a").await, 200);
+    assert_eq!(post("/off", "").await, 200);
+    assert_eq!(post("/events", "b").await, 503);
+    assert_eq!(post("/status/418", "").await, 200);
+    assert_eq!(post("/events", "b").await, 418);
+    assert_eq!(post("/status/hot", "").await, 400);
+    assert_eq!(post("/on", "").await, 200);
+    assert_eq!(post("/events", "b").await, 200);
+
+    let url = format!("http://{address}/").parse().unwrap();
+    let totals = client
+        .send(
+            HttpRequest::new(http::Method::GET, url),
+            Duration::from_secs(10),
+        )
+        .await
+        .unwrap();
+    let totals: Value = serde_json::from_slice(&totals.body).unwrap();
+    assert_eq!(
+        totals,
+        serde_json::json!({"up": true, "status": 200, "received": 3, "refused": 2, "duplicates": 1, "distinctKeys": 2, "withoutKey": 0, "bytes": 15})
+    );
+    let first = sink.json_line();
+    assert_eq!(
+        (&first["status"], &first["key"], &first["body"]),
+        (&200.into(), &"a".into(), &"hello".into())
+    );
+    assert_eq!(sink.json_line()["duplicate"], true);
+    assert_eq!(sink.json_line()["status"], 503);
+}
+
+#[test]
+fn a_taken_port_is_told_in_one_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, _, err) = output(&["sink", &address]);
+    assert_eq!((code, err.lines().count()), (1, 1), "{err}");
+    assert!(
+        err.contains(&format!("cannot listen on {address}")),
+        "{err}"
+    );
+}
+
+#[test]
+fn every_command_has_examples_in_its_help() {
+    let (_, help, _) = output(&["--help"]);
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| !line.starts_with("Commands:"))
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(commands.len() >= 2, "{help}");
+    for command in commands {
+        let (code, help, _) = output(&[command, "--help"]);
+        assert_eq!(code, 0);
+        assert!(help.contains("Examples:"), "{command}: {help}");
+    }
+}
