@@ -6,3 +6,5 @@
 pub mod core;
 #[cfg(feature = "runtime")]
 pub mod module;
+#[cfg(feature = "runtime")]
+pub mod samples;

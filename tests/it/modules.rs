@@ -250,7 +250,7 @@ fn all_fields_of_our_own_kinds_are_read() {
     assert!(matches!(&topics.target, EgressTarget::Playground(p) if p.topics == ["a", "b"]));
     assert!(matches!(
         (out.id.as_str(), &out.target),
-        ("example/out", EgressTarget::Stdout)
+        ("statefun.samples/out", EgressTarget::Stdout)
     ));
     assert!(
         matches!(&file.target, EgressTarget::File(f) if f.path == Path::new("out/records.jsonl"))
@@ -262,7 +262,10 @@ fn all_fields_of_our_own_kinds_are_read() {
         (hook.url.as_str(), hook.method.as_str()),
         ("https://example.org/hook", "PUT")
     );
-    assert_eq!(hook.timeout, seconds(2));
+    assert_eq!(
+        (hook.policy.timeout, hook.policy.attempts),
+        (seconds(2), Some(5))
+    );
     let headers: Vec<_> = hook
         .headers
         .iter()
@@ -280,17 +283,17 @@ fn a_fault_of_a_pipeline_is_placed_where_its_path_leads() {
     let place = |path: &str| pipeline.finding(path, "wrong").to_string();
     assert_eq!(
         place("stages[1].http-export.url"),
-        "own_kinds.yaml:44:26: `spec.stages[1].http-export.url`: wrong"
+        "own_kinds.yaml:45:26: `spec.stages[1].http-export.url`: wrong"
     );
     assert_eq!(
         place("stages[0].set.absent.deep"),
-        "own_kinds.yaml:43:12: `spec.stages[0].set.absent.deep`: wrong"
+        "own_kinds.yaml:44:12: `spec.stages[0].set.absent.deep`: wrong"
     );
     assert_eq!(
         place("stages[9]"),
-        "own_kinds.yaml:43:5: `spec.stages[9]`: wrong"
+        "own_kinds.yaml:44:5: `spec.stages[9]`: wrong"
     );
-    assert_eq!(place(""), "own_kinds.yaml:41:3: `spec`: wrong");
+    assert_eq!(place(""), "own_kinds.yaml:42:3: `spec`: wrong");
 }
 
 #[test]
@@ -350,7 +353,13 @@ fn sf_57_a_lazy_fault_is_kept_for_the_first_call() {
 fn sf_63_a_module_without_ingress_loads_with_a_warning() {
     let module = parse("kind: statefun.samples.v1/functions\nspec: {}\n").unwrap();
     let warnings: Vec<String> = module.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(warnings, ["m.yaml: There are no ingress defined."]);
+    assert_eq!(
+        warnings,
+        [
+            "m.yaml: There are no ingress defined.",
+            "m.yaml: the sample reminder sends to the egress statefun.samples/out, which no document binds"
+        ]
+    );
 }
 
 #[test]

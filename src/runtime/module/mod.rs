@@ -60,7 +60,7 @@ pub enum Ingress {
 }
 
 /// Where records go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Egress {
     /// Where the document's `spec` stands.
@@ -72,7 +72,7 @@ pub struct Egress {
 }
 
 /// What an egress does with a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum EgressTarget {
     /// `statefun.stdout.v1/egress`.
@@ -234,6 +234,14 @@ impl<'a> Draft<'a> {
             self.findings.warning(note("There are no ingress defined."));
             let text = "There are no ingress defined. There are no source providers defined. There are no routers defined.";
             self.findings.not_for_flink(note(text));
+        }
+        let out = |egress: &Egress| egress.id.as_str() == kinds::SAMPLES_OUT;
+        if module.samples && !module.egresses.iter().any(out) {
+            let text = format!(
+                "the sample reminder sends to the egress {}, which no document binds",
+                kinds::SAMPLES_OUT
+            );
+            self.findings.warning(note(&text));
         }
         if module.endpoints.is_empty() {
             self.findings

@@ -1,6 +1,6 @@
 //! `statefun.http.v1/egress`: a request for each record, tried again until it is delivered or given up.
 
-use std::time::Duration;
+use crate::delivery::Policy;
 
 use super::super::finding::{Complaint, Finding};
 use super::super::yaml::Node;
@@ -8,7 +8,7 @@ use super::super::{Draft, Egress, EgressTarget, Secret, fields};
 use super::Spec;
 
 /// Sends each record as a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct HttpEgress {
     /// Where to.
@@ -17,8 +17,8 @@ pub struct HttpEgress {
     pub method: String,
     /// Sent with each request; the values may be secrets.
     pub headers: Vec<(String, Secret)>,
-    /// How long one attempt may take. Default 30 s.
-    pub timeout: Duration,
+    /// How it is tried again, how long one attempt may take, and when it is given up.
+    pub policy: Policy,
 }
 
 pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
@@ -26,7 +26,10 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let id = fields.required("id", fields::type_name);
     let url = fields.required("url", url);
     let method = fields.optional("method", method);
-    let timeout = fields.optional("timeout", fields::span);
+    let mut policy = fields.optional("retry", policy).unwrap_or_default();
+    if let Some(timeout) = fields.optional("timeout", fields::span) {
+        policy.timeout = timeout;
+    }
     let mut headers = Vec::new();
     for (key, value) in fields.entries("headers") {
         match header(&key.name, value) {
@@ -50,7 +53,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
         url,
         method: method.unwrap_or_else(|| "POST".to_owned()),
         headers,
-        timeout: timeout.unwrap_or(Duration::from_secs(30)),
+        policy,
     };
     draft.module.egresses.push(Egress {
         place,
@@ -78,6 +81,10 @@ fn method(node: &Node) -> Result<String, Complaint> {
         "POST" | "PUT" | "PATCH" => Ok(method),
         _ => Err(format!("method `{method}` sends no body; use POST, PUT or PATCH").into()),
     }
+}
+
+fn policy(node: &Node) -> Result<Policy, Complaint> {
+    serde_json::from_value(node.to_json()).map_err(|err| err.to_string().into())
 }
 
 fn header(name: &str, value: &Node) -> Result<(String, Secret), Complaint> {

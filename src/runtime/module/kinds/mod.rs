@@ -16,6 +16,7 @@ pub use http_egress::HttpEgress;
 pub use http_ingress::HttpIngress;
 pub use pipeline::PipelineSpec;
 pub use playground::{PlaygroundEgress, PlaygroundIngress};
+pub(super) use samples::OUT as SAMPLES_OUT;
 pub use transport::{AsyncTransport, OkHttpTransport, TlsFiles, Transport};
 
 use super::fields::Fields;

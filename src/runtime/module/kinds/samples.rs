@@ -5,6 +5,9 @@ use crate::sdk::TypeName;
 use super::super::Draft;
 use super::Spec;
 
+/// The egress that `reminder` sends to.
+pub(in super::super) const OUT: &str = "statefun.samples/out";
+
 /// The sample functions.
 const FUNCTIONS: [TypeName; 3] = [
     TypeName::new("statefun.samples/greeter"),

@@ -1,0 +1,35 @@
+//! The functions that the binary carries for trials: `greeter`, `counter` and `reminder` under `statefun.samples/`.
+//!
+//! They show what functions can do and stand in the tour of the README; `examples/` says how to write one. What they cannot make sense of
+//! they answer with a text: an error would keep the message, to be tried again.
+
+mod counter;
+mod greeter;
+mod reminder;
+
+use crate::sdk::{Context, MessageBuilder, SdkError, StatefulFunctions};
+
+/// The sample functions.
+///
+/// ```
+/// let functions = stateful_functions::runtime::samples::functions()?;
+/// let names: Vec<_> = functions.specs().iter().map(|spec| spec.type_name().as_str()).collect();
+/// assert_eq!(names, ["statefun.samples/counter", "statefun.samples/greeter", "statefun.samples/reminder"]);
+/// # Ok::<(), stateful_functions::SdkError>(())
+/// ```
+///
+/// # Errors
+/// None in practice: the names are right and differ.
+pub fn functions() -> Result<StatefulFunctions, SdkError> {
+    StatefulFunctions::new()
+        .with(greeter::spec())?
+        .with(counter::spec())?
+        .with(reminder::spec())
+}
+
+/// Answers the caller, if there is one.
+fn answer(context: &mut Context, text: impl Into<String>) {
+    if let Some(caller) = context.caller().cloned() {
+        context.send(MessageBuilder::to(caller).value(text.into()));
+    }
+}
