@@ -50,7 +50,8 @@ async fn with_hook(
             message: &message,
             error: &error,
         };
-        let decided = hook(failed);
+        let decided = catch_unwind(AssertUnwindSafe(|| hook(failed)));
+        let decided = decided.map_err(|panic| format!("failure hook {}", text(&*panic)))?;
         if matches!(decided, OnFailure::Fail) {
             return Err(error);
         }

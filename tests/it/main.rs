@@ -19,3 +19,5 @@ mod modules;
 mod support;
 #[cfg(any(feature = "full", feature = "codegen"))]
 mod tree;
+
+mod witness;
