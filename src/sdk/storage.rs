@@ -139,6 +139,10 @@ impl AddressScopedStorage {
         self.declared.iter().zip(&self.cells)
     }
 
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = (&DeclaredValue, &mut Cell)> {
+        self.declared.iter().zip(&mut self.cells)
+    }
+
     /// Appends one `PersistedValueMutation` for each touched value, in declaration order, as field 1.
     pub(crate) fn put_mutations(&self, out: &mut Vec<u8>) {
         for (declared, cell) in self.values() {

@@ -1,3 +1,9 @@
 //! The test kit: context in, effects out; a harness that plays the runtime on virtual time.
 
+mod context;
+mod side_effects;
+
 pub mod conformance;
+
+pub use context::TestContext;
+pub use side_effects::{DelayedMessage, SideEffects};

@@ -17,6 +17,8 @@ mod layers;
 mod modules;
 #[cfg(any(feature = "http", feature = "http-client"))]
 mod support;
+#[cfg(feature = "testing")]
+mod test_context;
 #[cfg(any(feature = "full", feature = "codegen"))]
 mod tree;
 
