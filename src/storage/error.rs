@@ -63,6 +63,14 @@ pub enum StorageError {
     },
 }
 
+#[cfg(feature = "embedded")]
+impl StorageError {
+    pub(super) fn io(action: impl Into<String>, source: io::Error) -> Self {
+        let action = action.into();
+        Self::Io { action, source }
+    }
+}
+
 /// Why a round did not become durable. Nothing staged is lost by it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

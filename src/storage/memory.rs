@@ -212,6 +212,8 @@ impl Backend for MemoryStore {
             .unwrap_or_else(PoisonError::into_inner);
         rounds.stopped
     }
+
+    fn retire(&self) {}
 }
 
 /// Counts only: rows hold users' data.

@@ -8,9 +8,15 @@
 //! rounds (`log`), tables that checkpoints move the rows to (`tables`), both on a file layer that tests can fault (`disk`).
 //! The format is in `docs/storage.md`. This part imports nothing of the crate.
 
+#[cfg(feature = "embedded")]
+mod disk;
 mod error;
+#[cfg(feature = "embedded")]
+mod log;
 mod memory;
 mod row;
+#[cfg(feature = "embedded")]
+mod tables;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +24,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+#[cfg(feature = "embedded")]
+pub use disk::{Disk, DiskFile, Folder};
 pub use error::{StorageError, SyncError};
+#[cfg(feature = "embedded")]
+pub use log::{LogSettings, open};
 pub use memory::Memory;
 pub use row::{Position, Table, Write};
 
@@ -131,10 +141,6 @@ impl Syncer {
     /// # Errors
     ///
     /// [`SyncError::Full`]: call again later, nothing is lost. [`SyncError::Closed`]: for ever, as after any failed sync of a file.
-    #[expect(
-        clippy::needless_pass_by_ref_mut,
-        reason = "one round at a time: the borrow is the proof"
-    )]
     pub fn sync(&mut self) -> Result<Position, SyncError> {
         self.0.sync()
     }
@@ -147,6 +153,12 @@ impl Syncer {
     /// Blocks for `span`, or until the store is stopped (`true`). For the time between two tries on a full disk.
     pub fn pause(&self, span: Duration) -> bool {
         self.0.pause(span)
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.0.retire();
     }
 }
 
@@ -184,6 +196,8 @@ trait Backend: Rows + fmt::Debug {
     fn sync(&self) -> Result<Position, SyncError>;
     fn wait(&self) -> bool;
     fn pause(&self, span: Duration) -> bool;
+    /// The syncer is gone: ends what works in the background, and waits for its end.
+    fn retire(&self);
 }
 
 #[cfg(test)]

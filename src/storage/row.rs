@@ -24,7 +24,7 @@ impl Table {
         Self(number)
     }
 
-    /// Table `number`, below 128, in which no key is ever used twice: put once, never changed, deleted at most once.
+    /// Table `number`, below 128, in which no key is ever used twice: put once, never changed, and not put again after its deletion.
     ///
     /// A row that is put and deleted again between two checkpoints then costs the tables nothing at all. A key that *is*
     /// put again may come back after its deletion: the promise is the caller's (the store in memory asserts it in debug builds).
@@ -48,13 +48,13 @@ impl Table {
 
     /// The byte that stands for it on disk.
     #[cfg(feature = "embedded")]
-    pub(super) const fn to_byte(self) -> u8 {
+    pub(crate) const fn to_byte(self) -> u8 {
         self.0
     }
 
     /// The table that [`to_byte`](Self::to_byte) gave `byte` for.
     #[cfg(feature = "embedded")]
-    pub(super) const fn from_byte(byte: u8) -> Self {
+    pub(crate) const fn from_byte(byte: u8) -> Self {
         Self(byte)
     }
 }
@@ -120,7 +120,7 @@ impl Position {
 
     /// The position after `count` lists of writes.
     #[cfg(feature = "embedded")]
-    pub(super) const fn from_u64(count: u64) -> Self {
+    pub(crate) const fn from_u64(count: u64) -> Self {
         Self(count)
     }
 

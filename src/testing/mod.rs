@@ -4,6 +4,8 @@ mod context;
 mod side_effects;
 
 pub mod conformance;
+#[cfg(feature = "embedded")]
+pub mod faulty;
 
 pub use context::TestContext;
 pub use side_effects::{DelayedMessage, SideEffects};

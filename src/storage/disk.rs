@@ -1,0 +1,258 @@
+//! The file layer: a folder of files, as little of one as log and tables need, so that a test can fake what a disk does.
+
+use std::any::Any;
+use std::fmt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A folder of files, flat. All names are chosen by this crate.
+///
+/// What promises to survive a crash: the bytes of a file up to its last [`DiskFile::sync_data`]; which files there are, up
+/// to the last [`sync_names`](Disk::sync_names). All else may be there or not, in any mixture.
+pub trait Disk: fmt::Debug + fmt::Display + Send + Sync {
+    /// Takes the folder for one user, creating it if need be; it is free again once the answer is dropped. `None`: it is taken.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be created or locked.
+    fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>>;
+
+    /// The names of all files, in no order.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Creates the file, empty; what it held before is gone.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be created.
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Opens the file, which exists.
+    ///
+    /// # Errors
+    ///
+    /// When it does not exist or cannot be opened.
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Gives the file another name; a file that has that name is gone. Open handles stay with the file.
+    ///
+    /// # Errors
+    ///
+    /// When it does not exist or cannot be renamed.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes the file.
+    ///
+    /// # Errors
+    ///
+    /// When it does not exist or cannot be removed.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes all creations, renames and removals durable.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails; what is durable is not known then.
+    fn sync_names(&self) -> io::Result<()>;
+}
+
+/// An open file, read and written at offsets, by one writer and any number of readers.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "the length of a file, not of a collection"
+)]
+pub trait DiskFile: fmt::Debug + Send + Sync {
+    /// The length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be told.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Fills `out` with the bytes from `offset`.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read, or the file ends before.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all of `bytes` at `offset`, growing the file as needed.
+    ///
+    /// # Errors
+    ///
+    /// When not all could be written; a part of them may have been.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts the file to `len`, or grows it with zeros.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be done.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Makes all bytes and the length durable.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails; what is durable is not known then, and another try on this file would tell nothing.
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+/// Whether `err` says that there is no room: no damage, and the same write may do later.
+pub(super) fn is_full(err: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull, WriteZero};
+    matches!(err.kind(), StorageFull | QuotaExceeded | WriteZero)
+}
+
+/// A folder of the file system.
+#[derive(Debug, Clone)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The folder at `path`; it is created when a store is opened in it.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    fn open_with(&self, options: &OpenOptions, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let file = options.open(self.0.join(name))?;
+        Ok(Box::new(FileInFolder(file)))
+    }
+}
+
+const LOCK: &str = "lock";
+
+impl Disk for Folder {
+    fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        if !self.0.is_dir() {
+            fs::create_dir_all(&self.0)?;
+            let parent = self
+                .0
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(self.0.join(LOCK))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(err)) => Err(err),
+        }
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(&self.0)?.map(|entry| Ok(entry?.file_name()));
+        let names: io::Result<Vec<_>> = names.collect();
+        // A name that is not UTF-8 is none of ours.
+        Ok(names?
+            .into_iter()
+            .filter_map(|name| name.into_string().ok())
+            .collect())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.open_with(
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true),
+            name,
+        )
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.open_with(OpenOptions::new().read(true).write(true), name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.0.join(from), self.0.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.0.join(name))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()
+    }
+}
+
+impl fmt::Display for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+#[derive(Debug)]
+struct FileInFolder(File);
+
+impl DiskFile for FileInFolder {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_user_at_a_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("deep/in/data");
+        let (one, two) = (Folder::new(&path), Folder::new(&path));
+        let lock = one.lock().unwrap();
+        assert!(lock.is_some());
+        assert!(two.lock().unwrap().is_none());
+        assert!(one.lock().unwrap().is_none(), "the same process counts too");
+        drop(lock);
+        assert!(two.lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn files_are_created_renamed_and_removed() {
+        let temp = tempfile::tempdir().unwrap();
+        let disk = Folder::new(temp.path());
+        assert!(disk.open("a").is_err());
+        let file = disk.create("a").unwrap();
+        file.write_at(3, b"abc").unwrap();
+        disk.rename("a", "b").unwrap();
+        disk.sync_names().unwrap();
+        assert_eq!(disk.list().unwrap(), ["b"]);
+        let again = disk.open("b").unwrap();
+        let mut out = [9; 6];
+        again.read_at(0, &mut out).unwrap();
+        assert_eq!(&out, b"\0\0\0abc");
+        assert!(again.read_at(1, &mut out).is_err(), "past the end");
+        file.set_len(2).unwrap();
+        assert_eq!(again.len().unwrap(), 2);
+        file.sync_data().unwrap();
+        disk.remove("b").unwrap();
+        assert!(disk.list().unwrap().is_empty());
+    }
+}

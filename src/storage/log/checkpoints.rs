@@ -1,0 +1,185 @@
+//! Moves frozen overlays to the tables, and lets the log before them go.
+
+use std::error::Error;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::super::StorageError;
+use super::super::tables::{Mark, Snapshot, Tables};
+use super::layers::Frozen;
+use super::store::LogStore;
+use super::writer::{Finished, segment_name};
+
+/// The time between two tries of a checkpoint that fails.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl LogStore {
+    /// Starts the thread that does the checkpoints; `retire` ends it.
+    pub(super) fn start_checkpoints(store: &Arc<Self>) -> Result<(), StorageError> {
+        let thread = thread::Builder::new()
+            .name("statefun-checkpoints".to_owned())
+            .spawn({
+                let store = Arc::clone(store);
+                move || store.do_checkpoints()
+            });
+        let thread =
+            thread.map_err(|err| StorageError::io("start the thread for checkpoints", err))?;
+        *store.checkpointer.lock().expect("no holder panics") = Some(thread);
+        Ok(())
+    }
+
+    fn do_checkpoints(&self) {
+        while self.wait_until_due() {
+            let step = panic::catch_unwind(AssertUnwindSafe(|| self.checkpoint_once()));
+            let Ok(step) = step else {
+                self.close("the tables are damaged: a checkpoint panicked");
+                return;
+            };
+            // The failure is in `health` and has been logged.
+            if step.is_err() {
+                let state = self.locked();
+                let retired = |_: &mut _| !self.retired.load(Ordering::SeqCst);
+                drop(
+                    self.checkpoint_due
+                        .wait_timeout_while(state, RETRY, retired),
+                );
+            }
+        }
+    }
+
+    /// Whether there is a checkpoint to do; `false`: never again.
+    fn wait_until_due(&self) -> bool {
+        let mut state = self.locked();
+        loop {
+            if self.retired.load(Ordering::SeqCst) || self.closed_reason().is_some() {
+                return false;
+            }
+            if self.due(state.layers.lower.frozen.as_ref()).is_some() {
+                return true;
+            }
+            state = self
+                .checkpoint_due
+                .wait(state)
+                .expect("no holder of the state panics");
+        }
+    }
+
+    /// The overlay, if it can be moved: the tables must never be ahead of the log.
+    fn due(&self, frozen: Option<&Frozen>) -> Option<Frozen> {
+        frozen
+            .filter(|frozen| frozen.position <= self.durable_position())
+            .cloned()
+    }
+
+    /// A panic of their engine under the lock has closed the store.
+    fn locked_tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One checkpoint, if one is due.
+    pub(super) fn checkpoint_once(&self) -> Result<bool, StorageError> {
+        let mut tables = self.locked_tables();
+        if let Some(reason) = self.closed_reason() {
+            return Err(StorageError::Closed { reason });
+        }
+        let frozen = self.due(self.locked().layers.lower.frozen.as_ref());
+        let Some(Frozen {
+            overlay, position, ..
+        }) = frozen
+        else {
+            return Ok(false);
+        };
+        let mark = Mark {
+            position,
+            boot: self.boot,
+        };
+        let written = tables.write(&overlay, mark, &self.retired);
+        match written.and_then(|()| tables.snapshot()) {
+            Ok(snapshot) => {
+                let unneeded = self.install(snapshot);
+                drop(overlay);
+                self.remove(unneeded);
+                Ok(true)
+            }
+            Err(err) => {
+                if tables.sync_failed() {
+                    self.close(&chain(&err));
+                } else if !self.retired.load(Ordering::SeqCst) {
+                    tracing::warn!(error = chain(&err), "checkpoint failed; will retry");
+                    self.locked().health.checkpoint_failure = Some(chain(&err).into());
+                    // Readers hold rows of tables that answer no more.
+                    if let Ok(snapshot) = tables.snapshot() {
+                        self.locked().layers.lower.tables = Arc::new(snapshot);
+                    }
+                }
+                Err(err)
+            }
+        }
+    }
+
+    /// Lets the tables answer for the frozen overlay. Returns the segments that are needed no more.
+    fn install(&self, snapshot: Snapshot) -> Vec<Finished> {
+        let position = snapshot.mark().position;
+        let mut state = self.locked();
+        let before = std::mem::replace(&mut state.layers.lower.tables, Arc::new(snapshot));
+        let frozen = state.layers.lower.frozen.take();
+        state.health.checkpoints += 1;
+        state.health.checkpoint_failure = None;
+        let kept = state
+            .finished
+            .iter()
+            .position(|segment| segment.last > position);
+        let kept = kept.unwrap_or(state.finished.len());
+        let unneeded = state.finished.drain(..kept).collect();
+        self.update_pressure(&state);
+        drop(state);
+        self.room_made();
+        // Many rows to free, and the lock is not held any more.
+        drop((before, frozen));
+        unneeded
+    }
+
+    fn remove(&self, segments: Vec<Finished>) {
+        for Finished { segment, .. } in segments {
+            let name = segment_name(segment);
+            match self.disk.remove(&name) {
+                Ok(()) => {}
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+                // The next start removes it.
+                Err(err) => {
+                    tracing::warn!(file = name, error = %err, "cannot remove an old log file")
+                }
+            }
+        }
+    }
+
+    /// Opens the tables again if the snapshot of that generation is still the one that is read.
+    pub(super) fn reopen_tables(&self, generation: u64) -> Result<(), StorageError> {
+        let mut tables = self.locked_tables();
+        if self.locked().layers.lower.tables.generation() != generation {
+            return Ok(());
+        }
+        if let Some(reason) = self.closed_reason() {
+            return Err(StorageError::Closed { reason });
+        }
+        tables.close();
+        let snapshot = tables.snapshot()?;
+        self.locked().layers.lower.tables = Arc::new(snapshot);
+        Ok(())
+    }
+}
+
+/// The error and its causes in one line.
+fn chain(err: &dyn Error) -> String {
+    let mut text = err.to_string();
+    let mut next = err.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,132 @@
+//! The rows that the log holds and the tables do not have yet.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use super::super::row::{Table, Write};
+
+/// Rows changed since a checkpoint, deletions included, table by table and sorted by key.
+#[derive(Debug, Default)]
+pub(crate) struct Overlay {
+    tables: BTreeMap<Table, BTreeMap<Bytes, Option<Bytes>>>,
+    bytes: usize,
+}
+
+/// What a row costs beyond the bytes of its key and value: its slot in a node that is not full, and two allocations.
+const ROW_OVERHEAD: usize = 128;
+
+fn cost(key: &[u8], value: Option<&Bytes>) -> usize {
+    ROW_OVERHEAD + key.len() + value.map_or(0, Bytes::len)
+}
+
+impl Overlay {
+    /// Makes the write the last word on its row, here and over all that lies below.
+    pub(crate) fn apply(&mut self, write: Write) {
+        let Write { table, key, value } = write;
+        let rows = self.tables.entry(table).or_default();
+        if value.is_none() && table.has_fresh_keys() {
+            // A row that was put here is known to nothing below, so no tombstone is needed.
+            if let Entry::Occupied(row) = rows.entry(key.clone())
+                && row.get().is_some()
+            {
+                let (key, put) = row.remove_entry();
+                self.bytes -= cost(&key, put.as_ref());
+                return;
+            }
+        }
+        let (key_bytes, new) = (key.len(), cost(&key, value.as_ref()));
+        match rows.insert(key, value) {
+            None => self.bytes += new,
+            Some(old) => {
+                self.bytes += new;
+                self.bytes -= ROW_OVERHEAD + key_bytes + old.map_or(0, |old| old.len());
+            }
+        }
+    }
+
+    /// What is known of the row here: nothing (`None`), that it is deleted (`Some(None)`), or its value.
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Option<Option<Bytes>> {
+        self.tables.get(&table)?.get(key).cloned()
+    }
+
+    /// What is known of the rows from `from` to `to`, deletions included, ascending by key.
+    pub(crate) fn range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> impl Iterator<Item = (&Bytes, &Option<Bytes>)> {
+        let range = (
+            Bound::Included(from),
+            to.map_or(Bound::Unbounded, Bound::Excluded),
+        );
+        // An inverted range panics in the standard map.
+        let empty = to.is_some_and(|to| to <= from);
+        let rows = self.tables.get(&table).filter(|_| !empty).into_iter();
+        rows.flat_map(move |rows| rows.range::<[u8], _>(range))
+    }
+
+    /// Everything, table by table, ascending by key.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (Table, &Bytes, Option<&Bytes>)> {
+        let tables = self.tables.iter();
+        tables.flat_map(|(table, rows)| {
+            rows.iter()
+                .map(|(key, value)| (*table, key, value.as_ref()))
+        })
+    }
+
+    /// Bytes in memory, overhead included (estimated).
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATE: Table = Table::new(1);
+    const MESSAGES: Table = Table::with_fresh_keys(2);
+
+    #[test]
+    fn a_deletion_is_remembered_because_the_tables_may_have_the_row() {
+        let mut overlay = Overlay::default();
+        overlay.apply(Write::delete(STATE, "a"));
+        overlay.apply(Write::delete(MESSAGES, "m"));
+        assert_eq!(overlay.get(STATE, b"a"), Some(None));
+        assert_eq!(overlay.get(MESSAGES, b"m"), Some(None));
+        assert_eq!(overlay.get(STATE, b"b"), None);
+    }
+
+    #[test]
+    fn a_fresh_row_put_and_deleted_leaves_nothing_behind() {
+        let mut overlay = Overlay::default();
+        overlay.apply(Write::put(MESSAGES, "m", "1"));
+        overlay.apply(Write::delete(MESSAGES, "m"));
+        assert_eq!(overlay.get(MESSAGES, b"m"), None);
+        assert_eq!((overlay.rows().count(), overlay.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_fresh_row_that_was_put_below_stays_deleted_however_often_it_is_deleted() {
+        let mut overlay = Overlay::default();
+        for _ in 0..3 {
+            overlay.apply(Write::delete(MESSAGES, "m"));
+            assert_eq!(overlay.get(MESSAGES, b"m"), Some(None));
+        }
+    }
+
+    #[test]
+    fn the_cost_follows_each_change() {
+        let mut overlay = Overlay::default();
+        overlay.apply(Write::put(STATE, "key", "12345"));
+        assert_eq!(overlay.bytes(), ROW_OVERHEAD + 8);
+        overlay.apply(Write::put(STATE, "key", "1"));
+        assert_eq!(overlay.bytes(), ROW_OVERHEAD + 4);
+        overlay.apply(Write::delete(STATE, "key"));
+        assert_eq!(overlay.bytes(), ROW_OVERHEAD + 3);
+    }
+}

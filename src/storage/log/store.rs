@@ -1,0 +1,484 @@
+//! The store on disk: staging, reading, syncing. Checkpoints are in `checkpoints`.
+
+use std::any::Any;
+use std::fmt;
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::super::disk::Disk;
+use super::super::tables::Tables;
+use super::super::{Backend, Health, Position, Rows, StorageError, SyncError, Table, Write};
+use super::LogSettings;
+use super::layers::{Frozen, Layers, Lower};
+use super::overlay::Overlay;
+use super::recovery;
+use super::round::Round;
+use super::writer::{AppendError, Finished, Writer, segment_name};
+
+/// How long one call of `stage` waits at most for the checkpoint that is behind.
+const LONGEST_WAIT: Duration = Duration::from_millis(10);
+
+/// With so many times the log that begins a checkpoint, checkpoints fail: intake stops before the disk is full of log.
+const MOST_LOG: u64 = 8;
+
+/// A store on disk. Locks are taken in the order of the fields, and `state` is held for no disk access.
+pub(super) struct LogStore {
+    /// Held by the one who syncs.
+    syncing: Mutex<Syncing>,
+    /// Held by the one who does a checkpoint, or opens the tables again.
+    pub(super) tables: Mutex<Tables>,
+    pub(super) state: Mutex<State>,
+    /// Something is staged, or the store is stopped.
+    staged: Condvar,
+    /// An overlay can be moved to the tables, or the syncer is gone.
+    pub(super) checkpoint_due: Condvar,
+    /// A checkpoint is done.
+    room: Condvar,
+    durable: AtomicU64,
+    pressure: AtomicBool,
+    closed: OnceLock<Arc<str>>,
+    /// The syncer is gone.
+    pub(super) retired: AtomicBool,
+    pub(super) checkpointer: Mutex<Option<JoinHandle<()>>>,
+    pub(super) settings: LogSettings,
+    pub(super) boot: u64,
+    pub(super) disk: Arc<dyn Disk>,
+    /// Dropped last: another process may open the folder from then on.
+    _lock: Box<dyn Any + Send + Sync>,
+}
+
+struct Syncing {
+    writer: Writer,
+    /// Taken and not durable: being written, or kept by a full disk.
+    round: Round,
+}
+
+/// What stagers, readers, syncer and checkpointer share.
+pub(super) struct State {
+    pub(super) layers: Layers,
+    /// Staged and not taken by a sync.
+    round: Round,
+    /// Bytes taken by a sync and not durable.
+    taken_bytes: usize,
+    /// Bytes of the rounds in the current overlay.
+    current_log_bytes: u64,
+    /// Segments that get no more records, oldest first.
+    pub(super) finished: Vec<Finished>,
+    pub(super) health: Health,
+    /// The syncer waits for something to be staged.
+    waiting: bool,
+    stopped: bool,
+}
+
+impl LogStore {
+    pub(super) fn open(disk: Arc<dyn Disk>, settings: LogSettings) -> Result<Self, StorageError> {
+        let io = |action: &str, source| StorageError::io(format!("{action} {disk}"), source);
+        let lock = disk.lock().map_err(|err| io("lock folder", err))?;
+        let lock = lock.ok_or_else(|| StorageError::Locked {
+            folder: disk.to_string(),
+        })?;
+        let names = disk.list().map_err(|err| io("read folder", err))?;
+
+        let mut tables = Tables::open(Arc::clone(&disk), &names, settings.cache_bytes)?;
+        let snapshot = tables.snapshot()?;
+        let mark = snapshot.mark();
+        let mut overlay = Overlay::default();
+        let recovered = recovery::replay(&*disk, &names, mark.position, &mut |write| {
+            overlay.apply(write)
+        })?;
+
+        let boot = recovered.boot.max(mark.boot) + 1;
+        let writer = Writer::start(
+            Arc::clone(&disk),
+            boot,
+            recovered.segment + 1,
+            settings.segment_bytes,
+        );
+        let writer = writer.map_err(|err| {
+            let (AppendError::Full(source) | AppendError::Failed { source, .. }) = err;
+            io("start a log file in folder", source)
+        })?;
+        // Only now: until its own segment is durable, theirs may hold the highest boot number.
+        for segment in recovered.stale {
+            let name = segment_name(segment);
+            disk.remove(&name)
+                .map_err(|err| io(&format!("remove {name} from folder"), err))?;
+        }
+        let last = recovered.last.max(mark.position);
+        tracing::info!(folder = %disk, boot, position = last.as_u64(), replayed_bytes = recovered.bytes, "storage opened");
+
+        let lower = Lower {
+            frozen: None,
+            tables: Arc::new(snapshot),
+        };
+        let mut state = State {
+            layers: Layers {
+                current: overlay,
+                lower,
+            },
+            round: Round::after(last),
+            taken_bytes: 0,
+            current_log_bytes: recovered.bytes,
+            finished: recovered.needed,
+            health: Health::default(),
+            waiting: false,
+            stopped: false,
+        };
+        state.freeze_if_due(&settings);
+        Ok(Self {
+            syncing: Mutex::new(Syncing {
+                writer,
+                round: Round::after(last),
+            }),
+            tables: Mutex::new(tables),
+            state: Mutex::new(state),
+            staged: Condvar::new(),
+            checkpoint_due: Condvar::new(),
+            room: Condvar::new(),
+            durable: AtomicU64::new(last.as_u64()),
+            pressure: AtomicBool::new(false),
+            closed: OnceLock::new(),
+            retired: AtomicBool::new(false),
+            checkpointer: Mutex::new(None),
+            settings,
+            boot,
+            disk,
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of the state panics")
+    }
+
+    /// To be called after each change of what it depends on.
+    pub(super) fn update_pressure(&self, state: &State) {
+        let pressure = self.closed.get().is_some() || state.is_pressed(&self.settings);
+        self.pressure.store(pressure, Ordering::Relaxed);
+    }
+
+    /// Closes the store for good.
+    pub(super) fn close(&self, reason: &str) -> Arc<str> {
+        tracing::error!(folder = %self.disk, reason, "storage is closed; nothing more is made durable until a restart");
+        let reason = Arc::clone(self.closed.get_or_init(|| reason.into()));
+        let mut state = self.locked();
+        state.health.closed = Some(Arc::clone(&reason));
+        self.update_pressure(&state);
+        reason
+    }
+
+    pub(super) fn durable_position(&self) -> Position {
+        Position::from_u64(self.durable.load(Ordering::Acquire))
+    }
+
+    pub(super) fn closed_reason(&self) -> Option<Arc<str>> {
+        self.closed.get().map(Arc::clone)
+    }
+
+    /// A checkpoint is done: who waits for it goes on.
+    pub(super) fn room_made(&self) {
+        self.room.notify_all();
+    }
+
+    fn take_round(&self, into: &mut Round) {
+        let mut state = self.locked();
+        if state.round.is_empty() {
+            return;
+        }
+        state.round.move_to(into);
+        state.taken_bytes = into.bytes();
+        state.current_log_bytes += into.bytes() as u64;
+        // Here and only here the current overlay holds exactly what ends with a round.
+        state.freeze_if_due(&self.settings);
+    }
+
+    fn write_round(&self, syncing: &mut Syncing) -> Result<(), SyncError> {
+        let last = syncing.round.last();
+        let written = syncing.round.write(&mut syncing.writer);
+        if let Err(AppendError::Failed { action, source }) = written {
+            let reason = self.close(&format!("cannot {action}: {source}"));
+            return Err(SyncError::Closed { reason });
+        }
+        let mut state = self.locked();
+        state.finished.extend(syncing.writer.take_finished());
+        if let Err(AppendError::Full(source)) = written {
+            state.health.disk_full = true;
+            self.update_pressure(&state);
+            return Err(SyncError::Full(source));
+        }
+        state.health.disk_full = false;
+        state.taken_bytes = 0;
+        self.durable.store(last.as_u64(), Ordering::Release);
+        self.update_pressure(&state);
+        if state.layers.lower.frozen.is_some() {
+            self.checkpoint_due.notify_all();
+        }
+        Ok(())
+    }
+
+    /// Asks the layers; once more if the tables had to be opened again.
+    fn read<T>(
+        &self,
+        mut ask: impl FnMut(&Self) -> Result<T, (u64, StorageError)>,
+    ) -> Result<T, StorageError> {
+        match ask(self) {
+            Ok(answer) => Ok(answer),
+            Err((generation, err)) if self.reopen_tables(generation).is_err() => Err(err),
+            Err(_) => ask(self).map_err(|(_, err)| err),
+        }
+    }
+}
+
+impl State {
+    /// Ends the current overlay if it is large enough and the one before is in the tables.
+    fn freeze_if_due(&mut self, settings: &LogSettings) {
+        let large = self.layers.current.bytes() >= settings.overlay_bytes;
+        let due = large || self.current_log_bytes >= settings.log_bytes;
+        if due && self.layers.lower.frozen.is_none() {
+            self.layers.lower.frozen = Some(Frozen {
+                overlay: Arc::new(mem::take(&mut self.layers.current)),
+                position: self.round.last(),
+                log_bytes: mem::take(&mut self.current_log_bytes),
+            });
+        }
+    }
+
+    fn log_bytes(&self) -> u64 {
+        self.current_log_bytes
+            + self
+                .layers
+                .lower
+                .frozen
+                .as_ref()
+                .map_or(0, |frozen| frozen.log_bytes)
+    }
+
+    fn unsynced_bytes(&self) -> usize {
+        self.round.bytes() + self.taken_bytes
+    }
+
+    fn is_pressed(&self, settings: &LogSettings) -> bool {
+        self.health.disk_full
+            || self.has_overlays_of(settings.overlay_bytes)
+            || self.unsynced_bytes() >= settings.unsynced_bytes
+            || self.log_bytes() >= settings.log_bytes.saturating_mul(MOST_LOG)
+    }
+
+    /// Whether the current overlay is that large, and the one before is not in the tables yet.
+    fn has_overlays_of(&self, bytes: usize) -> bool {
+        self.layers.lower.frozen.is_some() && self.layers.current.bytes() >= bytes
+    }
+}
+
+impl Rows for LogStore {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.read(|store| {
+            let state = store.locked();
+            if let Some(row) = state.layers.current.get(table, key) {
+                return Ok(row);
+            }
+            let lower = state.layers.lower.clone();
+            drop(state);
+            if let Some(row) = lower.frozen_row(table, key) {
+                return Ok(row);
+            }
+            let row = lower.tables.get(table, key);
+            row.map_err(|err| (lower.tables.generation(), err))
+        })
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StorageError> {
+        let mut found = Vec::new();
+        let mut next = Some(Bytes::copy_from_slice(from));
+        while let Some(from) = next.filter(|_| found.len() < limit) {
+            let so_far = found.len();
+            next = self.read(|store| {
+                found.truncate(so_far);
+                let state = store.locked();
+                let page = state.layers.page(table, &from, to, limit - so_far);
+                let lower = state.layers.lower.clone();
+                drop(state);
+                let next = lower.complete(page, table, &from, to, limit, &mut found);
+                next.map_err(|err| (lower.tables.generation(), err))
+            })?;
+        }
+        Ok(found)
+    }
+}
+
+impl Backend for LogStore {
+    fn stage(&self, writes: Vec<Write>) -> Position {
+        let mut state = self.locked();
+        if state.has_overlays_of(2 * self.settings.overlay_bytes) {
+            let room = self.room.wait_timeout(state, LONGEST_WAIT);
+            (state, _) = room.expect("no holder of the state panics");
+        }
+        for write in writes {
+            state.round.push(&write);
+            state.layers.current.apply(write);
+        }
+        let staged = state.round.end_list();
+        self.update_pressure(&state);
+        let waiting = mem::take(&mut state.waiting);
+        drop(state);
+        if waiting {
+            self.staged.notify_all();
+        }
+        staged
+    }
+
+    fn durable(&self) -> Position {
+        self.durable_position()
+    }
+
+    fn pressure(&self) -> bool {
+        self.pressure.load(Ordering::Relaxed)
+    }
+
+    fn health(&self) -> Health {
+        let state = self.locked();
+        let frozen = state.layers.lower.frozen.as_ref();
+        let overlays =
+            state.layers.current.bytes() + frozen.map_or(0, |frozen| frozen.overlay.bytes());
+        Health {
+            pressure: self.pressure(),
+            overlay_bytes: overlays as u64,
+            log_bytes: state.log_bytes(),
+            unsynced_bytes: state.unsynced_bytes() as u64,
+            ..state.health.clone()
+        }
+    }
+
+    fn boot(&self) -> u64 {
+        self.boot
+    }
+
+    fn stop(&self) {
+        self.locked().stopped = true;
+        self.staged.notify_all();
+    }
+
+    fn checkpoint(&self) -> Result<bool, StorageError> {
+        self.checkpoint_once()
+    }
+
+    fn sync(&self) -> Result<Position, SyncError> {
+        let mut syncing = self.syncing.lock().expect("the syncer does not panic");
+        if let Some(reason) = self.closed_reason() {
+            return Err(SyncError::Closed { reason });
+        }
+        if !syncing.round.is_empty() {
+            self.write_round(&mut syncing)?;
+        }
+        self.take_round(&mut syncing.round);
+        if !syncing.round.is_empty() {
+            self.write_round(&mut syncing)?;
+        }
+        Ok(self.durable_position())
+    }
+
+    fn wait(&self) -> bool {
+        let mut state = self.locked();
+        loop {
+            if state.unsynced_bytes() > 0 || state.stopped {
+                return state.unsynced_bytes() > 0;
+            }
+            state.waiting = true;
+            state = self
+                .staged
+                .wait(state)
+                .expect("no holder of the state panics");
+        }
+    }
+
+    fn pause(&self, span: Duration) -> bool {
+        let state = self.locked();
+        let paused = self
+            .staged
+            .wait_timeout_while(state, span, |state| !state.stopped);
+        let (state, _) = paused.expect("no holder of the state panics");
+        state.stopped
+    }
+
+    fn retire(&self) {
+        {
+            let _state = self.locked();
+            self.retired.store(true, Ordering::SeqCst);
+        }
+        self.checkpoint_due.notify_all();
+        let checkpointer = self.checkpointer.lock().expect("no holder panics").take();
+        if let Some(thread) = checkpointer {
+            // An error is a panic of that thread, which has been reported.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Counts only: rows hold users' data.
+impl fmt::Debug for LogStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogStore")
+            .field("disk", &self.disk)
+            .field("boot", &self.boot)
+            .field("durable", &self.durable_position())
+            .field("health", &self.health())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::open;
+    use super::*;
+    use crate::storage::{Folder, Store, Syncer};
+    use crate::testing::{conformance, faulty::FaultyDisk};
+
+    /// Small bounds, so that a short script reaches segments, freezes and checkpoints; no thread.
+    fn small() -> LogSettings {
+        LogSettings {
+            overlay_bytes: 2_000,
+            log_bytes: 10_000,
+            segment_bytes: 4_000,
+            unsynced_bytes: 100_000,
+            cache_bytes: 1 << 20,
+            background: false,
+        }
+    }
+
+    fn open_small(disk: &FaultyDisk) -> (Store, Syncer) {
+        open(Arc::new(disk.clone()), small()).unwrap()
+    }
+
+    #[test]
+    fn a_log_keeps_what_every_store_keeps() {
+        conformance::storage::run(FaultyDisk::default, open_small);
+    }
+
+    #[test]
+    fn a_folder_keeps_what_every_store_keeps() {
+        conformance::storage::run(
+            || tempfile::tempdir().unwrap(),
+            |temp| {
+                open(
+                    Arc::new(Folder::new(temp.path())),
+                    LogSettings {
+                        background: true,
+                        ..small()
+                    },
+                )
+                .unwrap()
+            },
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! Appends rounds to the log: one record, one sync.
+
+use std::io;
+use std::mem;
+use std::sync::Arc;
+
+use super::super::disk::{Disk, DiskFile, is_full};
+use super::super::row::Position;
+use super::format::{RecordHeader, SEGMENT_HEADER, SegmentHeader};
+
+/// A file is filled with zeros this far ahead: a sync is slow when it has to make a new length durable too.
+const AHEAD: usize = 1 << 20;
+
+/// The name of segment `number`.
+pub(super) fn segment_name(number: u64) -> String {
+    format!("log-{number:010}")
+}
+
+/// The number of the segment of that name; `None` for a file that is no segment.
+pub(super) fn segment_number(name: &str) -> Option<u64> {
+    let number = name.strip_prefix("log-")?.parse().ok()?;
+    (segment_name(number) == name).then_some(number)
+}
+
+/// A segment that gets no more records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Finished {
+    pub(super) segment: u64,
+    /// The position of the last list of writes in it.
+    pub(super) last: Position,
+}
+
+/// Why a round was not written.
+#[derive(Debug)]
+pub(super) enum AppendError {
+    /// No room. The log is as it was before; the same round may do later.
+    Full(io::Error),
+    /// What is on the disk is not known, and nothing more may be written.
+    Failed { action: String, source: io::Error },
+}
+
+impl AppendError {
+    /// For a failed write: a full disk is no failure.
+    fn unwritten(name: &str, source: io::Error) -> Self {
+        if is_full(&source) {
+            Self::Full(source)
+        } else {
+            Self::failed("write", name, source)
+        }
+    }
+
+    fn failed(action: &str, name: &str, source: io::Error) -> Self {
+        let action = format!("{action} {name}");
+        Self::Failed { action, source }
+    }
+}
+
+/// The end of the log.
+#[derive(Debug)]
+pub(super) struct Writer {
+    disk: Arc<dyn Disk>,
+    boot: u64,
+    segment_bytes: u64,
+    segment: Segment,
+    finished: Vec<Finished>,
+}
+
+impl Writer {
+    /// Starts the boot, with segment `number`.
+    pub(super) fn start(
+        disk: Arc<dyn Disk>,
+        boot: u64,
+        number: u64,
+        segment_bytes: u64,
+    ) -> Result<Self, AppendError> {
+        let segment = Segment::create(&*disk, number, boot)?;
+        let finished = Vec::new();
+        Ok(Self {
+            disk,
+            boot,
+            segment_bytes,
+            segment,
+            finished,
+        })
+    }
+
+    /// Makes `record` durable: room for its header, then the writes of the lists from `first` to `last`.
+    pub(super) fn append(
+        &mut self,
+        record: &mut [u8],
+        first: Position,
+        last: Position,
+    ) -> Result<(), AppendError> {
+        let holds_records = self.segment.end > SEGMENT_HEADER as u64;
+        if holds_records && self.segment.end + record.len() as u64 > self.segment_bytes {
+            let next = Segment::create(&*self.disk, self.segment.number + 1, self.boot)?;
+            let full = mem::replace(&mut self.segment, next);
+            let (segment, last) = (full.number, full.last);
+            self.finished.push(Finished { segment, last });
+        }
+        let segment = self.segment.number;
+        RecordHeader {
+            segment,
+            first,
+            last,
+        }
+        .seal(record);
+        self.segment.append(record)?;
+        self.segment.last = last;
+        Ok(())
+    }
+
+    /// The segments finished since the last call.
+    pub(super) fn take_finished(&mut self) -> Vec<Finished> {
+        mem::take(&mut self.finished)
+    }
+}
+
+#[derive(Debug)]
+struct Segment {
+    number: u64,
+    file: Box<dyn DiskFile>,
+    /// Where the next record goes.
+    end: u64,
+    /// Up to here the file is filled, with records and then with zeros.
+    filled: u64,
+    last: Position,
+}
+
+impl Segment {
+    /// A durable segment without records.
+    fn create(disk: &dyn Disk, number: u64, boot: u64) -> Result<Self, AppendError> {
+        let name = segment_name(number);
+        let unwritten = |err| {
+            // What is left of it is in the way of nothing: a start sorts it out, as does the next try.
+            let _ = disk.remove(&name);
+            AppendError::unwritten(&name, err)
+        };
+        let file = disk.create(&name).map_err(unwritten)?;
+        let segment = number;
+        let header = SegmentHeader { segment, boot }.encode();
+        file.write_at(0, &header).map_err(unwritten)?;
+        let synced = file.sync_data().and_then(|()| disk.sync_names());
+        synced.map_err(|err| AppendError::failed("sync", &name, err))?;
+        Ok(Self {
+            number,
+            file,
+            end: SEGMENT_HEADER as u64,
+            filled: SEGMENT_HEADER as u64,
+            last: Position::START,
+        })
+    }
+
+    fn append(&mut self, record: &[u8]) -> Result<(), AppendError> {
+        let end = self.end + record.len() as u64;
+        self.file
+            .write_at(self.end, record)
+            .map_err(|err| self.cut(err))?;
+        if end > self.filled {
+            self.filled = end;
+            self.fill_ahead()?;
+        }
+        let synced = self.file.sync_data();
+        synced.map_err(|err| AppendError::failed("sync", &segment_name(self.number), err))?;
+        self.end = end;
+        Ok(())
+    }
+
+    /// Takes away what a failed write has left behind the last record.
+    fn cut(&self, unwritten: io::Error) -> AppendError {
+        let name = segment_name(self.number);
+        match self.file.set_len(self.end) {
+            Ok(()) => AppendError::unwritten(&name, unwritten),
+            Err(err) => AppendError::failed("cut", &name, err),
+        }
+    }
+
+    /// Only for speed, so a full disk is no error here.
+    fn fill_ahead(&mut self) -> Result<(), AppendError> {
+        match self.file.write_at(self.filled, &vec![0; AHEAD]) {
+            Ok(()) => {
+                self.filled += AHEAD as u64;
+                Ok(())
+            }
+            Err(err) if is_full(&err) => Ok(()),
+            Err(err) => Err(AppendError::unwritten(&segment_name(self.number), err)),
+        }
+    }
+}

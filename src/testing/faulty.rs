@@ -1,0 +1,526 @@
+//! A disk in memory that loses power, fills up and fails, when told to.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::random::Random;
+use crate::storage::{Disk, DiskFile};
+
+/// A [`Disk`] in memory with faults. Clones share one disk.
+///
+/// Files survive as far as [`Disk`] promises and no further: [`lose_power`](Self::lose_power) keeps, of all that was
+/// not synced, what the generator picks, and may tear each kept write at any byte.
+#[derive(Clone, Default)]
+pub struct FaultyDisk(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    locked: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct State {
+    files: BTreeMap<String, Arc<Mutex<FileState>>>,
+    /// The names that are durable, and what they name.
+    synced_names: BTreeMap<String, Arc<Mutex<FileState>>>,
+    /// The states of the names after each change that is not durable.
+    unsynced_names: Vec<BTreeMap<String, Arc<Mutex<FileState>>>>,
+    /// Bytes by which files may still grow.
+    room: Option<u64>,
+    failing_syncs: u32,
+    writes: u64,
+    syncs: u64,
+}
+
+/// What was done to a file and is not durable.
+#[derive(Clone)]
+enum Change {
+    Write { offset: usize, bytes: Vec<u8> },
+    SetLen(usize),
+}
+
+#[derive(Clone, Default)]
+struct FileState {
+    /// What the process sees.
+    seen: Pages,
+    /// What is durable.
+    synced: Pages,
+    unsynced: Vec<Change>,
+    /// The end of what was ever written: beyond it, writes take room.
+    written: usize,
+}
+
+impl FileState {
+    fn apply(&mut self, change: Change) {
+        self.seen.apply(&change);
+        self.unsynced.push(change);
+    }
+}
+
+impl FaultyDisk {
+    /// The disk as the next start finds it after a loss of power now. This one stays as it is.
+    pub fn lose_power(&self, random: &mut Random) -> Self {
+        let state = self.locked();
+        let survivors =
+            usize::try_from(random.below(state.unsynced_names.len() as u64 + 1)).unwrap_or(0);
+        // Names are journalled, so a prefix of their changes survives.
+        let names = match survivors.checked_sub(1) {
+            Some(last) => state.unsynced_names.get(last),
+            None => None,
+        };
+        let names = names.unwrap_or(&state.synced_names);
+        let files = names.iter().map(|(name, file)| {
+            let kept = after_power_loss(&lock(file), random);
+            (name.clone(), Arc::new(Mutex::new(kept)))
+        });
+        Self::of(files.collect())
+    }
+
+    /// The disk as the next process finds it when this one is killed now: all is there.
+    pub fn kill(&self) -> Self {
+        let state = self.locked();
+        let files = state.files.iter();
+        Self::of(
+            files
+                .map(|(name, file)| (name.clone(), Arc::new(Mutex::new(lock(file).clone()))))
+                .collect(),
+        )
+    }
+
+    fn of(files: BTreeMap<String, Arc<Mutex<FileState>>>) -> Self {
+        let state = State {
+            synced_names: files.clone(),
+            files,
+            ..State::default()
+        };
+        Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            locked: Arc::default(),
+        }))
+    }
+
+    /// From now on files can grow by `bytes` bytes in all; then writes come out short and fail. `None`: no limit.
+    pub fn set_room(&self, bytes: Option<u64>) {
+        self.locked().room = bytes;
+    }
+
+    /// The next `count` syncs of a file fail, and what they should have made durable is lost with the power, whatever is synced later.
+    pub fn fail_syncs(&self, count: u32) {
+        self.locked().failing_syncs = count;
+    }
+
+    /// Writes so far.
+    pub fn writes(&self) -> u64 {
+        self.locked().writes
+    }
+
+    /// Syncs of files so far.
+    pub fn syncs(&self) -> u64 {
+        self.locked().syncs
+    }
+
+    /// The bytes of a file, as the process sees them.
+    pub fn contents(&self, name: &str) -> Option<Vec<u8>> {
+        let file = self.locked().files.get(name).cloned()?;
+        let file = lock(&file);
+        let mut bytes = vec![0; file.seen.len];
+        file.seen.read(0, &mut bytes);
+        Some(bytes)
+    }
+
+    /// Flips all bits of a byte of a file, durably, as a bad disk would.
+    pub fn flip(&self, name: &str, offset: usize) {
+        let file = self.locked().files.get(name).cloned();
+        if let Some(file) = file {
+            let mut file = lock(&file);
+            let mut byte = [0];
+            file.seen.read(offset, &mut byte);
+            let bytes = byte.map(|byte| !byte).to_vec();
+            let change = Change::Write { offset, bytes };
+            file.seen.apply(&change);
+            file.synced.apply(&change);
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State> {
+        lock(&self.0.state)
+    }
+
+    fn change_names<T>(&self, change: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.locked();
+        let done = change(&mut state)?;
+        let names = state.files.clone();
+        state.unsynced_names.push(names);
+        Ok(done)
+    }
+
+    fn handle(&self, state: &Arc<Mutex<FileState>>) -> Box<dyn DiskFile> {
+        let (disk, state) = (self.clone(), Arc::clone(state));
+        Box::new(FaultyFile { disk, state })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn after_power_loss(file: &FileState, random: &mut Random) -> FileState {
+    let mut kept = file.synced.clone();
+    // How likely a change is to have reached the disk differs from crash to crash.
+    let percent = random.below(101);
+    for change in &file.unsynced {
+        match change {
+            _ if !random.chance(percent) => {}
+            Change::Write { offset, bytes } if random.chance(30) => {
+                let torn = usize::try_from(random.below(bytes.len() as u64 + 1)).unwrap_or(0);
+                let bytes = bytes.get(..torn).unwrap_or_default().to_vec();
+                kept.apply(&Change::Write {
+                    offset: *offset,
+                    bytes,
+                });
+            }
+            change => kept.apply(change),
+        }
+    }
+    FileState {
+        written: kept.len,
+        seen: kept.clone(),
+        synced: kept,
+        unsynced: Vec::new(),
+    }
+}
+
+fn missing(name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("no file {name}"))
+}
+
+impl Disk for FaultyDisk {
+    fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        let taken = self.0.locked.swap(true, Ordering::SeqCst);
+        let lock = Lock(Arc::clone(&self.0.locked));
+        if taken {
+            std::mem::forget(lock);
+            return Ok(None);
+        }
+        Ok(Some(Box::new(lock)))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.locked().files.keys().cloned().collect())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let file = Arc::default();
+        self.change_names(|state| {
+            state.files.insert(name.to_owned(), Arc::clone(&file));
+            Ok(())
+        })?;
+        Ok(self.handle(&file))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let state = self.locked();
+        let file = state.files.get(name).ok_or_else(|| missing(name))?;
+        Ok(self.handle(file))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.change_names(|state| {
+            let file = state.files.remove(from).ok_or_else(|| missing(from))?;
+            state.files.insert(to.to_owned(), file);
+            Ok(())
+        })
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.change_names(|state| {
+            state
+                .files
+                .remove(name)
+                .map(drop)
+                .ok_or_else(|| missing(name))
+        })
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        let mut state = self.locked();
+        state.unsynced_names.clear();
+        state.synced_names = state.files.clone();
+        Ok(())
+    }
+}
+
+impl fmt::Display for FaultyDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("faulty-disk")
+    }
+}
+
+impl fmt::Debug for FaultyDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.locked();
+        f.debug_struct("FaultyDisk")
+            .field("files", &state.files.keys().collect::<Vec<_>>())
+            .field("room", &state.room)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Lock(Arc<AtomicBool>);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+struct FaultyFile {
+    disk: FaultyDisk,
+    state: Arc<Mutex<FileState>>,
+}
+
+impl FaultyFile {
+    /// How much of a write that ends at `end` there is room for.
+    fn take_room(&self, file: &FileState, end: usize) -> usize {
+        let mut disk = self.disk.locked();
+        disk.writes += 1;
+        let growth = end.saturating_sub(file.written);
+        let Some(room) = &mut disk.room else {
+            return end;
+        };
+        let granted = growth.min(usize::try_from(*room).unwrap_or(usize::MAX));
+        *room -= granted as u64;
+        end - (growth - granted)
+    }
+}
+
+impl DiskFile for FaultyFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(lock(&self.state).seen.len as u64)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let file = lock(&self.state);
+        if offset + out.len() > file.seen.len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.seen.read(offset, out);
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let mut file = lock(&self.state);
+        let end = offset + bytes.len();
+        let reached = self.take_room(&file, end);
+        let written = bytes
+            .get(..reached.saturating_sub(offset))
+            .unwrap_or_default()
+            .to_vec();
+        if !written.is_empty() {
+            file.apply(Change::Write {
+                offset,
+                bytes: written,
+            });
+        }
+        file.written = file.written.max(reached);
+        if reached < end {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        let mut file = lock(&self.state);
+        file.apply(Change::SetLen(len));
+        file.written = file.written.min(len);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut file = lock(&self.state);
+        let mut disk = self.disk.locked();
+        disk.syncs += 1;
+        let unsynced = std::mem::take(&mut file.unsynced);
+        if disk.failing_syncs > 0 {
+            disk.failing_syncs -= 1;
+            return Err(io::Error::other("sync failed as told"));
+        }
+        for change in unsynced {
+            file.synced.apply(&change);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for FaultyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyFile").finish_non_exhaustive()
+    }
+}
+
+/// Bytes in pages that copies share until they differ; a page that is missing is zeros.
+#[derive(Clone, Default)]
+struct Pages {
+    pages: BTreeMap<usize, Arc<[u8; PAGE]>>,
+    len: usize,
+}
+
+const PAGE: usize = 4096;
+
+impl Pages {
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Write { offset, bytes } => self.write(*offset, bytes),
+            Change::SetLen(len) => self.set_len(*len),
+        }
+    }
+
+    fn read(&self, offset: usize, out: &mut [u8]) {
+        for (at, part) in parts(offset, out.len()) {
+            let to = out.get_mut(part).unwrap_or_default();
+            let page = self.pages.get(&(at / PAGE));
+            match page.and_then(|page| page.get(at % PAGE..at % PAGE + to.len())) {
+                Some(from) => to.copy_from_slice(from),
+                None => to.fill(0),
+            }
+        }
+    }
+
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        for (at, part) in parts(offset, bytes.len()) {
+            let from = bytes.get(part).unwrap_or_default();
+            let page = self
+                .pages
+                .entry(at / PAGE)
+                .or_insert_with(|| Arc::new([0; PAGE]));
+            if let Some(to) = Arc::make_mut(page).get_mut(at % PAGE..at % PAGE + from.len()) {
+                to.copy_from_slice(from);
+            }
+        }
+        self.len = self.len.max(offset + bytes.len());
+    }
+
+    fn set_len(&mut self, len: usize) {
+        if len < self.len {
+            self.pages.split_off(&len.div_ceil(PAGE));
+            if let Some(page) = self.pages.get_mut(&(len / PAGE)) {
+                Arc::make_mut(page)
+                    .get_mut(len % PAGE..)
+                    .unwrap_or_default()
+                    .fill(0);
+            }
+        }
+        self.len = len;
+    }
+}
+
+/// The range of `len` bytes from `offset`, cut at the pages: where each part begins, and its range in the whole.
+fn parts(offset: usize, len: usize) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let at = offset + done;
+        let part = (PAGE - at % PAGE).min(len - done);
+        let range = done..done + part;
+        done += part;
+        (part > 0).then_some((at, range))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(disk: &FaultyDisk, name: &str) -> Option<Vec<u8>> {
+        disk.contents(name)
+    }
+
+    #[test]
+    fn synced_bytes_of_a_synced_name_survive_every_loss_of_power() {
+        let disk = FaultyDisk::default();
+        let file = disk.create("a").unwrap();
+        file.write_at(4000, &[7; 200]).unwrap();
+        file.sync_data().unwrap();
+        disk.sync_names().unwrap();
+        let before = read(&disk, "a").unwrap();
+        file.write_at(4200, &[8; 10]).unwrap();
+        let mut random = Random::seeded(1);
+        let after: Vec<_> = (0..200)
+            .map(|_| read(&disk.lose_power(&mut random), "a").unwrap())
+            .collect();
+        assert!(after.iter().all(|bytes| bytes.starts_with(&before)));
+        assert!(after.iter().any(|bytes| bytes.len() == 4200), "never lost");
+        assert!(after.iter().any(|bytes| bytes.len() == 4210), "never kept");
+        assert!(
+            after
+                .iter()
+                .any(|bytes| (4201..4210).contains(&bytes.len())),
+            "never torn"
+        );
+    }
+
+    #[test]
+    fn an_unsynced_name_may_be_gone_or_still_there() {
+        let disk = FaultyDisk::default();
+        disk.create("a").unwrap();
+        disk.sync_names().unwrap();
+        disk.rename("a", "b").unwrap();
+        let mut random = Random::seeded(1);
+        let after: Vec<_> = (0..50)
+            .flat_map(|_| disk.lose_power(&mut random).list().unwrap())
+            .collect();
+        assert!(after.contains(&"a".to_owned()) && after.contains(&"b".to_owned()));
+        assert_eq!(after.len(), 50, "always exactly one of them");
+    }
+
+    #[test]
+    fn a_full_disk_takes_a_part_of_a_write_and_any_overwriting() {
+        let disk = FaultyDisk::default();
+        let file = disk.create("a").unwrap();
+        disk.set_room(Some(10));
+        let err = file.write_at(0, &[1; 12]).unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(file.len().unwrap(), 10);
+        file.write_at(0, &[2; 10]).unwrap();
+        assert!(file.write_at(10, &[1]).is_err());
+        disk.set_room(None);
+        file.write_at(10, &[1]).unwrap();
+    }
+
+    #[test]
+    fn what_a_failed_sync_covered_is_seen_but_never_durable() {
+        let disk = FaultyDisk::default();
+        let file = disk.create("a").unwrap();
+        disk.sync_names().unwrap();
+        file.write_at(0, b"lost").unwrap();
+        disk.fail_syncs(1);
+        assert!(file.sync_data().is_err());
+        file.sync_data().unwrap();
+        assert_eq!(read(&disk.kill(), "a").unwrap(), b"lost");
+        assert_eq!(
+            read(&disk.lose_power(&mut Random::seeded(1)), "a").unwrap(),
+            b""
+        );
+    }
+
+    #[test]
+    fn a_cut_file_grows_again_with_zeros() {
+        let disk = FaultyDisk::default();
+        let file = disk.create("a").unwrap();
+        file.write_at(0, &[7; 9000]).unwrap();
+        file.set_len(5000).unwrap();
+        file.set_len(9000).unwrap();
+        let bytes = read(&disk, "a").unwrap();
+        assert!(
+            bytes[..5000].iter().all(|byte| *byte == 7)
+                && bytes[5000..].iter().all(|byte| *byte == 0)
+        );
+    }
+}
