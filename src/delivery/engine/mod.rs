@@ -4,6 +4,7 @@
 //! here: bytes, targets, stores, timers. The engine knows no clock, I/O, async runtime or generator, so equal arguments
 //! give equal results. It imports `retry` and the crate's time and duration texts, nothing else of ours.
 
+mod class;
 mod cron;
 mod delivery;
 mod effect;
@@ -11,19 +12,20 @@ mod failure;
 mod head;
 mod history;
 mod input;
+mod moves;
 mod policy;
 mod policy_form;
 mod reason;
 mod retry_rule;
 mod step;
+mod timers;
 mod transition;
 
+pub use class::{Class, Classes, FailureKind, retry_after};
 pub use cron::{Cron, InvalidCron};
 pub use delivery::{Delivery, Kind};
 pub use effect::{Effect, Effects, Follow, Purpose, Token};
-pub use failure::{
-    AttemptError, Class, Classes, Detail, Failure, FailureKind, Validation, retry_after,
-};
+pub use failure::{AttemptError, Detail, Failure, Validation};
 pub use head::Head;
 pub use history::{Entry, Folded, History, OutOfSequence};
 pub use input::{Actor, Input, Outcome, Refused};

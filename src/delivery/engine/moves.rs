@@ -1,0 +1,268 @@
+//! What a step is made of: the moves from state to state, each with its transition and the effects that belong to it.
+
+use super::step::Step;
+use super::{
+    Actor, AttemptError, Class, Effect, Failure, Follow, Kind, Order, Purpose, Reason, Record,
+    State, Then, Transition,
+};
+use crate::timestamp::Timestamp;
+
+/// What a transition says besides its states.
+#[derive(Default)]
+pub(super) struct Mark {
+    pub(super) reason: Option<Reason>,
+    pub(super) error: Option<AttemptError>,
+    pub(super) by: Option<Actor>,
+    pub(super) due: Option<Timestamp>,
+}
+
+impl Mark {
+    pub(super) fn reason(reason: Reason) -> Self {
+        Self {
+            reason: Some(reason),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn by(by: Actor) -> Self {
+        Self {
+            by: Some(by),
+            ..Self::default()
+        }
+    }
+}
+
+impl Step<'_> {
+    pub(super) fn birth(&mut self) {
+        self.delivery.submitted_at = Some(self.now);
+        self.append(State::Acknowledged, Mark::default());
+    }
+
+    /// Takes a place behind the others of its key.
+    pub(super) fn join(&mut self, not_before: Option<Timestamp>) {
+        let mark = Mark {
+            due: not_before,
+            ..Mark::reason(Reason::Turn)
+        };
+        self.append(State::Awaiting, mark);
+        self.delivery.in_lane = true;
+        self.arm_wait();
+        self.out.push(Effect::Join {
+            seq: self.delivery.seq,
+        });
+    }
+
+    pub(super) fn wait(&mut self, reason: Reason, due: Timestamp, by: Option<Actor>) {
+        self.disarm();
+        let due = self.expiry().map_or(due, |expiry| due.min(expiry));
+        let mark = Mark {
+            due: Some(due),
+            by,
+            ..Mark::reason(reason)
+        };
+        self.append(State::Awaiting, mark);
+        self.arm_wait();
+    }
+
+    pub(super) fn start(&mut self, by: Option<Actor>) {
+        self.disarm();
+        self.execute(by);
+        let (n, epoch) = (self.delivery.attempt, self.delivery.epoch);
+        let deadline = self.now + self.policy.timeout;
+        if self.policy.record == Record::Elsewhere {
+            self.arm(Purpose::Deadline, n, deadline);
+        }
+        self.out.push(Effect::Attempt {
+            epoch,
+            n,
+            deadline,
+            key: self.delivery.id.clone(),
+        });
+    }
+
+    pub(super) fn execute(&mut self, by: Option<Actor>) {
+        self.delivery.attempt += 1;
+        self.delivery.first_at.get_or_insert(self.now);
+        self.append(
+            State::Executing,
+            Mark {
+                by,
+                ..Mark::default()
+            },
+        );
+    }
+
+    pub(super) fn succeed(&mut self) {
+        self.disarm();
+        self.end(State::Succeeded, Mark::default());
+    }
+
+    /// An attempt failed that counts; `after` is how it ended, failed or unknown.
+    pub(super) fn fail(&mut self, after: State, failure: Failure) {
+        self.disarm();
+        self.delivery.interruptions = 0;
+        self.delivery.spent += 1;
+        if failure.discard {
+            self.give_up_now(Reason::Forced, failure.into_error());
+        } else if let Some(by) = self.delivery.cancel.take() {
+            self.failed(after, None, failure.into_error());
+            self.end(State::Cancelled, Mark::by(by));
+        } else if let Some(reason) = self.limit(after, &failure) {
+            self.give_up(after, reason, failure.into_error());
+        } else {
+            self.retry(after, failure);
+        }
+    }
+
+    pub(super) fn retry(&mut self, after: State, failure: Failure) {
+        let delivery = &*self.delivery;
+        let count = (delivery.id.as_str(), delivery.attempt, delivery.spent);
+        let due = self
+            .policy
+            .retry
+            .due(&failure, self.policy.retry_after, count, self.now);
+        self.failed(after, None, failure.into_error());
+        self.wait(Reason::Retry, due, None);
+    }
+
+    /// Why no attempt follows by the plain retry rule.
+    pub(super) fn limit(&self, after: State, failure: &Failure) -> Option<Reason> {
+        let delivery = &*self.delivery;
+        let elapsed = delivery.first_at.map(|first| self.now.since(first));
+        if failure.class == Class::Permanent {
+            Some(Reason::of_permanent(&failure.code))
+        } else if self
+            .policy
+            .attempts
+            .is_some_and(|limit| delivery.spent >= limit)
+        {
+            let unanswered = after == State::Unknown && failure.code == "no_outcome";
+            Some(if unanswered {
+                Reason::NoOutcome
+            } else {
+                Reason::Exhausted
+            })
+        } else if self
+            .policy
+            .within
+            .zip(elapsed)
+            .is_some_and(|(limit, elapsed)| elapsed >= limit)
+        {
+            Some(Reason::Elapsed)
+        } else if self.expired() {
+            Some(Reason::Expired)
+        } else {
+            // Once blocked, it stays so: a failure there starts no new round of retries.
+            let blocked = delivery.reason == Some(Reason::Blocked);
+            (blocked && matches!(self.policy.then, Then::Block { .. })).then_some(Reason::Blocked)
+        }
+    }
+
+    pub(super) fn give_up(&mut self, after: State, reason: Reason, error: AttemptError) {
+        match self.policy.then {
+            Then::Block { every } if !self.expired() => {
+                let why = Some(reason).filter(|reason| *reason != Reason::Blocked);
+                self.failed(after, why, error);
+                self.wait(Reason::Blocked, self.now + every, None);
+            }
+            Then::Block { .. } => self.give_up_now(Reason::Expired, error),
+            Then::Skip => self.give_up_now(Reason::Skipped, error),
+            Then::Discard => self.give_up_now(reason, error),
+        }
+    }
+
+    pub(super) fn give_up_now(&mut self, reason: Reason, error: AttemptError) {
+        let mark = Mark {
+            error: Some(error),
+            ..Mark::reason(reason)
+        };
+        self.end(State::Discarded, mark);
+    }
+
+    pub(super) fn expire(&mut self) {
+        self.disarm();
+        self.end(State::Discarded, Mark::reason(Reason::Expired));
+    }
+
+    pub(super) fn requeue(&mut self, by: Actor, at: Option<Timestamp>) {
+        let delivery = &mut *self.delivery;
+        (delivery.spent, delivery.interruptions) = (0, 0);
+        (delivery.first_at, delivery.submitted_at) = (None, Some(self.now));
+        if self.policy.order == Order::Key && delivery.key.is_some() {
+            let mark = Mark {
+                by: Some(by),
+                due: at,
+                ..Mark::reason(Reason::Requeued)
+            };
+            self.append(State::Awaiting, mark);
+            self.join(at);
+        } else {
+            self.wait(Reason::Requeued, at.unwrap_or(self.now), Some(by));
+        }
+    }
+
+    /// `failed` or `unknown`; what follows it is appended in the same step.
+    pub(super) fn failed(&mut self, after: State, reason: Option<Reason>, error: AttemptError) {
+        let mark = Mark {
+            reason,
+            error: Some(error),
+            ..Mark::default()
+        };
+        self.append(after, mark);
+        if after == State::Failed {
+            self.follow(Follow::Failed);
+        }
+    }
+
+    pub(super) fn end(&mut self, state: State, mark: Mark) {
+        self.append(state, mark);
+        (self.delivery.cancel, self.delivery.paused) = (None, false);
+        self.delivery.interruptions = 0;
+        match state {
+            State::Succeeded => self.follow(Follow::Succeeded),
+            State::Discarded => self.follow(Follow::Discarded),
+            _ => {}
+        }
+        if let (State::Succeeded | State::Discarded, Some(position)) =
+            (state, &self.delivery.position)
+        {
+            let position = position.clone();
+            self.out.push(Effect::Advance { position });
+        }
+        if std::mem::take(&mut self.delivery.in_lane) {
+            self.out.push(Effect::Leave);
+        }
+    }
+
+    pub(super) fn follow(&mut self, follow: Follow) {
+        if self.delivery.kind == Kind::Job {
+            self.out.push(Effect::Follow(follow));
+        }
+    }
+
+    pub(super) fn append(&mut self, after: State, mark: Mark) {
+        let delivery = &mut *self.delivery;
+        delivery.seq = delivery.state.map_or(0, |_| delivery.seq + 1);
+        let before = delivery.state.replace(after);
+        delivery.last_at = Some(self.now);
+        delivery.due = mark.due;
+        // While an attempt is out the wait before it stays told.
+        if !matches!(after, State::Executing | State::Failed | State::Unknown) {
+            delivery.reason = mark.reason;
+        }
+        let (actor, note) = mark.by.map(|by| (by.name, by.reason)).unzip();
+        self.out.push(Effect::Append(Transition {
+            seq: delivery.seq,
+            attempt: delivery.attempt,
+            state_before: before,
+            state_after: after,
+            reason: mark.reason,
+            error: mark.error,
+            actor,
+            note,
+            worker: None,
+            due: mark.due,
+            created_at: self.now,
+        }));
+    }
+}
