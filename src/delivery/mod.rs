@@ -4,4 +4,9 @@
 
 pub mod engine;
 
+mod dead_letter;
+mod index;
+
+pub use dead_letter::{DeadLetter, Payload};
 pub use engine::{Delivery, Failure, History, Policy, Transition};
+pub use index::{Index, Row};

@@ -11,6 +11,8 @@ mod cli;
 mod client;
 #[cfg(feature = "codegen")]
 mod codegen;
+#[cfg(feature = "delivery")]
+mod deliveries;
 mod handler;
 mod layers;
 #[cfg(feature = "runtime")]

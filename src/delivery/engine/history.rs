@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptError, Head, Reason, State, Transition};
+use super::{AttemptError, Effect, Head, Reason, State, Transition};
 use crate::timestamp::Timestamp;
 
 /// Above so many entries, rounds of failures are folded.
@@ -97,9 +97,28 @@ impl History {
         Ok(())
     }
 
+    /// Adds the transitions among the effects of a step.
+    ///
+    /// # Errors
+    /// When one is not the next; those in front of it have been added then.
+    pub fn record(&mut self, effects: &[Effect]) -> Result<(), OutOfSequence> {
+        effects.iter().try_for_each(|effect| match effect {
+            Effect::Append(transition) => self.append(transition.clone()),
+            _ => Ok(()),
+        })
+    }
+
     /// The entries, oldest first.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The last transition; `None` without any, or when it is part of a folded entry.
+    pub fn last(&self) -> Option<&Transition> {
+        match self.entries.last()? {
+            Entry::One(transition) => Some(transition),
+            Entry::Folded(_) => None,
+        }
     }
 
     /// What follows from the entries for the delivery.
