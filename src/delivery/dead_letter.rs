@@ -150,7 +150,11 @@ mod tests {
             n,
             outcome: Outcome::Err(Failure::retry(code, "down")),
         };
-        let due = Input::Due { n: 2, arm: 1 };
+        let due = Input::Due {
+            epoch: 0,
+            n: 2,
+            arm: 1,
+        };
         let inputs = [
             Input::Submit { due: None },
             failed(1, "connect"),

@@ -21,6 +21,8 @@ pub enum Input {
     },
     /// A timer fired that [`Effect::Arm`](super::Effect::Arm) asked for with [`Purpose::Retry`](super::Purpose::Retry).
     Due {
+        /// The delivery's epoch when it was armed.
+        epoch: u64,
         /// The attempt that it announced.
         n: u32,
         /// The number of the arming.

@@ -2,7 +2,7 @@ use super::head::FREE_INTERRUPTIONS;
 use super::moves::Mark;
 use super::{
     Actor, Delivery, Effect, Effects, Failure, Input, Kind, Order, Outcome, Policy, Purpose,
-    Reason, Refused, Start, State,
+    Reason, Refused, Start, State, Token,
 };
 use crate::timestamp::Timestamp;
 
@@ -31,7 +31,7 @@ pub fn step(
     match input {
         Input::Submit { due } => step.submit(due)?,
         Input::SubmitTried { started, failure } => step.submit_tried(started, failure)?,
-        Input::Due { n, arm } => step.due(n, arm),
+        Input::Due { epoch, n, arm } => step.due(epoch, n, arm),
         Input::Turn { seq } => step.turn(seq),
         Input::Wake => step.wake(),
         Input::Outcome { epoch, n, .. }
@@ -92,9 +92,10 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn due(&mut self, n: u32, arm: u64) {
-        let announced = Some(self.token(Purpose::Retry, n));
-        if self.delivery.armed != announced || self.delivery.arm != arm {
+    fn due(&mut self, epoch: u64, n: u32, arm: u64) {
+        let purpose = Purpose::Retry;
+        let fired = Token { purpose, epoch, n };
+        if self.delivery.armed != Some(fired) || self.delivery.arm != arm {
             return self.stale("due");
         }
         self.delivery.armed = None;

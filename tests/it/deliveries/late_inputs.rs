@@ -1,4 +1,6 @@
-use stateful_functions::delivery::engine::{Effect, Input, Outcome, Purpose, Record, State, Token};
+use stateful_functions::delivery::engine::{
+    Delivery, Effect, Input, Outcome, Purpose, Record, State, Token,
+};
 
 use super::{Rig, actor, armed, down, every, firefly_batch, is_stale, secs, states};
 use State::Executing;
@@ -104,4 +106,16 @@ fn an_attempt_that_runs_elsewhere_has_a_deadline_timer() {
     assert_eq!(armed(&effects), Some((token, rig.now + secs(30))));
     let effects = rig.ends(Outcome::Ok);
     assert!(effects.contains(&Effect::Disarm { token }));
+}
+
+#[test]
+fn a_timer_of_an_earlier_activation_starts_nothing() {
+    let mut rig = firefly_batch();
+    rig.submit();
+    rig.ends(down());
+    let due = rig.due();
+    let mut restarted = Rig::with(Delivery::batch("s/1-50", "webhook", "50", 8), rig.policy);
+    restarted.submit();
+    restarted.ends(down());
+    assert!(is_stale(&restarted.put(due)), "same attempt, same arming");
 }

@@ -87,7 +87,11 @@ impl Rig {
 
     fn due(&self) -> Input {
         let (n, arm) = (self.delivery.attempt + 1, self.delivery.arm);
-        Input::Due { n, arm }
+        Input::Due {
+            epoch: self.delivery.epoch,
+            n,
+            arm,
+        }
     }
 
     fn wait(&self) -> Duration {
