@@ -179,7 +179,7 @@ async fn the_sink_counts_and_is_switched_off_and_on() {
     let totals: Value = serde_json::from_slice(&totals.body).unwrap();
     assert_eq!(
         totals,
-        serde_json::json!({"up": true, "status": 200, "received": 3, "refused": 2, "duplicates": 1, "distinctKeys": 2, "withoutKey": 0, "bytes": 15})
+        serde_json::json!({"up": true, "status": 200, "received": 3, "refused": 2, "duplicates": 1, "distinct_keys": 2, "without_key": 0, "bytes": 15})
     );
     let first = sink.json_line();
     assert_eq!(

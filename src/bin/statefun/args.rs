@@ -8,11 +8,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use stateful_functions::runtime::module::Placeholders;
 use tracing_subscriber::EnvFilter;
 
-use crate::{check, sink};
+use crate::{check, dead_letters, deliveries, queues, send, sink, state};
 
 /// Stateful functions with durable state, messages and timers; runs and checks module files.
 #[derive(Debug, Parser)]
-#[command(name = "statefun", version, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "statefun", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -26,11 +26,19 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   statefun check module.yaml          is the file right?
+  statefun send statefun.samples/greeter/bob hello
+  statefun state list                 what functions remember
+  statefun queues                     what waits where
   statefun sink                       a destination to try pipelines with, on port 9000";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Check(check::CheckArgs),
+    Send(send::SendArgs),
+    State(state::StateArgs),
+    Queues(queues::QueuesArgs),
+    Deliveries(deliveries::DeliveriesArgs),
+    DeadLetters(dead_letters::DeadLettersArgs),
     Sink(sink::SinkArgs),
 }
 
@@ -67,8 +75,8 @@ impl Log {
     /// Starts logging; without a filter a command that stays up tells more than one that answers and ends.
     pub(crate) fn start(&self, command: &Command) -> anyhow::Result<()> {
         let default = match command {
-            Command::Check(_) => "warn",
             Command::Sink(_) => "info",
+            _ => "warn",
         };
         let filter = EnvFilter::try_new(self.filter.as_deref().unwrap_or(default))?;
         let log = tracing_subscriber::fmt()

@@ -4,11 +4,20 @@
     reason = "a command line tells errors on the error stream"
 )]
 
+mod admin;
 mod args;
 mod check;
+mod dead_letters;
+mod deliveries;
+mod json;
+mod list;
 mod output;
+mod queues;
+mod send;
 mod signals;
 mod sink;
+mod state;
+mod value;
 
 use std::process::ExitCode;
 
@@ -38,6 +47,11 @@ fn run() -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match cli.command {
             Command::Check(args) => check::run(&args, cli.json),
+            Command::Send(args) => send::run(args, cli.json).await,
+            Command::State(args) => state::run(args, cli.json).await,
+            Command::Queues(args) => queues::run(args, cli.json).await,
+            Command::Deliveries(args) => deliveries::run(args, cli.json).await,
+            Command::DeadLetters(args) => dead_letters::run(args, cli.json).await,
             Command::Sink(args) => sink::run(args, cli.json).await,
         }
     })

@@ -18,6 +18,11 @@ pub(crate) fn json(value: &Value) -> io::Result<()> {
     line(value)
 }
 
+/// A remark beside the output, to standard error.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    eprintln!("{text}");
+}
+
 /// Tells why the command failed. A reader that went away, such as `head`, is no failure.
 pub(crate) fn failed(err: &anyhow::Error) -> ExitCode {
     let gone = |err: &io::Error| err.kind() == io::ErrorKind::BrokenPipe;

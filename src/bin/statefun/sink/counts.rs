@@ -131,8 +131,8 @@ impl Totals {
             "received": self.received,
             "refused": self.refused,
             "duplicates": self.duplicates,
-            "distinctKeys": self.distinct_keys,
-            "withoutKey": self.without_key,
+            "distinct_keys": self.distinct_keys,
+            "without_key": self.without_key,
             "bytes": self.bytes,
         })
     }
@@ -169,7 +169,7 @@ mod tests {
         counts.count(None, 3);
         assert_eq!(
             counts.totals().to_json(),
-            json!({"up": true, "status": 200, "received": 4, "refused": 1, "duplicates": 1, "distinctKeys": 2, "withoutKey": 1, "bytes": 12})
+            json!({"up": true, "status": 200, "received": 4, "refused": 1, "duplicates": 1, "distinct_keys": 2, "without_key": 1, "bytes": 12})
         );
     }
 }

@@ -1,0 +1,235 @@
+//! Speaks to the admin API of a running runtime; `docs/admin-api.md` says how.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use clap::Args;
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Method, Uri};
+use serde_json::Value;
+use stateful_functions::transport::http::client::{
+    HttpClient, HttpClientConfig, HttpRequest, HttpResponse,
+};
+use stateful_functions::{Address, TypeName};
+
+use crate::json::text_at;
+
+/// Longer than any limit of the server.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// What one page of a list may take.
+const MAX_RESPONSE_BYTES: usize = 1 << 30;
+
+/// Where the admin API is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct AdminArgs {
+    /// Address of the admin API, as `host:port` or a URL.
+    #[arg(
+        long = "admin",
+        value_name = "ADDR",
+        env = "STATEFUN_ADMIN",
+        default_value = "127.0.0.1:8091"
+    )]
+    address: String,
+    /// The token the runtime was started with.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        env = "STATEFUN_ADMIN_TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<String>,
+}
+
+/// A connection to the admin API.
+pub(crate) struct Admin {
+    base: String,
+    authorization: Option<HeaderValue>,
+    http: HttpClient,
+}
+
+impl AdminArgs {
+    pub(crate) fn connect(&self) -> anyhow::Result<Admin> {
+        let base = if self.address.contains("://") {
+            self.address.trim_end_matches('/').to_owned()
+        } else {
+            format!("http://{}", self.address)
+        };
+        let authorization = self.token.as_ref().map(|token| {
+            HeaderValue::try_from(format!("Bearer {token}")).map(|mut value| {
+                value.set_sensitive(true);
+                value
+            })
+        });
+        let mut config = HttpClientConfig::default();
+        config.max_response_body_bytes = MAX_RESPONSE_BYTES;
+        Ok(Admin {
+            base,
+            authorization: authorization
+                .transpose()
+                .context("the token cannot be sent as a header")?,
+            http: HttpClient::new(config)?,
+        })
+    }
+}
+
+impl Admin {
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.json(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.json(Method::POST, path, Some(body)).await
+    }
+
+    async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let mut request = self.request(method, path)?;
+        if let Some(body) = body {
+            request
+                .headers
+                .insert("content-type", HeaderValue::from_static("application/json"));
+            request.body = body.to_string().into();
+        }
+        let response = self.send(request).await?;
+        read_json(&response.body)
+    }
+
+    /// A request for `path`, to be given headers and a body.
+    pub(crate) fn request(&self, method: Method, path: &str) -> anyhow::Result<HttpRequest> {
+        let url = format!("{}{path}", self.base);
+        let url = Uri::try_from(&url).with_context(|| format!("{} is no address", self.base))?;
+        let mut request = HttpRequest::new(method, url);
+        if let Some(value) = &self.authorization {
+            request.headers.insert(AUTHORIZATION, value.clone());
+        }
+        Ok(request)
+    }
+
+    /// The response, if it is a good one; an error with the server's own words otherwise.
+    pub(crate) async fn send(&self, request: HttpRequest) -> anyhow::Result<HttpResponse> {
+        let sent = self.http.send(request, TIMEOUT).await;
+        let response = sent.with_context(|| {
+            format!("no runtime answers at {}; is `statefun run` up?", self.base)
+        })?;
+        if !response.status.is_success() {
+            bail!(refusal(&response));
+        }
+        Ok(response)
+    }
+}
+
+pub(crate) fn read_json(body: &Bytes) -> anyhow::Result<Value> {
+    serde_json::from_slice(body).context("the answer is no JSON; is this the admin API?")
+}
+
+fn refusal(response: &HttpResponse) -> String {
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    match (text_at(&body, "/message"), text_at(&body, "/code")) {
+        (Some(message), Some(code)) => format!("{message} ({code})"),
+        _ => format!(
+            "the server answers {}; is this the admin API?",
+            response.status
+        ),
+    }
+}
+
+/// An address as it is written on the command line: `<namespace>/<type>/<id>`; the id may contain slashes.
+#[derive(Debug, Clone)]
+pub(crate) struct AddressArg(Address);
+
+impl FromStr for AddressArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.splitn(3, '/');
+        let (Some(namespace), Some(name), Some(id)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return Err("write it as <namespace>/<type>/<id>".to_owned());
+        };
+        let type_name = TypeName::from_parts(namespace, name).map_err(|err| err.to_string())?;
+        Ok(Self(Address::new(type_name, id)))
+    }
+}
+
+impl AddressArg {
+    /// As it stands in a path of the API.
+    pub(crate) fn path(&self) -> String {
+        let name = self.0.type_name();
+        format!(
+            "{}/{}/{}",
+            encoded(name.namespace()),
+            encoded(name.name()),
+            encoded(self.0.id())
+        )
+    }
+}
+
+/// A part of a path or the value of a parameter, percent-encoded.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte))
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// The parameters of a list.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Query(Vec<(&'static str, String)>);
+
+impl Query {
+    pub(crate) fn with(mut self, key: &'static str, value: Option<impl ToString>) -> Self {
+        self.0.extend(value.map(|value| (key, value.to_string())));
+        self
+    }
+
+    /// `?a=b&c=d`, or nothing.
+    pub(crate) fn text(&self) -> String {
+        let pairs: Vec<String> = self
+            .0
+            .iter()
+            .map(|(key, value)| format!("{key}={}", encoded(value)))
+            .collect();
+        if pairs.is_empty() {
+            return String::new();
+        }
+        format!("?{}", pairs.join("&"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_encoded_part_by_part() {
+        let address: AddressArg = "example/greeter/a/b c".parse().unwrap();
+        assert_eq!(address.path(), "example/greeter/a%2Fb%20c");
+        let empty: AddressArg = "example/greeter/".parse().unwrap();
+        assert_eq!(empty.path(), "example/greeter/");
+        assert!("example/greeter".parse::<AddressArg>().is_err());
+        assert!("/greeter/x".parse::<AddressArg>().is_err());
+    }
+
+    #[test]
+    fn absent_parameters_are_left_out() {
+        let query = Query::default()
+            .with("type", Some("a/b"))
+            .with("id", None::<&str>)
+            .with("limit", Some(3));
+        assert_eq!(query.text(), "?type=a%2Fb&limit=3");
+        assert_eq!(Query::default().text(), "");
+    }
+}

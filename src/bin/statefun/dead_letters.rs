@@ -1,0 +1,168 @@
+//! `statefun dead-letters`: what was given up, with its reason.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use stateful_functions::TypeName;
+
+use crate::admin::{AddressArg, AdminArgs, Query};
+use crate::deliveries::{Actor, line, show};
+use crate::json::field;
+use crate::list::Extent;
+use crate::output;
+
+/// Show what was given up, and send it on its way again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  statefun dead-letters list --why permanent
+  statefun dead-letters show statefun.samples/events.http-export/7f3c
+  statefun dead-letters redrive statefun.samples/events.http-export/7f3c --reason 'url repaired'
+  statefun dead-letters redrive --all --target http://127.0.0.1:9000 --dry-run --reason 'sink is back'
+  statefun dead-letters export > dead-letters.jsonl")]
+pub(crate) struct DeadLettersArgs {
+    #[command(subcommand)]
+    command: DeadLettersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadLettersCommand {
+    /// List dead letters.
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        extent: Extent,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Show a dead letter with every step it made.
+    Show {
+        /// Which: `<namespace>/<type>/<id>`.
+        #[arg(value_name = "ADDRESS")]
+        address: AddressArg,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Send one, or all that a filter names, on its way again.
+    Redrive {
+        /// Which: `<namespace>/<type>/<id>`.
+        #[arg(
+            value_name = "ADDRESS",
+            required_unless_present = "all",
+            conflicts_with = "all"
+        )]
+        address: Option<AddressArg>,
+        /// All that --target, --why and --type name.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        filter: Filter,
+        /// Only count them.
+        #[arg(long, requires = "all")]
+        dry_run: bool,
+        #[command(flatten)]
+        actor: Actor,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Print dead letters with their bytes as JSON lines.
+    Export {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+/// Which dead letters.
+#[derive(Debug, Args)]
+struct Filter {
+    /// Only those for this target.
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+    /// Only those given up for this reason, such as `exhausted` or `permanent`.
+    #[arg(long, value_name = "REASON")]
+    why: Option<String>,
+    /// Only those of this stage: `<namespace>/<pipeline>.<stage>`.
+    #[arg(long = "type", value_name = "TYPE")]
+    type_name: Option<TypeName>,
+}
+
+impl Filter {
+    fn query(&self) -> Query {
+        Query::default()
+            .with("target", self.target.as_ref())
+            .with("reason", self.why.as_ref())
+            .with("type", self.type_name.as_ref())
+    }
+}
+
+const PATH: &str = "/api/dead-letters";
+
+pub(crate) async fn run(args: DeadLettersArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+    match args.command {
+        DeadLettersCommand::List {
+            filter,
+            extent,
+            admin,
+        } => {
+            extent
+                .print(&admin.connect()?, PATH, filter.query(), as_json, line)
+                .await?;
+        }
+        DeadLettersCommand::Show { address, admin } => {
+            let item = admin
+                .connect()?
+                .get(&format!("{PATH}/{}", address.path()))
+                .await?;
+            show(&item, as_json)?;
+        }
+        DeadLettersCommand::Redrive {
+            address,
+            filter,
+            dry_run,
+            actor,
+            admin,
+            ..
+        } => {
+            let body = json!({"actor": actor.actor, "reason": actor.reason, "dry_run": dry_run});
+            let path = match &address {
+                Some(address) => format!("{PATH}/{}/redrive", address.path()),
+                None => format!("{PATH}/redrive{}", filter.query().text()),
+            };
+            let answer = admin.connect()?.post(&path, &body).await?;
+            print_redriven(&answer, address.is_some(), dry_run, as_json)?;
+        }
+        DeadLettersCommand::Export { filter, admin } => {
+            let query = filter.query().with("full", Some(true));
+            let export = |item: Value| Ok(output::json(&item)?);
+            Extent::everything()
+                .for_each(&admin.connect()?, PATH, query, export)
+                .await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_redriven(
+    answer: &Value,
+    is_one: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> std::io::Result<()> {
+    if as_json {
+        return output::json(answer);
+    }
+    match (is_one, dry_run) {
+        (true, _) => output::line(format_args!("asked for: redrive {}", line(answer))),
+        (false, true) => output::line(format_args!(
+            "{} would be sent again",
+            field(answer, "redriven")
+        )),
+        (false, false) => {
+            output::line(format_args!("{} are sent again", field(answer, "redriven")))
+        }
+    }
+}

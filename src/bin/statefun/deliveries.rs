@@ -1,0 +1,189 @@
+//! `statefun deliveries`: what is on its way to destinations.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use stateful_functions::TypeName;
+
+use crate::admin::{AddressArg, AdminArgs, Query};
+use crate::json::{field, list_at, text_at};
+use crate::list::Extent;
+use crate::output;
+
+/// Show deliveries with every step they made; retry them now, or call them off.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  statefun deliveries list --state awaiting
+  statefun deliveries list --target http://127.0.0.1:9000 --all --json
+  statefun deliveries show statefun.samples/events.http-export/7f3c
+  statefun deliveries retry statefun.samples/events.http-export/7f3c --reason 'sink is back'
+  statefun deliveries cancel statefun.samples/events.http-export/7f3c --reason 'sent by hand'")]
+pub(crate) struct DeliveriesArgs {
+    #[command(subcommand)]
+    command: DeliveriesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeliveriesCommand {
+    /// List deliveries.
+    List {
+        /// Only those in this state, such as `awaiting`. May be repeated.
+        #[arg(long, value_name = "STATE")]
+        state: Vec<String>,
+        /// Only those to this target.
+        #[arg(long, value_name = "TARGET")]
+        target: Option<String>,
+        /// Only those of this stage: `<namespace>/<pipeline>.<stage>`.
+        #[arg(long = "type", value_name = "TYPE")]
+        type_name: Option<TypeName>,
+        #[command(flatten)]
+        extent: Extent,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Show a delivery with every step it made.
+    Show {
+        /// Which: `<namespace>/<type>/<id>`.
+        #[arg(value_name = "ADDRESS")]
+        address: AddressArg,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Try a delivery again, now.
+    Retry(Verb),
+    /// Call a delivery off.
+    Cancel(Verb),
+}
+
+/// Something an actor asks for.
+#[derive(Debug, Args)]
+pub(crate) struct Verb {
+    /// Which: `<namespace>/<type>/<id>`.
+    #[arg(value_name = "ADDRESS")]
+    address: AddressArg,
+    #[command(flatten)]
+    actor: Actor,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Who asks, and why; it stands in the history.
+#[derive(Debug, Args)]
+pub(crate) struct Actor {
+    /// Who asks.
+    #[arg(long, value_name = "NAME", env = "USER", default_value = "statefun")]
+    pub(crate) actor: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+}
+
+impl Verb {
+    /// Posts `verb` to the thing below `path`, and shows what it is then.
+    pub(crate) async fn run(&self, path: &str, verb: &str, as_json: bool) -> anyhow::Result<()> {
+        let path = format!("{path}/{}/{verb}", self.address.path());
+        let body = json!({"actor": self.actor.actor, "reason": self.actor.reason});
+        let item = self.admin.connect()?.post(&path, &body).await?;
+        if as_json {
+            output::json(&item)?;
+        } else {
+            output::line(format_args!("asked for: {verb} {}", line(&item)))?;
+        }
+        Ok(())
+    }
+}
+
+const PATH: &str = "/api/deliveries";
+
+pub(crate) async fn run(args: DeliveriesArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+    match args.command {
+        DeliveriesCommand::List {
+            state,
+            target,
+            type_name,
+            extent,
+            admin,
+        } => {
+            let query = Query::default()
+                .with("target", target)
+                .with("type", type_name);
+            let query = state
+                .iter()
+                .fold(query, |query, state| query.with("state", Some(state)));
+            extent
+                .print(&admin.connect()?, PATH, query, as_json, line)
+                .await?;
+        }
+        DeliveriesCommand::Show { address, admin } => {
+            let item = admin
+                .connect()?
+                .get(&format!("{PATH}/{}", address.path()))
+                .await?;
+            show(&item, as_json)?;
+        }
+        DeliveriesCommand::Retry(verb) => verb.run(PATH, "retry", as_json).await?,
+        DeliveriesCommand::Cancel(verb) => verb.run(PATH, "cancel", as_json).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One delivery on one line.
+pub(crate) fn line(item: &Value) -> String {
+    let mut text = format!("{}  {}", field(item, "address"), field(item, "state"));
+    if let Some(reason) = text_at(item, "/reason") {
+        text.push_str(&format!(" ({reason})"));
+    }
+    text.push_str(&format!(
+        "  attempt {}  to {}",
+        field(item, "attempt"),
+        field(item, "target")
+    ));
+    if let Some(due) = text_at(item, "/due") {
+        text.push_str(&format!("  due {due}"));
+    }
+    if let Some(message) = text_at(item, "/error/message") {
+        text.push_str(&format!("  {message}"));
+    }
+    text
+}
+
+/// One delivery with its steps.
+pub(crate) fn show(item: &Value, as_json: bool) -> std::io::Result<()> {
+    if as_json {
+        return output::json(item);
+    }
+    output::line(line(item))?;
+    for step in list_at(item, "/transitions") {
+        output::line(step_line(step))?;
+    }
+    Ok(())
+}
+
+fn step_line(step: &Value) -> String {
+    let mut text = match step.get("count").and_then(Value::as_u64) {
+        Some(count) => format!(
+            "  {} to {}  {count} rounds, the last: attempt {}  {}",
+            field(step, "first_at"),
+            field(step, "last_at"),
+            field(step, "attempt"),
+            field(step, "state_after")
+        ),
+        None => format!(
+            "  {}  attempt {}  {}",
+            field(step, "created_at"),
+            field(step, "attempt"),
+            field(step, "state_after")
+        ),
+    };
+    for name in ["reason", "due", "actor", "note"] {
+        if let Some(value) = step.get(name).and_then(Value::as_str) {
+            text.push_str(&format!("  {name} {value}"));
+        }
+    }
+    if let Some(message) = text_at(step, "/error/message") {
+        text.push_str(&format!("  {message}"));
+    }
+    text
+}

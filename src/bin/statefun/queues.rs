@@ -1,0 +1,110 @@
+//! `statefun queues`: what waits where.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::admin::{AddressArg, AdminArgs, Query};
+use crate::json::{field, list_at, text_at};
+use crate::output;
+
+/// Show what waits at addresses and egresses; resume an address that is parked or waits for a retry.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  statefun queues                              addresses with failures first
+  statefun queues --limit 5 --json
+  statefun queues resume example/greeter/bob   try it again, now"
+)]
+pub(crate) struct QueuesArgs {
+    #[command(subcommand)]
+    command: Option<QueuesCommand>,
+    /// At most so many addresses.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum QueuesCommand {
+    /// Try an address that is parked or waits for a retry again, now.
+    Resume {
+        /// Which: `<namespace>/<type>/<id>`.
+        #[arg(value_name = "ADDRESS")]
+        address: AddressArg,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+pub(crate) async fn run(args: QueuesArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Some(QueuesCommand::Resume { address, admin }) => {
+            let path = format!("/api/queues/{}/resume", address.path());
+            let answer = admin.connect()?.post(&path, &json!({})).await?;
+            if as_json {
+                output::json(&answer)?;
+            } else {
+                output::line("resumed")?;
+            }
+        }
+        None => {
+            let query = Query::default().with("limit", Some(args.limit));
+            let queues = args
+                .admin
+                .connect()?
+                .get(&format!("/api/queues{}", query.text()))
+                .await?;
+            if as_json {
+                output::json(&queues)?;
+            } else {
+                print(&queues)?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(queues: &Value) -> anyhow::Result<()> {
+    let none = Value::Null;
+    let totals = queues.get("totals").unwrap_or(&none);
+    output::line(format_args!(
+        "{} waiting, {} in flight, {} parked, {} timers",
+        field(totals, "waiting"),
+        field(totals, "in_flight"),
+        field(totals, "parked"),
+        field(totals, "timers")
+    ))?;
+    for address in list_at(queues, "/addresses") {
+        output::line(address_line(address))?;
+    }
+    for egress in list_at(queues, "/egresses") {
+        output::line(format_args!(
+            "egress {}: {} waiting{}",
+            field(egress, "egress"),
+            field(egress, "outbox"),
+            last_failure(egress)
+        ))?;
+    }
+    Ok(())
+}
+
+fn address_line(address: &Value) -> String {
+    let retry = text_at(address, "/retry_at").map_or(String::new(), |at| format!(" until {at}"));
+    format!(
+        "{}: {} waiting, {} in flight, {}{retry}{}",
+        field(address, "address"),
+        field(address, "waiting"),
+        field(address, "in_flight"),
+        field(address, "activity"),
+        last_failure(address)
+    )
+}
+
+fn last_failure(item: &Value) -> String {
+    text_at(item, "/last_failure").map_or(String::new(), |text| format!("; last failure: {text}"))
+}

@@ -1,0 +1,200 @@
+//! `statefun state`: what functions remember.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Value, json};
+use stateful_functions::TypeName;
+
+use crate::admin::{self, AddressArg, AdminArgs, Query, encoded};
+use crate::json::field;
+use crate::list::Extent;
+use crate::output;
+use crate::value::ValueArgs;
+
+/// Show and change what functions remember.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  statefun state list                                        everything, 100 at a time
+  statefun state list statefun.samples/counter --id bob
+  statefun state get statefun.samples/counter/bob total
+  statefun state set statefun.samples/counter/bob total 7
+  statefun state delete statefun.samples/counter/bob total
+  statefun state export > state.jsonl                        a line of JSON for each value")]
+pub(crate) struct StateArgs {
+    #[command(subcommand)]
+    command: StateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum StateCommand {
+    /// List values.
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        extent: Extent,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Show one value.
+    Get {
+        #[command(flatten)]
+        state: One,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Write a value. Without --type it has the type that the function declared.
+    Set {
+        #[command(flatten)]
+        state: One,
+        #[command(flatten)]
+        value: ValueArgs,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Remove a value.
+    Delete {
+        #[command(flatten)]
+        state: One,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Print all values as JSON lines `{address, state, typename, base64}`.
+    Export {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+/// Which values.
+#[derive(Debug, Args)]
+struct Filter {
+    /// Of this function type: `<namespace>/<type>`.
+    #[arg(value_name = "TYPE")]
+    type_name: Option<TypeName>,
+    /// Of this id.
+    #[arg(long, requires = "type_name")]
+    id: Option<String>,
+    /// Of this name.
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// One value.
+#[derive(Debug, Args)]
+struct One {
+    /// Whose: `<namespace>/<type>/<id>`.
+    #[arg(value_name = "ADDRESS")]
+    address: AddressArg,
+    /// The name of the value.
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+impl Filter {
+    fn query(&self) -> Query {
+        Query::default()
+            .with("type", self.type_name.as_ref())
+            .with("id", self.id.as_ref())
+            .with("name", self.name.as_ref())
+    }
+}
+
+impl One {
+    fn path(&self) -> String {
+        format!("/api/state/{}/{}", self.address.path(), encoded(&self.name))
+    }
+}
+
+pub(crate) async fn run(args: StateArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+    match args.command {
+        StateCommand::List {
+            filter,
+            extent,
+            admin,
+        } => {
+            extent
+                .print(
+                    &admin.connect()?,
+                    "/api/state",
+                    filter.query(),
+                    as_json,
+                    line,
+                )
+                .await?;
+        }
+        StateCommand::Get { state, admin } => {
+            print_one(&admin.connect()?.get(&state.path()).await?, as_json)?;
+        }
+        StateCommand::Set {
+            state,
+            value,
+            admin,
+        } => {
+            let admin = admin.connect()?;
+            let mut request = admin.request(Method::PUT, &state.path())?;
+            value.put_into(&mut request, None)?;
+            print_one(
+                &admin::read_json(&admin.send(request).await?.body)?,
+                as_json,
+            )?;
+        }
+        StateCommand::Delete { state, admin } => {
+            let admin = admin.connect()?;
+            admin
+                .send(admin.request(Method::DELETE, &state.path())?)
+                .await?;
+            if as_json {
+                output::json(&json!({"deleted": true}))?;
+            } else {
+                output::line("deleted")?;
+            }
+        }
+        StateCommand::Export { filter, admin } => {
+            let export = |item: Value| Ok(output::json(&exported(&item))?);
+            let everything = Extent::everything();
+            everything
+                .for_each(&admin.connect()?, "/api/state", filter.query(), export)
+                .await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn exported(item: &Value) -> Value {
+    let kept = ["address", "state", "typename", "base64"];
+    kept.iter()
+        .map(|name| {
+            (
+                (*name).to_owned(),
+                item.get(name).cloned().unwrap_or_default(),
+            )
+        })
+        .collect()
+}
+
+fn print_one(item: &Value, as_json: bool) -> std::io::Result<()> {
+    if as_json {
+        output::json(item)
+    } else {
+        output::line(line(item))
+    }
+}
+
+fn line(item: &Value) -> String {
+    let value = match item.get("value") {
+        None | Some(Value::Null) => format!("base64 {}", field(item, "base64")),
+        Some(value) => value.to_string(),
+    };
+    format!(
+        "{}  {}  {}  {value}",
+        field(item, "address"),
+        field(item, "state"),
+        field(item, "typename")
+    )
+}
