@@ -139,6 +139,7 @@ impl AddressScopedStorage {
         self.declared.iter().zip(&self.cells)
     }
 
+    #[cfg(feature = "testing")]
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = (&DeclaredValue, &mut Cell)> {
         self.declared.iter().zip(&mut self.cells)
     }

@@ -103,7 +103,7 @@ async fn sf_23_delayed_messages_wait_for_virtual_time_and_are_cancelled_by_their
         .invoke(test.message().value("move eggs"))
         .await
         .unwrap();
-    assert_eq!(effects.cancelled, [token.clone()]);
+    assert_eq!(effects.cancelled, std::slice::from_ref(&token));
     assert_eq!(test.pending().count(), 1);
     assert!(test.advance(Duration::from_millis(4_999)).is_empty());
     assert_eq!(texts(&test.advance(Duration::from_millis(1))), ["eggs"]);
