@@ -8,23 +8,20 @@ use crate::protocol::reqreply::from_function::expiration_spec::ExpireMode;
 use crate::protocol::reqreply::from_function::{
     ExpirationSpec, IncompleteInvocationContext, PersistedValueSpec, Response,
 };
-use crate::sdk::{Context, DeclaredValue, Expiration, TimeToLive, put_varint};
+use crate::sdk::{Context, DeclaredValue, Expiration, TimeToLive, put_varint, varint_len};
 
 /// Key of `FromFunction.invocation_result`: field 100.
 const INVOCATION_RESULT: &[u8] = &[0xA2, 0x06];
-const LONGEST_VARINT: usize = 10;
 
 /// The `FromFunction` with the effects of a batch that succeeded.
 pub(super) fn reply(context: &Context) -> Bytes {
-    let mut mutations = Vec::new();
-    context.stored().put_mutations(&mut mutations);
-    let lists = context.effects().lists();
-    let len = mutations.len() + lists.iter().map(|list| list.len()).sum::<usize>();
+    let (storage, lists) = (context.stored(), context.effects().lists());
+    let len = storage.mutations_len() + lists.iter().map(|list| list.len()).sum::<usize>();
 
-    let mut out = Vec::with_capacity(INVOCATION_RESULT.len() + LONGEST_VARINT + len);
+    let mut out = Vec::with_capacity(INVOCATION_RESULT.len() + varint_len(len) + len);
     out.extend_from_slice(INVOCATION_RESULT);
     put_varint(&mut out, len);
-    out.extend_from_slice(&mutations);
+    storage.put_mutations(&mut out);
     for list in lists {
         out.extend_from_slice(list);
     }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::sdk::{Address, BoxError, TypeName};
+use crate::sdk::{Address, BoxError, TypeName, WireError};
 
 /// Why a request has no reply. Every variant is a status.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,12 @@ impl HandlerError {
         }
         let flat = line.chars().map(|c| if c.is_control() { ' ' } else { c });
         flat.take(MAX_LINE).collect()
+    }
+}
+
+impl From<WireError> for HandlerError {
+    fn from(error: WireError) -> Self {
+        Self::Malformed(error.into())
     }
 }
 

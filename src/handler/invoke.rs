@@ -7,46 +7,39 @@ use std::task::Poll;
 
 use super::HandlerError;
 use super::resolve::Batch;
-use crate::sdk::{BoxError, BoxedReply, FailedMessage, FailureHook, Invocation, OnFailure};
+use crate::sdk::{
+    BoxError, BoxedReply, Context, FailedMessage, FailureHook, Invocations, Message, OnFailure,
+};
 
-/// Calls the function for each invocation, up to the first that fails.
+/// Calls the function for each message, up to the first that fails.
 pub(super) async fn in_order(batch: &mut Batch<'_>) -> Result<(), HandlerError> {
-    let invocations = std::mem::take(&mut batch.invocations);
-    let len = invocations.len();
-    let mut started = 0;
-    let mut counted = invocations.into_iter().inspect(|_| started += 1);
     let done = match batch.spec.failure_hook() {
         None => {
             let function = batch.spec.function();
-            caught(function.invoke_in_order(&mut batch.context, &mut counted)).await
+            caught(function.invoke_in_order(&mut batch.context, &mut batch.messages)).await
         }
-        Some(hook) => with_hook(batch, hook, &mut counted).await,
+        Some(hook) => with_hook(batch, hook).await,
     };
     done.map_err(|source| HandlerError::Function {
         address: batch.context.address().clone(),
-        message: started,
-        batch: len,
+        message: batch.messages.taken(),
+        batch: batch.messages.len(),
         source,
     })
 }
 
 /// As without hook, but a message that fails leaves no effect, and the hook decides what becomes of it.
-async fn with_hook(
-    batch: &mut Batch<'_>,
-    hook: &FailureHook,
-    invocations: &mut (dyn Iterator<Item = Invocation> + Send),
-) -> Result<(), BoxError> {
+async fn with_hook(batch: &mut Batch<'_>, hook: &FailureHook) -> Result<(), BoxError> {
     let (function, context) = (batch.spec.function(), &mut batch.context);
-    for invocation in invocations {
-        let Invocation { caller, message } = invocation.clone();
+    while let Some(message) = batch.messages.next(context) {
         let before = (context.effects().mark(), context.stored().cells());
-        let mut one = std::iter::once(invocation);
-        let Err(error) = caught(function.invoke_in_order(context, &mut one)).await else {
+        let mut only = Only(Some(message.clone()));
+        let Err(error) = caught(function.invoke_in_order(context, &mut only)).await else {
             continue;
         };
         let failed = FailedMessage {
             address: context.address(),
-            caller: caller.as_ref(),
+            caller: context.caller(),
             message: &message,
             error: &error,
         };
@@ -62,6 +55,15 @@ async fn with_hook(
         }
     }
     Ok(())
+}
+
+/// One message, for which the context is ready.
+struct Only(Option<Message>);
+
+impl Invocations for Only {
+    fn next(&mut self, _context: &mut Context) -> Option<Message> {
+        self.0.take()
+    }
 }
 
 /// The reply; a panic on the way to it is an error with the panic's text.

@@ -1,25 +1,35 @@
-//! A `ToFunction` taken apart: its values stay slices of the request's bytes.
+//! A `ToFunction` taken apart: its parts stay where they are in the request's bytes.
 
 use bytes::Bytes;
 
 use super::HandlerError;
-use crate::sdk::{Address, Fields, TypedBytes, WireError};
+use crate::sdk::{
+    Address, Context, Fields, Invocations, Message, Span, TypedBytes, TypedParts, WireAddress,
+    WireError, text,
+};
 
-/// The batch of a `ToFunction`.
-#[derive(Debug, Default)]
+/// The batch of a `ToFunction`, checked as a whole before anything of it runs.
+#[derive(Debug)]
 pub(super) struct Request<'a> {
+    bytes: &'a Bytes,
     pub(super) target: WireAddress<'a>,
-    /// Names and values; no value when none exists.
-    pub(super) state: Vec<(&'a str, Option<TypedBytes>)>,
-    pub(super) invocations: Vec<(Option<Address>, TypedBytes)>,
+    state: Vec<State<'a>>,
+    invocations: Vec<Invocation>,
 }
 
-/// An `Address` in the request: three texts, any of them may be empty.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct WireAddress<'a> {
-    pub(super) namespace: &'a str,
-    pub(super) name: &'a str,
-    pub(super) id: &'a str,
+/// A `PersistedValue`; without a value when none exists.
+#[derive(Debug, Default)]
+struct State<'a> {
+    name: &'a [u8],
+    typed: Option<&'a [u8]>,
+}
+
+/// An `Invocation`: where its parts are in the request. An absent caller or argument is an empty one.
+#[derive(Debug, Clone, Copy)]
+struct Invocation {
+    caller: Span,
+    argument: Span,
+    parts: TypedParts,
 }
 
 const INVOCATION: u32 = 100;
@@ -27,30 +37,39 @@ const INVOCATION: u32 = 100;
 impl<'a> Request<'a> {
     /// The batch in `bytes`; `None` when they carry none.
     pub(super) fn parse(bytes: &'a Bytes) -> Result<Option<Self>, HandlerError> {
-        Self::read(bytes).map_err(|err| HandlerError::Malformed(err.into()))
-    }
-
-    fn read(bytes: &'a Bytes) -> Result<Option<Self>, WireError> {
+        if u32::try_from(bytes.len()).is_err() {
+            return Err(WireError("it has more than 4 GiB").into());
+        }
         let mut batch = None;
         let mut fields = Fields::of(bytes);
         while let Some((number, field)) = fields.next()? {
             if number == INVOCATION {
-                batch = Some(Self::read_batch(bytes, field.bytes()?)?);
+                batch = Some(Self::read(bytes, field.bytes()?)?);
             }
         }
         Ok(batch)
     }
 
-    fn read_batch(whole: &'a Bytes, batch: &'a [u8]) -> Result<Self, WireError> {
-        let mut request = Self::default();
-        let mut last = Caller::default();
+    fn read(bytes: &'a Bytes, batch: &'a [u8]) -> Result<Self, WireError> {
+        let mut request = Self {
+            bytes,
+            target: WireAddress::default(),
+            state: Vec::new(),
+            invocations: Vec::new(),
+        };
+        let mut seen = Seen::default();
         let mut fields = Fields::of(batch);
         while let Some((number, field)) = fields.next()? {
             match number {
                 1 => request.target = WireAddress::read(field.bytes()?)?,
-                2 => request.state.push(read_state(whole, field.bytes()?)?),
+                2 => request.state.push(State::read(field.bytes()?)?),
                 3 => {
-                    let invocation = read_invocation(whole, field.bytes()?, &mut last)?;
+                    let invocation = field.bytes()?;
+                    if request.invocations.is_empty() {
+                        let alike = batch.len() / (invocation.len() + 2);
+                        request.invocations.reserve(alike.min(MOST_RESERVED));
+                    }
+                    let invocation = Invocation::read(invocation, bytes, &mut seen)?;
                     request.invocations.push(invocation);
                 }
                 _ => {}
@@ -58,80 +77,116 @@ impl<'a> Request<'a> {
         }
         Ok(request)
     }
-}
 
-/// A `PersistedValue`.
-fn read_state<'a>(
-    whole: &Bytes,
-    state: &'a [u8],
-) -> Result<(&'a str, Option<TypedBytes>), WireError> {
-    let (mut name, mut value) = ("", None);
-    let mut fields = Fields::of(state);
-    while let Some((number, field)) = fields.next()? {
-        match number {
-            1 => name = field.text()?,
-            2 => value = Some(TypedBytes::parse(whole.slice_ref(field.bytes()?))?),
-            _ => {}
+    /// The value of the state `name`, or `None` when the request does not name it.
+    pub(super) fn state(&self, name: &str) -> Option<Result<Option<TypedBytes>, WireError>> {
+        let mut all = self.state.iter();
+        let state = all.find(|state| state.name == name.as_bytes())?;
+        let typed = state
+            .typed
+            .map(|typed| TypedBytes::parse(self.bytes.slice_ref(typed)));
+        Some(typed.transpose())
+    }
+
+    /// The messages of the batch, all of which go to `target`.
+    pub(super) fn into_messages(self, target: Address) -> Messages {
+        Messages {
+            request: self.bytes.clone(),
+            target,
+            len: self.invocations.len(),
+            rest: self.invocations.into_iter(),
         }
     }
-    Ok((name, value))
 }
 
-/// An `Invocation`. Without an argument it is a message without type and value.
-fn read_invocation<'a>(
-    whole: &Bytes,
-    invocation: &'a [u8],
-    last: &mut Caller<'a>,
-) -> Result<(Option<Address>, TypedBytes), WireError> {
-    let (mut caller, mut argument): (&[u8], _) = (&[], None);
-    let mut fields = Fields::of(invocation);
-    while let Some((number, field)) = fields.next()? {
-        match number {
-            1 => caller = field.bytes()?,
-            2 => argument = Some(TypedBytes::parse(whole.slice_ref(field.bytes()?))?),
-            _ => {}
-        }
-    }
-    let argument = argument.map_or_else(|| TypedBytes::parse(Bytes::new()), Ok)?;
-    Ok((last.or_read(caller)?, argument))
-}
+/// Room for this many invocations is reserved at once, if the first one lets expect so many.
+const MOST_RESERVED: usize = 1024;
 
-/// The last caller read: many invocations of a batch share theirs.
-#[derive(Default)]
-struct Caller<'a> {
-    bytes: &'a [u8],
-    address: Option<Address>,
-}
-
-impl<'a> Caller<'a> {
-    fn or_read(&mut self, bytes: &'a [u8]) -> Result<Option<Address>, WireError> {
-        if bytes != self.bytes {
-            let read = WireAddress::read(bytes)?;
-            *self = Self {
-                bytes,
-                address: (read != WireAddress::default()).then(|| read.to_address()),
-            };
-        }
-        Ok(self.address.clone())
-    }
-}
-
-impl<'a> WireAddress<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self, WireError> {
-        let mut address = Self::default();
-        let mut fields = Fields::of(bytes);
+impl<'a> State<'a> {
+    fn read(state: &'a [u8]) -> Result<Self, WireError> {
+        let mut read = Self::default();
+        let mut fields = Fields::of(state);
         while let Some((number, field)) = fields.next()? {
             match number {
-                1 => address.namespace = field.text()?,
-                2 => address.name = field.text()?,
-                3 => address.id = field.text()?,
+                1 => read.name = field.bytes()?,
+                2 => read.typed = Some(field.bytes()?),
                 _ => {}
             }
         }
-        Ok(address)
+        Ok(read)
+    }
+}
+
+/// What was checked last: most invocations of a batch share their caller and type.
+#[derive(Default)]
+struct Seen<'a> {
+    caller: &'a [u8],
+    type_name: &'a [u8],
+}
+
+impl Invocation {
+    fn read<'a>(
+        invocation: &'a [u8],
+        request: &[u8],
+        seen: &mut Seen<'a>,
+    ) -> Result<Self, WireError> {
+        let (mut caller, mut argument): (&[u8], &[u8]) = (&[], &[]);
+        let mut fields = Fields::of(invocation);
+        while let Some((number, field)) = fields.next()? {
+            match number {
+                1 => caller = field.bytes()?,
+                2 => argument = field.bytes()?,
+                _ => {}
+            }
+        }
+        if caller != seen.caller {
+            WireAddress::read(caller)?;
+            seen.caller = caller;
+        }
+        let parts = TypedParts::read(argument)?;
+        let type_name = parts.type_name(argument);
+        if type_name != seen.type_name {
+            text(type_name)?;
+            seen.type_name = type_name;
+        }
+        Ok(Self {
+            caller: Span::of(caller, request),
+            argument: Span::of(argument, request),
+            parts,
+        })
+    }
+}
+
+/// The messages of a batch, each made when its turn comes.
+#[derive(Debug)]
+pub(super) struct Messages {
+    request: Bytes,
+    target: Address,
+    rest: std::vec::IntoIter<Invocation>,
+    len: usize,
+}
+
+impl Messages {
+    /// How many messages the batch has.
+    pub(super) const fn len(&self) -> usize {
+        self.len
     }
 
-    fn to_address(self) -> Address {
-        Address::from_wire(self.namespace, self.name, self.id)
+    /// How many of them were taken.
+    pub(super) fn taken(&self) -> usize {
+        self.len - self.rest.len()
+    }
+}
+
+impl Invocations for Messages {
+    fn next(&mut self, context: &mut Context) -> Option<Message> {
+        let next = self.rest.next()?;
+        let caller = next.caller.in_bytes(&self.request);
+        context.caller_mut().change(caller, &self.request);
+        let argument = self
+            .request
+            .slice_ref(next.argument.in_bytes(&self.request));
+        let typed = TypedBytes::from_parts(argument, next.parts);
+        Some(Message::new(self.target.clone(), typed))
     }
 }

@@ -1,10 +1,10 @@
 //! Values against their declarations: a batch that can run, or what is missing for it.
 
 use super::HandlerError;
-use super::request::Request;
+use super::request::{Messages, Request};
 use crate::sdk::{
-    Address, AddressScopedStorage, Cell, Context, DeclaredValue, FunctionSpec, Invocation, Message,
-    StatefulFunctions, TypeName,
+    Address, AddressScopedStorage, Cell, Context, DeclaredValue, FunctionSpec, StatefulFunctions,
+    TypeName,
 };
 
 #[expect(
@@ -21,7 +21,7 @@ pub(super) enum Resolved<'f> {
 pub(super) struct Batch<'f> {
     pub(super) spec: &'f FunctionSpec,
     pub(super) context: Context,
-    pub(super) invocations: Vec<Invocation>,
+    pub(super) messages: Messages,
 }
 
 pub(super) fn batch<'f>(
@@ -30,23 +30,16 @@ pub(super) fn batch<'f>(
 ) -> Result<Resolved<'f>, HandlerError> {
     let target = request.target;
     let Some(spec) = functions.find(target.namespace, target.name) else {
+        let known = functions.specs().iter().map(FunctionSpec::type_name);
         return Err(HandlerError::UnknownFunction {
             function: TypeName::from_wire(target.namespace, target.name),
-            known: functions
-                .specs()
-                .iter()
-                .map(|spec| spec.type_name().clone())
-                .collect(),
+            known: known.cloned().collect(),
         });
     };
     let (mut cells, mut missing) = (Vec::with_capacity(spec.values().len()), Vec::new());
     for declared in spec.values() {
-        match request
-            .state
-            .iter()
-            .find(|(name, _)| declared.name == *name)
-        {
-            Some((_, value)) => cells.push(Cell::Stored(value.clone())),
+        match request.state(&declared.name) {
+            Some(value) => cells.push(Cell::Stored(value?)),
             None => missing.push(declared),
         }
     }
@@ -55,13 +48,9 @@ pub(super) fn batch<'f>(
     }
     let address = Address::new(spec.type_name().clone(), target.id);
     let storage = AddressScopedStorage::new(spec.type_name().clone(), spec.shared_values(), cells);
-    let invocation = |(caller, typed)| Invocation {
-        caller,
-        message: Message::new(address.clone(), typed),
-    };
     Ok(Resolved::Complete(Batch {
         spec,
-        invocations: request.invocations.into_iter().map(invocation).collect(),
+        messages: request.into_messages(address.clone()),
         context: Context::new(address, storage),
     }))
 }

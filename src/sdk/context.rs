@@ -4,6 +4,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use super::effects::Effects;
+use super::wire_address::Caller;
 use super::{Address, AddressScopedStorage, CancellationToken, EgressMessage, Message, SdkError};
 
 /// The surroundings of one invocation: who is called, who calls, what is remembered, and what shall happen next.
@@ -25,7 +26,7 @@ use super::{Address, AddressScopedStorage, CancellationToken, EgressMessage, Mes
 #[derive(Debug)]
 pub struct Context {
     address: Address,
-    caller: Option<Address>,
+    caller: Caller,
     storage: AddressScopedStorage,
     effects: Effects,
 }
@@ -34,7 +35,7 @@ impl Context {
     pub(crate) fn new(address: Address, storage: AddressScopedStorage) -> Self {
         Self {
             address,
-            caller: None,
+            caller: Caller::default(),
             storage,
             effects: Effects::default(),
         }
@@ -46,8 +47,8 @@ impl Context {
     }
 
     /// Who sent the message: `None` when it came from an ingress; of a delayed message, who scheduled it.
-    pub const fn caller(&self) -> Option<&Address> {
-        self.caller.as_ref()
+    pub fn caller(&self) -> Option<&Address> {
+        self.caller.address()
     }
 
     /// What the function remembers at this address.
@@ -100,8 +101,8 @@ impl Context {
         self.effects.send_egress(&message);
     }
 
-    pub(crate) fn called_by(&mut self, caller: Option<Address>) {
-        self.caller = caller;
+    pub(crate) const fn caller_mut(&mut self) -> &mut Caller {
+        &mut self.caller
     }
 
     pub(crate) const fn effects(&self) -> &Effects {

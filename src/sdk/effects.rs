@@ -1,7 +1,7 @@
 //! What a batch asks the runtime to do, in the form in which it goes over the wire.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(crate) struct Effects {
     delayed: Vec<u8>,
     egresses: Vec<u8>,
     /// Tokens armed and not cancelled since, with the call that armed them.
-    armed: HashMap<CancellationToken, &'static Location<'static>>,
+    armed: BTreeMap<CancellationToken, &'static Location<'static>>,
 }
 
 /// A state of [`Effects`] to come back to.
@@ -25,7 +25,7 @@ pub(crate) struct Mark {
     messages: usize,
     delayed: usize,
     egresses: usize,
-    armed: HashMap<CancellationToken, &'static Location<'static>>,
+    armed: BTreeMap<CancellationToken, &'static Location<'static>>,
 }
 
 const MESSAGE: u8 = 2;
@@ -36,8 +36,9 @@ impl Effects {
     pub(crate) fn send(&mut self, message: &Message) {
         let target = message.target();
         let (target_len, typed) = (address_len(target), message.typed().raw());
-        let out = &mut self.messages;
-        put_header(out, MESSAGE, field_len(target_len) + field_len(typed.len()));
+        let len = field_len(target_len) + field_len(typed.len());
+        let out = room(&mut self.messages, len);
+        put_header(out, MESSAGE, len);
         put_address(out, 1, target, target_len);
         put_bytes(out, 2, typed);
     }
@@ -84,12 +85,9 @@ impl Effects {
         } else {
             1 + varint_len(millis)
         };
-        let out = &mut self.delayed;
-        put_header(
-            out,
-            DELAYED,
-            millis_len + field_len(target_len) + field_len(typed.len()) + text_len(token),
-        );
+        let len = millis_len + field_len(target_len) + field_len(typed.len()) + text_len(token);
+        let out = room(&mut self.delayed, len);
+        put_header(out, DELAYED, len);
         if millis > 0 {
             out.push(DELAY_IN_MS);
             put_varint(out, millis);
@@ -115,12 +113,9 @@ impl Effects {
     pub(crate) fn send_egress(&mut self, message: &EgressMessage) {
         let (egress, typed) = (message.egress(), message.typed().raw());
         let (namespace, name) = (egress.namespace(), egress.name());
-        let out = &mut self.egresses;
-        put_header(
-            out,
-            EGRESS,
-            text_len(namespace) + text_len(name) + field_len(typed.len()),
-        );
+        let len = text_len(namespace) + text_len(name) + field_len(typed.len());
+        let out = room(&mut self.egresses, len);
+        put_header(out, EGRESS, len);
         put_text(out, 1, namespace);
         put_text(out, 2, name);
         put_bytes(out, 3, typed);
@@ -155,6 +150,15 @@ const DELAY_IN_MS: u8 = 1 << 3;
 const IS_CANCELLATION: &[u8] = &[10 << 3, 1];
 /// Number of `cancellation_token`.
 const TOKEN: u8 = 11;
+
+/// `list` with room for an entry of `len` bytes, and at first for some more.
+fn room(list: &mut Vec<u8>, len: usize) -> &mut Vec<u8> {
+    const HEADER: usize = 11;
+    const FIRST: usize = 256;
+    let least = if list.capacity() == 0 { FIRST } else { 0 };
+    list.reserve(least.max(HEADER + len));
+    list
+}
 
 fn address_len(address: &Address) -> usize {
     let type_name = address.type_name();

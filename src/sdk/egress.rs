@@ -33,7 +33,7 @@ impl EgressMessage {
 
     /// Whether the value is of type `ty`.
     pub fn is<T>(&self, ty: &Type<T>) -> bool {
-        self.typed.type_name() == ty.name().as_str()
+        self.typed.is_of(ty.name())
     }
 
     /// The value as a `T`, or `None` when there is none. Kafka and Kinesis records are read with

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use super::{Address, BoxError, Context, Message};
+use super::{BoxError, Context, Message};
 
 /// Reacts to one message at one address.
 ///
@@ -70,23 +70,20 @@ where
     }
 }
 
-/// A message and who sent it.
-#[derive(Debug, Clone)]
-pub(crate) struct Invocation {
-    pub(crate) caller: Option<Address>,
-    pub(crate) message: Message,
+/// The messages of a batch. The next one comes with the context made ready for it.
+pub(crate) trait Invocations: Send {
+    fn next(&mut self, context: &mut Context) -> Option<Message>;
 }
 
-pub(crate) type Invocations<'a> = dyn Iterator<Item = Invocation> + Send + 'a;
 pub(crate) type BoxedReply<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
 
 /// What the registry stores. It takes a whole batch, so that a batch of any size costs one boxed future.
 pub(crate) trait ErasedFunction: Send + Sync {
-    /// Calls the function for one invocation after the other, up to the first error.
+    /// Calls the function for one message after the other, up to the first error.
     fn invoke_in_order<'a>(
         &'a self,
         context: &'a mut Context,
-        invocations: &'a mut Invocations<'_>,
+        invocations: &'a mut dyn Invocations,
     ) -> BoxedReply<'a>;
 }
 
@@ -94,12 +91,11 @@ impl<F: StatefulFunction> ErasedFunction for F {
     fn invoke_in_order<'a>(
         &'a self,
         context: &'a mut Context,
-        invocations: &'a mut Invocations<'_>,
+        invocations: &'a mut dyn Invocations,
     ) -> BoxedReply<'a> {
         Box::pin(async move {
-            for invocation in invocations {
-                context.called_by(invocation.caller);
-                self.invoke(context, invocation.message).await?;
+            while let Some(message) = invocations.next(context) {
+                self.invoke(context, message).await?;
             }
             Ok(())
         })

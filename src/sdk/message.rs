@@ -37,7 +37,7 @@ impl Message {
 
     /// Whether the value is of type `ty`.
     pub fn is<T>(&self, ty: &Type<T>) -> bool {
-        self.typed.type_name() == ty.name().as_str()
+        self.typed.is_of(ty.name())
     }
 
     /// The value as a `T`, or `None` for a message without value.

@@ -19,6 +19,7 @@ mod typed_bytes;
 pub mod types;
 mod value_spec;
 mod wire;
+mod wire_address;
 
 pub use address::Address;
 pub use cancellation_token::CancellationToken;
@@ -36,10 +37,11 @@ pub use types::Type;
 pub use value_spec::{DeclaredValue, Expiration, TimeToLive, ValueSpec};
 
 pub(crate) use failure_hook::FailureHook;
-pub(crate) use function::{BoxedReply, Invocation};
+pub(crate) use function::{BoxedReply, Invocations};
 pub(crate) use storage::Cell;
-pub(crate) use typed_bytes::TypedBytes;
-pub(crate) use wire::{Fields, WireError, put_varint};
+pub(crate) use typed_bytes::{TypedBytes, TypedParts};
+pub(crate) use wire::{Fields, Span, WireError, put_varint, text, varint_len};
+pub(crate) use wire_address::WireAddress;
 
 /// The error of a user's function: `?` works on anything.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::typed_bytes::HAS_VALUE;
-use super::wire::{field_len, put_bytes, put_header, put_text, text_len};
+use super::wire::{bytes_len, field_len, put_bytes, put_header, put_text, text_len};
 use super::{DeclaredValue, SdkError, TypeName, TypedBytes, ValueSpec};
 
 /// The values of one address. What is written is kept if, and only if, the whole batch succeeds.
@@ -78,7 +78,8 @@ impl AddressScopedStorage {
             spec.value_type()
                 .encode_to(&value, bytes)
                 .inspect_err(|_| bytes.truncate(kept))?;
-            bytes.drain(..kept);
+            bytes.copy_within(kept.., 0);
+            bytes.truncate(bytes.len() - kept);
         } else {
             let mut bytes = Vec::new();
             spec.value_type().encode_to(&value, &mut bytes)?;
@@ -144,43 +145,63 @@ impl AddressScopedStorage {
         self.declared.iter().zip(&mut self.cells)
     }
 
+    /// How much [`AddressScopedStorage::put_mutations`] appends.
+    pub(crate) fn mutations_len(&self) -> usize {
+        let mutations = self.values().filter_map(Mutation::of);
+        mutations.map(|mutation| field_len(mutation.len())).sum()
+    }
+
     /// Appends one `PersistedValueMutation` for each touched value, in declaration order, as field 1.
     pub(crate) fn put_mutations(&self, out: &mut Vec<u8>) {
-        for (declared, cell) in self.values() {
-            match cell {
-                Cell::Stored(_) => {}
-                Cell::Removed => {
-                    put_header(out, 1, text_len(&declared.name));
-                    put_text(out, 2, &declared.name);
-                }
-                Cell::Written(bytes) => put_modify(out, declared, bytes),
-            }
+        for mutation in self.values().filter_map(Mutation::of) {
+            put_header(out, 1, mutation.len());
+            mutation.put(out);
         }
     }
 }
 
+/// A `PersistedValueMutation`: `MODIFY` with the bytes of a value, or `DELETE`, which is zero and so left out.
+struct Mutation<'a> {
+    declared: &'a DeclaredValue,
+    written: Option<&'a [u8]>,
+}
+
 const MODIFY: &[u8] = &[0x08, 0x01];
 
-fn put_modify(out: &mut Vec<u8>, declared: &DeclaredValue, bytes: &[u8]) {
-    let type_name = declared.type_name.as_str();
-    let value_len = if bytes.is_empty() {
-        0
-    } else {
-        field_len(bytes.len())
-    };
-    let typed_len = text_len(type_name) + HAS_VALUE.len() + value_len;
-    put_header(
-        out,
-        1,
-        MODIFY.len() + text_len(&declared.name) + field_len(typed_len),
-    );
-    out.extend_from_slice(MODIFY);
-    put_text(out, 2, &declared.name);
-    put_header(out, 3, typed_len);
-    put_text(out, 1, type_name);
-    out.extend_from_slice(HAS_VALUE);
-    if !bytes.is_empty() {
-        put_bytes(out, 3, bytes);
+impl<'a> Mutation<'a> {
+    fn of((declared, cell): (&'a DeclaredValue, &'a Cell)) -> Option<Self> {
+        let written = match cell {
+            Cell::Stored(_) => return None,
+            Cell::Removed => None,
+            Cell::Written(bytes) => Some(&**bytes),
+        };
+        Some(Self { declared, written })
+    }
+
+    fn len(&self) -> usize {
+        let name = text_len(&self.declared.name);
+        match self.written {
+            None => name,
+            Some(value) => MODIFY.len() + name + field_len(self.typed_len(value)),
+        }
+    }
+
+    fn typed_len(&self, value: &[u8]) -> usize {
+        text_len(self.declared.type_name.as_str()) + HAS_VALUE.len() + bytes_len(value)
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        let Some(value) = self.written else {
+            return put_text(out, 2, &self.declared.name);
+        };
+        out.extend_from_slice(MODIFY);
+        put_text(out, 2, &self.declared.name);
+        put_header(out, 3, self.typed_len(value));
+        put_text(out, 1, self.declared.type_name.as_str());
+        out.extend_from_slice(HAS_VALUE);
+        if !value.is_empty() {
+            put_bytes(out, 3, value);
+        }
     }
 }
 

@@ -1,40 +1,62 @@
 //! A `TypedValue` as its bytes: what is received is looked at in place, and passed on with all that it carries.
 
+use std::convert::Infallible;
 use std::fmt;
-use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::wire::{self, Fields, WireError};
+use super::TypeName;
+use super::wire::{self, Fields, Span, WireError};
 
 /// The bytes of a `TypedValue`, and where its parts are. Fields that this crate does not know stay in the bytes.
 #[derive(Clone)]
 pub(crate) struct TypedBytes {
     raw: Bytes,
-    type_name: Range<usize>,
-    value: Range<usize>,
+    parts: TypedParts,
+}
+
+/// Where the parts of a `TypedValue` are in it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TypedParts {
+    type_name: Span,
+    value: Span,
     has_value: bool,
+}
+
+impl TypedParts {
+    /// Reads where the parts of `typed` are. Neither the value is looked at, nor whether the type name is text.
+    #[inline]
+    pub(crate) fn read(typed: &[u8]) -> Result<Self, WireError> {
+        let mut parts = Self::default();
+        let mut fields = Fields::of(typed);
+        while let Some((number, field)) = fields.next()? {
+            match number {
+                1 => parts.type_name = Span::of(field.bytes()?, typed),
+                2 => parts.has_value = field.bool()?,
+                3 => parts.value = Span::of(field.bytes()?, typed),
+                _ => {}
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The bytes of the type name in `typed`.
+    pub(crate) fn type_name<'a>(&self, typed: &'a [u8]) -> &'a [u8] {
+        self.type_name.in_bytes(typed)
+    }
 }
 
 impl TypedBytes {
     /// Reads where the parts are; the value itself is not looked at.
     pub(crate) fn parse(raw: Bytes) -> Result<Self, WireError> {
-        let (mut type_name, mut value, mut has_value) = (0..0, 0..0, false);
-        let mut fields = Fields::of(&raw);
-        while let Some((number, field)) = fields.next()? {
-            match (number, field) {
-                (1, field) => type_name = place(&raw, field.text()?.as_bytes()),
-                (2, field) => has_value = field.bool()?,
-                (3, field) => value = place(&raw, field.bytes()?),
-                _ => {}
-            }
-        }
-        Ok(Self {
-            raw,
-            type_name,
-            value,
-            has_value,
-        })
+        let parts = TypedParts::read(&raw)?;
+        wire::text(parts.type_name(&raw))?;
+        Ok(Self { raw, parts })
+    }
+
+    /// What [`TypedParts::read`] found in `raw`, the type name being text.
+    pub(crate) const fn from_parts(raw: Bytes, parts: TypedParts) -> Self {
+        Self { raw, parts }
     }
 
     /// An existing value of type `type_name`, whose bytes `write` appends.
@@ -42,34 +64,27 @@ impl TypedBytes {
         type_name: &str,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<Self, E> {
-        const SHORT_VALUE: usize = 24;
-        let mut raw = Vec::with_capacity(wire::text_len(type_name) + 4 + SHORT_VALUE);
+        const SHORT_VALUE: usize = 32;
+        let mut raw = Vec::with_capacity(wire::text_len(type_name) + HAS_VALUE.len() + SHORT_VALUE);
         wire::put_text(&mut raw, 1, type_name);
-        let type_name = raw.len() - type_name.len()..raw.len();
+        let type_name = Span::ending_at(raw.len(), type_name.len());
         raw.extend_from_slice(HAS_VALUE);
-        let header = raw.len();
-        raw.extend_from_slice(&[VALUE, 0]); // the length is known afterwards; one byte does for most
-        let start = raw.len();
+        let length = wire::put_open_header(&mut raw, 3);
         write(&mut raw)?;
-        let len = raw.len() - start;
-        if len == 0 {
-            raw.truncate(header);
-        } else {
-            let mut length = Vec::with_capacity(wire::varint_len(len));
-            wire::put_varint(&mut length, len);
-            raw.splice(start - 1..start, length);
-        }
-        let value = raw.len() - len..raw.len();
+        let value = wire::close_header(&mut raw, length);
+        let parts = TypedParts {
+            type_name,
+            value: Span::ending_at(raw.len(), value),
+            has_value: true,
+        };
         Ok(Self {
             raw: raw.into(),
-            type_name,
-            value,
-            has_value: true,
+            parts,
         })
     }
 
     pub(crate) fn of_bytes(type_name: &str, value: &[u8]) -> Self {
-        let Ok(typed) = Self::build::<std::convert::Infallible>(type_name, |out| {
+        let Ok(typed) = Self::build::<Infallible>(type_name, |out| {
             out.extend_from_slice(value);
             Ok(())
         });
@@ -77,21 +92,24 @@ impl TypedBytes {
     }
 
     pub(crate) fn type_name(&self) -> &str {
-        let bytes = self.raw.get(self.type_name.clone()).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
+        wire::text(self.parts.type_name(&self.raw)).unwrap_or_default()
+    }
+
+    pub(crate) fn is_of(&self, type_name: &TypeName) -> bool {
+        self.parts.type_name(&self.raw) == type_name.as_str().as_bytes()
     }
 
     pub(crate) const fn has_value(&self) -> bool {
-        self.has_value
+        self.parts.has_value
     }
 
     /// The bytes of the value; empty also when there is none.
     pub(crate) fn value(&self) -> &[u8] {
-        self.raw.get(self.value.clone()).unwrap_or_default()
+        self.parts.value.in_bytes(&self.raw)
     }
 
     pub(crate) fn shared_value(&self) -> Bytes {
-        self.raw.slice(self.value.clone())
+        self.raw.slice_ref(self.value())
     }
 
     /// The whole `TypedValue`, as received or built.
@@ -102,14 +120,6 @@ impl TypedBytes {
 
 /// Key and content of `has_value = true`.
 pub(crate) const HAS_VALUE: &[u8] = &[0x10, 0x01];
-/// Key of `value`.
-const VALUE: u8 = 0x1A;
-
-/// Where `part`, a slice of `whole`, lies in it.
-fn place(whole: &[u8], part: &[u8]) -> Range<usize> {
-    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
-    start..start + part.len()
-}
 
 impl PartialEq for TypedBytes {
     fn eq(&self, other: &Self) -> bool {
@@ -123,8 +133,8 @@ impl Eq for TypedBytes {}
 impl fmt::Debug for TypedBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.type_name())?;
-        if self.has_value {
-            write!(f, " ({} bytes)", self.value.len())
+        if self.has_value() {
+            write!(f, " ({} bytes)", self.value().len())
         } else {
             f.write_str(" (none)")
         }
@@ -140,7 +150,7 @@ mod tests {
 
     #[test]
     fn built_bytes_are_those_of_the_generated_type() {
-        for len in [0, 1, 127, 128, 20_000] {
+        for len in [0, 1, 127, 128, 16_383, 16_384, 20_000] {
             let value = vec![7; len];
             let built = TypedBytes::of_bytes("a/b", &value);
             let generated = TypedValue {
@@ -149,7 +159,7 @@ mod tests {
                 value: value.clone().into(),
             };
             assert_eq!(built.raw(), &generated.encode_to_vec());
-            assert_eq!(built.value(), value);
+            assert_eq!((built.type_name(), built.value()), ("a/b", &*value));
             assert_eq!(TypedBytes::parse(built.raw().clone()).unwrap(), built);
         }
     }

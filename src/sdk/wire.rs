@@ -23,8 +23,7 @@ impl<'a> Field<'a> {
     }
 
     pub(crate) fn text(self) -> Result<&'a str, WireError> {
-        let bytes = self.bytes()?;
-        std::str::from_utf8(bytes).map_err(|_| WireError("a text field is not UTF-8"))
+        text(self.bytes()?)
     }
 
     pub(crate) const fn bool(self) -> Result<bool, WireError> {
@@ -32,6 +31,48 @@ impl<'a> Field<'a> {
             Self::Varint(number) => Ok(number != 0),
             _ => Err(WireError("a field has an unexpected wire type")),
         }
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, WireError> {
+    std::str::from_utf8(bytes).map_err(|_| WireError("a text field is not UTF-8"))
+}
+
+/// The place of some bytes within others, of which there are less than 4 GiB.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: u32,
+    len: u32,
+}
+
+impl Span {
+    /// Where `part`, a slice of `whole`, lies in it.
+    #[inline]
+    pub(crate) fn of(part: &[u8], whole: &[u8]) -> Self {
+        let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+        Self::new(start, part.len())
+    }
+
+    /// The `len` bytes before `end`.
+    #[inline]
+    pub(crate) const fn ending_at(end: usize, len: usize) -> Self {
+        Self::new(end - len, len)
+    }
+
+    #[inline]
+    const fn new(start: usize, len: usize) -> Self {
+        Self {
+            start: start as u32,
+            len: len as u32,
+        }
+    }
+
+    /// The bytes at this place of `whole`.
+    #[inline]
+    pub(crate) fn in_bytes(self, whole: &[u8]) -> &[u8] {
+        let start = self.start as usize;
+        let end = start.saturating_add(self.len as usize);
+        whole.get(start..end).unwrap_or_default()
     }
 }
 
@@ -143,13 +184,18 @@ pub(crate) const fn field_len(content: usize) -> usize {
     1 + varint_len(content) + content
 }
 
-/// [`field_len`], or nothing for an empty text: proto3 leaves it out.
-pub(crate) const fn text_len(text: &str) -> usize {
-    if text.is_empty() {
+/// [`field_len`], or nothing for no bytes: proto3 leaves them out.
+pub(crate) const fn bytes_len(content: &[u8]) -> usize {
+    if content.is_empty() {
         0
     } else {
-        field_len(text.len())
+        field_len(content.len())
     }
+}
+
+/// As [`bytes_len`].
+pub(crate) const fn text_len(text: &str) -> usize {
+    bytes_len(text.as_bytes())
 }
 
 #[inline]
@@ -167,6 +213,27 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, number: usize) {
 pub(crate) fn put_header(out: &mut Vec<u8>, number: u8, len: usize) {
     out.push(number << 3 | 2);
     put_varint(out, len);
+}
+
+/// A [`put_header`] whose length is not known yet; the content follows. Gives the place of the length.
+pub(crate) fn put_open_header(out: &mut Vec<u8>, number: u8) -> usize {
+    out.extend_from_slice(&[number << 3 | 2, 0]);
+    out.len() - 1
+}
+
+/// Writes the length at `place` of what was appended since, and gives it; without content the header goes too.
+pub(crate) fn close_header(out: &mut Vec<u8>, place: usize) -> usize {
+    let len = out.len() - place - 1;
+    if len == 0 {
+        out.truncate(place - 1);
+    } else if let (Some(length), Ok(short @ ..0x80)) = (out.get_mut(place), u8::try_from(len)) {
+        *length = short;
+    } else {
+        let mut length = Vec::new();
+        put_varint(&mut length, len);
+        out.splice(place..=place, length);
+    }
+    len
 }
 
 #[inline]

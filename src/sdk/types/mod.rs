@@ -116,7 +116,7 @@ impl<T> Type<T> {
         if !typed.has_value() {
             return Ok(None);
         }
-        if typed.type_name() != self.name.as_str() {
+        if !typed.is_of(&self.name) {
             return Err(SdkError::TypeMismatch {
                 what: what(),
                 expected: self.name.clone(),

@@ -1,0 +1,59 @@
+//! An address as it lies in a request.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use super::Address;
+use super::wire::{Fields, WireError};
+
+/// Three texts, any of which may be empty.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WireAddress<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) id: &'a str,
+}
+
+impl<'a> WireAddress<'a> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, WireError> {
+        let mut address = Self::default();
+        let mut fields = Fields::of(bytes);
+        while let Some((number, field)) = fields.next()? {
+            match number {
+                1 => address.namespace = field.text()?,
+                2 => address.name = field.text()?,
+                3 => address.id = field.text()?,
+                _ => {}
+            }
+        }
+        Ok(address)
+    }
+}
+
+/// Who sent the message at hand. Read when it is asked for, and once while the callers of a batch are the same.
+#[derive(Debug, Default)]
+pub(crate) struct Caller {
+    bytes: Bytes,
+    address: OnceLock<Option<Address>>,
+}
+
+impl Caller {
+    /// `bytes`, a slice of `request`, are an encoded address, or empty.
+    pub(crate) fn change(&mut self, bytes: &[u8], request: &Bytes) {
+        if self.bytes != bytes {
+            self.bytes = request.slice_ref(bytes);
+            self.address = OnceLock::new();
+        }
+    }
+
+    /// `None` also when all of the three texts are empty.
+    pub(crate) fn address(&self) -> Option<&Address> {
+        let address = self.address.get_or_init(|| {
+            let wire = WireAddress::read(&self.bytes).ok()?;
+            let none = wire == WireAddress::default();
+            (!none).then(|| Address::from_wire(wire.namespace, wire.name, wire.id))
+        });
+        address.as_ref()
+    }
+}
