@@ -17,6 +17,8 @@ mod handler;
 mod layers;
 #[cfg(feature = "runtime")]
 mod modules;
+#[cfg(all(feature = "runtime", feature = "testing"))]
+mod samples;
 #[cfg(any(feature = "http", feature = "http-client"))]
 mod support;
 #[cfg(feature = "testing")]
