@@ -14,12 +14,14 @@ mod codegen;
 #[cfg(feature = "delivery")]
 mod deliveries;
 mod handler;
+#[cfg(feature = "http")]
+mod http;
 mod layers;
 #[cfg(feature = "runtime")]
 mod modules;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod samples;
-#[cfg(any(feature = "http", feature = "http-client"))]
+#[cfg(any(feature = "http", feature = "http-client", feature = "lambda"))]
 mod support;
 #[cfg(feature = "testing")]
 mod test_context;

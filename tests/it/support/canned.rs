@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::raw::read_message;
+use super::raw::RawMessage;
 
 pub(crate) enum Answer {
     /// Written as it is; the connection stays open.
@@ -32,7 +32,7 @@ pub(crate) struct Canned {
     pub(crate) address: SocketAddr,
     answers: Arc<Mutex<VecDeque<Answer>>>,
     /// Which connection, counted from 0, and what it sent.
-    received: Arc<Mutex<Vec<(usize, String)>>>,
+    received: Arc<Mutex<Vec<(usize, RawMessage)>>>,
 }
 
 impl Canned {
@@ -59,7 +59,7 @@ impl Canned {
         format!("http://{}{path}", self.address).parse().unwrap()
     }
 
-    pub(crate) fn received(&self) -> Vec<(usize, String)> {
+    pub(crate) fn received(&self) -> Vec<(usize, RawMessage)> {
         self.received.lock().unwrap().clone()
     }
 
@@ -68,7 +68,7 @@ impl Canned {
         connection: usize,
         mut socket: impl AsyncRead + AsyncWrite + Unpin,
     ) {
-        while let Some(request) = read_message(&mut socket).await {
+        while let Some(request) = RawMessage::read(&mut socket).await {
             self.received.lock().unwrap().push((connection, request));
             let answer = self.answers.lock().unwrap().pop_front();
             match answer.expect("an answer for each request") {

@@ -2,4 +2,7 @@
 
 #[cfg(feature = "http-client")]
 pub(crate) mod canned;
+#[cfg(any(feature = "http", feature = "lambda"))]
+pub(crate) mod functions;
+#[cfg(any(feature = "http", feature = "http-client"))]
 pub(crate) mod raw;
