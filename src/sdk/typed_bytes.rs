@@ -59,13 +59,14 @@ impl TypedBytes {
         Self { raw, parts }
     }
 
-    /// An existing value of type `type_name`, whose bytes `write` appends.
+    /// An existing value of type `type_name`, whose bytes `write` appends; when they are `expected`, there is one allocation.
     pub(crate) fn build<E>(
         type_name: &str,
+        expected: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<Self, E> {
-        const SHORT_VALUE: usize = 32;
-        let mut raw = Vec::with_capacity(wire::text_len(type_name) + HAS_VALUE.len() + SHORT_VALUE);
+        let len = wire::text_len(type_name) + HAS_VALUE.len() + wire::field_len(expected);
+        let mut raw = Vec::with_capacity(len);
         wire::put_text(&mut raw, 1, type_name);
         let type_name = Span::ending_at(raw.len(), type_name.len());
         raw.extend_from_slice(HAS_VALUE);
@@ -84,7 +85,7 @@ impl TypedBytes {
     }
 
     pub(crate) fn of_bytes(type_name: &str, value: &[u8]) -> Self {
-        let Ok(typed) = Self::build::<Infallible>(type_name, |out| {
+        let Ok(typed) = Self::build::<Infallible>(type_name, value.len(), |out| {
             out.extend_from_slice(value);
             Ok(())
         });

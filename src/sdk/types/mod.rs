@@ -104,7 +104,10 @@ impl<T> Type<T> {
     }
 
     pub(crate) fn typed(&self, value: &T) -> Result<TypedBytes, SdkError> {
-        TypedBytes::build(self.name.as_str(), |out| self.encode_to(value, out))
+        const EXPECTED: usize = 32;
+        TypedBytes::build(self.name.as_str(), EXPECTED, |out| {
+            self.encode_to(value, out)
+        })
     }
 
     /// The value in `typed`; `None` when it has none. `what` tells the reader of an error where the bytes come from.

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 
 use super::Type;
-use crate::sdk::wire::{Field, Fields, WireError, put_text};
+use crate::sdk::wire::{Field, Fields, WireError, put_text, text_len};
 use crate::sdk::{BoxError, TypeName, TypedBytes};
 
 /// `io.statefun.types/bool`.
@@ -36,13 +36,16 @@ pub trait Wrapped {
     /// Name on the wire.
     const NAME: TypeName;
 
+    /// How long the wrapper message is.
+    fn len(&self) -> usize;
+
     /// Appends the wrapper message.
     fn put(&self, out: &mut Vec<u8>);
 }
 
 /// `value` with the name of its type.
 pub(crate) fn typed<T: BuiltIn>(value: &T) -> TypedBytes {
-    let Ok(typed) = TypedBytes::build::<Infallible>(T::NAME.as_str(), |out| {
+    let Ok(typed) = TypedBytes::build::<Infallible>(T::NAME.as_str(), value.len(), |out| {
         value.put(out);
         Ok(())
     });
@@ -81,6 +84,10 @@ const WRONG: WireError = WireError("a field has an unexpected wire type");
 impl Wrapped for bool {
     const NAME: TypeName = TypeName::new("io.statefun.types/bool");
 
+    fn len(&self) -> usize {
+        if *self { 2 } else { 0 }
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         if *self {
             out.extend_from_slice(&[VARINT, 1]);
@@ -99,6 +106,11 @@ macro_rules! fixed {
     ($number:ty, $name:literal, $tag:ident, $field:ident) => {
         impl Wrapped for $number {
             const NAME: TypeName = TypeName::new($name);
+
+            fn len(&self) -> usize {
+                let bytes = self.to_le_bytes();
+                if bytes == [0; _] { 0 } else { 1 + bytes.len() }
+            }
 
             fn put(&self, out: &mut Vec<u8>) {
                 let bytes = self.to_le_bytes();
@@ -128,6 +140,10 @@ fixed!(f64, "io.statefun.types/double", FIXED64, Fixed64);
 impl Wrapped for str {
     const NAME: TypeName = TypeName::new("io.statefun.types/string");
 
+    fn len(&self) -> usize {
+        text_len(self)
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         put_text(out, 1, self);
     }
@@ -135,6 +151,10 @@ impl Wrapped for str {
 
 impl Wrapped for String {
     const NAME: TypeName = <str as Wrapped>::NAME;
+
+    fn len(&self) -> usize {
+        Wrapped::len(self.as_str())
+    }
 
     fn put(&self, out: &mut Vec<u8>) {
         self.as_str().put(out);
@@ -149,6 +169,10 @@ impl Unwrapped for String {
 
 impl<T: Wrapped + ?Sized> Wrapped for &T {
     const NAME: TypeName = T::NAME;
+
+    fn len(&self) -> usize {
+        (**self).len()
+    }
 
     fn put(&self, out: &mut Vec<u8>) {
         (**self).put(out);
@@ -165,9 +189,10 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn both_ways<T: Debug + PartialEq>(ty: &Type<T>, value: &T, expected: &str) {
+    fn both_ways<T: Debug + PartialEq + Wrapped>(ty: &Type<T>, value: &T, expected: &str) {
         let bytes = ty.encode(value).unwrap();
         assert_eq!(hex(&bytes), expected, "{value:?}");
+        assert_eq!(value.len(), bytes.len(), "{value:?}");
         assert_eq!(&ty.decode(&bytes).unwrap(), value);
     }
 
