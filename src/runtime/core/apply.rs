@@ -181,7 +181,16 @@ impl Core {
             self.hold(position, Output::Answer(gateway, value), out);
         }
         for (egress, id, record) in effects.records {
-            self.hold(position, Output::Egress { egress, id, record }, out);
+            self.hold(
+                position,
+                Output::Egress {
+                    egress,
+                    id,
+                    record,
+                    position,
+                },
+                out,
+            );
         }
         // What the address sent to itself queues behind what waits already, and joins the batch after the next.
         self.changed(changes, out);

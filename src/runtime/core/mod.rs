@@ -200,6 +200,8 @@ pub enum Output {
         id: MessageId,
         /// The encoded `TypedValue`.
         record: Bytes,
+        /// The commit that holds it.
+        position: Position,
     },
     /// An operator's change was made, or why not.
     Changed(Ticket, Result<(), String>),

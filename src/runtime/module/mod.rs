@@ -4,6 +4,7 @@
 //! line, column and remedy. Nothing is opened or started here. May import `sdk`; `kinds` has a file per kind of document, `yaml` is the only
 //! file that names the YAML crate.
 
+mod assemble;
 mod duration;
 mod fields;
 mod finding;

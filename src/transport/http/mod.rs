@@ -13,6 +13,8 @@ pub(crate) mod server;
 #[cfg(feature = "http")]
 mod service;
 
+#[cfg(feature = "runtime")]
+pub(crate) use self::server::serve_connections;
 #[cfg(feature = "http")]
 pub use self::server::{Serve, ServerLimits, serve};
 #[cfg(feature = "http")]

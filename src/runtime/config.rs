@@ -1,0 +1,42 @@
+//! Settings of a runtime.
+
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+use super::core::FailurePolicy;
+
+/// Settings of a runtime, with their defaults.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RuntimeConfig {
+    /// How many partition cores share the ids. Default: half the processors, at least 1, at most 8. It may change over a restart.
+    pub partitions: NonZeroU8,
+    /// What happens to an address whose function fails. Default: it alone waits, 1 s doubling to 1 min, for ever.
+    pub failure: FailurePolicy,
+    /// Messages that wait or are in flight in a partition; beyond it an ingress answers 429. Default 100,000.
+    pub max_backlog: u64,
+    /// Messages that wait at one address of in-process functions; beyond it an ingress answers 429. Default 1,000; 0: no bound.
+    pub max_backlog_per_address: u64,
+    /// Undelivered records of one egress; beyond it every ingress answers 429. Default 100,000.
+    pub max_outbox: u64,
+    /// Bytes of waiting messages that a partition holds in memory. Default 64 MiB.
+    pub max_memory_bytes: usize,
+    /// How long a stop waits for calls in flight. Default 10 s.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let partitions = u8::try_from((processors / 2).clamp(1, 8)).unwrap_or(1);
+        Self {
+            partitions: NonZeroU8::new(partitions).unwrap_or(NonZeroU8::MIN),
+            failure: FailurePolicy::default(),
+            max_backlog: 100_000,
+            max_backlog_per_address: 1_000,
+            max_outbox: 100_000,
+            max_memory_bytes: 64 << 20,
+            shutdown_timeout: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Where records leave the runtime: each egress has an outbox, and a driver that empties it. At least once, in order.
+
+pub(super) mod file;
+mod outbox;
+pub(super) mod playground;
+pub(super) mod stdout;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use prost::Message as _;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::{error, info, warn};
+
+use super::core::MessageId;
+use super::ingress::{Listener, stopped};
+use super::values;
+use crate::protocol::reqreply::TypedValue;
+use crate::retry::Backoff;
+use crate::sdk::{BoxError, TypeName};
+use crate::storage::Position;
+
+pub(super) use self::outbox::{Outbox, OutboxRecord};
+
+/// Records that an egress is given at once.
+const BATCH: usize = 256;
+
+/// A record that leaves the runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EgressRecord {
+    /// Names the record: the same at every attempt, also after a crash, so that the far side can drop repetitions.
+    pub id: String,
+    /// The typename of the value, such as `io.statefun.types/string`.
+    pub value_type_name: String,
+    /// The encoded value.
+    pub value: Bytes,
+}
+
+/// Takes records out of the runtime.
+///
+/// Records come in the order of their outbox, and only when they are on disk. A batch counts as delivered when `deliver`
+/// returns `Ok`; after an error the same batch comes again, for ever, with growing waits. After a crash records that were
+/// delivered but not settled come once more, with the same ids.
+#[async_trait]
+pub trait Egress: fmt::Debug + Send + Sync + 'static {
+    /// Delivers `records`, of which there is at least one.
+    async fn deliver(&self, records: &[EgressRecord]) -> Result<(), BoxError>;
+}
+
+/// All outboxes of a runtime; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Egresses {
+    by_prefix: Arc<HashMap<Bytes, (TypeName, Outbox)>>,
+    limit: u64,
+}
+
+impl Egresses {
+    /// Outboxes by the front of their rows; `limit` undelivered records of one of them stop the intake.
+    pub(super) fn new(by_prefix: HashMap<Bytes, (TypeName, Outbox)>, limit: u64) -> Self {
+        Self {
+            by_prefix: Arc::new(by_prefix),
+            limit,
+        }
+    }
+
+    /// Hands a durable record to its egress.
+    pub(super) fn push(&self, prefix: &Bytes, id: MessageId, record: Bytes, position: Position) {
+        match self.by_prefix.get(prefix) {
+            Some((_, outbox)) => outbox.push(id, record, position),
+            // It stays in the store, and is delivered when a module binds the egress again.
+            None => {
+                error!("a record was sent to an egress that is not bound; it stays in the outbox")
+            }
+        }
+    }
+
+    /// Undelivered records of each egress.
+    pub(super) fn undelivered(&self) -> Vec<(TypeName, u64)> {
+        let mut all: Vec<_> = self
+            .by_prefix
+            .values()
+            .map(|(name, outbox)| (name.clone(), outbox.undelivered()))
+            .collect();
+        all.sort();
+        all
+    }
+
+    /// The egress whose outbox is as full as it may be.
+    pub(super) fn full(&self) -> Option<(TypeName, u64)> {
+        self.by_prefix.values().find_map(|(name, outbox)| {
+            let undelivered = outbox.undelivered();
+            (undelivered >= self.limit).then(|| (name.clone(), undelivered))
+        })
+    }
+}
+
+/// An egress that is ready to deliver.
+#[async_trait]
+pub(super) trait OpenEgress: fmt::Debug + Send {
+    /// Where it listens, when records are fetched from it.
+    fn listening(&self) -> Option<Listener> {
+        None
+    }
+
+    /// Empties `outbox` until `stop` turns true.
+    async fn run(self: Box<Self>, outbox: Outbox, stop: watch::Receiver<bool>);
+}
+
+/// Brings the records of an outbox to an [`Egress`].
+#[derive(Debug)]
+pub(super) struct Push {
+    pub(super) name: TypeName,
+    pub(super) egress: Arc<dyn Egress>,
+}
+
+#[async_trait]
+impl OpenEgress for Push {
+    async fn run(self: Box<Self>, outbox: Outbox, stop: watch::Receiver<bool>) {
+        let backoff = Backoff {
+            first: Duration::from_millis(250),
+            factor: 2.0,
+            max: Duration::from_secs(30),
+        };
+        loop {
+            let taken = tokio::select! {
+                taken = outbox.take(BATCH) => taken,
+                () = stopped(stop.clone()) => return,
+            };
+            match taken {
+                Ok(batch) => {
+                    let (records, ids) = readable(&self.name, batch);
+                    if !self.deliver(&records, backoff, &stop).await {
+                        return;
+                    }
+                    outbox.settle(&ids);
+                }
+                Err(failure) => {
+                    warn!(egress = %self.name, %failure, "the outbox can't be read; will retry");
+                    sleep(backoff.max).await;
+                }
+            }
+        }
+    }
+}
+
+impl Push {
+    /// Delivers a batch, however often it takes. `false`: the runtime stops, and the batch stays in the outbox.
+    async fn deliver(
+        &self,
+        records: &[EgressRecord],
+        backoff: Backoff,
+        stop: &watch::Receiver<bool>,
+    ) -> bool {
+        let mut failures = 0;
+        loop {
+            let failure = match self.egress.deliver(records).await {
+                Ok(()) => break,
+                Err(failure) => failure,
+            };
+            failures += 1;
+            let wait = backoff.delay(failures);
+            let in_ms = wait.as_millis();
+            warn!(egress = %self.name, attempt = failures, in_ms, %failure, "egress failed; will retry");
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = stopped(stop.clone()) => return false,
+            }
+        }
+        if failures > 0 {
+            info!(egress = %self.name, "the egress works again");
+        }
+        true
+    }
+}
+
+/// Decodes the records, with the ids of all of them: bytes that are no `TypedValue` go out as they are.
+fn readable(name: &TypeName, batch: Vec<OutboxRecord>) -> (Vec<EgressRecord>, Vec<MessageId>) {
+    let ids = batch.iter().map(|record| record.id).collect();
+    let records = batch.into_iter().map(|record| {
+        let id = format!("{}-{}", record.id.boot, record.id.number);
+        let decoded = TypedValue::decode(record.value.clone()).unwrap_or_else(|failure| {
+            warn!(egress = %name, %id, %failure, "the record is not a TypedValue; it goes out as it is");
+            TypedValue { typename: String::new(), has_value: true, value: record.value }
+        });
+        EgressRecord { id, value_type_name: decoded.typename, value: decoded.value }
+    });
+    (records.collect(), ids)
+}
+
+/// A record as a line of JSON: built-in types as text, JSON as it is, all else as base64.
+pub(super) fn json_line(egress: &TypeName, record: &EgressRecord) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let typed = TypedValue {
+        typename: record.value_type_name.clone(),
+        has_value: true,
+        value: record.value.clone(),
+    };
+    let (_, text, bytes) = values::show(&typed.encode_to_vec().into());
+    let mut line = serde_json::json!({ "egress": egress.as_str(), "id": record.id, "type": record.value_type_name });
+    let value = match text {
+        Some(text) => ("value", text.into()),
+        None => match serde_json::from_slice::<serde_json::Value>(&bytes) {
+            Ok(json) => ("value", json),
+            Err(_) => ("base64", STANDARD.encode(&bytes).into()),
+        },
+    };
+    if let Some(object) = line.as_object_mut() {
+        object.insert(value.0.to_owned(), value.1);
+    }
+    line.to_string()
+}

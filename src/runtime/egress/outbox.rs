@@ -1,0 +1,208 @@
+//! The undelivered records of one egress: a window in memory, the rest in the store, all of them on disk.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::sync::{Notify, watch};
+
+use crate::runtime::core::MessageId;
+use crate::runtime::core::keys::{OUTBOX, after_prefix};
+use crate::storage::{Position, Rows as _, StorageError, Store, Write};
+
+/// Records of one egress that are held in memory at most.
+const WINDOW_RECORDS: usize = 4_096;
+/// Bytes of records of one egress that are held in memory at most.
+const WINDOW_BYTES: usize = 8 << 20;
+/// Records that are read from the store at a time.
+const PAGE: usize = 1_024;
+
+/// A record that is to be delivered. Its id is the same at every attempt, also after a crash.
+#[derive(Debug, Clone)]
+pub(crate) struct OutboxRecord {
+    /// Orders the records of a function, and names the record in the outbox.
+    pub(crate) id: MessageId,
+    /// The encoded `TypedValue`.
+    pub(crate) value: Bytes,
+}
+
+/// The outbox of one egress; clones are the same outbox. There is one consumer.
+#[derive(Debug, Clone)]
+pub(crate) struct Outbox(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    prefix: Bytes,
+    store: Store,
+    durable: watch::Receiver<Position>,
+    window: Mutex<Window>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    records: VecDeque<OutboxRecord>,
+    bytes: usize,
+    /// Records are in the store that are not in the window.
+    behind: bool,
+    /// The last commit whose record was left in the store.
+    left_behind: Position,
+    /// Everything committed up to here is in the window or was read from the store.
+    read_to: Position,
+    /// Records of the last page: they may be handed over once more.
+    page: HashSet<MessageId>,
+    /// Records that the consumer has and has not settled.
+    taken: HashSet<MessageId>,
+    /// Records that are not settled. A record that was read from the store may be settled before it is pushed: below zero then.
+    undelivered: i64,
+}
+
+impl Outbox {
+    /// The outbox of the egress whose rows begin with `prefix`, with what an earlier run left.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(crate) fn open(
+        prefix: Bytes,
+        store: Store,
+        durable: watch::Receiver<Position>,
+    ) -> Result<Self, StorageError> {
+        let end = after_prefix(&prefix);
+        let (mut from, mut undelivered) = (prefix.to_vec(), 0);
+        loop {
+            let page = store.scan(OUTBOX, &from, end.as_deref(), PAGE)?;
+            undelivered += i64::try_from(page.len()).unwrap_or_default();
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE => {
+                    from = last.to_vec();
+                    from.push(0);
+                }
+                _ => break,
+            }
+        }
+        let window = Window {
+            behind: undelivered > 0,
+            undelivered,
+            ..Window::default()
+        };
+        Ok(Self(Arc::new(Shared {
+            prefix,
+            store,
+            durable,
+            window: Mutex::new(window),
+            arrived: Notify::new(),
+        })))
+    }
+
+    /// Takes in a durable record.
+    pub(crate) fn push(&self, id: MessageId, value: Bytes, position: Position) {
+        let mut window = self.window();
+        window.undelivered += 1;
+        let was_read = position <= window.read_to || window.page.contains(&id);
+        let full = window.records.len() >= WINDOW_RECORDS || window.bytes >= WINDOW_BYTES;
+        if window.behind || full {
+            window.behind = true;
+            window.left_behind = window.left_behind.max(position);
+        } else if !was_read {
+            window.bytes += value.len();
+            window.records.push_back(OutboxRecord { id, value });
+        }
+        drop(window);
+        self.0.arrived.notify_one();
+    }
+
+    /// Waits for records, oldest first; at most `limit`. Each is given once, until the process ends.
+    ///
+    /// # Errors
+    /// When the store can't be read; call again later.
+    pub(crate) async fn take(&self, limit: usize) -> Result<Vec<OutboxRecord>, StorageError> {
+        loop {
+            {
+                let mut window = self.window();
+                let count = window.records.len().min(limit);
+                if count > 0 {
+                    let taken: Vec<_> = window.records.drain(..count).collect();
+                    window.bytes -= taken.iter().map(|record| record.value.len()).sum::<usize>();
+                    window.taken.extend(taken.iter().map(|record| record.id));
+                    return Ok(taken);
+                }
+            }
+            let is_behind = self.window().behind;
+            if is_behind {
+                self.read_page().await?;
+                if self.window().records.is_empty() {
+                    self.0.arrived.notified().await;
+                }
+            } else {
+                self.0.arrived.notified().await;
+            }
+        }
+    }
+
+    /// The records are delivered: they are deleted with the next round.
+    pub(crate) fn settle(&self, ids: &[MessageId]) {
+        if ids.is_empty() {
+            return;
+        }
+        let deletes = ids
+            .iter()
+            .map(|id| Write::delete(OUTBOX, self.row(*id)))
+            .collect();
+        self.0.store.stage(deletes);
+        let mut window = self.window();
+        for id in ids {
+            window.taken.remove(id);
+        }
+        window.undelivered -= i64::try_from(ids.len()).unwrap_or_default();
+    }
+
+    /// Records that are not settled.
+    pub(crate) fn undelivered(&self) -> u64 {
+        u64::try_from(self.window().undelivered).unwrap_or_default()
+    }
+
+    /// Reads the oldest records from the store into the empty window, and waits until they are durable.
+    async fn read_page(&self) -> Result<(), StorageError> {
+        let before = self.0.store.stage(Vec::new());
+        let end = after_prefix(&self.0.prefix);
+        let taken = self.window().taken.len();
+        let rows = self
+            .0
+            .store
+            .scan(OUTBOX, &self.0.prefix, end.as_deref(), PAGE + taken)?;
+        let full = rows.len() == PAGE + taken;
+        let after = self.0.store.stage(Vec::new());
+        // A store that has closed makes nothing durable any more: then nothing more is delivered.
+        let mut durable = self.0.durable.clone();
+        if durable.wait_for(|durable| *durable >= after).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+
+        let mut window = self.window();
+        window.page.clear();
+        for (key, value) in rows {
+            let id = key.get(self.0.prefix.len()..).and_then(MessageId::decode);
+            let Some(id) = id.filter(|id| !window.taken.contains(id)) else {
+                continue;
+            };
+            window.bytes += value.len();
+            window.page.insert(id);
+            window.records.push_back(OutboxRecord { id, value });
+        }
+        window.behind = full || window.left_behind > before;
+        window.read_to = before;
+        Ok(())
+    }
+
+    fn row(&self, id: MessageId) -> Bytes {
+        let mut key = BytesMut::with_capacity(self.0.prefix.len() + MessageId::LENGTH);
+        key.put_slice(&self.0.prefix);
+        key.put_slice(&id.encode());
+        key.freeze()
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        // The window is whole after every section that holds the lock.
+        self.0.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

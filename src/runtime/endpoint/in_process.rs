@@ -1,0 +1,75 @@
+//! Functions of this process: the same handler, the same bytes, without a socket.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use crate::handler::RequestReplyHandler;
+use crate::protocol::reqreply::FromFunction;
+use crate::runtime::core::{Failure, FunctionBinding};
+
+/// The functions of a registry.
+#[derive(Debug)]
+pub(crate) struct InProcess {
+    handler: RequestReplyHandler,
+    /// Types whose functions act on the outside, as `<namespace>/<name>`.
+    after_durable: HashSet<(String, String)>,
+    max_backlog: u64,
+}
+
+impl InProcess {
+    /// The functions of `handler`; `max_backlog` messages may wait at one address before an ingress is refused.
+    pub(crate) fn new(handler: RequestReplyHandler, max_backlog: u64) -> Self {
+        let after_durable = handler
+            .specs()
+            .iter()
+            .filter(|spec| spec.is_after_durable())
+            .map(|spec| {
+                (
+                    spec.type_name().namespace().to_owned(),
+                    spec.type_name().name().to_owned(),
+                )
+            })
+            .collect();
+        Self {
+            handler,
+            after_durable,
+            max_backlog,
+        }
+    }
+
+    pub(crate) fn binding(&self, namespace: &str, name: &str) -> FunctionBinding {
+        let after_durable = !self.after_durable.is_empty()
+            && self
+                .after_durable
+                .contains(&(namespace.to_owned(), name.to_owned()));
+        FunctionBinding {
+            after_durable,
+            max_backlog: self.max_backlog,
+        }
+    }
+
+    /// There is no transport that could fail and be tried again: an error is the address's failure at once.
+    pub(crate) async fn call(&self, request: Bytes) -> Result<FromFunction, Failure> {
+        let reply = self
+            .handler
+            .handle(request)
+            .await
+            .map_err(|error| Failure::new(chain(&error)))?;
+        FromFunction::decode(reply)
+            .map_err(|error| Failure::new(format!("the handler's reply is damaged: {error}")))
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}

@@ -1,0 +1,119 @@
+//! Where functions are called: in this process, or over HTTP. One table says which.
+
+mod in_process;
+mod remote;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::core::{AddressKey, Bindings, EgressBinding, Failure, FunctionBinding};
+use super::module::FunctionPattern;
+use crate::protocol::reqreply::FromFunction;
+use crate::sdk::TypeName;
+
+pub(super) use self::in_process::InProcess;
+pub(super) use self::remote::{Remote, RemoteError};
+
+/// A function server, as a core sees it.
+#[derive(Debug)]
+pub(super) enum Endpoint {
+    /// Functions of this process.
+    InProcess(InProcess),
+    /// A function server at a URL.
+    Remote(Box<Remote>),
+}
+
+impl Endpoint {
+    /// Makes one call, with all the attempts that its transport allows.
+    pub(super) async fn call(
+        &self,
+        target: &AddressKey,
+        request: Bytes,
+    ) -> Result<FromFunction, Failure> {
+        match self {
+            Self::InProcess(endpoint) => endpoint.call(request).await,
+            Self::Remote(endpoint) => endpoint.call(target, request).await,
+        }
+    }
+
+    fn binding(&self, name: &TypeNameParts<'_>) -> FunctionBinding {
+        match self {
+            Self::InProcess(endpoint) => endpoint.binding(name.0, name.1),
+            Self::Remote(endpoint) => endpoint.binding(),
+        }
+    }
+}
+
+type TypeNameParts<'a> = (&'a str, &'a str);
+
+/// All functions and egresses of a runtime.
+#[derive(Debug, Default)]
+pub(super) struct Directory {
+    /// By namespace and name.
+    exact: HashMap<String, HashMap<String, Arc<Endpoint>>>,
+    /// By namespace.
+    namespaces: HashMap<String, Arc<Endpoint>>,
+    egresses: HashMap<String, HashMap<String, EgressBinding>>,
+}
+
+impl Directory {
+    /// Binds an endpoint. `false`: something is bound there already.
+    pub(super) fn bind(&mut self, functions: &FunctionPattern, endpoint: Arc<Endpoint>) -> bool {
+        match functions {
+            FunctionPattern::Exact(name) => self
+                .exact
+                .entry(name.namespace().to_owned())
+                .or_default()
+                .insert(name.name().to_owned(), endpoint)
+                .is_none(),
+            FunctionPattern::Namespace(namespace) => self
+                .namespaces
+                .insert(namespace.clone(), endpoint)
+                .is_none(),
+        }
+    }
+
+    /// Binds an egress. `false`: one of this name exists already.
+    pub(super) fn bind_egress(&mut self, name: &TypeName, binding: EgressBinding) -> bool {
+        self.egresses
+            .entry(name.namespace().to_owned())
+            .or_default()
+            .insert(name.name().to_owned(), binding)
+            .is_none()
+    }
+
+    /// The endpoint of a function type: its own, or that of its namespace.
+    pub(super) fn endpoint(&self, namespace: &str, name: &str) -> Option<&Arc<Endpoint>> {
+        self.exact
+            .get(namespace)
+            .and_then(|names| names.get(name))
+            .or_else(|| self.namespaces.get(namespace))
+    }
+
+    /// What can be called, for people to read: `<namespace>/<name>` and `<namespace>/*`, sorted.
+    pub(super) fn known(&self) -> Vec<String> {
+        let exact = self.exact.iter().flat_map(|(namespace, names)| {
+            names.keys().map(move |name| format!("{namespace}/{name}"))
+        });
+        let namespaces = self
+            .namespaces
+            .keys()
+            .map(|namespace| format!("{namespace}/*"));
+        let mut known: Vec<String> = exact.chain(namespaces).collect();
+        known.sort();
+        known
+    }
+}
+
+impl Bindings for Directory {
+    fn function(&self, namespace: &str, name: &str) -> Option<FunctionBinding> {
+        self.endpoint(namespace, name)
+            .map(|endpoint| endpoint.binding(&(namespace, name)))
+    }
+
+    fn egress(&self, namespace: &str, name: &str) -> Option<EgressBinding> {
+        self.egresses.get(namespace)?.get(name).cloned()
+    }
+}

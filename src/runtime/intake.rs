@@ -1,0 +1,242 @@
+//! How messages get into the runtime: sent, or called with an answer. Every ingress, and the library's own user, goes this way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::commit::StoreStatus;
+use super::core::{AddressKey, Arrival, Bindings as _, IdempotencyKey, Refusal};
+use super::egress::Egresses;
+use super::endpoint::Directory;
+use super::gateways::Gateways;
+use super::partition::{Admission, Command, Router};
+use crate::clock::Clock;
+use crate::storage::Store;
+use crate::timestamp::Timestamp;
+
+/// How long a message may wait for its round to become durable before its sender is told that it is not known whether it was.
+const DURABLE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why a message was not taken in, or has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IntakeError {
+    /// No function is bound to the type.
+    #[error("no function is bound to {function}; known: {}", known.join(", "))]
+    UnknownFunction {
+        /// `<namespace>/<name>` as it was given.
+        function: String,
+        /// What is bound.
+        known: Vec<String>,
+    },
+    /// As much is waiting as may; try again later.
+    #[error("{what}; try again later")]
+    Full {
+        /// What is full.
+        what: String,
+    },
+    /// The idempotency key was used with another body.
+    #[error("the idempotency key was used before with another body or type")]
+    KeyReused,
+    /// Nothing can be made durable now. Whether the message was is not known; nothing was acknowledged.
+    #[error("the store is not writable: {reason}")]
+    NotWritable {
+        /// Why.
+        reason: String,
+    },
+    /// The function did not answer in time. The message stays accepted.
+    #[error("no answer within {0:?}; the message stays accepted")]
+    Timeout(Duration),
+    /// The runtime is going down.
+    #[error("the runtime is going down")]
+    Stopping,
+}
+
+/// A message for the runtime.
+#[derive(Debug, Clone)]
+pub(crate) struct Incoming {
+    /// Whom it goes to.
+    pub(crate) target: AddressKey,
+    /// The encoded `TypedValue`.
+    pub(crate) argument: Bytes,
+    /// The caller's idempotency key, if it has one.
+    pub(crate) key: Option<IdempotencyKey>,
+}
+
+/// The way into the runtime; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Intake {
+    pub(super) router: Router,
+    pub(super) gateways: Gateways,
+    pub(super) directory: Arc<Directory>,
+    pub(super) egresses: Egresses,
+    pub(super) store: Store,
+    pub(super) status: watch::Receiver<StoreStatus>,
+    pub(super) stopping: watch::Receiver<bool>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Intake {
+    /// The time that stored deadlines count from.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Takes a message in: `Ok` once it is on disk, or was before under the same idempotency key.
+    pub(crate) async fn send(&self, incoming: Incoming) -> Result<(), IntakeError> {
+        self.admit(incoming, None).await.map(|_| ())
+    }
+
+    /// Takes a message in and waits for what its function sends back: an encoded `TypedValue`.
+    pub(crate) async fn call(
+        &self,
+        incoming: Incoming,
+        within: Duration,
+    ) -> Result<Bytes, IntakeError> {
+        let deadline = Instant::now() + within;
+        let gateway = Uuid::new_v4().to_string();
+        let answer = self.gateways.wait(&gateway);
+        let guard = Forget {
+            gateways: &self.gateways,
+            gateway: &gateway,
+        };
+        let row = incoming.key.as_ref().map(|key| key.row.clone());
+        let admission = self.admit(incoming, Some(gateway.clone())).await?;
+        let timed_out = || IntakeError::Timeout(within);
+        match admission {
+            Admission::Replayed(Some(value)) => Ok(value),
+            // The key's first message was sent, not called: no answer will ever come.
+            Admission::Replayed(None) => Err(IntakeError::KeyReused),
+            Admission::Attached(first) => {
+                drop(guard);
+                self.join(&first, row, deadline).await.ok_or_else(timed_out)
+            }
+            _ => timeout_at(deadline, answer)
+                .await
+                .ok()
+                .and_then(Result::ok)
+                .ok_or_else(timed_out),
+        }
+    }
+
+    /// Waits for the answer to somebody else's call under the same idempotency key.
+    async fn join(&self, gateway: &str, row: Option<Bytes>, deadline: Instant) -> Option<Bytes> {
+        use super::core::idempotency::{Answer, Outcome};
+        use super::core::keys::ANSWERS;
+        use crate::storage::Rows as _;
+        let answer = self.gateways.wait(gateway);
+        let _guard = Forget {
+            gateways: &self.gateways,
+            gateway,
+        };
+        // It may have been answered between the look at the key and the wait.
+        let stored = row.and_then(|row| self.store.get(ANSWERS, &row).ok().flatten());
+        if let Some(Outcome::Answered(value)) = stored
+            .as_ref()
+            .and_then(Answer::decode)
+            .map(|answer| answer.outcome)
+        {
+            return Some(value);
+        }
+        timeout_at(deadline, answer).await.ok()?.ok()
+    }
+
+    async fn admit(
+        &self,
+        incoming: Incoming,
+        gateway: Option<String>,
+    ) -> Result<Admission, IntakeError> {
+        self.check(&incoming.target)?;
+        let (sender, receiver) = oneshot::channel();
+        let arrival = Arrival {
+            ticket: 0,
+            target: incoming.target.clone(),
+            argument: incoming.argument,
+            gateway,
+            key: incoming.key,
+        };
+        if !self
+            .router
+            .send(incoming.target.id(), Command::Arrive(arrival, sender))
+        {
+            return Err(IntakeError::Stopping);
+        }
+        match tokio::time::timeout(DURABLE_WITHIN, receiver).await {
+            Ok(Ok(Admission::Refused(refusal))) => Err(self.refused(refusal, &incoming.target)),
+            Ok(Ok(admission)) => Ok(admission),
+            Ok(Err(_)) => Err(self.not_writable("the store has closed")),
+            Err(_) => Err(self.not_writable("the message did not become durable in time")),
+        }
+    }
+
+    /// What can be told before a partition is asked.
+    fn check(&self, target: &AddressKey) -> Result<(), IntakeError> {
+        if *self.stopping.borrow() {
+            return Err(IntakeError::Stopping);
+        }
+        let (namespace, name, _) = target.parts();
+        if self.directory.function(namespace, name).is_none() {
+            return Err(self.unknown(namespace, name));
+        }
+        match &*self.status.borrow() {
+            StoreStatus::Writable => {}
+            StoreStatus::Full(reason) | StoreStatus::Closed(reason) => {
+                return Err(IntakeError::NotWritable {
+                    reason: reason.clone(),
+                });
+            }
+        }
+        if self.store.pressure() {
+            return Err(IntakeError::Full {
+                what: "the disk is behind the intake".to_owned(),
+            });
+        }
+        match self.egresses.full() {
+            Some((egress, count)) => Err(IntakeError::Full {
+                what: format!("{count} records of egress {egress} are not delivered"),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn refused(&self, refusal: Refusal, target: &AddressKey) -> IntakeError {
+        let (namespace, name, _) = target.parts();
+        match refusal {
+            Refusal::UnknownFunction => self.unknown(namespace, name),
+            Refusal::Full { what } => IntakeError::Full { what },
+            Refusal::KeyReused => IntakeError::KeyReused,
+            Refusal::Storage(reason) => IntakeError::NotWritable { reason },
+        }
+    }
+
+    fn unknown(&self, namespace: &str, name: &str) -> IntakeError {
+        IntakeError::UnknownFunction {
+            function: format!("{namespace}/{name}"),
+            known: self.directory.known(),
+        }
+    }
+
+    fn not_writable(&self, otherwise: &str) -> IntakeError {
+        let reason = match &*self.status.borrow() {
+            StoreStatus::Writable => otherwise.to_owned(),
+            StoreStatus::Full(reason) | StoreStatus::Closed(reason) => reason.clone(),
+        };
+        IntakeError::NotWritable { reason }
+    }
+}
+
+/// Forgets a gateway when its caller has its answer or has gone.
+struct Forget<'a> {
+    gateways: &'a Gateways,
+    gateway: &'a str,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.gateways.forget(self.gateway);
+    }
+}

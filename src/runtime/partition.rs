@@ -1,0 +1,350 @@
+//! The task that drives one core: real calls, real time, real acknowledgements.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing::{debug, warn};
+
+use super::core::{
+    AdminChange, Arrival, CallId, Core, Failure, Input, Message, Output, QueueView, Refusal,
+    Ticket, TypeCounters,
+};
+use super::egress::Egresses;
+use super::endpoint::Directory;
+use super::gateways::Gateways;
+use crate::clock::Clock;
+use crate::protocol::reqreply::FromFunction;
+use crate::storage::Position;
+
+/// Inputs that are taken at once, before outputs are acted upon.
+const BURST: usize = 256;
+/// How often a page of rows is searched for expired ones.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// What became of a message that an ingress brought.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// It is on disk.
+    Accepted,
+    /// Its key was answered before; `None`: nobody waited for an answer.
+    Replayed(Option<bytes::Bytes>),
+    /// Its key's first message still runs; the answer goes to this gateway.
+    Attached(String),
+    /// It was not taken in.
+    Refused(Refusal),
+}
+
+/// What a partition task is told.
+pub(super) enum Command {
+    /// An ingress brings a message; the ticket in it is given by the task.
+    Arrive(Arrival, oneshot::Sender<Admission>),
+    /// Another partition hands on a message.
+    Deliver(Message),
+    /// A call came back.
+    Answered(CallId, Result<FromFunction, Failure>),
+    /// An operator changes something.
+    Change(AdminChange, oneshot::Sender<Result<(), String>>),
+    /// Somebody wants to see what waits; so many addresses at most.
+    Inspect(usize, oneshot::Sender<Inspection>),
+    /// Start no more calls; answered when none is out.
+    Drain(oneshot::Sender<()>),
+}
+
+/// What waits in a partition.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Inspection {
+    /// Addresses with something to do, those with failures first.
+    pub(super) queues: Vec<QueueView>,
+    /// Messages that wait or are in flight.
+    pub(super) backlog: u64,
+    /// Calls that are out.
+    pub(super) in_flight: usize,
+    /// Counters by namespace and name.
+    pub(super) counters: Vec<(String, String, TypeCounters)>,
+}
+
+/// Which partition takes what; cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Router {
+    partitions: Arc<[mpsc::UnboundedSender<Command>]>,
+}
+
+impl Router {
+    pub(super) fn new(partitions: Vec<mpsc::UnboundedSender<Command>>) -> Self {
+        Self {
+            partitions: partitions.into(),
+        }
+    }
+
+    /// Hands a command to the partition that `id` belongs to. `false`: it has stopped.
+    pub(super) fn send(&self, id: &str, command: Command) -> bool {
+        let cores = u8::try_from(self.partitions.len()).unwrap_or(u8::MAX);
+        let owner = super::core::owner(super::core::keys::id_hash(id), cores);
+        self.to(owner, command)
+    }
+
+    /// Hands a command to a partition by its number.
+    fn to(&self, partition: u8, command: Command) -> bool {
+        self.partitions
+            .get(usize::from(partition))
+            .is_some_and(|sender| sender.send(command).is_ok())
+    }
+
+    /// Asks every partition, and waits for all answers.
+    pub(super) async fn ask_all<T>(
+        &self,
+        command: impl Fn(oneshot::Sender<T>) -> Command,
+    ) -> Vec<T> {
+        let mut answers = Vec::with_capacity(self.partitions.len());
+        for partition in self.partitions.iter() {
+            let (sender, receiver) = oneshot::channel();
+            if partition.send(command(sender)).is_ok() {
+                answers.push(receiver);
+            }
+        }
+        let mut all = Vec::with_capacity(answers.len());
+        for answer in answers {
+            all.extend(answer.await.ok());
+        }
+        all
+    }
+}
+
+/// What a partition task needs besides its core.
+pub(super) struct Surroundings {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) router: Router,
+    pub(super) gateways: Gateways,
+    pub(super) egresses: Egresses,
+    pub(super) durable: watch::Receiver<Position>,
+}
+
+/// Drives `core` until its commands end.
+pub(super) async fn run(
+    core: Core,
+    around: Surroundings,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+) {
+    let mut durable = around.durable.clone();
+    let mut partition = Partition {
+        core,
+        around,
+        next_ticket: 0,
+        admissions: HashMap::new(),
+        changes: HashMap::new(),
+        drained: Vec::new(),
+        out: Vec::new(),
+    };
+    let mut sweep = interval(SWEEP_EVERY);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut burst = Vec::with_capacity(BURST);
+    partition.step(Input::Tick);
+    loop {
+        let deadline = partition.deadline();
+        tokio::select! {
+            biased;
+            changed = durable.changed() => {
+                if changed.is_err() {
+                    // The committer has ended: nothing more becomes durable, so nothing more is released.
+                    partition.without_committer(&mut commands).await;
+                    return;
+                }
+                let position = *durable.borrow_and_update();
+                partition.step(Input::Durable(position));
+            }
+            count = commands.recv_many(&mut burst, BURST) => {
+                if count == 0 {
+                    return;
+                }
+                for command in burst.drain(..) {
+                    partition.command(command);
+                }
+            }
+            () = sleep_until(deadline) => partition.step(Input::Tick),
+            _ = sweep.tick() => partition.step(Input::Sweep),
+        }
+        partition.act();
+    }
+}
+
+struct Partition {
+    core: Core,
+    around: Surroundings,
+    next_ticket: Ticket,
+    admissions: HashMap<Ticket, oneshot::Sender<Admission>>,
+    changes: HashMap<Ticket, oneshot::Sender<Result<(), String>>>,
+    drained: Vec<oneshot::Sender<()>>,
+    out: Vec<Output>,
+}
+
+impl Partition {
+    fn step(&mut self, input: Input) {
+        self.core
+            .handle(input, self.around.clock.now(), &mut self.out);
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Arrive(mut arrival, sender) => {
+                arrival.ticket = self.ticket();
+                self.admissions.insert(arrival.ticket, sender);
+                self.step(Input::Arrive(arrival));
+            }
+            Command::Deliver(message) => self.step(Input::Deliver(message)),
+            Command::Answered(call, result) => self.step(Input::Answered { call, result }),
+            Command::Change(change, sender) => {
+                let ticket = self.ticket();
+                self.changes.insert(ticket, sender);
+                self.step(Input::Change(ticket, change));
+            }
+            Command::Inspect(limit, sender) => {
+                // Who asked may have gone.
+                let _ = sender.send(self.inspect(limit));
+            }
+            Command::Drain(sender) => {
+                self.step(Input::Drain);
+                self.drained.push(sender);
+            }
+        }
+    }
+
+    const fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    fn inspect(&self, limit: usize) -> Inspection {
+        let counters = self
+            .core
+            .counters()
+            .map(|(namespace, name, counters)| (namespace.to_owned(), name.to_owned(), counters));
+        Inspection {
+            queues: self.core.queues(limit),
+            backlog: self.core.backlog(),
+            in_flight: self.core.in_flight(),
+            counters: counters.collect(),
+        }
+    }
+
+    /// When the core wants to be told that time has passed.
+    fn deadline(&self) -> Instant {
+        let now = self.around.clock.now();
+        // Far away instead of never: `select!` wants a time.
+        let wait = self
+            .core
+            .next_deadline()
+            .map_or(Duration::from_secs(3600), |due| due.since(now));
+        Instant::now() + wait.min(Duration::from_secs(3600))
+    }
+
+    /// Does what the core asked for.
+    fn act(&mut self) {
+        let mut out = std::mem::take(&mut self.out);
+        for output in out.drain(..) {
+            self.do_one(output);
+        }
+        // Its room is used again.
+        self.out = out;
+        if self.core.in_flight() == 0 {
+            for sender in self.drained.drain(..) {
+                let _ = sender.send(());
+            }
+        }
+    }
+
+    fn do_one(&mut self, output: Output) {
+        match output {
+            Output::Call {
+                call,
+                target,
+                request,
+                ..
+            } => self.call(call, target, request),
+            Output::Forward(partition, message) => {
+                // A partition that has stopped finds the message in the store at the next start.
+                self.around.router.to(partition, Command::Deliver(message));
+            }
+            Output::Accepted(ticket) => self.admit(ticket, Admission::Accepted),
+            Output::Refused(ticket, refusal) => self.admit(ticket, Admission::Refused(refusal)),
+            Output::Replayed(ticket, answer) => self.admit(ticket, Admission::Replayed(answer)),
+            Output::Attached(ticket, gateway) => self.admit(ticket, Admission::Attached(gateway)),
+            Output::Answer(gateway, value) => self.around.gateways.answer(&gateway, &value),
+            Output::Egress {
+                egress,
+                id,
+                record,
+                position,
+            } => {
+                self.around.egresses.push(&egress, id, record, position);
+            }
+            Output::Changed(ticket, result) => {
+                if let Some(sender) = self.changes.remove(&ticket) {
+                    let _ = sender.send(result);
+                }
+            }
+            Output::Failed {
+                address,
+                failure,
+                attempt,
+                invocations,
+                retry_at,
+            } => {
+                let address = address.to_address();
+                match retry_at {
+                    Some(at) => {
+                        let in_ms = at.since(self.around.clock.now()).as_millis();
+                        warn!(%address, attempt, invocations, in_ms, %failure, "batch failed; will retry");
+                    }
+                    None => {
+                        warn!(%address, attempt, invocations, %failure, "batch failed; the address is parked")
+                    }
+                }
+            }
+            Output::Warning(text) => warn!("{text}"),
+        }
+    }
+
+    fn admit(&mut self, ticket: Ticket, admission: Admission) {
+        if let Some(sender) = self.admissions.remove(&ticket) {
+            let _ = sender.send(admission);
+        }
+    }
+
+    fn call(&self, call: CallId, target: super::core::AddressKey, request: bytes::Bytes) {
+        let (namespace, name, _) = target.parts();
+        let endpoint = self.around.directory.endpoint(namespace, name).cloned();
+        let router = self.around.router.clone();
+        tokio::spawn(async move {
+            let result = match endpoint {
+                Some(endpoint) => endpoint.call(&target, request).await,
+                None => Err(Failure::new("the function is not bound")),
+            };
+            if let Err(failure) = &result {
+                debug!(address = %target.to_address(), %failure, "call failed");
+            }
+            // A partition that has stopped sends the batch again at the next start.
+            router.send(target.id(), Command::Answered(call, result));
+        });
+    }
+
+    /// The store has closed: whoever still brings something is told by the dropped channel that nothing is acknowledged.
+    async fn without_committer(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) {
+        self.admissions.clear();
+        self.changes.clear();
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Inspect(limit, sender) => {
+                    let _ = sender.send(self.inspect(limit));
+                }
+                Command::Drain(sender) => {
+                    let _ = sender.send(());
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Answers of the HTTP ingresses: what went wrong, as a status and JSON.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use serde_json::json;
+
+use crate::runtime::intake::IntakeError;
+
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// An answer with a JSON body.
+pub(super) fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
+    with_type(
+        status,
+        HeaderValue::from_static("application/json"),
+        body.to_string().into(),
+    )
+}
+
+/// An answer with a body of a given type.
+pub(super) fn with_type(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    answer
+}
+
+/// An answer that says what went wrong: a stable code, and a text that says what to do.
+pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Answer {
+    json(status, &json!({ "code": code, "message": message }))
+}
+
+/// The answer to a message that was not taken in, or was not answered.
+pub(super) fn refused(refusal: &IntakeError) -> Answer {
+    let (status, code) = match refusal {
+        IntakeError::UnknownFunction { .. } => (StatusCode::NOT_FOUND, "function.unknown"),
+        IntakeError::Full { .. } => (StatusCode::TOO_MANY_REQUESTS, "intake.full"),
+        IntakeError::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency.key_reused"),
+        IntakeError::NotWritable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store.not_writable"),
+        IntakeError::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, "call.timeout"),
+        IntakeError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "runtime.stopping"),
+    };
+    let mut answer = error(status, code, &refusal.to_string());
+    if matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+    ) {
+        answer
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    answer
+}

@@ -1,0 +1,131 @@
+//! A runtime that runs: what it takes in, what it tells, how it stops.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::RuntimeBuilder;
+use super::commit::{Committer, StoreStatus};
+use super::config::RuntimeConfig;
+use super::core::AddressKey;
+use super::ingress::Listener;
+use super::intake::{Incoming, Intake, IntakeError};
+use super::partition::Command;
+use crate::sdk::{Address, Message, TypedBytes};
+
+/// The embedded durable runtime, running in this process.
+///
+/// Messages, state, timers and records for egresses are in one folder, and on disk before anybody is told of them. Dropping a
+/// runtime ends it like a crash: nothing acknowledged is lost, and the next start goes on. [`Runtime::shutdown`] ends it gently.
+#[derive(Debug)]
+pub struct Runtime {
+    intake: Intake,
+    committer: Committer,
+    listeners: Vec<Listener>,
+    config: RuntimeConfig,
+    stopping: watch::Sender<bool>,
+    edges: JoinSet<()>,
+    partitions: JoinSet<()>,
+}
+
+impl Runtime {
+    /// A runtime with nothing bound yet.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::new()
+    }
+
+    pub(super) const fn new(
+        intake: Intake,
+        committer: Committer,
+        listeners: Vec<Listener>,
+        config: RuntimeConfig,
+        stopping: watch::Sender<bool>,
+        edges: JoinSet<()>,
+        partitions: JoinSet<()>,
+    ) -> Self {
+        Self {
+            intake,
+            committer,
+            listeners,
+            config,
+            stopping,
+            edges,
+            partitions,
+        }
+    }
+
+    /// Everything that listens, with its real address.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// Sends a message to a function. `Ok` once the message is on disk.
+    ///
+    /// # Errors
+    /// When it was not taken in.
+    pub async fn send(&self, message: &Message) -> Result<(), IntakeError> {
+        self.intake.send(incoming(message)).await
+    }
+
+    /// Sends a message to a function, and waits for the first message that is sent back to its caller.
+    ///
+    /// The answer leaves when the commit that gave it is on disk. After `within` the message stays accepted.
+    ///
+    /// # Errors
+    /// When it was not taken in, or not answered in time.
+    pub async fn call(&self, message: &Message, within: Duration) -> Result<Message, IntakeError> {
+        let value = self.intake.call(incoming(message), within).await?;
+        Ok(answer(message.target(), value))
+    }
+
+    /// Whether what is taken in becomes durable; changes can be waited for.
+    pub fn store_status(&self) -> watch::Receiver<StoreStatus> {
+        self.committer.status.clone()
+    }
+
+    /// Stops taking input, lets calls in flight finish within [`RuntimeConfig::shutdown_timeout`], and makes all of it durable.
+    pub async fn shutdown(mut self) {
+        info!("stopping");
+        self.stopping.send_replace(true);
+        let limit = self.config.shutdown_timeout;
+        let calls = self.intake.router.ask_all(Command::Drain);
+        if timeout(limit, calls).await.is_err() {
+            warn!(
+                "calls still in flight were cut off; their batches are sent again at the next start"
+            );
+        }
+        let edges = async { while self.edges.join_next().await.is_some() {} };
+        if timeout(limit, edges).await.is_err() {
+            warn!("an ingress or egress did not end in time and was cut off");
+        }
+        self.edges.shutdown().await;
+        self.partitions.shutdown().await;
+        let mut committer = self.committer;
+        // The last round may take a moment, and must not hold up other tasks.
+        if tokio::task::spawn_blocking(move || committer.stop())
+            .await
+            .is_err()
+        {
+            warn!("the committer ended badly");
+        }
+        info!("stopped");
+    }
+}
+
+fn incoming(message: &Message) -> Incoming {
+    Incoming {
+        target: AddressKey::from(message.target()),
+        argument: message.typed().raw().clone(),
+        key: None,
+    }
+}
+
+/// The answer of `from`, as a message that its reader can ask for its value.
+fn answer(from: &Address, value: Bytes) -> Message {
+    let typed = TypedBytes::parse(value).unwrap_or_else(|_| TypedBytes::of_bytes("", &[]));
+    Message::new(from.clone(), typed)
+}

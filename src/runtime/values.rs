@@ -1,0 +1,127 @@
+//! Values as people write them in requests: built-in types as plain text, all others as their bytes.
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use crate::protocol::reqreply::TypedValue;
+use crate::sdk::types::{self, BuiltIn};
+
+/// Prefix of the names of the built-in types.
+const BUILT_IN: &str = "io.statefun.types/";
+
+/// The encoded `TypedValue` of a body that is a value of type `type_name`.
+///
+/// # Errors
+/// What is wrong with the body, in words.
+pub(crate) fn parse(type_name: &str, body: &Bytes) -> Result<Bytes, String> {
+    let Some(built_in) = type_name.strip_prefix(BUILT_IN) else {
+        let value = TypedValue {
+            typename: type_name.to_owned(),
+            has_value: true,
+            value: body.clone(),
+        };
+        return Ok(value.encode_to_vec().into());
+    };
+    let text =
+        std::str::from_utf8(body).map_err(|_| format!("a value of {type_name} is UTF-8 text"))?;
+    match built_in {
+        "string" => Ok(types::typed(&text).raw().clone()),
+        "bool" => number::<bool>(type_name, text),
+        "int" => number::<i32>(type_name, text),
+        "long" => number::<i64>(type_name, text),
+        "float" => number::<f32>(type_name, text),
+        "double" => number::<f64>(type_name, text),
+        _ => Err(format!(
+            "there is no type {type_name}; known: bool, int, long, float, double, string"
+        )),
+    }
+}
+
+fn number<T: std::str::FromStr + BuiltIn>(type_name: &str, text: &str) -> Result<Bytes, String> {
+    let text = text.trim();
+    let value: T = text.parse().map_err(|_| {
+        let shown: String = text.chars().take(40).collect();
+        format!("`{shown}` is not a value of {type_name}")
+    })?;
+    Ok(types::typed(&value).raw().clone())
+}
+
+/// A value as it is shown: its typename, and text for built-in types or else its bytes.
+pub(crate) fn show(value: &Bytes) -> (String, Option<String>, Bytes) {
+    let decoded = TypedValue::decode(value.clone()).unwrap_or_default();
+    let text = decoded
+        .typename
+        .strip_prefix(BUILT_IN)
+        .and_then(|built_in| text_of(built_in, &decoded.value));
+    (decoded.typename, text, decoded.value)
+}
+
+fn text_of(built_in: &str, value: &Bytes) -> Option<String> {
+    use crate::protocol::types::{
+        BooleanWrapper, DoubleWrapper, FloatWrapper, IntWrapper, LongWrapper, StringWrapper,
+    };
+    let value = value.clone();
+    match built_in {
+        "string" => StringWrapper::decode(value)
+            .ok()
+            .map(|wrapper| wrapper.value),
+        "bool" => BooleanWrapper::decode(value)
+            .ok()
+            .map(|wrapper| wrapper.value.to_string()),
+        "int" => IntWrapper::decode(value)
+            .ok()
+            .map(|wrapper| wrapper.value.to_string()),
+        "long" => LongWrapper::decode(value)
+            .ok()
+            .map(|wrapper| wrapper.value.to_string()),
+        "float" => FloatWrapper::decode(value)
+            .ok()
+            .map(|wrapper| wrapper.value.to_string()),
+        "double" => DoubleWrapper::decode(value)
+            .ok()
+            .map(|wrapper| wrapper.value.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_values_are_read_and_shown_as_text() {
+        for (type_name, text) in [
+            ("bool", "true"),
+            ("int", "-41"),
+            ("long", "9007199254740993"),
+            ("float", "1.5"),
+            ("double", "0"),
+            ("string", "hello"),
+        ] {
+            let type_name = format!("{BUILT_IN}{type_name}");
+            let value = parse(&type_name, &Bytes::copy_from_slice(text.as_bytes())).unwrap();
+            let (shown_type, shown, _) = show(&value);
+            assert_eq!((shown_type, shown.as_deref()), (type_name, Some(text)));
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_no_value_of_its_type_is_refused_with_the_type() {
+        let fault = parse("io.statefun.types/int", &Bytes::from_static(b"four")).unwrap_err();
+        assert_eq!(fault, "`four` is not a value of io.statefun.types/int");
+        assert!(parse("io.statefun.types/date", &Bytes::new()).is_err());
+    }
+
+    #[test]
+    fn other_types_are_their_bytes() {
+        let value = parse("shop/order", &Bytes::from_static(b"\x00\xff")).unwrap();
+        assert_eq!(
+            show(&value),
+            (
+                "shop/order".to_owned(),
+                None,
+                Bytes::from_static(b"\x00\xff")
+            )
+        );
+    }
+}
