@@ -1,6 +1,7 @@
 //! The test kit: context in, effects out; a harness that plays the runtime on virtual time.
 
 mod context;
+mod harness;
 mod side_effects;
 
 pub mod conformance;
@@ -8,4 +9,5 @@ pub mod conformance;
 pub mod faulty;
 
 pub use context::TestContext;
+pub use harness::{BatchFailure, Harness, HarnessError};
 pub use side_effects::{DelayedMessage, SideEffects};

@@ -14,6 +14,8 @@ mod codegen;
 #[cfg(feature = "delivery")]
 mod deliveries;
 mod handler;
+#[cfg(feature = "testing")]
+mod harness;
 #[cfg(feature = "http")]
 mod http;
 mod layers;

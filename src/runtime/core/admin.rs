@@ -6,7 +6,8 @@ use super::idempotency::Answer;
 use super::keys::{ANSWERS, AddressKey, PARKED, SPECS, STATE};
 use super::state::{StateRow, StateSpec};
 use super::{Activity, Core, Failure, Output, Ticket};
-use crate::storage::{Rows as _, Table, Write};
+use crate::storage::{Rows as _, StorageError, Table, Write};
+use crate::timestamp::Timestamp;
 
 /// Rows that one sweep looks at.
 const SWEEP_PAGE: usize = 512;
@@ -73,6 +74,25 @@ impl Core {
         });
         views.truncate(limit);
         views
+    }
+
+    /// The encoded `TypedValue` of a state, as a call at `now` would carry it; `None` when there is none, or no longer.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn state(
+        &self,
+        address: &AddressKey,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<Option<Bytes>, StorageError> {
+        let row = self.store.get(STATE, &address.row(name.as_bytes()))?;
+        let Some(row) = row.as_ref().and_then(StateRow::decode) else {
+            return Ok(None);
+        };
+        let spec = self.declared(address.type_prefix(), name)?;
+        let is_over = spec.is_some_and(|spec| spec.ttl.is_over(row.stamp, now));
+        Ok((!is_over).then_some(row.value))
     }
 
     /// Makes an operator's change, or keeps it until the address's call has returned.
@@ -142,7 +162,7 @@ impl Core {
     }
 
     /// What functions of a type declared of a state, in this run or an earlier one.
-    fn declared(&self, type_prefix: &[u8], name: &str) -> Result<Option<StateSpec>, Failure> {
+    fn declared(&self, type_prefix: &[u8], name: &str) -> Result<Option<StateSpec>, StorageError> {
         let key = [type_prefix, name.as_bytes()].concat();
         let row = self.store.get(SPECS, &key)?;
         Ok(row.and_then(|row| StateSpec::decode(name, &row)))
