@@ -3,9 +3,11 @@
 mod actors;
 mod attempts;
 mod histories;
+mod host;
 mod late_inputs;
 mod order;
 mod policies;
+mod scripts;
 
 use std::time::Duration;
 
