@@ -1,6 +1,7 @@
 //! What happens to something that must reach a target: attempts, backoff, giving up, history.
 //!
 //! The [`engine`] decides and does nothing; its owners keep what it says and call the targets.
+#![doc = include_str!("../../docs/deliveries.md")]
 
 pub mod engine;
 

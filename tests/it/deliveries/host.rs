@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use stateful_functions::Timestamp;
 use stateful_functions::delivery::engine::{
-    Class, Delivery, Effect, Failure, Follow, Head, History, Input, Kind, Lane, Lead, Order,
-    Outcome, Place, Policy, Purpose, Reason, Record, State, Token, Transition, step,
+    Class, Delivery, Effect, Failure, Follow, Head, History, Input, Lane, Lead, Outcome, Place,
+    Policy, Purpose, Reason, Record, State, Token, Transition, step,
 };
 use stateful_functions::random::Random;
 
@@ -69,22 +69,22 @@ pub(super) struct Kept {
     pub(super) delivery: Delivery,
     pub(super) history: History,
     /// The fold of all transitions, none of them folded before.
-    head: Head,
-    follows: [u32; 3],
+    pub(super) head: Head,
+    pub(super) follows: [u32; 3],
     /// How often the target took it.
-    accepted: u32,
+    pub(super) accepted: u32,
     /// How often it may have taken it for nothing: the commit after it was lost, or the answer.
-    excused: u32,
+    pub(super) excused: u32,
 }
 
-struct Timer {
-    id: String,
-    token: Token,
+pub(super) struct Timer {
+    pub(super) id: String,
+    pub(super) token: Token,
     at: Timestamp,
     arm: u64,
 }
 
-type StoredLane = (Lead, [Bytes; Lane::SEGMENTS]);
+pub(super) type StoredLane = (Lead, [Bytes; Lane::SEGMENTS]);
 
 pub(super) struct Host {
     pub(super) policy: Policy,
@@ -95,8 +95,8 @@ pub(super) struct Host {
     pub(super) healthy: bool,
     /// How many batches of the stream are behind its position.
     pub(super) position: u64,
-    timers: BTreeMap<String, Timer>,
-    lanes: BTreeMap<String, StoredLane>,
+    pub(super) timers: BTreeMap<String, Timer>,
+    pub(super) lanes: BTreeMap<String, StoredLane>,
     boot: u32,
     /// Firings and answers that had their effect, or were cancelled.
     past: Vec<(String, Input)>,
@@ -166,9 +166,9 @@ impl Host {
             .iter()
             .position(|message| message.id() == id)
             .unwrap();
-        let message = self.inbox[first].clone();
-        if self.handle(message) {
-            self.inbox.remove(first);
+        let message = self.inbox.remove(first).unwrap();
+        if !self.handle(message.clone()) {
+            self.inbox.insert(first, message);
         }
         self.kill(KillPoint::Committed);
         true
@@ -443,7 +443,7 @@ impl Host {
         }
     }
 
-    fn fires_in_inbox(&self, id: &str, token: Token) -> bool {
+    pub(super) fn fires_in_inbox(&self, id: &str, token: Token) -> bool {
         self.inbox.iter().any(|message| match message {
             Message::Input { id: to, input } => to == id && announced(input) == Some(token),
             _ => false,
@@ -510,136 +510,6 @@ impl Host {
 
     pub(super) fn random_index(&mut self, length: usize) -> Option<usize> {
         (length > 0).then(|| usize::try_from(self.random.below(length as u64)).unwrap())
-    }
-
-    // Invariants; the numbers are those of the design.
-
-    fn check(&self, id: &str) {
-        let kept = &self.kept[id];
-        let delivery = &kept.delivery;
-        let head = Head::from(delivery);
-        assert_eq!(head, kept.head, "I1: the head is the fold of the log");
-        assert_eq!(head, kept.history.head(), "I1: also of a folded log");
-        assert!(kept.history.entries().len() <= 64);
-        assert!(delivery.spent <= delivery.attempt, "I3");
-        let rests = !matches!(
-            delivery.state,
-            Some(State::Acknowledged | State::Failed | State::Unknown)
-        );
-        assert!(rests, "{:?} never rests", delivery.state);
-        assert!(
-            delivery.state != Some(State::Discarded) || delivery.reason.is_some(),
-            "I13: a reason"
-        );
-        self.check_order(delivery);
-        self.check_timers(delivery);
-        self.check_follows(kept);
-    }
-
-    fn check_order(&self, delivery: &Delivery) {
-        let Some(key) = delivery
-            .key
-            .as_ref()
-            .filter(|_| self.policy.order == Order::Key)
-        else {
-            return;
-        };
-        let of_key = self
-            .kept
-            .values()
-            .map(|kept| &kept.delivery)
-            .filter(|d| d.key.as_ref() == Some(key));
-        let executing = of_key.filter(|d| d.state == Some(State::Executing)).count();
-        assert!(executing <= 1, "I5: one attempt at a time for a key");
-        let tries = matches!(delivery.state, Some(State::Executing))
-            || delivery.reason == Some(Reason::Retry);
-        if tries && !delivery.is_terminal() {
-            let turn = self.lanes[key].0.clone();
-            let lane = Lane::stored(turn, Default::default());
-            assert_eq!(
-                lane.turn().unwrap().id,
-                delivery.id,
-                "I5: only the first of the lane is tried"
-            );
-        }
-        assert_eq!(
-            delivery.in_lane,
-            !delivery.is_terminal() && delivery.state.is_some()
-        );
-    }
-
-    fn check_timers(&self, delivery: &Delivery) {
-        let timed = !delivery.waits_for_turn() || self.policy.max_age.is_some();
-        let purpose = match delivery.state {
-            Some(State::Awaiting) if !delivery.paused && timed => {
-                Some((Purpose::Retry, delivery.attempt + 1))
-            }
-            Some(State::Executing) if self.policy.record == Record::Elsewhere => {
-                Some((Purpose::Deadline, delivery.attempt))
-            }
-            _ => None,
-        };
-        let expected = purpose.map(|(purpose, n)| Token {
-            purpose,
-            epoch: delivery.epoch,
-            n,
-        });
-        assert_eq!(delivery.armed, expected, "I8");
-        let mut pending = self.timers.values().filter(|timer| timer.id == delivery.id);
-        match pending.next() {
-            Some(timer) => assert_eq!(Some(timer.token), expected, "I8: no other timer"),
-            None => assert!(
-                expected.is_none_or(|token| self.fires_in_inbox(&delivery.id, token)),
-                "I8"
-            ),
-        }
-        assert!(pending.next().is_none(), "I8: one timer at most");
-    }
-
-    fn check_follows(&self, kept: &Kept) {
-        let mut outcomes = [0; 3];
-        if kept.delivery.kind == Kind::Stream || kept.history.entries().len() > 40 {
-            return; // streams have none; folded transitions cannot be counted one by one
-        }
-        for entry in kept.history.entries() {
-            if let stateful_functions::delivery::engine::Entry::One(t) = entry {
-                match t.state_after {
-                    State::Succeeded => outcomes[0] += 1,
-                    State::Failed => outcomes[1] += 1,
-                    State::Discarded => outcomes[2] += 1,
-                    _ => {}
-                }
-            }
-        }
-        assert_eq!(
-            kept.follows, outcomes,
-            "I10: follow-ups once for each outcome"
-        );
-    }
-
-    /// After everything has come to rest.
-    pub(super) fn check_end(&self) {
-        assert!(self.timers.is_empty(), "I8: timers are left");
-        for (id, kept) in &self.kept {
-            let (delivery, accepted) = (&kept.delivery, kept.accepted);
-            assert!(
-                delivery.is_terminal(),
-                "I13: {id} is left {:?}",
-                delivery.state
-            );
-            assert!(
-                delivery.state != Some(State::Succeeded) || accepted > 0,
-                "{id} was not delivered"
-            );
-            assert!(
-                accepted <= 1 + kept.excused,
-                "I7: {id} was taken {accepted} times"
-            );
-        }
-        for (lead, segments) in self.lanes.values() {
-            assert_eq!(lead, &Lead::default(), "a lane is not empty");
-            assert!(segments.iter().all(Bytes::is_empty));
-        }
     }
 }
 

@@ -4,6 +4,7 @@ mod actors;
 mod attempts;
 mod histories;
 mod host;
+mod invariants;
 mod late_inputs;
 mod order;
 mod policies;

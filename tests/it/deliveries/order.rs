@@ -1,9 +1,50 @@
 use stateful_functions::delivery::engine::{
-    Delivery, Effect, Failure, Input, Order, Outcome, Reason, Refused, State, Then,
+    Delivery, Effect, Failure, Input, Lane, Order, Outcome, Place, Reason, Refused, State, Then,
 };
 
 use super::{Rig, actor, armed, down, every, firefly_batch, is_stale, secs, states, transitions};
 use State::{Acknowledged, Awaiting, Cancelled, Discarded, Executing, Failed, Succeeded};
+
+#[test]
+fn dl_06_while_the_first_of_a_key_retries_the_second_waits_and_another_key_runs() {
+    let job = |id: &str, key: &str| {
+        let mut rig = Rig::with(Delivery::job(id, "crm", Some(key.into())), every(60));
+        let effects = rig.submit();
+        let Some(Effect::Join { seq }) = effects.last() else {
+            panic!()
+        };
+        let place = Place {
+            id: id.into(),
+            seq: *seq,
+        };
+        (rig, place)
+    };
+    let ((mut a1, a1_place), (mut a2, a2_place), (mut b1, b1_place)) =
+        (job("a1", "a"), job("a2", "a"), job("b1", "b"));
+    let (mut a, mut b) = (Lane::default(), Lane::default());
+    let turn = |rig: &mut Rig, place: Option<&Place>| {
+        let place = place.filter(|place| place.id == rig.delivery.id);
+        place.is_some_and(|place| states(&rig.put(Input::Turn { seq: place.seq })) == [Executing])
+    };
+    assert!(turn(&mut a1, a.join(a1_place).unwrap()));
+    assert!(!turn(&mut a2, a.join(a2_place).unwrap()));
+    a1.ends(down());
+    a1.fires();
+    a1.ends(down());
+    assert!(a2.delivery.waits_for_turn());
+    assert!(
+        turn(&mut b1, b.join(b1_place).unwrap()),
+        "the other key's lane is free"
+    );
+    assert!(
+        a1.put(Input::Discard {
+            by: actor(),
+            reason: Reason::Operator
+        })
+        .contains(&Effect::Leave)
+    );
+    assert!(turn(&mut a2, a.leave("a1").unwrap()));
+}
 
 #[test]
 fn one_with_a_key_waits_for_its_turn_and_gives_it_on_at_its_end() {

@@ -187,3 +187,30 @@ fn unknown_settings_and_bad_texts_are_named() {
         assert!(text.contains(part), "{form}: {text}");
     }
 }
+
+#[cfg(feature = "runtime")]
+#[test]
+fn yaml_reads_as_json_does() {
+    let yaml = "
+preset: edgex
+retry: {backoff: {first: 2s, max: 1m}}
+attempts: endless
+within: 1h30m
+then: {block: {every: 1m}}
+order: key
+batch: {upTo: {size: 5, linger: 300ms}}
+retryAfter: true
+";
+    let policy: Policy = serde_saphyr::from_str(yaml).unwrap();
+    assert_eq!((policy.attempts, policy.order), (None, Order::Key));
+    assert_eq!(policy.then, Then::Block { every: secs(60) });
+    let twenty: Policy = serde_saphyr::from_str("attempts: 20\nretry: {every: 5m}").unwrap();
+    assert_eq!(
+        (twenty.attempts, twenty.retry),
+        (Some(20), Retry::Every(secs(300)))
+    );
+    let fault = serde_saphyr::from_str::<Policy>("attempts: 0")
+        .unwrap_err()
+        .to_string();
+    assert!(fault.contains("`attempts` is 0"), "{fault}");
+}
