@@ -21,7 +21,7 @@ use super::ingress::Ingress;
 use super::intake::Intake;
 use super::module::{Endpoint as EndpointSpec, FunctionPattern, PlaygroundEgress};
 use super::partition::{self, Router, Surroundings};
-use super::running::Runtime;
+use super::running::{Runtime, Tasks};
 use crate::clock::{Clock, SystemClock};
 use crate::handler::RequestReplyHandler;
 use crate::sdk::{StatefulFunctions, TypeName};
@@ -138,7 +138,8 @@ impl RuntimeBuilder {
         let egresses =
             open_egresses(self.egresses, &store, &committer, self.config.max_outbox).await?;
 
-        let (stopping, stop) = watch::channel(false);
+        let (closing, closed) = watch::channel(false);
+        let (ending, ended) = watch::channel(false);
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.config.partitions.get())
             .map(|_| mpsc::unbounded_channel())
             .unzip();
@@ -149,7 +150,7 @@ impl RuntimeBuilder {
             egresses: egresses.all,
             store,
             status: committer.status.clone(),
-            stopping: stop.clone(),
+            stopping: closed.clone(),
             clock: self.clock,
         };
         let mut partitions = JoinSet::new();
@@ -167,23 +168,28 @@ impl RuntimeBuilder {
         }
 
         let mut listeners = Vec::new();
-        let mut edges = JoinSet::new();
+        let (mut ingresses, mut delivering) = (JoinSet::new(), JoinSet::new());
         for (egress, outbox) in egresses.open {
             listeners.extend(egress.listening());
-            edges.spawn(egress.run(outbox, stop.clone()));
+            delivering.spawn(egress.run(outbox, ended.clone()));
         }
         for ingress in open {
             listeners.push(ingress.listening());
-            edges.spawn(ingress.run(intake.clone(), stop.clone()));
+            ingresses.spawn(ingress.run(intake.clone(), closed.clone()));
         }
+        let tasks = Tasks {
+            closing,
+            ingresses,
+            ending,
+            egresses: delivering,
+            partitions,
+        };
         Ok(Runtime::new(
             intake,
             committer,
             listeners,
             self.config,
-            stopping,
-            edges,
-            partitions,
+            tasks,
         ))
     }
 

@@ -146,7 +146,6 @@ pub(super) async fn run(
     loop {
         let deadline = partition.deadline();
         tokio::select! {
-            biased;
             changed = durable.changed() => {
                 if changed.is_err() {
                     // The committer has ended: nothing more becomes durable, so nothing more is released.

@@ -27,9 +27,19 @@ pub struct Runtime {
     committer: Committer,
     listeners: Vec<Listener>,
     config: RuntimeConfig,
-    stopping: watch::Sender<bool>,
-    edges: JoinSet<()>,
-    partitions: JoinSet<()>,
+    tasks: Tasks,
+}
+
+/// What runs, in the order in which it is stopped.
+#[derive(Debug)]
+pub(super) struct Tasks {
+    /// Turns true when no more input is taken.
+    pub(super) closing: watch::Sender<bool>,
+    pub(super) ingresses: JoinSet<()>,
+    /// Turns true when no more records are delivered.
+    pub(super) ending: watch::Sender<bool>,
+    pub(super) egresses: JoinSet<()>,
+    pub(super) partitions: JoinSet<()>,
 }
 
 impl Runtime {
@@ -43,18 +53,14 @@ impl Runtime {
         committer: Committer,
         listeners: Vec<Listener>,
         config: RuntimeConfig,
-        stopping: watch::Sender<bool>,
-        edges: JoinSet<()>,
-        partitions: JoinSet<()>,
+        tasks: Tasks,
     ) -> Self {
         Self {
             intake,
             committer,
             listeners,
             config,
-            stopping,
-            edges,
-            partitions,
+            tasks,
         }
     }
 
@@ -87,23 +93,29 @@ impl Runtime {
         self.committer.status.clone()
     }
 
-    /// Stops taking input, lets calls in flight finish within [`RuntimeConfig::shutdown_timeout`], and makes all of it durable.
+    /// Stops taking input, answers who has been let in, lets calls in flight finish, and makes all of it durable.
+    ///
+    /// Each of the three may take [`RuntimeConfig::shutdown_timeout`]. What is not done by then is done after the next start.
     pub async fn shutdown(mut self) {
         info!("stopping");
-        self.stopping.send_replace(true);
         let limit = self.config.shutdown_timeout;
+        self.tasks.closing.send_replace(true);
+        if !ended(&mut self.tasks.ingresses, limit).await {
+            warn!("an ingress did not end in time and was cut off");
+        }
         let calls = self.intake.router.ask_all(Command::Drain);
         if timeout(limit, calls).await.is_err() {
             warn!(
                 "calls still in flight were cut off; their batches are sent again at the next start"
             );
         }
-        let edges = async { while self.edges.join_next().await.is_some() {} };
-        if timeout(limit, edges).await.is_err() {
-            warn!("an ingress or egress did not end in time and was cut off");
+        self.tasks.ending.send_replace(true);
+        if !ended(&mut self.tasks.egresses, limit).await {
+            warn!(
+                "an egress did not end in time and was cut off; its records are delivered after the next start"
+            );
         }
-        self.edges.shutdown().await;
-        self.partitions.shutdown().await;
+        self.tasks.partitions.shutdown().await;
         let mut committer = self.committer;
         // The last round may take a moment, and must not hold up other tasks.
         if tokio::task::spawn_blocking(move || committer.stop())
@@ -114,6 +126,14 @@ impl Runtime {
         }
         info!("stopped");
     }
+}
+
+/// Waits until all tasks have ended; cuts off those that do not end within `limit`.
+async fn ended(tasks: &mut JoinSet<()>, limit: Duration) -> bool {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    let in_time = timeout(limit, all).await.is_ok();
+    tasks.shutdown().await;
+    in_time
 }
 
 fn incoming(message: &Message) -> Incoming {

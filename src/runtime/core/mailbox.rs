@@ -46,6 +46,8 @@ pub enum Activity {
     Idle,
     /// Its function acts on the outside, and its messages are not on disk yet.
     AwaitsDisk,
+    /// As many calls are out as may.
+    AwaitsTurn,
     /// The first call of its type is out, and the type's states are not known yet.
     AwaitsType,
     /// A call is out.

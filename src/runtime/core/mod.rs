@@ -94,6 +94,8 @@ pub struct CoreSettings {
     pub max_memory_bytes: usize,
     /// Messages in memory beyond which due timers wait. Default 8,192.
     pub max_active: usize,
+    /// Calls that are out at the same time; further addresses wait their turn. Default 8,192.
+    pub max_calls: usize,
 }
 
 impl Default for CoreSettings {
@@ -105,6 +107,7 @@ impl Default for CoreSettings {
             max_backlog: 100_000,
             max_memory_bytes: 64 << 20,
             max_active: 8_192,
+            max_calls: 8_192,
         }
     }
 }
@@ -243,6 +246,8 @@ pub struct Core {
     types: FunctionTypes,
     mailboxes: HashMap<AddressKey, Mailbox>,
     calls: HashMap<CallId, AddressKey>,
+    /// Addresses that wait because as many calls are out as may, oldest first.
+    turns: VecDeque<AddressKey>,
     /// Messages that this core sent to itself, to be taken in when the present step is done.
     local: VecDeque<Message>,
     /// In the order of their positions.
@@ -271,6 +276,7 @@ impl Core {
             types: FunctionTypes::default(),
             mailboxes: HashMap::new(),
             calls: HashMap::new(),
+            turns: VecDeque::new(),
             local: VecDeque::new(),
             held: VecDeque::new(),
             durable: store.durable(),
@@ -311,6 +317,7 @@ impl Core {
             while let Some(message) = self.local.pop_front() {
                 self.deliver(message, out);
             }
+            self.take_turns(out);
             self.retry_due(out);
             self.recover(out);
             self.fire_due(out);

@@ -88,6 +88,11 @@ impl Core {
                 .push_back((first, Release::Start(address.clone())));
             return;
         }
+        if self.calls.len() >= self.settings.max_calls {
+            mailbox.activity = Activity::AwaitsTurn;
+            self.turns.push_back(address.clone());
+            return;
+        }
         let kind = self.types.get_mut(mailbox.type_id);
         match &kind.acquaintance {
             Acquaintance::Known => {}
@@ -100,6 +105,16 @@ impl Core {
         }
         self.take_batch(address, durable);
         self.call(address, true, out);
+    }
+
+    /// Starts addresses that waited for others to return.
+    pub(super) fn take_turns(&mut self, out: &mut Vec<Output>) {
+        while self.calls.len() < self.settings.max_calls && !self.draining {
+            let Some(address) = self.turns.pop_front() else {
+                return;
+            };
+            self.start_if(&address, Activity::AwaitsTurn, out);
+        }
     }
 
     /// Makes what waits the batch: all of it, or what is on disk.
