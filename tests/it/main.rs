@@ -13,6 +13,8 @@ mod client;
 mod codegen;
 #[cfg(feature = "delivery")]
 mod deliveries;
+#[cfg(all(feature = "http", feature = "testing"))]
+mod examples;
 mod handler;
 #[cfg(feature = "testing")]
 mod harness;

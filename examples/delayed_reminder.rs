@@ -1,0 +1,74 @@
+//! Reminds of a text after a while, unless it is told to stop: `cargo run --example delayed_reminder`
+//!
+//! A text sets the reminder, another one moves it, `stop` cancels it. When it is due, the text goes to an egress.
+//! It serves on 127.0.0.1:8000; `examples/greeter.rs` shows the module file that has a runtime call it.
+#![expect(clippy::print_stdout, reason = "it tells where it serves")]
+
+use std::time::Duration;
+
+use stateful_functions::transport::http;
+use stateful_functions::{
+    BoxError, CancellationToken, Context, EgressMessageBuilder, FunctionSpec, Message,
+    MessageBuilder, SdkError, StatefulFunctions, Type, TypeName, ValueSpec, types,
+};
+use tokio::net::TcpListener;
+
+const REMINDER: TypeName = TypeName::new("example/reminder");
+const REMINDERS: TypeName = TypeName::new("example/reminders");
+/// What the function sends to itself: the number of the reminder that is due.
+pub(crate) const DUE: Type<i64> = Type::new(
+    TypeName::new("example/due"),
+    |number, out| {
+        out.extend_from_slice(&number.to_be_bytes());
+        Ok(())
+    },
+    |bytes| Ok(i64::from_be_bytes(bytes.try_into()?)),
+);
+const NUMBER: ValueSpec<i64> = ValueSpec::new("number", types::LONG);
+const TEXT: ValueSpec<String> = ValueSpec::new("text", types::STRING);
+const WAIT: Duration = Duration::from_secs(10);
+
+async fn remind(context: &mut Context, message: Message) -> Result<(), BoxError> {
+    let number = context.storage().get(&NUMBER)?.unwrap_or(0);
+    if message.is(&DUE) {
+        // A message on its way can no longer be cancelled: its number tells whether it still counts.
+        if message.require(&DUE)? == number
+            && let Some(text) = context.storage().get(&TEXT)?
+        {
+            context.storage().remove(&TEXT)?;
+            context.send_egress(EgressMessageBuilder::to(REMINDERS).value(text));
+        }
+        return Ok(());
+    }
+
+    let token = CancellationToken::of(context.address(), 0);
+    context.cancel_delayed_message(&token);
+    let text = message.require(&types::STRING)?;
+    if text == "stop" {
+        context.storage().remove(&TEXT)?;
+        return Ok(());
+    }
+    context.storage().set(&TEXT, text)?;
+    context.storage().set(&NUMBER, number + 1)?;
+    let due = MessageBuilder::to(context.address().clone()).value_as(&DUE, &(number + 1))?;
+    context.send_after_with_token(WAIT, token, due)?;
+    Ok(())
+}
+
+pub(crate) fn functions() -> Result<StatefulFunctions, SdkError> {
+    let reminder = FunctionSpec::new(REMINDER, remind)
+        .value(NUMBER)
+        .value(TEXT);
+    StatefulFunctions::new().with(reminder)
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:8000").await?;
+    println!("serving {REMINDER} on {}", listener.local_addr()?);
+    let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+    http::serve(listener, functions()?)
+        .with_graceful_shutdown(stop)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Sends each order to Kafka and to Kinesis: `cargo run --example egress`
+//!
+//! Where the records go is the module file's affair, with egresses of these kinds and ids:
+//!
+//! ```yaml
+//! kind: io.statefun.kafka.v1/egress
+//! spec: {id: example/kafka, address: localhost:9092}
+//! ---
+//! kind: io.statefun.kinesis.v1/egress
+//! spec: {id: example/kinesis, awsRegion: {type: specific, id: eu-central-1}, awsCredentials: {type: default}}
+//! ```
+//!
+//! It serves on 127.0.0.1:8000; `examples/greeter.rs` shows the module file that has a runtime call it.
+#![expect(clippy::print_stdout, reason = "it tells where it serves")]
+
+use serde::{Deserialize, Serialize};
+use stateful_functions::transport::http;
+use stateful_functions::{
+    BoxError, Context, FunctionSpec, KafkaEgressMessage, KinesisEgressMessage, Message, SdkError,
+    StatefulFunctions, Type, TypeName, types,
+};
+use tokio::net::TcpListener;
+
+const ORDERS: TypeName = TypeName::new("example/orders");
+const KAFKA: TypeName = TypeName::new("example/kafka");
+const KINESIS: TypeName = TypeName::new("example/kinesis");
+pub(crate) const ORDER: Type<Order> = types::json(TypeName::new("example/order"));
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) item: String,
+    pub(crate) pieces: u32,
+}
+
+async fn pass_on(context: &mut Context, message: Message) -> Result<(), BoxError> {
+    let order = message.require(&ORDER)?;
+    let customer = context.address().id().to_owned();
+    let record = KafkaEgressMessage::to(KAFKA)
+        .topic("orders")
+        .key(customer.as_str())
+        .value_as(&ORDER, &order);
+    context.send_egress(record.build()?);
+    let record = KinesisEgressMessage::to(KINESIS)
+        .stream("pieces")
+        .partition_key(customer)
+        .value(order.pieces.to_be_bytes());
+    context.send_egress(record.build()?);
+    Ok(())
+}
+
+pub(crate) fn functions() -> Result<StatefulFunctions, SdkError> {
+    StatefulFunctions::new().with(FunctionSpec::new(ORDERS, pass_on))
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:8000").await?;
+    println!("serving {ORDERS} on {}", listener.local_addr()?);
+    let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+    http::serve(listener, functions()?)
+        .with_graceful_shutdown(stop)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! Tests a function without a server: `cargo run --example testing --features testing`
+//!
+//! In a project of yours, enable the feature `testing` in the dev-dependencies, and have `#[tokio::test]` in place of `main`.
+
+use std::time::Duration;
+
+use stateful_functions::testing::TestContext;
+use stateful_functions::{
+    Address, BoxError, CancellationToken, Context, FunctionSpec, Message, MessageBuilder, TypeName,
+    ValueSpec, types,
+};
+
+const LOGIN: TypeName = TypeName::new("example/login");
+const FAILED: ValueSpec<i32> =
+    ValueSpec::new("failed", types::INT).expire_after_write(Duration::from_secs(600));
+
+/// Counts failed logins (`false`); the third one tells the guard, and once more after an hour, unless a login (`true`) succeeds.
+async fn watch(context: &mut Context, message: Message) -> Result<(), BoxError> {
+    let token = CancellationToken::of(context.address(), 0);
+    if message.require(&types::BOOL)? {
+        context.storage().remove(&FAILED)?;
+        context.cancel_delayed_message(&token);
+        return Ok(());
+    }
+    let failed = context.storage().get(&FAILED)?.unwrap_or(0) + 1;
+    context.storage().set(&FAILED, failed)?;
+    if failed == 3 {
+        context.send(alarm(context.address().id()));
+        let again = alarm(context.address().id());
+        context.send_after_with_token(Duration::from_secs(3600), token, again)?;
+    }
+    Ok(())
+}
+
+fn alarm(user: &str) -> Message {
+    MessageBuilder::to(Address::new(TypeName::new("example/guard"), "")).value(user)
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), BoxError> {
+    let mut test = TestContext::new(FunctionSpec::new(LOGIN, watch).value(FAILED), "bob")?;
+
+    // State in, effects out.
+    test.storage().set(&FAILED, 2)?;
+    let effects = test.invoke(test.message().value(false)).await?;
+    assert_eq!(effects.messages, [alarm("bob")]);
+    let delays: Vec<Duration> = effects
+        .delayed
+        .iter()
+        .map(|delayed| delayed.delay)
+        .collect();
+    assert_eq!(delays, [Duration::from_secs(3600)]);
+    assert_eq!(test.storage().get(&FAILED)?, Some(3));
+
+    // Cancelled is cancelled: nothing comes when the time has passed.
+    let effects = test.invoke(test.message().value(true)).await?;
+    assert_eq!(
+        effects.cancelled,
+        [CancellationToken::of(test.address(), 0)]
+    );
+    assert!(test.advance(Duration::from_secs(3600)).is_empty());
+
+    // Values expire on virtual time.
+    test.storage().set(&FAILED, 2)?;
+    test.advance(Duration::from_secs(600));
+    let effects = test.invoke(test.message().value(false)).await?;
+    assert!(effects.messages.is_empty());
+
+    // A mistake is an error that says what to do.
+    let told = test.invoke(test.message().value("who?")).await;
+    let mistake = told.err().ok_or("a text is no login")?;
+    assert!(
+        mistake
+            .to_string()
+            .contains("expected io.statefun.types/bool")
+    );
+    Ok(())
+}

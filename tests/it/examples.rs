@@ -1,0 +1,120 @@
+//! The examples do what they say.
+
+use std::time::Duration;
+
+use stateful_functions::testing::TestContext;
+use stateful_functions::{
+    Address, EgressMessageBuilder, MessageBuilder, StatefulFunctions, TypeName, types,
+};
+
+/// The file of an example as a module, of which a test needs the functions.
+macro_rules! example {
+    ($name:ident, $file:literal) => {
+        #[expect(dead_code, reason = "main serves; the test does not")]
+        #[path = $file]
+        mod $name;
+    };
+}
+
+example!(counter, "../../examples/counter.rs");
+example!(delayed_reminder, "../../examples/delayed_reminder.rs");
+example!(egress, "../../examples/egress.rs");
+example!(greeter, "../../examples/greeter.rs");
+#[path = "../../examples/testing.rs"]
+mod testing;
+
+/// The only function of an example, at `bob`, called by `example/person` at `amy`.
+fn at_bob(functions: StatefulFunctions) -> TestContext {
+    let [function] = functions.specs() else {
+        panic!("one function");
+    };
+    TestContext::new(function.clone(), "bob")
+        .unwrap()
+        .with_caller(amy())
+}
+
+fn amy() -> Address {
+    Address::new(TypeName::new("example/person"), "amy")
+}
+
+#[tokio::test]
+async fn the_greeter_counts_visits() {
+    let mut test = at_bob(greeter::functions().unwrap());
+    for greeting in ["Hello, bob.", "Hello again, bob: visit 2."] {
+        let effects = test.invoke(test.message().value("hi")).await.unwrap();
+        assert_eq!(
+            effects.messages,
+            [MessageBuilder::to(amy()).value(greeting)]
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_counter_adds_up_and_refuses_what_is_too_much() {
+    let mut test = at_bob(counter::functions().unwrap());
+    let add = |amount| counter::Add { amount };
+    for total in [60_i64, 100] {
+        let amount = if total == 60 { 60 } else { 40 };
+        let message = test
+            .message()
+            .value_as(&counter::ADD, &add(amount))
+            .unwrap();
+        let effects = test.invoke(message).await.unwrap();
+        assert_eq!(effects.messages, [MessageBuilder::to(amy()).value(total)]);
+    }
+    let message = test.message().value_as(&counter::ADD, &add(1)).unwrap();
+    let effects = test.invoke(message).await.unwrap();
+    let reason = "example/counter/bob: 101 is above the limit of 100";
+    let refused = EgressMessageBuilder::to(TypeName::new("example/refused")).value(reason);
+    assert_eq!(effects.egress, [refused]);
+    assert!(effects.messages.is_empty());
+}
+
+#[tokio::test]
+async fn the_reminder_reminds_of_the_last_text_unless_stopped() {
+    let mut test = at_bob(delayed_reminder::functions().unwrap());
+    test.invoke(test.message().value("milk")).await.unwrap();
+    test.advance(Duration::from_secs(9));
+    test.invoke(test.message().value("eggs")).await.unwrap();
+    let [due] = test.advance(Duration::from_secs(10)).try_into().unwrap();
+    let effects = test.invoke(due).await.unwrap();
+    let reminder = EgressMessageBuilder::to(TypeName::new("example/reminders")).value("eggs");
+    assert_eq!(effects.egress, [reminder]);
+
+    test.invoke(test.message().value("tea")).await.unwrap();
+    test.invoke(test.message().value("stop")).await.unwrap();
+    assert!(test.advance(Duration::from_secs(60)).is_empty());
+    let stale = test.message().value_as(&delayed_reminder::DUE, &3).unwrap();
+    assert!(test.invoke(stale).await.unwrap().egress.is_empty());
+}
+
+#[tokio::test]
+async fn orders_become_records_for_kafka_and_kinesis() {
+    let mut test = at_bob(egress::functions().unwrap());
+    let order = egress::Order {
+        item: "tea".to_owned(),
+        pieces: 3,
+    };
+    let message = test.message().value_as(&egress::ORDER, &order).unwrap();
+    let effects = test.invoke(message).await.unwrap();
+    let kafka = effects.egress[0]
+        .get(&types::KAFKA_RECORD)
+        .unwrap()
+        .unwrap();
+    assert_eq!((&*kafka.topic, &*kafka.key), ("orders", "bob"));
+    assert_eq!(kafka.value_bytes, r#"{"item":"tea","pieces":3}"#);
+    let kinesis = effects.egress[1]
+        .get(&types::KINESIS_RECORD)
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (&*kinesis.stream, &*kinesis.partition_key),
+        ("pieces", "bob")
+    );
+    assert_eq!(kinesis.value_bytes[..], [0, 0, 0, 3]);
+}
+
+#[test]
+fn the_testing_example_passes() {
+    testing::main().unwrap();
+}
