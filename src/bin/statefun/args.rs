@@ -1,14 +1,14 @@
 //! What can be written on the command line.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use stateful_functions::runtime::module::Placeholders;
 use tracing_subscriber::EnvFilter;
 
-use crate::{check, dead_letters, deliveries, queues, send, sink, state};
+use crate::{check, dead_letters, deliveries, queues, run, send, sink, state};
 
 /// Stateful functions with durable state, messages and timers; runs and checks module files.
 #[derive(Debug, Parser)]
@@ -25,6 +25,7 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  statefun run                        runs module.yaml
   statefun check module.yaml          is the file right?
   statefun send statefun.samples/greeter/bob hello
   statefun state list                 what functions remember
@@ -33,6 +34,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Run(run::RunArgs),
     Check(check::CheckArgs),
     Send(send::SendArgs),
     State(state::StateArgs),
@@ -75,13 +77,14 @@ impl Log {
     /// Starts logging; without a filter a command that stays up tells more than one that answers and ends.
     pub(crate) fn start(&self, command: &Command) -> anyhow::Result<()> {
         let default = match command {
-            Command::Sink(_) => "info",
+            Command::Run(_) | Command::Sink(_) => "info",
             _ => "warn",
         };
         let filter = EnvFilter::try_new(self.filter.as_deref().unwrap_or(default))?;
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_writer(io::stderr);
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal());
         match self.format {
             LogFormat::Text => log.init(),
             LogFormat::Json => log.json().init(),

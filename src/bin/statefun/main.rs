@@ -13,6 +13,7 @@ mod json;
 mod list;
 mod output;
 mod queues;
+mod run;
 mod send;
 mod signals;
 mod sink;
@@ -46,6 +47,7 @@ fn run() -> anyhow::Result<ExitCode> {
         .build()?;
     runtime.block_on(async {
         match cli.command {
+            Command::Run(args) => run::run(args, cli.json).await,
             Command::Check(args) => check::run(&args, cli.json),
             Command::Send(args) => send::run(args, cli.json).await,
             Command::State(args) => state::run(args, cli.json).await,

@@ -1,0 +1,82 @@
+//! `statefun run`: the runtime with a module file.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+use stateful_functions::runtime::Runtime;
+use stateful_functions::runtime::module::{Module, ModuleFile};
+
+use crate::args::ModuleArgs;
+use crate::{check, output, signals};
+
+/// Run a module: its ingresses, functions, pipelines and egresses, with everything that must not be lost in one folder.
+///
+/// Prints a line per listener when it is ready, and `ready` last. SIGTERM and SIGINT (ctrl-c) end it: nothing more is taken in, and what is in flight is
+/// finished.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  statefun run                                  module.yaml, data in ./statefun-data
+  statefun run shop.yaml --data /var/lib/shop
+  statefun run --ephemeral                      everything in memory: gone when it ends
+  statefun run --set PORT=8092 --admin 127.0.0.1:0")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    module: ModuleArgs,
+    /// The folder with everything that must not be lost. It is made when it does not exist.
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "statefun-data",
+        conflicts_with = "ephemeral"
+    )]
+    data: PathBuf,
+    /// Keep everything in memory.
+    #[arg(long)]
+    ephemeral: bool,
+}
+
+pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+    let module = load(&args.module)?;
+    let builder = Runtime::builder().module(&module)?;
+    let builder = if args.ephemeral {
+        builder.ephemeral()
+    } else {
+        builder.data(&args.data)
+    };
+    let runtime = builder.start().await?;
+    for listener in runtime.listeners() {
+        let (name, address) = (&listener.name, listener.address);
+        if as_json {
+            output::json(&json!({"listener": name, "address": address.to_string()}))?;
+        } else {
+            output::line(format_args!("{name} listens on {address}"))?;
+        }
+    }
+    if as_json {
+        output::json(&json!({"ready": true}))?;
+    } else {
+        output::line("ready")?;
+    }
+    let stopped = signals::stopped().await;
+    runtime.shutdown().await;
+    stopped.context("signals cannot be received")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The module, with its warnings told.
+fn load(args: &ModuleArgs) -> anyhow::Result<Module> {
+    let texts = check::read(args)?;
+    let files: Vec<ModuleFile<'_>> = texts
+        .iter()
+        .map(|(name, text)| ModuleFile { name, text })
+        .collect();
+    let module = Module::parse(&files, &args.placeholders())?;
+    for warning in &module.warnings {
+        output::note(format_args!("warning: {warning}"));
+    }
+    Ok(module)
+}
