@@ -31,11 +31,11 @@ pub enum StartError {
         egress: TypeName,
         /// Why not.
         #[source]
-        source: crate::BoxError,
+        source: crate::sdk::BoxError,
     },
     /// A function server can't be called at all.
     #[error("a function server can't be used")]
-    Endpoint(#[source] crate::BoxError),
+    Endpoint(#[source] crate::sdk::BoxError),
     /// A name is bound twice.
     #[error("{what} is bound twice")]
     BoundTwice {

@@ -46,6 +46,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "runtime",
         &[
             "runtime::core",
+            // Drivers take the checked settings of their kind of document, which are plain structs.
+            "runtime::module",
             "handler",
             "transport",
             "transport::http::client",

@@ -23,6 +23,8 @@ mod http;
 mod layers;
 #[cfg(feature = "runtime")]
 mod modules;
+#[cfg(feature = "runtime")]
+mod runtime;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod samples;
 #[cfg(any(feature = "http", feature = "http-client", feature = "lambda"))]

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use http::Method;
-use http::StatusCode;
+use ::http::Method;
+use ::http::StatusCode;
 use stateful_functions::transport::http::serve;
-use stateful_functions::{
-    Context, EgressMessageBuilder, FunctionSpec, Message, MessageBuilder, StatefulFunctions, TypeName, ValueSpec, types,
-};
 use stateful_functions::{Address, BoxError};
+use stateful_functions::{
+    Context, EgressMessageBuilder, FunctionSpec, Message, MessageBuilder, StatefulFunctions,
+    TypeName, ValueSpec, types,
+};
 use tokio::net::TcpListener;
 
 use super::{SAMPLES, Started, text};
@@ -21,8 +22,12 @@ async fn greet(context: &mut Context, message: Message) -> Result<(), BoxError> 
     let seen = context.storage().get(&SEEN)?.unwrap_or(0) + 1;
     context.storage().set(&SEEN, seen)?;
     let body = String::from_utf8_lossy(&message.raw_value().unwrap_or_default()).into_owned();
-    let record = serde_json::json!({ "topic": "greetings", "payload": format!("{body} {seen}") }).to_string();
-    context.send_egress(EgressMessageBuilder::to(RECORD).raw("io.statefun.playground/EgressRecord", record.as_bytes()));
+    let record = serde_json::json!({ "topic": "greetings", "payload": format!("{body} {seen}") })
+        .to_string();
+    context.send_egress(
+        EgressMessageBuilder::to(RECORD)
+            .raw("io.statefun.playground/EgressRecord", record.as_bytes()),
+    );
     if let Some(caller) = context.caller().cloned() {
         context.send(MessageBuilder::to(caller).value(seen));
     }
@@ -56,7 +61,9 @@ spec: {{port: 0, topics: [greetings]}}
 /// Fetches records of a topic until there is one.
 async fn fetch(started: &Started) -> String {
     loop {
-        let answer = started.request(Method::GET, "playground egress", "/greetings", &[], "").await;
+        let answer = started
+            .request(Method::GET, "playground egress", "/greetings", &[], "")
+            .await;
         match answer.status {
             StatusCode::OK => return text(&answer).to_owned(),
             StatusCode::NOT_FOUND => tokio::task::yield_now().await,
@@ -72,8 +79,19 @@ async fn sf_61_playground_records_come_in_order_and_survive_a_restart() {
     let started = Started::on_disk(folder.path(), &playground(port)).await;
     let typed = [("content-type", "application/vnd.shop/order")];
     for n in 0..3 {
-        let sent = started.request(Method::POST, "playground ingress", "/example/greeter/a", &typed, &format!("n{n}")).await;
-        assert_eq!((sent.status.as_u16(), &sent.headers["status"]), (200, &"200".parse::<http::HeaderValue>().unwrap()));
+        let sent = started
+            .request(
+                Method::POST,
+                "playground ingress",
+                "/example/greeter/a",
+                &typed,
+                &format!("n{n}"),
+            )
+            .await;
+        assert_eq!(
+            (sent.status.as_u16(), &sent.headers["status"]),
+            (200, &"200".parse::<::http::HeaderValue>().unwrap())
+        );
     }
     assert_eq!(fetch(&started).await, "n0 1");
     // Whatever of the rest was fetched before the stop, nothing is gone after it.
@@ -82,11 +100,26 @@ async fn sf_61_playground_records_come_in_order_and_survive_a_restart() {
     assert_eq!(fetch(&started).await, "n1 2");
     assert_eq!(fetch(&started).await, "n2 3");
 
-    let unknown = started.request(Method::GET, "playground egress", "/other", &[], "").await;
+    let unknown = started
+        .request(Method::GET, "playground egress", "/other", &[], "")
+        .await;
     assert_eq!(unknown.status, 405);
-    let empty = started.request(Method::GET, "playground egress", "/greetings", &[], "").await;
-    assert_eq!((empty.status.as_u16(), &empty.headers["status"]), (404, &"404".parse::<http::HeaderValue>().unwrap()));
-    let path = started.request(Method::POST, "playground ingress", "/example/greeter", &[], "x").await;
+    let empty = started
+        .request(Method::GET, "playground egress", "/greetings", &[], "")
+        .await;
+    assert_eq!(
+        (empty.status.as_u16(), &empty.headers["status"]),
+        (404, &"404".parse::<::http::HeaderValue>().unwrap())
+    );
+    let path = started
+        .request(
+            Method::POST,
+            "playground ingress",
+            "/example/greeter",
+            &[],
+            "x",
+        )
+        .await;
     assert_eq!(path.status, 400);
 }
 
@@ -94,9 +127,15 @@ async fn sf_61_playground_records_come_in_order_and_survive_a_restart() {
 async fn a_remote_function_keeps_its_state_in_the_runtime() {
     let started = Started::ephemeral(&playground(function_server().await)).await;
     for seen in ["1", "2", "3"] {
-        assert_eq!(text(&started.post("/call/example/greeter/bob", &[], "hi").await), seen);
+        assert_eq!(
+            text(&started.post("/call/example/greeter/bob", &[], "hi").await),
+            seen
+        );
     }
-    assert_eq!(text(&started.post("/call/example/greeter/eve", &[], "hi").await), "1");
+    assert_eq!(
+        text(&started.post("/call/example/greeter/eve", &[], "hi").await),
+        "1"
+    );
 }
 
 #[tokio::test]
@@ -107,12 +146,21 @@ async fn a_function_server_that_comes_late_gets_all_that_waited() {
     drop(listener);
     let started = Started::ephemeral(&playground(port)).await;
     for _ in 0..5 {
-        assert_eq!(started.post("/send/example/greeter/bob", &[], "hi").await.status, 202);
+        assert_eq!(
+            started
+                .post("/send/example/greeter/bob", &[], "hi")
+                .await
+                .status,
+            202
+        );
     }
     let spec = FunctionSpec::new(TypeName::new("example/greeter"), greet).value(SEEN);
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     tokio::spawn(serve(listener, StatefulFunctions::new().with(spec).unwrap()).into_future());
-    assert_eq!(text(&started.post("/call/example/greeter/bob", &[], "hi").await), "6");
+    assert_eq!(
+        text(&started.post("/call/example/greeter/bob", &[], "hi").await),
+        "6"
+    );
 }
 
 #[tokio::test]
@@ -127,14 +175,24 @@ async fn records_for_a_file_are_lines_of_json_in_order() {
     for n in 0..3 {
         let body = format!(r#"{{"after":"1ms","text":"remember {n}"}}"#);
         let json = [("content-type", "application/json")];
-        assert_eq!(started.post(&format!("/send/statefun.samples/reminder/{n}"), &json, &body).await.status, 202);
+        assert_eq!(
+            started
+                .post(
+                    &format!("/send/statefun.samples/reminder/{n}"),
+                    &json,
+                    &body
+                )
+                .await
+                .status,
+            202
+        );
     }
     let lines = loop {
         let text = tokio::fs::read_to_string(&path).await.unwrap_or_default();
         if text.lines().count() == 3 {
             break text;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::task::yield_now().await;
     };
     let mut values: Vec<String> = lines
         .lines()
@@ -145,14 +203,31 @@ async fn records_for_a_file_are_lines_of_json_in_order() {
         })
         .collect();
     values.sort();
-    assert!(values.iter().enumerate().all(|(n, value)| value.contains(&format!("remember {n}"))), "{values:?}");
+    assert!(
+        values
+            .iter()
+            .enumerate()
+            .all(|(n, value)| value.contains(&format!("remember {n}"))),
+        "{values:?}"
+    );
 }
 
 #[tokio::test]
 async fn the_library_calls_functions_without_a_socket() {
     let started = Started::ephemeral(SAMPLES).await;
     let counter = Address::new(TypeName::new("statefun.samples/counter"), "x");
-    started.runtime.send(&MessageBuilder::to(counter.clone()).value(2)).await.unwrap();
-    let answer = started.runtime.call(&MessageBuilder::to(counter).value(3), Duration::from_secs(5)).await.unwrap();
+    started
+        .runtime
+        .send(&MessageBuilder::to(counter.clone()).value(2))
+        .await
+        .unwrap();
+    let answer = started
+        .runtime
+        .call(
+            &MessageBuilder::to(counter).value(3),
+            Duration::from_secs(5),
+        )
+        .await
+        .unwrap();
     assert_eq!(answer.require(&types::LONG).unwrap(), 5);
 }

@@ -7,10 +7,12 @@ mod restart;
 use std::path::Path;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use stateful_functions::runtime::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::runtime::{Runtime, RuntimeBuilder};
-use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest, HttpResponse};
+use stateful_functions::transport::http::client::{
+    HttpClient, HttpClientConfig, HttpRequest, HttpResponse,
+};
 
 /// A runtime under test, with a client that knows its addresses.
 pub(crate) struct Started {
@@ -30,10 +32,16 @@ spec: {listen: '127.0.0.1:0', callTimeout: 5s}
 impl Started {
     /// Starts `builder` with what the module file says.
     pub(crate) async fn with(builder: RuntimeBuilder, module: &str) -> Self {
-        let file = ModuleFile { name: "module.yaml", text: module };
+        let file = ModuleFile {
+            name: "module.yaml",
+            text: module,
+        };
         let module = Module::parse(&[file], &Placeholders::Literal).unwrap();
         let runtime = builder.module(&module).unwrap().start().await.unwrap();
-        Self { runtime, client: HttpClient::new(HttpClientConfig::default()).unwrap() }
+        Self {
+            runtime,
+            client: HttpClient::new(HttpClientConfig::default()).unwrap(),
+        }
     }
 
     /// Starts a module in memory.
@@ -48,7 +56,12 @@ impl Started {
 
     /// The URL of `path` at the listener called `listener`.
     pub(crate) fn url(&self, listener: &str, path: &str) -> String {
-        let found = self.runtime.listeners().iter().find(|found| found.name == listener).unwrap();
+        let found = self
+            .runtime
+            .listeners()
+            .iter()
+            .find(|found| found.name == listener)
+            .unwrap();
         format!("http://{}{path}", found.address)
     }
 
@@ -63,17 +76,27 @@ impl Started {
     ) -> HttpResponse {
         let mut request = HttpRequest::new(method, self.url(listener, path).parse().unwrap());
         request.body = body.to_owned().into();
-        request.headers = HeaderMap::from_iter(
-            headers.iter().map(|(name, value)| {
-                (HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap())
-            }),
-        );
-        self.client.send(request, Duration::from_secs(20)).await.unwrap()
+        request.headers = HeaderMap::from_iter(headers.iter().map(|(name, value)| {
+            (
+                HeaderName::try_from(*name).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            )
+        }));
+        self.client
+            .send(request, Duration::from_secs(20))
+            .await
+            .unwrap()
     }
 
     /// `POST` to the HTTP ingress.
-    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> HttpResponse {
-        self.request(Method::POST, "http ingress", path, headers, body).await
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> HttpResponse {
+        self.request(Method::POST, "http ingress", path, headers, body)
+            .await
     }
 }
 
