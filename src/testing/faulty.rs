@@ -33,8 +33,24 @@ struct State {
     /// Bytes by which files may still grow.
     room: Option<u64>,
     failing_syncs: u32,
-    writes: u64,
-    syncs: u64,
+    /// Changes until the power is cut.
+    power: Option<u64>,
+    changes: u64,
+}
+
+impl State {
+    /// To be called before each change; it does not take place without power.
+    fn use_power(&mut self) -> io::Result<()> {
+        self.changes += 1;
+        match &mut self.power {
+            Some(0) => Err(io::Error::other("the power is off")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// What was done to a file and is not durable.
@@ -114,14 +130,15 @@ impl FaultyDisk {
         self.locked().failing_syncs = count;
     }
 
-    /// Writes so far.
-    pub fn writes(&self) -> u64 {
-        self.locked().writes
+    /// Takes `count` more changes (writes, cuts, syncs, new names); all after them fail and change nothing, as if the process
+    /// had met its end there. What [`lose_power`](Self::lose_power) finds is the disk at that moment.
+    pub fn cut_power_after(&self, count: u64) {
+        self.locked().power = Some(count);
     }
 
-    /// Syncs of files so far.
-    pub fn syncs(&self) -> u64 {
-        self.locked().syncs
+    /// Changes asked for so far.
+    pub fn changes(&self) -> u64 {
+        self.locked().changes
     }
 
     /// The bytes of a file, as the process sees them.
@@ -153,6 +170,7 @@ impl FaultyDisk {
 
     fn change_names<T>(&self, change: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.locked();
+        state.use_power()?;
         let done = change(&mut state)?;
         let names = state.files.clone();
         state.unsynced_names.push(names);
@@ -249,6 +267,7 @@ impl Disk for FaultyDisk {
 
     fn sync_names(&self) -> io::Result<()> {
         let mut state = self.locked();
+        state.use_power()?;
         state.unsynced_names.clear();
         state.synced_names = state.files.clone();
         Ok(())
@@ -286,16 +305,16 @@ struct FaultyFile {
 
 impl FaultyFile {
     /// How much of a write that ends at `end` there is room for.
-    fn take_room(&self, file: &FileState, end: usize) -> usize {
+    fn take_room(&self, file: &FileState, end: usize) -> io::Result<usize> {
         let mut disk = self.disk.locked();
-        disk.writes += 1;
+        disk.use_power()?;
         let growth = end.saturating_sub(file.written);
         let Some(room) = &mut disk.room else {
-            return end;
+            return Ok(end);
         };
         let granted = growth.min(usize::try_from(*room).unwrap_or(usize::MAX));
         *room -= granted as u64;
-        end - (growth - granted)
+        Ok(end - (growth - granted))
     }
 }
 
@@ -318,7 +337,7 @@ impl DiskFile for FaultyFile {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let mut file = lock(&self.state);
         let end = offset + bytes.len();
-        let reached = self.take_room(&file, end);
+        let reached = self.take_room(&file, end)?;
         let written = bytes
             .get(..reached.saturating_sub(offset))
             .unwrap_or_default()
@@ -339,6 +358,7 @@ impl DiskFile for FaultyFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         let mut file = lock(&self.state);
+        self.disk.locked().use_power()?;
         file.apply(Change::SetLen(len));
         file.written = file.written.min(len);
         Ok(())
@@ -347,7 +367,7 @@ impl DiskFile for FaultyFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut file = lock(&self.state);
         let mut disk = self.disk.locked();
-        disk.syncs += 1;
+        disk.use_power()?;
         let unsynced = std::mem::take(&mut file.unsynced);
         if disk.failing_syncs > 0 {
             disk.failing_syncs -= 1;
@@ -508,6 +528,21 @@ mod tests {
             read(&disk.lose_power(&mut Random::seeded(1)), "a").unwrap(),
             b""
         );
+    }
+
+    #[test]
+    fn after_the_cut_nothing_changes() {
+        let disk = FaultyDisk::default();
+        let file = disk.create("a").unwrap();
+        disk.sync_names().unwrap();
+        disk.cut_power_after(1);
+        file.write_at(0, b"abc").unwrap();
+        assert!(
+            file.sync_data().is_err()
+                && file.write_at(0, b"x").is_err()
+                && disk.remove("a").is_err()
+        );
+        assert_eq!(disk.contents("a").unwrap(), b"abc");
     }
 
     #[test]

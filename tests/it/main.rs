@@ -27,6 +27,8 @@ mod modules;
 mod runtime;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod samples;
+#[cfg(all(feature = "embedded", feature = "testing"))]
+mod storage;
 #[cfg(any(feature = "http", feature = "http-client", feature = "lambda"))]
 mod support;
 #[cfg(feature = "testing")]

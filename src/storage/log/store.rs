@@ -320,7 +320,7 @@ impl Rows for LogStore {
 impl Backend for LogStore {
     fn stage(&self, writes: Vec<Write>) -> Position {
         let mut state = self.locked();
-        if state.has_overlays_of(2 * self.settings.overlay_bytes) {
+        if self.settings.background && state.has_overlays_of(2 * self.settings.overlay_bytes) {
             let room = self.room.wait_timeout(state, LONGEST_WAIT);
             (state, _) = room.expect("no holder of the state panics");
         }

@@ -9,7 +9,7 @@ use super::super::row::Position;
 use super::format::{RecordHeader, SEGMENT_HEADER, SegmentHeader};
 
 /// A file is filled with zeros this far ahead: a sync is slow when it has to make a new length durable too.
-const AHEAD: usize = 1 << 20;
+const AHEAD: u64 = 1 << 20;
 
 /// The name of segment `number`.
 pub(super) fn segment_name(number: u64) -> String {
@@ -105,7 +105,7 @@ impl Writer {
             last,
         }
         .seal(record);
-        self.segment.append(record)?;
+        self.segment.append(record, self.segment_bytes)?;
         self.segment.last = last;
         Ok(())
     }
@@ -151,14 +151,14 @@ impl Segment {
         })
     }
 
-    fn append(&mut self, record: &[u8]) -> Result<(), AppendError> {
+    fn append(&mut self, record: &[u8], segment_bytes: u64) -> Result<(), AppendError> {
         let end = self.end + record.len() as u64;
         self.file
             .write_at(self.end, record)
             .map_err(|err| self.cut(err))?;
         if end > self.filled {
             self.filled = end;
-            self.fill_ahead()?;
+            self.fill_ahead(segment_bytes)?;
         }
         let synced = self.file.sync_data();
         synced.map_err(|err| AppendError::failed("sync", &segment_name(self.number), err))?;
@@ -176,10 +176,12 @@ impl Segment {
     }
 
     /// Only for speed, so a full disk is no error here.
-    fn fill_ahead(&mut self) -> Result<(), AppendError> {
-        match self.file.write_at(self.filled, &vec![0; AHEAD]) {
+    fn fill_ahead(&mut self, segment_bytes: u64) -> Result<(), AppendError> {
+        let ahead = segment_bytes.saturating_sub(self.filled).min(AHEAD);
+        let zeros = vec![0; usize::try_from(ahead).unwrap_or(0)];
+        match self.file.write_at(self.filled, &zeros) {
             Ok(()) => {
-                self.filled += AHEAD as u64;
+                self.filled += ahead;
                 Ok(())
             }
             Err(err) if is_full(&err) => Ok(()),
