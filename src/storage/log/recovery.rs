@@ -216,3 +216,248 @@ impl Replay<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "testing")]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::round::Round;
+    use super::super::writer::Writer;
+    use super::*;
+    use crate::storage::Table;
+    use crate::testing::faulty::FaultyDisk;
+
+    const STATE: Table = Table::new(1);
+    const SEGMENT_BYTES: u64 = 200;
+
+    fn at(position: u64) -> Position {
+        Position::from_u64(position)
+    }
+
+    /// Appends one round a list, with one write to a list; its key is the position.
+    fn append(
+        disk: &FaultyDisk,
+        boot: u64,
+        segment: u64,
+        positions: std::ops::RangeInclusive<u64>,
+    ) {
+        let mut writer =
+            Writer::start(Arc::new(disk.clone()), boot, segment, SEGMENT_BYTES).unwrap();
+        for position in positions {
+            let mut round = Round::after(at(position - 1));
+            round.push(&Write::put(STATE, position.to_string(), vec![b'v'; 20]));
+            round.end_list();
+            round.write(&mut writer).unwrap();
+        }
+    }
+
+    fn replayed(
+        disk: &FaultyDisk,
+        checkpoint: u64,
+    ) -> Result<(Vec<String>, Recovered), StorageError> {
+        let mut keys = Vec::new();
+        let apply = &mut |write: Write| keys.push(String::from_utf8(write.key.to_vec()).unwrap());
+        let recovered = replay(disk, &disk.list().unwrap(), at(checkpoint), apply)?;
+        Ok((keys, recovered))
+    }
+
+    fn damage(disk: &FaultyDisk, checkpoint: u64) -> (String, u64, String) {
+        match replayed(disk, checkpoint) {
+            Err(StorageError::Damaged {
+                file,
+                offset,
+                fault,
+                ..
+            }) => (file, offset, fault),
+            other => panic!("not damaged: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_empty_folder_has_no_log() {
+        let (keys, recovered) = replayed(&FaultyDisk::default(), 0).unwrap();
+        assert!(keys.is_empty());
+        assert_eq!(recovered, Recovered::default());
+    }
+
+    #[test]
+    fn rounds_are_replayed_in_order_over_segments_and_boots() {
+        let disk = FaultyDisk::default();
+        append(&disk, 1, 1, 1..=5);
+        append(&disk, 2, 4, 6..=6);
+        let (keys, recovered) = replayed(&disk, 0).unwrap();
+        assert_eq!(keys, ["1", "2", "3", "4", "5", "6"]);
+        assert_eq!(
+            (recovered.last, recovered.boot, recovered.segment),
+            (at(6), 2, 4)
+        );
+        let segments: Vec<_> = recovered
+            .needed
+            .iter()
+            .map(|needed| (needed.segment, needed.last))
+            .collect();
+        assert_eq!(segments, [(1, at(2)), (2, at(4)), (3, at(5)), (4, at(6))]);
+    }
+
+    #[test]
+    fn only_what_the_tables_do_not_have_is_replayed() {
+        let disk = FaultyDisk::default();
+        append(&disk, 1, 1, 1..=5);
+        let (keys, recovered) = replayed(&disk, 3).unwrap();
+        assert_eq!(keys, ["4", "5"]);
+        assert_eq!(recovered.stale, [1]);
+        let (keys, recovered) = replayed(&disk, 9).unwrap();
+        assert!(keys.is_empty());
+        assert_eq!(recovered.stale, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_bad_end_is_cut_off() {
+        let disk = FaultyDisk::default();
+        append(&disk, 1, 1, 1..=1);
+        let end = replayed(&disk, 0).unwrap().1.bytes + SEGMENT_HEADER as u64;
+        for torn in [1, 10, 39, 41, 60] {
+            let file = disk.open("log-0000000001").unwrap();
+            let mut round = Round::after(at(1));
+            round.push(&Write::put(STATE, "2", vec![b'v'; 20]));
+            round.end_list();
+            let whole = round.sealed(1);
+            file.write_at(end, &whole[..torn]).unwrap();
+            let (keys, recovered) = replayed(&disk, 0).unwrap();
+            assert_eq!(
+                (keys.len(), recovered.last),
+                (1, at(1)),
+                "torn after {torn} bytes"
+            );
+            assert_eq!(file.len().unwrap(), end);
+        }
+    }
+
+    #[test]
+    fn a_bad_record_with_good_ones_after_it_stops_the_start() {
+        let disk = FaultyDisk::default();
+        append(&disk, 1, 1, 1..=5);
+        disk.flip("log-0000000002", 40);
+        let before = disk.contents("log-0000000002");
+        let (file, offset, fault) = damage(&disk, 0);
+        assert_eq!(
+            (file.as_str(), offset),
+            ("faulty-disk/log-0000000002", SEGMENT_HEADER as u64)
+        );
+        assert!(fault.contains("a good record follows at byte"), "{fault}");
+        assert_eq!(
+            disk.contents("log-0000000002"),
+            before,
+            "nothing is changed"
+        );
+    }
+
+    #[test]
+    fn a_bad_end_of_a_segment_with_segments_after_it_stops_the_start() {
+        let disk = FaultyDisk::default();
+        append(&disk, 1, 1, 1..=5);
+        let last_byte = disk
+            .contents("log-0000000001")
+            .unwrap()
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .unwrap();
+        disk.flip("log-0000000001", last_byte);
+        let (file, _, fault) = damage(&disk, 0);
+        assert_eq!(file, "faulty-disk/log-0000000002");
+        assert!(
+            fault.contains("positions go on with 3 instead of 2"),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn a_missing_segment_stops_the_start() {
+        let disk = FaultyDisk::default();
+        append(&disk, 1, 1, 1..=5);
+        disk.remove("log-0000000001").unwrap();
+        assert!(
+            damage(&disk, 0)
+                .2
+                .contains("positions go on with 3 instead of 1")
+        );
+        assert_eq!(
+            replayed(&disk, 2).unwrap().0,
+            ["3", "4", "5"],
+            "the tables have what was in it"
+        );
+    }
+
+    #[test]
+    fn a_damaged_header_before_records_stops_the_start() {
+        let disk = FaultyDisk::default();
+        append(&disk, 1, 1, 1..=2);
+        disk.flip("log-0000000001", 3);
+        assert_eq!(damage(&disk, 0).1, 0);
+    }
+
+    #[test]
+    fn a_segment_that_was_never_finished_being_made_is_stale() {
+        let disk = FaultyDisk::default();
+        append(&disk, 1, 1, 1..=2);
+        disk.create("log-0000000002")
+            .unwrap()
+            .write_at(0, b"sfnl")
+            .unwrap();
+        let (keys, recovered) = replayed(&disk, 0).unwrap();
+        assert_eq!(
+            (keys.len(), recovered.stale, recovered.segment),
+            (2, vec![2], 2)
+        );
+    }
+
+    #[test]
+    fn a_user_value_that_is_a_copy_of_a_log_file_is_no_record() {
+        let disk = FaultyDisk::default();
+        append(&disk, 1, 1, 1..=2);
+        let copy = disk.contents("log-0000000001").unwrap();
+        let mut writer = Writer::start(Arc::new(disk.clone()), 2, 2, 10_000).unwrap();
+        let mut round = Round::after(at(2));
+        round.push(&Write::put(STATE, "3", copy));
+        round.end_list();
+        round.write(&mut writer).unwrap();
+        let last_byte = disk
+            .contents("log-0000000002")
+            .unwrap()
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .unwrap();
+        disk.flip("log-0000000002", last_byte);
+        assert_eq!(
+            replayed(&disk, 0).unwrap().1.last,
+            at(2),
+            "a bad end, not damage"
+        );
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_with_both_versions() {
+        let disk = FaultyDisk::default();
+        append(&disk, 1, 1, 1..=1);
+        let mut header = disk.contents("log-0000000001").unwrap()[..SEGMENT_HEADER].to_vec();
+        header[12] = 9;
+        let crc = crc32fast::hash(&header[12..]).to_le_bytes();
+        header[8..12].copy_from_slice(&crc);
+        disk.open("log-0000000001")
+            .unwrap()
+            .write_at(0, &header)
+            .unwrap();
+        let err = replayed(&disk, 0).unwrap_err().to_string();
+        assert!(err.contains("has format 9, this version reads 1"), "{err}");
+    }
+
+    #[test]
+    fn other_files_of_the_folder_are_left_alone() {
+        let disk = FaultyDisk::default();
+        for name in ["log-1", "log-00000000001", "log-000000000x", "notes.txt"] {
+            disk.create(name).unwrap().write_at(0, b"mine").unwrap();
+        }
+        assert_eq!(replayed(&disk, 0).unwrap().1, Recovered::default());
+    }
+}

@@ -71,4 +71,18 @@ impl Round {
         self.restart_after(self.last);
         Ok(())
     }
+
+    /// The record as it is written to that segment.
+    #[cfg(all(test, feature = "testing"))]
+    pub(super) fn sealed(&self, segment: u64) -> Vec<u8> {
+        let mut record = self.record.clone();
+        let (first, last) = (self.before.next(), self.last);
+        super::format::RecordHeader {
+            segment,
+            first,
+            last,
+        }
+        .seal(&mut record);
+        record
+    }
 }

@@ -438,6 +438,7 @@ impl fmt::Debug for LogStore {
 }
 
 #[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::super::open;
     use super::*;
