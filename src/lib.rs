@@ -5,6 +5,7 @@ mod calendar;
 pub mod clock;
 #[cfg(feature = "delivery")]
 mod duration;
+pub mod guides;
 pub mod protocol;
 pub mod random;
 pub mod retry;

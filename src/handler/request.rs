@@ -9,7 +9,6 @@ use crate::sdk::{
 };
 
 /// The batch of a `ToFunction`, checked as a whole before anything of it runs.
-#[derive(Debug)]
 pub(super) struct Request<'a> {
     bytes: &'a Bytes,
     pub(super) target: WireAddress<'a>,
@@ -18,14 +17,14 @@ pub(super) struct Request<'a> {
 }
 
 /// A `PersistedValue`; without a value when none exists.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State<'a> {
     name: &'a [u8],
     typed: Option<&'a [u8]>,
 }
 
 /// An `Invocation`: where its parts are in the request. An absent caller or argument is an empty one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 struct Invocation {
     caller: Span,
     argument: Span,
@@ -158,7 +157,6 @@ impl Invocation {
 }
 
 /// The messages of a batch, each made when its turn comes.
-#[derive(Debug)]
 pub(super) struct Messages {
     request: Bytes,
     target: Address,
@@ -188,5 +186,115 @@ impl Invocations for Messages {
             .slice_ref(next.argument.in_bytes(&self.request));
         let typed = TypedBytes::from_parts(argument, next.parts);
         Some(Message::new(self.target.clone(), typed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::protocol::reqreply::to_function::{
+        Invocation as WireInvocation, InvocationBatchRequest, PersistedValue, Request as Variant,
+    };
+    use crate::protocol::reqreply::{Address as ProtoAddress, ToFunction, TypedValue};
+    use crate::sdk::{AddressScopedStorage, TypeName};
+
+    prop_compose! {
+        fn address()(namespace in "[a-c]{0,2}", r#type in "[a-c/]{0,2}", id in "\\PC{0,3}") -> ProtoAddress {
+            ProtoAddress { namespace, r#type, id }
+        }
+    }
+
+    prop_compose! {
+        fn typed()(typename in "[a-b/]{0,3}", has_value: bool, value in vec(any::<u8>(), 0..200), more: bool) -> Bytes {
+            let mut bytes = TypedValue { typename, has_value, value: value.into() }.encode_to_vec();
+            if more {
+                bytes.extend_from_slice(&[0x22, 0x01, b'x', 0x80, 0x01, 0x07]);
+            }
+            bytes.into()
+        }
+    }
+
+    prop_compose! {
+        fn batch()(
+            target in address(),
+            state in vec(("[a-c]{1,2}", proptest::option::of(typed())), 0..4),
+            invocations in vec((proptest::option::of(address()), proptest::option::of(typed())), 0..6),
+        ) -> InvocationBatchRequest {
+            let state = state.into_iter();
+            let invocations = invocations.into_iter();
+            InvocationBatchRequest {
+                target: Some(target),
+                state: state.map(|(state_name, state_value)| PersistedValue { state_name, state_value }).collect(),
+                invocations: invocations.map(|(caller, argument)| WireInvocation {
+                    caller: caller.map(|caller| caller.encode_to_vec().into()),
+                    argument,
+                }).collect(),
+            }
+        }
+    }
+
+    fn encode(batch: InvocationBatchRequest) -> Bytes {
+        let request = Some(Variant::Invocation(batch));
+        ToFunction { request }.encode_to_vec().into()
+    }
+
+    fn context() -> Context {
+        let function = TypeName::new("a/b");
+        let storage = AddressScopedStorage::new(function.clone(), [].into(), Vec::new());
+        Context::new(Address::new(function, ""), storage)
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_is_read_as_the_generated_decoder_reads_it(expected in batch()) {
+            let bytes = encode(expected.clone());
+            let request = Request::parse(&bytes).unwrap().unwrap();
+            let target = expected.target.unwrap();
+            prop_assert_eq!(request.target.namespace, target.namespace);
+            prop_assert_eq!(request.target.name, target.r#type);
+            prop_assert_eq!(request.target.id, target.id);
+            for entry in &expected.state {
+                let first = expected.state.iter().find(|other| other.state_name == entry.state_name);
+                let value = request.state(&entry.state_name).unwrap().unwrap();
+                prop_assert_eq!(value.map(|value| value.raw().clone()), first.unwrap().state_value.clone());
+            }
+
+            let mut context = context();
+            let mut messages = request.into_messages(Address::new(TypeName::new("a/b"), "c"));
+            for invocation in expected.invocations {
+                let message = messages.next(&mut context).unwrap();
+                let caller = ProtoAddress::decode(invocation.caller.unwrap_or_default()).unwrap();
+                let caller = Address::from_wire(&caller.namespace, &caller.r#type, &caller.id);
+                let none = Address::from_wire("", "", "");
+                prop_assert_eq!(context.caller().unwrap_or(&none), &caller);
+                let raw = invocation.argument.unwrap_or_default();
+                let typed = TypedValue::decode(raw.clone()).unwrap();
+                prop_assert_eq!(message.typed().raw(), &raw);
+                prop_assert_eq!(message.value_type_name(), typed.typename);
+                prop_assert_eq!(message.raw_value(), typed.has_value.then_some(typed.value));
+            }
+            prop_assert!(messages.next(&mut context).is_none());
+        }
+
+        #[test]
+        fn bytes_with_an_error_in_them_are_refused_or_read_but_never_panic(
+            batch in batch(), place: prop::sample::Index, byte: u8, cut: prop::sample::Index,
+        ) {
+            let mut bytes = encode(batch).to_vec();
+            *place.get_mut(&mut bytes) = byte;
+            bytes.truncate(cut.index(bytes.len() + 1));
+            let bytes = Bytes::from(bytes);
+            if let Ok(Some(request)) = Request::parse(&bytes) {
+                let mut context = context();
+                let mut messages = request.into_messages(Address::new(TypeName::new("a/b"), "c"));
+                while let Some(message) = messages.next(&mut context) {
+                    let _ = (context.caller(), message.raw_value(), message.value_type_name().len());
+                }
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::wire::{field_len, put_bytes, put_header, put_text, put_varint, text_l
 use super::{Address, CallSite, CancellationToken, EgressMessage, Message, SdkError};
 
 /// Three lists of encoded entries, each in call order: fields 2, 3 and 4 of `InvocationResponse`.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Effects {
     messages: Vec<u8>,
     delayed: Vec<u8>,
@@ -20,7 +21,6 @@ pub(crate) struct Effects {
 }
 
 /// A state of [`Effects`] to come back to.
-#[derive(Debug)]
 pub(crate) struct Mark {
     messages: usize,
     delayed: usize,
@@ -141,6 +141,14 @@ impl Effects {
     /// The lists in the order in which the runtime applies them.
     pub(crate) fn lists(&self) -> [&[u8]; 3] {
         [&self.messages, &self.delayed, &self.egresses]
+    }
+}
+
+/// Sizes only: values may be secrets.
+impl fmt::Debug for Effects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [messages, delayed, egresses] = self.lists().map(<[u8]>::len);
+        write!(f, "Effects({messages} + {delayed} + {egresses} bytes)")
     }
 }
 

@@ -1,5 +1,7 @@
 //! What leaves for the outside: messages to an egress, and the records of Kafka's and Kinesis' egress.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::types::{self, BuiltIn, KAFKA_RECORD, KINESIS_RECORD};
@@ -254,8 +256,18 @@ impl KinesisEgressMessage {
 }
 
 /// What was given as a record's value, or why it could not be written. An empty value is one.
-#[derive(Debug)]
 struct RecordValue(Option<Result<Bytes, SdkError>>);
+
+/// Never the value itself: it may be a secret.
+impl fmt::Debug for RecordValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("missing"),
+            Some(Ok(bytes)) => write!(f, "{} bytes", bytes.len()),
+            Some(Err(error)) => error.fmt(f),
+        }
+    }
+}
 
 impl RecordValue {
     const fn missing() -> Self {

@@ -45,3 +45,33 @@ pub(crate) use wire_address::WireAddress;
 
 /// The error of a user's function: `?` works on anything.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_users_hold_may_cross_threads() {
+        fn shared<T: Send + Sync + std::fmt::Debug>() {}
+        shared::<Context>();
+        shared::<Message>();
+        shared::<EgressMessage>();
+        shared::<StatefulFunctions>();
+        shared::<SdkError>();
+        shared::<ValueSpec<std::cell::Cell<u8>>>();
+    }
+
+    #[test]
+    fn debug_output_never_shows_values() {
+        let typed = TypedBytes::of_bytes("a/b", b"secret");
+        let address = Address::new(TypeName::new("a/b"), "c");
+        let message = Message::new(address.clone(), typed.clone());
+        let mut storage = AddressScopedStorage::new(TypeName::new("a/b"), [].into(), Vec::new());
+        storage.restore(vec![Cell::Written(b"secret".to_vec())]);
+        let mut context = Context::new(address, storage);
+        context.send(message.clone());
+        let record = KafkaEgressMessage::to(TypeName::new("a/b")).value("secret");
+        let text = format!("{message:?} {context:?} {record:?} {typed:?}");
+        assert!(!text.contains("secret") && !text.contains("115, 101"), "{text}");
+    }
+}

@@ -1,5 +1,6 @@
 //! An address as it lies in a request.
 
+use std::fmt;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -32,7 +33,7 @@ impl<'a> WireAddress<'a> {
 }
 
 /// Who sent the message at hand. Read when it is asked for, and once while the callers of a batch are the same.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Caller {
     bytes: Bytes,
     address: OnceLock<Option<Address>>,
@@ -55,5 +56,11 @@ impl Caller {
             (!none).then(|| Address::from_wire(wire.namespace, wire.name, wire.id))
         });
         address.as_ref()
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address().fmt(f)
     }
 }
