@@ -72,6 +72,9 @@ mod tests {
         context.send(message.clone());
         let record = KafkaEgressMessage::to(TypeName::new("a/b")).value("secret");
         let text = format!("{message:?} {context:?} {record:?} {typed:?}");
-        assert!(!text.contains("secret") && !text.contains("115, 101"), "{text}");
+        assert!(
+            !text.contains("secret") && !text.contains("115, 101"),
+            "{text}"
+        );
     }
 }
