@@ -3,6 +3,8 @@
 
 #[cfg(any(feature = "http", feature = "http-client"))]
 pub mod http;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 
 #[cfg(any(feature = "http", feature = "lambda"))]
 mod exchange;

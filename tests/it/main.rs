@@ -20,6 +20,8 @@ mod handler;
 mod harness;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(all(feature = "http", feature = "lambda"))]
+mod lambda;
 mod layers;
 #[cfg(feature = "runtime")]
 mod modules;
@@ -29,7 +31,7 @@ mod runtime;
 mod samples;
 #[cfg(all(feature = "embedded", feature = "testing"))]
 mod storage;
-#[cfg(any(feature = "http", feature = "http-client", feature = "lambda"))]
+#[cfg(any(feature = "http", feature = "http-client"))]
 mod support;
 #[cfg(feature = "testing")]
 mod test_context;

@@ -2,7 +2,8 @@
 
 #[cfg(feature = "http-client")]
 pub(crate) mod canned;
-#[cfg(any(feature = "http", feature = "lambda"))]
+#[cfg(feature = "http")]
 pub(crate) mod functions;
-#[cfg(any(feature = "http", feature = "http-client"))]
+#[cfg(all(feature = "http", feature = "lambda"))]
+pub(crate) mod lambda_api;
 pub(crate) mod raw;

@@ -1,0 +1,22 @@
+//! A counter as an AWS Lambda function, behind a function URL, an API Gateway or a load balancer:
+//! `cargo run --example lambda --no-default-features --features lambda`, with the variables of a Lambda function set.
+//!
+//! In a crate of your own, `cargo lambda watch` serves it at `http://localhost:9000/lambda-url/<name>/`, and
+//! `cargo lambda build --release` makes what is uploaded.
+
+use stateful_functions::transport::lambda;
+use stateful_functions::{BoxError, Context, FunctionSpec, Message, StatefulFunctions, TypeName, ValueSpec, types};
+
+const SEEN: ValueSpec<i32> = ValueSpec::new("seen", types::INT);
+
+async fn count(context: &mut Context, _message: Message) -> Result<(), BoxError> {
+    let seen = context.storage().get(&SEEN)?.unwrap_or(0) + 1;
+    context.storage().set(&SEEN, seen)?;
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    let counter = FunctionSpec::new(TypeName::new("example/counter"), count).value(SEEN);
+    lambda::run(StatefulFunctions::new().with(counter)?).await
+}
