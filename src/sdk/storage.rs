@@ -213,3 +213,58 @@ impl fmt::Debug for AddressScopedStorage {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sdk::{Type, types};
+
+    /// A type that takes small numbers only, and begins to write before it refuses.
+    const SMALL: Type<i32> = Type::new(
+        TypeName::new("example/small"),
+        |number, out| {
+            out.push(b'!');
+            out.push(u8::try_from(*number)?);
+            Ok(())
+        },
+        |bytes| Ok(bytes.last().copied().map(i32::from).ok_or("empty")?),
+    );
+
+    #[test]
+    fn a_value_that_its_type_refuses_leaves_what_was_there() {
+        const VALUE: ValueSpec<i32> = ValueSpec::new("value", SMALL);
+        let mut storage = AddressScopedStorage::new(
+            TypeName::new("a/b"),
+            [VALUE.into()].into(),
+            vec![Cell::Stored(None)],
+        );
+        let text = "cannot write a value of type example/small";
+        assert_eq!(storage.set(&VALUE, 300).unwrap_err().to_string(), text);
+        assert_eq!(storage.get(&VALUE).unwrap(), None);
+        assert_eq!(storage.mutations_len(), 0);
+        storage.set(&VALUE, 7).unwrap();
+        assert!(storage.set(&VALUE, 300).is_err());
+        assert_eq!(storage.get(&VALUE).unwrap(), Some(7));
+        storage.set(&VALUE, 8).unwrap();
+        let mut mutations = Vec::new();
+        storage.put_mutations(&mut mutations);
+        assert!(mutations.ends_with(b"\x1a\x02!\x08"), "{mutations:?}");
+        assert_eq!(mutations.len(), storage.mutations_len());
+    }
+
+    #[test]
+    fn values_of_every_size_have_mutations_of_the_length_that_is_told() {
+        const VALUE: ValueSpec<String> = ValueSpec::new("value", types::STRING);
+        for len in [0, 1, 100, 127, 128, 16_383, 16_384] {
+            let mut storage = AddressScopedStorage::new(
+                TypeName::new("a/b"),
+                [VALUE.into()].into(),
+                vec![Cell::Stored(None)],
+            );
+            storage.set(&VALUE, "x".repeat(len)).unwrap();
+            let mut mutations = Vec::new();
+            storage.put_mutations(&mut mutations);
+            assert_eq!(mutations.len(), storage.mutations_len(), "{len}");
+        }
+    }
+}

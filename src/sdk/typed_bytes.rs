@@ -166,6 +166,13 @@ mod tests {
     }
 
     #[test]
+    fn a_value_counts_only_with_its_flag() {
+        let flagged = |flag| TypedBytes::parse(vec![0x10, flag, 0x1A, 0x01, b'x'].into()).unwrap();
+        assert!(!flagged(0).has_value());
+        assert!(flagged(1).has_value());
+    }
+
+    #[test]
     fn an_empty_message_is_no_value_of_no_type() {
         let none = TypedBytes::parse(Bytes::new()).unwrap();
         assert_eq!((none.type_name(), none.has_value()), ("", false));

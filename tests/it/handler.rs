@@ -579,7 +579,10 @@ async fn sf_21_bytes_that_are_no_request_are_malformed_and_nothing_runs() {
     let whole = Batch::default().message("go").encode();
     let mut bad_argument = Batch::default().message("fine");
     bad_argument = bad_argument.invocation(None, vec![0x0A, 0x7F]);
+    let mut bad_caller = Batch::default().message("fine");
+    bad_caller.invocations[0].caller = Some(Bytes::from_static(&[0x1A, 0x01, 0xFF]));
     for bad in [
+        bad_caller.encode(),
         Bytes::from_static(b"<html>"),
         whole.slice(..whole.len() - 1),
         bad_argument.encode(),

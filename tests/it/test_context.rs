@@ -117,6 +117,21 @@ async fn sf_23_delayed_messages_wait_for_virtual_time_and_are_cancelled_by_their
 }
 
 #[tokio::test]
+async fn sf_23_messages_are_due_in_the_order_of_their_times() {
+    let twice = async |context: &mut Context, _: Message| {
+        let itself = |text| MessageBuilder::to(Address::new(REMINDER, "bob")).value(text);
+        context.send_after(Duration::from_secs(2), itself("second"))?;
+        context.send_after(Duration::from_secs(1), itself("first"))?;
+        context.send_after(Duration::from_secs(2), itself("third"))?;
+        Ok(())
+    };
+    let mut test = TestContext::new(FunctionSpec::new(REMINDER, twice), "bob").unwrap();
+    test.invoke(test.message().value("go")).await.unwrap();
+    let due = test.advance(Duration::from_secs(3));
+    assert_eq!(texts(&due), ["first", "second", "third"]);
+}
+
+#[tokio::test]
 async fn sf_23_values_expire_on_virtual_time() {
     let mut test = reminder();
     test.invoke(test.message().value("milk")).await.unwrap();
