@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("timestamp", &[]),
     ("calendar", &[]),
     ("duration", &[]),
+    ("guides", &[]),
     ("storage", &[]),
     ("sdk", &["protocol"]),
     ("handler", &["sdk", "protocol"]),
@@ -183,7 +184,7 @@ fn source(file: &Path) -> Option<Source> {
     let module = stem.strip_suffix("/mod").unwrap_or(stem).replace('/', "::");
     let file = format!("src/{path}");
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file)).unwrap();
-    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let code = text.split("\nmod tests {").next().unwrap();
     Some(Source {
         file,
         module,

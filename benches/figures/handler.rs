@@ -1,0 +1,108 @@
+//! The handler over HTTP: against an echo of equal sizes, and against the same counter by hand.
+
+use anyhow::{Result, ensure};
+use prost::Message;
+
+use crate::by_hand::{self, Address, Batch, Invocation, PersistedValue, ToFunction};
+use crate::load::{self, Load, Report};
+use crate::process::Server;
+use crate::table::{Bar, Table};
+use crate::{Pace, median, servers};
+
+const CONNECTIONS: usize = 64;
+
+pub(crate) fn measure(pace: &Pace, table: &mut Table) -> Result<()> {
+    for size in [1, 10, 100] {
+        batch(size, pace, table)?;
+    }
+    Ok(())
+}
+
+fn batch(size: usize, pace: &Pace, table: &mut Table) -> Result<()> {
+    let body = request(size);
+    let ours = Server::start(&["handler"])?;
+    let by_hand = Server::start(&["by-hand"])?;
+    let request = load::post("/", "content-type: application/octet-stream\r\n", &body);
+    let reply = load::once(ours.address, &request)?;
+    ensure!(
+        reply == load::once(by_hand.address, &request)?,
+        "the two counters answer differently"
+    );
+    let echo = Server::start(&["echo", &reply.len().to_string()])?;
+
+    let mut rounds: [Vec<Report>; 3] = Default::default();
+    for round in 0..pace.rounds {
+        for (server, reports) in [&echo, &by_hand, &ours].into_iter().zip(&mut rounds) {
+            eprintln!(
+                "handler, batch {size}: round {}, {}",
+                round + 1,
+                server.address
+            );
+            reports.push(load::run(&Load {
+                address: server.address,
+                requests: vec![request.clone()].into(),
+                connections: CONNECTIONS,
+                warm_up: pace.warm_up,
+                measure: pace.measure,
+                pid: server.pid(),
+            })?);
+        }
+    }
+    let [echo, by_hand, ours] = rounds.map(median);
+    let (sent, received) = (body.len(), reply.len());
+    let unit = if size == 1 { "req/s" } else { "batches/s" };
+    let echo_name = format!("hyper echo, {sent} B in, {received} B out");
+    table.load(&echo_name, unit, &echo, None, &Bar::None);
+    let ratio = |report: &Report, to: &Report| Some(report.per_second / to.per_second);
+    let by_hand_name = format!("hyper + prost by hand, batch {size}, of echo");
+    table.load(
+        &by_hand_name,
+        unit,
+        &by_hand,
+        ratio(&by_hand, &echo),
+        &Bar::None,
+    );
+    let bar = if size == 1 {
+        Bar::AtLeast(0.9, "of echo")
+    } else {
+        Bar::None
+    };
+    let name = format!("handler, batch {size}, of echo");
+    table.load(&name, unit, &ours, ratio(&ours, &echo), &bar);
+    if size > 1 {
+        let bar = if size == 100 {
+            Bar::AtLeast(1.0, "of by hand")
+        } else {
+            Bar::None
+        };
+        let invocations = Report {
+            per_second: ours.per_second * size as f64,
+            cpu_per_request: ours.cpu_per_request / size as u32,
+            ..ours
+        };
+        let name = format!("handler, batch {size}, of by hand, an invocation");
+        table.load(&name, "inv/s", &invocations, ratio(&ours, &by_hand), &bar);
+    }
+    Ok(())
+}
+
+/// One address, one value, `size` messages of an ingress.
+fn request(size: usize) -> Vec<u8> {
+    let message = Invocation {
+        caller: None,
+        argument: Some(by_hand::text("seventeen letters")),
+    };
+    let batch = Batch {
+        target: Some(Address {
+            namespace: servers::COUNTER.namespace().to_owned(),
+            r#type: servers::COUNTER.name().to_owned(),
+            id: "id-12345".to_owned(),
+        }),
+        state: vec![PersistedValue {
+            state_name: "seen".to_owned(),
+            state_value: Some(by_hand::int(41)),
+        }],
+        invocations: vec![message; size],
+    };
+    ToFunction { batch: Some(batch) }.encode_to_vec()
+}

@@ -1,0 +1,103 @@
+//! Figures of the product against anchors of the same run, as one table.
+//!
+//! `cargo bench --features full` runs all sections; `-- handler` one of them; `-- --quick` a short round of each, to see that
+//! all works. Servers are child processes; rounds alternate; figures are medians.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "a program that measures and prints"
+)]
+
+mod by_hand;
+mod handler;
+mod load;
+mod machine;
+mod process;
+mod servers;
+mod table;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use load::Report;
+use table::Table;
+
+/// How long and how often each load runs.
+pub(crate) struct Pace {
+    pub(crate) rounds: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) measure: Duration,
+}
+
+const FULL: Pace = Pace {
+    rounds: 3,
+    warm_up: Duration::from_secs(1),
+    measure: Duration::from_secs(4),
+};
+
+const QUICK: Pace = Pace {
+    rounds: 1,
+    warm_up: Duration::from_millis(200),
+    measure: Duration::from_millis(500),
+};
+
+type Section = (&'static str, fn(&Pace, &mut Table) -> Result<()>);
+
+const SECTIONS: [Section; 1] = [("handler", handler::measure)];
+
+fn main() -> ExitCode {
+    // Cargo passes `--bench`.
+    let arguments: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|it| it != "--bench")
+        .collect();
+    let done = match arguments.split_first() {
+        Some((first, rest)) if first == "--serve" => servers::serve(rest),
+        _ => figures(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("figures: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn figures(arguments: &[String]) -> Result<()> {
+    let (flags, names): (Vec<_>, Vec<_>) = arguments.iter().partition(|it| it.starts_with('-'));
+    let pace = match flags.as_slice() {
+        [] => FULL,
+        [flag] if *flag == "--quick" => QUICK,
+        other => bail!("unknown {other:?}; there is --quick"),
+    };
+    let known = SECTIONS.map(|(name, _)| name);
+    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("unknown section {name}; there are {}", known.join(", "));
+    }
+    let mut table = Table::default();
+    for (name, measure) in SECTIONS {
+        if names.is_empty() || names.iter().any(|it| *it == name) {
+            measure(&pace, &mut table)?;
+        }
+    }
+    println!(
+        "{}\n{} rounds of {:?}, medians\n",
+        machine::name(),
+        pace.rounds,
+        pace.measure
+    );
+    table.print();
+    Ok(())
+}
+
+/// The report with the middle rate.
+pub(crate) fn median(mut reports: Vec<Report>) -> Report {
+    reports.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+    reports.swap_remove(reports.len() / 2)
+}

@@ -1,0 +1,89 @@
+//! The three servers of one counter: ours, the same by hand on hyper and prost, and an echo that only moves as many bytes.
+//! Each runs on one thread; the load generator has the other core.
+
+use std::io::Write;
+
+use anyhow::{Result, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use stateful_functions::transport::http;
+use stateful_functions::{
+    Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, StatefulFunctions, TypeName,
+    ValueSpec, types,
+};
+use tokio::net::TcpListener;
+
+use crate::{by_hand, process};
+
+pub(crate) const COUNTER: TypeName = TypeName::new("bench/counter");
+pub(crate) const NEIGHBOUR: TypeName = TypeName::new("bench/neighbour");
+const SEEN: ValueSpec<i32> = ValueSpec::new("seen", types::INT);
+
+/// Serves until this process ends: `handler`, `by-hand`, or `echo LENGTH` with answers of that many bytes.
+pub(crate) fn serve(arguments: &[String]) -> Result<()> {
+    process::end_with_parent();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        println!("{}", listener.local_addr()?);
+        std::io::stdout().flush()?;
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        match arguments[..] {
+            ["handler"] => Ok(http::serve(listener, counter()?).await?),
+            ["by-hand"] => bare(listener, by_hand::count).await,
+            ["echo", length] => {
+                let answer = Bytes::from(vec![b'.'; length.parse()?]);
+                bare(listener, move |_body| Ok(answer.clone())).await
+            }
+            _ => bail!("no such server: {arguments:?}"),
+        }
+    })
+}
+
+/// Counts its calls and tells a neighbour.
+fn counter() -> Result<StatefulFunctions> {
+    let spec = FunctionSpec::new(COUNTER, count).value(SEEN);
+    Ok(StatefulFunctions::new().with(spec)?)
+}
+
+async fn count(context: &mut Context, message: Message) -> Result<(), BoxError> {
+    message.require(&types::STRING)?;
+    let seen = context.storage().get(&SEEN)?.unwrap_or(0) + 1;
+    context.storage().set(&SEEN, seen)?;
+    let neighbour = Address::new(NEIGHBOUR, context.address().id());
+    context.send(MessageBuilder::to(neighbour).value(seen));
+    Ok(())
+}
+
+/// Answers each request's body with `answer`, on plain hyper.
+async fn bare<F>(listener: TcpListener, answer: F) -> Result<()>
+where
+    F: Fn(Bytes) -> Result<Bytes> + Clone + Send + 'static,
+{
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        let answer = answer.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let answer = answer.clone();
+            async move {
+                let body = request.into_body().collect().await?.to_bytes();
+                let answer = Response::new(Full::new(answer(body)?));
+                anyhow::Ok::<Response<Full<Bytes>>>(answer)
+            }
+        });
+        tokio::spawn(async move {
+            // The generator closes its connections when it is done.
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(socket), service)
+                .await;
+        });
+    }
+}
