@@ -25,6 +25,8 @@ mod lambda;
 mod layers;
 #[cfg(feature = "runtime")]
 mod modules;
+#[cfg(all(feature = "pipeline", feature = "testing"))]
+mod pipelines;
 #[cfg(feature = "runtime")]
 mod runtime;
 #[cfg(all(feature = "runtime", feature = "testing"))]

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "http-client")]
 pub(crate) mod canned;
+#[cfg(feature = "pipeline")]
+pub(crate) mod destination;
 #[cfg(feature = "http")]
 pub(crate) mod functions;
 #[cfg(all(feature = "http", feature = "lambda"))]

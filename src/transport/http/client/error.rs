@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 use std::{fmt, io};
 
-use http::{Method, Uri};
+use http::{Method, StatusCode, Uri};
 
 /// A call without a whole response. Shows method, host and path; never credentials, query, headers or bodies.
 pub struct HttpError(Box<Failure>);
@@ -13,6 +13,7 @@ struct Failure {
     kind: Kind,
     /// Method and URL; empty when there is no call yet.
     call: String,
+    status: Option<StatusCode>,
 }
 
 #[derive(Debug)]
@@ -41,14 +42,29 @@ impl Kind {
 impl HttpError {
     pub(super) fn new(kind: Kind, method: &Method, url: &Uri) -> Self {
         let call = format!("{method} {}", shown(url));
-        Self(Box::new(Failure { kind, call }))
+        Self(Box::new(Failure {
+            kind,
+            call,
+            status: None,
+        }))
     }
 
     pub(super) fn invalid_config(text: &'static str, source: Option<BoxError>) -> Self {
         Self(Box::new(Failure {
             kind: Kind::InvalidConfig(text, source),
             call: String::new(),
+            status: None,
         }))
+    }
+
+    pub(super) fn with_status(mut self, status: Option<StatusCode>) -> Self {
+        self.0.status = status;
+        self
+    }
+
+    /// The status of the response whose body did not come, or could not be read; `None` when there was no response.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.0.status
     }
 
     /// Whether time ran out: that of the call, or that of connecting.
@@ -111,7 +127,7 @@ pub(super) fn shown(url: &Uri) -> String {
 
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { kind, call } = self.0.as_ref();
+        let Failure { kind, call, .. } = self.0.as_ref();
         match kind {
             Kind::InvalidConfig(text, _) => write!(f, "{text}"),
             Kind::InvalidRequest(text) => write!(f, "{call}: {text}"),

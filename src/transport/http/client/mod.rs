@@ -4,6 +4,7 @@ mod connector;
 mod error;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -159,13 +160,22 @@ impl HttpClient {
     ) -> Result<HttpResponse, HttpError> {
         let method = request.method.clone();
         let url = request.url.clone();
-        tokio::time::timeout(timeout, self.exchange(request))
+        let status = AtomicU16::new(0);
+        tokio::time::timeout(timeout, self.exchange(request, &status))
             .await
             .unwrap_or(Err(Kind::TimedOut(timeout)))
-            .map_err(|kind| HttpError::new(kind, &method, &url))
+            .map_err(|kind| {
+                let status = StatusCode::from_u16(status.load(Ordering::Relaxed)).ok();
+                HttpError::new(kind, &method, &url).with_status(status)
+            })
     }
 
-    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, Kind> {
+    /// `status` is told as soon as it is known: it survives a time limit that ends the rest.
+    async fn exchange(
+        &self,
+        request: HttpRequest,
+        status: &AtomicU16,
+    ) -> Result<HttpResponse, Kind> {
         check(&request.url)?;
         let mut outgoing = http::Request::new(Full::new(request.body));
         *outgoing.method_mut() = request.method;
@@ -178,6 +188,7 @@ impl HttpClient {
             .await
             .map_err(Kind::from_hyper)?;
         let (mut head, body) = response.into_parts();
+        status.store(head.status.as_u16(), Ordering::Relaxed);
         let limit = self.max_response_body_bytes;
         let mut body = body::read(body, limit).await.map_err(|err| match err {
             ReadError::TooLarge => Kind::BodyTooLarge { limit },

@@ -1,0 +1,323 @@
+//! Pipelines made in Rust, and from their declared form.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::config::{
+    self, DEFAULT_NAMESPACE, Fault, Faults, Node, PipelineConfig, StageConfig, StageNames,
+};
+use super::destination::DestinationFunction;
+use super::function::Entry;
+use super::lane::LaneFunction;
+use super::plan::Plan;
+use super::stage::{Guarded, Stage};
+use super::stage_function::StageFunction;
+use super::stages::{self, Batch, HttpExport, StageKind};
+use crate::clock::{Clock, SystemClock};
+use crate::sdk::{FunctionSpec, TypeName};
+
+/// A pipeline: the functions that move records through its stages.
+///
+/// ```
+/// use serde_json::json;
+/// use stateful_functions::StatefulFunctions;
+/// use stateful_functions::pipeline::{HttpExport, Pipeline};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pipeline = Pipeline::builder("orders")
+///     .filter(json!({">": [{"var": "total"}, 100]}))
+///     .set(json!({"shop": "north"}))
+///     .named("crm")
+///     .http_export(HttpExport::post("https://crm.example/orders").order_key("customer"))
+///     .build()?;
+///
+/// let mut functions = StatefulFunctions::new();
+/// for spec in pipeline.functions() {
+///     functions = functions.with(spec)?;
+/// }
+/// assert_eq!(pipeline.entry().as_str(), "pipelines/orders");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    plan: Arc<Plan>,
+}
+
+impl Pipeline {
+    /// A pipeline of that name, without stages yet.
+    pub fn builder(name: impl Into<String>) -> PipelineBuilder {
+        PipelineBuilder::new(name.into())
+    }
+
+    /// A pipeline as it was declared, to be given its surroundings.
+    pub fn declared(config: PipelineConfig) -> PipelineBuilder {
+        let mut builder = PipelineBuilder::new(config.name().to_owned());
+        config.namespace().clone_into(&mut builder.namespace);
+        builder.stages = config.into_stages().into_iter().map(Some).collect();
+        builder
+    }
+
+    /// The functions, to be registered together.
+    pub fn functions(&self) -> Vec<FunctionSpec> {
+        let mut specs = vec![FunctionSpec::new(
+            self.plan.entry.clone(),
+            Entry {
+                plan: Arc::clone(&self.plan),
+            },
+        )];
+        let mut exports = false;
+        for (at, step) in self.plan.steps().iter().enumerate() {
+            specs.push(StageFunction::spec(&self.plan, at));
+            if let StageKind::HttpExport(exporter) = &step.kind {
+                exports = true;
+                if exporter.order_key.is_some() {
+                    specs.push(LaneFunction::spec(&self.plan, at, exporter));
+                }
+            }
+        }
+        if exports {
+            specs.push(DestinationFunction::spec(&self.plan));
+        }
+        specs
+    }
+
+    /// The function by which records enter.
+    pub fn entry(&self) -> &TypeName {
+        &self.plan.entry
+    }
+
+    /// The function types at whose addresses records are kept, a stage each: `<namespace>/<pipeline>.<stage>`.
+    pub fn keepers(&self) -> impl Iterator<Item = &TypeName> {
+        self.plan.steps().iter().map(|step| &step.function)
+    }
+}
+
+/// A pipeline that cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidPipeline {
+    pipeline: String,
+    faults: Vec<Fault>,
+}
+
+impl InvalidPipeline {
+    /// All that is wrong, each with its path as in the declared form.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+}
+
+impl std::error::Error for InvalidPipeline {}
+
+impl fmt::Display for InvalidPipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pipeline `{}`", self.pipeline)?;
+        for (at, fault) in self.faults.iter().enumerate() {
+            let mark = if at == 0 { ": " } else { "; " };
+            write!(f, "{mark}{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a [`Pipeline`]: stages in their order, then [`PipelineBuilder::build`].
+#[must_use = "a builder makes a pipeline with `build`"]
+pub struct PipelineBuilder {
+    name: String,
+    namespace: String,
+    /// `None` stands for one with faults.
+    stages: Vec<Option<StageConfig>>,
+    names: StageNames,
+    next_name: Option<String>,
+    faults: Faults,
+    is_chained: bool,
+    clock: Arc<dyn Clock>,
+    id_seed: Option<Uuid>,
+}
+
+impl PipelineBuilder {
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            stages: Vec::new(),
+            names: StageNames::default(),
+            next_name: None,
+            faults: Faults::default(),
+            is_chained: true,
+            clock: Arc::new(SystemClock),
+            id_seed: None,
+        }
+    }
+
+    /// The namespace of its functions. Default `pipelines`.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// The name of the stage that follows. Default: its kind as in the declared form, with a number from the second on.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.next_name = Some(name.into());
+        self
+    }
+
+    /// Goes on with the records for which a JsonLogic rule is true.
+    pub fn filter(self, rule: Value) -> Self {
+        self.declared("filter", &json!({"rule": rule}))
+    }
+
+    /// Sets fields of a JSON payload: a mapping of paths such as `tags.site` and their values.
+    pub fn set(self, fields: Value) -> Self {
+        self.declared("set", &fields)
+    }
+
+    /// Makes a new JSON payload: a mapping of paths and the JsonLogic rules that compute them from the old one.
+    pub fn transform(self, fields: Value) -> Self {
+        self.declared("transform", &fields)
+    }
+
+    /// Adds a stage that comes with the crate, with the settings of its declared form.
+    pub fn declared(mut self, kind: &str, settings: &Value) -> Self {
+        let at = self.stages.len();
+        let name = self.take_name(kind, at);
+        let node = Node {
+            value: settings,
+            path: format!("stages[{at}].{kind}"),
+            faults: &self.faults,
+        };
+        let read = match stages::reader(kind) {
+            Some(read) => read(node),
+            None => node.fault("unknown stage"),
+        };
+        let stage = name
+            .zip(read)
+            .map(|(name, kind)| StageConfig { name, kind });
+        self.stages.push(stage);
+        self
+    }
+
+    /// Adds a stage of your own that only computes: any `Fn(&mut Record) -> Answer`.
+    pub fn stage(mut self, name: impl Into<String>, stage: impl Stage) -> Self {
+        self.next_name = Some(name.into());
+        let at = self.stages.len();
+        let name = self.take_name("stage", at);
+        let kind = StageKind::pure(Guarded(stage));
+        self.stages
+            .push(name.map(|name| StageConfig { name, kind }));
+        self
+    }
+
+    /// Collects records and lets them go as one.
+    pub fn batch(self, batch: Batch) -> Self {
+        self.checked("batch", |fault| batch.check(fault))
+    }
+
+    /// Sends records as HTTP requests.
+    pub fn http_export(self, export: HttpExport) -> Self {
+        self.checked("http-export", |fault| export.check(fault))
+    }
+
+    fn checked(
+        mut self,
+        kind: &str,
+        check: impl FnOnce(&dyn Fn(&str, &dyn fmt::Display)) -> Option<StageKind>,
+    ) -> Self {
+        let at = self.stages.len();
+        let name = self.take_name(kind, at);
+        let place = Node {
+            value: &Value::Null,
+            path: format!("stages[{at}].{kind}"),
+            faults: &self.faults,
+        };
+        let checked = check(&|field, text| place.fault_at(field, text));
+        let stage = name
+            .zip(checked)
+            .map(|(name, kind)| StageConfig { name, kind });
+        self.stages.push(stage);
+        self
+    }
+
+    fn take_name(&mut self, kind: &str, at: usize) -> Option<String> {
+        let Some(name) = self.next_name.take() else {
+            return Some(self.names.of_kind(kind));
+        };
+        match self.names.given(&name) {
+            Ok(()) => Some(name),
+            Err(text) => {
+                self.faults.add(format!("stages[{at}].name"), text);
+                None
+            }
+        }
+    }
+
+    /// Where wall time comes from. Default: the system's clock.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Whether stages that only compute run one after the other in one call. Default true; the results are the same.
+    pub const fn chained(mut self, is_chained: bool) -> Self {
+        self.is_chained = is_chained;
+        self
+    }
+
+    /// What the ids of records are made from. Default: drawn at random when the pipeline is built, as it should be; equal seeds give
+    /// equal ids, for tests.
+    pub const fn record_id_seed(mut self, seed: Uuid) -> Self {
+        self.id_seed = Some(seed);
+        self
+    }
+
+    /// The pipeline.
+    ///
+    /// # Errors
+    /// All that is wrong with it, at once.
+    pub fn build(self) -> Result<Pipeline, InvalidPipeline> {
+        let checks = [
+            ("name", config::check_name(&self.name)),
+            ("namespace", config::check_half(&self.namespace)),
+        ];
+        for (path, checked) in checks {
+            if let Err(text) = checked {
+                self.faults.add(path, text);
+            }
+        }
+        if self.stages.is_empty() {
+            self.faults
+                .add("stages", "a pipeline needs at least one stage");
+        }
+        let name = self.name.clone();
+        let invalid = |faults| InvalidPipeline {
+            pipeline: name.clone(),
+            faults,
+        };
+        let stages: Option<Vec<StageConfig>> = self.stages.into_iter().collect();
+        let stages = self.faults.into_result(stages).map_err(invalid)?;
+        let config = PipelineConfig::from_parts(self.name, self.namespace, stages);
+        let seed = self.id_seed.unwrap_or_else(Uuid::new_v4);
+        let plan = Plan::new(config, self.is_chained, self.clock, seed).map_err(|err| {
+            invalid(vec![Fault {
+                path: "name".to_owned(),
+                message: err.to_string(),
+            }])
+        })?;
+        Ok(Pipeline {
+            plan: Arc::new(plan),
+        })
+    }
+}
+
+impl fmt::Debug for PipelineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PipelineBuilder")
+            .field("name", &self.name)
+            .field("namespace", &self.namespace)
+            .field("stages", &self.stages.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,343 @@
+//! The declared form of a pipeline: from a JSON document to checked settings, all faults at once.
+
+mod fault;
+mod node;
+mod retry;
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+pub use fault::Fault;
+pub(crate) use fault::Faults;
+pub(crate) use node::Node;
+pub(crate) use retry::read as read_retry;
+
+use super::stages::{self, StageKind};
+
+/// The namespace of pipelines that name none.
+pub(crate) const DEFAULT_NAMESPACE: &str = "pipelines";
+
+/// Beginnings of names that the functions behind a pipeline have.
+const RESERVED: [&str; 2] = ["lane.", "destination."];
+
+/// A pipeline as it is declared, checked.
+///
+/// ```
+/// use stateful_functions::pipeline::PipelineConfig;
+///
+/// let spec = serde_json::json!({
+///     "name": "orders",
+///     "stages": [
+///         {"filter": {"rule": {">": [{"var": "total"}, 100]}}},
+///         {"set": {"shop": "north"}},
+///         {"name": "crm", "http-export": {"url": "https://crm.example/orders", "orderKey": "customer"}},
+///     ],
+/// });
+/// assert!(PipelineConfig::from_json(&spec).is_ok());
+///
+/// let faults = PipelineConfig::from_json(&serde_json::json!({
+///     "name": "orders",
+///     "stages": [{"http-export": {"url": "crm.example", "tiemout": "5s"}}],
+/// })).unwrap_err();
+/// assert_eq!(faults[0].path, "stages[0].http-export.tiemout");
+/// assert_eq!(faults[1].path, "stages[0].http-export.url");
+/// ```
+#[derive(Debug, Clone)]
+pub struct PipelineConfig {
+    name: String,
+    namespace: String,
+    stages: Vec<StageConfig>,
+}
+
+/// One stage as it is declared, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct StageConfig {
+    pub(crate) name: String,
+    pub(crate) kind: StageKind,
+}
+
+impl PipelineConfig {
+    /// The pipeline that `spec` declares: `{name, namespace?, stages: […]}`.
+    ///
+    /// # Errors
+    /// All faults at once, each with its path below `spec`.
+    pub fn from_json(spec: &Value) -> Result<Self, Vec<Fault>> {
+        let faults = Faults::default();
+        let config = Self::read(Node::root(spec, &faults));
+        faults.into_result(config)
+    }
+
+    fn read(node: Node<'_>) -> Option<Self> {
+        let fields = node.fields()?;
+        let name = fields.required("name").and_then(|node| {
+            let name = node.text()?;
+            check_name(&name)
+                .map_err(|text| node.fault::<()>(text))
+                .ok()?;
+            Some(name)
+        });
+        let namespace = fields.get("namespace").map_or_else(
+            || Some(DEFAULT_NAMESPACE.to_owned()),
+            |node| {
+                let namespace = node.text()?;
+                check_half(&namespace)
+                    .map_err(|text| node.fault::<()>(text))
+                    .ok()?;
+                Some(namespace)
+            },
+        );
+        let stages = fields.required("stages").and_then(read_stages);
+        fields.finish();
+        Some(Self {
+            name: name?,
+            namespace: namespace?,
+            stages: stages?,
+        })
+    }
+
+    pub(crate) const fn from_parts(
+        name: String,
+        namespace: String,
+        stages: Vec<StageConfig>,
+    ) -> Self {
+        Self {
+            name,
+            namespace,
+            stages,
+        }
+    }
+
+    /// The pipeline's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The namespace of its functions.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    #[cfg(test)]
+    pub(crate) fn stages(&self) -> &[StageConfig] {
+        &self.stages
+    }
+
+    pub(crate) fn into_stages(self) -> Vec<StageConfig> {
+        self.stages
+    }
+}
+
+fn read_stages(node: Node<'_>) -> Option<Vec<StageConfig>> {
+    let items = node.clone().items()?;
+    if items.is_empty() {
+        return node.fault("a pipeline needs at least one stage");
+    }
+    let mut names = StageNames::default();
+    let stages: Vec<_> = items
+        .into_iter()
+        .map(|item| read_stage(item, &mut names))
+        .collect();
+    stages.into_iter().collect()
+}
+
+fn read_stage(node: Node<'_>, names: &mut StageNames) -> Option<StageConfig> {
+    let Value::Object(map) = node.value else {
+        return node.fault("expected a mapping with one stage, such as `filter: {…}`");
+    };
+    let mut declared = map.iter().filter(|(key, _)| *key != "name");
+    let known = || stages::kinds().collect::<Vec<_>>().join(", ");
+    let (kind, settings) = match (declared.next(), declared.next()) {
+        (Some(entry), None) => entry,
+        (None, _) => return node.fault(format_args!("names no stage; known: {}", known())),
+        (Some((one, _)), Some((two, _))) => {
+            return node.fault(format_args!(
+                "names several stages, `{one}` and `{two}`: write each as an item of its own"
+            ));
+        }
+    };
+    let name = match map.get("name") {
+        None => Some(names.of_kind(kind)),
+        Some(value) => {
+            let place = node.child("name", value);
+            place.text().and_then(|name| match names.given(&name) {
+                Ok(()) => Some(name),
+                Err(text) => place.fault(text),
+            })
+        }
+    };
+    let place = node.child(kind, settings);
+    let Some(read) = stages::reader(kind) else {
+        return place.fault(format_args!("unknown stage; known: {}", known()));
+    };
+    let kind = read(place);
+    Some(StageConfig {
+        name: name?,
+        kind: kind?,
+    })
+}
+
+/// Gives names to stages: their own, or their kind with a number from the second on.
+#[derive(Debug, Default)]
+pub(crate) struct StageNames {
+    kinds: HashMap<String, u32>,
+    given: Vec<String>,
+}
+
+impl StageNames {
+    /// The name of the next stage of that kind that has none of its own.
+    pub(crate) fn of_kind(&mut self, kind: &str) -> String {
+        let uses = self.kinds.entry(kind.to_owned()).or_default();
+        *uses += 1;
+        let name = match *uses {
+            1 => kind.to_owned(),
+            n => format!("{kind}#{n}"),
+        };
+        if self.given.contains(&name) {
+            return self.of_kind(kind);
+        }
+        self.given.push(name.clone());
+        name
+    }
+
+    /// Takes a name that the stage brings along.
+    pub(crate) fn given(&mut self, name: &str) -> Result<(), String> {
+        check_half(name)?;
+        if name.contains('.') {
+            return Err(format!(
+                "`{name}` holds a dot, which parts pipeline and stage"
+            ));
+        }
+        if self.given.iter().any(|other| other == name) {
+            return Err(format!("another stage has the name `{name}` already"));
+        }
+        self.given.push(name.to_owned());
+        Ok(())
+    }
+}
+
+/// Checks the name of a pipeline.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    check_half(name)?;
+    match RESERVED
+        .iter()
+        .find(|reserved| name.starts_with(**reserved))
+    {
+        Some(reserved) => Err(format!("names beginning with `{reserved}` are reserved")),
+        None => Ok(()),
+    }
+}
+
+/// Checks half of a function's name.
+pub(crate) fn check_half(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.contains('/') {
+        return Err(format!(
+            "`{name}` is no name: it must not be empty or hold a slash"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn faults(spec: &Value) -> Vec<String> {
+        let faults = PipelineConfig::from_json(spec).unwrap_err();
+        faults.iter().map(ToString::to_string).collect()
+    }
+
+    fn stage_names(stages: Value) -> Vec<String> {
+        let config = PipelineConfig::from_json(&json!({"name": "p", "stages": stages})).unwrap();
+        config
+            .stages()
+            .iter()
+            .map(|stage| stage.name.clone())
+            .collect()
+    }
+
+    #[test]
+    fn stages_are_named_after_their_kind_and_numbered_from_the_second_on() {
+        let remove = || json!({"remove": ["a"]});
+        let named = |name: &str| json!({"remove": ["a"], "name": name});
+        assert_eq!(
+            stage_names(json!([remove(), remove(), remove()])),
+            ["remove", "remove#2", "remove#3"]
+        );
+        assert_eq!(
+            stage_names(json!([remove(), named("tidy"), remove()])),
+            ["remove", "tidy", "remove#2"]
+        );
+    }
+
+    #[test]
+    fn pipelines_have_a_namespace_of_their_own_or_the_default() {
+        let spec = |namespace: &str| json!({"name": "p", "namespace": namespace, "stages": [{"set": {"a": 1}}]});
+        assert_eq!(
+            PipelineConfig::from_json(&spec("acme"))
+                .unwrap()
+                .namespace(),
+            "acme"
+        );
+        let spec = json!({"name": "p", "stages": [{"set": {"a": 1}}]});
+        assert_eq!(
+            PipelineConfig::from_json(&spec).unwrap().namespace(),
+            "pipelines"
+        );
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once_each_with_its_path() {
+        let faults = faults(&json!({
+            "name": "a/b",
+            "stagess": [],
+            "stages": [
+                {"set": {"a": 1}, "name": "x.y"},
+                {"set": {"a": 1}, "remove": ["b"]},
+                {"nope": {}},
+                {"name": "lonely"},
+                {"filter": {}},
+                7,
+                {"http-export": {"timeout": "0s", "retry": {"max": "x"}, "url": "ftp://h"}},
+            ],
+        }));
+        for path in [
+            "name: `a/b` is no name",
+            "stagess: unknown key; known here: name, namespace, stages",
+            "stages[0].name: `x.y` holds a dot",
+            "stages[1]: names several stages",
+            "stages[2].nope: unknown stage; known: filter, set,",
+            "stages[3]: names no stage",
+            "stages[4].filter.rule: is required",
+            "stages[5]: expected a mapping",
+            "stages[6].http-export.timeout: must not be zero",
+            "stages[6].http-export.retry.max: expected a duration",
+            "stages[6].http-export.url: `ftp://h` is no absolute http or https URL",
+        ] {
+            assert!(
+                faults.iter().any(|fault| fault.starts_with(path)),
+                "{path} in {faults:#?}"
+            );
+        }
+        assert_eq!(faults.len(), 11, "{faults:#?}");
+    }
+
+    #[test]
+    fn pl_08_a_pipeline_without_stages_or_with_two_of_one_name_is_refused() {
+        assert_eq!(
+            faults(&json!({"name": "p", "stages": []})),
+            ["stages: a pipeline needs at least one stage"]
+        );
+        let twice = json!([{"set": {"a": 1}, "name": "x"}, {"set": {"b": 1}, "name": "x"}]);
+        assert_eq!(
+            faults(&json!({"name": "p", "stages": twice})),
+            ["stages[1].name: another stage has the name `x` already"]
+        );
+        assert!(
+            faults(&json!({"name": "lane.p", "stages": [{"set": {"b": 1}}]}))[0]
+                .contains("reserved")
+        );
+    }
+}

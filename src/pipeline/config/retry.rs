@@ -1,0 +1,194 @@
+//! `retry: {preset, first, factor, …}`: when a failed export is tried again, and for how long.
+
+use serde_json::Value;
+
+use super::node::{Fields, Node};
+use crate::delivery::engine::{Classes, Jitter, Policy, Retry};
+
+/// The policy that stands at `node`.
+pub(crate) fn read(node: Node<'_>) -> Option<Policy> {
+    let place = node.clone();
+    let fields = node.fields()?;
+    let mut policy = Policy::default();
+    let preset = fields.set("preset", &mut policy, |node| {
+        node.parsed(|text| match text {
+            "default" => Ok(Policy::default()),
+            "edgex" => Ok(Policy::edgex()),
+            other => Err(format!("`{other}` is no preset; known: default, edgex")),
+        })
+    });
+    let whole = [
+        preset,
+        set_waits(&fields, &mut policy.retry),
+        fields.set("maxRetries", &mut policy.attempts, |node| {
+            or_endless(node, attempts)
+        }),
+        fields.set("within", &mut policy.within, |node| {
+            or_endless(node, Node::span)
+        }),
+        fields.set("maxAge", &mut policy.max_age, |node| {
+            or_endless(node, Node::span)
+        }),
+        fields.set("retryAfter", &mut policy.retry_after, Node::boolean),
+        fields.set("wake", &mut policy.wake, Node::boolean),
+        fields.set("classes", &mut policy.classes, classes),
+    ];
+    fields.finish();
+    if whole.contains(&false) {
+        return None;
+    }
+    match policy.check() {
+        Ok(()) => Some(policy),
+        Err(invalid) => {
+            for fault in &invalid.faults {
+                let field = fault.field.trim_start_matches("retry.");
+                place.fault_at(field, fault.problem);
+            }
+            None
+        }
+    }
+}
+
+/// The waits between attempts: `every`, or a backoff whose parts may be given one by one. False when they have faults.
+fn set_waits(fields: &Fields<'_>, retry: &mut Retry) -> bool {
+    const PARTS: [&str; 4] = ["first", "factor", "max", "jitter"];
+    let parts_given = PARTS.iter().any(|part| fields.has(part));
+    let every = fields.set("every", retry, |node| {
+        if parts_given {
+            return node.fault("goes without `first`, `factor`, `max` and `jitter`");
+        }
+        node.span().map(Retry::Every)
+    });
+    let from_preset = match retry {
+        Retry::Backoff { .. } => retry.clone(),
+        _ => Policy::default().retry,
+    };
+    let Retry::Backoff {
+        mut first,
+        mut factor,
+        mut max,
+        mut jitter,
+    } = from_preset
+    else {
+        return every;
+    };
+    let whole = [
+        every,
+        fields.set("first", &mut first, Node::span),
+        fields.set("factor", &mut factor, Node::number),
+        fields.set("max", &mut max, Node::span),
+        fields.set("jitter", &mut jitter, |node| {
+            node.parsed(|text| match text {
+                "full" => Ok(Jitter::Full),
+                "none" => Ok(Jitter::None),
+                other => Err(format!("`{other}` is no jitter; known: full, none")),
+            })
+        }),
+    ];
+    if parts_given {
+        *retry = Retry::Backoff {
+            first,
+            factor,
+            max,
+            jitter,
+        };
+    }
+    !whole.contains(&false)
+}
+
+#[expect(
+    clippy::option_option,
+    reason = "the inner one is the value: a limit or none"
+)]
+fn or_endless<'a, T>(
+    node: &Node<'a>,
+    read: impl FnOnce(&Node<'a>) -> Option<T>,
+) -> Option<Option<T>> {
+    match node.value {
+        Value::String(text) if text == "endless" => Some(None),
+        _ => read(node).map(Some),
+    }
+}
+
+/// Attempts are one more than retries.
+fn attempts(node: &Node<'_>) -> Option<u32> {
+    let retries = u32::try_from(node.whole()?).unwrap_or(u32::MAX);
+    Some(retries.saturating_add(1))
+}
+
+fn classes(node: &Node<'_>) -> Option<Classes> {
+    node.parsed(|text| match text {
+        "default" => Ok(Classes::Default),
+        "off" => Ok(Classes::Off),
+        other => Err(format!("`{other}` names no classes; known: default, off")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::super::fault::Faults;
+    use super::*;
+
+    fn policy(document: &Value) -> Result<Policy, Vec<String>> {
+        let faults = Faults::default();
+        let read = read(Node::root(document, &faults));
+        faults
+            .into_result(read)
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn what_is_not_given_comes_from_the_preset() {
+        assert_eq!(policy(&json!({})).unwrap(), Policy::default());
+        assert_eq!(
+            policy(&json!({"preset": "edgex"})).unwrap(),
+            Policy::edgex()
+        );
+        let tuned = policy(&json!({"first": "2s", "jitter": "none", "maxRetries": 3})).unwrap();
+        assert_eq!(tuned.attempts, Some(4));
+        let Retry::Backoff {
+            first, max, jitter, ..
+        } = tuned.retry
+        else {
+            panic!("a backoff");
+        };
+        assert_eq!(
+            (first, max),
+            (Duration::from_secs(2), Duration::from_secs(600))
+        );
+        assert_eq!(jitter, Jitter::None);
+        let fixed = policy(&json!({"every": "5s", "maxRetries": "endless", "maxAge": "endless"}));
+        let fixed = fixed.unwrap();
+        assert_eq!(fixed.retry, Retry::Every(Duration::from_secs(5)));
+        assert_eq!((fixed.attempts, fixed.max_age), (None, None));
+    }
+
+    #[test]
+    fn every_fault_has_its_key() {
+        let faults = policy(&json!({"preset": "x", "first": "0s", "maxRetries": -1, "retries": 3}));
+        let faults = faults.unwrap_err();
+        for key in [
+            "preset: ",
+            "first: ",
+            "maxRetries: ",
+            "retries: unknown key",
+        ] {
+            assert!(
+                faults.iter().any(|fault| fault.starts_with(key)),
+                "{key} in {faults:?}"
+            );
+        }
+        let faults = policy(&json!({"first": "10s", "max": "1s"})).unwrap_err();
+        assert_eq!(faults, ["max: is shorter than retry.first"]);
+        assert_eq!(
+            policy(&json!({"every": "1s", "factor": 2}))
+                .unwrap_err()
+                .len(),
+            1
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! The function by which records enter a pipeline.
+
+use std::sync::Arc;
+
+use super::plan::Plan;
+use super::record::{RECORD, Record, content_type};
+use crate::delivery::engine::Failure;
+use crate::sdk::{BoxError, Context, Message, StatefulFunction, types};
+
+/// Function `<namespace>/<pipeline>`: makes a record of each message, whatever its type.
+pub(crate) struct Entry {
+    pub(crate) plan: Arc<Plan>,
+}
+
+impl StatefulFunction for Entry {
+    async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
+        match record_of(&message) {
+            Ok(Some(record)) => self.plan.advance(context, 0, self.plan.admit(record)),
+            Ok(None) => {
+                tracing::warn!(pipeline = %self.plan.name, "message without a value; nothing to do with it");
+                Ok(())
+            }
+            Err(err) => {
+                let raw = Record::new(message.raw_value().unwrap_or_default());
+                let failure = Failure::permanent("decode", err.to_string());
+                self.plan.keep(context, 0, &self.plan.admit(raw), &failure)
+            }
+        }
+    }
+}
+
+/// What a message is as a record: text and numbers as they are written, records as they are, all else as its bytes.
+fn record_of(message: &Message) -> Result<Option<Record>, BoxError> {
+    let Some(value) = message.raw_value() else {
+        return Ok(None);
+    };
+    let json = |text: String| Record::new(text).with_content_type(content_type::JSON);
+    Ok(Some(match message.value_type_name() {
+        name if name == RECORD.name().as_str() => Record::decode(value)?,
+        name if name == types::STRING.name().as_str() => {
+            Record::new(message.require(&types::STRING)?).with_content_type(content_type::TEXT)
+        }
+        name if name == types::BOOL.name().as_str() => {
+            json(message.require(&types::BOOL)?.to_string())
+        }
+        name if name == types::INT.name().as_str() => {
+            json(message.require(&types::INT)?.to_string())
+        }
+        name if name == types::LONG.name().as_str() => {
+            json(message.require(&types::LONG)?.to_string())
+        }
+        name if name == types::FLOAT.name().as_str() => {
+            json(message.require(&types::FLOAT)?.to_string())
+        }
+        name if name == types::DOUBLE.name().as_str() => {
+            json(message.require(&types::DOUBLE)?.to_string())
+        }
+        "statefun/json" => Record::new(value).with_content_type(content_type::JSON),
+        _ => Record::new(value),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::sdk::{Address, MessageBuilder, TypeName};
+
+    #[derive(Serialize, Deserialize)]
+    struct Order {
+        total: u32,
+    }
+
+    #[test]
+    fn every_kind_of_message_is_a_record() {
+        let to = || MessageBuilder::to(Address::new(TypeName::new("pipelines/p"), "x"));
+        let json = types::json::<Order>(TypeName::new("statefun/json"));
+        for (message, payload, content_type) in [
+            (to().value("text"), "text", "text/plain; charset=utf-8"),
+            (to().value(true), "true", "application/json"),
+            (to().value(-7), "-7", "application/json"),
+            (to().value(1.5), "1.5", "application/json"),
+            (
+                to().value_as(&json, &Order { total: 3 }).unwrap(),
+                r#"{"total":3}"#,
+                "application/json",
+            ),
+            (
+                to().raw("acme/bytes", b"\x01"),
+                "\u{1}",
+                "application/octet-stream",
+            ),
+            (
+                to().value_as(&RECORD, &Record::new("r").with_content_type("x/y"))
+                    .unwrap(),
+                "r",
+                "x/y",
+            ),
+        ] {
+            let record = record_of(&message).unwrap().unwrap();
+            assert_eq!(record.payload(), payload);
+            assert_eq!(record.content_type(), content_type);
+        }
+        assert!(record_of(&to().raw("statefun.pipelines/record", b"\xff")).is_err());
+    }
+}

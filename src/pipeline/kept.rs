@@ -1,0 +1,123 @@
+//! Reads what stages keep, for those who look at it from outside: lists of deliveries, their histories, dead letters.
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::item::{HEAD, Head, JOB, Job, LOG};
+use super::record::Record;
+use crate::delivery::engine::{Delivery, History};
+use crate::delivery::{DeadLetter, Payload};
+use crate::sdk::BoxError;
+
+/// A record that a stage keeps, read from the values at its address.
+///
+/// ```
+/// use stateful_functions::pipeline::Kept;
+///
+/// // The values to look up at an address of a stage, in the order in which `Kept::read` takes them.
+/// assert_eq!(Kept::VALUES, ["head", "log", "job"]);
+/// ```
+#[derive(Debug)]
+pub struct Kept {
+    head: Head,
+    log: History,
+    job: Option<Job>,
+}
+
+impl Kept {
+    /// The names of the values at an address that keeps a record. Only the first two are needed for [`Kept::summary`] and
+    /// [`Kept::transitions`]; the third holds the record's bytes.
+    pub const VALUES: [&'static str; 3] = ["head", "log", "job"];
+
+    /// What the bytes of these values say. `job` is only needed for [`Kept::details`] and [`Kept::dead_letter`].
+    ///
+    /// # Errors
+    /// When the bytes are something else.
+    pub fn read(head: &[u8], log: &[u8], job: Option<&[u8]>) -> Result<Self, BoxError> {
+        Ok(Self {
+            head: HEAD.value_type().decode(head)?,
+            log: LOG.value_type().decode(log)?,
+            job: job.map(|job| JOB.value_type().decode(job)).transpose()?,
+        })
+    }
+
+    /// Where the delivery stands.
+    pub const fn delivery(&self) -> &Delivery {
+        &self.head.delivery
+    }
+
+    /// One line of a list: target, state, reason, attempts, times and the last error.
+    pub fn summary(&self) -> Value {
+        Value::Object(self.summary_fields())
+    }
+
+    fn summary_fields(&self) -> Map<String, Value> {
+        let delivery = &self.head.delivery;
+        let stored = serde_json::to_value(delivery).unwrap_or_default();
+        let fields = [
+            "id",
+            "target",
+            "key",
+            "state",
+            "reason",
+            "attempt",
+            "spent",
+            "seq",
+            "due",
+            "submitted_at",
+            "last_at",
+        ];
+        let mut summary = Map::new();
+        for field in fields {
+            if let Some(value) = stored.get(field) {
+                summary.insert(field.to_owned(), value.clone());
+            }
+        }
+        if let Some(error) = self.log.last_error() {
+            summary.insert("error".to_owned(), json!(error));
+        }
+        summary
+    }
+
+    /// Every step, oldest first; of a long history the middle is folded.
+    pub fn transitions(&self) -> Value {
+        json!(self.log)
+    }
+
+    /// The summary, with the pipeline, the stage, the destination, the size and kind of the payload, and the steps.
+    pub fn details(&self) -> Value {
+        let mut details = self.summary_fields();
+        let mut tell = |field: &str, value: Value| _ = details.insert(field.to_owned(), value);
+        if let Some(job) = &self.job {
+            tell("pipeline", json!(job.pipeline));
+            tell("stage", json!(job.stage));
+            tell("destination", json!(job.destination));
+        }
+        if let Some(record) = self.record() {
+            tell("record", json!(record.id().to_string()));
+            tell("content_type", json!(record.content_type()));
+            tell("payload_bytes", json!(record.payload().len()));
+            tell("values", json!(record.values()));
+        }
+        tell("transitions", self.transitions());
+        Value::Object(details)
+    }
+
+    /// The record as it was kept; `None` when `job` was not read, or cannot be.
+    pub fn record(&self) -> Option<Record> {
+        self.job.as_ref()?.record().ok()
+    }
+
+    /// What was given up, with its bytes; `None` for what still waits, and when `job` was not read.
+    pub fn dead_letter(&self) -> Option<DeadLetter> {
+        let record = self.record();
+        let payload = record.as_ref().map_or_else(Bytes::new, Record::payload);
+        self.job.as_ref()?;
+        let mut letter = DeadLetter::of(&self.head.delivery, &self.log, Payload::Bytes(payload))?;
+        if let Some(record) = record {
+            letter.content_type = Some(record.content_type().to_owned());
+            letter.values = record.values().clone();
+        }
+        Some(letter)
+    }
+}

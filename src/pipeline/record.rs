@@ -1,0 +1,332 @@
+//! What moves through a pipeline: bytes, what they are, and the values that travel with them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use prost::Message as _;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::sdk::{BoxError, Type, TypeName};
+use crate::timestamp::Timestamp;
+
+/// The type under which records travel between stages. Send it to a pipeline to choose the record's id and values yourself.
+///
+/// ```
+/// use stateful_functions::pipeline::{RECORD, Record};
+/// use stateful_functions::{Address, MessageBuilder, TypeName};
+///
+/// let pipeline = Address::new(TypeName::new("pipelines/orders"), "shop-7");
+/// let record = Record::new("order 1").with_value("shop", "7");
+/// let message = MessageBuilder::to(pipeline).value_as(&RECORD, &record)?;
+/// # Ok::<(), stateful_functions::SdkError>(())
+/// ```
+pub const RECORD: Type<Record> = Type::new(
+    TypeName::new("statefun.pipelines/record"),
+    |record, out| Ok(record.to_wire().encode(out)?),
+    |bytes| Record::decode(Bytes::copy_from_slice(bytes)),
+);
+
+/// One item on its way through a pipeline.
+///
+/// The payload is bytes. Stages that look into it see it as JSON, which is read once and written once for all of them.
+#[derive(Clone, PartialEq)]
+pub struct Record {
+    id: Uuid,
+    body: Body,
+    content_type: Cow<'static, str>,
+    content_encoding: Cow<'static, str>,
+    values: BTreeMap<String, String>,
+    received_at: Timestamp,
+}
+
+/// The payload is no JSON document.
+#[derive(Debug, thiserror::Error)]
+#[error("the payload is not JSON")]
+pub struct NotJson(#[source] serde_json::Error);
+
+/// Content types that this crate gives by itself.
+pub(crate) mod content_type {
+    pub(crate) const JSON: &str = "application/json";
+    pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
+    pub(crate) const BYTES: &str = "application/octet-stream";
+}
+
+impl Record {
+    /// A record of these bytes. It has no id yet: the pipeline gives it one when it arrives.
+    pub fn new(payload: impl Into<Bytes>) -> Self {
+        Self {
+            id: Uuid::nil(),
+            body: Body::Bytes(payload.into()),
+            content_type: content_type::BYTES.into(),
+            content_encoding: Cow::default(),
+            values: BTreeMap::new(),
+            received_at: Timestamp::default(),
+        }
+    }
+
+    /// A record of this document.
+    pub fn json(document: Value) -> Self {
+        let mut record = Self::new(Bytes::new());
+        record.set_document(document);
+        record
+    }
+
+    /// With an id of your own: two records with one id are one record, as long as the first is on its way.
+    #[must_use]
+    pub const fn with_id(mut self, id: Uuid) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// With a content type.
+    #[must_use]
+    pub fn with_content_type(mut self, content_type: impl Into<Cow<'static, str>>) -> Self {
+        self.content_type = content_type.into();
+        self
+    }
+
+    /// With a value that travels with the record; see [`Record::set_value`].
+    #[must_use]
+    pub fn with_value(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.set_value(key, value);
+        self
+    }
+
+    /// The id, given when the record entered the pipeline. Nil before.
+    pub const fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> Bytes {
+        self.body.to_bytes()
+    }
+
+    /// Replaces the payload.
+    pub fn set_payload(
+        &mut self,
+        payload: impl Into<Bytes>,
+        content_type: impl Into<Cow<'static, str>>,
+    ) {
+        self.body = Body::Bytes(payload.into());
+        self.content_type = content_type.into();
+        self.content_encoding = Cow::default();
+    }
+
+    /// The payload as a JSON document.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn document(&mut self) -> Result<&Value, NotJson> {
+        if let Body::Bytes(bytes) = &self.body {
+            let document = serde_json::from_slice(bytes).map_err(NotJson)?;
+            self.body = Body::Both(bytes.clone(), document);
+        }
+        match &self.body {
+            Body::Both(_, document) | Body::Json(document) => Ok(document),
+            Body::Bytes(_) => unreachable!("read above"),
+        }
+    }
+
+    /// Takes the payload as a JSON document that is about to be changed; the record keeps its bytes until
+    /// [`Record::set_document`].
+    pub(crate) fn take_document(&mut self) -> Result<Value, NotJson> {
+        self.document()?;
+        match std::mem::take(&mut self.body) {
+            Body::Both(bytes, document) => {
+                self.body = Body::Bytes(bytes);
+                Ok(document)
+            }
+            Body::Json(document) => Ok(document),
+            Body::Bytes(_) => unreachable!("read above"),
+        }
+    }
+
+    /// Replaces the payload by a JSON document.
+    pub fn set_document(&mut self, document: Value) {
+        self.body = Body::Json(document);
+        self.content_type = content_type::JSON.into();
+        self.content_encoding = Cow::default();
+    }
+
+    /// What the payload is, as an HTTP content type.
+    pub fn content_type(&self) -> &str {
+        &self.content_type
+    }
+
+    /// How the payload is compressed, as an HTTP content encoding; empty when it is not.
+    pub fn content_encoding(&self) -> &str {
+        &self.content_encoding
+    }
+
+    /// Says how the payload is compressed.
+    pub fn set_content_encoding(&mut self, encoding: impl Into<Cow<'static, str>>) {
+        self.content_encoding = encoding.into();
+    }
+
+    /// The value under `key`, whatever the case of its letters.
+    pub fn value(&self, key: &str) -> Option<&str> {
+        if self.values.is_empty() {
+            return None;
+        }
+        self.values.get(&key.to_lowercase()).map(String::as_str)
+    }
+
+    /// Sets a value that travels with the record to its end, and is there again on a retry.
+    pub fn set_value(&mut self, key: &str, value: impl Into<String>) {
+        self.values.insert(key.to_lowercase(), value.into());
+    }
+
+    /// All values, by key in lower case.
+    pub const fn values(&self) -> &BTreeMap<String, String> {
+        &self.values
+    }
+
+    /// When the record entered the pipeline.
+    pub const fn received_at(&self) -> Timestamp {
+        self.received_at
+    }
+
+    pub(crate) const fn set_received_at(&mut self, now: Timestamp) {
+        self.received_at = now;
+    }
+
+    pub(crate) fn to_wire(&self) -> WireRecord {
+        WireRecord {
+            id: Bytes::copy_from_slice(self.id.as_bytes()),
+            payload: self.payload(),
+            content_type: self.content_type.clone().into_owned(),
+            content_encoding: self.content_encoding.clone().into_owned(),
+            values: self.values.clone(),
+            received_at: self.received_at.as_millis(),
+        }
+    }
+
+    pub(crate) fn from_wire(wire: WireRecord) -> Result<Self, BoxError> {
+        Ok(Self {
+            id: match wire.id.as_ref() {
+                [] => Uuid::nil(),
+                id => Uuid::from_slice(id)?,
+            },
+            body: Body::Bytes(wire.payload),
+            content_type: wire.content_type.into(),
+            content_encoding: wire.content_encoding.into(),
+            values: wire.values,
+            received_at: Timestamp::from_millis(wire.received_at),
+        })
+    }
+
+    /// The record in `bytes`; its payload is a part of them, not a copy.
+    pub(crate) fn decode(bytes: Bytes) -> Result<Self, BoxError> {
+        Self::from_wire(WireRecord::decode(bytes)?)
+    }
+}
+
+/// Shows what the payload is and how long, never the payload or the values.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("id", &self.id)
+            .field("content_type", &self.content_type)
+            .field("payload_bytes", &self.payload().len())
+            .field("values", &self.values.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A payload as bytes, as a document, or as both while they are the same.
+#[derive(Clone)]
+enum Body {
+    Bytes(Bytes),
+    Both(Bytes, Value),
+    Json(Value),
+}
+
+impl Body {
+    fn to_bytes(&self) -> Bytes {
+        match self {
+            Self::Bytes(bytes) | Self::Both(bytes, _) => bytes.clone(),
+            // A document has text keys and finite numbers only, so writing it cannot fail.
+            Self::Json(document) => serde_json::to_vec(document).unwrap_or_default().into(),
+        }
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::Bytes(Bytes::new())
+    }
+}
+
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_bytes() == other.to_bytes()
+    }
+}
+
+/// A record as it is sent and stored.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct WireRecord {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(crate) id: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) payload: Bytes,
+    #[prost(string, tag = "3")]
+    pub(crate) content_type: String,
+    #[prost(string, tag = "4")]
+    pub(crate) content_encoding: String,
+    #[prost(btree_map = "string, string", tag = "5")]
+    pub(crate) values: BTreeMap<String, String>,
+    #[prost(uint64, tag = "6")]
+    pub(crate) received_at: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_from_its_bytes_whole() {
+        let mut record = Record::json(json!({"a": 1}))
+            .with_id(Uuid::from_u128(7))
+            .with_value("Shop", "7");
+        record.set_received_at(Timestamp::from_millis(5));
+        record.set_content_encoding("gzip");
+        let bytes = RECORD.encode(&record).unwrap();
+        assert_eq!(RECORD.decode(&bytes).unwrap(), record);
+    }
+
+    #[test]
+    fn a_payload_that_is_only_looked_at_keeps_its_bytes() {
+        let text = r#"{ "b": 9007199254740993, "a": 1.10 }"#;
+        let mut record = Record::new(text);
+        assert_eq!(record.document().unwrap()["a"], json!(1.1));
+        assert_eq!(record.payload(), text);
+    }
+
+    #[test]
+    fn a_payload_that_is_no_json_stays_as_it_is() {
+        let mut record = Record::new("{");
+        assert!(record.document().is_err());
+        assert!(record.take_document().is_err());
+        assert_eq!(record.payload(), "{");
+    }
+
+    #[test]
+    fn keys_of_values_have_no_case() {
+        let record = Record::new("").with_value("Key1", "v");
+        assert_eq!(record.value("KEY1"), Some("v"));
+        assert_eq!(record.value("nope"), None);
+    }
+
+    #[test]
+    fn debug_output_shows_no_payload_and_no_value() {
+        let shown = format!("{:?}", Record::new("secret").with_value("k", "secret"));
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}

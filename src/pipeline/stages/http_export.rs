@@ -1,0 +1,576 @@
+//! `http-export: {url, …}`: sends each record as an HTTP request. What cannot be delivered waits and is tried again.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Method, StatusCode, Uri};
+use serde_json::Value;
+
+use super::super::config::{self, Node};
+use super::super::gate::Circuit;
+use super::super::record::{Record, content_type};
+use super::super::template::Template;
+use super::StageKind;
+use crate::delivery::engine::{Failure, FailureKind, Order, Policy};
+use crate::timestamp::Timestamp;
+use crate::transport::http::client::{
+    HttpClient, HttpClientConfig, HttpError, HttpRequest, HttpResponse,
+};
+
+/// So much of an answer's body is told of a failure.
+const MAX_TOLD_BYTES: usize = 256;
+
+/// Sends records as HTTP requests: the settings of one export.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct HttpExport {
+    /// Where to; `{name}` stands for a value of the record or a field of its JSON payload.
+    pub url: String,
+    /// `POST`, `PUT`, `PATCH` or `DELETE`. Default `POST`.
+    pub method: String,
+    /// Sent with each request, instead of those that the export would send under the same names.
+    pub headers: Vec<(String, String)>,
+    /// An attempt without an answer has failed after this. At most half of what a call of a function may take. Default 30 s.
+    pub timeout: Duration,
+    /// How long opening a connection may take. Default 5 s.
+    pub connect_timeout: Duration,
+    /// When a failed export is tried again, and for how long.
+    pub retry: Policy,
+    /// A field, or a text with `{field}` placeholders: records with equal keys arrive in order. None: any order.
+    pub order_key: Option<String>,
+    /// Whether the record goes on as it came. Otherwise, which is the default, the answer's body does.
+    pub return_input: bool,
+    /// The header that carries the item's id, equal in all attempts. Empty: none. Default `idempotency-key`.
+    pub idempotency_header: String,
+    /// Requests under way at one destination from this process. Default 64.
+    pub max_in_flight: NonZeroUsize,
+    /// When a destination that keeps failing gets fewer requests. `None`: never. Default after 5 failures in a row.
+    pub circuit: Option<Circuit>,
+    /// Larger payloads become dead letters. Default 16 MiB.
+    pub max_payload_bytes: usize,
+    /// Of larger answers the body is left away. Default 1 MiB.
+    pub max_response_bytes: usize,
+}
+
+impl HttpExport {
+    /// `POST`s to `url`.
+    pub fn post(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            method: "POST".to_owned(),
+            headers: Vec::new(),
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            retry: Policy::default(),
+            order_key: None,
+            return_input: false,
+            idempotency_header: "idempotency-key".to_owned(),
+            max_in_flight: NonZeroUsize::new(64).unwrap_or(NonZeroUsize::MIN),
+            circuit: Some(Circuit::default()),
+            max_payload_bytes: 16 * 1024 * 1024,
+            max_response_bytes: 1024 * 1024,
+        }
+    }
+
+    /// `PUT`s to `url`.
+    pub fn put(url: impl Into<String>) -> Self {
+        Self {
+            method: "PUT".to_owned(),
+            ..Self::post(url)
+        }
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// With another retry policy.
+    #[must_use]
+    pub fn retry(mut self, policy: Policy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// With an order key.
+    #[must_use]
+    pub fn order_key(mut self, key: impl Into<String>) -> Self {
+        self.order_key = Some(key.into());
+        self
+    }
+
+    /// With another limit for one attempt.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Checks the settings; `fault` is told the field and what is wrong.
+    pub(crate) fn check(self, fault: impl Fn(&str, &dyn fmt::Display)) -> Option<StageKind> {
+        let faults = std::cell::Cell::new(0);
+        let fault = |field: &str, text: &dyn fmt::Display| {
+            faults.set(faults.get() + 1);
+            fault(field, text);
+        };
+        let url = Target::parse(&self.url).map_err(|text| fault("url", &text));
+        let method = method(&self.method).map_err(|text| fault("method", &text));
+        let headers = headers(&self.headers, &fault);
+        let idempotency = match self.idempotency_header.as_str() {
+            "" => None,
+            name => match HeaderName::try_from(name) {
+                Ok(name) => Some(name),
+                Err(err) => {
+                    fault("idempotencyHeader", &err);
+                    None
+                }
+            },
+        };
+        let order_key = self.order_key.as_deref().map(Template::parse_key);
+        let order_key = order_key.transpose().unwrap_or_else(|err| {
+            fault("orderKey", &err);
+            None
+        });
+        for (field, span) in [
+            ("timeout", self.timeout),
+            ("connectTimeout", self.connect_timeout),
+        ] {
+            if span.is_zero() {
+                fault(field, &"must not be zero");
+            }
+        }
+        let policy = Policy {
+            timeout: self.timeout,
+            order: if order_key.is_some() {
+                Order::Key
+            } else {
+                Order::Any
+            },
+            ..self.retry
+        };
+        if let Err(invalid) = policy.check() {
+            fault("retry", &invalid);
+        }
+        let client = HttpClient::new(HttpClientConfig {
+            connect_timeout: self.connect_timeout,
+            max_idle_per_host: self.max_in_flight.get(),
+            max_response_body_bytes: self.max_response_bytes,
+            decompress: false,
+            ..HttpClientConfig::default()
+        })
+        .map_err(|err| fault("", &err));
+        let (Ok(url), Ok(method), Ok(client)) = (url, method, client) else {
+            return None;
+        };
+        (faults.get() == 0).then(|| {
+            StageKind::HttpExport(Arc::new(Exporter {
+                url,
+                method,
+                headers,
+                idempotency,
+                order_key,
+                policy,
+                client,
+                return_input: self.return_input,
+                max_in_flight: self.max_in_flight,
+                circuit: self.circuit,
+                max_payload_bytes: self.max_payload_bytes,
+            }))
+        })
+    }
+}
+
+/// The names of headers, never their values.
+impl fmt::Debug for HttpExport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<_> = self.headers.iter().map(|(name, _)| (name, "***")).collect();
+        f.debug_struct("HttpExport")
+            .field("url", &redacted(&self.url))
+            .field("method", &self.method)
+            .field("headers", &headers)
+            .field("timeout", &self.timeout)
+            .field("retry", &self.retry)
+            .field("order_key", &self.order_key)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn read(node: Node<'_>) -> Option<StageKind> {
+    let place = node.clone();
+    let fields = node.fields()?;
+    let mut export = HttpExport::post("");
+    if place.value.pointer("/retry/preset") == Some(&Value::from("edgex")) {
+        export.circuit = None; // EdgeX tries every item at its time
+    }
+    let url = fields.required("url").and_then(|node| node.text());
+    let whole = [
+        url.is_some(),
+        fields.set("method", &mut export.method, Node::text),
+        fields.set("headers", &mut export.headers, header_fields),
+        fields.set("timeout", &mut export.timeout, Node::span),
+        fields.set("connectTimeout", &mut export.connect_timeout, Node::span),
+        fields.set("retry", &mut export.retry, |node| {
+            config::read_retry(node.clone())
+        }),
+        fields.set("orderKey", &mut export.order_key, |node| {
+            node.text().map(Some)
+        }),
+        fields.set("returnInput", &mut export.return_input, Node::boolean),
+        fields.set(
+            "idempotencyHeader",
+            &mut export.idempotency_header,
+            Node::text,
+        ),
+        fields.set("maxInFlight", &mut export.max_in_flight, size),
+        fields.set("circuit", &mut export.circuit, circuit),
+        fields.set("maxPayloadBytes", &mut export.max_payload_bytes, |node| {
+            size(node).map(NonZeroUsize::get)
+        }),
+        fields.set("maxResponseBytes", &mut export.max_response_bytes, |node| {
+            size(node).map(NonZeroUsize::get)
+        }),
+    ];
+    fields.finish();
+    // What was read is checked even where something else was not, so that all faults are told at once. Of a URL that is
+    // missing it has been told already.
+    export.url = url.map_or_else(|| "http://missing".to_owned(), |url| url.trim().to_owned());
+    let checked = export.check(|field, text| place.fault_at(field, text));
+    checked.filter(|_| !whole.contains(&false))
+}
+
+fn size(node: &Node<'_>) -> Option<NonZeroUsize> {
+    NonZeroUsize::try_from(node.count()?).ok()
+}
+
+#[expect(
+    clippy::option_option,
+    reason = "the inner one is the value: a circuit or none"
+)]
+fn circuit(node: &Node<'_>) -> Option<Option<Circuit>> {
+    if *node.value == Value::Bool(false) {
+        return Some(None);
+    }
+    let mut circuit = Circuit::default();
+    let fields = node.clone().fields()?;
+    let whole = [
+        fields.set("failures", &mut circuit.failures, |node| {
+            Some(u32::try_from(node.count()?.get()).unwrap_or(u32::MAX))
+        }),
+        fields.set("openFor", &mut circuit.open_for, Node::span),
+    ];
+    fields.finish();
+    (!whole.contains(&false)).then_some(Some(circuit))
+}
+
+fn header_fields(node: &Node<'_>) -> Option<Vec<(String, String)>> {
+    let Value::Object(map) = node.value else {
+        return node.fault("expected a mapping of header names and texts");
+    };
+    let read: Vec<_> = map
+        .iter()
+        .map(|(name, value)| Some((name.clone(), node.child(name, value).text()?)))
+        .collect();
+    read.into_iter().collect()
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    match text.to_ascii_uppercase().as_str() {
+        "POST" => Ok(Method::POST),
+        "PUT" => Ok(Method::PUT),
+        "PATCH" => Ok(Method::PATCH),
+        "DELETE" => Ok(Method::DELETE),
+        _ => Err(format!(
+            "`{text}` is no method here; known: POST, PUT, PATCH, DELETE"
+        )),
+    }
+}
+
+fn headers(given: &[(String, String)], fault: &impl Fn(&str, &dyn fmt::Display)) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
+        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            (Ok(name), Ok(mut value)) => {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+            _ => fault(&format!("headers.{name}"), &"is no header of HTTP"),
+        }
+    }
+    headers
+}
+
+/// Where requests go.
+#[derive(Debug)]
+enum Target {
+    Fixed(Uri, Arc<str>),
+    Filled(Template),
+}
+
+impl Target {
+    fn parse(text: &str) -> Result<Self, String> {
+        let template = Template::parse(text).map_err(|err| err.to_string())?;
+        if template.as_constant().is_some() {
+            let (url, destination) = absolute(text)?;
+            return Ok(Self::Fixed(url, destination));
+        }
+        // What a placeholder stands for is not known yet; a letter shows whether the rest is a URL.
+        absolute(&template.sample()).map(|_| Self::Filled(template))
+    }
+}
+
+/// The URL, and its destination: scheme, host and port.
+fn absolute(text: &str) -> Result<(Uri, Arc<str>), String> {
+    let shown = redacted(text);
+    let url: Uri = text
+        .parse()
+        .map_err(|err| format!("`{shown}` is no URL: {err}"))?;
+    let wrong = |what: &str| Err(format!("`{shown}` {what}"));
+    match (url.scheme_str(), url.authority()) {
+        (Some(scheme @ ("http" | "https")), Some(authority)) => {
+            if authority.as_str().contains('@') {
+                return wrong("carries credentials; send them in an `authorization` header");
+            }
+            let default = if scheme == "http" { 80 } else { 443 };
+            let port = url.port_u16().unwrap_or(default);
+            let destination = format!("{scheme}://{}:{port}", authority.host());
+            Ok((url, destination.into()))
+        }
+        _ => wrong("is no absolute http or https URL"),
+    }
+}
+
+/// The URL without credentials, query and fragment.
+fn redacted(url: &str) -> Cow<'_, str> {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let (shown, _) = url.split_at(end);
+    match (shown.split_once("://"), shown.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => Cow::Owned(format!("{scheme}://***@{rest}")),
+        _ => Cow::Borrowed(shown),
+    }
+}
+
+/// [`HttpExport`] after its check.
+pub(crate) struct Exporter {
+    url: Target,
+    method: Method,
+    headers: HeaderMap,
+    idempotency: Option<HeaderName>,
+    pub(crate) order_key: Option<Template>,
+    pub(crate) policy: Policy,
+    client: HttpClient,
+    return_input: bool,
+    pub(crate) max_in_flight: NonZeroUsize,
+    pub(crate) circuit: Option<Circuit>,
+    max_payload_bytes: usize,
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter")
+            .field("url", &self.url)
+            .field("method", &self.method)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request that only has to be sent.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Scheme, host and port.
+    pub(crate) destination: Arc<str>,
+    request: HttpRequest,
+}
+
+/// How a record goes on that was sent.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// As it came.
+    Input,
+    /// With the answer as its payload.
+    Answer {
+        payload: Bytes,
+        content_type: String,
+    },
+}
+
+impl Sent {
+    /// Makes the record what goes on.
+    pub(crate) fn apply_to(self, record: &mut Record) {
+        if let Self::Answer {
+            payload,
+            content_type,
+        } = self
+        {
+            record.set_payload(payload, content_type);
+        }
+    }
+}
+
+impl Exporter {
+    /// Makes the request for `record`, with `item` as its idempotency key.
+    pub(crate) fn prepare(
+        &self,
+        record: &mut Record,
+        item: &str,
+    ) -> Result<Prepared, Box<Failure>> {
+        let unmade = |text: String| Box::new(Failure::permanent("template", text));
+        let (url, destination) = match &self.url {
+            Target::Fixed(url, destination) => (url.clone(), Arc::clone(destination)),
+            Target::Filled(template) => {
+                let url = template
+                    .fill_url(record)
+                    .map_err(|err| unmade(err.to_string()))?;
+                absolute(&url).map_err(unmade)?
+            }
+        };
+        let body = record.payload();
+        if body.len() > self.max_payload_bytes {
+            let text = format!(
+                "the payload has {} bytes, {} are allowed",
+                body.len(),
+                self.max_payload_bytes
+            );
+            let kind = FailureKind::TooLarge;
+            return Err(Box::new(Failure::of_kind(self.policy.classes, kind, text)));
+        }
+        let headers = self
+            .headers_for(record, item)
+            .map_err(|err| unmade(err.to_string()))?;
+        Ok(Prepared {
+            destination,
+            request: HttpRequest {
+                method: self.method.clone(),
+                url,
+                headers,
+                body,
+            },
+        })
+    }
+
+    fn headers_for(
+        &self,
+        record: &Record,
+        item: &str,
+    ) -> Result<HeaderMap, http::header::InvalidHeaderValue> {
+        let mut headers = HeaderMap::with_capacity(self.headers.len() + 3);
+        headers.insert(CONTENT_TYPE, HeaderValue::try_from(record.content_type())?);
+        if !record.content_encoding().is_empty() {
+            headers.insert(
+                CONTENT_ENCODING,
+                HeaderValue::try_from(record.content_encoding())?,
+            );
+        }
+        if let Some(name) = &self.idempotency {
+            headers.insert(name, HeaderValue::try_from(item)?);
+        }
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        Ok(headers)
+    }
+
+    /// Sends the request and tells what came of it.
+    pub(crate) async fn send(
+        &self,
+        prepared: Prepared,
+        now: Timestamp,
+    ) -> Result<Sent, Box<Failure>> {
+        let shown = format!(
+            "{} {}",
+            self.method,
+            redacted(&prepared.request.url.to_string())
+        );
+        match self
+            .client
+            .send(prepared.request, self.policy.timeout)
+            .await
+        {
+            Ok(response) if response.status.is_success() => Ok(self.sent(response)),
+            Ok(response) => Err(Box::new(self.refused(&shown, &response, now))),
+            Err(err) => self.unanswered(err),
+        }
+    }
+
+    fn sent(&self, response: HttpResponse) -> Sent {
+        if self.return_input {
+            return Sent::Input;
+        }
+        let content_type = response.headers.get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        Sent::Answer {
+            payload: response.body,
+            content_type: content_type.unwrap_or(content_type::BYTES).to_owned(),
+        }
+    }
+
+    fn refused(&self, shown: &str, response: &HttpResponse, now: Timestamp) -> Failure {
+        let status = response.status.as_u16();
+        let told = response
+            .body
+            .get(..MAX_TOLD_BYTES)
+            .unwrap_or(&response.body);
+        let text = format!("{shown}: {status} {}", String::from_utf8_lossy(told));
+        let failure = Failure::of_status(self.policy.classes, status, text.trim_end())
+            .unwrap_or_else(|| Failure::retry("http", "an answer that is no failure"));
+        let after = response.headers.get(RETRY_AFTER);
+        match after.and_then(|value| value.to_str().ok()) {
+            Some(after) => failure.with_retry_after(after, now),
+            None => failure,
+        }
+    }
+
+    /// No whole answer. When its head was there and said 2xx, the record was taken: sending it again would be wrong.
+    fn unanswered(&self, err: HttpError) -> Result<Sent, Box<Failure>> {
+        if err
+            .status()
+            .is_some_and(|status: StatusCode| status.is_success())
+        {
+            tracing::warn!(error = %err, "an export was accepted, but the answer's body could not be read");
+            return Ok(match self.return_input {
+                true => Sent::Input,
+                false => Sent::Answer {
+                    payload: Bytes::new(),
+                    content_type: content_type::BYTES.to_owned(),
+                },
+            });
+        }
+        let kind = match &err {
+            err if err.is_timeout() => FailureKind::Timeout,
+            err if err.is_invalid_request() => FailureKind::Encode,
+            _ => FailureKind::Connect,
+        };
+        let mut text = err.to_string();
+        let mut source = std::error::Error::source(&err);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        Err(Box::new(Failure::of_kind(self.policy.classes, kind, text)))
+    }
+
+    /// The key in whose order `record` is sent; none when any order will do.
+    pub(crate) fn order_key(
+        &self,
+        record: &mut Record,
+    ) -> Option<Result<String, super::super::template::Unfilled>> {
+        let key = self.order_key.as_ref()?.fill(record);
+        match (&self.url, key) {
+            // With several destinations each has its own lanes, or one that is down would hold up the others.
+            (Target::Filled(url), Ok(key)) => {
+                let destination = url.fill_url(record).map(|url| {
+                    absolute(&url).map_or_else(|_| Arc::from(""), |(_, destination)| destination)
+                });
+                Some(destination.map(|destination| format!("{destination} {key}")))
+            }
+            (_, key) => Some(key),
+        }
+    }
+}

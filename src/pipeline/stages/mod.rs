@@ -1,0 +1,116 @@
+//! The stages that come with the crate, a file each: how one is declared, and what it does.
+//!
+//! Stages that only compute are whole here. Of those that keep state or act on the outside, the settings are here and the
+//! functions in `collector.rs` and `stage_function.rs`.
+
+mod batch;
+#[cfg(feature = "compress")]
+mod compress;
+mod convert;
+mod filter;
+mod http_export;
+mod remove;
+mod set;
+mod transform;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub(crate) use batch::Batching;
+pub use batch::{Batch, BatchFormat};
+pub use http_export::HttpExport;
+pub(crate) use http_export::{Exporter, Prepared, Sent};
+
+use super::config::Node;
+use super::stage::Stage;
+
+/// A stage, ready to run.
+#[derive(Clone)]
+pub(crate) enum StageKind {
+    /// Only computes.
+    Pure(Arc<dyn Stage>),
+    /// Collects records.
+    Batch(Arc<Batching>),
+    /// Sends records away.
+    HttpExport(Arc<Exporter>),
+}
+
+impl StageKind {
+    pub(crate) fn pure(stage: impl Stage) -> Self {
+        Self::Pure(Arc::new(stage))
+    }
+
+    /// Whether the stage keeps state or acts on the outside, so that it runs at an address of its own.
+    pub(crate) const fn is_boundary(&self) -> bool {
+        !matches!(self, Self::Pure(_))
+    }
+}
+
+impl fmt::Debug for StageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pure(_) => f.write_str("Pure"),
+            Self::Batch(batching) => batching.fmt(f),
+            Self::HttpExport(exporter) => exporter.fmt(f),
+        }
+    }
+}
+
+type Read = fn(Node<'_>) -> Option<StageKind>;
+
+/// The keys under which stages are declared, and who reads what stands there.
+const KINDS: &[(&str, Read)] = &[
+    ("filter", filter::read),
+    ("set", set::read),
+    ("remove", remove::read),
+    ("transform", transform::read),
+    ("convert", convert::read),
+    ("batch", batch::read),
+    #[cfg(feature = "compress")]
+    ("gzip", compress::read_gzip),
+    #[cfg(feature = "compress")]
+    ("zlib", compress::read_zlib),
+    ("http-export", http_export::read),
+];
+
+/// Who reads the settings of a stage declared under `kind`.
+pub(crate) fn reader(kind: &str) -> Option<Read> {
+    KINDS
+        .iter()
+        .find(|(name, _)| *name == kind)
+        .map(|(_, read)| *read)
+}
+
+/// The keys under which stages are declared.
+pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::config::PipelineConfig;
+    use super::super::record::Record;
+    use super::super::stage::Answer;
+    use super::StageKind;
+
+    fn declared(stage: &Value) -> Value {
+        json!({"name": "test", "stages": [stage]})
+    }
+
+    /// What the stage answers for `record`, which it may change.
+    pub(super) fn apply(stage: &Value, record: &mut Record) -> Answer {
+        let config = PipelineConfig::from_json(&declared(stage)).unwrap();
+        match &config.stages()[0].kind {
+            StageKind::Pure(stage) => stage.apply(record),
+            other => panic!("{other:?} does not only compute"),
+        }
+    }
+
+    /// What is wrong with the stage, as text.
+    pub(super) fn faults(stage: &Value) -> Vec<String> {
+        let faults = PipelineConfig::from_json(&declared(stage)).unwrap_err();
+        faults.iter().map(ToString::to_string).collect()
+    }
+}

@@ -1,0 +1,8 @@
+//! Pipelines as functions: stages, batches, exports with store and forward, order, waking, commands.
+
+mod batches;
+mod exports;
+mod flow;
+mod order;
+mod town;
+mod waking;
