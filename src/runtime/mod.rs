@@ -5,6 +5,8 @@
 //! Feature `testing` opens the core alone.
 
 #[cfg(feature = "runtime")]
+mod admin;
+#[cfg(feature = "runtime")]
 mod bearer;
 #[cfg(feature = "runtime")]
 mod builder;
@@ -31,6 +33,8 @@ pub mod module;
 #[cfg(feature = "runtime")]
 mod partition;
 #[cfg(feature = "runtime")]
+mod request;
+#[cfg(feature = "runtime")]
 mod respond;
 #[cfg(feature = "runtime")]
 mod running;
@@ -42,6 +46,7 @@ mod values;
 pub use self::core::FailurePolicy;
 #[cfg(feature = "runtime")]
 pub use self::{
+    admin::AdminConfig,
     builder::RuntimeBuilder,
     commit::StoreStatus,
     config::RuntimeConfig,

@@ -10,6 +10,14 @@ use crate::runtime::intake::IntakeError;
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
+/// A request that ends here: boxed, because answers are large and this is the rare way.
+pub(super) type Refusal = Box<Answer>;
+
+/// A request that ends here, with a stable code and a text that says what to do.
+pub(super) fn refuse(status: StatusCode, code: &str, message: &str) -> Refusal {
+    Box::new(error(status, code, message))
+}
+
 /// An answer with a JSON body.
 pub(super) fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
     with_type(

@@ -27,6 +27,7 @@ const MAX_RESPONSE_BYTES: usize = 1 << 30;
 pub(crate) struct AdminArgs {
     /// Address of the admin API, as `host:port` or a URL.
     #[arg(
+        id = "admin",
         long = "admin",
         value_name = "ADDR",
         env = "STATEFUN_ADMIN",

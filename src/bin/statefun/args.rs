@@ -125,3 +125,15 @@ fn key_value(text: &str) -> Result<(String, String), String> {
         _ => Err("write it as KEY=VALUE".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -73,11 +73,11 @@ fn print(queues: &Value) -> anyhow::Result<()> {
     let none = Value::Null;
     let totals = queues.get("totals").unwrap_or(&none);
     output::line(format_args!(
-        "{} waiting, {} in flight, {} parked, {} timers",
-        field(totals, "waiting"),
-        field(totals, "in_flight"),
-        field(totals, "parked"),
-        field(totals, "timers")
+        "{} messages wait or are in flight, {} calls out, {} addresses parked, {} timers",
+        field(totals, "backlog"),
+        field(totals, "calls"),
+        counted(totals, "parked"),
+        counted(totals, "timers")
     ))?;
     for address in list_at(queues, "/addresses") {
         output::line(address_line(address))?;
@@ -93,16 +93,37 @@ fn print(queues: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn address_line(address: &Value) -> String {
-    let retry = text_at(address, "/retry_at").map_or(String::new(), |at| format!(" until {at}"));
+/// A number that was counted up to a bound only.
+fn counted(totals: &Value, name: &str) -> String {
+    let is_bound = totals.get(name) == totals.get("counted_to");
     format!(
-        "{}: {} waiting, {} in flight, {}{retry}{}",
-        field(address, "address"),
-        field(address, "waiting"),
-        field(address, "in_flight"),
-        field(address, "activity"),
-        last_failure(address)
+        "{}{}",
+        field(totals, name),
+        if is_bound { " or more" } else { "" }
     )
+}
+
+fn address_line(address: &Value) -> String {
+    let mut text = format!(
+        "{}: {}",
+        field(address, "address"),
+        field(address, "activity")
+    );
+    for (name, words) in [
+        ("waiting", "waiting"),
+        ("in_flight", "in flight"),
+        ("failures", "failures"),
+    ] {
+        if let Some(count @ 1..) = address.get(name).and_then(Value::as_u64) {
+            text.push_str(&format!(", {count} {words}"));
+        }
+    }
+    for (name, words) in [("retry_at", "tried again at"), ("since", "since")] {
+        if let Some(time) = address.get(name).and_then(Value::as_str) {
+            text.push_str(&format!(", {words} {time}"));
+        }
+    }
+    text + &last_failure(address)
 }
 
 fn last_failure(item: &Value) -> String {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
-use stateful_functions::runtime::Runtime;
-use stateful_functions::runtime::module::{Module, ModuleFile};
+use stateful_functions::runtime::module::{Module, ModuleFile, Secret};
+use stateful_functions::runtime::{AdminConfig, Runtime};
 
 use crate::args::ModuleArgs;
 use crate::{check, output, signals};
@@ -37,11 +37,25 @@ pub(crate) struct RunArgs {
     /// Keep everything in memory.
     #[arg(long)]
     ephemeral: bool,
+    /// Where the admin API listens.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8091")]
+    admin: String,
+    /// What requests to the admin API must carry; needed when it listens on more than loopback.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        env = "STATEFUN_ADMIN_TOKEN",
+        hide_env_values = true
+    )]
+    admin_token: Option<String>,
 }
 
 pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     let module = load(&args.module)?;
-    let builder = Runtime::builder().module(&module)?;
+    let mut admin = AdminConfig::default();
+    admin.listen = args.admin;
+    admin.token = args.admin_token.map(Secret::new);
+    let builder = Runtime::builder().module(&module)?.admin(admin);
     let builder = if args.ephemeral {
         builder.ephemeral()
     } else {

@@ -45,7 +45,7 @@ pub(crate) async fn run(args: SendArgs, as_json: bool) -> anyhow::Result<ExitCod
     if as_json {
         output::json(&answer)?;
     } else {
-        output::line(format_args!("accepted by {}", field(&answer, "target")))?;
+        output::line(format_args!("accepted by {}", field(&answer, "address")))?;
     }
     Ok(ExitCode::SUCCESS)
 }

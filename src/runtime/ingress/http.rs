@@ -4,33 +4,25 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderValue};
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming as Body;
 use hyper::service::service_fn;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::{Ingress, Listener, OpenIngress, listen, stopped};
 use crate::runtime::bearer::is_authorised;
-use crate::runtime::core::keys::{put_bytes, put_text};
-use crate::runtime::core::{AddressKey, IdempotencyKey};
+use crate::runtime::core::AddressKey;
 use crate::runtime::error::StartError;
-use crate::runtime::intake::{Incoming, Intake};
+use crate::runtime::intake::Intake;
 use crate::runtime::module::HttpIngress;
-use crate::runtime::respond::{self, Answer};
+use crate::runtime::request::{self, TYPE_HEADER, Terms, percent_decoded};
+use crate::runtime::respond::{self, Answer, Refusal, refuse};
 use crate::runtime::values;
 use crate::transport::http::{ServerLimits, serve_connections};
-
-const TYPE_HEADER: HeaderName = HeaderName::from_static("statefun-type");
-const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
-/// Longer keys are refused.
-const MAX_KEY_BYTES: usize = 256;
-const STRING: &str = "io.statefun.types/string";
 
 #[async_trait]
 impl Ingress for HttpIngress {
@@ -82,9 +74,6 @@ struct Door {
     intake: Intake,
 }
 
-/// A request that ends here: boxed, because answers are large and this is the rare way.
-type Refusal = Box<Answer>;
-
 /// What a path asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verb {
@@ -111,17 +100,13 @@ impl Door {
                 "send and call are POST",
             ));
         }
-        let type_name = self.type_name(request.headers())?;
-        let key = idempotency_key(request.headers())?;
-        let body = self.body(request).await?;
-        let argument = values::parse(&type_name, &body)
-            .map_err(|fault| refuse(StatusCode::BAD_REQUEST, "value.invalid", &fault))?;
-        let key = key.map(|key| self.keyed(&target, &key, &type_name, &body));
-        let incoming = Incoming {
-            target,
-            argument,
-            key,
+        let terms = Terms {
+            ingress: &self.spec.id,
+            json_type: &self.spec.json_type,
+            max_body_bytes: self.spec.max_body_bytes,
+            keys_until: self.intake.now() + self.spec.idempotency_window,
         };
+        let incoming = request::message(request, target, &terms).await?;
         match verb {
             Verb::Send => {
                 let address = incoming.target.to_address().to_string();
@@ -143,79 +128,6 @@ impl Door {
                     .map_err(|refusal| Box::new(respond::refused(&refusal)))?;
                 Ok(self.show(&value))
             }
-        }
-    }
-
-    /// What type the body is a value of.
-    fn type_name(&self, headers: &HeaderMap) -> Result<String, Refusal> {
-        if let Some(name) = headers.get(TYPE_HEADER) {
-            return match name.to_str() {
-                Ok(name) if !name.is_empty() => Ok(name.to_owned()),
-                _ => Err(refuse(
-                    StatusCode::BAD_REQUEST,
-                    "type.invalid",
-                    "`statefun-type` is no typename",
-                )),
-            };
-        }
-        let content_type = headers
-            .get(CONTENT_TYPE)
-            .map_or(&b"text/plain"[..], HeaderValue::as_bytes);
-        let essence = content_type
-            .split(|byte| *byte == b';')
-            .next()
-            .unwrap_or_default()
-            .trim_ascii();
-        if essence.eq_ignore_ascii_case(b"text/plain") {
-            Ok(STRING.to_owned())
-        } else if essence.eq_ignore_ascii_case(b"application/json") {
-            Ok(self.spec.json_type.to_string())
-        } else {
-            let shown: String = String::from_utf8_lossy(essence).chars().take(100).collect();
-            let text = format!(
-                "content type `{shown}` says nothing of the value's type: send `text/plain`, `application/json`, or name the type in `statefun-type`"
-            );
-            Err(refuse(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "type.unknown",
-                &text,
-            ))
-        }
-    }
-
-    async fn body(&self, request: Request<Body>) -> Result<Bytes, Refusal> {
-        let limit = self.spec.max_body_bytes;
-        match Limited::new(request.into_body(), limit).collect().await {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(refuse(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body.too_large",
-                &format!("the body is larger than {limit} bytes (`maxBodyBytes`)"),
-            )),
-            Err(_) => Err(refuse(
-                StatusCode::BAD_REQUEST,
-                "body.broken",
-                "the body ended early",
-            )),
-        }
-    }
-
-    fn keyed(
-        &self,
-        target: &AddressKey,
-        key: &str,
-        type_name: &str,
-        body: &Bytes,
-    ) -> IdempotencyKey {
-        let mut row = BytesMut::new();
-        put_text(&mut row, self.spec.id.as_str());
-        put_bytes(&mut row, target.as_bytes());
-        row.put_slice(key.as_bytes());
-        let content = [type_name.as_bytes(), &[0], body].concat();
-        IdempotencyKey {
-            row: row.freeze(),
-            digest: Uuid::new_v5(&Uuid::NAMESPACE_OID, &content).as_u128(),
-            until: self.intake.now() + self.spec.idempotency_window,
         }
     }
 
@@ -261,41 +173,6 @@ fn route(path: &str) -> Result<(Verb, AddressKey), Refusal> {
         verb,
         AddressKey::new(&decode(namespace)?, &decode(name)?, &decode(id)?),
     ))
-}
-
-/// The text behind `%xx` sequences; `None` when it is not UTF-8 or a sequence is broken.
-pub(super) fn percent_decoded(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        if *byte != b'%' {
-            out.push(*byte);
-            continue;
-        }
-        let (digits, tail) = rest.split_at_checked(2)?;
-        out.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-        rest = tail;
-    }
-    String::from_utf8(out).ok()
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let Some(key) = headers.get(KEY_HEADER) else {
-        return Ok(None);
-    };
-    match key.to_str() {
-        Ok(key) if !key.is_empty() && key.len() <= MAX_KEY_BYTES => Ok(Some(key.to_owned())),
-        _ => Err(refuse(
-            StatusCode::BAD_REQUEST,
-            "idempotency.invalid",
-            &format!("`idempotency-key` is 1 to {MAX_KEY_BYTES} visible ASCII characters"),
-        )),
-    }
-}
-
-fn refuse(status: StatusCode, code: &str, message: &str) -> Refusal {
-    Box::new(respond::error(status, code, message))
 }
 
 #[cfg(test)]

@@ -14,13 +14,13 @@ use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::http::percent_decoded;
 use super::{Ingress, Listener, OpenIngress, listen, stopped};
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::AddressKey;
 use crate::runtime::error::StartError;
 use crate::runtime::intake::{Incoming, Intake};
 use crate::runtime::module::PlaygroundIngress;
+use crate::runtime::request::percent_decoded;
 use crate::runtime::respond::{self, Answer};
 use crate::runtime::values;
 use crate::transport::http::{ServerLimits, serve_connections};

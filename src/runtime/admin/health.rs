@@ -1,0 +1,72 @@
+//! `GET /health` and `GET /ready`.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::params::Params;
+use super::{Admin, Reply, ok, whole};
+use crate::runtime::StoreStatus;
+use crate::runtime::partition::Command;
+use crate::runtime::respond::{self, Refusal};
+
+/// A partition that is silent for longer is in trouble.
+const PARTITION_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+impl Admin {
+    pub(super) async fn health(&self, params: &Params) -> Result<Reply, Refusal> {
+        params.only(&[])?;
+        let mut reasons = self.store_reasons();
+        let health = self.intake.store.health();
+        if let Some(failure) = health.checkpoint_failure {
+            reasons.push(format!("the last checkpoint failed: {failure}"));
+        }
+        if health.pressure && reasons.is_empty() {
+            reasons.push("the disk is behind the intake".to_owned());
+        }
+        if let Some((egress, count)) = self.intake.egresses.full() {
+            reasons.push(format!(
+                "{count} records of egress {egress} are not delivered; intake has stopped"
+            ));
+        }
+        let inspect = self
+            .intake
+            .router
+            .ask_all(|sender| Command::Inspect(0, sender));
+        if timeout(PARTITION_ANSWERS_WITHIN, inspect).await.is_err() {
+            reasons.push(format!(
+                "a partition is silent for {PARTITION_ANSWERS_WITHIN:?}"
+            ));
+        }
+        if reasons.is_empty() {
+            return Ok(ok(&json!({"status": "ok"})));
+        }
+        let body = json!({"status": "failing", "reasons": reasons});
+        Ok(whole(respond::json(StatusCode::SERVICE_UNAVAILABLE, &body)))
+    }
+
+    pub(super) fn ready(&self, params: &Params) -> Result<Reply, Refusal> {
+        params.only(&[])?;
+        let mut reasons = self.store_reasons();
+        if *self.intake.stopping.borrow() {
+            reasons.push("the runtime is going down".to_owned());
+        }
+        if reasons.is_empty() {
+            return Ok(ok(&json!({"ready": true})));
+        }
+        let body = json!({"ready": false, "reasons": reasons});
+        Ok(whole(respond::json(StatusCode::SERVICE_UNAVAILABLE, &body)))
+    }
+
+    fn store_reasons(&self) -> Vec<String> {
+        match &*self.intake.status.borrow() {
+            StoreStatus::Writable => Vec::new(),
+            StoreStatus::Full(reason) => vec![format!("the disk is full: {reason}")],
+            StoreStatus::Closed(reason) => {
+                vec![format!("the store has closed until a restart: {reason}")]
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `GET /metrics`: counters and gauges for Prometheus, with StateFun's names where it has them.
+
+use http::StatusCode;
+use http::header::HeaderValue;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::params::Params;
+use super::{Admin, Reply, whole};
+use crate::runtime::StoreStatus;
+use crate::runtime::core::TypeCounters;
+use crate::runtime::partition::Inspection;
+use crate::runtime::respond::{self, Refusal, refuse};
+use crate::sdk::TypeName;
+use crate::storage::Health;
+
+const OPEN_METRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FunctionLabels {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EgressLabels {
+    egress: String,
+}
+
+/// What is told at one moment; made anew for each scrape, so that nothing can drift.
+#[derive(Default)]
+struct Snapshot {
+    registry: Registry,
+}
+
+impl Admin {
+    pub(super) async fn metrics(&self, params: &Params) -> Result<Reply, Refusal> {
+        params.only(&[])?;
+        let mut snapshot = Snapshot {
+            registry: Registry::with_prefix("statefun"),
+        };
+        snapshot.functions(&self.inspect(0).await);
+        snapshot.egresses(&self.intake.egresses.undelivered());
+        snapshot.store(&self.intake.store.health(), &self.intake.status.borrow());
+        snapshot.count(
+            "unclaimed_answers",
+            "Answers to calls that nobody waited for any more",
+            self.intake.gateways.unclaimed(),
+        );
+        let mut text = String::new();
+        encode(&mut text, &snapshot.registry).map_err(|_| {
+            refuse(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "metrics",
+                "the metrics cannot be written",
+            )
+        })?;
+        Ok(whole(respond::with_type(
+            StatusCode::OK,
+            OPEN_METRICS,
+            text.into(),
+        )))
+    }
+}
+
+/// A counter per function type: name, help, and what it counts.
+type FunctionCounter = (&'static str, &'static str, fn(&TypeCounters) -> u64);
+
+const FUNCTION_COUNTERS: &[FunctionCounter] = &[
+    ("functions_in", "Messages that were applied", |c| c.incoming),
+    ("functions_invocations", "Calls that succeeded", |c| {
+        c.invocations
+    }),
+    (
+        "functions_outLocal",
+        "Messages sent to functions of the same partition",
+        |c| c.out_local,
+    ),
+    (
+        "functions_outRemote",
+        "Messages sent to functions of other partitions",
+        |c| c.out_remote,
+    ),
+    ("functions_outEgress", "Records sent to egresses", |c| {
+        c.out_egress
+    }),
+    ("functions_failures", "Batches that failed", |c| c.failures),
+];
+
+impl Snapshot {
+    fn functions(&mut self, partitions: &[Inspection]) {
+        for (name, help, of) in FUNCTION_COUNTERS {
+            let family = Family::<FunctionLabels, Counter>::default();
+            for (namespace, name, counters) in
+                partitions.iter().flat_map(|partition| &partition.counters)
+            {
+                let labels = FunctionLabels {
+                    namespace: namespace.clone(),
+                    name: name.clone(),
+                };
+                family.get_or_create(&labels).inc_by(of(counters));
+            }
+            self.registry.register(*name, *help, family);
+        }
+        let calls = partitions
+            .iter()
+            .map(|partition| partition.in_flight as u64)
+            .sum();
+        self.gauge("inflightAsyncOps", "Calls that are out", calls);
+        let backlog = partitions.iter().map(|partition| partition.backlog).sum();
+        self.gauge("numBacklog", "Messages that wait or are in flight", backlog);
+    }
+
+    fn egresses(&mut self, undelivered: &[(TypeName, u64)]) {
+        let family = Family::<EgressLabels, Gauge>::default();
+        for (egress, count) in undelivered {
+            let labels = EgressLabels {
+                egress: egress.to_string(),
+            };
+            family.get_or_create(&labels).set(signed(*count));
+        }
+        self.registry.register(
+            "egress_undelivered",
+            "Records that an egress has not delivered",
+            family,
+        );
+    }
+
+    fn store(&mut self, health: &Health, status: &StoreStatus) {
+        self.gauge(
+            "store_writable",
+            "1 while rounds become durable",
+            u64::from(*status == StoreStatus::Writable),
+        );
+        self.gauge(
+            "store_overlay_bytes",
+            "Rows in memory",
+            health.overlay_bytes,
+        );
+        self.gauge(
+            "store_log_bytes",
+            "Rounds that a start would have to replay",
+            health.log_bytes,
+        );
+        self.gauge(
+            "store_unsynced_bytes",
+            "Rows that are not durable yet",
+            health.unsynced_bytes,
+        );
+        self.count(
+            "store_checkpoints",
+            "Checkpoints since the start",
+            health.checkpoints,
+        );
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(signed(value));
+        self.registry.register(name, help, gauge);
+    }
+
+    fn count(&mut self, name: &str, help: &str, value: u64) {
+        let counter: Counter = Counter::default();
+        counter.inc_by(value);
+        self.registry.register(name, help, counter);
+    }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,251 @@
+//! The admin API: what an operator sees and does. `docs/admin-api.md` is its contract.
+//!
+//! It is an edge like the ingresses: it opens with the runtime, is handed the way in, and stops with it. Routes are here, a file per
+//! group of them. May import every part but the binary.
+
+mod health;
+mod metrics;
+mod page;
+mod params;
+mod queues;
+mod routes;
+mod send;
+mod state;
+mod states;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{ALLOW, AUTHORIZATION, HOST, HeaderValue, ORIGIN};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming as Body;
+use hyper::service::service_fn;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+
+use super::RuntimeBuilder;
+use super::bearer::is_authorised;
+use super::core::{AddressKey, AdminChange};
+use super::error::StartError;
+use super::ingress::{Ingress, Listener, OpenIngress, listen, stopped};
+use super::intake::{Intake, IntakeError};
+use super::module::Secret;
+use super::partition::Command;
+use super::respond::{self, Answer, Refusal, refuse};
+use crate::sdk::BoxError;
+use crate::storage::StorageError;
+use crate::transport::http::{ServerLimits, serve_connections};
+
+use params::Params;
+use routes::{Route, Routed};
+
+/// Where the admin API listens, and who may use it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AdminConfig {
+    /// `host:port`. Default `127.0.0.1:8091`.
+    pub listen: String,
+    /// Requests must carry it as `authorization: Bearer …`; without it the API listens on loopback addresses only.
+    pub token: Option<Secret>,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8091".to_owned(),
+            token: None,
+        }
+    }
+}
+
+impl RuntimeBuilder {
+    /// Serves the admin API. Without this call there is none.
+    pub fn admin(mut self, config: AdminConfig) -> Self {
+        self.ingresses.push(Box::new(config));
+        self
+    }
+}
+
+/// A reply of the API: whole, or streamed.
+type Reply = Response<UnsyncBoxBody<Bytes, BoxError>>;
+
+#[async_trait]
+impl Ingress for AdminConfig {
+    async fn open(self: Box<Self>) -> Result<Box<dyn OpenIngress>, StartError> {
+        let (socket, listener) = listen("admin api", &self.listen).await?;
+        if self.token.is_none() && !listener.address.ip().is_loopback() {
+            let what = format!(
+                "the admin API on {} would be open to everyone on the network: give it a token",
+                listener.address
+            );
+            return Err(StartError::Declared { what });
+        }
+        Ok(Box::new(OpenAdmin {
+            token: self.token,
+            socket,
+            listener,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct OpenAdmin {
+    token: Option<Secret>,
+    socket: TcpListener,
+    listener: Listener,
+}
+
+#[async_trait]
+impl OpenIngress for OpenAdmin {
+    fn listening(&self) -> Listener {
+        self.listener.clone()
+    }
+
+    async fn run(self: Box<Self>, intake: Intake, stop: watch::Receiver<bool>) {
+        let admin = Arc::new(Admin {
+            token: self.token,
+            intake,
+        });
+        let service = service_fn(move |request| {
+            let admin = Arc::clone(&admin);
+            async move {
+                let reply = admin.answer(request).await;
+                Ok::<_, Infallible>(reply.unwrap_or_else(|refusal| whole(*refusal)))
+            }
+        });
+        serve_connections(self.socket, service, ServerLimits::default(), stopped(stop)).await;
+    }
+}
+
+/// What every route needs.
+struct Admin {
+    token: Option<Secret>,
+    intake: Intake,
+}
+
+impl Admin {
+    async fn answer(&self, request: Request<Body>) -> Result<Reply, Refusal> {
+        let Routed { route, allowed } = routes::route(request.uri().path())?;
+        if !matches!(route, Route::Health | Route::Ready) {
+            self.authorise(&request)?;
+        }
+        if !allowed.contains(request.method()) {
+            return Err(wrong_method(allowed));
+        }
+        let params = Params::of(request.uri())?;
+        match route {
+            Route::Health => self.health(&params).await,
+            Route::Ready => self.ready(&params),
+            Route::Metrics => self.metrics(&params).await,
+            Route::Send(target) => self.send(request, &params, target).await,
+            Route::States => self.states(&params).await,
+            Route::StateExport => self.export_states(&params),
+            Route::State(address, name) => self.state(request, &params, address, name).await,
+            Route::Queues => self.queues(&params).await,
+            Route::Resume(address) => self.resume(&params, address).await,
+        }
+    }
+
+    fn authorise(&self, request: &Request<Body>) -> Result<(), Refusal> {
+        if !is_same_origin(request) {
+            let text = "pages of other origins may not use the admin API";
+            return Err(refuse(StatusCode::FORBIDDEN, "origin_refused", text));
+        }
+        match &self.token {
+            Some(token) if !is_authorised(request.headers().get(AUTHORIZATION), token.expose()) => {
+                let text = "a bearer token is needed: `authorization: Bearer …`";
+                Err(refuse(StatusCode::UNAUTHORIZED, "unauthorised", text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the partition of `address` make a change; ready when it is on disk. The inner error is the partition's.
+    async fn change(
+        &self,
+        address: &AddressKey,
+        change: AdminChange,
+    ) -> Result<Result<(), String>, Refusal> {
+        let (sender, receiver) = oneshot::channel();
+        let stopping = || Box::new(respond::refused(&IntakeError::Stopping));
+        if !self
+            .intake
+            .router
+            .send(address.id(), Command::Change(change, sender))
+        {
+            return Err(stopping());
+        }
+        match tokio::time::timeout(CHANGE_TIMEOUT, receiver).await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(_)) => Err(stopping()),
+            Err(_) => {
+                let text = format!(
+                    "not done within {CHANGE_TIMEOUT:?}; it is made when the address's call has returned"
+                );
+                Err(refuse(StatusCode::GATEWAY_TIMEOUT, "change.timeout", &text))
+            }
+        }
+    }
+}
+
+/// A change waits for the call of its address, and calls may take minutes; who asked may not.
+const CHANGE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Browsers send `origin` with what scripts do: a page from elsewhere must not use what listens on loopback.
+fn is_same_origin(request: &Request<Body>) -> bool {
+    let Some(origin) = request.headers().get(ORIGIN) else {
+        return true;
+    };
+    let host = match request.headers().get(HOST) {
+        Some(host) => host.to_str().ok(),
+        None => request.uri().authority().map(http::uri::Authority::as_str),
+    };
+    let origin = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.parse::<Uri>().ok());
+    origin
+        .as_ref()
+        .and_then(Uri::authority)
+        .is_some_and(|authority| Some(authority.as_str()) == host)
+}
+
+fn wrong_method(allowed: &[Method]) -> Refusal {
+    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    let names = names.join(", ");
+    let text = format!("this route takes {names}");
+    let mut refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, "method", &text);
+    if let Ok(value) = HeaderValue::try_from(names) {
+        refusal.headers_mut().insert(ALLOW, value);
+    }
+    refusal
+}
+
+fn whole(answer: Answer) -> Reply {
+    answer.map(|body| body.map_err(|never| match never {}).boxed_unsync())
+}
+
+fn ok(body: &serde_json::Value) -> Reply {
+    whole(respond::json(StatusCode::OK, body))
+}
+
+fn bad_request(text: &str) -> Refusal {
+    refuse(StatusCode::BAD_REQUEST, "bad_request", text)
+}
+
+/// Reads the store away from the tasks that must not wait.
+async fn read<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, Refusal> {
+    let failed =
+        |text: String| refuse(StatusCode::SERVICE_UNAVAILABLE, "store.not_readable", &text);
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(failed(format!("reading the store failed: {error}"))),
+        Err(_) => Err(failed("reading the store was cut off".to_owned())),
+    }
+}

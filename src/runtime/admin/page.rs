@@ -1,0 +1,100 @@
+//! Reads a table page by page, for lists that may be longer than memory.
+
+use bytes::Bytes;
+
+use crate::runtime::core::keys::after_prefix;
+use crate::storage::{Rows, StorageError, Table};
+
+/// Rows that one page looks at; a filter that lets few pass ends a page early.
+const MAX_SCANNED: usize = 20_000;
+/// Rows that are read at a time.
+const CHUNK: usize = 500;
+
+/// Some items of a list, and where the rest begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
+    /// The key after which the list goes on; `None` at its end.
+    pub(crate) next: Option<Bytes>,
+}
+
+/// At most `limit` items made by `item` from the rows of `table` whose keys begin with `prefix`, behind the key `after`.
+pub(crate) fn page<T>(
+    rows: &dyn Rows,
+    table: Table,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+    mut item: impl FnMut(&Bytes, &Bytes) -> Result<Option<T>, StorageError>,
+) -> Result<Page<T>, StorageError> {
+    let end = after_prefix(prefix);
+    let mut from = after.map_or_else(|| prefix.to_vec(), behind);
+    let (mut items, mut scanned) = (Vec::new(), 0);
+    loop {
+        let chunk = rows.scan(table, &from, end.as_deref(), CHUNK)?;
+        let is_last = chunk.len() < CHUNK;
+        for (key, value) in chunk {
+            if items.len() == limit || scanned == MAX_SCANNED {
+                // This row begins the next page: the one before it ends this one.
+                return Ok(Page {
+                    items,
+                    next: Some(before(&from)),
+                });
+            }
+            scanned += 1;
+            items.extend(item(&key, &value)?);
+            from = behind(&key);
+        }
+        if is_last {
+            return Ok(Page { items, next: None });
+        }
+    }
+}
+
+/// The first key behind `key`.
+fn behind(key: impl AsRef<[u8]>) -> Vec<u8> {
+    [key.as_ref(), &[0]].concat()
+}
+
+/// The key that [`behind`] was made of.
+fn before(from: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(from.strip_suffix(&[0]).unwrap_or(from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Memory, Write};
+
+    const TABLE: Table = Table::new(100);
+
+    #[test]
+    fn pages_follow_one_another_without_gap_or_repetition() {
+        let (store, _syncer) = Memory::default().open();
+        let keys: Vec<String> = (0..1_234).map(|n| format!("k{n:04}")).collect();
+        let write = |key: &String| Write::put(TABLE, key.clone(), "v");
+        store.stage(
+            keys.iter()
+                .map(write)
+                .chain([Write::put(TABLE, "l", "v")])
+                .collect(),
+        );
+        let (mut seen, mut after, mut pages) = (Vec::new(), None, 0);
+        loop {
+            let even = |key: &Bytes, _: &Bytes| {
+                let is_even = key.last().is_some_and(|digit| digit % 2 == 0);
+                Ok(is_even.then(|| String::from_utf8(key.to_vec()).unwrap()))
+            };
+            let page = page(&store, TABLE, b"k", after.as_deref(), 100, even).unwrap();
+            assert!(page.items.len() <= 100);
+            seen.extend(page.items);
+            pages += 1;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        let expected: Vec<String> = keys.into_iter().step_by(2).collect();
+        assert_eq!((seen, pages), (expected, 7));
+    }
+}

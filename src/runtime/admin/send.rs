@@ -1,0 +1,45 @@
+//! `POST /api/send/…`: a message for a function.
+
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming as Body;
+use serde_json::json;
+
+use super::params::Params;
+use super::{Admin, Reply, whole};
+use crate::runtime::core::AddressKey;
+use crate::runtime::request::{self, Terms};
+use crate::runtime::respond::{self, Refusal};
+use crate::sdk::TypeName;
+
+/// Larger bodies are refused.
+pub(super) const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// The type of `application/json`.
+pub(super) const JSON_TYPE: TypeName = TypeName::new("statefun/json");
+/// Idempotency keys of the admin API count within it.
+const INGRESS: TypeName = TypeName::new("statefun.admin/send");
+const KEYS_LIVE: Duration = Duration::from_secs(24 * 3600);
+
+impl Admin {
+    pub(super) async fn send(
+        &self,
+        request: Request<Body>,
+        params: &Params,
+        target: AddressKey,
+    ) -> Result<Reply, Refusal> {
+        params.only(&[])?;
+        let terms = Terms {
+            ingress: &INGRESS,
+            json_type: &JSON_TYPE,
+            max_body_bytes: MAX_BODY_BYTES,
+            keys_until: self.intake.now() + KEYS_LIVE,
+        };
+        let incoming = request::message(request, target, &terms).await?;
+        let address = incoming.target.to_address().to_string();
+        let sent = self.intake.send(incoming).await;
+        sent.map_err(|refusal| Box::new(respond::refused(&refusal)))?;
+        let body = json!({"accepted": true, "address": address});
+        Ok(whole(respond::json(StatusCode::ACCEPTED, &body)))
+    }
+}
