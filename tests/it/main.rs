@@ -5,6 +5,8 @@
     reason = "a test that panics has failed"
 )]
 
+#[cfg(feature = "runtime")]
+mod admin;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "http-client")]
