@@ -6,7 +6,7 @@ use prost::Message;
 use crate::by_hand::{self, Address, Batch, Invocation, PersistedValue, ToFunction};
 use crate::load::{self, Load, Report};
 use crate::process::Server;
-use crate::table::{Bar, Table};
+use crate::table::{Table, at_least};
 use crate::{Pace, median, servers};
 
 const CONNECTIONS: usize = 64;
@@ -50,39 +50,43 @@ fn batch(size: usize, pace: &Pace, table: &mut Table) -> Result<()> {
     }
     let [echo, by_hand, ours] = rounds.map(median);
     let (sent, received) = (body.len(), reply.len());
+    let of = |report: &Report, to: &Report| report.per_second / to.per_second;
     let unit = if size == 1 { "req/s" } else { "batches/s" };
-    let echo_name = format!("hyper echo, {sent} B in, {received} B out");
-    table.load(&echo_name, unit, &echo, None, &Bar::None);
-    let ratio = |report: &Report, to: &Report| Some(report.per_second / to.per_second);
-    let by_hand_name = format!("hyper + prost by hand, batch {size}, of echo");
-    table.load(
-        &by_hand_name,
-        unit,
-        &by_hand,
-        ratio(&by_hand, &echo),
-        &Bar::None,
-    );
+    let none = String::new;
+
+    let name = format!("hyper echo, {sent} B in, {received} B out");
+    table.load(&name, unit, &echo, None, none());
+    let name = format!("hyper + prost by hand, batch {size}, of echo");
+    table.load(&name, unit, &by_hand, Some(of(&by_hand, &echo)), none());
+    let ratio = of(&ours, &echo);
     let bar = if size == 1 {
-        Bar::AtLeast(0.9, "of echo")
+        at_least(ratio, 0.9, "of echo")
     } else {
-        Bar::None
+        none()
     };
-    let name = format!("handler, batch {size}, of echo");
-    table.load(&name, unit, &ours, ratio(&ours, &echo), &bar);
-    if size > 1 {
-        let bar = if size == 100 {
-            Bar::AtLeast(1.0, "of by hand")
-        } else {
-            Bar::None
-        };
-        let invocations = Report {
-            per_second: ours.per_second * size as f64,
-            cpu_per_request: ours.cpu_per_request / size as u32,
-            ..ours
-        };
-        let name = format!("handler, batch {size}, of by hand, an invocation");
-        table.load(&name, "inv/s", &invocations, ratio(&ours, &by_hand), &bar);
+    table.load(
+        &format!("handler, batch {size}, of echo"),
+        unit,
+        &ours,
+        Some(ratio),
+        bar,
+    );
+    if size == 1 {
+        return Ok(());
     }
+    let ratio = of(&ours, &by_hand);
+    let bar = if size == 100 {
+        at_least(ratio, 1.0, "of by hand")
+    } else {
+        none()
+    };
+    let invocations = Report {
+        per_second: ours.per_second * size as f64,
+        cpu_per_request: ours.cpu_per_request / size as u32,
+        ..ours
+    };
+    let name = format!("handler, batch {size}, an invocation, of by hand");
+    table.load(&name, "inv/s", &invocations, Some(ratio), bar);
     Ok(())
 }
 

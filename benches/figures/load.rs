@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Error, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 
 use crate::machine;
 
@@ -27,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) p99: Duration,
     pub(crate) cpu_per_request: Duration,
     pub(crate) resident_mib: f64,
+    /// Requests answered, those before the measured time included.
+    pub(crate) answered: usize,
 }
 
 /// A POST with `content-length` and `extra` header lines, each ended by `\r\n`.
@@ -39,18 +43,48 @@ pub(crate) fn post(path: &str, extra: &str, body: &[u8]) -> Vec<u8> {
 
 /// Runs the load. Fails on the first answer that is no 2xx.
 pub(crate) fn run(load: &Load) -> Result<Report> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(drive(load))
+    single_threaded()?.block_on(drive(load))
 }
 
 /// One request on a connection of its own: the body of its answer.
 pub(crate) fn once(address: SocketAddr, request: &[u8]) -> Result<Vec<u8>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async { Connection::open(address).await?.exchange(request).await })
+    single_threaded()?.block_on(async { Connection::open(address).await?.exchange(request).await })
+}
+
+/// Sends the requests numbered from 0 to `count`, each once: how many a second.
+pub(crate) fn each(
+    address: SocketAddr,
+    connections: usize,
+    count: usize,
+    request: fn(usize) -> Vec<u8>,
+) -> Result<f64> {
+    single_threaded()?.block_on(async {
+        let start = Instant::now();
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut tasks = Vec::new();
+        for _ in 0..connections {
+            let mut connection = Connection::open(address).await?;
+            let next = Arc::clone(&next);
+            tasks.push(tokio::spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, Relaxed);
+                    if number >= count {
+                        return Ok::<_, Error>(());
+                    }
+                    connection.exchange_length(&request(number)).await?;
+                }
+            }));
+        }
+        for task in tasks {
+            task.await??;
+        }
+        Ok(count as f64 / start.elapsed().as_secs_f64())
+    })
+}
+
+fn single_threaded() -> Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    Ok(builder.enable_all().build()?)
 }
 
 async fn drive(load: &Load) -> Result<Report> {
@@ -70,26 +104,40 @@ async fn drive(load: &Load) -> Result<Report> {
     let resident_mib = machine::resident_mib(load.pid);
 
     let mut micros = Vec::new();
+    let mut answered = 0;
     for connection in connections {
-        micros.extend(connection.await??);
+        let (measured, count) = connection.await??;
+        micros.extend(measured);
+        answered += count;
     }
-    ensure!(
-        !micros.is_empty(),
-        "no request was answered in {:?}",
-        load.measure
-    );
-    micros.sort_unstable();
-    let quantile = |share: f64| {
-        let index = ((micros.len() - 1) as f64 * share) as usize;
-        Duration::from_micros(micros[index].into())
-    };
+    let report = Report::of(micros, load.measure)?;
+    let measured = report.per_second * load.measure.as_secs_f64();
     Ok(Report {
-        per_second: micros.len() as f64 / load.measure.as_secs_f64(),
-        p50: quantile(0.5),
-        p99: quantile(0.99),
-        cpu_per_request: cpu / u32::try_from(micros.len())?,
+        cpu_per_request: cpu.div_f64(measured),
         resident_mib,
+        answered,
+        ..report
     })
+}
+
+impl Report {
+    /// Of operations that took so many microseconds each, all in this time.
+    pub(crate) fn of(mut micros: Vec<u32>, elapsed: Duration) -> Result<Self> {
+        ensure!(!micros.is_empty(), "nothing was answered in {elapsed:?}");
+        micros.sort_unstable();
+        let quantile = |share: f64| {
+            let index = ((micros.len() - 1) as f64 * share) as usize;
+            Duration::from_micros(micros[index].into())
+        };
+        Ok(Self {
+            per_second: micros.len() as f64 / elapsed.as_secs_f64(),
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+            cpu_per_request: Duration::ZERO,
+            resident_mib: 0.0,
+            answered: micros.len(),
+        })
+    }
 }
 
 struct Connection {
@@ -105,18 +153,20 @@ impl Connection {
         Ok(Self { stream, buffer })
     }
 
-    /// Sends requests until `end`; the microseconds of those answered after `begin`.
+    /// Sends requests until `end`: the microseconds of those answered after `begin`, and how many were answered at all.
     async fn repeat(
         mut self,
         requests: Arc<[Vec<u8>]>,
         first: usize,
         begin: Instant,
         end: Instant,
-    ) -> Result<Vec<u32>> {
+    ) -> Result<(Vec<u32>, usize)> {
         let mut micros = Vec::new();
+        let mut count = 0;
         let mut sent = Instant::now();
         for request in requests.iter().cycle().skip(first) {
             self.exchange_length(request).await?;
+            count += 1;
             let answered = Instant::now();
             if answered >= end {
                 break;
@@ -126,7 +176,7 @@ impl Connection {
             }
             sent = answered;
         }
-        Ok(micros)
+        Ok((micros, count))
     }
 
     async fn exchange(&mut self, request: &[u8]) -> Result<Vec<u8>> {
@@ -169,7 +219,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(usize, usize)>> {
     let length = match length {
         Some(length) => length.parse()?,
         None if head.starts_with("HTTP/1.1 204") => 0,
-        None => return Err(anyhow::anyhow!("no content-length")).context(head.to_owned()),
+        None => bail!("an answer without content-length: {head}"),
     };
     Ok(Some((end + 4, length)))
 }

@@ -12,11 +12,14 @@
 )]
 
 mod by_hand;
+mod counter;
+mod disk;
 mod handler;
 mod load;
 mod machine;
 mod process;
 mod servers;
+mod start;
 mod table;
 
 use std::process::ExitCode;
@@ -26,29 +29,42 @@ use anyhow::{Result, bail};
 
 use load::Report;
 use table::Table;
+use tempfile::TempDir;
 
 /// How long and how often each load runs.
 pub(crate) struct Pace {
     pub(crate) rounds: usize,
     pub(crate) warm_up: Duration,
     pub(crate) measure: Duration,
+    /// Starts and kills of which the middle one counts.
+    pub(crate) starts: usize,
+    /// Keys of the large state.
+    pub(crate) many_keys: usize,
 }
 
 const FULL: Pace = Pace {
     rounds: 3,
     warm_up: Duration::from_secs(1),
     measure: Duration::from_secs(4),
+    starts: 9,
+    many_keys: 1_000_000,
 };
 
 const QUICK: Pace = Pace {
     rounds: 1,
     warm_up: Duration::from_millis(200),
     measure: Duration::from_millis(500),
+    starts: 3,
+    many_keys: 20_000,
 };
 
 type Section = (&'static str, fn(&Pace, &mut Table) -> Result<()>);
 
-const SECTIONS: [Section; 1] = [("handler", handler::measure)];
+const SECTIONS: [Section; 3] = [
+    ("handler", handler::measure),
+    ("counter", counter::measure),
+    ("start", start::measure),
+];
 
 fn main() -> ExitCode {
     // Cargo passes `--bench`.
@@ -94,6 +110,11 @@ fn figures(arguments: &[String]) -> Result<()> {
     );
     table.print();
     Ok(())
+}
+
+/// A folder of its own on the disk of the build, gone when the value is.
+pub(crate) fn scratch() -> Result<TempDir> {
+    Ok(TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?)
 }
 
 /// The report with the middle rate.

@@ -21,8 +21,10 @@ use tokio::net::TcpListener;
 use crate::{by_hand, process};
 
 pub(crate) const COUNTER: TypeName = TypeName::new("bench/counter");
-pub(crate) const NEIGHBOUR: TypeName = TypeName::new("bench/neighbour");
+pub(crate) const ADDER: TypeName = TypeName::new("bench/adder");
+const NEIGHBOUR: TypeName = TypeName::new("bench/neighbour");
 const SEEN: ValueSpec<i32> = ValueSpec::new("seen", types::INT);
+const TOTAL: ValueSpec<i64> = ValueSpec::new("total", types::LONG);
 
 /// Serves until this process ends: `handler`, `by-hand`, or `echo LENGTH` with answers of that many bytes.
 pub(crate) fn serve(arguments: &[String]) -> Result<()> {
@@ -36,7 +38,7 @@ pub(crate) fn serve(arguments: &[String]) -> Result<()> {
         std::io::stdout().flush()?;
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         match arguments[..] {
-            ["handler"] => Ok(http::serve(listener, counter()?).await?),
+            ["handler"] => Ok(http::serve(listener, functions()?).await?),
             ["by-hand"] => bare(listener, by_hand::count).await,
             ["echo", length] => {
                 let answer = Bytes::from(vec![b'.'; length.parse()?]);
@@ -47,18 +49,29 @@ pub(crate) fn serve(arguments: &[String]) -> Result<()> {
     })
 }
 
-/// Counts its calls and tells a neighbour.
-fn counter() -> Result<StatefulFunctions> {
-    let spec = FunctionSpec::new(COUNTER, count).value(SEEN);
-    Ok(StatefulFunctions::new().with(spec)?)
+fn functions() -> Result<StatefulFunctions> {
+    Ok(StatefulFunctions::new()
+        .with(FunctionSpec::new(COUNTER, count).value(SEEN))?
+        .with(FunctionSpec::new(ADDER, add).value(TOTAL))?)
 }
 
+/// Counts its calls and tells a neighbour.
 async fn count(context: &mut Context, message: Message) -> Result<(), BoxError> {
     message.require(&types::STRING)?;
     let seen = context.storage().get(&SEEN)?.unwrap_or(0) + 1;
     context.storage().set(&SEEN, seen)?;
     let neighbour = Address::new(NEIGHBOUR, context.address().id());
     context.send(MessageBuilder::to(neighbour).value(seen));
+    Ok(())
+}
+
+/// Adds numbers and answers with the total, as the binary's sample `counter` does.
+async fn add(context: &mut Context, message: Message) -> Result<(), BoxError> {
+    let number: i64 = message.require(&types::STRING)?.parse()?;
+    let total = context.storage().get(&TOTAL)?.unwrap_or(0) + number;
+    context.storage().set(&TOTAL, total)?;
+    let caller = context.caller().ok_or("nobody to answer")?.clone();
+    context.send(MessageBuilder::to(caller).value(total));
     Ok(())
 }
 

@@ -20,32 +20,30 @@ pub(crate) struct Table {
     rows: Vec<[String; HEADINGS.len()]>,
 }
 
-/// What a figure is held against.
-pub(crate) enum Bar {
-    None,
-    AtLeast(f64, &'static str),
+/// A bar that a figure should reach.
+pub(crate) fn at_least(figure: f64, limit: f64, text: &str) -> String {
+    verdict("at least", limit, text, figure >= limit)
 }
 
-impl Bar {
-    fn verdict(&self, value: f64) -> String {
-        let (limit, text, met) = match self {
-            Self::None => return String::new(),
-            Self::AtLeast(limit, text) => (limit, text, value >= *limit),
-        };
-        let word = if met { "met" } else { "NOT met" };
-        format!("{} {text}: {word}", number(*limit))
-    }
+/// A bar that a figure should stay below.
+pub(crate) fn at_most(figure: f64, limit: f64, text: &str) -> String {
+    verdict("at most", limit, text, figure <= limit)
+}
+
+fn verdict(word: &str, limit: f64, text: &str, met: bool) -> String {
+    let answer = if met { "met" } else { "NOT met" };
+    format!("{word} {} {text}: {answer}", number(limit))
 }
 
 impl Table {
-    /// A rate under load. The bar is held against the ratio when there is one, else against the rate.
+    /// A rate under load, and its ratio to another one.
     pub(crate) fn load(
         &mut self,
         what: &str,
         unit: &str,
         report: &Report,
         ratio: Option<f64>,
-        bar: &Bar,
+        bar: String,
     ) {
         self.rows.push([
             what.to_owned(),
@@ -55,8 +53,17 @@ impl Table {
             micros(report.p50),
             micros(report.p99),
             number(report.resident_mib),
-            bar.verdict(ratio.unwrap_or(report.per_second)),
+            bar,
         ]);
+    }
+
+    /// A single figure, such as a time or a size.
+    pub(crate) fn figure(&mut self, what: &str, figure: f64, unit: &str, bar: String) {
+        let mut row: [String; HEADINGS.len()] = Default::default();
+        row[0] = what.to_owned();
+        row[1] = format!("{} {unit}", number(figure));
+        row[HEADINGS.len() - 1] = bar;
+        self.rows.push(row);
     }
 
     pub(crate) fn print(&self) {
