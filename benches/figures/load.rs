@@ -41,6 +41,11 @@ pub(crate) fn post(path: &str, extra: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
+/// A GET.
+pub(crate) fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes()
+}
+
 /// Runs the load. Fails on the first answer that is no 2xx.
 pub(crate) fn run(load: &Load) -> Result<Report> {
     single_threaded()?.block_on(drive(load))

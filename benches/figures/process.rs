@@ -1,9 +1,9 @@
 //! Servers as child processes, so that each has its own CPU time and memory.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,7 +13,6 @@ use serde_json::Value;
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    _stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -75,11 +74,9 @@ impl Server {
         let mut line = String::new();
         while stdout.read_line(&mut line)? > 0 {
             if let Some(address) = address(&line)? {
-                return Ok(Self {
-                    child,
-                    address,
-                    _stdout: stdout,
-                });
+                // Or the child would stop when the pipe is full.
+                thread::spawn(move || io::copy(&mut stdout, &mut io::sink()));
+                return Ok(Self { child, address });
             }
             line.clear();
         }
@@ -112,7 +109,7 @@ const STATEFUN: &str = env!("CARGO_BIN_EXE_statefun");
 pub(crate) fn end_with_parent() {
     thread::spawn(|| {
         // The parent never writes: this returns when its end of the pipe is closed.
-        let _ = std::io::stdin().read(&mut [0]);
+        let _ = io::stdin().read(&mut [0]);
         std::process::exit(0);
     });
 }

@@ -47,7 +47,7 @@ pub(crate) fn measure(pace: &Pace, table: &mut Table) -> Result<()> {
         at_most(ready, 50.0, "ms"),
     );
 
-    for keys in [FEW_KEYS, pace.many_keys] {
+    for keys in [FEW_KEYS, pace.many] {
         let data = folder.path().join(format!("keys-{keys}"));
         recovery(keys, &module, &data, pace, table)?;
     }

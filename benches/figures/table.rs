@@ -49,10 +49,13 @@ impl Table {
             what.to_owned(),
             format!("{} {unit}", number(report.per_second)),
             ratio.map(number).unwrap_or_default(),
-            micros(report.cpu_per_request),
+            known(
+                report.cpu_per_request > Duration::ZERO,
+                micros(report.cpu_per_request),
+            ),
             micros(report.p50),
             micros(report.p99),
-            number(report.resident_mib),
+            known(report.resident_mib > 0.0, number(report.resident_mib)),
             bar,
         ]);
     }
@@ -91,6 +94,10 @@ impl Table {
             }
         }
     }
+}
+
+fn known(is_known: bool, text: String) -> String {
+    if is_known { text } else { String::new() }
 }
 
 fn micros(time: Duration) -> String {
