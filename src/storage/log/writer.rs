@@ -9,7 +9,7 @@ use super::super::row::Position;
 use super::format::{RecordHeader, SEGMENT_HEADER, SegmentHeader};
 
 /// A file is filled with zeros this far ahead: a sync is slow when it has to make a new length durable too.
-const AHEAD: u64 = 1 << 20;
+const AHEAD: u64 = 256 << 10;
 
 /// The name of segment `number`.
 pub(super) fn segment_name(number: u64) -> String {
