@@ -66,6 +66,8 @@ pub struct RuntimeBuilder {
     pub(super) endpoints: Vec<EndpointSpec>,
     pub(super) ingresses: Vec<Box<dyn Ingress>>,
     pub(super) egresses: Vec<(TypeName, EgressPlan)>,
+    /// Function types at whose addresses deliveries are kept.
+    pub(super) keepers: Vec<TypeName>,
 }
 
 impl RuntimeBuilder {
@@ -78,6 +80,7 @@ impl RuntimeBuilder {
             endpoints: Vec::new(),
             ingresses: Vec::new(),
             egresses: Vec::new(),
+            keepers: Vec::new(),
         }
     }
 
@@ -123,6 +126,11 @@ impl RuntimeBuilder {
         self
     }
 
+    /// The clock of everything that stores times.
+    pub(super) fn wall_clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     /// Opens the data folder and all listeners, takes up what waits from before, and runs.
     ///
     /// # Errors
@@ -152,6 +160,7 @@ impl RuntimeBuilder {
             status: committer.status.clone(),
             stopping: closed.clone(),
             clock: self.clock,
+            keepers: self.keepers.into(),
         };
         let mut partitions = JoinSet::new();
         for (index, commands) in (0..).zip(receivers) {

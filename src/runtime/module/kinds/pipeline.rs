@@ -1,40 +1,53 @@
 //! `statefun.pipelines.v1/pipeline`: stages between a source and its destinations.
 
-use super::super::Draft;
-use super::super::finding::{Complaint, Finding, Place};
+use super::super::finding::{Finding, Place};
 use super::super::yaml::{Node, Value};
+use super::super::{Draft, function_key};
 use super::Spec;
+use crate::pipeline::PipelineConfig;
+use crate::sdk::TypeName;
 
-/// A declared pipeline, and where each part of it stands.
+/// A declared pipeline.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PipelineSpec {
     /// Where the document's `spec` stands.
     pub place: Place,
-    /// The `spec` as JSON, placeholders replaced.
-    pub spec: serde_json::Value,
-    node: Node,
-}
-
-impl PipelineSpec {
-    /// A remark about the part of the spec that `path` names, such as `stages[2].http-export.url`.
-    ///
-    /// It is placed there, or at the innermost part of the path that exists.
-    pub fn finding(&self, path: &str, complaint: impl Into<Complaint>) -> Finding {
-        let full = match path {
-            "" => "spec".to_owned(),
-            path => format!("spec.{path}"),
-        };
-        Finding::new(deepest(&self.node, path).place.clone(), full, complaint)
-    }
+    /// What it declares, checked.
+    pub config: PipelineConfig,
 }
 
 pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
-    draft.module.pipelines.push(PipelineSpec {
-        place: spec.node.place.clone(),
-        spec: spec.node.to_json(),
-        node: spec.node.clone(),
-    });
+    let place = spec.node.place.clone();
+    match PipelineConfig::from_json(&spec.node.to_json()) {
+        Ok(config) => {
+            if let Ok(entry) = TypeName::from_parts(config.namespace(), config.name()) {
+                draft.bind(
+                    function_key(&entry),
+                    Finding::new(place.clone(), "spec.name", ""),
+                );
+            }
+            draft.module.pipelines.push(PipelineSpec { place, config });
+        }
+        Err(faults) => {
+            for fault in faults {
+                draft
+                    .findings
+                    .fault(finding(spec.node, &fault.path, fault.message));
+            }
+        }
+    }
+}
+
+/// What is wrong with the part of the spec that `path` names, such as `stages[2].http-export.url`.
+///
+/// It is placed there, or at the innermost part of the path that exists.
+fn finding(node: &Node, path: &str, message: String) -> Finding {
+    let full = match path {
+        "" => "spec".to_owned(),
+        path => format!("spec.{path}"),
+    };
+    Finding::new(deepest(node, path).place.clone(), full, message)
 }
 
 /// The node that as much of `path` as exists leads to.
