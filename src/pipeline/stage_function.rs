@@ -391,8 +391,10 @@ impl StageFunction {
         let Ok(mut record) = job.record() else {
             return self.give_up_damaged(context, item);
         };
-        let (readiness, destination) = if item.is_expired(now) {
-            (Readiness::Later(now), None) // the step ends it without an attempt
+        // One whose time is over ends in its next step, without an attempt; unless an actor wants one.
+        let ends = item.is_expired(now) && !matches!(cause, Cause::Retry(_));
+        let (readiness, destination) = if ends {
+            (Readiness::Compute, None)
         } else {
             let key = item.head.delivery.key.clone();
             let id = context.address().id().to_owned();
@@ -402,8 +404,8 @@ impl StageFunction {
             .as_ref()
             .map_or(job.destination.as_str(), |to| &to.name)
             .to_owned();
-        if let (Readiness::Later(at), false) = (&readiness, item.is_expired(now)) {
-            return self.put_off(context, item, cause, *at, &to);
+        if let Readiness::Later(at) = readiness {
+            return self.put_off(context, item, cause, at, &to);
         }
         let input = match &cause {
             Cause::Tick(tick) => Input::Due {
@@ -453,7 +455,11 @@ impl StageFunction {
         if let Some(Ok(next)) = ended {
             self.go_on(context, next, record)?;
         }
-        self.list(context, &mut item, &to)?;
+        // One that was woken and failed is not woken again before its own time: a record that never gets through must not use up
+        // its attempts because others do.
+        if !matches!(cause, Cause::Wake) {
+            self.list(context, &mut item, &to)?;
+        }
         let delivery = item.head.delivery.clone();
         item.save(context)?;
         Ok(Ok(delivery))

@@ -307,7 +307,6 @@ fn headers(given: &[(String, String)], fault: &impl Fn(&str, &dyn fmt::Display))
 }
 
 /// Where requests go.
-#[derive(Debug)]
 enum Target {
     Fixed(Uri, Arc<str>),
     Filled(Template),
@@ -374,7 +373,6 @@ pub(crate) struct Exporter {
 impl fmt::Debug for Exporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exporter")
-            .field("url", &self.url)
             .field("method", &self.method)
             .field("policy", &self.policy)
             .finish_non_exhaustive()
@@ -483,19 +481,15 @@ impl Exporter {
         prepared: Prepared,
         now: Timestamp,
     ) -> Result<Sent, Box<Failure>> {
-        let shown = format!(
-            "{} {}",
-            self.method,
-            redacted(&prepared.request.url.to_string())
-        );
+        let url = prepared.request.url.clone();
         match self
             .client
             .send(prepared.request, self.policy.timeout)
             .await
         {
             Ok(response) if response.status.is_success() => Ok(self.sent(response)),
-            Ok(response) => Err(Box::new(self.refused(&shown, &response, now))),
-            Err(err) => self.unanswered(err),
+            Ok(response) => Err(Box::new(self.refused(&url, &response, now))),
+            Err(err) => self.unanswered(&url, &err),
         }
     }
 
@@ -511,15 +505,12 @@ impl Exporter {
         }
     }
 
-    fn refused(&self, shown: &str, response: &HttpResponse, now: Timestamp) -> Failure {
-        let status = response.status.as_u16();
+    fn refused(&self, url: &Uri, response: &HttpResponse, now: Timestamp) -> Failure {
         let told = response
             .body
             .get(..MAX_TOLD_BYTES)
             .unwrap_or(&response.body);
-        let text = format!("{shown}: {status} {}", String::from_utf8_lossy(told));
-        let failure = Failure::of_status(self.policy.classes, status, text.trim_end())
-            .unwrap_or_else(|| Failure::retry("http", "an answer that is no failure"));
+        let failure = self.failure_of(url, response.status, &String::from_utf8_lossy(told));
         let after = response.headers.get(RETRY_AFTER);
         match after.and_then(|value| value.to_str().ok()) {
             Some(after) => failure.with_retry_after(after, now),
@@ -527,28 +518,37 @@ impl Exporter {
         }
     }
 
+    fn failure_of(&self, url: &Uri, status: StatusCode, told: &str) -> Failure {
+        let shown = url.to_string();
+        let status = status.as_u16();
+        let text = format!("{} {}: {status} {told}", self.method, redacted(&shown));
+        Failure::of_status(self.policy.classes, status, text.trim_end())
+            .unwrap_or_else(|| Failure::retry("http", text))
+    }
+
     /// No whole answer. When its head was there and said 2xx, the record was taken: sending it again would be wrong.
-    fn unanswered(&self, err: HttpError) -> Result<Sent, Box<Failure>> {
-        if err
-            .status()
-            .is_some_and(|status: StatusCode| status.is_success())
-        {
-            tracing::warn!(error = %err, "an export was accepted, but the answer's body could not be read");
-            return Ok(match self.return_input {
-                true => Sent::Input,
-                false => Sent::Answer {
-                    payload: Bytes::new(),
-                    content_type: content_type::BYTES.to_owned(),
-                },
-            });
+    fn unanswered(&self, url: &Uri, err: &HttpError) -> Result<Sent, Box<Failure>> {
+        match err.status() {
+            Some(status) if status.is_success() => {
+                tracing::warn!(error = %err, "an export was accepted, but the answer's body could not be read");
+                return Ok(match self.return_input {
+                    true => Sent::Input,
+                    false => Sent::Answer {
+                        payload: Bytes::new(),
+                        content_type: content_type::BYTES.to_owned(),
+                    },
+                });
+            }
+            Some(status) => return Err(Box::new(self.failure_of(url, status, &err.to_string()))),
+            None => {}
         }
-        let kind = match &err {
+        let kind = match err {
             err if err.is_timeout() => FailureKind::Timeout,
             err if err.is_invalid_request() => FailureKind::Encode,
             _ => FailureKind::Connect,
         };
         let mut text = err.to_string();
-        let mut source = std::error::Error::source(&err);
+        let mut source = std::error::Error::source(err);
         while let Some(cause) = source {
             text = format!("{text}: {cause}");
             source = cause.source();

@@ -115,6 +115,27 @@ async fn a_failure_ends_the_waking_until_the_next_success() {
 }
 
 #[tokio::test]
+async fn a_record_that_never_gets_through_is_woken_once_between_its_own_attempts() {
+    let destination = Destination::start().await;
+    destination.react_with(|request| match request.body.as_slice() {
+        b"poison" => Reaction::status(500),
+        _ => Reaction::status(200),
+    });
+    let export = json!({"url": destination.url("/"), "retry": {"every": "60s"}});
+    let spec = json!({"name": "p", "stages": [{"http-export": export}]});
+    let mut town = Town::new(Pipeline::declared(
+        PipelineConfig::from_json(&spec).unwrap(),
+    ));
+    town.send("d", "poison").await;
+    for _ in 0..150 {
+        town.advance(SECOND).await;
+        town.send("d", "live").await;
+    }
+    // The live attempt and two of its own, each with one in its wake.
+    assert_eq!(town.stands(), "awaiting retry 6");
+}
+
+#[tokio::test]
 async fn without_wake_everything_waits_for_its_own_time() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(404));

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -147,7 +146,7 @@ async fn converse(
             }
             Reaction::Hang => std::future::pending::<()>().await,
             Reaction::Reset => {
-                socket.set_linger(Some(Duration::ZERO)).unwrap();
+                socket.set_zero_linger().unwrap();
                 return;
             }
         }
