@@ -4,5 +4,7 @@ mod batches;
 mod exports;
 mod flow;
 mod order;
+#[cfg(feature = "runtime")]
+mod runtime;
 mod town;
 mod waking;

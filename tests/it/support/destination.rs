@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::raw::RawMessage;
@@ -35,6 +36,7 @@ pub(crate) struct Destination {
     address: SocketAddr,
     react: Arc<Mutex<React>>,
     received: Arc<Mutex<Vec<RawMessage>>>,
+    news: Arc<Notify>,
     running: Option<JoinHandle<()>>,
 }
 
@@ -45,6 +47,7 @@ impl Destination {
             address: listener.local_addr().unwrap(),
             react: Arc::new(Mutex::new(Arc::new(|_| Reaction::status(200)))),
             received: Arc::default(),
+            news: Arc::default(),
             running: None,
         };
         destination.serve(listener);
@@ -52,13 +55,17 @@ impl Destination {
     }
 
     fn serve(&mut self, listener: TcpListener) {
-        let (react, received) = (Arc::clone(&self.react), Arc::clone(&self.received));
+        let talk = Talk {
+            react: Arc::clone(&self.react),
+            received: Arc::clone(&self.received),
+            news: Arc::clone(&self.news),
+        };
         self.running = Some(tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new(); // dropped with the listener
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
                 socket.set_nodelay(true).unwrap();
-                connections.spawn(converse(socket, Arc::clone(&react), Arc::clone(&received)));
+                connections.spawn(talk.clone().converse(socket));
             }
         }));
     }
@@ -107,6 +114,17 @@ impl Destination {
             .collect()
     }
 
+    /// Waits until the requests so far are as they should be.
+    pub(crate) async fn until(&self, are: impl Fn(&[RawMessage]) -> bool) {
+        loop {
+            let news = self.news.notified();
+            if are(&self.received.lock().unwrap()) {
+                return;
+            }
+            news.await;
+        }
+    }
+
     /// Takes the requests so far away.
     pub(crate) fn forget(&self) -> usize {
         std::mem::take(&mut *self.received.lock().unwrap()).len()
@@ -121,33 +139,39 @@ impl Drop for Destination {
     }
 }
 
-async fn converse(
-    mut socket: TcpStream,
+#[derive(Clone)]
+struct Talk {
     react: Arc<Mutex<React>>,
     received: Arc<Mutex<Vec<RawMessage>>>,
-) {
-    while let Some(request) = RawMessage::read(&mut socket).await {
-        let react = Arc::clone(&react.lock().unwrap());
-        let reaction = react(&request);
-        received.lock().unwrap().push(request);
-        match reaction {
-            Reaction::Answer(status, headers, body) => {
-                let length = body.len();
-                let head =
-                    format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\n\r\n");
-                let answer = [head.as_bytes(), &body].concat();
-                if socket.write_all(&answer).await.is_err() {
+    news: Arc<Notify>,
+}
+
+impl Talk {
+    async fn converse(self, mut socket: TcpStream) {
+        while let Some(request) = RawMessage::read(&mut socket).await {
+            let react = Arc::clone(&self.react.lock().unwrap());
+            let reaction = react(&request);
+            self.received.lock().unwrap().push(request);
+            self.news.notify_waiters();
+            match reaction {
+                Reaction::Answer(status, headers, body) => {
+                    let length = body.len();
+                    let head =
+                        format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\n\r\n");
+                    let answer = [head.as_bytes(), &body].concat();
+                    if socket.write_all(&answer).await.is_err() {
+                        return;
+                    }
+                }
+                Reaction::Raw(bytes) => {
+                    let _ = socket.write_all(bytes).await;
                     return;
                 }
-            }
-            Reaction::Raw(bytes) => {
-                let _ = socket.write_all(bytes).await;
-                return;
-            }
-            Reaction::Hang => std::future::pending::<()>().await,
-            Reaction::Reset => {
-                socket.set_zero_linger().unwrap();
-                return;
+                Reaction::Hang => std::future::pending::<()>().await,
+                Reaction::Reset => {
+                    socket.set_zero_linger().unwrap();
+                    return;
+                }
             }
         }
     }
