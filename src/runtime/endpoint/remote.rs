@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap,
+    HeaderValue, USER_AGENT,
 };
 use http::{StatusCode, Uri};
 use prost::Message as _;
@@ -17,11 +18,9 @@ use tracing::debug;
 use super::in_process::chain;
 use crate::protocol::reqreply::FromFunction;
 use crate::runtime::core::{AddressKey, Failure, FunctionBinding};
-use crate::runtime::module::{Endpoint as EndpointSpec, Transport};
-use crate::sdk::TypeName;
-use crate::transport::http::client::{
-    HttpClient, HttpClientConfig, HttpError, HttpRequest, HttpResponse,
-};
+use crate::runtime::module::{Endpoint as EndpointSpec, TlsFiles, Transport};
+use crate::sdk::{BoxError, TypeName};
+use crate::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest, HttpResponse};
 
 const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 /// Answers above this size are failed attempts, as on StateFun.
@@ -35,7 +34,7 @@ const MAX_CALLS: usize = 1024;
 pub(crate) struct RemoteError {
     functions: String,
     #[source]
-    source: HttpError,
+    source: BoxError,
 }
 
 /// A function server at a URL.
@@ -77,6 +76,11 @@ impl Remote {
         let mut headers = HeaderMap::new();
         let (limits, calls) = match &spec.transport {
             Transport::Async(transport) => {
+                config.trusted_certificates_pem =
+                    authorities(&transport.tls).map_err(|what| RemoteError {
+                        functions: spec.functions.to_string(),
+                        source: what.into(),
+                    })?;
                 config.connect_timeout = transport.connect;
                 config.max_idle_per_host = transport.pool_size;
                 if let Some(ttl) = transport.pool_ttl {
@@ -98,6 +102,9 @@ impl Remote {
             Transport::OkHttp(transport) => {
                 config.connect_timeout = transport.connect;
                 headers.insert(CONTENT_TYPE, OCTET_STREAM);
+                // Filled in for each request: they stand here, before the others.
+                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+                headers.insert(HOST, HeaderValue::from_static(""));
                 headers.insert(CONNECTION, HeaderValue::from_static("Keep-Alive"));
                 headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
                 headers.insert(USER_AGENT, HeaderValue::from_static("okhttp/3.14.6"));
@@ -112,7 +119,7 @@ impl Remote {
         };
         let client = HttpClient::new(config).map_err(|source| RemoteError {
             functions: spec.functions.to_string(),
-            source,
+            source: source.into(),
         })?;
         Ok(Self {
             client,
@@ -191,6 +198,12 @@ impl Remote {
         let timeout = self.limits.attempt.map_or(left, |limit| limit.min(left));
         let mut request = HttpRequest::post(url.clone(), body);
         request.headers = self.headers.clone();
+        if let Some(length) = request.headers.get_mut(CONTENT_LENGTH) {
+            *length = HeaderValue::from(request.body.len());
+        }
+        if let (Some(host), Some(authority)) = (request.headers.get_mut(HOST), host(url)) {
+            *host = authority;
+        }
         let response = self
             .client
             .send(request, timeout)
@@ -264,6 +277,38 @@ impl Remote {
             .map_err(|error: http::uri::InvalidUri| error.to_string())?;
         urls.insert(name.to_owned(), url.clone());
         Ok(url)
+    }
+}
+
+/// Host and port, without the default port of the scheme.
+fn host(url: &Uri) -> Option<HeaderValue> {
+    let default = match url.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
+    };
+    match url.port_u16() {
+        Some(port) if port != default => {
+            HeaderValue::try_from(format!("{}:{port}", url.host()?)).ok()
+        }
+        _ => HeaderValue::try_from(url.host()?).ok(),
+    }
+}
+
+/// The certificates of authorities that an endpoint trusts besides the public ones.
+fn authorities(tls: &TlsFiles) -> Result<Vec<u8>, String> {
+    if tls.client_cert.is_some() || tls.client_key.is_some() {
+        return Err(
+            "mutual TLS (`client_cert`, `client_key`) is not supported by this version".to_owned(),
+        );
+    }
+    match tls.trust_cacerts.as_deref() {
+        None => Ok(Vec::new()),
+        Some(path) if path.starts_with("classpath:") => Err(format!(
+            "`{path}`: there is no class path here; name a file"
+        )),
+        Some(path) => {
+            std::fs::read(path).map_err(|error| format!("`trust_cacerts` {path}: {error}"))
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use stateful_functions::{
 use tokio::net::TcpListener;
 
 use super::{SAMPLES, Started, text};
+use crate::support::canned::{self, Canned};
 
 const SEEN: ValueSpec<i32> = ValueSpec::new("seen", types::INT);
 const RECORD: TypeName = TypeName::new("io.statefun.playground/egress");
@@ -230,4 +231,77 @@ async fn the_library_calls_functions_without_a_socket() {
         .await
         .unwrap();
     assert_eq!(answer.require(&types::LONG).unwrap(), 5);
+}
+
+#[tokio::test]
+async fn sf_07_requests_to_functions_carry_exactly_the_headers_of_their_transport() {
+    for (transport, expected) in [
+        (
+            "io.statefun.transports.v1/async",
+            vec![
+                ("content-type", "application/octet-stream"),
+                ("accept", "application/octet-stream"),
+                ("accept-encoding", "gzip,deflate"),
+                ("connection", "keep-alive"),
+                ("user-agent", "statefun"),
+                ("host", "HOST"),
+                ("content-length", "LENGTH"),
+            ],
+        ),
+        (
+            "io.statefun.transports.v1/okhttp",
+            vec![
+                ("content-type", "application/octet-stream"),
+                ("content-length", "LENGTH"),
+                ("host", "HOST"),
+                ("connection", "Keep-Alive"),
+                ("accept-encoding", "gzip"),
+                ("user-agent", "okhttp/3.14.6"),
+            ],
+        ),
+    ] {
+        let server = Canned::start([canned::ok(
+            "content-type: application/octet-stream\r\n",
+            b"",
+        )])
+        .await;
+        let module = format!(
+            "{SAMPLES}---
+kind: io.statefun.endpoints.v2/http
+spec:
+  functions: example/*
+  urlPathTemplate: {}
+  transport: {{type: {transport}}}
+",
+            server.url("/statefun?a=%20b")
+        );
+        let started = Started::ephemeral(&module).await;
+        assert_eq!(
+            started
+                .post("/send/example/greeter/bob", &[], "hi")
+                .await
+                .status,
+            202
+        );
+        let request = loop {
+            match server.received().pop() {
+                Some((_, request)) => break request,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        let mut lines = request.head.lines();
+        assert_eq!(lines.next(), Some("POST /statefun?a=%20b HTTP/1.1"));
+        let (host, length) = (server.address.to_string(), request.body.len().to_string());
+        let expected: Vec<String> = expected
+            .into_iter()
+            .map(|(name, value)| {
+                format!(
+                    "{name}: {}",
+                    value.replace("HOST", &host).replace("LENGTH", &length)
+                )
+            })
+            .collect();
+        let sent: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+        assert_eq!(sent, expected, "{transport}");
+    }
 }
