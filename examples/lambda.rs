@@ -5,7 +5,10 @@
 //! `cargo lambda build --release` makes what is uploaded.
 
 use stateful_functions::transport::lambda;
-use stateful_functions::{BoxError, Context, FunctionSpec, Message, StatefulFunctions, TypeName, ValueSpec, types};
+use stateful_functions::{
+    BoxError, Context, FunctionSpec, Message, SdkError, StatefulFunctions, TypeName, ValueSpec,
+    types,
+};
 
 const SEEN: ValueSpec<i32> = ValueSpec::new("seen", types::INT);
 
@@ -15,8 +18,13 @@ async fn count(context: &mut Context, _message: Message) -> Result<(), BoxError>
     Ok(())
 }
 
+/// The functions that this example serves.
+pub(crate) fn functions() -> Result<StatefulFunctions, SdkError> {
+    let counter = FunctionSpec::new(TypeName::new("example/counter"), count).value(SEEN);
+    StatefulFunctions::new().with(counter)
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    let counter = FunctionSpec::new(TypeName::new("example/counter"), count).value(SEEN);
-    lambda::run(StatefulFunctions::new().with(counter)?).await
+    lambda::run(functions()?).await
 }

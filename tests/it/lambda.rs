@@ -1,11 +1,10 @@
 //! The handler as a Lambda function: a process of its own that polls a Lambda Runtime API.
 
-use std::path::Path;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
+use stateful_functions::StatefulFunctions;
 use stateful_functions::transport::http::HandlerService;
 use stateful_functions::transport::lambda;
 use tokio::process::Command;
@@ -13,20 +12,43 @@ use tokio::process::Command;
 use crate::support::functions::{call, call_without_values, effects, functions};
 use crate::support::lambda_api::Lambda;
 
-/// Not a test: the process of the function, as the tests here start it.
+#[expect(
+    dead_code,
+    reason = "main reads the environment of a Lambda function; the test does the same elsewhere"
+)]
+#[path = "../../examples/lambda.rs"]
+mod example;
+
+/// Not a test: the process of a function, as the tests here start it.
 #[test]
 #[ignore = "started by other tests"]
-fn function_process() {
+fn process_of_the_test_functions() {
+    serve(functions());
+}
+
+/// The same with the functions of the example.
+#[test]
+#[ignore = "started by other tests"]
+fn process_of_the_example() {
+    serve(example::functions().unwrap());
+}
+
+fn serve(functions: StatefulFunctions) {
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(lambda::run(functions())).unwrap();
+        runtime.block_on(lambda::run(functions)).unwrap();
     }
 }
 
 async fn start(concurrency: usize) -> Lambda {
-    let mut function = Command::new(std::env::current_exe().unwrap());
-    function.args(["lambda::function_process", "--exact", "--ignored"]);
-    Lambda::start(function, concurrency).await
+    Lambda::start(process("process_of_the_test_functions"), concurrency).await
+}
+
+/// This program as another process that does one thing.
+fn process(name: &str) -> Command {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args([&format!("lambda::{name}"), "--exact", "--ignored"]);
+    process
 }
 
 fn event(name: &str) -> Value {
@@ -221,16 +243,9 @@ async fn sf_22_answers_decode_to_what_the_http_adapter_returns() {
     );
 }
 
-/// Cargo builds the examples whenever it builds all tests.
 #[tokio::test]
-async fn example_serves_its_counter() {
-    let tests = std::env::current_exe().unwrap();
-    let example = tests.ancestors().nth(2).unwrap().join("examples/lambda");
-    if !Path::new(&example).exists() {
-        eprintln!("skipped: {} is not built", example.display());
-        return;
-    }
-    let lambda = Lambda::start(Command::new(example), 1).await;
+async fn the_example_serves_its_counter() {
+    let lambda = Lambda::start(process("process_of_the_example"), 1).await;
     let response = lambda.invoke(&event("rest_api")).await.unwrap();
     assert_eq!(response["statusCode"], 500);
     let line = response["body"].as_str().unwrap();
