@@ -255,66 +255,16 @@ fn all_fields_of_our_own_kinds_are_read() {
     assert!(
         matches!(&file.target, EgressTarget::File(f) if f.path == Path::new("out/records.jsonl"))
     );
-    let EgressTarget::Http(hook) = &hook.target else {
-        panic!("an HTTP egress: {hook:?}");
-    };
-    assert_eq!(
-        (hook.url.as_str(), hook.method.as_str()),
-        ("https://example.org/hook", "PUT")
+    assert_eq!(hook.id.as_str(), "example/hook");
+    assert!(
+        matches!(&hook.target, EgressTarget::Http(hook) if hook.pipeline.namespace() == "statefun.egress")
     );
-    assert_eq!(
-        (hook.policy.timeout, hook.policy.attempts),
-        (seconds(2), Some(5))
-    );
-    let headers: Vec<_> = hook
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.expose()))
-        .collect();
-    assert_eq!(headers, [("authorization", "Bearer x"), ("x-version", "1")]);
     assert!(module.samples);
-}
-
-#[test]
-fn a_fault_of_a_pipeline_is_placed_where_its_path_leads() {
-    let text = "\
-kind: statefun.pipelines.v1/pipeline
-spec:
-  name: orders
-  stages:
-    - set: {shop: north}
-    - http-export: {url: nowhere, tiemout: 5s}
----
-kind: statefun.pipelines.v1/pipeline
-spec: {name: empty}
-";
-    let file = ModuleFile {
-        name: "module.yaml",
-        text,
-    };
-    let invalid = Module::parse(&[file], &Placeholders::default()).unwrap_err();
-    let places: Vec<String> = invalid
-        .faults
-        .iter()
-        .map(|fault| {
-            fault
-                .to_string()
-                .split("`: ")
-                .next()
-                .unwrap_or_default()
-                .to_owned()
-        })
-        .collect();
-    for expected in [
-        "module.yaml:6:44: `spec.stages[1].http-export.tiemout",
-        "module.yaml:6:26: `spec.stages[1].http-export.url",
-        "module.yaml:9:7: `spec",
-    ] {
-        assert!(
-            places.iter().any(|place| place.starts_with(expected)),
-            "{expected} in {places:#?}"
-        );
-    }
+    let pipeline = &module.pipelines[0].config;
+    assert_eq!(
+        (pipeline.namespace(), pipeline.name()),
+        ("pipelines", "events")
+    );
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! From a checked module to a runtime: here the parts are put together.
 
-use super::{EgressTarget, HttpEgress, Ingress, Module};
-use crate::pipeline::{HttpExport, Pipeline};
+use super::{EgressTarget, Ingress, Module, Place};
+use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::runtime::builder::EgressPlan;
 use crate::runtime::egress::stdout::StdoutEgress;
 use crate::runtime::{RuntimeBuilder, StartError, samples};
-use crate::sdk::{StatefulFunctions, TypeName};
+use crate::sdk::StatefulFunctions;
 
 impl RuntimeBuilder {
     /// Binds everything that a module declares.
@@ -21,12 +21,7 @@ impl RuntimeBuilder {
             self = self.functions(functions);
         }
         for declared in &module.pipelines {
-            let pipeline = Pipeline::declared(declared.config.clone())
-                .clock(self.wall_clock())
-                .build()
-                .map_err(|error| StartError::Declared {
-                    what: format!("{}: {error}", declared.place),
-                })?;
+            let pipeline = self.built(&declared.config, &declared.place)?;
             self = self.pipeline(&pipeline)?;
         }
         for ingress in &module.ingresses {
@@ -43,7 +38,7 @@ impl RuntimeBuilder {
                 EgressTarget::File(spec) => EgressPlan::File(spec.path.clone()),
                 EgressTarget::Playground(spec) => EgressPlan::Playground(spec.clone()),
                 EgressTarget::Http(spec) => {
-                    let pipeline = http_egress(&egress.id, spec, &self)?;
+                    let pipeline = self.built(&spec.pipeline, &egress.place)?;
                     self = self.pipeline(&pipeline)?;
                     EgressPlan::Function(pipeline.entry().clone())
                 }
@@ -67,28 +62,13 @@ impl RuntimeBuilder {
         self.keepers.extend(pipeline.keepers().cloned());
         Ok(self.functions(functions))
     }
-}
 
-/// An egress that is a delivery with a policy: a pipeline of one export.
-fn http_egress(
-    id: &TypeName,
-    spec: &HttpEgress,
-    builder: &RuntimeBuilder,
-) -> Result<Pipeline, StartError> {
-    let mut export = HttpExport::post(&spec.url)
-        .retry(spec.policy.clone())
-        .timeout(spec.policy.timeout);
-    export.method.clone_from(&spec.method);
-    for (name, value) in &spec.headers {
-        export = export.header(name, value.expose());
-    }
-    Pipeline::builder(id.name())
-        .namespace(id.namespace())
-        .named("deliver")
-        .http_export(export)
-        .clock(builder.wall_clock())
-        .build()
-        .map_err(|error| StartError::Declared {
-            what: format!("egress {id}: {error}"),
+    fn built(&self, config: &PipelineConfig, place: &Place) -> Result<Pipeline, StartError> {
+        let built = Pipeline::declared(config.clone())
+            .clock(self.wall_clock())
+            .build();
+        built.map_err(|error| StartError::Declared {
+            what: format!("{place}: {error}"),
         })
+    }
 }

@@ -117,11 +117,6 @@ impl<'a> Fields<'a> {
         Fields::of(node, &self.path_of(key), self.findings)
     }
 
-    /// The entries of the mapping below `key`, whatever their keys are.
-    pub(super) fn entries(&mut self, key: &'static str) -> &'a [(Key, Node)] {
-        self.child(key).map_or(&[], |child| child.entries)
-    }
-
     /// Reads each item of the list below `key`; a fault is reported with the item's number.
     pub(super) fn list<T>(
         &mut self,

@@ -61,7 +61,7 @@ pub enum Ingress {
 }
 
 /// Where records go.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Egress {
     /// Where the document's `spec` stands.
@@ -73,7 +73,7 @@ pub struct Egress {
 }
 
 /// What an egress does with a record.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum EgressTarget {
     /// `statefun.stdout.v1/egress`.

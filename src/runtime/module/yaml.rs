@@ -63,6 +63,27 @@ impl Node {
         entries.iter().find(|(k, _)| k.name == key).map(|(_, v)| v)
     }
 
+    /// The node that as much of `path` as exists leads to, such as `stages[2].http-export.url`.
+    pub(super) fn at(&self, path: &str) -> &Self {
+        let path = path.trim_start_matches('.');
+        match &self.value {
+            Value::List(items) => {
+                let index = path.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+                let Some((Ok(n), rest)) = index.map(|(n, rest)| (n.parse::<usize>(), rest)) else {
+                    return self;
+                };
+                items.get(n).map_or(self, |item| item.at(rest))
+            }
+            // A key may itself contain dots: the longest key that the path begins with is meant.
+            Value::Map(entries) => entries
+                .iter()
+                .filter_map(|(key, value)| Some((key, value, rest_after(path, &key.name)?)))
+                .max_by_key(|(key, ..)| key.name.len())
+                .map_or(self, |(_, value, rest)| value.at(rest)),
+            _ => self,
+        }
+    }
+
     /// The same as JSON, without the places.
     pub(super) fn to_json(&self) -> serde_json::Value {
         match &self.value {
@@ -77,6 +98,11 @@ impl Node {
                 .collect(),
         }
     }
+}
+
+fn rest_after<'p>(path: &'p str, key: &str) -> Option<&'p str> {
+    path.strip_prefix(key)
+        .filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// The documents of `text`, without empty ones, and what could not be read of it.
@@ -377,6 +403,17 @@ mod tests {
         let text = faults[0].to_string();
         assert!(text.starts_with("m.yaml:"), "{text}");
         assert!(text.contains("not readable as YAML"), "{text}");
+    }
+
+    #[test]
+    fn a_path_leads_as_far_as_it_exists() {
+        let node = one("stages:\n  - set: {a: 1}\n  - export: {url: x, a.b: {c: 1}}\n");
+        let place = |path: &str| node.at(path).place.to_string();
+        assert_eq!(place("stages[1].export.url"), "m.yaml:3:19");
+        assert_eq!(place("stages[1].export.a.b.c"), "m.yaml:3:31");
+        assert_eq!(place("stages[0].set.absent.deep"), "m.yaml:2:10");
+        assert_eq!(place("stages[9]"), "m.yaml:2:3");
+        assert_eq!(place(""), "m.yaml:1:1");
     }
 
     #[test]

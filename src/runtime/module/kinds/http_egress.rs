@@ -1,100 +1,76 @@
 //! `statefun.http.v1/egress`: a request for each record, tried again until it is delivered or given up.
+//!
+//! It is a pipeline of one `http-export` stage: what that takes, it takes, and what waits is shown among the deliveries.
 
-use crate::delivery::Policy;
+use serde_json::json;
 
-use super::super::finding::{Complaint, Finding};
+use crate::pipeline::PipelineConfig;
+use crate::sdk::TypeName;
+
 use super::super::yaml::Node;
-use super::super::{Draft, Egress, EgressTarget, Secret, fields};
-use super::Spec;
+use super::super::{Draft, Egress, EgressTarget, fields};
+use super::{Spec, pipeline};
+
+/// The namespace of the functions behind HTTP egresses.
+const NAMESPACE: &str = "statefun.egress";
+/// Where the settings of the export stand in the pipeline.
+const EXPORT: &str = "stages[0].http-export";
 
 /// Sends each record as a request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct HttpEgress {
-    /// Where to.
-    pub url: String,
-    /// `POST`, `PUT` or `PATCH`. Default `POST`.
-    pub method: String,
-    /// Sent with each request; the values may be secrets.
-    pub headers: Vec<(String, Secret)>,
-    /// How it is tried again, how long one attempt may take, and when it is given up.
-    pub policy: Policy,
+    /// The pipeline that does it.
+    pub pipeline: PipelineConfig,
 }
 
 pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let mut fields = spec.fields;
     let id = fields.required("id", fields::type_name);
-    let url = fields.required("url", url);
-    let method = fields.optional("method", method);
-    let mut policy = fields.optional("retry", policy).unwrap_or_default();
-    if let Some(timeout) = fields.optional("timeout", fields::span) {
-        policy.timeout = timeout;
-    }
-    let mut headers = Vec::new();
-    for (key, value) in fields.entries("headers") {
-        match header(&key.name, value) {
-            Ok(header) => headers.push(header),
-            Err(complaint) => {
-                let path = fields.path_of(&format!("headers.{}", key.name));
-                let place = value.place.clone();
-                fields
-                    .findings()
-                    .fault(Finding::new(place, path, complaint));
-            }
+    // Its other faults are told also when the id has one.
+    let name = id.as_ref().map_or("unnamed", TypeName::as_str);
+    let pipeline = export(name, spec.node).map_err(|faults| {
+        for (path, message) in faults {
+            let fault = pipeline::finding(spec.node, &path, message);
+            draft.findings.fault(fault);
         }
-    }
-    let place = fields.place().clone();
-    fields.finish();
-    let (Some(id), Some(url)) = (id, url) else {
+    });
+    let (Some(id), Ok(pipeline)) = (id, pipeline) else {
         return;
     };
+    let place = spec.node.place.clone();
     draft.bind_egress(&id, &place);
-    let target = HttpEgress {
-        url,
-        method: method.unwrap_or_else(|| "POST".to_owned()),
-        headers,
-        policy,
-    };
+    pipeline::bind(&pipeline, &place, draft);
     draft.module.egresses.push(Egress {
         place,
         id,
-        target: EgressTarget::Http(target),
+        target: EgressTarget::Http(HttpEgress { pipeline }),
     });
 }
 
-fn url(node: &Node) -> Result<String, Complaint> {
-    let text = fields::filled_text(node)?;
-    let uri = http::Uri::try_from(text.as_str())
-        .map_err(|err| Complaint::from(format!("`{text}` is not a URL: {err}")))?;
-    match (uri.scheme_str(), uri.host()) {
-        (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(text),
-        _ => Err(Complaint::with_remedy(
-            format!("`{text}` is not an HTTP URL"),
-            "write it as http://host:port/path or https://…",
-        )),
+/// The pipeline of the egress `name`, or what is wrong with its settings: paths below `spec`, and texts.
+fn export(name: &str, spec: &Node) -> Result<PipelineConfig, Vec<(String, String)>> {
+    let mut settings = spec.to_json();
+    if let Some(settings) = settings.as_object_mut() {
+        settings.remove("id");
     }
-}
-
-fn method(node: &Node) -> Result<String, Complaint> {
-    let method = fields::filled_text(node)?.to_ascii_uppercase();
-    match method.as_str() {
-        "POST" | "PUT" | "PATCH" => Ok(method),
-        _ => Err(format!("method `{method}` sends no body; use POST, PUT or PATCH").into()),
-    }
-}
-
-fn policy(node: &Node) -> Result<Policy, Complaint> {
-    serde_json::from_value(node.to_json()).map_err(|err| err.to_string().into())
-}
-
-fn header(name: &str, value: &Node) -> Result<(String, Secret), Complaint> {
-    let text = fields::text(value)?;
-    http::HeaderName::try_from(name)
-        .map_err(|_| Complaint::from(format!("`{name}` is not a header name")))?;
-    http::HeaderValue::try_from(text.as_str()).map_err(|_| {
-        Complaint::from(format!(
-            "the value of header `{name}` has characters that cannot be sent"
-        ))
-    })?;
-    Ok((name.to_owned(), Secret::new(text)))
+    // Two ids that differ in the place of their slash only must not share a pipeline.
+    let name = name.replace('/', ":");
+    let declared = json!({
+        "name": name,
+        "namespace": NAMESPACE,
+        "stages": [{"http-export": settings}],
+    });
+    PipelineConfig::from_json(&declared).map_err(|faults| {
+        let path = |path: &str| {
+            path.strip_prefix(EXPORT)
+                .unwrap_or_default()
+                .trim_start_matches('.')
+                .to_owned()
+        };
+        faults
+            .into_iter()
+            .map(|fault| (path(&fault.path), fault.message))
+            .collect()
+    })
 }
