@@ -110,7 +110,7 @@ pub(super) fn is_full(err: &io::Error) -> bool {
     matches!(err.kind(), StorageFull | QuotaExceeded | WriteZero)
 }
 
-/// A folder of the file system.
+/// A folder of the file system (Unix).
 #[derive(Debug, Clone)]
 pub struct Folder(PathBuf);
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Bound;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -77,7 +78,12 @@ impl Tables {
 
     /// Lets go of the file; the next use opens it again.
     pub(super) fn close(&mut self) {
-        self.database = None;
+        let database = self.database.take();
+        // What redb has to write now, it writes at the next opening too.
+        let _ = guarded("close", || {
+            drop(database);
+            Ok(())
+        });
     }
 
     /// The rows as the last checkpoint left them.
@@ -92,11 +98,11 @@ impl Tables {
                 generation,
             });
         }
-        let opened = self.open_snapshot();
+        let opened = guarded("open", || self.open_snapshot());
         if opened.is_err() {
             self.close();
         }
-        let (rows, mark) = opened.map_err(failed("open"))?;
+        let (rows, mark) = opened?;
         Ok(Snapshot {
             rows,
             mark,
@@ -127,16 +133,17 @@ impl Tables {
         mark: Mark,
         stop: &AtomicBool,
     ) -> Result<(), StorageError> {
-        let written = if self.exists {
-            self.commit(FILE, overlay, mark, stop)
-        } else {
-            self.commit(NEW_FILE, overlay, mark, stop)
-                .and_then(|()| self.publish().map_err(redb::Error::Io))
-        };
+        let written = guarded("write", || {
+            if self.exists {
+                return self.commit(FILE, overlay, mark, stop);
+            }
+            self.commit(NEW_FILE, overlay, mark, stop)?;
+            Ok(self.publish()?)
+        });
         if written.is_err() {
             self.close();
         }
-        written.map_err(failed("write"))
+        written
     }
 
     fn commit(
@@ -209,11 +216,18 @@ impl fmt::Debug for Tables {
     }
 }
 
-fn failed(action: &'static str) -> impl FnOnce(redb::Error) -> StorageError {
-    move |err| StorageError::Tables {
-        action,
-        source: Box::new(err),
-    }
+/// Does something with redb, which panics on some damaged files.
+fn guarded<T>(
+    action: &'static str,
+    work: impl FnOnce() -> Result<T, redb::Error>,
+) -> Result<T, StorageError> {
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    let source = match done {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(err)) => err.into(),
+        Err(_) => "the file is damaged; restore a backup".into(),
+    };
+    Err(StorageError::Tables { action, source })
 }
 
 fn key_of(full: &mut Vec<u8>, table: Table, key: &[u8]) {
@@ -248,10 +262,10 @@ impl Snapshot {
         };
         let mut full = Vec::new();
         key_of(&mut full, table, key);
-        let value = rows
-            .get(full.as_slice())
-            .map_err(|err| failed("read")(err.into()))?;
-        Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
+        guarded("read", || {
+            let value = rows.get(full.as_slice())?;
+            Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
+        })
     }
 
     /// Rows of the table from `from` to `to`, ascending by key.
@@ -266,26 +280,19 @@ impl Snapshot {
         };
         let (mut start, mut end) = (Vec::new(), Vec::new());
         key_of(&mut start, table, from);
-        let end = match to {
-            Some(to) => {
-                key_of(&mut end, table, to);
-                Bound::Excluded(end.as_slice())
-            }
-            None => match table.to_byte().checked_add(1) {
-                Some(next) => {
-                    end.push(next);
-                    Bound::Excluded(end.as_slice())
-                }
-                None => Bound::Unbounded,
-            },
-        };
-        if matches!(end, Bound::Excluded(end) if end <= start.as_slice()) {
-            return Ok(Range(None));
+        match to {
+            Some(to) => key_of(&mut end, table, to),
+            None => end.extend(table.to_byte().checked_add(1)),
         }
-        let range = ReadableTable::range::<&[u8]>(rows, (Bound::Included(start.as_slice()), end));
-        Ok(Range(Some(
-            range.map_err(|err| failed("read")(err.into()))?,
-        )))
+        let end = match end.as_slice() {
+            [] => Bound::Unbounded,
+            end if end <= start.as_slice() => return Ok(Range(None)),
+            end => Bound::Excluded(end),
+        };
+        guarded("read", || {
+            let range = (Bound::Included(start.as_slice()), end);
+            Ok(Range(Some(ReadableTable::range::<&[u8]>(rows, range)?)))
+        })
     }
 }
 
@@ -304,17 +311,16 @@ impl Iterator for Range<'_> {
     type Item = Result<(Bytes, Bytes), StorageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let row = self.0.as_mut()?.next()?;
-        Some(
-            row.map_err(|err| failed("read")(err.into()))
-                .map(|(key, value)| {
-                    let key = key.value().get(1..).unwrap_or_default();
-                    (
-                        Bytes::copy_from_slice(key),
-                        Bytes::copy_from_slice(value.value()),
-                    )
-                }),
-        )
+        let rows = self.0.as_mut()?;
+        let row = guarded("read", || {
+            let Some((key, value)) = rows.next().transpose()? else {
+                return Ok(None);
+            };
+            let key = key.value().get(1..).unwrap_or_default();
+            let value = Bytes::copy_from_slice(value.value());
+            Ok(Some((Bytes::copy_from_slice(key), value)))
+        });
+        row.transpose()
     }
 }
 

@@ -609,3 +609,26 @@ fn threads_stage_and_read_while_rounds_and_checkpoints_are_written() {
     let (store, _syncer) = open(folder(), settings).unwrap();
     assert!(store.scan(STATE, b"", None, usize::MAX).unwrap() == rows);
 }
+
+#[test]
+fn damaged_tables_are_an_error_and_never_a_panic() {
+    let disk = FaultyDisk::default();
+    let (store, mut syncer) = open_on(&disk, small());
+    for n in 0..200 {
+        put(&store, &format!("{n:04}"), 200);
+    }
+    syncer.sync().unwrap();
+    store.checkpoint().unwrap();
+    drop((store, syncer));
+    let mut random = Random::seeded(3);
+    let mut errors = 0;
+    for round in 0..300 {
+        let disk = disk.kill();
+        let region = if round % 2 == 0 { 400 } else { 100_000 };
+        disk.flip("tables.redb", random.below(region) as usize);
+        let scanned = open(Arc::new(disk.clone()), small())
+            .and_then(|(store, _syncer)| store.scan(STATE, b"", None, usize::MAX));
+        errors += i32::from(scanned.is_err());
+    }
+    assert!(errors > 50, "{errors}: the damage is elsewhere");
+}

@@ -320,7 +320,8 @@ impl Rows for LogStore {
 impl Backend for LogStore {
     fn stage(&self, writes: Vec<Write>) -> Position {
         let mut state = self.locked();
-        if self.settings.background && state.has_overlays_of(2 * self.settings.overlay_bytes) {
+        let checkpoints = self.settings.background && self.closed.get().is_none();
+        if checkpoints && state.has_overlays_of(2 * self.settings.overlay_bytes) {
             let room = self.room.wait_timeout(state, LONGEST_WAIT);
             (state, _) = room.expect("no holder of the state panics");
         }
