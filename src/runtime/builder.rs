@@ -66,8 +66,6 @@ pub struct RuntimeBuilder {
     pub(super) endpoints: Vec<EndpointSpec>,
     pub(super) ingresses: Vec<Box<dyn Ingress>>,
     pub(super) egresses: Vec<(TypeName, EgressPlan)>,
-    /// Function types at whose addresses deliveries are kept.
-    pub(super) keepers: Vec<TypeName>,
 }
 
 impl RuntimeBuilder {
@@ -80,7 +78,6 @@ impl RuntimeBuilder {
             endpoints: Vec::new(),
             ingresses: Vec::new(),
             egresses: Vec::new(),
-            keepers: Vec::new(),
         }
     }
 
@@ -160,7 +157,6 @@ impl RuntimeBuilder {
             status: committer.status.clone(),
             stopping: closed.clone(),
             clock: self.clock,
-            keepers: self.keepers.into(),
         };
         let mut partitions = JoinSet::new();
         for (index, commands) in (0..).zip(receivers) {

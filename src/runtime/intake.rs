@@ -15,7 +15,6 @@ use super::endpoint::Directory;
 use super::gateways::Gateways;
 use super::partition::{Admission, Command, Router};
 use crate::clock::Clock;
-use crate::sdk::TypeName;
 use crate::storage::Store;
 use crate::timestamp::Timestamp;
 
@@ -79,8 +78,6 @@ pub(crate) struct Intake {
     pub(super) status: watch::Receiver<StoreStatus>,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Function types at whose addresses deliveries are kept.
-    pub(super) keepers: Arc<[TypeName]>,
 }
 
 impl Intake {

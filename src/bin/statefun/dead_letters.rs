@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use stateful_functions::TypeName;
 
 use crate::admin::{AddressArg, AdminArgs, Query};
-use crate::deliveries::{Actor, line, show};
+use crate::deliveries::{Actor, Verb, line, show};
 use crate::json::field;
 use crate::list::Extent;
 use crate::output;
@@ -67,6 +67,8 @@ enum DeadLettersCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
+    /// Remove one for ever, with its history.
+    Purge(Verb),
     /// Print dead letters with their bytes as JSON lines.
     Export {
         #[command(flatten)]
@@ -135,6 +137,7 @@ pub(crate) async fn run(args: DeadLettersArgs, as_json: bool) -> anyhow::Result<
             let answer = admin.connect()?.post(&path, &body).await?;
             print_redriven(&answer, address.is_some(), dry_run, as_json)?;
         }
+        DeadLettersCommand::Purge(verb) => verb.run(PATH, "purge", as_json).await?,
         DeadLettersCommand::Export { filter, admin } => {
             let query = filter.query().with("full", Some(true));
             let export = |item: Value| Ok(output::json(&item)?);
@@ -156,7 +159,7 @@ fn print_redriven(
         return output::json(answer);
     }
     match (is_one, dry_run) {
-        (true, _) => output::line(format_args!("asked for: redrive {}", line(answer))),
+        (true, _) => output::line(line(answer)),
         (false, true) => output::line(format_args!(
             "{} would be sent again",
             field(answer, "redriven")

@@ -55,6 +55,8 @@ enum DeliveriesCommand {
     Retry(Verb),
     /// Call a delivery off.
     Cancel(Verb),
+    /// Give a delivery up: it becomes a dead letter.
+    Discard(Verb),
 }
 
 /// Something an actor asks for.
@@ -89,7 +91,7 @@ impl Verb {
         if as_json {
             output::json(&item)?;
         } else {
-            output::line(format_args!("asked for: {verb} {}", line(&item)))?;
+            output::line(line(&item))?;
         }
         Ok(())
     }
@@ -125,6 +127,7 @@ pub(crate) async fn run(args: DeliveriesArgs, as_json: bool) -> anyhow::Result<E
         }
         DeliveriesCommand::Retry(verb) => verb.run(PATH, "retry", as_json).await?,
         DeliveriesCommand::Cancel(verb) => verb.run(PATH, "cancel", as_json).await?,
+        DeliveriesCommand::Discard(verb) => verb.run(PATH, "discard", as_json).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -135,11 +138,10 @@ pub(crate) fn line(item: &Value) -> String {
     if let Some(reason) = text_at(item, "/reason") {
         text.push_str(&format!(" ({reason})"));
     }
-    text.push_str(&format!(
-        "  attempt {}  to {}",
-        field(item, "attempt"),
-        field(item, "target")
-    ));
+    text.push_str(&format!("  attempt {}", field(item, "attempt")));
+    if let Some(target) = text_at(item, "/target") {
+        text.push_str(&format!("  to {target}"));
+    }
     if let Some(due) = text_at(item, "/due") {
         text.push_str(&format!("  due {due}"));
     }

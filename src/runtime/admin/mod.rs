@@ -3,7 +3,10 @@
 //! It is an edge like the ingresses: it opens with the runtime, is handed the way in, and stops with it. Routes are here, a file per
 //! group of them. May import every part but the binary.
 
+mod dead_letters;
+mod deliveries;
 mod health;
+mod kept;
 mod metrics;
 mod page;
 mod params;
@@ -18,11 +21,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, HOST, HeaderValue, ORIGIN};
+use futures_util::stream;
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
 use http::{Method, Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming as Body;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::{Frame, Incoming as Body};
 use hyper::service::service_fn;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -40,6 +44,7 @@ use crate::sdk::BoxError;
 use crate::storage::StorageError;
 use crate::transport::http::{ServerLimits, serve_connections};
 
+use page::Page;
 use params::Params;
 use routes::{Route, Routed};
 
@@ -147,6 +152,13 @@ impl Admin {
             Route::State(address, name) => self.state(request, &params, address, name).await,
             Route::Queues => self.queues(&params).await,
             Route::Resume(address) => self.resume(&params, address).await,
+            Route::Deliveries => self.deliveries(&params).await,
+            Route::Delivery(address) => self.delivery(&params, address).await,
+            Route::Act(address, verb) => self.act(request, &params, address, verb).await,
+            Route::DeadLetters => self.dead_letters(&params).await,
+            Route::DeadLetterExport => self.export_dead_letters(&params),
+            Route::DeadLetter(address) => self.dead_letter(&params, address).await,
+            Route::RedriveAll => self.redrive_all(request, &params).await,
         }
     }
 
@@ -248,4 +260,35 @@ async fn read<T: Send + 'static>(
         Ok(Err(error)) => Err(failed(format!("reading the store failed: {error}"))),
         Err(_) => Err(failed("reading the store was cut off".to_owned())),
     }
+}
+
+/// A reply of JSON lines that are read, page by page, while they are sent. A store that cannot be read cuts it off.
+fn json_lines<T: Send + 'static>(
+    next: impl Fn(Option<&[u8]>) -> Result<Page<T>, StorageError> + Send + Sync + 'static,
+    show: fn(&T) -> serde_json::Value,
+) -> Reply {
+    let next = Arc::new(next);
+    let pages = stream::unfold(Some(None::<Bytes>), move |after| {
+        let next = Arc::clone(&next);
+        async move {
+            let after = after?;
+            let page = read(move || next(after.as_deref())).await;
+            Some(match page {
+                Ok(page) => {
+                    let lines: String = page
+                        .items
+                        .iter()
+                        .map(|item| format!("{}\n", show(item)))
+                        .collect();
+                    (Ok(Frame::data(Bytes::from(lines))), page.next.map(Some))
+                }
+                Err(_) => (Err(BoxError::from("the store cannot be read")), None),
+            })
+        }
+    });
+    let mut reply = Response::new(StreamBody::new(pages).boxed_unsync());
+    reply
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/jsonl"));
+    reply
 }

@@ -67,6 +67,22 @@ impl Params {
         Some(value)
     }
 
+    /// All values of a parameter that may be repeated.
+    pub(super) fn all(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .filter(move |(k, value)| k == key && !value.is_empty())
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn flag(&self, key: &str) -> Result<bool, Refusal> {
+        match self.get(key) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(bad_request(&format!("`{key}` is true or false"))),
+        }
+    }
+
     pub(super) fn type_name(&self, key: &str) -> Result<Option<TypeName>, Refusal> {
         let parsed = self.get(key).map(|text| text.parse::<TypeName>());
         parsed

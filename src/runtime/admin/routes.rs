@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 
+use crate::delivery::Verb;
 use crate::runtime::core::AddressKey;
 use crate::runtime::request::percent_decoded;
 use crate::runtime::respond::{Refusal, refuse};
@@ -18,6 +19,13 @@ pub(super) enum Route {
     State(AddressKey, String),
     Queues,
     Resume(AddressKey),
+    Deliveries,
+    Delivery(AddressKey),
+    Act(AddressKey, Verb),
+    DeadLetters,
+    DeadLetterExport,
+    DeadLetter(AddressKey),
+    RedriveAll,
 }
 
 /// What a path names, and the methods it takes.
@@ -43,26 +51,57 @@ pub(super) fn route(path: &str) -> Result<Routed, Refusal> {
     let parts: Option<Vec<String>> = path.split('/').skip(1).map(percent_decoded).collect();
     let parts = parts.ok_or_else(not_found)?;
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    let (route, allowed) = match parts.as_slice() {
+    let at = |namespace, name, id| AddressKey::new(namespace, name, id);
+    let (route, allowed) = match *parts.as_slice() {
         ["health"] => (Route::Health, GET),
         ["ready"] => (Route::Ready, GET),
         ["metrics"] => (Route::Metrics, GET),
-        ["api", "send", namespace, name, id] => {
-            (Route::Send(AddressKey::new(namespace, name, id)), POST)
-        }
+        ["api", "send", namespace, name, id] => (Route::Send(at(namespace, name, id)), POST),
         ["api", "state"] => (Route::States, GET),
         ["api", "state", "export"] => (Route::StateExport, GET),
         ["api", "state", namespace, name, id, state] => (
-            Route::State(AddressKey::new(namespace, name, id), (*state).to_owned()),
+            Route::State(at(namespace, name, id), state.to_owned()),
             STATE,
         ),
         ["api", "queues"] => (Route::Queues, GET),
         ["api", "queues", namespace, name, id, "resume"] => {
-            (Route::Resume(AddressKey::new(namespace, name, id)), POST)
+            (Route::Resume(at(namespace, name, id)), POST)
+        }
+        ["api", "deliveries"] => (Route::Deliveries, GET),
+        ["api", "deliveries", namespace, name, id] => {
+            (Route::Delivery(at(namespace, name, id)), GET)
+        }
+        ["api", "deliveries", namespace, name, id, verb] => (
+            Route::Act(
+                at(namespace, name, id),
+                delivery_verb(verb).ok_or_else(not_found)?,
+            ),
+            POST,
+        ),
+        ["api", "dead-letters"] => (Route::DeadLetters, GET),
+        ["api", "dead-letters", "export"] => (Route::DeadLetterExport, GET),
+        ["api", "dead-letters", "redrive"] => (Route::RedriveAll, POST),
+        ["api", "dead-letters", namespace, name, id] => {
+            (Route::DeadLetter(at(namespace, name, id)), GET)
+        }
+        ["api", "dead-letters", namespace, name, id, "redrive"] => {
+            (Route::Act(at(namespace, name, id), Verb::Retry), POST)
+        }
+        ["api", "dead-letters", namespace, name, id, "purge"] => {
+            (Route::Act(at(namespace, name, id), Verb::Purge), POST)
         }
         _ => return Err(not_found()),
     };
     Ok(Routed { route, allowed })
+}
+
+fn delivery_verb(text: &str) -> Option<Verb> {
+    match text {
+        "retry" => Some(Verb::Retry),
+        "cancel" => Some(Verb::Cancel),
+        "discard" => Some(Verb::Discard),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -1,20 +1,17 @@
 //! `/api/state`: what functions remember.
 
 use bytes::Bytes;
-use futures_util::stream;
-use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty, StreamBody};
-use hyper::body::{Frame, Incoming as Body};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming as Body;
 
 use super::params::{Params, page_json};
 use super::send::{JSON_TYPE, MAX_BODY_BYTES};
 use super::state::{self, StateFilter, StoredState};
-use super::{Admin, Reply, bad_request, ok, read};
+use super::{Admin, Reply, bad_request, json_lines, ok, read};
 use crate::runtime::core::{AddressKey, AdminChange};
 use crate::runtime::request;
 use crate::runtime::respond::{Refusal, refuse};
-use crate::sdk::BoxError;
 
 /// Values that are read at a time for an export.
 const EXPORT_PAGE: usize = 200;
@@ -28,35 +25,15 @@ impl Admin {
         Ok(ok(&page_json(&page, StoredState::to_json)))
     }
 
-    /// All values as JSON lines, read while they are sent. A store that cannot be read cuts the answer off.
+    /// All values as JSON lines, read while they are sent.
     pub(super) fn export_states(&self, params: &Params) -> Result<Reply, Refusal> {
         params.only(&["type", "id", "name"])?;
         let filter = filter(params)?;
         let (store, now) = (self.intake.store.clone(), self.intake.now());
-        let pages = stream::unfold(Some(None::<Bytes>), move |after| {
-            let (store, filter) = (store.clone(), filter.clone());
-            async move {
-                let after = after?;
-                let page =
-                    read(move || state::list(&store, &filter, after.as_deref(), EXPORT_PAGE, now))
-                        .await;
-                Some(match page {
-                    Ok(page) => {
-                        let lines: String = page
-                            .items
-                            .iter()
-                            .map(|state| format!("{}\n", state.to_json()))
-                            .collect();
-                        (Ok(Frame::data(Bytes::from(lines))), page.next.map(Some))
-                    }
-                    Err(_) => (Err(BoxError::from("the store cannot be read")), None),
-                })
-            }
-        });
-        let mut reply = Response::new(StreamBody::new(pages).boxed_unsync());
-        let lines = HeaderValue::from_static("application/jsonl");
-        reply.headers_mut().insert(CONTENT_TYPE, lines);
-        Ok(reply)
+        Ok(json_lines(
+            move |after| state::list(&store, &filter, after, EXPORT_PAGE, now),
+            StoredState::to_json,
+        ))
     }
 
     pub(super) async fn state(

@@ -52,14 +52,13 @@ impl RuntimeBuilder {
     ///
     /// # Errors
     /// When two of its functions have the same name.
-    pub fn pipeline(mut self, pipeline: &Pipeline) -> Result<Self, StartError> {
+    pub fn pipeline(self, pipeline: &Pipeline) -> Result<Self, StartError> {
         let mut functions = StatefulFunctions::new();
         for spec in pipeline.functions() {
             functions = functions.with(spec).map_err(|error| StartError::Declared {
                 what: error.to_string(),
             })?;
         }
-        self.keepers.extend(pipeline.keepers().cloned());
         Ok(self.functions(functions))
     }
 

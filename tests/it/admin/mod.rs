@@ -1,5 +1,7 @@
 //! The admin API of a running runtime.
 
+mod deliveries;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +51,10 @@ trait Api {
     async fn get(&self, path: &str) -> Value {
         let response = self.ask(Method::GET, path, &[], "").await;
         serde_json::from_slice(&response.body).unwrap()
+    }
+
+    async fn act(&self, path: &str, body: &Value) -> HttpResponse {
+        self.ask(Method::POST, path, &[], &body.to_string()).await
     }
 
     async fn put(&self, path: &str, body: &str) -> HttpResponse {

@@ -1,0 +1,111 @@
+//! `/api/dead-letters`: what was given up, with its reason.
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{Request, StatusCode};
+use hyper::body::Incoming as Body;
+use serde_json::json;
+
+use super::deliveries::{Asked, filter};
+use super::kept::{self, Item, KeptFilter};
+use super::page::Page;
+use super::params::{Params, page_json};
+use super::{Admin, Reply, json_lines, ok, read};
+use crate::delivery::Verb;
+use crate::delivery::engine::State;
+use crate::runtime::core::AddressKey;
+use crate::runtime::respond::{self, Refusal, refuse};
+
+/// Dead letters that are read, or sent on their way, at a time.
+const CHUNK: usize = 100;
+
+impl Admin {
+    pub(super) async fn dead_letters(&self, params: &Params) -> Result<Reply, Refusal> {
+        params.only(&["target", "reason", "type", "full", "after", "limit"])?;
+        let full = params.flag("full")?;
+        let page = self
+            .given_up(given_up(params)?, params.after()?, params.limit()?, full)
+            .await?;
+        let show = if full {
+            Item::with_bytes
+        } else {
+            Item::summary
+        };
+        Ok(ok(&page_json(&page, show)))
+    }
+
+    pub(super) async fn dead_letter(
+        &self,
+        params: &Params,
+        address: AddressKey,
+    ) -> Result<Reply, Refusal> {
+        params.only(&[])?;
+        match self.kept(address).await? {
+            Some(item) if item.is_dead_letter() => Ok(ok(&item.with_bytes())),
+            _ => Err(refuse(
+                StatusCode::NOT_FOUND,
+                "dead_letter.not_found",
+                "no dead letter is kept at this address",
+            )),
+        }
+    }
+
+    /// All of them as JSON lines, read while they are sent.
+    pub(super) fn export_dead_letters(&self, params: &Params) -> Result<Reply, Refusal> {
+        params.only(&["target", "reason", "type"])?;
+        let (filter, store) = (given_up(params)?, self.intake.store.clone());
+        Ok(json_lines(
+            move |after| kept::list(&store, &filter, after, CHUNK, true),
+            Item::with_bytes,
+        ))
+    }
+
+    /// Sends all that a filter names on their way again, or only counts them.
+    pub(super) async fn redrive_all(
+        &self,
+        request: Request<Body>,
+        params: &Params,
+    ) -> Result<Reply, Refusal> {
+        params.only(&["target", "reason", "type"])?;
+        let (filter, asked) = (given_up(params)?, Asked::of(request).await?);
+        let (mut after, mut redriven) = (None, 0);
+        loop {
+            let page = self.given_up(filter.clone(), after, CHUNK, false).await?;
+            if !asked.dry_run {
+                self.redrive(&asked, &page.items).await?;
+            }
+            redriven += page.items.len();
+            after = page.next;
+            if after.is_none() {
+                return Ok(ok(&json!({"redriven": redriven, "dry_run": asked.dry_run})));
+            }
+        }
+    }
+
+    async fn redrive(&self, asked: &Asked, items: &[Item]) -> Result<(), Refusal> {
+        let sends = items.iter().map(|item| async {
+            let command = asked.command(Verb::Retry, &item.address)?;
+            let sent = self.intake.send(command).await;
+            sent.map_err(|refusal| Box::new(respond::refused(&refusal)))
+        });
+        join_all(sends).await.into_iter().collect()
+    }
+
+    async fn given_up(
+        &self,
+        filter: KeptFilter,
+        after: Option<Bytes>,
+        limit: usize,
+        full: bool,
+    ) -> Result<Page<Item>, Refusal> {
+        let store = self.intake.store.clone();
+        read(move || kept::list(&store, &filter, after.as_deref(), limit, full)).await
+    }
+}
+
+fn given_up(params: &Params) -> Result<KeptFilter, Refusal> {
+    Ok(KeptFilter {
+        states: vec![State::Discarded],
+        ..filter(params)?
+    })
+}

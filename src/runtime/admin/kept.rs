@@ -1,0 +1,219 @@
+//! What the stages of pipelines keep, as it is stored: deliveries on their way, and dead letters.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use prost::Message as _;
+use serde_json::{Map, Value, json};
+
+use super::page::{Page, page};
+use crate::delivery::engine::State;
+use crate::pipeline::Kept;
+use crate::protocol::reqreply::TypedValue;
+use crate::runtime::core::AddressKey;
+use crate::runtime::core::keys::{SPECS, STATE, after_prefix, take_text, type_prefix};
+use crate::runtime::core::state::{StateRow, StateSpec};
+use crate::sdk::{BoxError, TypeName};
+use crate::storage::{Rows, StorageError};
+
+/// The state that every stage with a delivery has, and the typename that tells it from others of the same name.
+const HEAD: &str = Kept::VALUES[0];
+const LOG: &str = Kept::VALUES[1];
+const JOB: &str = Kept::VALUES[2];
+const HEAD_TYPE: &str = "statefun.pipelines/head";
+
+/// Which deliveries.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KeptFilter {
+    /// Any of these; empty: all.
+    pub(super) states: Vec<State>,
+    pub(super) target: Option<String>,
+    pub(super) reason: Option<String>,
+    pub(super) type_name: Option<TypeName>,
+}
+
+/// A delivery and its address.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) address: AddressKey,
+    kept: Kept,
+    has_bytes: bool,
+}
+
+/// A page of the deliveries that `filter` names. `full` reads their bytes too.
+pub(super) fn list(
+    rows: &dyn Rows,
+    filter: &KeptFilter,
+    after: Option<&[u8]>,
+    limit: usize,
+    full: bool,
+) -> Result<Page<Item>, StorageError> {
+    let mut items = Vec::new();
+    for prefix in stages(rows, filter.type_name.as_ref())? {
+        let is_behind = |after: &[u8]| after_prefix(&prefix).is_some_and(|end| after >= &end[..]);
+        if after.is_some_and(is_behind) {
+            continue;
+        }
+        let from = after.filter(|after| after.starts_with(&prefix));
+        let page = page(
+            rows,
+            STATE,
+            &prefix,
+            from,
+            limit - items.len(),
+            |key, row| {
+                let item = match AddressKey::split(key) {
+                    Some((address, name)) if name == HEAD.as_bytes() => {
+                        read(rows, address, row, full)?
+                    }
+                    _ => None,
+                };
+                Ok(item.filter(|item| filter.wants(&item.kept)))
+            },
+        )?;
+        items.extend(page.items);
+        if page.next.is_some() {
+            return Ok(Page {
+                items,
+                next: page.next,
+            });
+        }
+    }
+    Ok(Page { items, next: None })
+}
+
+/// The delivery at `address`, with its bytes.
+pub(super) fn get(rows: &dyn Rows, address: &AddressKey) -> Result<Option<Item>, StorageError> {
+    match rows.get(STATE, &address.row(HEAD.as_bytes()))? {
+        Some(row) => read(rows, address.clone(), &row, true),
+        None => Ok(None),
+    }
+}
+
+/// The function types that keep deliveries, in this run or an earlier one, as fronts of keys in their order.
+fn stages(rows: &dyn Rows, only: Option<&TypeName>) -> Result<Vec<Bytes>, StorageError> {
+    let only = only.map(|name| type_prefix(name.namespace(), name.name()));
+    let (mut stages, mut after) = (Vec::new(), None::<Bytes>);
+    loop {
+        let found = page(
+            rows,
+            SPECS,
+            only.as_deref().unwrap_or_default(),
+            after.as_deref(),
+            500,
+            |key, row| Ok(stage_of(key, row)),
+        )?;
+        stages.extend(found.items);
+        after = found.next;
+        if after.is_none() {
+            return Ok(stages);
+        }
+    }
+}
+
+/// The front of the key of a declaration, when it is that of a stage's head.
+fn stage_of(key: &Bytes, row: &Bytes) -> Option<Bytes> {
+    let mut name = &key[..];
+    take_text(&mut name)?;
+    take_text(&mut name)?;
+    if name != HEAD.as_bytes() || StateSpec::decode(HEAD, row)?.typename != HEAD_TYPE {
+        return None;
+    }
+    Some(key.slice(..key.len() - name.len()))
+}
+
+/// What the values at an address say; `None` when they are something else.
+fn read(
+    rows: &dyn Rows,
+    address: AddressKey,
+    head: &Bytes,
+    full: bool,
+) -> Result<Option<Item>, StorageError> {
+    let value = |name: &str| -> Result<Option<Bytes>, StorageError> {
+        Ok(rows
+            .get(STATE, &address.row(name.as_bytes()))?
+            .as_ref()
+            .and_then(bytes_of))
+    };
+    let (Some(head), Some(log)) = (bytes_of(head), value(LOG)?) else {
+        return Ok(None);
+    };
+    let job = if full { value(JOB)? } else { None };
+    // Bytes that cannot be read must not hide the delivery itself.
+    let with_bytes = Kept::read(&head, &log, job.as_deref());
+    let has_bytes = job.is_some() && with_bytes.is_ok();
+    let kept: Result<Kept, BoxError> = with_bytes.or_else(|_| Kept::read(&head, &log, None));
+    Ok(kept.ok().map(|kept| Item {
+        address,
+        kept,
+        has_bytes,
+    }))
+}
+
+/// The value's own bytes in a stored row.
+fn bytes_of(row: &Bytes) -> Option<Bytes> {
+    let typed = TypedValue::decode(StateRow::decode(row)?.value).ok()?;
+    typed.has_value.then_some(typed.value)
+}
+
+impl KeptFilter {
+    fn wants(&self, kept: &Kept) -> bool {
+        let delivery = kept.delivery();
+        let state = delivery
+            .state
+            .is_some_and(|state| self.states.contains(&state));
+        let target = self
+            .target
+            .as_ref()
+            .is_none_or(|target| *target == delivery.target);
+        let reason = |wanted: &String| {
+            delivery
+                .reason
+                .is_some_and(|reason| reason.as_str() == wanted)
+        };
+        (self.states.is_empty() || state) && target && self.reason.as_ref().is_none_or(reason)
+    }
+}
+
+impl Item {
+    pub(super) fn is_dead_letter(&self) -> bool {
+        self.kept.delivery().state == Some(State::Discarded)
+    }
+
+    /// One line of a list.
+    pub(super) fn summary(&self) -> Value {
+        self.addressed(self.kept.summary())
+    }
+
+    /// Everything but the bytes.
+    pub(super) fn details(&self) -> Value {
+        self.addressed(self.kept.details())
+    }
+
+    /// Everything, with the bytes as `base64` if they can be read.
+    pub(super) fn with_bytes(&self) -> Value {
+        let mut details = self.details();
+        let record = if self.has_bytes {
+            self.kept.record()
+        } else {
+            None
+        };
+        if let (Some(record), Some(fields)) = (record, details.as_object_mut()) {
+            fields.insert(
+                "base64".to_owned(),
+                STANDARD.encode(record.payload()).into(),
+            );
+        }
+        details
+    }
+
+    fn addressed(&self, value: Value) -> Value {
+        let mut fields = Map::new();
+        let address = self.address.to_address().to_string();
+        fields.insert("address".to_owned(), json!(address));
+        if let Value::Object(others) = value {
+            fields.extend(others);
+        }
+        Value::Object(fields)
+    }
+}
