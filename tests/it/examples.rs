@@ -20,6 +20,8 @@ example!(counter, "../../examples/counter.rs");
 example!(delayed_reminder, "../../examples/delayed_reminder.rs");
 example!(egress, "../../examples/egress.rs");
 example!(greeter, "../../examples/greeter.rs");
+#[cfg(feature = "runtime")]
+example!(pipeline_export, "../../examples/pipeline_export.rs");
 #[path = "../../examples/testing.rs"]
 mod testing;
 
@@ -117,4 +119,13 @@ async fn orders_become_records_for_kafka_and_kinesis() {
 #[test]
 fn the_testing_example_passes() {
     testing::main().unwrap();
+}
+
+#[cfg(feature = "runtime")]
+#[tokio::test]
+async fn the_pipeline_delivers_after_the_outage_in_order_and_without_what_it_filters() {
+    let folder = tempfile::tempdir().unwrap();
+    let arrived = pipeline_export::run(folder.path()).await.unwrap();
+    let reading = |celsius| format!(r#"{{"celsius":{celsius},"device":"d1","site":"north"}}"#);
+    assert_eq!(arrived, [31, 32, 33].map(reading));
 }

@@ -1,4 +1,7 @@
 //! `retry: {preset, first, factor, …}`: when a failed export is tried again, and for how long.
+//!
+//! It is a policy's own document, without what a pipeline decides by itself, and with the waits written shorter: `every: 5m` is
+//! `retry: {every: 5m}`, `first: 2s` is `retry: {backoff: {first: 2s}}`.
 
 use serde_json::Value;
 
@@ -14,13 +17,15 @@ pub(crate) fn read(node: Node<'_>) -> Option<Policy> {
         node.parsed(|text| match text {
             "default" => Ok(Policy::default()),
             "edgex" => Ok(Policy::edgex()),
-            other => Err(format!("`{other}` is no preset; known: default, edgex")),
+            other => Err(format!(
+                "`{other}` is no preset of exports; known: default, edgex"
+            )),
         })
     });
     let whole = [
         preset,
         set_waits(&fields, &mut policy.retry),
-        fields.set("maxRetries", &mut policy.attempts, |node| {
+        fields.set("attempts", &mut policy.attempts, |node| {
             or_endless(node, attempts)
         }),
         fields.set("within", &mut policy.within, |node| {
@@ -31,6 +36,7 @@ pub(crate) fn read(node: Node<'_>) -> Option<Policy> {
         }),
         fields.set("retryAfter", &mut policy.retry_after, Node::boolean),
         fields.set("wake", &mut policy.wake, Node::boolean),
+        fields.set("then", &mut policy.then, form),
         fields.set("classes", &mut policy.classes, classes),
     ];
     fields.finish();
@@ -53,9 +59,10 @@ pub(crate) fn read(node: Node<'_>) -> Option<Policy> {
 fn set_waits(fields: &Fields<'_>, retry: &mut Retry) -> bool {
     const PARTS: [&str; 4] = ["first", "factor", "max", "jitter"];
     let parts_given = PARTS.iter().any(|part| fields.has(part));
+    let whole_form = fields.set("retry", retry, form);
     let every = fields.set("every", retry, |node| {
-        if parts_given {
-            return node.fault("goes without `first`, `factor`, `max` and `jitter`");
+        if parts_given || fields.has("retry") {
+            return node.fault("goes without `retry`, `first`, `factor`, `max` and `jitter`");
         }
         node.span().map(Retry::Every)
     });
@@ -73,6 +80,7 @@ fn set_waits(fields: &Fields<'_>, retry: &mut Retry) -> bool {
         return every;
     };
     let whole = [
+        whole_form,
         every,
         fields.set("first", &mut first, Node::span),
         fields.set("factor", &mut factor, Node::number),
@@ -110,10 +118,13 @@ fn or_endless<'a, T>(
     }
 }
 
-/// Attempts are one more than retries.
 fn attempts(node: &Node<'_>) -> Option<u32> {
-    let retries = u32::try_from(node.whole()?).unwrap_or(u32::MAX);
-    Some(retries.saturating_add(1))
+    Some(u32::try_from(node.count()?.get()).unwrap_or(u32::MAX))
+}
+
+/// What a policy's own document has at this place.
+fn form<T: serde::de::DeserializeOwned>(node: &Node<'_>) -> Option<T> {
+    serde_json::from_value(node.value.clone()).map_or_else(|err| node.fault(err), Some)
 }
 
 fn classes(node: &Node<'_>) -> Option<Classes> {
@@ -148,7 +159,7 @@ mod tests {
             policy(&json!({"preset": "edgex"})).unwrap(),
             Policy::edgex()
         );
-        let tuned = policy(&json!({"first": "2s", "jitter": "none", "maxRetries": 3})).unwrap();
+        let tuned = policy(&json!({"first": "2s", "jitter": "none", "attempts": 4})).unwrap();
         assert_eq!(tuned.attempts, Some(4));
         let Retry::Backoff {
             first, max, jitter, ..
@@ -161,22 +172,34 @@ mod tests {
             (Duration::from_secs(2), Duration::from_secs(600))
         );
         assert_eq!(jitter, Jitter::None);
-        let fixed = policy(&json!({"every": "5s", "maxRetries": "endless", "maxAge": "endless"}));
+        let fixed = policy(&json!({"every": "5s", "attempts": "endless", "maxAge": "endless"}));
         let fixed = fixed.unwrap();
         assert_eq!(fixed.retry, Retry::Every(Duration::from_secs(5)));
         assert_eq!((fixed.attempts, fixed.max_age), (None, None));
     }
 
     #[test]
+    fn the_waits_may_stand_as_in_a_policys_own_document() {
+        let long = json!({"retry": {"backoff": {"first": "2s", "jitter": "none"}}, "then": {"block": {"every": "1m"}}});
+        let short = json!({"first": "2s", "jitter": "none"});
+        assert_eq!(policy(&long).unwrap().retry, policy(&short).unwrap().retry);
+        assert_eq!(
+            policy(&json!({"retry": {"evry": "2s"}})).unwrap_err().len(),
+            1
+        );
+        assert_eq!(
+            policy(&json!({"retry": {"every": "2s"}, "every": "3s"}))
+                .unwrap_err()
+                .len(),
+            1
+        );
+    }
+
+    #[test]
     fn every_fault_has_its_key() {
-        let faults = policy(&json!({"preset": "x", "first": "0s", "maxRetries": -1, "retries": 3}));
+        let faults = policy(&json!({"preset": "x", "first": "0s", "attempts": 0, "retries": 3}));
         let faults = faults.unwrap_err();
-        for key in [
-            "preset: ",
-            "first: ",
-            "maxRetries: ",
-            "retries: unknown key",
-        ] {
+        for key in ["preset: ", "first: ", "attempts: ", "retries: unknown key"] {
             assert!(
                 faults.iter().any(|fault| fault.starts_with(key)),
                 "{key} in {faults:?}"

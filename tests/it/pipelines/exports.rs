@@ -78,7 +78,7 @@ async fn pl_20_another_failed_attempt_is_counted_and_the_record_kept() {
     destination.react(Reaction::status(500));
     let mut town = export_with(
         &destination,
-        json!({"retry": {"every": "1s", "maxRetries": 10}, "circuit": false}),
+        json!({"retry": {"every": "1s", "attempts": 11}, "circuit": false}),
     );
     town.send("d1", "one").await;
     town.advance(3 * SECOND).await;
@@ -93,7 +93,7 @@ async fn pl_23_after_the_last_retry_the_record_is_a_dead_letter() {
     destination.go_down().await;
     let mut town = export_with(
         &destination,
-        json!({"retry": {"every": "3s", "maxRetries": 3}}),
+        json!({"retry": {"every": "3s", "attempts": 4}}),
     );
     town.send("d1", "one").await;
     town.advance(12 * SECOND).await;

@@ -143,7 +143,7 @@ fn pl_27_after_crashes_every_record_was_delivered_in_order_and_hardly_any_twice(
         "url": destination.url("/"),
         "orderKey": "key",
         "circuit": {"openFor": "20ms"},
-        "retry": {"first": "5ms", "max": "50ms", "maxRetries": "endless"},
+        "retry": {"first": "5ms", "max": "50ms", "attempts": "endless"},
     });
     for round in 0..=CRASHES {
         crashing(async {
