@@ -50,8 +50,8 @@ impl Collector {
         record: &Record,
     ) -> Result<Option<Record>, BoxError> {
         let first = self.begin_if_empty(context, record.id())?;
-        let item = Bytes::from(record.to_wire().encode_to_vec());
-        let size = self.items.push(context.storage(), item)?;
+        let item = record.to_wire().encode_to_vec();
+        let size = self.items.push(context.storage(), &item)?;
         if !self.is_due(size) {
             return Ok(None);
         }

@@ -7,8 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message as _;
+
+use super::blob::Blob;
 use super::plan::Plan;
-use super::wire::{Empty, FETCH, PAGE, Page, REPORT, Reported, WAITING, WAKE, WaitingItem};
+use super::wire::{Empty, FETCH, PAGE, REPORT, Reported, WAITING, WAKE, WaitingItem};
 use crate::sdk::types::protobuf_as;
 use crate::sdk::{
     Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, StatefulFunction, TypeName,
@@ -19,7 +22,7 @@ use crate::timestamp::Timestamp;
 /// So many items are out at most.
 const MAX_WINDOW: u32 = 100;
 /// Items on a page.
-const PAGE_ITEMS: usize = 500;
+const PAGE_ITEMS: u64 = 500;
 /// Items that were woken and have not answered in this time never will.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
 
@@ -28,9 +31,9 @@ const WAKING: ValueSpec<Waking> = ValueSpec::new(
     protobuf_as(TypeName::new("statefun.pipelines/waking")),
 );
 /// The oldest items; on a page, all of its items.
-const FRONT: ValueSpec<Page> = ValueSpec::new("front", PAGE);
+const FRONT: ValueSpec<Blob> = ValueSpec::new("front", PAGE);
 /// The newest items.
-const BACK: ValueSpec<Page> = ValueSpec::new("back", PAGE);
+const BACK: ValueSpec<Blob> = ValueSpec::new("back", PAGE);
 
 /// How far waking has come.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
@@ -50,7 +53,7 @@ struct Waking {
     /// When an item was last woken.
     #[prost(uint64, tag = "5")]
     woken_at: u64,
-    /// Items of the front that were woken.
+    /// Where the first item of the front begins that was not woken.
     #[prost(uint64, tag = "6")]
     taken: u64,
     /// The page after the front.
@@ -62,6 +65,9 @@ struct Waking {
     /// The page after the front is on its way here.
     #[prost(bool, tag = "9")]
     is_fetching: bool,
+    /// Items at the back.
+    #[prost(uint64, tag = "10")]
+    back_items: u64,
 }
 
 /// Function `<namespace>/destination.<pipeline>`, id = scheme, host and port.
@@ -91,7 +97,7 @@ impl StatefulFunction for DestinationFunction {
         }
         let mut waking = context.storage().get(&WAKING)?.unwrap_or_default();
         if is(WAITING.name()) {
-            list(context, &mut waking, message.require(&WAITING)?)?;
+            list(context, &mut waking, &message.require(&WAITING)?)?;
         } else if is(REPORT.name()) {
             let reported = message.require(&REPORT)?.reported();
             waking.hear(reported, self.plan.now());
@@ -168,14 +174,15 @@ impl Waking {
 }
 
 /// Puts an item at the end of the list.
-fn list(context: &mut Context, waking: &mut Waking, item: WaitingItem) -> Result<(), BoxError> {
+fn list(context: &mut Context, waking: &mut Waking, item: &WaitingItem) -> Result<(), BoxError> {
     let mut back = context.storage().get(&BACK)?.unwrap_or_default();
-    back.items.push(item);
-    if back.items.len() >= PAGE_ITEMS {
+    back.push(&item.encode_to_vec());
+    waking.back_items += 1;
+    if waking.back_items >= PAGE_ITEMS {
         let page = page(context, waking.next_page);
-        waking.next_page += 1;
         context.send(MessageBuilder::to(page).value_as(&PAGE, &back)?);
         context.storage().remove(&BACK)?;
+        (waking.next_page, waking.back_items) = (waking.next_page + 1, 0);
     } else {
         context.storage().set(&BACK, back)?;
     }
@@ -188,9 +195,7 @@ fn next(context: &mut Context, waking: &mut Waking) -> Result<Option<WaitingItem
         return Ok(None);
     }
     let front = context.storage().get(&FRONT)?.unwrap_or_default();
-    let taken = usize::try_from(waking.taken).unwrap_or(usize::MAX);
-    if let Some(item) = front.items.into_iter().nth(taken) {
-        waking.taken += 1;
+    if let Some(item) = take(&front, waking)? {
         return Ok(Some(item));
     }
     waking.taken = 0;
@@ -204,11 +209,20 @@ fn next(context: &mut Context, waking: &mut Waking) -> Result<Option<WaitingItem
     let Some(back) = context.storage().get(&BACK)? else {
         return Ok(None);
     };
-    let first = back.items.first().cloned();
     context.storage().remove(&BACK)?;
+    waking.back_items = 0;
+    let item = take(&back, waking)?;
     context.storage().set(&FRONT, back)?;
-    waking.taken = 1;
-    Ok(first)
+    Ok(item)
+}
+
+fn take(front: &Blob, waking: &mut Waking) -> Result<Option<WaitingItem>, BoxError> {
+    let from = usize::try_from(waking.taken)?;
+    let Some((item, next)) = front.item_at(from) else {
+        return Ok(None);
+    };
+    waking.taken = next as u64;
+    Ok(Some(WaitingItem::decode(item)?))
 }
 
 fn page(context: &Context, number: u64) -> Address {
@@ -234,7 +248,8 @@ fn save(context: &mut Context, waking: Waking) -> Result<(), BoxError> {
         && waking.window == 0
         && !waking.is_fetching
         && waking.first_page == waking.next_page
-        && waking.taken == 0;
+        && waking.taken == 0
+        && waking.back_items == 0;
     if rests {
         storage.remove(&WAKING)?;
     } else {

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::blob::Blob;
 use super::outbound::{Destination, Readiness};
 use super::plan::{Plan, Step};
 use super::record::{RECORD, Record};
 use super::stages::Exporter;
 use super::wire::{JOIN, LEAVE, Place, SUBMISSION, Submission, TURN, Turn};
 use crate::delivery::engine::{self, Failure, LaneError, Lead};
-use crate::sdk::types::json;
+use crate::sdk::types::{json, protobuf_as};
 use crate::sdk::{
     Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, StatefulFunction, Type,
     TypeName, ValueSpec,
@@ -25,14 +26,7 @@ use crate::timestamp::Timestamp;
 
 const LEAD: ValueSpec<Lead> =
     ValueSpec::new("lead", json(TypeName::new("statefun.pipelines/lead")));
-const PLACES: Type<Bytes> = Type::new(
-    TypeName::new("statefun.pipelines/places"),
-    |places, out| {
-        out.extend_from_slice(places);
-        Ok(())
-    },
-    |bytes| Ok(Bytes::copy_from_slice(bytes)),
-);
+const PLACES: Type<Blob> = protobuf_as(TypeName::new("statefun.pipelines/places"));
 
 /// The transition at which a record that was submitted to wait for its turn begins to wait.
 const SUBMITTED_SEQ: u64 = 1;
@@ -44,7 +38,7 @@ pub(crate) struct LaneFunction {
     plan: Arc<Plan>,
     at: usize,
     exporter: Arc<Exporter>,
-    segments: [ValueSpec<Bytes>; engine::Lane::SEGMENTS],
+    segments: [ValueSpec<Blob>; engine::Lane::SEGMENTS],
     runs: Runs,
 }
 
@@ -261,7 +255,7 @@ impl LaneFunction {
         };
         let mut segments: [Bytes; engine::Lane::SEGMENTS] = Default::default();
         for (segment, spec) in segments.iter_mut().zip(&self.segments) {
-            *segment = storage.get(spec)?.unwrap_or_default();
+            *segment = storage.get(spec)?.unwrap_or_default().bytes;
         }
         Ok(engine::Lane::stored(lead, segments))
     }
@@ -276,7 +270,10 @@ impl LaneFunction {
         for (at, places) in lane.changed() {
             match self.segments.get(at) {
                 Some(spec) if places.is_empty() => storage.remove(spec)?,
-                Some(spec) => storage.set(spec, places.clone())?,
+                Some(spec) => {
+                    let bytes = places.clone();
+                    storage.set(spec, Blob { bytes })?;
+                }
                 None => {}
             }
         }

@@ -3,9 +3,9 @@
 //! Here live records and stages, the builder and the declared form, and the functions that move records: the entry, one per stage,
 //! lanes for order per key, destinations for waking. Not here: scheduling, which is the runtime's, and the decisions about
 //! deliveries, which are the engine's. May import `sdk`, `delivery`, `clock`, `retry` and the HTTP client.
-#![doc = ""]
 #![doc = include_str!("../../docs/pipelines.md")]
 
+mod blob;
 mod builder;
 mod collector;
 mod config;

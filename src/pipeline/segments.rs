@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use prost::Message;
 
+use super::blob::Blob;
 use crate::sdk::types::protobuf_as;
 use crate::sdk::{AddressScopedStorage, FunctionSpec, SdkError, Type, TypeName, ValueSpec};
 
@@ -14,7 +15,7 @@ const SEGMENTS: u64 = 16;
 const MAX_SEGMENT_BYTES: u64 = 64 * 1024;
 
 const LIST: Type<List> = protobuf_as(TypeName::new("statefun.pipelines/list"));
-const SEGMENT: Type<Segment> = protobuf_as(TypeName::new("statefun.pipelines/segment"));
+const SEGMENT: Type<Blob> = protobuf_as(TypeName::new("statefun.pipelines/segment"));
 
 /// How much is in the list.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
@@ -36,12 +37,6 @@ struct List {
     bytes: u64,
 }
 
-#[derive(Clone, PartialEq, Eq, Message)]
-struct Segment {
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    items: Vec<Bytes>,
-}
-
 /// How much is in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size {
@@ -55,7 +50,7 @@ pub(crate) struct Size {
 #[derive(Debug)]
 pub(crate) struct Segments {
     list: ValueSpec<List>,
-    segments: Vec<ValueSpec<Segment>>,
+    segments: Vec<ValueSpec<Blob>>,
     items_per_segment: u64,
 }
 
@@ -76,8 +71,7 @@ impl Segments {
     /// Declares the values.
     pub(crate) fn declare(&self, spec: FunctionSpec) -> FunctionSpec {
         let spec = spec.value(self.list.clone());
-        let declare =
-            |spec: FunctionSpec, segment: &ValueSpec<Segment>| spec.value(segment.clone());
+        let declare = |spec: FunctionSpec, segment: &ValueSpec<Blob>| spec.value(segment.clone());
         self.segments.iter().fold(spec, declare)
     }
 
@@ -85,10 +79,10 @@ impl Segments {
     pub(crate) fn push(
         &self,
         storage: &mut AddressScopedStorage,
-        item: Bytes,
+        item: &[u8],
     ) -> Result<Size, SdkError> {
         let mut list = storage.get(&self.list)?.unwrap_or_default();
-        let mut segment = Segment::default();
+        let mut segment = Blob::default();
         if list.segments == 0 || self.is_last_full(list) {
             list.segments += 1;
             (list.last_items, list.last_bytes) = (0, 0);
@@ -98,7 +92,7 @@ impl Segments {
                 .unwrap_or_default();
         }
         let bytes = item.len() as u64;
-        segment.items.push(item);
+        segment.push(item);
         list.last_items += 1;
         list.last_bytes += bytes;
         list.items += 1;
@@ -121,14 +115,14 @@ impl Segments {
         let mut items = Vec::new();
         for at in 0..list.segments {
             let segment = storage.get(self.segment(at))?.unwrap_or_default();
-            items.extend(segment.items);
+            items.extend(segment.items());
             storage.remove(self.segment(at))?;
         }
         storage.remove(&self.list)?;
         Ok(items)
     }
 
-    fn segment(&self, at: u64) -> &ValueSpec<Segment> {
+    fn segment(&self, at: u64) -> &ValueSpec<Blob> {
         let at = usize::try_from(at % SEGMENTS).unwrap_or(0);
         self.segments
             .get(at)

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
+use super::blob::Blob;
 use super::record::WireRecord;
 use crate::delivery::engine::Failure;
 use crate::sdk::types::protobuf_as;
@@ -28,8 +29,8 @@ pub(crate) const WAITING: Type<WaitingItem> =
     protobuf_as(TypeName::new("statefun.pipelines/waiting"));
 /// To a destination: how it does.
 pub(crate) const REPORT: Type<Report> = protobuf_as(TypeName::new("statefun.pipelines/report"));
-/// From a destination to a page of its list and back: what stands on it.
-pub(crate) const PAGE: Type<Page> = protobuf_as(TypeName::new("statefun.pipelines/page"));
+/// From a destination to a page of its list and back: what stands on it, `WaitingItem`s.
+pub(crate) const PAGE: Type<Blob> = protobuf_as(TypeName::new("statefun.pipelines/page"));
 /// To a page: give back what stands on you.
 pub(crate) const FETCH: Type<Empty> = protobuf_as(TypeName::new("statefun.pipelines/fetch"));
 
@@ -132,10 +133,4 @@ pub(crate) enum Reported {
     WokenFailed = 2,
     /// A woken item had nothing to do, or could not be tried.
     WokenIdle = 3,
-}
-
-#[derive(Clone, PartialEq, Eq, Message)]
-pub(crate) struct Page {
-    #[prost(message, repeated, tag = "1")]
-    pub(crate) items: Vec<WaitingItem>,
 }

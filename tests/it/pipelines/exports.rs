@@ -295,3 +295,57 @@ async fn the_first_attempt_counts_among_those_of_the_policy() {
     town.send("d1", "one").await;
     assert_eq!(town.stands(), "discarded exhausted 1");
 }
+
+/// Random answers, pauses and commands: in the end every record has arrived, was called off or is a dead letter, no timer is left, and
+/// no token was ever armed twice (the test context refuses that).
+#[tokio::test]
+async fn every_record_ends_for_random_outages_and_commands() {
+    use std::collections::HashSet;
+    use std::sync::{Arc, Mutex};
+
+    use stateful_functions::random::Random;
+
+    const VERBS: [Verb; 4] = [Verb::Retry, Verb::Cancel, Verb::Discard, Verb::Purge];
+    for seed in 0..20 {
+        let destination = Destination::start().await;
+        let (taken, random) = (Arc::new(Mutex::new(HashSet::new())), Random::seeded(seed));
+        let (note, random) = (Arc::clone(&taken), Mutex::new(random));
+        destination.react_with(move |request| match random.lock().unwrap().below(100) {
+            0..30 => {
+                let n: u32 = String::from_utf8_lossy(&request.body).parse().unwrap();
+                note.lock().unwrap().insert(n);
+                Reaction::status(200)
+            }
+            30..35 => Reaction::status(400),
+            35..40 => Reaction::Reset,
+            40..50 => Reaction::status(404),
+            _ => Reaction::status(503),
+        });
+        let mut town = export_with(&destination, json!({"retry": {"max": "5s", "attempts": 8}}));
+        let mut random = Random::seeded(seed + 1_000);
+        let mut purged = 0;
+        for n in 0..80 {
+            town.send("d1", &n.to_string()).await;
+            if random.chance(30) {
+                town.advance(Duration::from_millis(random.below(2_000)))
+                    .await;
+            }
+            let addresses: Vec<_> = town.kept().into_keys().collect();
+            if random.chance(20) && !addresses.is_empty() {
+                let at = usize::try_from(random.below(addresses.len() as u64)).unwrap();
+                let verb = VERBS[usize::try_from(random.below(4)).unwrap()];
+                let reply = town.command(&addresses[at], verb).await;
+                purged += usize::from(verb == Verb::Purge && reply.ok);
+            }
+        }
+        town.advance(24 * 3600 * SECOND).await;
+        let kept = town.kept();
+        assert!(
+            kept.values().all(|kept| kept.delivery().is_terminal()),
+            "seed {seed}"
+        );
+        let arrived = taken.lock().unwrap().len();
+        assert_eq!(arrived + kept.len() + purged, 80, "seed {seed}");
+        assert_eq!(town.pending(), 0, "seed {seed}");
+    }
+}
