@@ -29,6 +29,8 @@ mod layers;
 mod modules;
 #[cfg(all(feature = "pipeline", feature = "testing"))]
 mod pipelines;
+#[cfg(feature = "cli")]
+mod readme;
 #[cfg(feature = "runtime")]
 mod runtime;
 #[cfg(all(feature = "runtime", feature = "testing"))]
