@@ -62,6 +62,7 @@ pub struct RuntimeBuilder {
     pub(super) config: RuntimeConfig,
     clock: Arc<dyn Clock>,
     home: Home,
+    at_rest: bool,
     functions: Vec<StatefulFunctions>,
     pub(super) endpoints: Vec<EndpointSpec>,
     pub(super) ingresses: Vec<Box<dyn Ingress>>,
@@ -74,6 +75,7 @@ impl RuntimeBuilder {
             config: RuntimeConfig::default(),
             clock: Arc::new(SystemClock),
             home: Home::Ephemeral,
+            at_rest: false,
             functions: Vec::new(),
             endpoints: Vec::new(),
             ingresses: Vec::new(),
@@ -108,6 +110,12 @@ impl RuntimeBuilder {
     /// Keeps everything in memory: it is gone with the process. The default.
     pub fn ephemeral(mut self) -> Self {
         self.home = Home::Ephemeral;
+        self
+    }
+
+    /// Opens what is there without going on with it: no function is called and no timer fires. For looking, and for repairs.
+    pub const fn at_rest(mut self) -> Self {
+        self.at_rest = true;
         self
     }
 
@@ -161,7 +169,10 @@ impl RuntimeBuilder {
         let mut partitions = JoinSet::new();
         for (index, commands) in (0..).zip(receivers) {
             let core = Core::new(
-                settings(&self.config, index),
+                CoreSettings {
+                    at_rest: self.at_rest,
+                    ..settings(&self.config, index)
+                },
                 intake.directory.clone(),
                 intake.store.clone(),
             );

@@ -220,3 +220,60 @@ fn every_command_has_examples_in_its_help() {
         assert!(help.contains("Examples:"), "{command}: {help}");
     }
 }
+
+#[tokio::test]
+async fn the_state_of_a_runtime_that_does_not_run_is_read_and_repaired_in_its_folder() {
+    use stateful_functions::runtime::{Runtime, samples};
+    use stateful_functions::{Address, MessageBuilder, TypeName, types};
+
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let counter = Address::new(TypeName::new("statefun.samples/counter"), "a");
+    let start = || {
+        Runtime::builder()
+            .functions(samples::functions().unwrap())
+            .data(folder.path())
+            .start()
+    };
+    let add = |number: i64| MessageBuilder::to(counter.clone()).value(number);
+    let runtime = start().await.unwrap();
+    runtime
+        .call(&add(41), Duration::from_secs(5))
+        .await
+        .unwrap();
+
+    // While it runs its folder is locked, and the refusal says so.
+    let (code, _, err) = output(&["state", "list", "--data", data]);
+    assert_eq!(code, 1);
+    assert!(err.contains("in use"), "{err}");
+    runtime.shutdown().await;
+
+    let (code, out, err) = output(&["state", "list", "--data", data]);
+    assert_eq!(
+        (code, out.trim()),
+        (
+            0,
+            "statefun.samples/counter/a  total  io.statefun.types/long  41"
+        ),
+        "{err}"
+    );
+    let set = [
+        "state",
+        "set",
+        "statefun.samples/counter/a",
+        "total",
+        "7",
+        "--data",
+        data,
+    ];
+    assert_eq!(output(&set).0, 0);
+
+    let runtime = start().await.unwrap();
+    let answer = runtime.call(&add(1), Duration::from_secs(5)).await.unwrap();
+    assert_eq!(answer.require(&types::LONG).unwrap(), 8);
+    runtime.shutdown().await;
+
+    let (code, _, err) = output(&["state", "list", "--data", "no/such/folder"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("no/such/folder is no data folder"), "{err}");
+}

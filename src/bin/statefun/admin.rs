@@ -1,5 +1,6 @@
 //! Speaks to the admin API of a running runtime; `docs/admin-api.md` says how.
 
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use clap::Args;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, Uri};
 use serde_json::Value;
+use stateful_functions::runtime::{AdminConfig, Runtime};
 use stateful_functions::transport::http::client::{
     HttpClient, HttpClientConfig, HttpRequest, HttpResponse,
 };
@@ -42,6 +44,28 @@ pub(crate) struct AdminArgs {
         hide_env_values = true
     )]
     token: Option<String>,
+}
+
+/// Opens the data folder of a runtime that does not run, and directs `admin` to it. Nothing in it is called or fired.
+pub(crate) async fn at_rest(folder: &Path, admin: &mut AdminArgs) -> anyhow::Result<Runtime> {
+    if !folder.is_dir() {
+        bail!("{} is no data folder", folder.display());
+    }
+    let mut config = AdminConfig::default();
+    config.listen = "127.0.0.1:0".to_owned();
+    let runtime = Runtime::builder()
+        .data(folder)
+        .admin(config)
+        .at_rest()
+        .start()
+        .await?;
+    let listener = runtime
+        .listeners()
+        .first()
+        .context("the folder is not served")?;
+    admin.address = listener.address.to_string();
+    admin.token = None;
+    Ok(runtime)
 }
 
 /// A connection to the admin API.

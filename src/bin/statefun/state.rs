@@ -1,5 +1,6 @@
 //! `statefun state`: what functions remember.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -22,8 +23,12 @@ Examples:
   statefun state get statefun.samples/counter/bob total
   statefun state set statefun.samples/counter/bob total 7
   statefun state delete statefun.samples/counter/bob total
-  statefun state export > state.jsonl                        a line of JSON for each value")]
+  statefun state export > state.jsonl                        a line of JSON for each value
+  statefun state list --data statefun-data                   of a runtime that does not run")]
 pub(crate) struct StateArgs {
+    /// The data folder of a runtime that does not run, instead of the admin API of one that does.
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
     #[command(subcommand)]
     command: StateCommand,
 }
@@ -111,8 +116,30 @@ impl One {
     }
 }
 
-pub(crate) async fn run(args: StateArgs, as_json: bool) -> anyhow::Result<ExitCode> {
-    match args.command {
+impl StateCommand {
+    fn admin_mut(&mut self) -> &mut AdminArgs {
+        match self {
+            Self::List { admin, .. }
+            | Self::Get { admin, .. }
+            | Self::Set { admin, .. }
+            | Self::Delete { admin, .. }
+            | Self::Export { admin, .. } => admin,
+        }
+    }
+}
+
+pub(crate) async fn run(mut args: StateArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+    let Some(folder) = args.data else {
+        return ask(args.command, as_json).await;
+    };
+    let runtime = admin::at_rest(&folder, args.command.admin_mut()).await?;
+    let result = ask(args.command, as_json).await;
+    runtime.shutdown().await;
+    result
+}
+
+async fn ask(command: StateCommand, as_json: bool) -> anyhow::Result<ExitCode> {
+    match command {
         StateCommand::List {
             filter,
             extent,

@@ -86,6 +86,8 @@ pub struct CoreSettings {
     pub index: u8,
     /// How many cores share the ids.
     pub cores: u8,
+    /// Nothing is called and nothing fires, from the start. Default false.
+    pub at_rest: bool,
     /// What happens to addresses that fail.
     pub failure: FailurePolicy,
     /// Messages waiting or in flight beyond which an ingress is refused. Messages between functions never are. Default 100,000.
@@ -103,6 +105,7 @@ impl Default for CoreSettings {
         Self {
             index: 0,
             cores: 1,
+            at_rest: false,
             failure: FailurePolicy::default(),
             max_backlog: 100_000,
             max_memory_bytes: 64 << 20,
@@ -288,7 +291,7 @@ impl Core {
             backlog: 0,
             memory_bytes: 0,
             active: 0,
-            draining: false,
+            draining: settings.at_rest,
             settings,
             bindings,
             store,
