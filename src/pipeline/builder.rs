@@ -74,9 +74,8 @@ impl Pipeline {
             specs.push(StageFunction::spec(&self.plan, at));
             if let StageKind::HttpExport(exporter) = &step.kind {
                 exports = true;
-                if exporter.order_key.is_some() {
-                    specs.push(LaneFunction::spec(&self.plan, at, exporter));
-                }
+                // Without an order key too: what was kept when there was one still has its place in a lane.
+                specs.push(LaneFunction::spec(&self.plan, at, exporter));
             }
         }
         if exports {

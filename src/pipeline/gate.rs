@@ -136,9 +136,10 @@ impl Gate {
         Admission::Later(self.state().send_away(now + BUSY, spread))
     }
 
-    /// Takes note of how an attempt went.
-    pub(crate) fn note(&self, sign: Sign, now: Timestamp, circuit: Option<Circuit>) {
+    /// Takes note of how an attempt went. True when that opened or closed the gate.
+    pub(crate) fn note(&self, sign: Sign, now: Timestamp, circuit: Option<Circuit>) -> bool {
         let mut state = self.state();
+        let was_closed = state.closed_until.is_some();
         match (sign, circuit) {
             (Sign::Works, _) => {
                 (state.failures, state.sent_away) = (0, 0);
@@ -153,6 +154,7 @@ impl Gate {
                 }
             }
         }
+        was_closed != state.closed_until.is_some()
     }
 
     /// Whether a success should be told to those who wait: not more often than once a second.
@@ -241,7 +243,7 @@ mod tests {
     #[tokio::test]
     async fn a_gate_closes_after_failures_in_a_row_and_lets_one_ask_at_a_time() {
         let gate = gate(2);
-        let fails = |now| gate.note(Sign::Fails, at(now), Some(Circuit::default()));
+        let fails = |now| _ = gate.note(Sign::Fails, at(now), Some(Circuit::default()));
         (0..4).for_each(|_| fails(0));
         assert_eq!(later(&gate, 0).await, None, "four failures are not five");
         fails(0);
@@ -261,7 +263,10 @@ mod tests {
     #[tokio::test]
     async fn a_question_without_an_answer_does_not_keep_the_gate_closed() {
         let gate = gate(2);
-        (0..5).for_each(|_| gate.note(Sign::Fails, at(0), Some(Circuit::default())));
+        let closed: Vec<bool> = (0..6)
+            .map(|_| gate.note(Sign::Fails, at(0), Some(Circuit::default())))
+            .collect();
+        assert_eq!(closed, [false, false, false, false, true, false]);
         assert_eq!(later(&gate, 1_000).await, None);
         assert!(later(&gate, 30_999).await.is_some());
         assert_eq!(later(&gate, 31_000).await, None);

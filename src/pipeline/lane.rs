@@ -303,6 +303,9 @@ const SLOW: Duration = Duration::from_millis(100);
 /// A run goes on when the next attempt begins within this time.
 const GAP: Duration = Duration::from_millis(50);
 
+/// More slow lanes at once are not told apart.
+const MAX_RUNS: usize = 10_000;
+
 impl Runs {
     /// Whether another attempt may begin in this run; one that may not is forgotten.
     fn may_begin(&self, lane: &str, now: Timestamp, limit: Duration) -> bool {
@@ -323,6 +326,9 @@ impl Runs {
             return;
         }
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if runs.len() >= MAX_RUNS {
+            runs.clear(); // those that end late are found out late
+        }
         let spent = runs.get(lane).map_or(Duration::ZERO, |run| run.spent) + took;
         runs.insert(lane.to_owned(), Run { ended, spent });
     }

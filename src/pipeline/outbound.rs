@@ -81,8 +81,15 @@ impl Plan {
             Ok(_) => Sign::Works,
             Err(failure) => sign_of(failure),
         };
-        if let Some(destination) = destination {
-            destination.gate.note(sign, self.now(), exporter.circuit);
+        if let Some(Destination { name, gate }) = destination
+            && gate.note(sign, self.now(), exporter.circuit)
+        {
+            match sign {
+                Sign::Fails => {
+                    tracing::warn!(destination = %name, "destination keeps failing; records wait untried");
+                }
+                Sign::Works => tracing::info!(destination = %name, "destination works again"),
+            }
         }
         sent
     }

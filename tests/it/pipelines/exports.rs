@@ -306,7 +306,7 @@ async fn every_record_ends_for_random_outages_and_commands() {
     use stateful_functions::random::Random;
 
     const VERBS: [Verb; 4] = [Verb::Retry, Verb::Cancel, Verb::Discard, Verb::Purge];
-    for seed in 0..20 {
+    for seed in 0..8 {
         let destination = Destination::start().await;
         let (taken, random) = (Arc::new(Mutex::new(HashSet::new())), Random::seeded(seed));
         let (note, random) = (Arc::clone(&taken), Mutex::new(random));

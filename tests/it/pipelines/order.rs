@@ -209,7 +209,7 @@ async fn order_holds_for_random_outages() {
     use stateful_functions::random::Random;
     use std::sync::Mutex;
 
-    for seed in 0..20 {
+    for seed in 0..10 {
         let destination = Destination::start().await;
         let random = Mutex::new(Random::seeded(seed));
         destination.react_with(move |_| {

@@ -63,22 +63,22 @@ async fn what_does_not_fit_on_a_page_is_woken_too_oldest_first() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(404));
     let mut town = exporting(&destination);
-    for n in 0..1_300 {
+    for n in 0..1_100 {
         town.send("d", &n.to_string()).await;
         town.advance(Duration::from_millis(10)).await;
     }
     destination.react(Reaction::status(200));
     destination.forget();
-    while town.kept().len() > 1_200 {
+    while town.kept().len() > 1_000 {
         town.advance(SECOND).await; // until the gate asks again
     }
     let bodies = destination.bodies();
-    assert_eq!(bodies.len(), 1_300, "all in one go");
+    assert_eq!(bodies.len(), 1_100, "all in one go");
     let numbers: Vec<u32> = bodies.iter().map(|body| body.parse().unwrap()).collect();
     let mut sorted = numbers.clone();
     sorted.sort_unstable();
     sorted.dedup();
-    assert_eq!(sorted.len(), 1_300, "each once");
+    assert_eq!(sorted.len(), 1_100, "each once");
     let early = numbers[..400].iter().filter(|n| **n < 600).count();
     assert!(early > 350, "oldest first, {early} of 400");
     assert_eq!(town.remembering(), []);

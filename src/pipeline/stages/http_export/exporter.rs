@@ -1,0 +1,237 @@
+//! Makes requests of records, sends them, and tells what came of it.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Method, StatusCode, Uri};
+
+use super::super::super::gate::Circuit;
+use super::super::super::record::{Record, content_type};
+use super::super::super::template::{Template, Unfilled};
+use super::url::{Target, absolute, redacted};
+use crate::delivery::engine::{Failure, FailureKind, Policy};
+use crate::timestamp::Timestamp;
+use crate::transport::http::client::{HttpClient, HttpError, HttpRequest, HttpResponse};
+
+/// So much of an answer's body is told of a failure.
+const MAX_TOLD_BYTES: usize = 256;
+
+/// [`HttpExport`] after its check.
+pub(crate) struct Exporter {
+    pub(super) url: Target,
+    pub(super) method: Method,
+    pub(super) headers: HeaderMap,
+    pub(super) idempotency: Option<HeaderName>,
+    pub(crate) order_key: Option<Template>,
+    pub(crate) policy: Policy,
+    pub(super) client: HttpClient,
+    pub(super) return_input: bool,
+    pub(crate) max_in_flight: NonZeroUsize,
+    pub(crate) circuit: Option<Circuit>,
+    pub(super) max_payload_bytes: usize,
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter")
+            .field("method", &self.method)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request that only has to be sent.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Scheme, host and port.
+    pub(crate) destination: Arc<str>,
+    request: HttpRequest,
+}
+
+/// How a record goes on that was sent.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// As it came.
+    Input,
+    /// With the answer as its payload.
+    Answer {
+        payload: Bytes,
+        content_type: String,
+    },
+}
+
+impl Sent {
+    /// Makes the record what goes on.
+    pub(crate) fn apply_to(self, record: &mut Record) {
+        if let Self::Answer {
+            payload,
+            content_type,
+        } = self
+        {
+            record.set_payload(payload, content_type);
+        }
+    }
+}
+
+impl Exporter {
+    /// Makes the request for `record`, with `item` as its idempotency key.
+    pub(crate) fn prepare(
+        &self,
+        record: &mut Record,
+        item: &str,
+    ) -> Result<Prepared, Box<Failure>> {
+        let unmade = |text: String| Box::new(Failure::permanent("template", text));
+        let (url, destination) = match &self.url {
+            Target::Fixed(url, destination) => (url.clone(), Arc::clone(destination)),
+            Target::Filled(template) => {
+                let url = template
+                    .fill_url(record)
+                    .map_err(|err| unmade(err.to_string()))?;
+                absolute(&url).map_err(unmade)?
+            }
+        };
+        let body = record.payload();
+        if body.len() > self.max_payload_bytes {
+            let text = format!(
+                "the payload has {} bytes, {} are allowed",
+                body.len(),
+                self.max_payload_bytes
+            );
+            let kind = FailureKind::TooLarge;
+            return Err(Box::new(Failure::of_kind(self.policy.classes, kind, text)));
+        }
+        let headers = self
+            .headers_for(record, item)
+            .map_err(|err| unmade(err.to_string()))?;
+        Ok(Prepared {
+            destination,
+            request: HttpRequest {
+                method: self.method.clone(),
+                url,
+                headers,
+                body,
+            },
+        })
+    }
+
+    fn headers_for(
+        &self,
+        record: &Record,
+        item: &str,
+    ) -> Result<HeaderMap, http::header::InvalidHeaderValue> {
+        let mut headers = HeaderMap::with_capacity(self.headers.len() + 3);
+        headers.insert(CONTENT_TYPE, HeaderValue::try_from(record.content_type())?);
+        if !record.content_encoding().is_empty() {
+            headers.insert(
+                CONTENT_ENCODING,
+                HeaderValue::try_from(record.content_encoding())?,
+            );
+        }
+        if let Some(name) = &self.idempotency {
+            headers.insert(name, HeaderValue::try_from(item)?);
+        }
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        Ok(headers)
+    }
+
+    /// Sends the request and tells what came of it.
+    pub(crate) async fn send(
+        &self,
+        prepared: Prepared,
+        now: Timestamp,
+    ) -> Result<Sent, Box<Failure>> {
+        let url = prepared.request.url.clone();
+        match self
+            .client
+            .send(prepared.request, self.policy.timeout)
+            .await
+        {
+            Ok(response) if response.status.is_success() => Ok(self.sent(response)),
+            Ok(response) => Err(Box::new(self.refused(&url, &response, now))),
+            Err(err) => self.unanswered(&url, &err),
+        }
+    }
+
+    fn sent(&self, response: HttpResponse) -> Sent {
+        if self.return_input {
+            return Sent::Input;
+        }
+        let content_type = response.headers.get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        Sent::Answer {
+            payload: response.body,
+            content_type: content_type.unwrap_or(content_type::BYTES).to_owned(),
+        }
+    }
+
+    fn refused(&self, url: &Uri, response: &HttpResponse, now: Timestamp) -> Failure {
+        let told = response
+            .body
+            .get(..MAX_TOLD_BYTES)
+            .unwrap_or(&response.body);
+        let failure = self.failure_of(url, response.status, &String::from_utf8_lossy(told));
+        let after = response.headers.get(RETRY_AFTER);
+        match after.and_then(|value| value.to_str().ok()) {
+            Some(after) => failure.with_retry_after(after, now),
+            None => failure,
+        }
+    }
+
+    fn failure_of(&self, url: &Uri, status: StatusCode, told: &str) -> Failure {
+        let shown = url.to_string();
+        let status = status.as_u16();
+        let text = format!("{} {}: {status} {told}", self.method, redacted(&shown));
+        Failure::of_status(self.policy.classes, status, text.trim_end())
+            .unwrap_or_else(|| Failure::retry("http", text))
+    }
+
+    /// No whole answer. When its head was there and said 2xx, the record was taken: sending it again would be wrong.
+    fn unanswered(&self, url: &Uri, err: &HttpError) -> Result<Sent, Box<Failure>> {
+        match err.status() {
+            Some(status) if status.is_success() => {
+                tracing::warn!(error = %err, "an export was accepted, but the answer's body could not be read");
+                return Ok(match self.return_input {
+                    true => Sent::Input,
+                    false => Sent::Answer {
+                        payload: Bytes::new(),
+                        content_type: content_type::BYTES.to_owned(),
+                    },
+                });
+            }
+            Some(status) => return Err(Box::new(self.failure_of(url, status, &err.to_string()))),
+            None => {}
+        }
+        let kind = match err {
+            err if err.is_timeout() => FailureKind::Timeout,
+            err if err.is_invalid_request() => FailureKind::Encode,
+            _ => FailureKind::Connect,
+        };
+        let mut text = err.to_string();
+        let mut source = std::error::Error::source(err);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        Err(Box::new(Failure::of_kind(self.policy.classes, kind, text)))
+    }
+
+    /// The key in whose order `record` is sent; none when any order will do.
+    pub(crate) fn order_key(&self, record: &mut Record) -> Option<Result<String, Unfilled>> {
+        let key = self.order_key.as_ref()?.fill(record);
+        match (&self.url, key) {
+            // With several destinations each has its own lanes, or one that is down would hold up the others.
+            (Target::Filled(url), Ok(key)) => {
+                let destination = url.fill_url(record).map(|url| {
+                    absolute(&url).map_or_else(|_| Arc::from(""), |(_, destination)| destination)
+                });
+                Some(destination.map(|destination| format!("{destination} {key}")))
+            }
+            (_, key) => Some(key),
+        }
+    }
+}

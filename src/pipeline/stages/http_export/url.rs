@@ -1,0 +1,87 @@
+//! Where requests go: the URL, its placeholders, and what of it may be shown.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::Uri;
+
+use super::super::super::template::Template;
+
+/// Where requests go.
+pub(super) enum Target {
+    Fixed(Uri, Arc<str>),
+    Filled(Template),
+}
+
+impl Target {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let template = Template::parse(text).map_err(|err| err.to_string())?;
+        if template.as_constant().is_some() {
+            let (url, destination) = absolute(text)?;
+            return Ok(Self::Fixed(url, destination));
+        }
+        // What a placeholder stands for is not known yet; a letter shows whether the rest is a URL.
+        absolute(&template.sample()).map(|_| Self::Filled(template))
+    }
+}
+
+/// The URL, and its destination: scheme, host and port.
+pub(super) fn absolute(text: &str) -> Result<(Uri, Arc<str>), String> {
+    let shown = redacted(text);
+    let url: Uri = text
+        .parse()
+        .map_err(|err| format!("`{shown}` is no URL: {err}"))?;
+    let wrong = |what: &str| Err(format!("`{shown}` {what}"));
+    match (url.scheme_str(), url.authority()) {
+        (Some(scheme @ ("http" | "https")), Some(authority)) => {
+            if authority.as_str().contains('@') {
+                return wrong("carries credentials; send them in an `authorization` header");
+            }
+            let default = if scheme == "http" { 80 } else { 443 };
+            let port = url.port_u16().unwrap_or(default);
+            let destination = format!("{scheme}://{}:{port}", authority.host());
+            Ok((url, destination.into()))
+        }
+        _ => wrong("is no absolute http or https URL"),
+    }
+}
+
+/// The URL without credentials, query and fragment.
+pub(super) fn redacted(url: &str) -> Cow<'_, str> {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let (shown, _) = url.split_at(end);
+    match (shown.split_once("://"), shown.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => Cow::Owned(format!("{scheme}://***@{rest}")),
+        _ => Cow::Borrowed(shown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_is_scheme_host_and_port() {
+        for (url, destination) in [
+            ("http://h/a", "http://h:80"),
+            ("https://h", "https://h:443"),
+            ("http://[::1]:8080/x?y", "http://[::1]:8080"),
+        ] {
+            assert_eq!(&*absolute(url).unwrap().1, destination);
+        }
+    }
+
+    #[test]
+    fn faults_show_neither_credentials_nor_query() {
+        for url in [
+            "http://me:secret@h/p?token=secret",
+            "nope?token=secret",
+            "ftp://h/?secret",
+        ] {
+            let fault = absolute(url).unwrap_err();
+            assert!(!fault.contains("secret"), "{fault}");
+        }
+        assert!(Target::parse("http://{host}/{path}").is_ok());
+        assert!(Target::parse("{url}").is_err(), "the scheme must be known");
+    }
+}
