@@ -48,8 +48,9 @@ pub(crate) struct AdminArgs {
 
 /// Opens the data folder of a runtime that does not run, and directs `admin` to it. Nothing in it is called or fired.
 pub(crate) async fn at_rest(folder: &Path, admin: &mut AdminArgs) -> anyhow::Result<Runtime> {
-    if !folder.is_dir() {
-        bail!("{} is no data folder", folder.display());
+    // The file that every data folder has: looking must not make a folder of something else.
+    if !folder.join("lock").is_file() {
+        bail!("{} is no data folder of a runtime", folder.display());
     }
     let mut config = AdminConfig::default();
     config.listen = "127.0.0.1:0".to_owned();

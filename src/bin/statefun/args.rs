@@ -102,7 +102,7 @@ pub(crate) struct ModuleArgs {
     /// The value of a placeholder `${KEY}`; goes before the environment. May be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
-    /// Behave as StateFun does: placeholders stay as they are, and a function that keeps failing stops everything.
+    /// Behave as StateFun does where this runtime is kinder: placeholders stay as they are, and what fails is tried again each second.
     #[arg(long)]
     pub(crate) strict: bool,
 }

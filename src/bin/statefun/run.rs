@@ -1,13 +1,16 @@
 //! `statefun run`: the runtime with a module file.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
+use stateful_functions::retry::Backoff;
 use stateful_functions::runtime::module::{Module, ModuleFile, Secret};
-use stateful_functions::runtime::{AdminConfig, Runtime};
+use stateful_functions::runtime::{AdminConfig, Runtime, RuntimeConfig};
 
 use crate::args::ModuleArgs;
 use crate::{check, output, signals};
@@ -37,6 +40,9 @@ pub(crate) struct RunArgs {
     /// Keep everything in memory.
     #[arg(long)]
     ephemeral: bool,
+    /// Set an address aside after so many failed attempts, until `statefun queues resume`. Default: it is tried for ever.
+    #[arg(long, value_name = "ATTEMPTS")]
+    park_after: Option<NonZeroU32>,
     /// Where the admin API listens.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8091")]
     admin: String,
@@ -50,12 +56,22 @@ pub(crate) struct RunArgs {
     admin_token: Option<String>,
 }
 
+/// StateFun restarts the whole job a second after a failure.
+const STRICT: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    factor: 1.0,
+    max: Duration::from_secs(1),
+};
+
 pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     let module = load(&args.module)?;
     let mut admin = AdminConfig::default();
-    admin.listen = args.admin;
-    admin.token = args.admin_token.map(Secret::new);
-    let builder = Runtime::builder().module(&module)?.admin(admin);
+    admin.listen.clone_from(&args.admin);
+    admin.token = args.admin_token.as_deref().map(Secret::new);
+    let builder = Runtime::builder()
+        .config(config(&args))
+        .module(&module)?
+        .admin(admin);
     let builder = if args.ephemeral {
         builder.ephemeral()
     } else {
@@ -79,6 +95,15 @@ pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode
     runtime.shutdown().await;
     stopped.context("signals cannot be received")?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn config(args: &RunArgs) -> RuntimeConfig {
+    let mut config = RuntimeConfig::default();
+    config.failure.attempts = args.park_after;
+    if args.module.strict {
+        config.failure.backoff = STRICT;
+    }
+    config
 }
 
 /// The module, with its warnings told.

@@ -1,5 +1,7 @@
 //! The `statefun` binary, as it is called from a shell.
 
+mod tour;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -12,6 +14,10 @@ fn statefun() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_statefun"));
     command
         .env_remove("STATEFUN_LOG")
+        .env_remove("STATEFUN_ADMIN")
+        .env_remove("STATEFUN_ADMIN_TOKEN")
+        .env_remove("SINK")
+        .env_remove("LISTEN")
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
     command
 }
