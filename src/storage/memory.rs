@@ -38,10 +38,15 @@ pub struct Memory(Arc<Mutex<Option<Arc<MemoryStore>>>>);
 impl Memory {
     /// Opens a store that holds what was synced so far.
     pub fn open(&self) -> (Store, Syncer) {
+        self.open_up_to(Position::START)
+    }
+
+    /// Opens a store that holds what was synced so far, and what was staged up to `end`: a crash may leave more than was promised.
+    pub fn open_up_to(&self, end: Position) -> (Store, Syncer) {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let store = Arc::new(latest.as_ref().map_or_else(
             || MemoryStore::new(1, Rounds::default()),
-            |crashed| MemoryStore::new(crashed.boot + 1, crashed.locked().synced_only()),
+            |crashed| MemoryStore::new(crashed.boot + 1, crashed.locked().up_to(end)),
         ));
         *latest = Some(Arc::clone(&store));
         drop(latest);
@@ -59,8 +64,8 @@ struct MemoryStore {
 #[derive(Default)]
 struct Rounds {
     tables: BTreeMap<Table, BTreeMap<Bytes, Bytes>>,
-    /// What the rows were before each unsynced write, oldest first.
-    undo: Vec<Write>,
+    /// What the rows were before each unsynced write, oldest first, and the list that the write was in.
+    undo: Vec<(Position, Write)>,
     staged: Position,
     durable: Position,
     stopped: bool,
@@ -83,17 +88,20 @@ impl Rounds {
             !(puts && table.has_fresh_keys() && value.is_some()),
             "a key of {table:?} was put twice"
         );
-        self.undo.push(Write { table, key, value });
+        self.undo.push((self.staged, Write { table, key, value }));
     }
 
-    fn synced_only(&self) -> Self {
+    /// What is left when nothing behind `end` is; all that was synced is left in any case.
+    fn up_to(&self, end: Position) -> Self {
+        let end = end.clamp(self.durable, self.staged);
         let mut kept = Self {
             tables: self.tables.clone(),
-            staged: self.durable,
-            durable: self.durable,
+            staged: end,
+            durable: end,
             ..Self::default()
         };
-        for write in self.undo.iter().rev() {
+        let lost = self.undo.iter().rev();
+        for (_, write) in lost.take_while(|(position, _)| *position > end) {
             kept.apply(write.clone());
         }
         kept
@@ -151,10 +159,10 @@ impl Rows for MemoryStore {
 impl Backend for MemoryStore {
     fn stage(&self, writes: Vec<Write>) -> Position {
         let mut rounds = self.locked();
+        rounds.staged = rounds.staged.next();
         for write in writes {
             rounds.stage(write);
         }
-        rounds.staged = rounds.staged.next();
         let staged = rounds.staged;
         drop(rounds);
         self.changed.notify_all();
@@ -238,6 +246,19 @@ mod tests {
     #[cfg(feature = "testing")]
     fn memory_keeps_what_every_store_keeps() {
         crate::testing::conformance::storage::run(Memory::default, Memory::open);
+    }
+
+    #[test]
+    fn a_crash_may_leave_some_of_the_lists_that_were_not_synced_and_only_whole_ones() {
+        let memory = Memory::default();
+        let (store, _syncer) = memory.open();
+        let put = |key: &'static str| Write::put(STATE, key, "1");
+        let first = store.stage(vec![put("a"), put("b")]);
+        store.stage(vec![put("c"), Write::delete(STATE, "a")]);
+        let (after, _syncer) = memory.open_up_to(first);
+        let rows = after.scan(STATE, b"", None, 9).unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(after.durable(), first);
     }
 
     #[test]

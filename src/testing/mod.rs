@@ -7,6 +7,7 @@ mod side_effects;
 pub mod conformance;
 #[cfg(feature = "embedded")]
 pub mod faulty;
+pub mod simulator;
 
 pub use context::TestContext;
 pub use harness::{BatchFailure, Harness, HarnessError};

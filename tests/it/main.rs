@@ -35,6 +35,8 @@ mod readme;
 mod runtime;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod samples;
+#[cfg(feature = "testing")]
+mod simulation;
 #[cfg(all(feature = "embedded", feature = "testing"))]
 mod storage;
 #[cfg(any(feature = "http", feature = "http-client"))]

@@ -2,15 +2,12 @@
 
 use bytes::Bytes;
 
-use super::idempotency::Answer;
-use super::keys::{ANSWERS, AddressKey, PARKED, SPECS, STATE};
+use super::idempotency::{Answer, Outcome};
+use super::keys::{ANSWERS, AddressKey, GATEWAYS, PARKED, SPECS, STATE};
 use super::state::{StateRow, StateSpec};
 use super::{Activity, Core, Failure, Output, Ticket};
 use crate::storage::{Rows as _, StorageError, Table, Write};
 use crate::timestamp::Timestamp;
-
-/// Rows that one sweep looks at.
-const SWEEP_PAGE: usize = 512;
 
 /// A change that an operator asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,10 +171,9 @@ impl Core {
             self.recovery.resume(address);
             self.store
                 .stage(vec![Write::delete(PARKED, address.as_bytes().clone())]);
-            let mailbox = self.open_mailbox(address);
+            let mailbox = self.open_stored(address);
             mailbox.activity = Activity::Idle;
             mailbox.failures = 0;
-            mailbox.stored = mailbox.stored.max(1);
             self.start(address, out);
             return Ok(());
         }
@@ -230,19 +226,22 @@ impl Core {
     }
 
     fn sweep_answers(&mut self) -> Result<(), Failure> {
-        if self.settings.index != 0 {
-            return Ok(());
-        }
         let from = std::mem::take(&mut self.sweep.answers);
         let (rows, next) = self.page(ANSWERS, &from)?;
         self.sweep.answers = next;
-        let is_over =
-            |row: &Bytes| Answer::decode(row).is_some_and(|answer| answer.until <= self.now);
-        let writes = rows
-            .into_iter()
-            .filter(|(_, row)| is_over(row))
-            .map(|(key, _)| Write::delete(ANSWERS, key));
-        let writes = writes.collect();
+        let mut writes = Vec::new();
+        for (key, row) in rows {
+            let Some(answer) = Answer::decode(&row) else {
+                continue;
+            };
+            if answer.until > self.now || self.owner_of_hash(answer.hash) != self.settings.index {
+                continue;
+            }
+            writes.push(Write::delete(ANSWERS, key));
+            if let Outcome::Pending(gateway) = answer.outcome {
+                writes.push(Write::delete(GATEWAYS, gateway));
+            }
+        }
         self.delete(writes);
         Ok(())
     }
@@ -255,8 +254,9 @@ impl Core {
 
     /// A page of rows, and the key after it; an empty key when the table has ended.
     fn page(&self, table: Table, from: &[u8]) -> Result<(Vec<(Bytes, Bytes)>, Bytes), Failure> {
-        let mut rows = self.store.scan(table, from, None, SWEEP_PAGE + 1)?;
-        let next = if rows.len() > SWEEP_PAGE {
+        let page = self.settings.windows.page;
+        let mut rows = self.store.scan(table, from, None, page + 1)?;
+        let next = if rows.len() > page {
             rows.pop().map(|(key, _)| key)
         } else {
             None

@@ -304,11 +304,9 @@ impl Core {
         let Some(row) = self.store.get(GATEWAYS, gateway.as_bytes())? else {
             return Ok(());
         };
-        if let Some(mut answer) = self
-            .store
-            .get(ANSWERS, &row)?
-            .as_ref()
-            .and_then(Answer::decode)
+        let kept = self.store.get(ANSWERS, &row)?;
+        if let Some(mut answer) = kept.as_ref().and_then(Answer::decode)
+            && answer.outcome == Outcome::Pending(gateway.to_owned())
         {
             answer.outcome = Outcome::Answered(value.clone());
             effects

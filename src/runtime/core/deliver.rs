@@ -5,13 +5,10 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::idempotency::{Answer, Outcome};
-use super::keys::{ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, after_prefix};
+use super::keys::{ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, after_prefix, id_hash};
 use super::mailbox::{Mailbox, Message, Waiting};
 use super::{Activity, Arrival, Core, Failure, GATEWAY, Output, Refusal, wire};
 use crate::storage::{Rows as _, StorageError, Store, Table, Write};
-
-/// Rows that are read at a time.
-const PAGE: usize = 512;
 
 impl Core {
     /// An ingress brings a message: it is staged, or refused and nothing is left of it.
@@ -46,6 +43,7 @@ impl Core {
             invocation.clone(),
         ));
         if let Some(key) = arrival.key {
+            writes.extend(self.forgotten_gateway(&key.row));
             let outcome = match arrival.gateway {
                 Some(gateway) => {
                     writes.push(Write::put(GATEWAYS, gateway.clone(), key.row.clone()));
@@ -54,6 +52,7 @@ impl Core {
                 None => Outcome::Accepted,
             };
             let answer = Answer {
+                hash: id_hash(arrival.target.id()),
                 digest: key.digest,
                 until: key.until,
                 outcome,
@@ -90,6 +89,15 @@ impl Core {
         }
     }
 
+    /// A call whose key has expired and is used anew will not have its answer kept.
+    fn forgotten_gateway(&self, row: &[u8]) -> Option<Write> {
+        let before = self.store.get(ANSWERS, row).ok().flatten()?;
+        match Answer::decode(&before)?.outcome {
+            Outcome::Pending(gateway) => Some(Write::delete(GATEWAYS, gateway)),
+            _ => None,
+        }
+    }
+
     /// Whether an ingress may add a message for `target`.
     fn admit(&self, target: &AddressKey) -> Result<(), Refusal> {
         let (namespace, name, _) = target.parts();
@@ -119,6 +127,7 @@ impl Core {
         if let Some(last) = self.arrived.get_mut(usize::from(message.id.core())) {
             *last = message.id.number;
         }
+        let windows = self.settings.windows;
         let bytes = message.invocation.len();
         let memory_is_full = self.memory_bytes >= self.settings.max_memory_bytes;
         let waiting = Waiting {
@@ -127,7 +136,7 @@ impl Core {
             position: message.position,
         };
         let mailbox = self.open_mailbox(&message.target);
-        let held = mailbox.push(waiting, memory_is_full);
+        let held = mailbox.push(waiting, memory_is_full, windows);
         let idle = mailbox.activity == Activity::Idle;
         self.backlog += 1;
         if held {
@@ -148,12 +157,23 @@ impl Core {
                 mailbox.activity = Activity::Parked;
             } else if self.recovery.may_hold(address) {
                 mailbox.stored = 1;
+                self.backlog += 1;
             }
             self.mailboxes.insert(address.clone(), mailbox);
         }
         self.mailboxes
             .get_mut(address)
             .expect("it was inserted above")
+    }
+
+    /// As `open_mailbox`, for an address that has messages in the store.
+    pub(super) fn open_stored(&mut self, address: &AddressKey) -> &mut Mailbox {
+        if self.open_mailbox(address).stored == 0 {
+            self.backlog += 1;
+        }
+        let mailbox = self.open_mailbox(address);
+        mailbox.stored = mailbox.stored.max(1);
+        mailbox
     }
 
     /// Whether a message is staged, but was not handed to this core yet.
@@ -167,7 +187,7 @@ impl Core {
 
     /// Reads the messages that wait for `address` in the store only. Its window must be empty.
     pub(super) fn load(&mut self, address: &AddressKey) -> Result<(), Failure> {
-        use super::mailbox::{WINDOW_BYTES, WINDOW_MESSAGES};
+        let windows = self.settings.windows;
         let position = self.behind_all();
         let (mut loaded, mut bytes, mut more) = (Vec::new(), 0, false);
         let end = after_prefix(address.as_bytes());
@@ -176,6 +196,7 @@ impl Core {
             INBOX,
             address.as_bytes(),
             end.as_deref(),
+            windows.page,
             |key, invocation| {
                 let Some(id) = key
                     .get(address.as_bytes().len()..)
@@ -186,7 +207,7 @@ impl Core {
                 if self.is_on_its_way(id) {
                     return ControlFlow::Continue(());
                 }
-                if loaded.len() >= WINDOW_MESSAGES || bytes >= WINDOW_BYTES {
+                if loaded.len() >= windows.messages || bytes >= windows.bytes {
                     more = true;
                     return ControlFlow::Break(());
                 }
@@ -226,13 +247,14 @@ pub(super) fn each_row(
     table: Table,
     from: &[u8],
     to: Option<&[u8]>,
+    page: usize,
     mut visit: impl FnMut(&Bytes, Bytes) -> ControlFlow<()>,
 ) -> Result<(), StorageError> {
     let mut from = from.to_vec();
     loop {
-        let page = store.scan(table, &from, to, PAGE)?;
-        let full = page.len() == PAGE;
-        for (key, value) in page {
+        let rows = store.scan(table, &from, to, page)?;
+        let full = rows.len() == page;
+        for (key, value) in rows {
             if visit(&key, value).is_break() {
                 return Ok(());
             }

@@ -30,6 +30,8 @@ pub enum Outcome {
 /// The row of an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
+    /// Hash of the target's id: the core that owns it deletes the row.
+    pub hash: u32,
     /// Digest of the first message.
     pub digest: u128,
     /// When the row may go.
@@ -43,6 +45,7 @@ impl Answer {
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(64);
         out.put_u64(self.until.as_millis());
+        out.put_u32(self.hash);
         out.put_u128(self.digest);
         match &self.outcome {
             Outcome::Accepted => out.put_u8(0),
@@ -62,6 +65,7 @@ impl Answer {
     pub fn decode(row: &Bytes) -> Option<Self> {
         let mut rest = row.clone();
         let until = Timestamp::from_millis(rest.try_get_u64().ok()?);
+        let hash = rest.try_get_u32().ok()?;
         let digest = rest.try_get_u128().ok()?;
         let outcome = match rest.try_get_u8().ok()? {
             0 => Outcome::Accepted,
@@ -69,6 +73,7 @@ impl Answer {
             _ => Outcome::Answered(rest),
         };
         Some(Self {
+            hash,
             digest,
             until,
             outcome,
@@ -89,6 +94,7 @@ mod tests {
         ];
         for outcome in outcomes {
             let answer = Answer {
+                hash: 7,
                 digest: u128::MAX - 3,
                 until: Timestamp::from_millis(9),
                 outcome,

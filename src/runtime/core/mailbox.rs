@@ -6,14 +6,9 @@ use bytes::Bytes;
 
 use super::function_types::TypeId;
 use super::keys::{AddressKey, MessageId};
-use super::{AdminChange, CallId, Ticket};
+use super::{AdminChange, CallId, Ticket, Windows};
 use crate::storage::Position;
 use crate::timestamp::Timestamp;
-
-/// Messages of one address that are held in memory at most; the rest is read from the store when its turn comes.
-pub(super) const WINDOW_MESSAGES: usize = 16_384;
-/// Bytes of messages of one address that are held in memory at most.
-pub(super) const WINDOW_BYTES: usize = 8 << 20;
 
 /// A message on its way to an address. Its row is staged already.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,20 +96,21 @@ impl Mailbox {
     }
 
     /// Takes a message in. `false`: it stays in the store only, behind what is held here.
-    pub(super) fn push(&mut self, message: Waiting, memory_is_full: bool) -> bool {
+    pub(super) fn push(
+        &mut self,
+        message: Waiting,
+        memory_is_full: bool,
+        windows: Windows,
+    ) -> bool {
         let full = memory_is_full && !self.waiting.is_empty();
-        if full || self.stored > 0 || !self.has_room() || self.activity == Activity::Parked {
+        let has_room = self.waiting.len() < windows.messages && self.waiting_bytes < windows.bytes;
+        if full || self.stored > 0 || !has_room || self.activity == Activity::Parked {
             self.stored += 1;
             return false;
         }
         self.waiting_bytes += message.invocation.len();
         self.waiting.push_back(message);
         true
-    }
-
-    /// Whether the window holds less than it may.
-    pub(super) fn has_room(&self) -> bool {
-        self.waiting.len() < WINDOW_MESSAGES && self.waiting_bytes < WINDOW_BYTES
     }
 
     /// Messages that wait or are in flight.

@@ -16,6 +16,8 @@ mod function_types;
 pub mod idempotency;
 pub mod keys;
 mod mailbox;
+#[cfg(any(test, feature = "testing"))]
+mod recount;
 mod recovery;
 mod start;
 pub mod state;
@@ -34,6 +36,8 @@ pub use self::function_types::TypeCounters;
 pub use self::idempotency::IdempotencyKey;
 pub use self::keys::{AddressKey, MessageId};
 pub use self::mailbox::{Activity, Message};
+#[cfg(any(test, feature = "testing"))]
+pub use self::recount::Counts;
 
 use self::function_types::FunctionTypes;
 use self::mailbox::Mailbox;
@@ -98,6 +102,35 @@ pub struct CoreSettings {
     pub max_active: usize,
     /// Calls that are out at the same time; further addresses wait their turn. Default 8,192.
     pub max_calls: usize,
+    /// How much of what waits is in memory.
+    pub windows: Windows,
+}
+
+/// How much of what waits is held in memory, and how much is read and written at a time. The simulator makes them tiny.
+#[derive(Debug, Clone, Copy)]
+pub struct Windows {
+    /// Messages of one address in memory; the rest is read from the store when its turn comes. Default 16,384.
+    pub messages: usize,
+    /// Bytes of messages of one address in memory. Default 8 MiB.
+    pub bytes: usize,
+    /// Timers that are read at a time; twice as many are in memory at most. Default 8,192.
+    pub timers: usize,
+    /// Timers that fire in one commit. Default 256.
+    pub fired_at_once: usize,
+    /// Rows that are read at a time. Default 512.
+    pub page: usize,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self {
+            messages: 16_384,
+            bytes: 8 << 20,
+            timers: 8_192,
+            fired_at_once: 256,
+            page: 512,
+        }
+    }
 }
 
 impl Default for CoreSettings {
@@ -111,6 +144,7 @@ impl Default for CoreSettings {
             max_memory_bytes: 64 << 20,
             max_active: 8_192,
             max_calls: 8_192,
+            windows: Windows::default(),
         }
     }
 }
@@ -283,7 +317,7 @@ impl Core {
             local: VecDeque::new(),
             held: VecDeque::new(),
             durable: store.durable(),
-            timers: TimerWindow::unread(),
+            timers: TimerWindow::unread(settings.windows.timers),
             backoffs: BTreeSet::new(),
             arrived: vec![0; usize::from(settings.cores)],
             recovery: recovery::Recovery::start(),
@@ -301,6 +335,7 @@ impl Core {
     /// Takes one input at the time `now` and appends what is to be done to `out`.
     pub fn handle(&mut self, input: Input, now: Timestamp, out: &mut Vec<Output>) {
         self.now = now;
+        self.recover_parked(out);
         match input {
             Input::Arrive(arrival) => self.arrive(arrival, out),
             Input::Deliver(message) => self.deliver(message, out),
@@ -377,7 +412,11 @@ impl Core {
     }
 
     fn owner_of(&self, id: &str) -> u8 {
-        owner(keys::id_hash(id), self.settings.cores)
+        self.owner_of_hash(keys::id_hash(id))
+    }
+
+    fn owner_of_hash(&self, hash: u32) -> u8 {
+        owner(hash, self.settings.cores)
     }
 
     fn next_id(&mut self) -> MessageId {

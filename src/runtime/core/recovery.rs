@@ -12,9 +12,6 @@ use super::timers::Timer;
 use super::{Activity, Core, Failure, Output, owner};
 use crate::storage::{Position, Rows as _, Write};
 
-/// Timers that fire in one commit at most.
-const FIRED_AT_ONCE: usize = 256;
-
 /// How far the messages from before the start have been taken up, and which addresses are set aside.
 #[derive(Debug)]
 pub(super) struct Recovery {
@@ -61,9 +58,6 @@ impl Recovery {
 impl Core {
     /// Takes up addresses with messages from before the start, as many as memory may hold.
     pub(super) fn recover(&mut self, out: &mut Vec<Output>) {
-        if let Err(failure) = self.recover_parked() {
-            return out.push(Output::Warning(failure.to_string()));
-        }
         while !self.draining && !self.is_busy() {
             let Some(cursor) = self.recovery.cursor.clone() else {
                 return;
@@ -76,9 +70,7 @@ impl Core {
                     {
                         continue;
                     }
-                    let mailbox = self.open_mailbox(&address);
-                    mailbox.stored = mailbox.stored.max(1);
-                    self.backlog += 1;
+                    self.open_stored(&address);
                     self.start(&address, out);
                 }
                 Ok(None) => self.recovery.cursor = None,
@@ -96,15 +88,28 @@ impl Core {
             .map(|(address, _)| address))
     }
 
-    fn recover_parked(&mut self) -> Result<(), Failure> {
-        if self.recovery.parked_are_known {
-            return Ok(());
+    /// Which addresses are set aside must be known before the first message comes.
+    pub(super) fn recover_parked(&mut self, out: &mut Vec<Output>) {
+        if !self.recovery.parked_are_known
+            && let Err(failure) = self.read_parked()
+        {
+            out.push(Output::Warning(failure.to_string()));
         }
+    }
+
+    fn read_parked(&mut self) -> Result<(), Failure> {
         let parked = &mut self.recovery.parked;
-        each_row(&self.store, PARKED, &[], None, |key, _| {
-            parked.extend(AddressKey::split(key).map(|(address, _)| address));
-            ControlFlow::Continue(())
-        })?;
+        each_row(
+            &self.store,
+            PARKED,
+            &[],
+            None,
+            self.settings.windows.page,
+            |key, _| {
+                parked.extend(AddressKey::split(key).map(|(address, _)| address));
+                ControlFlow::Continue(())
+            },
+        )?;
         self.recovery.parked_are_known = true;
         Ok(())
     }
@@ -154,7 +159,7 @@ impl Core {
                 return out.push(Output::Warning(failure.to_string()));
             }
             let (mut writes, mut messages) = (Vec::new(), Vec::new());
-            while messages.len() < FIRED_AT_ONCE {
+            while messages.len() < self.settings.windows.fired_at_once {
                 let Some(key) = self.timers.pop_due(self.now) else {
                     break;
                 };
@@ -225,7 +230,8 @@ impl Core {
             let (mut page, mut horizon) = (Vec::new(), None);
             let (index, cores, limit) =
                 (self.settings.index, self.settings.cores, self.timers.page());
-            each_row(&self.store, TIMERS, &from.encode(), None, |key, _| {
+            let rows = self.settings.windows.page;
+            each_row(&self.store, TIMERS, &from.encode(), None, rows, |key, _| {
                 let Some(key) = TimerKey::decode(key) else {
                     return ControlFlow::Continue(());
                 };

@@ -7,9 +7,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::keys::{AddressKey, TimerKey, put_bytes, put_text, take_bytes, take_text};
 use crate::timestamp::Timestamp;
 
-/// Keys held in memory at most twice; the rest is read when its time comes nearer.
-const WINDOW: usize = 8_192;
-
 /// A delayed message as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timer {
@@ -55,6 +52,8 @@ impl Timer {
 /// The timers that are due next. Invariant: every timer in the store whose key is below `horizon` is in `keys`.
 #[derive(Debug)]
 pub struct TimerWindow {
+    /// Keys that are read at a time; twice as many are held at most.
+    page: usize,
     keys: BTreeSet<TimerKey>,
     /// Timers from here on are in the store only. `None`: all are in the window.
     horizon: Option<TimerKey>,
@@ -62,13 +61,14 @@ pub struct TimerWindow {
 
 impl TimerWindow {
     /// A window that knows of nothing yet: all is still to be read.
-    pub fn unread() -> Self {
+    pub fn unread(page: usize) -> Self {
         let start = TimerKey {
             due: Timestamp::default(),
             id: super::keys::MessageId { boot: 0, number: 0 },
             hash: 0,
         };
         Self {
+            page,
             keys: BTreeSet::new(),
             horizon: Some(start),
         }
@@ -80,8 +80,8 @@ impl TimerWindow {
             return;
         }
         self.keys.insert(key);
-        if self.keys.len() > 2 * WINDOW {
-            let kept = self.keys.iter().nth(WINDOW).copied();
+        if self.keys.len() > 2 * self.page {
+            let kept = self.keys.iter().nth(self.page).copied();
             if let Some(horizon) = kept {
                 self.keys.split_off(&horizon);
                 self.horizon = Some(horizon);
@@ -121,7 +121,7 @@ impl TimerWindow {
 
     /// How many keys to read at a time.
     pub const fn page(&self) -> usize {
-        WINDOW
+        self.page
     }
 
     /// Takes in a page that was read from the horizon on; `horizon` is where the next page begins, `None` at the end.
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn timers_leave_in_order_and_never_before_they_are_due() {
-        let mut window = TimerWindow::unread();
+        let mut window = TimerWindow::unread(100);
         window.refill([key(5), key(3)], None);
         window.armed(key(4));
         assert_eq!(window.pop_due(Timestamp::from_millis(2)), None);
@@ -177,12 +177,12 @@ mod tests {
 
     #[test]
     fn memory_holds_a_window_only_and_the_rest_is_read_later() {
-        let mut window = TimerWindow::unread();
+        let mut window = TimerWindow::unread(100);
         window.refill([], None);
-        for due in 1..100_000 {
+        for due in 1..1_000 {
             window.armed(key(due));
         }
-        assert!(window.keys.len() <= 2 * WINDOW);
+        assert!(window.keys.len() <= 200);
         let horizon = window.horizon.unwrap();
         assert!(window.keys.iter().all(|key| *key < horizon));
         while window.pop_due(Timestamp::MAX).is_some() {}

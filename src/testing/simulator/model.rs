@@ -1,0 +1,319 @@
+//! What a schedule knows: every message with what its processing did, and what each address must be doing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::ensure;
+use crate::runtime::core::CallId;
+use crate::runtime::core::idempotency::{self, Answer};
+use crate::timestamp::Timestamp;
+
+/// Number of a message; it is what the message carries.
+pub(super) type Id = usize;
+/// Number of an address in the plan.
+pub(super) type Place = usize;
+
+/// Step of a message that is on its way to its core.
+pub(super) const NOT_YET: u64 = u64::MAX;
+
+/// Where a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    /// Nowhere: never made, cancelled, or lost with a crash. It must not come back.
+    Gone,
+    /// It is a delayed message, and not due.
+    Armed,
+    /// At its address, or on its way there.
+    Waiting,
+    /// Its effects were applied.
+    Done,
+}
+
+/// Who sent a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sender {
+    Ingress,
+    /// An ingress that waits for the answer; the gateway has the number of the message.
+    Gateway,
+    Function(Place),
+}
+
+/// What stages messages, in the order in which that happens within a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// An ingress, or a function.
+    Send,
+    /// A function by way of an egress that is a function.
+    Egress,
+    /// A timer.
+    Fire,
+}
+
+/// When a message was staged, and by which core; `order` is step, stage, when it was due, and its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub(super) boot: u64,
+    pub(super) core: u8,
+    pub(super) order: (u64, Stage, Timestamp, Id),
+}
+
+/// A message.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) target: Place,
+    pub(super) sender: Sender,
+    pub(super) status: Status,
+    /// Of a delayed message: when it is due.
+    pub(super) due: Option<Timestamp>,
+    pub(super) token: Option<&'static str>,
+    /// The message whose processing made it; `None` when an ingress brought it.
+    pub(super) parent: Option<Id>,
+    pub(super) turn: Turn,
+    /// The step in which it, or its timer, was staged.
+    pub(super) made: u64,
+    /// The step in which its effects were staged.
+    pub(super) done: u64,
+    /// Of a message with an idempotency key: the row.
+    pub(super) key: Option<Bytes>,
+    /// The step in which it reached its core.
+    pub(super) since: u64,
+    pub(super) acknowledged: bool,
+    /// What its last processing did.
+    pub(super) outcome: Outcome,
+    /// Something of its processing was seen outside: it is done for ever.
+    pub(super) is_shown: bool,
+    /// A function that acts outside was called with it: it exists for ever.
+    pub(super) is_relied_on: bool,
+}
+
+/// What the processing of one message did.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outcome {
+    pub(super) children: Vec<Id>,
+    /// Those of them that went by way of an egress.
+    pub(super) by_egress: Vec<Id>,
+    pub(super) cancelled: Vec<Id>,
+    pub(super) records: Vec<usize>,
+    pub(super) answers: Vec<usize>,
+}
+
+/// An egress record.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    pub(super) maker: Id,
+    /// Whether it is in the outbox.
+    pub(super) is_kept: bool,
+    /// Whether the egress took it: it may be away from the outbox then.
+    pub(super) is_taken: bool,
+    /// Whether this start has seen it.
+    pub(super) is_out: bool,
+}
+
+/// A message to a gateway.
+#[derive(Debug, Clone)]
+pub(super) struct Answered {
+    pub(super) maker: Id,
+    pub(super) gateway: String,
+    /// Its batch was applied since the start, and it was not seen yet.
+    pub(super) is_owed: bool,
+}
+
+/// A value that expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cell {
+    pub(super) value: u64,
+    pub(super) stamp: Timestamp,
+}
+
+/// An operator's change of the state `note`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Note {
+    pub(super) ticket: u64,
+    pub(super) made: u64,
+    pub(super) acknowledged: bool,
+}
+
+/// A call that is out.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) place: Place,
+    pub(super) batch: Vec<Id>,
+    /// The names of the states that went with it.
+    pub(super) names: Vec<String>,
+}
+
+/// What is known of the present start only.
+#[derive(Debug, Default)]
+pub(super) struct Boot {
+    pub(super) calls: BTreeMap<(u8, CallId), Call>,
+    /// States by core and type, in the order in which they were asked for.
+    pub(super) known: BTreeMap<(u8, usize), Vec<String>>,
+    /// Batches that must be called again as they are: the same messages, and whether with states.
+    pub(super) again: BTreeMap<Place, (Vec<Id>, bool)>,
+    pub(super) backoffs: BTreeMap<Place, Timestamp>,
+    /// Changes that wait for the call to return.
+    pub(super) deferred: Vec<(Place, u64)>,
+    /// Attempts to resume an address, and whether each must succeed.
+    pub(super) resumes: BTreeMap<u64, bool>,
+    /// Messages with a key that was there before, and what must be told of it.
+    pub(super) repeats: BTreeMap<u64, (idempotency::Outcome, u64)>,
+    /// Row keys of the records that were seen.
+    pub(super) rows: BTreeMap<usize, Bytes>,
+    pub(super) failures: BTreeMap<Place, u32>,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    pub(super) entries: Vec<Entry>,
+    pub(super) records: Vec<Record>,
+    pub(super) answers: Vec<Answered>,
+    /// Messages in the order in which each place processed them.
+    pub(super) logs: BTreeMap<Place, Vec<Id>>,
+    pub(super) cells: BTreeMap<(Place, &'static str), Cell>,
+    pub(super) notes: BTreeMap<Place, Vec<Note>>,
+    pub(super) keys: BTreeMap<Bytes, Answer>,
+    /// Calls whose answer is kept under a key.
+    pub(super) gateways: BTreeMap<String, Bytes>,
+    pub(super) parked: BTreeSet<Place>,
+    pub(super) boot: Boot,
+    order: Order,
+}
+
+impl Model {
+    pub(super) fn entry(&self, id: Id) -> &Entry {
+        self.entries.get(id).expect("numbers are given out here")
+    }
+
+    pub(super) fn entry_mut(&mut self, id: Id) -> &mut Entry {
+        self.entries
+            .get_mut(id)
+            .expect("numbers are given out here")
+    }
+
+    /// A message that exists from the moment its status says so.
+    pub(super) fn add(&mut self, target: Place, sender: Sender, parent: Option<Id>) -> Id {
+        let id = self.entries.len();
+        self.entries.push(Entry {
+            target,
+            sender,
+            status: Status::Gone,
+            due: None,
+            token: None,
+            parent,
+            turn: Turn {
+                boot: 0,
+                core: 0,
+                order: (0, Stage::Send, Timestamp::default(), id),
+            },
+            made: NOT_YET,
+            done: NOT_YET,
+            key: None,
+            since: NOT_YET,
+            acknowledged: false,
+            outcome: Outcome::default(),
+            is_shown: false,
+            is_relied_on: false,
+        });
+        id
+    }
+
+    /// Numbers of the messages with this status.
+    pub(super) fn with(&self, status: Status) -> impl Iterator<Item = Id> + '_ {
+        let entries = self.entries.iter().enumerate();
+        entries
+            .filter(move |(_, entry)| entry.status == status)
+            .map(|(id, _)| id)
+    }
+
+    /// Messages that wait at `place`, those on their way included.
+    pub(super) fn waiting_at(&self, place: Place) -> impl Iterator<Item = Id> + '_ {
+        let waiting = self.with(Status::Waiting);
+        waiting.filter(move |id| self.entry(*id).target == place)
+    }
+
+    /// The call that is out for `place`.
+    pub(super) fn call_of(&self, place: Place) -> Option<&Call> {
+        self.boot.calls.values().find(|call| call.place == place)
+    }
+
+    /// The last change of the note that was made.
+    pub(super) fn note(&self, place: Place) -> Option<u64> {
+        let made = self.notes.get(&place)?;
+        made.last().map(|note| note.ticket)
+    }
+
+    /// The operator's changes that waited for the call at `place` are made.
+    pub(super) fn make_deferred(&mut self, place: Place, step: u64) {
+        let deferred = std::mem::take(&mut self.boot.deferred);
+        let (now, later) = deferred.into_iter().partition(|(at, _)| *at == place);
+        self.boot.deferred = later;
+        let now: Vec<(Place, u64)> = now;
+        for (place, ticket) in now {
+            self.change_note(place, ticket, step);
+        }
+    }
+
+    pub(super) fn change_note(&mut self, place: Place, ticket: u64, step: u64) {
+        self.notes.entry(place).or_default().push(Note {
+            ticket,
+            made: step,
+            acknowledged: false,
+        });
+    }
+
+    /// Takes down that `place` has processed `id`, and that it was its turn.
+    pub(super) fn process(&mut self, place: Place, id: Id) -> Result<(), String> {
+        self.entry_mut(id).status = Status::Done;
+        self.logs.entry(place).or_default().push(id);
+        let entry = self.entry(id).clone();
+        self.order.check(place, &entry)
+    }
+
+    /// After a crash the order begins with what is left of the logs.
+    pub(super) fn rebuild_order(&mut self) -> Result<(), String> {
+        self.order = Order::default();
+        let logs = self.logs.clone();
+        for (place, log) in logs {
+            for id in log {
+                let entry = self.entry(id).clone();
+                self.order.check(place, &entry)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The last turn of each sender at each receiver: the next one must be later.
+#[derive(Debug, Default)]
+struct Order {
+    by_core: BTreeMap<(Place, u64, u8), (u64, Stage, Timestamp, Id)>,
+    by_sender: BTreeMap<(Place, Sender), (u64, Stage, Id)>,
+}
+
+impl Order {
+    fn check(&mut self, place: Place, entry: &Entry) -> Result<(), String> {
+        let Turn { boot, core, order } = entry.turn;
+        let before = self.by_core.insert((place, boot, core), order);
+        ensure(before.is_none_or(|before| before < order), || {
+            format!(
+                "message {} overtook message {} of the same core at place {place}",
+                order.3,
+                before.map_or(0, |before| before.3)
+            )
+        })?;
+        if entry.due.is_some() {
+            return Ok(());
+        }
+        let turn = (order.0, order.1, order.3);
+        let before = self.by_sender.insert((place, entry.sender), turn);
+        ensure(before.is_none_or(|before| before < turn), || {
+            format!(
+                "message {} overtook message {} of the same sender at place {place}",
+                turn.2,
+                before.map_or(0, |before| before.2)
+            )
+        })
+    }
+}

@@ -1,0 +1,449 @@
+//! Every output of a core against what the schedule expects, and what must be true after every step.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::audit::is_over;
+use super::ensure;
+use super::image::{message_number, unfired};
+use super::model::{Call, Id, Place, Sender, Status};
+use super::request::{Request, log, number, numbered};
+use super::world::World;
+use crate::runtime::core::idempotency::Outcome;
+use crate::runtime::core::keys::id_hash;
+use crate::runtime::core::{CallId, Message, Output, owner};
+use crate::timestamp::Timestamp;
+
+impl World {
+    /// Takes in what a step of `core` gave.
+    pub(super) fn follow(&mut self, core: u8, out: Vec<Output>) -> Result<(), String> {
+        self.find_fired(core)?;
+        for output in out {
+            self.watch(core, output)?;
+        }
+        if let Some(at) = self.cores.get(usize::from(core)) {
+            ensure(at.counts() == at.recount(), || {
+                format!(
+                    "core {core} counts {:?}, and has {:?}",
+                    at.counts(),
+                    at.recount()
+                )
+            })?;
+        }
+        self.check_again()?;
+        if !self.plan.is_tight {
+            self.check_idle(core)?;
+            self.check_deadline(core)?;
+        }
+        Ok(())
+    }
+
+    /// Finds out which timers have fired in this step.
+    fn find_fired(&mut self, core: u8) -> Result<(), String> {
+        let due = |id: &Id| self.model.entry(*id).due <= Some(self.now);
+        let due: Vec<Id> = self.model.with(Status::Armed).filter(due).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let unfired = unfired(&self.store, self.now)?;
+        for id in due {
+            if !unfired.contains(&id) {
+                self.tell(|_| format!("  timer {id} fires"));
+                self.fire(core, id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self, core: u8, output: Output) -> Result<(), String> {
+        match output {
+            Output::Call {
+                call,
+                target,
+                request,
+                invocations,
+            } => {
+                let read = Request::read(&request, &self.plan, &self.model)?;
+                ensure(self.plan.place(&target) == Some(read.place), || {
+                    format!("the call of {target:?} goes to place {}", read.place)
+                })?;
+                ensure(invocations == read.batch.len(), || {
+                    format!("{invocations} invocations, and {}", read.batch.len())
+                })?;
+                self.watch_call(core, call, read)
+            }
+            Output::Forward(to, message) => self.watch_forward(core, to, message),
+            Output::Accepted(ticket) => self.watch_accepted(ticket),
+            Output::Refused(..) => Ok(()),
+            Output::Replayed(ticket, answer) => {
+                self.tell(|_| format!("  message {ticket} is replayed"));
+                let told = answer.map_or(Outcome::Accepted, Outcome::Answered);
+                self.watch_repeat(ticket, &told)
+            }
+            Output::Attached(ticket, gateway) => {
+                self.tell(|_| format!("  message {ticket} is attached to {gateway}"));
+                self.watch_repeat(ticket, &Outcome::Pending(gateway))
+            }
+            Output::Answer(gateway, value) => self.watch_answer(&gateway, &value),
+            Output::Egress {
+                egress, id, record, ..
+            } => {
+                let row = [&egress[..], &id.encode()].concat();
+                self.watch_record(row.into(), &record)
+            }
+            Output::Changed(ticket, result) => self.watch_changed(ticket, &result),
+            Output::Failed {
+                address,
+                attempt,
+                invocations,
+                retry_at,
+                failure,
+            } => {
+                self.tell(|_| format!("  {address:?} failed: {failure}"));
+                let place = self.plan.place(&address);
+                ensure(place.is_some() && place == self.must_fail.take(), || {
+                    format!("{address:?} failed: {failure}")
+                })?;
+                self.watch_failed(place.unwrap_or_default(), attempt, invocations, retry_at)
+            }
+            Output::Warning(text) => Err(format!("core {core} warns: {text}")),
+        }
+    }
+
+    /// A call: of messages that wait, once, at the right core, with the right states, and not too early.
+    fn watch_call(&mut self, core: u8, id: CallId, request: Request) -> Result<(), String> {
+        let Request {
+            place,
+            states,
+            batch,
+        } = request;
+        self.tell(|_| format!("  {id:?} calls {place} with {batch:?}"));
+        let what = |text: &str| format!("call of place {place} with {batch:?}: {text}");
+        ensure(self.owner(place) == core, || what("of another core"))?;
+        ensure(!batch.is_empty(), || what("no message"))?;
+        ensure(self.model.call_of(place).is_none(), || {
+            what("another call is out")
+        })?;
+        ensure(!self.model.parked.contains(&place), || what("it is parked"))?;
+        for message in &batch {
+            self.check_message(core, place, *message)?;
+        }
+        let again = self.model.boot.again.remove(&place);
+        match again {
+            Some((same, has_states)) => {
+                ensure(same == batch, || {
+                    what(&format!("{same:?} should be sent again"))
+                })?;
+                ensure(has_states || states.is_empty(), || {
+                    what("a batch that is sent again after a failure carries states")
+                })?;
+                if has_states {
+                    self.check_states(core, place, &states)?;
+                } else if let Some(at) = self.model.boot.backoffs.remove(&place) {
+                    ensure(at <= self.now, || what("it should wait longer"))?;
+                }
+            }
+            None => {
+                self.check_states(core, place, &states)?;
+                self.check_whole(place, &batch)?;
+            }
+        }
+        let names = states.into_iter().map(|(name, _)| name).collect();
+        let call = Call {
+            place,
+            batch,
+            names,
+        };
+        let before = self.model.boot.calls.insert((core, id), call);
+        ensure(before.is_none(), || format!("{id:?} is used twice"))
+    }
+
+    fn check_message(&mut self, core: u8, place: Place, id: Id) -> Result<(), String> {
+        let (now, synced, step) = (self.now, self.synced, self.step);
+        let steps_back = self.plan.steps_back;
+        let acts_outside = self.plan.is_after_durable(place);
+        let entry = self.model.entry_mut(id);
+        let what =
+            |text: &str| format!("core {core} calls place {place} with message {id}: {text}");
+        ensure(entry.status == Status::Waiting, || {
+            what(&format!("it is {:?}", entry.status))
+        })?;
+        ensure(entry.target == place, || what("sent to another place"))?;
+        ensure(entry.since <= step, || what("still on its way"))?;
+        // A clock that steps back may do so between the firing and the call.
+        let is_due = steps_back || entry.due.is_none_or(|due| due <= now);
+        ensure(is_due, || what("too early"))?;
+        if acts_outside {
+            entry.is_relied_on = true;
+            ensure(entry.turn.order.0 <= synced, || what("not on disk"))?;
+        }
+        Ok(())
+    }
+
+    /// All states that the type has asked for, in that order, with the values that the place has.
+    fn check_states(
+        &mut self,
+        core: u8,
+        place: Place,
+        states: &[(String, Option<Bytes>)],
+    ) -> Result<(), String> {
+        let known = self.model.boot.known.get(&(core, self.plan.kind(place)));
+        let known = known.cloned().unwrap_or_default();
+        let names: Vec<_> = states.iter().map(|(name, _)| name.clone()).collect();
+        ensure(known == names, || {
+            format!("place {place} is called with states {names:?}, not {known:?}")
+        })?;
+        for (name, value) in states {
+            let expected = match &**name {
+                "log" => self.model.logs.get(&place).map(|ids| log(ids)),
+                "note" => self
+                    .model
+                    .note(place)
+                    .map(|note| numbered("note", cast(note))),
+                "written" => self.value(place, "written"),
+                _ => self.value(place, "called"),
+            };
+            ensure(*value == expected, || {
+                format!(
+                    "place {place} is called with {name} {:?}, not {:?}",
+                    value.as_ref().and_then(number),
+                    expected.as_ref().and_then(number)
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A value that expires, as a call sees it. The call keeps one of the two kinds alive.
+    fn value(&mut self, place: Place, name: &'static str) -> Option<Bytes> {
+        let now = self.now;
+        let cell = self.model.cells.get_mut(&(place, name))?;
+        if is_over(cell, now) {
+            self.model.cells.remove(&(place, name));
+            return None;
+        }
+        if name == "called" {
+            cell.stamp = now;
+        }
+        Some(numbered(name, cast(cell.value)))
+    }
+
+    /// A batch is all that waited when it began, however much that is.
+    fn check_whole(&self, place: Place, batch: &[Id]) -> Result<(), String> {
+        if self.plan.is_tight || self.plan.is_after_durable(place) {
+            return Ok(());
+        }
+        let is_left = |id: &Id| self.model.entry(*id).since < self.step && !batch.contains(id);
+        let left = self.model.waiting_at(place).find(is_left);
+        ensure(left.is_none(), || {
+            format!("place {place} is called with {batch:?}, and {left:?} waits")
+        })
+    }
+
+    fn watch_forward(&mut self, core: u8, to: u8, message: Message) -> Result<(), String> {
+        let id = message_number(&message.invocation)?;
+        let right = owner(id_hash(message.target.id()), self.cores());
+        ensure(to == right && to != core, || {
+            format!("core {core} hands message {id} to core {to}")
+        })?;
+        self.channels
+            .entry((core, to))
+            .or_default()
+            .push_back(message);
+        Ok(())
+    }
+
+    fn watch_accepted(&mut self, ticket: u64) -> Result<(), String> {
+        let synced = self.synced;
+        let entry = self.model.entries.get_mut(cast(ticket));
+        let entry = entry.ok_or("an acceptance of nothing")?;
+        ensure(entry.made <= synced, || {
+            format!("message {ticket} is acknowledged, and not on disk")
+        })?;
+        ensure(!entry.acknowledged, || {
+            format!("message {ticket} is acknowledged twice")
+        })?;
+        entry.acknowledged = true;
+        Ok(())
+    }
+
+    fn watch_repeat(&mut self, ticket: u64, told: &Outcome) -> Result<(), String> {
+        let expected = self.model.boot.repeats.remove(&ticket);
+        let (expected, step) = expected.ok_or("a repeat of nothing")?;
+        ensure(*told == expected, || {
+            format!("message {ticket} is told {told:?}, not {expected:?}")
+        })?;
+        ensure(step <= self.synced, || {
+            format!("message {ticket} is told of what is not on disk")
+        })
+    }
+
+    fn watch_answer(&mut self, gateway: &str, value: &Bytes) -> Result<(), String> {
+        self.tell(|_| format!("  {gateway} is answered"));
+        let answer = number(value).and_then(|number| self.model.answers.get_mut(number));
+        let answer = answer.ok_or("an answer nobody gave")?;
+        ensure(answer.gateway == gateway && answer.is_owed, || {
+            format!("{gateway} got {answer:?}")
+        })?;
+        answer.is_owed = false;
+        let maker = answer.maker;
+        self.show(maker)
+    }
+
+    fn watch_record(&mut self, row: Bytes, value: &Bytes) -> Result<(), String> {
+        let number = number(value).ok_or("a record without number")?;
+        let record = self.model.records.get_mut(number);
+        let record = record.ok_or("a record nobody sent")?;
+        ensure(record.is_kept && !record.is_out, || {
+            format!("egress got record {number}: {record:?}")
+        })?;
+        record.is_out = true;
+        let maker = record.maker;
+        self.model.boot.rows.insert(number, row);
+        self.show(maker)
+    }
+
+    /// Something of the processing of `id` is seen outside.
+    fn show(&mut self, id: Id) -> Result<(), String> {
+        let synced = self.synced;
+        let entry = self.model.entry_mut(id);
+        entry.is_shown = true;
+        ensure(entry.status == Status::Done && entry.done <= synced, || {
+            format!("message {id} has an effect outside, and is not on disk")
+        })
+    }
+
+    fn watch_changed(&mut self, ticket: u64, result: &Result<(), String>) -> Result<(), String> {
+        if let Some(expected) = self.model.boot.resumes.remove(&ticket) {
+            return ensure(result.is_ok() == expected, || {
+                format!("change {ticket} gave {result:?}")
+            });
+        }
+        ensure(result.is_ok(), || {
+            format!("change {ticket} gave {result:?}")
+        })?;
+        let synced = self.synced;
+        let mut notes = self.model.notes.values_mut().flatten();
+        let note = notes.find(|note| note.ticket == ticket);
+        let note = note.ok_or("a change nobody asked for")?;
+        ensure(note.made <= synced, || {
+            format!("change {ticket} is acknowledged, and not on disk")
+        })?;
+        note.acknowledged = true;
+        Ok(())
+    }
+
+    fn watch_failed(
+        &mut self,
+        place: Place,
+        attempt: u32,
+        invocations: usize,
+        retry_at: Option<Timestamp>,
+    ) -> Result<(), String> {
+        let failures = self.model.boot.failures.entry(place).or_default();
+        *failures += 1;
+        let policy = self.plan.settings.failure;
+        let parks = policy.attempts.is_some_and(|most| *failures >= most.get());
+        let wait: Duration = policy.backoff.delay(*failures);
+        let expected = (!parks).then(|| self.now + wait);
+        let batch = self
+            .model
+            .boot
+            .again
+            .get(&place)
+            .map(|(batch, _)| batch.len());
+        ensure(
+            attempt == *failures && retry_at == expected && Some(invocations) == batch,
+            || format!("place {place} failed: attempt {attempt}, again at {retry_at:?}"),
+        )?;
+        match retry_at {
+            Some(at) => _ = self.model.boot.backoffs.insert(place, at),
+            None => {
+                self.report.parked += 1;
+                self.model.boot.again.remove(&place);
+                self.model.parked.insert(place);
+            }
+        }
+        Ok(())
+    }
+
+    /// What must be called again at once has been.
+    fn check_again(&self) -> Result<(), String> {
+        for (place, (batch, has_states)) in &self.model.boot.again {
+            ensure(
+                !has_states && self.model.boot.backoffs.contains_key(place),
+                || format!("{batch:?} should be sent again to place {place} at once"),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// With room enough in memory nothing waits without a reason.
+    fn check_idle(&self, core: u8) -> Result<(), String> {
+        let mine = |place: Place| self.owner(place) == core;
+        let boot = &self.model.boot;
+        for id in self.model.with(Status::Waiting) {
+            let entry = self.model.entry(id);
+            let place = entry.target;
+            let has_reason = !mine(place)
+                || entry.since > self.step
+                || self.plan.is_after_durable(place)
+                || self.model.call_of(place).is_some()
+                || boot.backoffs.contains_key(&place)
+                || self.model.parked.contains(&place)
+                || self.is_being_met(core, self.plan.kind(place));
+            ensure(has_reason, || {
+                format!("message {id} waits at place {place}, which is idle")
+            })?;
+        }
+        for id in self.model.with(Status::Armed) {
+            let entry = self.model.entry(id);
+            let Sender::Function(sender) = entry.sender else {
+                continue;
+            };
+            ensure(!mine(sender) || entry.due > Some(self.now), || {
+                format!("timer {id} of core {core} is due, and did not fire")
+            })?;
+        }
+        for (place, at) in &boot.backoffs {
+            ensure(!mine(*place) || *at > self.now, || {
+                format!("place {place} should have been called again at {at}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The first call of a type is out, and others of the type wait for what it asks for.
+    fn is_being_met(&self, core: u8, kind: usize) -> bool {
+        let boot = &self.model.boot;
+        let mut calls = boot.calls.iter();
+        !boot.known.contains_key(&(core, kind))
+            && calls.any(|((at, _), call)| *at == core && self.plan.kind(call.place) == kind)
+    }
+
+    /// The core wants to be woken when its next timer or its next attempt is due.
+    fn check_deadline(&self, core: u8) -> Result<(), String> {
+        let Some(at) = self.cores.get(usize::from(core)) else {
+            return Ok(());
+        };
+        let armed = self.model.with(Status::Armed).filter_map(|id| {
+            let entry = self.model.entry(id);
+            match entry.sender {
+                Sender::Function(sender) if self.owner(sender) == core => entry.due,
+                _ => None,
+            }
+        });
+        let backoffs = self.model.boot.backoffs.iter();
+        let backoffs = backoffs.filter(|(place, _)| self.owner(**place) == core);
+        let expected = armed.chain(backoffs.map(|(_, at)| *at)).min();
+        let found = at.next_deadline();
+        ensure(found == expected, || {
+            format!("core {core} wants to be woken at {found:?}, not {expected:?}")
+        })
+    }
+}
+
+fn cast(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
