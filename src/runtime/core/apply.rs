@@ -22,7 +22,7 @@ use crate::protocol::reqreply::from_function::{
 use crate::protocol::reqreply::{self, FromFunction};
 use crate::storage::{Position, Rows as _, Write};
 
-/// Incomplete answers in a row without a new state, after which the batch fails.
+/// The batch fails with the last of so many incomplete answers in a row without a new state.
 const STALE_HANDSHAKES: u32 = 10;
 
 /// The effects of one reply, gathered before anything is staged, so that a reply that fails half-way leaves no trace.
@@ -30,8 +30,12 @@ const STALE_HANDSHAKES: u32 = 10;
 struct Effects {
     writes: Vec<Write>,
     messages: Vec<(AddressKey, MessageId, Bytes)>,
+    /// How many of them a function sent to this core, and to others.
+    local: u64,
+    remote: u64,
     answers: Vec<(String, Bytes)>,
     records: Vec<(Bytes, MessageId, Bytes)>,
+    warnings: Vec<String>,
     armed: Vec<TimerKey>,
     cancelled: Vec<TimerKey>,
     /// Tokens that this reply armed or cancelled.
@@ -113,7 +117,8 @@ impl Core {
         }
         // A batch that is sent again goes without states: that answer brings nothing new, and is in order once.
         mailbox.stale_handshakes += 1;
-        if mailbox.stale_handshakes > STALE_HANDSHAKES {
+        let in_order = u32::from(mailbox.failures > 0);
+        if mailbox.stale_handshakes >= STALE_HANDSHAKES + in_order {
             return Err(Failure::new(format!(
                 "the function answered {STALE_HANDSHAKES} times in a row that values are missing and named none that it was not given; it may declare other values with each call"
             )));
@@ -138,7 +143,7 @@ impl Core {
 
     /// Applies the effects of a batch in one commit.
     fn apply(&mut self, address: &AddressKey, result: InvocationResponse, out: &mut Vec<Output>) {
-        let sent = result.outgoing_messages.len();
+        let out_egress = result.outgoing_egresses.len();
         let mut effects = match self.gather(address, result) {
             Ok(effects) => effects,
             Err(failure) => return self.fail(address, failure, out),
@@ -156,11 +161,12 @@ impl Core {
         let counters = &mut self.types.get_mut(mailbox.type_id).counters;
         counters.invocations += 1;
         counters.incoming += u64::try_from(batch.len()).unwrap_or_default();
-        counters.out_egress += u64::try_from(effects.records.len()).unwrap_or_default();
-        counters.out_local += u64::try_from(sent).unwrap_or_default();
+        counters.out_egress += u64::try_from(out_egress).unwrap_or_default();
+        counters.out_local += effects.local;
+        counters.out_remote += effects.remote;
 
         for message in &batch {
-            self.memory_bytes = self.memory_bytes.saturating_sub(message.invocation.len());
+            self.memory_bytes = self.memory_bytes.saturating_sub(message.size());
             effects
                 .writes
                 .push(Write::delete(INBOX, address.row(&message.id.encode())));
@@ -177,6 +183,7 @@ impl Core {
         for key in effects.cancelled {
             self.timers.cancelled(key);
         }
+        out.extend(effects.warnings.into_iter().map(Output::Warning));
         for (gateway, value) in effects.answers {
             self.hold(position, Output::Answer(gateway, value), out);
         }
@@ -257,7 +264,9 @@ impl Core {
         let (namespace, name, id) = target.parts();
         if (namespace, name) == GATEWAY {
             let value = own(message.argument);
-            self.gather_answer(id, &value, effects)?;
+            if effects.answers.iter().all(|(answered, _)| answered != id) {
+                effects.writes.extend(self.kept_answer(id, &value)?);
+            }
             effects.answers.push((id.to_owned(), value));
             return Ok(());
         }
@@ -265,6 +274,11 @@ impl Core {
             return Err(Failure::new(format!(
                 "Cannot find a provider for type FunctionType({namespace}, {name})"
             )));
+        }
+        if self.owner_of(id) == self.settings.index {
+            effects.local += 1;
+        } else {
+            effects.remote += 1;
         }
         self.push_message(sender, target, message.argument.as_ref(), effects);
         Ok(())
@@ -288,36 +302,20 @@ impl Core {
     }
 
     /// The first answer to a call with an idempotency key is kept in the commit that gives it.
-    fn gather_answer(
-        &self,
-        gateway: &str,
-        value: &Bytes,
-        effects: &mut Effects,
-    ) -> Result<(), Failure> {
-        if effects
-            .answers
-            .iter()
-            .any(|(answered, _)| answered == gateway)
-        {
-            return Ok(());
-        }
+    pub(super) fn kept_answer(&self, gateway: &str, value: &Bytes) -> Result<Vec<Write>, Failure> {
         let Some(row) = self.store.get(GATEWAYS, gateway.as_bytes())? else {
-            return Ok(());
+            return Ok(Vec::new());
         };
+        let gateway_row = Bytes::copy_from_slice(gateway.as_bytes());
+        let mut writes = vec![Write::delete(GATEWAYS, gateway_row)];
         let kept = self.store.get(ANSWERS, &row)?;
         if let Some(mut answer) = kept.as_ref().and_then(Answer::decode)
             && answer.outcome == Outcome::Pending(gateway.to_owned())
         {
             answer.outcome = Outcome::Answered(value.clone());
-            effects
-                .writes
-                .push(Write::put(ANSWERS, row, answer.encode()));
+            writes.push(Write::put(ANSWERS, row, answer.encode()));
         }
-        effects.writes.push(Write::delete(
-            GATEWAYS,
-            Bytes::copy_from_slice(gateway.as_bytes()),
-        ));
-        Ok(())
+        Ok(writes)
     }
 
     fn gather_delayed(
@@ -338,6 +336,14 @@ impl Core {
             token: delayed.cancellation_token,
             invocation: wire::invocation(Some(sender), delayed.argument.as_ref()),
         };
+        let (namespace, name, _) = timer.target.parts();
+        if self.bindings.function(namespace, name).is_none() && (namespace, name) != GATEWAY {
+            effects.warnings.push(format!(
+                "{} has armed a delayed message to {}, and no function is bound to that type: it will wait there when it is due",
+                sender.to_address(),
+                timer.target.to_address(),
+            ));
+        }
         let due = self.now + std::time::Duration::from_millis(delay);
         let key = TimerKey {
             due,
@@ -494,6 +500,7 @@ impl Core {
         mailbox.stale_handshakes = 0;
         mailbox.last_failure = Some(failure.to_string());
         let (attempt, invocations) = (mailbox.failures, mailbox.batch.len());
+        let held = mailbox.held();
         let changes = std::mem::take(&mut mailbox.changes);
         let type_id = mailbox.type_id;
         let parks = self
@@ -506,6 +513,7 @@ impl Core {
             self.park(address, attempt, failure.to_string());
         } else {
             mailbox.activity = Activity::BacksOff(retry_at);
+            self.active = self.active.saturating_sub(held);
             self.backoffs.insert((retry_at, address.clone()));
         }
 
@@ -514,9 +522,8 @@ impl Core {
         // Another address of the type makes the first call instead.
         if kind.acquaintance == Acquaintance::Asking(address.clone()) {
             kind.acquaintance = Acquaintance::New;
-            if let Some(next) = kind.queue.pop_front() {
-                self.start_if(&next, Activity::AwaitsType, out);
-            }
+            let next = kind.queue.pop_front();
+            self.give_turn(next);
         }
         self.changed(changes, out);
         let retry_at = (!parks).then_some(retry_at);
@@ -532,16 +539,8 @@ impl Core {
     /// Sets an address aside: its messages stay in the store, memory forgets them.
     fn park(&mut self, address: &AddressKey, attempts: u32, reason: String) -> Position {
         if let Some(mailbox) = self.mailboxes.get_mut(address) {
-            let held = mailbox.held();
-            let bytes: usize = mailbox
-                .batch
-                .iter()
-                .map(|message| message.invocation.len())
-                .sum();
-            self.memory_bytes = self
-                .memory_bytes
-                .saturating_sub(bytes + mailbox.waiting_bytes);
-            self.active = self.active.saturating_sub(held);
+            self.memory_bytes = self.memory_bytes.saturating_sub(mailbox.held_bytes());
+            self.active = self.active.saturating_sub(mailbox.active());
             mailbox.stored = mailbox.backlog();
             mailbox.batch.clear();
             mailbox.waiting.clear();

@@ -128,20 +128,22 @@ impl Core {
             *last = message.id.number;
         }
         let windows = self.settings.windows;
-        let bytes = message.invocation.len();
         let memory_is_full = self.memory_bytes >= self.settings.max_memory_bytes;
         let waiting = Waiting {
             id: message.id,
             invocation: message.invocation,
             position: message.position,
         };
+        let bytes = waiting.size();
         let mailbox = self.open_mailbox(&message.target);
+        let before = mailbox.active();
         let held = mailbox.push(waiting, memory_is_full, windows);
+        let added = mailbox.active() - before;
         let idle = mailbox.activity == Activity::Idle;
         self.backlog += 1;
+        self.active += added;
         if held {
             self.memory_bytes += bytes;
-            self.active += 1;
         }
         if idle {
             self.start(&message.target, out);
@@ -211,12 +213,13 @@ impl Core {
                     more = true;
                     return ControlFlow::Break(());
                 }
-                bytes += invocation.len();
-                loaded.push(Waiting {
+                let waiting = Waiting {
                     id,
                     invocation,
                     position,
-                });
+                };
+                bytes += waiting.size();
+                loaded.push(waiting);
                 ControlFlow::Continue(())
             },
         )?;

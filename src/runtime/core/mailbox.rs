@@ -34,6 +34,13 @@ pub(super) struct Waiting {
     pub position: Position,
 }
 
+impl Waiting {
+    /// Bytes of memory that it takes.
+    pub(super) const fn size(&self) -> usize {
+        size_of::<Self>() + self.invocation.len()
+    }
+}
+
 /// What an address is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
@@ -108,7 +115,7 @@ impl Mailbox {
             self.stored += 1;
             return false;
         }
-        self.waiting_bytes += message.invocation.len();
+        self.waiting_bytes += message.size();
         self.waiting.push_back(message);
         true
     }
@@ -121,6 +128,20 @@ impl Mailbox {
     /// Messages that are held in memory.
     pub(super) fn held(&self) -> usize {
         self.waiting.len() + self.batch.len()
+    }
+
+    /// Bytes of those.
+    pub(super) fn held_bytes(&self) -> usize {
+        let batch = self.batch.iter().map(Waiting::size);
+        self.waiting_bytes + batch.sum::<usize>()
+    }
+
+    /// Messages that are held in memory and move on without a wait.
+    pub(super) fn active(&self) -> usize {
+        match self.activity {
+            Activity::BacksOff(_) => 0,
+            _ => self.held(),
+        }
     }
 
     /// Whether nothing is left to do.

@@ -96,9 +96,9 @@ pub struct CoreSettings {
     pub failure: FailurePolicy,
     /// Messages waiting or in flight beyond which an ingress is refused. Messages between functions never are. Default 100,000.
     pub max_backlog: u64,
-    /// Bytes of messages held in memory beyond which further ones stay in the store until their turn. Default 64 MiB.
+    /// Bytes of messages held in memory beyond which further ones, and due timers, stay in the store. Default 64 MiB.
     pub max_memory_bytes: usize,
-    /// Messages in memory beyond which due timers wait. Default 8,192.
+    /// Messages in flight and on their way there beyond which due timers wait. Default 8,192.
     pub max_active: usize,
     /// Calls that are out at the same time; further addresses wait their turn. Default 8,192.
     pub max_calls: usize,
@@ -359,7 +359,8 @@ impl Core {
             self.retry_due(out);
             self.recover(out);
             self.fire_due(out);
-            if self.local.is_empty() {
+            let has_turns = !self.turns.is_empty() && self.may_call();
+            if self.local.is_empty() && !has_turns {
                 return;
             }
         }
@@ -370,18 +371,15 @@ impl Core {
         if self.draining {
             return None;
         }
-        let timer = if self.is_busy() {
-            None
-        } else {
-            self.timers.next_due()
-        };
         let retry = self.backoffs.first().map(|(at, _)| *at);
-        let recovery = if self.recovery.is_done() || self.is_busy() {
-            None
-        } else {
-            Some(self.now)
-        };
-        [timer, retry, recovery].into_iter().flatten().min()
+        let retry = retry.filter(|_| self.may_call());
+        if self.is_busy() {
+            return retry;
+        }
+        let recovery = (!self.recovery.is_done()).then_some(self.now);
+        let stored = self.timers.next_due().into_iter().chain(recovery).min();
+        let stored = stored.map(|at| self.recovery.rests_until.map_or(at, |until| at.max(until)));
+        retry.into_iter().chain(stored).min()
     }
 
     /// Calls that are out.
@@ -406,9 +404,11 @@ impl Core {
         })
     }
 
-    /// Whether memory holds as many messages as timers and recovery may add to.
+    /// Whether memory holds as many messages as timers and recovery may add to. Messages that wait for a retry count with their
+    /// bytes only: a function that fails must not hold up the timers of others.
     const fn is_busy(&self) -> bool {
         self.active >= self.settings.max_active
+            || self.memory_bytes >= self.settings.max_memory_bytes
     }
 
     fn owner_of(&self, id: &str) -> u8 {

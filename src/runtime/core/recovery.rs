@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -9,8 +10,12 @@ use super::deliver::each_row;
 use super::keys::{AddressKey, INBOX, PARKED, TIMERS, TOKENS, TimerKey, after_prefix, token_key};
 use super::mailbox::Message;
 use super::timers::Timer;
-use super::{Activity, Core, Failure, Output, owner};
-use crate::storage::{Position, Rows as _, Write};
+use super::{Activity, Core, Failure, GATEWAY, MessageId, Output, owner, wire};
+use crate::storage::{Rows as _, Write};
+use crate::timestamp::Timestamp;
+
+/// How long nothing is taken up from a store that could not be read.
+const REST: Duration = Duration::from_secs(1);
 
 /// How far the messages from before the start have been taken up, and which addresses are set aside.
 #[derive(Debug)]
@@ -19,6 +24,8 @@ pub(super) struct Recovery {
     cursor: Option<Bytes>,
     parked: HashSet<AddressKey>,
     parked_are_known: bool,
+    /// The store could not be read; it is tried again then.
+    pub(super) rests_until: Option<Timestamp>,
 }
 
 impl Recovery {
@@ -28,6 +35,7 @@ impl Recovery {
             cursor: Some(Bytes::new()),
             parked: HashSet::new(),
             parked_are_known: false,
+            rests_until: None,
         }
     }
 
@@ -55,10 +63,31 @@ impl Recovery {
     }
 }
 
+/// Timers that have fired, as one commit.
+#[derive(Default)]
+struct Fired {
+    writes: Vec<Write>,
+    messages: Vec<(AddressKey, MessageId, Bytes)>,
+    answers: Vec<(String, Bytes)>,
+    /// What ended it early.
+    failure: Option<Failure>,
+}
+
 impl Core {
+    /// The store could not be read: nothing more is taken up from it for a moment.
+    fn rest(&mut self, failure: &Failure, out: &mut Vec<Output>) {
+        self.recovery.rests_until = Some(self.now + REST);
+        out.push(Output::Warning(failure.to_string()));
+    }
+
+    fn rests(&self) -> bool {
+        let until = self.recovery.rests_until;
+        until.is_some_and(|until| self.now < until)
+    }
+
     /// Takes up addresses with messages from before the start, as many as memory may hold.
     pub(super) fn recover(&mut self, out: &mut Vec<Output>) {
-        while !self.draining && !self.is_busy() {
+        while !self.draining && !self.is_busy() && !self.rests() {
             let Some(cursor) = self.recovery.cursor.clone() else {
                 return;
             };
@@ -74,7 +103,7 @@ impl Core {
                     self.start(&address, out);
                 }
                 Ok(None) => self.recovery.cursor = None,
-                Err(failure) => return out.push(Output::Warning(failure.to_string())),
+                Err(failure) => return self.rest(&failure, out),
             }
         }
     }
@@ -93,7 +122,7 @@ impl Core {
         if !self.recovery.parked_are_known
             && let Err(failure) = self.read_parked()
         {
-            out.push(Output::Warning(failure.to_string()));
+            self.rest(&failure, out);
         }
     }
 
@@ -116,7 +145,7 @@ impl Core {
 
     /// Sends failed batches again whose wait is over: the same invocations, without states.
     pub(super) fn retry_due(&mut self, out: &mut Vec<Output>) {
-        while !self.draining {
+        while self.may_call() {
             let Some((at, address)) = self.backoffs.first().cloned() else {
                 return;
             };
@@ -138,6 +167,7 @@ impl Core {
         };
         self.backoffs.remove(&(at, address.clone()));
         mailbox.activity = Activity::Idle;
+        self.active += mailbox.held();
         if mailbox.batch.is_empty() {
             return self.start(address, out);
         }
@@ -152,76 +182,82 @@ impl Core {
         }
     }
 
-    /// Turns timers that are due into messages: message in and token freed are one commit.
+    /// Turns timers that are due into messages, one commit at a time. Those of another core are taken up with the next input: many
+    /// that are overdue must not all be in memory at once.
     pub(super) fn fire_due(&mut self, out: &mut Vec<Output>) {
-        while !self.draining && !self.is_busy() {
-            if let Err(failure) = self.read_timers() {
-                return out.push(Output::Warning(failure.to_string()));
-            }
-            let (mut writes, mut messages) = (Vec::new(), Vec::new());
-            while messages.len() < self.settings.windows.fired_at_once {
-                let Some(key) = self.timers.pop_due(self.now) else {
-                    break;
-                };
-                match self.fire(key, &mut writes) {
-                    Ok(message) => messages.extend(message),
-                    Err(failure) => {
-                        // It stays in the store, and in the window: the next tick tries it again.
-                        self.timers.armed(key);
-                        out.push(Output::Warning(failure.to_string()));
-                        break;
-                    }
-                }
-            }
-            if messages.is_empty() && writes.is_empty() {
-                return;
-            }
-            let position = self.store.stage(writes);
-            for message in messages {
-                self.hand_on(
-                    Message {
-                        position,
-                        ..message
-                    },
-                    out,
-                );
-            }
-            // Messages to this core itself count as active only once they are delivered.
-            if !self.local.is_empty() {
-                return;
-            }
+        if self.draining || self.is_busy() || self.rests() {
+            return;
+        }
+        let fired = self.gather_due();
+        if let Some(failure) = fired.failure {
+            self.rest(&failure, out);
+        }
+        if fired.writes.is_empty() {
+            return;
+        }
+        let position = self.store.stage(fired.writes);
+        for (gateway, value) in fired.answers {
+            self.hold(position, Output::Answer(gateway, value), out);
+        }
+        for (target, id, invocation) in fired.messages {
+            self.hand_on(
+                Message {
+                    target,
+                    id,
+                    invocation,
+                    position,
+                },
+                out,
+            );
         }
     }
 
-    fn fire(&mut self, key: TimerKey, writes: &mut Vec<Write>) -> Result<Option<Message>, Failure> {
-        let row = key.encode();
-        let Some(timer) = self
-            .store
-            .get(TIMERS, &row)?
-            .as_ref()
-            .and_then(Timer::decode)
-        else {
-            return Ok(None);
-        };
-        writes.push(Write::delete(TIMERS, row));
-        if !timer.token.is_empty() {
-            writes.push(Write::delete(
-                TOKENS,
-                token_key(timer.sender.id(), &timer.token),
-            ));
+    fn gather_due(&mut self) -> Fired {
+        let mut fired = Fired::default();
+        if let Err(failure) = self.read_timers() {
+            fired.failure = Some(failure);
+            return fired;
         }
-        let id = self.next_id();
-        writes.push(Write::put(
-            INBOX,
-            timer.target.row(&id.encode()),
-            timer.invocation.clone(),
-        ));
-        Ok(Some(Message {
-            target: timer.target,
-            id,
-            invocation: timer.invocation,
-            position: Position::START,
-        }))
+        for _ in 0..self.settings.windows.fired_at_once {
+            let Some(key) = self.timers.pop_due(self.now) else {
+                break;
+            };
+            if let Err(failure) = self.fire(key, &mut fired) {
+                // It stays in the store, and in the window.
+                self.timers.armed(key);
+                fired.failure = Some(failure);
+                break;
+            }
+        }
+        fired
+    }
+
+    /// Message in and token freed are one commit.
+    fn fire(&mut self, key: TimerKey, fired: &mut Fired) -> Result<(), Failure> {
+        let row = key.encode();
+        let stored = self.store.get(TIMERS, &row)?;
+        let Some(timer) = stored.as_ref().and_then(Timer::decode) else {
+            return Ok(());
+        };
+        let (namespace, name, id) = timer.target.parts();
+        if (namespace, name) == GATEWAY {
+            let value = wire::argument(&timer.invocation);
+            fired.writes.extend(self.kept_answer(id, &value)?);
+            fired.answers.push((id.to_owned(), value));
+        } else {
+            let id = self.next_id();
+            let key = timer.target.row(&id.encode());
+            let put = Write::put(INBOX, key, timer.invocation.clone());
+            fired.writes.push(put);
+            let message = (timer.target, id, timer.invocation);
+            fired.messages.push(message);
+        }
+        fired.writes.push(Write::delete(TIMERS, row));
+        if !timer.token.is_empty() {
+            let token = token_key(timer.sender.id(), &timer.token);
+            fired.writes.push(Write::delete(TOKENS, token));
+        }
+        Ok(())
     }
 
     /// Reads the next page of timers when the window is empty.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::function_types::Acquaintance;
 use super::keys::{AddressKey, STATE};
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Waiting};
 use super::state::{StateRow, TimeToLive};
 use super::{Activity, CallId, Core, Failure, FunctionBinding, Output, Release, wire};
 use crate::storage::{Position, Rows as _, Write};
@@ -107,9 +107,24 @@ impl Core {
         self.call(address, true, out);
     }
 
+    /// Whether another address may be called.
+    pub(super) fn may_call(&self) -> bool {
+        self.calls.len() < self.settings.max_calls && !self.draining
+    }
+
+    /// An address that waited for its type begins with what follows from this step.
+    pub(super) fn give_turn(&mut self, address: Option<AddressKey>) {
+        if let Some(address) = address
+            && let Some(mailbox) = self.mailboxes.get_mut(&address)
+        {
+            mailbox.activity = Activity::AwaitsTurn;
+            self.turns.push_front(address);
+        }
+    }
+
     /// Starts addresses that waited for others to return.
     pub(super) fn take_turns(&mut self, out: &mut Vec<Output>) {
-        while self.calls.len() < self.settings.max_calls && !self.draining {
+        while self.may_call() {
             let Some(address) = self.turns.pop_front() else {
                 return;
             };
@@ -131,11 +146,7 @@ impl Core {
                 .count(),
         };
         mailbox.batch = mailbox.waiting.drain(..ready).collect();
-        let bytes: usize = mailbox
-            .batch
-            .iter()
-            .map(|message| message.invocation.len())
-            .sum();
+        let bytes: usize = mailbox.batch.iter().map(Waiting::size).sum();
         mailbox.waiting_bytes = mailbox.waiting_bytes.saturating_sub(bytes);
     }
 

@@ -5,7 +5,7 @@ use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use super::keys::AddressKey;
-use crate::protocol::reqreply::TypedValue;
+use crate::protocol::reqreply::{TypedValue, to_function};
 
 /// Bytes of a length-delimited field with a number below 16.
 fn field_len(length: usize) -> usize {
@@ -61,6 +61,12 @@ pub fn invocation(caller: Option<&AddressKey>, argument: Option<&Bytes>) -> Byte
         put_field(&mut out, 2, argument);
     }
     out.freeze()
+}
+
+/// The encoded `TypedValue` in an encoded `ToFunction.Invocation`; empty when there is none.
+pub fn argument(invocation: &Bytes) -> Bytes {
+    let invocation = to_function::Invocation::decode(invocation.clone());
+    invocation.unwrap_or_default().argument.unwrap_or_default()
 }
 
 /// A state as it goes with a request: its name, and its encoded `TypedValue` when there is one.
@@ -120,7 +126,7 @@ pub fn stored_value(raw: Option<&Bytes>) -> Result<(String, Bytes), prost::Decod
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::reqreply::{Address, ToFunction, to_function};
+    use crate::protocol::reqreply::{Address, ToFunction};
 
     #[test]
     fn a_request_written_by_hand_equals_the_generated_encoding() {

@@ -50,12 +50,15 @@ pub(super) enum Stage {
     Fire,
 }
 
-/// When a message was staged, and by which core; `order` is step, stage, when it was due, and its number.
+/// Step and stage in which a message was staged, when it was due, and its number.
+pub(super) type Moment = (u64, Stage, Timestamp, Id);
+
+/// When a message was staged, and by which core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Turn {
     pub(super) boot: u64,
     pub(super) core: u8,
-    pub(super) order: (u64, Stage, Timestamp, Id),
+    pub(super) order: Moment,
 }
 
 /// A message.
@@ -288,7 +291,7 @@ impl Model {
 /// The last turn of each sender at each receiver: the next one must be later.
 #[derive(Debug, Default)]
 struct Order {
-    by_core: BTreeMap<(Place, u64, u8), (u64, Stage, Timestamp, Id)>,
+    by_core: BTreeMap<(Place, u64, u8), Moment>,
     by_sender: BTreeMap<(Place, Sender), (u64, Stage, Id)>,
 }
 

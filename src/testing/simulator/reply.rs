@@ -72,14 +72,15 @@ impl Server<'_> {
         } else {
             STATES.len()
         };
-        let missing: Vec<usize> = (0..declared)
-            .filter(|state| !call.names.iter().any(|name| name == STATES[*state].0))
+        let missing = STATES.into_iter().take(declared);
+        let missing: Vec<_> = missing
+            .filter(|(state, _)| !call.names.iter().any(|name| name == state))
             .collect();
         if !missing.is_empty() {
             return self.incomplete(&missing);
         }
         if !self.is_calm && self.random.chance(3) {
-            return incomplete(&[0, 1]);
+            return incomplete(&[STATES[0], STATES[1]]);
         }
         let mut draft = Draft::default();
         let mut outcomes = Vec::with_capacity(call.batch.len());
@@ -104,7 +105,7 @@ impl Server<'_> {
     }
 
     /// Mostly all that is missing is asked for, sometimes one state at a time.
-    fn incomplete(&mut self, missing: &[usize]) -> Reply {
+    fn incomplete(&mut self, missing: &[(&str, ExpireMode)]) -> Reply {
         let asked = if self.random.chance(20) {
             1
         } else {
@@ -355,17 +356,14 @@ impl Server<'_> {
     }
 }
 
-fn incomplete(asked: &[usize]) -> Reply {
-    let specs = asked.iter().map(|state| {
-        let (name, mode) = STATES[*state];
-        PersistedValueSpec {
-            state_name: name.to_owned(),
-            expiration_spec: (mode != ExpireMode::None).then(|| ExpirationSpec {
-                mode: mode.into(),
-                expire_after_millis: i64::try_from(LIFE).unwrap_or_default(),
-            }),
-            type_typename: format!("simulator/{name}"),
-        }
+fn incomplete(asked: &[(&str, ExpireMode)]) -> Reply {
+    let specs = asked.iter().map(|(name, mode)| PersistedValueSpec {
+        state_name: (*name).to_owned(),
+        expiration_spec: (*mode != ExpireMode::None).then(|| ExpirationSpec {
+            mode: (*mode).into(),
+            expire_after_millis: i64::try_from(LIFE).unwrap_or_default(),
+        }),
+        type_typename: format!("simulator/{name}"),
     });
     let missing_values: Vec<_> = specs.collect();
     let names = missing_values.iter().map(|spec| spec.state_name.clone());

@@ -147,6 +147,7 @@ impl World {
             None => {
                 self.check_states(core, place, &states)?;
                 self.check_whole(place, &batch)?;
+                self.check_turn(core)?;
             }
         }
         let names = states.into_iter().map(|(name, _)| name).collect();
@@ -227,6 +228,13 @@ impl World {
             cell.stamp = now;
         }
         Some(numbered(name, cast(cell.value)))
+    }
+
+    /// Not too many calls are out.
+    fn check_turn(&self, core: u8) -> Result<(), String> {
+        let out = self.model.boot.calls.keys().filter(|(at, _)| *at == core);
+        let (out, most) = (out.count(), self.plan.settings.max_calls);
+        ensure(out < most, || format!("{out} calls of core {core} are out"))
     }
 
     /// A batch is all that waited when it began, however much that is.
