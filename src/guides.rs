@@ -2,3 +2,9 @@
 
 #[doc = include_str!("../docs/sdk.md")]
 pub mod writing_functions {}
+
+#[doc = include_str!("../docs/modules.md")]
+pub mod module_files {}
+
+#[doc = include_str!("../docs/admin-api.md")]
+pub mod admin_api {}

@@ -351,3 +351,17 @@ fn sf_62_placeholders_stay_literal_when_asked() {
         "{faults:?}"
     );
 }
+
+#[test]
+fn the_guides_first_module_is_a_module() {
+    let guide = include_str!("../../docs/modules.md");
+    let example = guide.split("```yaml\n").nth(1).unwrap();
+    let module = parse(example.split("```").next().unwrap()).unwrap();
+    assert!(module.warnings.is_empty(), "{:?}", module.warnings);
+    let counts = (
+        module.endpoints.len(),
+        module.ingresses.len(),
+        module.egresses.len(),
+    );
+    assert_eq!(counts, (1, 1, 1));
+}

@@ -291,8 +291,8 @@ fn kind_of(document: &Node, findings: &Findings) -> Option<&'static Kind> {
             .filter(|node| !matches!(node.value, Value::Null))
     };
     let (Some(kind), Some(_)) = (present("kind"), present("spec")) else {
-        let text = "Invalid ComponentJsonObject; components should be a JSON object with the required fields [kind] and [spec].";
-        findings.fault(Finding::new(document.place.clone(), "", text));
+        let complaint = no_component(document);
+        findings.fault(Finding::new(document.place.clone(), "", complaint));
         return None;
     };
     let fault = |complaint: Complaint| {
@@ -323,6 +323,17 @@ fn kind_of(document: &Node, findings: &Findings) -> Option<&'static Kind> {
     let text = format!("kind `{name}` {elsewhere}");
     findings.not_for_flink(Finding::new(kind.place.clone(), "kind", text));
     Some(known)
+}
+
+fn no_component(document: &Node) -> Complaint {
+    let text = "Invalid ComponentJsonObject; components should be a JSON object with the required fields [kind] and [spec].";
+    match document.get("version") {
+        None => text.into(),
+        Some(_) => Complaint::with_remedy(
+            text,
+            "this looks like StateFun's format 3.0, which this version does not read; write each endpoint, ingress and egress as a document of its own",
+        ),
+    }
 }
 
 fn unknown_kind(text: &str) -> Complaint {
