@@ -17,12 +17,14 @@ mod state;
 mod states;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -167,6 +169,10 @@ impl Admin {
             let text = "pages of other origins may not use the admin API";
             return Err(refuse(StatusCode::FORBIDDEN, "origin_refused", text));
         }
+        if self.token.is_none() && !host_of(request).is_none_or(is_local) {
+            let text = "without a token the admin API is asked by address or as localhost only";
+            return Err(refuse(StatusCode::FORBIDDEN, "host_refused", text));
+        }
         match &self.token {
             Some(token) if !is_authorised(request.headers().get(AUTHORIZATION), token.expose()) => {
                 let text = "a bearer token is needed: `authorization: Bearer …`";
@@ -212,18 +218,29 @@ fn is_same_origin(request: &Request<Body>) -> bool {
     let Some(origin) = request.headers().get(ORIGIN) else {
         return true;
     };
-    let host = match request.headers().get(HOST) {
-        Some(host) => host.to_str().ok(),
-        None => request.uri().authority().map(http::uri::Authority::as_str),
-    };
     let origin = origin
         .to_str()
         .ok()
         .and_then(|origin| origin.parse::<Uri>().ok());
-    origin
-        .as_ref()
-        .and_then(Uri::authority)
-        .is_some_and(|authority| Some(authority.as_str()) == host)
+    let origin = origin.as_ref().and_then(Uri::authority);
+    origin.is_some_and(|origin| Some(origin.as_str()) == host_of(request))
+}
+
+/// Whom the request asks for: host and port.
+fn host_of(request: &Request<Body>) -> Option<&str> {
+    match request.headers().get(HOST) {
+        Some(host) => host.to_str().ok(),
+        None => request.uri().authority().map(Authority::as_str),
+    }
+}
+
+/// Whether a host is no name that somebody else's DNS server may lead here.
+fn is_local(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
+    let name = authority.host().trim_matches(['[', ']']);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
 fn wrong_method(allowed: &[Method]) -> Refusal {

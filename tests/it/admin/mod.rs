@@ -147,6 +147,26 @@ async fn pages_of_other_origins_are_refused() {
 }
 
 #[tokio::test]
+async fn names_that_lead_to_loopback_are_refused_without_a_token() {
+    let started = samples().await;
+    let ask = async |host: &str| {
+        started
+            .ask(Method::GET, "/api/state", &[("host", host)], "")
+            .await
+    };
+    for local in ["127.0.0.1:8091", "localhost:1", "LOCALHOST", "[::1]:8091"] {
+        assert_eq!(ask(local).await.status, 200, "{local}");
+    }
+    for other in ["rebound.example:8091", "localhost.example"] {
+        assert_eq!(
+            code(&ask(other).await),
+            (403, "host_refused".to_owned()),
+            "{other}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_message_is_accepted_once_per_idempotency_key() {
     let started = samples().await;
     let send = async || {
