@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::HandlerError;
 use crate::sdk::{
     Address, Context, Fields, Invocations, Message, Span, TypedBytes, TypedParts, WireAddress,
-    WireError, text,
+    WireError, is_same, text,
 };
 
 /// The batch of a `ToFunction`, checked as a whole before anything of it runs.
@@ -138,13 +138,13 @@ impl Invocation {
                 _ => {}
             }
         }
-        if caller != seen.caller {
+        if !is_same(caller, seen.caller) {
             WireAddress::read(caller)?;
             seen.caller = caller;
         }
         let parts = TypedParts::read(argument)?;
         let type_name = parts.type_name(argument);
-        if type_name != seen.type_name {
+        if !is_same(type_name, seen.type_name) {
             text(type_name)?;
             seen.type_name = type_name;
         }

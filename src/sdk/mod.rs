@@ -41,7 +41,7 @@ pub(crate) use function::{BoxedReply, Invocations};
 pub(crate) use storage::Cell;
 pub(crate) use typed_bytes::{TypedBytes, TypedParts};
 pub(crate) use wire::{Fields, Span, WireError, put_varint, text, varint_len};
-pub(crate) use wire_address::WireAddress;
+pub(crate) use wire_address::{WireAddress, is_same};
 
 /// The error of a user's function: `?` works on anything.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
