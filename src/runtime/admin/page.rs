@@ -79,22 +79,25 @@ mod tests {
                 .chain([Write::put(TABLE, "l", "v")])
                 .collect(),
         );
-        let (mut seen, mut after, mut pages) = (Vec::new(), None, 0);
-        loop {
-            let even = |key: &Bytes, _: &Bytes| {
-                let is_even = key.last().is_some_and(|digit| digit % 2 == 0);
-                Ok(is_even.then(|| String::from_utf8(key.to_vec()).unwrap()))
-            };
-            let page = page(&store, TABLE, b"k", after.as_deref(), 100, even).unwrap();
-            assert!(page.items.len() <= 100);
-            seen.extend(page.items);
-            pages += 1;
-            match page.next {
-                Some(next) => after = Some(next),
-                None => break,
-            }
-        }
         let expected: Vec<String> = keys.into_iter().step_by(2).collect();
-        assert_eq!((seen, pages), (expected, 7));
+        let even = |key: &Bytes, _: &Bytes| {
+            let is_even = key.last().is_some_and(|digit| digit % 2 == 0);
+            Ok(is_even.then(|| String::from_utf8(key.to_vec()).unwrap()))
+        };
+        // Pages that are smaller than what is read at a time, and larger.
+        for (limit, count) in [(100, 7), (600, 2)] {
+            let (mut seen, mut after, mut pages) = (Vec::new(), None, 0);
+            loop {
+                let page = page(&store, TABLE, b"k", after.as_deref(), limit, even).unwrap();
+                assert!(page.items.len() <= limit);
+                seen.extend(page.items);
+                pages += 1;
+                match page.next {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
+            assert_eq!((&seen, pages), (&expected, count));
+        }
     }
 }
