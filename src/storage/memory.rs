@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,11 +54,20 @@ impl Memory {
         drop(latest);
         (Store(Arc::clone(&store) as Arc<dyn Backend>), Syncer(store))
     }
+
+    /// Has all reads of the store that was opened last fail, or succeed again, as with a disk that has gone away.
+    pub fn fail_reads(&self, fail: bool) {
+        let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = &*latest {
+            store.fails_reads.store(fail, Ordering::SeqCst);
+        }
+    }
 }
 
 /// One opening of a [`Memory`].
 struct MemoryStore {
     boot: u64,
+    fails_reads: AtomicBool,
     rounds: Mutex<Rounds>,
     changed: Condvar,
 }
@@ -112,9 +123,20 @@ impl MemoryStore {
     fn new(boot: u64, rounds: Rounds) -> Self {
         Self {
             boot,
+            fails_reads: AtomicBool::new(false),
             rounds: Mutex::new(rounds),
             changed: Condvar::new(),
         }
+    }
+
+    fn may_read(&self) -> Result<(), StorageError> {
+        if self.fails_reads.load(Ordering::SeqCst) {
+            return Err(StorageError::Io {
+                action: "read the rows".into(),
+                source: io::ErrorKind::NotFound.into(),
+            });
+        }
+        Ok(())
     }
 
     /// A panic under the lock can only be the debug assertion of `Rounds::stage`; the rows are whole even then.
@@ -125,6 +147,7 @@ impl MemoryStore {
 
 impl Rows for MemoryStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.may_read()?;
         let rounds = self.locked();
         Ok(rounds
             .tables
@@ -146,6 +169,7 @@ impl Rows for MemoryStore {
             Bound::Included(from),
             to.map_or(Bound::Unbounded, Bound::Excluded),
         );
+        self.may_read()?;
         let rounds = self.locked();
         let rows = rounds.tables.get(&table).into_iter();
         Ok(rows

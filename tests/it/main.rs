@@ -13,6 +13,8 @@ mod cli;
 mod client;
 #[cfg(feature = "codegen")]
 mod codegen;
+#[cfg(feature = "testing")]
+mod core;
 #[cfg(feature = "delivery")]
 mod deliveries;
 #[cfg(all(feature = "http", feature = "testing"))]

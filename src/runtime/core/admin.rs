@@ -95,6 +95,10 @@ impl Core {
     /// Makes an operator's change, or keeps it until the address's call has returned.
     pub(super) fn change(&mut self, ticket: Ticket, change: AdminChange, out: &mut Vec<Output>) {
         match change {
+            AdminChange::Resume(_) if self.draining => {
+                let result = Err("the runtime is going down".to_owned());
+                out.push(Output::Changed(ticket, result));
+            }
             AdminChange::Resume(address) => {
                 let result = self.resume(&address, out);
                 self.hold(self.behind_all(), Output::Changed(ticket, result), out);

@@ -12,6 +12,11 @@ use crate::storage::{Position, Rows as _, Write};
 impl Core {
     /// Starts a call for `address` if it is idle and something waits; forgets the address if nothing is left to do.
     pub(super) fn start(&mut self, address: &AddressKey, out: &mut Vec<Output>) {
+        self.start_in_turn(address, false, out);
+    }
+
+    /// With `has_turn` it goes before those that wait for theirs.
+    fn start_in_turn(&mut self, address: &AddressKey, has_turn: bool, out: &mut Vec<Output>) {
         if self.draining {
             return;
         }
@@ -38,7 +43,7 @@ impl Core {
             return;
         }
         match self.binding(address) {
-            Ok(binding) => self.start_bound(address, binding, out),
+            Ok(binding) => self.start_bound(address, binding, has_turn, out),
             Err(failure) => {
                 self.take_batch(address, None);
                 self.fail(address, failure, out);
@@ -57,7 +62,7 @@ impl Core {
             Some(mailbox) if mailbox.activity == activity => mailbox.activity = Activity::Idle,
             _ => return,
         }
-        self.start(address, out);
+        self.start_in_turn(address, activity == Activity::AwaitsTurn, out);
     }
 
     fn binding(&self, address: &AddressKey) -> Result<FunctionBinding, Failure> {
@@ -73,6 +78,7 @@ impl Core {
         &mut self,
         address: &AddressKey,
         binding: FunctionBinding,
+        has_turn: bool,
         out: &mut Vec<Output>,
     ) {
         let durable = binding.after_durable.then_some(self.durable);
@@ -88,7 +94,8 @@ impl Core {
                 .push_back((first, Release::Start(address.clone())));
             return;
         }
-        if self.calls.len() >= self.settings.max_calls {
+        let others_wait = !has_turn && !self.turns.is_empty();
+        if others_wait || self.calls.len() >= self.settings.max_calls {
             mailbox.activity = Activity::AwaitsTurn;
             self.turns.push_back(address.clone());
             return;

@@ -43,10 +43,11 @@ pub(super) enum Action {
     SetState,
     Resume,
     Take,
+    Stop,
     Crash,
 }
 
-const ACTIONS: [(Action, u64); 14] = [
+const ACTIONS: [(Action, u64); 15] = [
     (Action::Arrive, 16),
     (Action::Hand, 30),
     (Action::Answer, 60),
@@ -60,6 +61,7 @@ const ACTIONS: [(Action, u64); 14] = [
     (Action::SetState, 2),
     (Action::Resume, 2),
     (Action::Take, 4),
+    (Action::Stop, 1),
     (Action::Crash, 1),
 ];
 

@@ -32,7 +32,7 @@ impl World {
             })?;
         }
         self.check_again()?;
-        if !self.plan.is_tight {
+        if !self.plan.is_tight && !self.is_draining {
             self.check_idle(core)?;
             self.check_deadline(core)?;
         }
@@ -130,6 +130,8 @@ impl World {
             self.check_message(core, place, *message)?;
         }
         let again = self.model.boot.again.remove(&place);
+        let finishes = again.as_ref().is_some_and(|(_, has_states)| *has_states);
+        ensure(finishes || !self.is_draining, || what("nothing may begin"))?;
         match again {
             Some((same, has_states)) => {
                 ensure(same == batch, || {

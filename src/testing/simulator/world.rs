@@ -54,6 +54,7 @@ pub(super) struct World {
     /// The batch that must fail in this step.
     pub(super) must_fail: Option<Place>,
     pub(super) is_calm: bool,
+    pub(super) is_draining: bool,
     trace: Option<Vec<String>>,
 }
 
@@ -84,6 +85,7 @@ impl World {
             next_ticket: 1_000_000,
             must_fail: None,
             is_calm: false,
+            is_draining: false,
             trace: traces.then(Vec::new),
         };
         world.tell(|world| format!("{:?}", world.plan));
@@ -214,6 +216,7 @@ impl World {
                 self.resume(place)
             }
             Action::Take => self.take(),
+            Action::Stop => self.stop(),
             Action::Crash => self.crash(),
         }
     }
@@ -667,8 +670,11 @@ impl World {
             .get(place)
             .cloned()
             .ok_or("no such place")?;
-        let was_parked = self.model.parked.remove(&place);
-        let waited = self.model.boot.backoffs.remove(&place).is_some();
+        let (mut was_parked, mut waited) = (false, false);
+        if !self.is_draining {
+            was_parked = self.model.parked.remove(&place);
+            waited = self.model.boot.backoffs.remove(&place).is_some();
+        }
         self.model.boot.resumes.insert(ticket, was_parked || waited);
         if was_parked {
             self.model.boot.failures.remove(&place);
@@ -704,6 +710,24 @@ impl World {
         }
         self.store.stage(vec![Write::delete(OUTBOX, row)]);
         Ok(())
+    }
+
+    /// The cores begin nothing more, finish some of what is out, and are gone.
+    fn stop(&mut self) -> Result<(), String> {
+        self.is_draining = true;
+        for core in 0..self.cores() {
+            self.tell(|_| format!("core {core}: drain"));
+            let out = self.feed(core, Input::Drain);
+            self.follow(core, out)?;
+        }
+        for _ in 0..self.random.below(20) {
+            let action = self.plan.action(&mut self.random);
+            if !matches!(action, Action::Stop | Action::Crash) {
+                self.act(action)?;
+            }
+        }
+        self.is_draining = false;
+        self.crash()
     }
 
     /// All cores are gone, and of what was not synced any part of the end.

@@ -1,0 +1,479 @@
+//! The partition core alone, step by step: inputs in, outputs out, rows in memory, time by hand.
+
+mod batches;
+mod effects;
+mod failures;
+mod keys;
+mod limits;
+mod state;
+mod timers;
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message as _;
+use stateful_functions::protocol::reqreply::from_function::expiration_spec::ExpireMode;
+use stateful_functions::protocol::reqreply::from_function::persisted_value_mutation::MutationType;
+use stateful_functions::protocol::reqreply::from_function::{
+    DelayedInvocation, EgressMessage, ExpirationSpec, IncompleteInvocationContext, Invocation,
+    InvocationResponse, PersistedValueMutation, PersistedValueSpec, Response,
+};
+use stateful_functions::protocol::reqreply::to_function::Request;
+use stateful_functions::protocol::reqreply::{Address, FromFunction, ToFunction, TypedValue};
+use stateful_functions::runtime::core::{
+    AddressKey, AdminChange, Arrival, Bindings, CallId, Core, CoreSettings, EgressBinding, Failure,
+    FunctionBinding, IdempotencyKey, Input, Output,
+};
+use stateful_functions::storage::{Memory, Rows as _, Store, Syncer, Table};
+use stateful_functions::{Timestamp, TypeName};
+
+/// Functions of the namespaces `a` and `b`, whatever their names; `a/outside` acts outside, `a/limited` lets two messages wait.
+#[derive(Debug)]
+struct Bound;
+
+impl Bindings for Bound {
+    fn function(&self, namespace: &str, name: &str) -> Option<FunctionBinding> {
+        matches!(namespace, "a" | "b").then(|| FunctionBinding {
+            after_durable: name == "outside",
+            max_backlog: if name == "limited" { 2 } else { 0 },
+        })
+    }
+
+    fn egress(&self, namespace: &str, name: &str) -> Option<EgressBinding> {
+        match (namespace, name) {
+            ("out", "log") => Some(EgressBinding::Outbox),
+            ("out", "sent") => Some(EgressBinding::Function(TypeName::new("a/delivery"))),
+            _ => None,
+        }
+    }
+}
+
+/// A core, what it stands on, and what it wants done.
+struct Rig {
+    settings: CoreSettings,
+    memory: Memory,
+    store: Store,
+    syncer: Syncer,
+    core: Core,
+    now: u64,
+    calls: VecDeque<Call>,
+    /// All other outputs, as texts.
+    seen: Vec<String>,
+    next_ticket: u64,
+}
+
+/// A call that the core wants made.
+#[derive(Debug, Clone)]
+struct Call {
+    id: CallId,
+    target: String,
+    states: Vec<(String, Option<TypedValue>)>,
+    callers: Vec<Option<String>>,
+    batch: Vec<String>,
+}
+
+impl Call {
+    /// The names of the attached states, with their values.
+    fn values(&self) -> Vec<(&str, Option<&str>)> {
+        let text = |value: &TypedValue| {
+            assert!(value.has_value);
+            std::str::from_utf8(&value.value).unwrap().to_owned().leak() as &str
+        };
+        let states = self.states.iter();
+        states
+            .map(|(name, value)| (&**name, value.as_ref().map(text)))
+            .collect()
+    }
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::with(CoreSettings::default())
+    }
+
+    fn with(settings: CoreSettings) -> Self {
+        let memory = Memory::default();
+        let (store, syncer) = memory.open();
+        let mut rig = Self {
+            core: Core::new(settings, Arc::new(Bound), store.clone()),
+            settings,
+            memory,
+            store,
+            syncer,
+            now: 1_000,
+            calls: VecDeque::new(),
+            seen: Vec::new(),
+            next_ticket: 0,
+        };
+        rig.step(Input::Tick);
+        rig
+    }
+
+    /// Addresses are set aside after so many attempts.
+    fn parking(attempts: u32) -> Self {
+        let mut settings = CoreSettings::default();
+        settings.failure.attempts = NonZeroU32::new(attempts);
+        Self::with(settings)
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut out = Vec::new();
+        let now = Timestamp::from_millis(self.now);
+        self.core.handle(input, now, &mut out);
+        for output in out {
+            self.note(output);
+        }
+        assert_eq!(self.core.counts(), self.core.recount());
+    }
+
+    fn note(&mut self, output: Output) {
+        let shown = |value: &Bytes| {
+            let value = TypedValue::decode(value.clone()).unwrap();
+            String::from_utf8(value.value.to_vec()).unwrap()
+        };
+        let text = match output {
+            Output::Call {
+                call,
+                target,
+                request,
+                invocations,
+            } => {
+                let call = read(call, &request);
+                assert_eq!(
+                    (call.target.clone(), call.batch.len()),
+                    (name(&target), invocations)
+                );
+                return self.calls.push_back(call);
+            }
+            Output::Forward(core, message) => {
+                format!("forward {} to core {core}", name(&message.target))
+            }
+            Output::Accepted(ticket) => format!("accepted {ticket}"),
+            Output::Refused(ticket, refusal) => format!("refused {ticket}: {refusal:?}"),
+            Output::Replayed(ticket, answer) => {
+                format!("replayed {ticket}: {:?}", answer.as_ref().map(shown))
+            }
+            Output::Attached(ticket, gateway) => format!("attached {ticket} to {gateway}"),
+            Output::Answer(gateway, value) => format!("{gateway} <- {}", shown(&value)),
+            Output::Egress { record, .. } => format!("egress <- {}", shown(&record)),
+            Output::Changed(ticket, result) => format!("changed {ticket}: {result:?}"),
+            Output::Failed {
+                address,
+                failure,
+                attempt,
+                retry_at,
+                ..
+            } => {
+                let wait = retry_at.map(|at| at.as_millis() - self.now);
+                format!("{} failed ({attempt}, {wait:?}): {failure}", name(&address))
+            }
+            Output::Warning(text) => format!("warning: {text}"),
+        };
+        self.seen.push(text);
+    }
+
+    /// What was put out since the last time, calls aside.
+    fn seen(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.seen)
+    }
+
+    /// An ingress brings a message.
+    fn arrive(&mut self, target: &str, text: &str) -> u64 {
+        self.bring(target, text, None, None)
+    }
+
+    /// An ingress brings a message and waits for the answer to `gateway`.
+    fn ask(&mut self, target: &str, text: &str, gateway: &str) -> u64 {
+        self.bring(target, text, Some(gateway), None)
+    }
+
+    fn bring(
+        &mut self,
+        target: &str,
+        text: &str,
+        gateway: Option<&str>,
+        key: Option<IdempotencyKey>,
+    ) -> u64 {
+        self.next_ticket += 1;
+        self.step(Input::Arrive(Arrival {
+            ticket: self.next_ticket,
+            target: key_of(target),
+            argument: typed(text),
+            gateway: gateway.map(str::to_owned),
+            key,
+        }));
+        self.next_ticket
+    }
+
+    /// Has the functions of type `a/f` known as ones without states.
+    fn meet(&mut self) {
+        self.arrive("met", "");
+        self.drain();
+    }
+
+    /// The oldest call that was not answered yet.
+    fn call(&mut self) -> Call {
+        self.calls.pop_front().expect("a call is out")
+    }
+
+    /// The call of this address.
+    fn call_of(&mut self, target: &str) -> Call {
+        let at = self.calls.iter().position(|call| call.target == target);
+        let at = at.unwrap_or_else(|| panic!("{target} is called, not {:?}", self.calls));
+        self.calls.remove(at).unwrap()
+    }
+
+    fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
+    fn answer(&mut self, call: &Call, reply: Reply) {
+        self.step(Input::Answered {
+            call: call.id,
+            result: Ok(FromFunction {
+                response: Some(reply.0),
+            }),
+        });
+    }
+
+    fn fail(&mut self, call: &Call) {
+        self.step(Input::Answered {
+            call: call.id,
+            result: Err(Failure::new("no answer")),
+        });
+    }
+
+    /// Answers every call with nothing, until none is left. Gives what was called.
+    fn drain(&mut self) -> Vec<(String, Vec<String>)> {
+        let mut called = Vec::new();
+        while let Some(call) = self.calls.pop_front() {
+            self.answer(&call, Reply::new());
+            called.push((call.target, call.batch));
+        }
+        called
+    }
+
+    /// Makes everything durable.
+    fn sync(&mut self) {
+        let position = self.syncer.sync().unwrap();
+        self.step(Input::Durable(position));
+    }
+
+    fn advance(&mut self, millis: u64) {
+        self.now += millis;
+        self.step(Input::Tick);
+    }
+
+    /// Starts anew with what is durable.
+    fn crash(&mut self) {
+        (self.store, self.syncer) = self.memory.open();
+        self.core = Core::new(self.settings, Arc::new(Bound), self.store.clone());
+        self.calls.clear();
+        self.step(Input::Tick);
+    }
+
+    fn change(&mut self, change: AdminChange) -> u64 {
+        self.next_ticket += 1;
+        self.step(Input::Change(self.next_ticket, change));
+        self.next_ticket
+    }
+
+    /// All rows of all tables.
+    fn rows(&self) -> Vec<(Bytes, Bytes)> {
+        let tables = (0..10).map(|number| match number {
+            1 | 3 | 6 => Table::with_fresh_keys(number),
+            _ => Table::new(number),
+        });
+        tables
+            .flat_map(|table| self.store.scan(table, &[], None, usize::MAX).unwrap())
+            .collect()
+    }
+
+    /// Nothing waits and nothing is remembered of any address.
+    fn is_at_rest(&self) -> bool {
+        self.core.counts() == Default::default() && self.core.addresses() == 0
+    }
+}
+
+/// What a function answers.
+#[derive(Debug, Clone)]
+struct Reply(Response);
+
+impl Reply {
+    fn new() -> Self {
+        Self(Response::InvocationResult(InvocationResponse::default()))
+    }
+
+    /// States that are missing: names, and after how long they expire.
+    fn missing(states: &[(&str, ExpireMode, i64)]) -> Self {
+        let specs = states
+            .iter()
+            .map(|(name, mode, millis)| PersistedValueSpec {
+                state_name: (*name).to_owned(),
+                expiration_spec: Some(ExpirationSpec {
+                    mode: (*mode).into(),
+                    expire_after_millis: *millis,
+                }),
+                type_typename: "test/text".into(),
+            });
+        Self(Response::IncompleteInvocationContext(
+            IncompleteInvocationContext {
+                missing_values: specs.collect(),
+            },
+        ))
+    }
+
+    /// States that are missing and never expire.
+    fn needs(names: &[&str]) -> Self {
+        let states: Vec<_> = names
+            .iter()
+            .map(|name| (*name, ExpireMode::None, 0))
+            .collect();
+        Self::missing(&states)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut InvocationResponse)) -> Self {
+        if let Response::InvocationResult(response) = &mut self.0 {
+            change(response);
+        }
+        self
+    }
+
+    fn send(self, target: &str, text: &str) -> Self {
+        self.with(|response| {
+            response.outgoing_messages.push(Invocation {
+                target: Some(address(target)),
+                argument: Some(typed(text)),
+            });
+        })
+    }
+
+    fn after(self, delay_in_ms: i64, target: &str, text: &str) -> Self {
+        self.armed(delay_in_ms, target, text, "")
+    }
+
+    fn armed(self, delay_in_ms: i64, target: &str, text: &str, token: &str) -> Self {
+        self.with(|response| {
+            response.delayed_invocations.push(DelayedInvocation {
+                delay_in_ms,
+                target: Some(address(target)),
+                argument: Some(typed(text)),
+                is_cancellation_request: false,
+                cancellation_token: token.to_owned(),
+            });
+        })
+    }
+
+    fn cancel(self, token: &str) -> Self {
+        self.with(|response| {
+            response.delayed_invocations.push(DelayedInvocation {
+                is_cancellation_request: true,
+                cancellation_token: token.to_owned(),
+                ..DelayedInvocation::default()
+            });
+        })
+    }
+
+    fn egress(self, egress: &str, text: &str) -> Self {
+        let (namespace, name) = egress.split_once('/').unwrap();
+        self.with(|response| {
+            response.outgoing_egresses.push(EgressMessage {
+                egress_namespace: namespace.to_owned(),
+                egress_type: name.to_owned(),
+                argument: Some(typed(text)),
+            });
+        })
+    }
+
+    fn set(self, name: &str, text: &str) -> Self {
+        self.mutate(MutationType::Modify.into(), name, Some(typed(text)))
+    }
+
+    fn remove(self, name: &str) -> Self {
+        self.mutate(MutationType::Delete.into(), name, None)
+    }
+
+    fn mutate(self, mutation_type: i32, name: &str, state_value: Option<Bytes>) -> Self {
+        self.with(|response| {
+            response.state_mutations.push(PersistedValueMutation {
+                mutation_type,
+                state_name: name.to_owned(),
+                state_value,
+            });
+        })
+    }
+}
+
+fn read(id: CallId, request: &Bytes) -> Call {
+    let request = ToFunction::decode(request.clone()).unwrap().request;
+    let Some(Request::Invocation(request)) = request else {
+        panic!("no batch: {request:?}");
+    };
+    let shown =
+        |address: &Address| format!("{}/{}/{}", address.namespace, address.r#type, address.id);
+    let value = |bytes: Bytes| TypedValue::decode(bytes).unwrap();
+    Call {
+        id,
+        target: shown(&request.target.unwrap()),
+        states: request
+            .state
+            .into_iter()
+            .map(|state| (state.state_name, state.state_value.map(value)))
+            .collect(),
+        callers: request
+            .invocations
+            .iter()
+            .map(|invocation| {
+                let caller = invocation.caller.clone();
+                caller.map(|caller| shown(&Address::decode(caller).unwrap()))
+            })
+            .collect(),
+        batch: request
+            .invocations
+            .iter()
+            .map(|invocation| {
+                let argument = invocation.argument.clone().unwrap_or_default();
+                String::from_utf8(value(argument).value.to_vec()).unwrap()
+            })
+            .collect(),
+    }
+}
+
+/// An encoded value of type `test/text`.
+fn typed(text: &str) -> Bytes {
+    let value = TypedValue {
+        typename: "test/text".into(),
+        has_value: true,
+        value: text.to_owned().into(),
+    };
+    value.encode_to_vec().into()
+}
+
+/// `<namespace>/<type>/<id>`, or an id of the function `a/f`.
+fn parts(text: &str) -> (&str, &str, &str) {
+    match text.split('/').collect::<Vec<_>>()[..] {
+        [namespace, name, id] => (namespace, name, id),
+        _ => ("a", "f", text),
+    }
+}
+
+fn key_of(text: &str) -> AddressKey {
+    let (namespace, name, id) = parts(text);
+    AddressKey::new(namespace, name, id)
+}
+
+fn address(text: &str) -> Address {
+    let (namespace, name, id) = parts(text);
+    Address {
+        namespace: namespace.to_owned(),
+        r#type: name.to_owned(),
+        id: id.to_owned(),
+    }
+}
+
+fn name(address: &AddressKey) -> String {
+    let (namespace, name, id) = address.parts();
+    format!("{namespace}/{name}/{id}")
+}
