@@ -13,7 +13,7 @@ const PACKAGES: [&str; 3] = [
 fn checked_in_wire_types_equal_the_generated_ones() {
     let generated = Path::new(env!("OUT_DIR"));
     let checked_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/protocol/generated");
-    let read = |folder: &Path, name| fs::read_to_string(folder.join(name)).unwrap();
+    let read = |folder: &Path, name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let stale: Vec<_> = PACKAGES
         .into_iter()
         .filter(|name| read(generated, name) != read(&checked_in, name))
