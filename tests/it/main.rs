@@ -29,6 +29,8 @@ mod lambda;
 mod layers;
 #[cfg(feature = "runtime")]
 mod modules;
+#[cfg(feature = "cli")]
+mod outage;
 #[cfg(all(feature = "pipeline", feature = "testing"))]
 mod pipelines;
 #[cfg(feature = "cli")]

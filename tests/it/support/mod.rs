@@ -8,4 +8,6 @@ pub(crate) mod destination;
 pub(crate) mod functions;
 #[cfg(all(feature = "http", feature = "lambda"))]
 pub(crate) mod lambda_api;
+#[cfg(feature = "cli")]
+pub(crate) mod process;
 pub(crate) mod raw;
