@@ -35,6 +35,8 @@ mod outage;
 mod pipelines;
 #[cfg(feature = "cli")]
 mod readme;
+#[cfg(feature = "cli")]
+mod recovery;
 #[cfg(feature = "runtime")]
 mod runtime;
 #[cfg(all(feature = "runtime", feature = "testing"))]
