@@ -146,7 +146,7 @@ impl RuntimeBuilder {
         for ingress in self.ingresses {
             open.push(ingress.open().await?);
         }
-        let (store, syncer) = open_store(self.home).await?;
+        let (store, syncer) = open_store(self.home, self.config.storage.clone()).await?;
         let committer = Committer::start(store.clone(), syncer).map_err(StartError::Thread)?;
         let egresses =
             open_egresses(self.egresses, &store, &committer, self.config.max_outbox).await?;
@@ -293,15 +293,13 @@ fn surroundings(intake: &Intake, committer: &Committer) -> Surroundings {
     }
 }
 
-async fn open_store(home: Home) -> Result<(Store, Syncer), StartError> {
+async fn open_store(home: Home, settings: LogSettings) -> Result<(Store, Syncer), StartError> {
     match home {
         Home::Ephemeral => Ok(Memory::default().open()),
         // Replaying a log takes a moment.
         Home::Disk(disk) => {
-            let opened = tokio::task::spawn_blocking(move || {
-                crate::storage::open(disk, LogSettings::default())
-            })
-            .await;
+            let opened =
+                tokio::task::spawn_blocking(move || crate::storage::open(disk, settings)).await;
             let opened =
                 opened.map_err(|failure| StartError::Thread(std::io::Error::other(failure)))?;
             Ok(opened?)

@@ -4,6 +4,7 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 use super::core::FailurePolicy;
+use crate::storage::LogSettings;
 
 /// Settings of a runtime, with their defaults.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct RuntimeConfig {
     pub max_outbox: u64,
     /// Bytes of waiting messages that a partition holds in memory. Default 64 MiB.
     pub max_memory_bytes: usize,
+    /// Bounds of the store on disk.
+    pub storage: LogSettings,
     /// How long a stop waits for calls in flight. Default 10 s.
     pub shutdown_timeout: Duration,
 }
@@ -36,6 +39,7 @@ impl Default for RuntimeConfig {
             max_backlog_per_address: 1_000,
             max_outbox: 100_000,
             max_memory_bytes: 64 << 20,
+            storage: LogSettings::default(),
             shutdown_timeout: Duration::from_secs(10),
         }
     }

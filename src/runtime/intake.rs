@@ -115,11 +115,13 @@ impl Intake {
                 drop(guard);
                 self.join(&first, row, deadline).await.ok_or_else(timed_out)
             }
-            _ => timeout_at(deadline, answer)
-                .await
-                .ok()
-                .and_then(Result::ok)
-                .ok_or_else(timed_out),
+            _ => tokio::select! {
+                biased;
+                answered = timeout_at(deadline, answer) => {
+                    answered.ok().and_then(Result::ok).ok_or_else(timed_out)
+                }
+                reason = self.closed() => Err(IntakeError::NotWritable { reason }),
+            },
         }
     }
 
@@ -191,8 +193,14 @@ impl Intake {
             }
         }
         if self.store.pressure() {
-            return Err(IntakeError::Full {
-                what: "the disk is behind the intake".to_owned(),
+            // Without checkpoints the disk will not catch up by itself.
+            return Err(match self.store.health().checkpoint_failure {
+                Some(reason) => IntakeError::NotWritable {
+                    reason: reason.to_string(),
+                },
+                None => IntakeError::Full {
+                    what: "the disk is behind the intake".to_owned(),
+                },
             });
         }
         match self.egresses.full() {
@@ -200,6 +208,19 @@ impl Intake {
                 what: format!("{count} records of egress {egress} are not delivered"),
             }),
             None => Ok(()),
+        }
+    }
+
+    /// Ready once the store has closed: what is not answered by then is answered after a restart at the earliest.
+    async fn closed(&self) -> String {
+        let mut status = self.status.clone();
+        loop {
+            if let StoreStatus::Closed(reason) = &*status.borrow_and_update() {
+                return reason.clone();
+            }
+            if status.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 

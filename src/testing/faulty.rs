@@ -39,6 +39,17 @@ struct State {
 }
 
 impl State {
+    /// How far a write of `file` that is to end at `end` gets.
+    fn take_room(&mut self, file: &FileState, end: usize) -> usize {
+        let growth = end.saturating_sub(file.written);
+        let Some(room) = &mut self.room else {
+            return end;
+        };
+        let granted = growth.min(usize::try_from(*room).unwrap_or(usize::MAX));
+        *room -= granted as u64;
+        end - (growth - granted)
+    }
+
     /// To be called before each change; it does not take place without power.
     fn use_power(&mut self) -> io::Result<()> {
         self.changes += 1;
@@ -304,17 +315,10 @@ struct FaultyFile {
 }
 
 impl FaultyFile {
-    /// How much of a write that ends at `end` there is room for.
-    fn take_room(&self, file: &FileState, end: usize) -> io::Result<usize> {
-        let mut disk = self.disk.locked();
-        disk.use_power()?;
-        let growth = end.saturating_sub(file.written);
-        let Some(room) = &mut disk.room else {
-            return Ok(end);
-        };
-        let granted = growth.min(usize::try_from(*room).unwrap_or(usize::MAX));
-        *room -= granted as u64;
-        Ok(end - (growth - granted))
+    /// Disk and file, to change the file: always locked in this order, so that a crash finds all files at one moment.
+    fn locked(&self) -> (MutexGuard<'_, State>, MutexGuard<'_, FileState>) {
+        let disk = self.disk.locked();
+        (disk, lock(&self.state))
     }
 }
 
@@ -335,9 +339,10 @@ impl DiskFile for FaultyFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        let mut file = lock(&self.state);
+        let (mut disk, mut file) = self.locked();
+        disk.use_power()?;
         let end = offset + bytes.len();
-        let reached = self.take_room(&file, end)?;
+        let reached = disk.take_room(&file, end);
         let written = bytes
             .get(..reached.saturating_sub(offset))
             .unwrap_or_default()
@@ -357,16 +362,15 @@ impl DiskFile for FaultyFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
-        let mut file = lock(&self.state);
-        self.disk.locked().use_power()?;
+        let (mut disk, mut file) = self.locked();
+        disk.use_power()?;
         file.apply(Change::SetLen(len));
         file.written = file.written.min(len);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut file = lock(&self.state);
-        let mut disk = self.disk.locked();
+        let (mut disk, mut file) = self.locked();
         disk.use_power()?;
         let unsynced = std::mem::take(&mut file.unsynced);
         if disk.failing_syncs > 0 {

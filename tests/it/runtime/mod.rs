@@ -1,6 +1,8 @@
 //! The embedded runtime with real listeners, a real folder and a real client.
 
 mod edges;
+#[cfg(feature = "testing")]
+mod faults;
 mod http_ingress;
 mod restart;
 
@@ -9,7 +11,7 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use stateful_functions::runtime::module::{Module, ModuleFile, Placeholders};
-use stateful_functions::runtime::{Runtime, RuntimeBuilder};
+use stateful_functions::runtime::{Runtime, RuntimeBuilder, StartError};
 use stateful_functions::transport::http::client::{
     HttpClient, HttpClientConfig, HttpRequest, HttpResponse,
 };
@@ -32,16 +34,24 @@ spec: {listen: '127.0.0.1:0', callTimeout: 5s}
 impl Started {
     /// Starts `builder` with what the module file says.
     pub(crate) async fn with(builder: RuntimeBuilder, module: &str) -> Self {
+        Self::try_with(builder, module).await.unwrap()
+    }
+
+    /// As [`with`](Self::with), where the start may fail.
+    pub(crate) async fn try_with(
+        builder: RuntimeBuilder,
+        module: &str,
+    ) -> Result<Self, StartError> {
         let file = ModuleFile {
             name: "module.yaml",
             text: module,
         };
         let module = Module::parse(&[file], &Placeholders::Literal).unwrap();
-        let runtime = builder.module(&module).unwrap().start().await.unwrap();
-        Self {
+        let runtime = builder.module(&module).unwrap().start().await?;
+        Ok(Self {
             runtime,
             client: HttpClient::new(HttpClientConfig::default()).unwrap(),
-        }
+        })
     }
 
     /// Starts a module in memory.

@@ -8,6 +8,14 @@ pub(crate) mod destination;
 pub(crate) mod functions;
 #[cfg(all(feature = "http", feature = "lambda"))]
 pub(crate) mod lambda_api;
+#[cfg(all(feature = "runtime", feature = "testing"))]
+pub(crate) mod ledger;
+#[cfg(all(feature = "runtime", feature = "testing"))]
+pub(crate) mod load;
 #[cfg(feature = "cli")]
 pub(crate) mod process;
 pub(crate) mod raw;
+#[cfg(all(feature = "runtime", feature = "testing"))]
+pub(crate) mod seeds;
+#[cfg(all(feature = "runtime", feature = "testing"))]
+pub(crate) mod until;
