@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use stateful_functions::BoxError;
 use stateful_functions::random::Random;
 use stateful_functions::runtime::{
-    Egress, EgressRecord, Runtime, RuntimeConfig, StartError, StoreStatus,
+    AdminConfig, Egress, EgressRecord, Runtime, RuntimeConfig, StartError, StoreStatus,
 };
 use stateful_functions::storage::LogSettings;
 use stateful_functions::testing::faulty::FaultyDisk;
@@ -59,7 +59,10 @@ impl Life {
         let mut config = RuntimeConfig::default();
         config.storage = storage;
         config.partitions = 3.try_into().unwrap();
+        let mut admin = AdminConfig::default();
+        admin.listen = "127.0.0.1:0".into();
         let builder = Runtime::builder()
+            .admin(admin)
             .disk(Arc::new(disk.clone()))
             .functions(ledger::functions())
             .egress(ledger::OUT, far_side.clone())
@@ -88,6 +91,19 @@ impl Life {
         let answer = self.started.post(&path, &[], "read");
         let answer = self.executor.block_on(answer);
         (answer.status.as_u16(), text(&answer).to_owned())
+    }
+
+    /// What an operator is told now: status and body.
+    async fn health(&self) -> (u16, String) {
+        let get = http::Method::GET;
+        let answer = self.started.request(get, "admin api", "/health", &[], "");
+        let answer = answer.await;
+        (answer.status.as_u16(), text(&answer).to_owned())
+    }
+
+    fn await_health(&self) {
+        let healthy = async || (self.health().await.0 == 200).then_some(());
+        self.executor.block_on(until("good health", healthy));
     }
 
     /// Ends at once: nothing is finished, nothing is synced.
@@ -230,12 +246,14 @@ fn a_full_disk_stops_the_intake_and_loses_nothing() {
             assert!(body.contains("store.not_writable"), "{body}");
             let told = ["disk is full", "no storage space"];
             assert!(told.iter().any(|reason| body.contains(reason)), "{body}");
+            assert_eq!(life.executor.block_on(life.health()).0, 503);
             if trial.random.chance(30) {
                 trial.crash(life);
                 life = trial.start(small());
             }
             trial.disk.set_room(None);
             trial.load.accept(40);
+            life.await_health();
         }
         trial.check(life);
     });
@@ -259,10 +277,14 @@ fn a_failed_sync_ends_all_acknowledgements_until_a_restart() {
                 assert!(body.contains(&reason), "{body}");
             }
             assert_eq!(life.await_closed(), reason, "closed for good");
+            let (status, body) = life.executor.block_on(life.health());
+            assert_eq!(status, 503, "{body}");
+            assert!(body.contains(&reason), "{body}");
             trial.crash(life);
         }
         let life = trial.start(small());
         trial.load.accept(40);
+        life.await_health();
         trial.check(life);
     });
 }

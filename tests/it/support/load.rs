@@ -272,6 +272,8 @@ impl Books {
 
     /// Reads until all is there that must be, and sees that there is nothing else.
     pub(crate) async fn settled(base: &str, orders: &[Order], counters: bool) -> Self {
+        // An address takes its messages in order: what was accepted comes before the question.
+        Self::read(base, counters).await.check_accepted(orders);
         let books = until("all follow-ups", async || {
             let books = Self::read(base, counters).await;
             books.is_complete(orders).then_some(books)
@@ -281,19 +283,24 @@ impl Books {
         books
     }
 
-    /// Whether every accepted message, and what follows from any message that was taken in, is there.
+    fn check_accepted(&self, orders: &[Order]) {
+        let all: HashSet<(&str, &str)> = self.entries().collect();
+        let accepted = orders.iter().filter(|order| order.fate == Fate::Accepted);
+        for (id, entry) in accepted.filter_map(|order| order.entries().into_iter().next()) {
+            assert!(
+                all.contains(&(id, &*entry)),
+                "{entry} was accepted, and is not in ledger {id}"
+            );
+        }
+    }
+
+    /// Whether what follows from the messages that were taken in is there.
     fn is_complete(&self, orders: &[Order]) -> bool {
         let all: HashSet<(&str, &str)> = self.entries().collect();
-        orders.iter().all(|order| {
-            let entries = order.entries();
-            let taken_in = entries
-                .first()
-                .is_some_and(|(id, entry)| all.contains(&(*id, entry)));
-            let wanted = order.fate == Fate::Accepted || taken_in;
-            !wanted
-                || entries
-                    .iter()
-                    .all(|(id, entry)| all.contains(&(*id, entry)))
+        let is_there = |(id, entry): &(&str, String)| all.contains(&(*id, &**entry));
+        orders.iter().map(Order::entries).all(|entries| {
+            let taken_in = entries.first().is_some_and(is_there);
+            !taken_in || entries.iter().all(is_there)
         })
     }
 
