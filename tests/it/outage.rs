@@ -30,7 +30,7 @@ struct Taken {
 }
 
 fn event(number: usize) -> Value {
-    json!({"number": number, "customer": format!("c{}", number % KEYS), "poison": number % POISON == 0})
+    json!({"number": number, "customer": format!("c{}", number % KEYS), "poison": number.is_multiple_of(POISON)})
 }
 
 fn module(destination: &Destination) -> String {
@@ -184,7 +184,9 @@ async fn every_event_of_ten_thousand_is_delivered_or_a_dead_letter_whatever_fail
         sender.await.unwrap();
     }
 
-    let poison: BTreeSet<usize> = (0..EVENTS).filter(|number| number % POISON == 0).collect();
+    let poison: BTreeSet<usize> = (0..EVENTS)
+        .filter(|number| number.is_multiple_of(POISON))
+        .collect();
     let wanted = EVENTS - poison.len();
     let delivered = || {
         taken
