@@ -35,7 +35,7 @@ mod outage;
 mod pipelines;
 #[cfg(feature = "cli")]
 mod readme;
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "cli", feature = "testing"))]
 mod recovery;
 #[cfg(feature = "runtime")]
 mod runtime;

@@ -77,6 +77,7 @@ pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode
     } else {
         builder.data(&args.data)
     };
+    let stop = signals::stop().context("signals cannot be received")?;
     let runtime = builder.start().await?;
     for listener in runtime.listeners() {
         let (name, address) = (&listener.name, listener.address);
@@ -91,9 +92,8 @@ pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode
     } else {
         output::line("ready")?;
     }
-    let stopped = signals::stopped().await;
+    stop.await;
     runtime.shutdown().await;
-    stopped.context("signals cannot be received")?;
     Ok(ExitCode::SUCCESS)
 }
 

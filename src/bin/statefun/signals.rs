@@ -4,11 +4,14 @@ use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Waits for SIGINT (ctrl-c) or SIGTERM.
-pub(crate) async fn stopped() -> io::Result<()> {
+/// Takes SIGINT (ctrl-c) and SIGTERM from now on; the answer is ready when one of them has come.
+pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

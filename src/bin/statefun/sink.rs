@@ -55,6 +55,7 @@ pub(crate) async fn run(args: SinkArgs, as_json: bool) -> anyhow::Result<ExitCod
         .await
         .with_context(|| format!("cannot listen on {}", args.address))?;
     let address = listener.local_addr()?;
+    let stop = signals::stop()?;
     if as_json {
         output::json(&json!({"listening": address.to_string()}))?;
     } else {
@@ -71,7 +72,7 @@ pub(crate) async fn run(args: SinkArgs, as_json: bool) -> anyhow::Result<ExitCod
     tokio::select! {
         () = server::serve(listener, counts.clone(), style) => {}
         progress = show_progress(&counts, as_json), if args.quiet => progress?,
-        stop = signals::stopped() => stop?,
+        () = stop => {}
     }
     tell_totals(&counts, as_json)?;
     Ok(ExitCode::SUCCESS)

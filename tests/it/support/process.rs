@@ -1,8 +1,8 @@
 //! The `statefun` binary as a process of its own, that can be killed as a machine would lose it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// A runtime in its own process; killed when it is dropped.
 pub(crate) struct Process {
@@ -14,25 +14,43 @@ pub(crate) struct Process {
 impl Process {
     /// `statefun run` with a module and a data folder; returns when it is ready.
     pub(crate) fn run(module: &Path, data: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_statefun"))
+        let (mut process, mut lines) = Self::start(module, data);
+        while process.started.last().is_none_or(|line| line != "ready") {
+            let line = lines.next().expect("it ended before it was ready");
+            process.started.push(line.unwrap());
+        }
+        // What it prints later must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        process
+    }
+
+    /// As [`run`](Self::run), without waiting.
+    pub(crate) fn spawn(module: &Path, data: &Path) -> Self {
+        Self::start(module, data).0
+    }
+
+    fn start(module: &Path, data: &Path) -> (Self, Lines<BufReader<ChildStdout>>) {
+        let mut child = Self::command(module, data)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let started = Vec::new();
+        (Self { child, started }, lines)
+    }
+
+    /// The command line of [`run`](Self::run).
+    pub(crate) fn command(module: &Path, data: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_statefun"));
+        command
             .arg("run")
             .arg(module)
             .arg("--data")
             .arg(data)
             .args(["--admin", "127.0.0.1:0"])
-            .env_remove("STATEFUN_LOG")
-            .env("STATEFUN_LOG", "error")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut started = Vec::new();
-        while started.last().is_none_or(|line| line != "ready") {
-            started.push(lines.next().expect("it ended before it was ready").unwrap());
-        }
-        // What it prints later must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, started }
+            .env_remove("STATEFUN_ADMIN_TOKEN")
+            .env("STATEFUN_LOG", "error");
+        command
     }
 
     /// `http://host:port` of a listener.
@@ -52,6 +70,14 @@ impl Process {
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, as a service manager ends it; its exit code, unless the signal was its end.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(told.success());
+        self.child.wait().unwrap().code()
     }
 }
 
