@@ -29,7 +29,7 @@ mod lambda;
 mod layers;
 #[cfg(feature = "runtime")]
 mod modules;
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "cli", feature = "testing"))]
 mod outage;
 #[cfg(all(feature = "pipeline", feature = "testing"))]
 mod pipelines;

@@ -13,6 +13,7 @@ use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, 
 
 use crate::support::destination::{Destination, Reaction};
 use crate::support::process::Process;
+use crate::support::until::{Patience, until};
 
 const EVENTS: usize = 10_000;
 const SENDERS: usize = 20;
@@ -79,30 +80,29 @@ impl Sender {
         } else {
             "free"
         };
-        loop {
-            let base = self.base.read().unwrap().clone();
-            let url = format!("{base}/send/pipelines/{pipeline}/door-{}", number % KEYS);
-            let mut request = HttpRequest::post(url.parse().unwrap(), event(number).to_string());
-            request
-                .headers
-                .insert("content-type", HeaderValue::from_static("application/json"));
-            request.headers.insert(
-                "idempotency-key",
-                HeaderValue::try_from(format!("e{number}")).unwrap(),
-            );
-            match self.http.send(request, Duration::from_secs(20)).await {
-                Ok(answer) if answer.status == 202 => break,
-                // Full for the moment, or going down.
-                Ok(answer) => assert!(
-                    matches!(answer.status.as_u16(), 429 | 503),
-                    "{}",
-                    answer.status
-                ),
-                // Killed: it was accepted, or it was not; the same key makes it one event.
-                Err(_) => tokio::task::yield_now().await,
-            }
+        let patience = Patience::for_(&format!("event {number} to be accepted"));
+        while !self.is_accepted(pipeline, number).await {
+            patience.pause().await;
         }
         self.accepted.fetch_add(1, Ordering::SeqCst);
+    }
+
+    async fn is_accepted(&self, pipeline: &str, number: usize) -> bool {
+        let base = self.base.read().unwrap().clone();
+        let url = format!("{base}/send/pipelines/{pipeline}/door-{}", number % KEYS);
+        let mut request = HttpRequest::post(url.parse().unwrap(), event(number).to_string());
+        let json = HeaderValue::from_static("application/json");
+        request.headers.insert("content-type", json);
+        let key = HeaderValue::try_from(format!("e{number}")).unwrap();
+        request.headers.insert("idempotency-key", key);
+        // Killed: it was accepted, or it was not; the same key makes it one event.
+        let Ok(answer) = self.http.send(request, Duration::from_secs(20)).await else {
+            return false;
+        };
+        // Full for the moment, or going down.
+        let status = answer.status.as_u16();
+        assert!(matches!(status, 202 | 429 | 503), "{status}");
+        status == 202
     }
 }
 
@@ -153,9 +153,8 @@ async fn every_event_of_ten_thousand_is_delivered_or_a_dead_letter_whatever_fail
         })
         .collect();
     let accepted_are = async |count: usize| {
-        while accepted.load(Ordering::SeqCst) < count {
-            tokio::task::yield_now().await;
-        }
+        let reached = async || (accepted.load(Ordering::SeqCst) >= count).then_some(());
+        until(&format!("{count} accepted events"), reached).await;
     };
 
     accepted_are(1_000).await;
@@ -197,10 +196,8 @@ async fn every_event_of_ten_thousand_is_delivered_or_a_dead_letter_whatever_fail
             .copied()
             .collect::<BTreeSet<_>>()
     };
-    while delivered().len() < wanted {
-        destination.until(|_| true).await;
-        tokio::task::yield_now().await;
-    }
+    let all = async || (delivered().len() >= wanted).then_some(());
+    until("all events", all).await;
     assert!(delivered().is_disjoint(&poison));
 
     let dead = dead_letters(&runtime.url("admin api"), poison.len()).await;
@@ -210,8 +207,14 @@ async fn every_event_of_ten_thousand_is_delivered_or_a_dead_letter_whatever_fail
     );
 
     let taken = taken.lock().unwrap();
+    let mut all_keys = BTreeSet::new();
     for (number, keys) in &taken.keys {
         assert_eq!(keys.len(), 1, "event {number} came with {keys:?}");
+        assert!(
+            all_keys.is_disjoint(keys),
+            "two events share a key of {keys:?}"
+        );
+        all_keys.extend(keys.iter().cloned());
     }
     assert_in_order(&taken.order);
 }
@@ -250,14 +253,13 @@ async fn dead_letters(admin: &str, count: usize) -> BTreeSet<usize> {
         );
         answer.body
     };
-    loop {
+    until("all dead letters", async || {
         let exported = get("/api/dead-letters/export".to_owned()).await;
         let lines = String::from_utf8(exported.to_vec()).unwrap();
         let numbers: BTreeSet<usize> = lines.lines().map(number_of).collect();
-        if numbers.len() >= count {
-            return numbers;
-        }
-    }
+        (numbers.len() >= count).then_some(numbers)
+    })
+    .await
 }
 
 /// Which event an exported dead letter holds.

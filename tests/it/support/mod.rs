@@ -12,7 +12,7 @@ pub(crate) mod lambda_api;
 pub(crate) mod ledger;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod load;
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "cli", feature = "testing"))]
 pub(crate) mod process;
 pub(crate) mod raw;
 #[cfg(all(feature = "runtime", feature = "testing"))]

@@ -5,16 +5,37 @@ use std::time::{Duration, Instant};
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(3);
 /// A test that waits longer hangs: it fails instead, and says what it waited for.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Asks again and again, until there is an answer.
 pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + PATIENCE;
+    let patience = Patience::for_(what);
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(Instant::now() < give_up, "waited in vain for {what}");
+        patience.pause().await;
+    }
+}
+
+/// As [`until`], as a step of a loop in a task that goes from thread to thread.
+pub(crate) struct Patience {
+    what: String,
+    ends: Instant,
+}
+
+impl Patience {
+    pub(crate) fn for_(what: &str) -> Self {
+        let (what, ends) = (what.to_owned(), Instant::now() + PATIENCE);
+        Self { what, ends }
+    }
+
+    pub(crate) async fn pause(&self) {
+        assert!(
+            Instant::now() < self.ends,
+            "waited in vain for {}",
+            self.what
+        );
         tokio::time::sleep(PAUSE).await;
     }
 }
