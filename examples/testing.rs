@@ -1,16 +1,18 @@
-//! Tests a function without a server: `cargo run --example testing --features testing`
+//! Tests functions without a server: `cargo run --example testing --features testing`
 //!
 //! In a project of yours, enable the feature `testing` in the dev-dependencies, and have `#[tokio::test]` in place of `main`.
 
 use std::time::Duration;
 
-use stateful_functions::testing::TestContext;
+use stateful_functions::testing::{Harness, TestContext};
 use stateful_functions::{
-    Address, BoxError, CancellationToken, Context, FunctionSpec, Message, MessageBuilder, TypeName,
-    ValueSpec, types,
+    Address, BoxError, CancellationToken, Context, EgressMessageBuilder, FunctionSpec, Message,
+    MessageBuilder, StatefulFunctions, TypeName, ValueSpec, types,
 };
 
 const LOGIN: TypeName = TypeName::new("example/login");
+const GUARD: TypeName = TypeName::new("example/guard");
+const ALARMS: TypeName = TypeName::new("example/alarms");
 const FAILED: ValueSpec<i32> =
     ValueSpec::new("failed", types::INT).expire_after_write(Duration::from_secs(600));
 
@@ -33,11 +35,23 @@ async fn watch(context: &mut Context, message: Message) -> Result<(), BoxError> 
 }
 
 fn alarm(user: &str) -> Message {
-    MessageBuilder::to(Address::new(TypeName::new("example/guard"), "")).value(user)
+    MessageBuilder::to(Address::new(GUARD, "")).value(user)
+}
+
+async fn guard(context: &mut Context, message: Message) -> Result<(), BoxError> {
+    let user = message.require(&types::STRING)?;
+    context.send_egress(EgressMessageBuilder::to(ALARMS).value(user));
+    Ok(())
 }
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), BoxError> {
+    one_function().await?;
+    functions_together().await
+}
+
+/// `TestContext`: one function, one message at a time.
+async fn one_function() -> Result<(), BoxError> {
     let mut test = TestContext::new(FunctionSpec::new(LOGIN, watch).value(FAILED), "bob")?;
 
     // State in, effects out.
@@ -74,5 +88,25 @@ pub(crate) async fn main() -> Result<(), BoxError> {
             .to_string()
             .contains("expected io.statefun.types/bool")
     );
+    Ok(())
+}
+
+/// `Harness`: all functions, as the runtime runs them; also over a crash.
+async fn functions_together() -> Result<(), BoxError> {
+    let functions = StatefulFunctions::new()
+        .with(FunctionSpec::new(LOGIN, watch).value(FAILED))?
+        .with(FunctionSpec::new(GUARD, guard))?;
+    let mut harness = Harness::new(functions);
+    let bob = Address::new(LOGIN, "bob");
+    for _ in 0..3 {
+        harness.send(MessageBuilder::to(bob.clone()).value(false))?;
+    }
+    harness.run().await?;
+    assert_eq!(harness.state(&bob, &FAILED)?, Some(3));
+    assert_eq!(harness.egress_values(&ALARMS, &types::STRING)?, ["bob"]);
+
+    harness.restart();
+    harness.advance(Duration::from_secs(3600)).await?;
+    assert_eq!(harness.egress(&ALARMS).len(), 2);
     Ok(())
 }
