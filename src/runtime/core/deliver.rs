@@ -124,9 +124,7 @@ impl Core {
 
     /// A staged message reaches its address.
     pub(super) fn deliver(&mut self, message: Message, out: &mut Vec<Output>) {
-        if let Some(last) = self.arrived.get_mut(usize::from(message.id.core())) {
-            *last = message.id.number;
-        }
+        self.note_arrival(message.id);
         let windows = self.settings.windows;
         let memory_is_full = self.memory_bytes >= self.settings.max_memory_bytes;
         let waiting = Waiting {
@@ -176,6 +174,13 @@ impl Core {
         let mailbox = self.open_mailbox(address);
         mailbox.stored = mailbox.stored.max(1);
         mailbox
+    }
+
+    /// From here on the message counts as one that waits.
+    pub(super) fn note_arrival(&mut self, id: MessageId) {
+        if let Some(last) = self.arrived.get_mut(usize::from(id.core())) {
+            *last = id.number;
+        }
     }
 
     /// Whether a message is staged, but was not handed to this core yet.

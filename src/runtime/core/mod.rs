@@ -335,7 +335,9 @@ impl Core {
     /// Takes one input at the time `now` and appends what is to be done to `out`.
     pub fn handle(&mut self, input: Input, now: Timestamp, out: &mut Vec<Output>) {
         self.now = now;
-        self.recover_parked(out);
+        if !self.knows_parked(out) {
+            return self.not_yet(input, out);
+        }
         match input {
             Input::Arrive(arrival) => self.arrive(arrival, out),
             Input::Deliver(message) => self.deliver(message, out),
@@ -347,6 +349,23 @@ impl Core {
             Input::Drain => self.draining = true,
         }
         self.settle(out);
+    }
+
+    /// An input that comes while it cannot be read which addresses are set aside: nothing is taken in.
+    fn not_yet(&mut self, input: Input, out: &mut Vec<Output>) {
+        const WHY: &str = "the store cannot be read";
+        match input {
+            Input::Arrive(arrival) => {
+                let refusal = Refusal::Storage(WHY.into());
+                out.push(Output::Refused(arrival.ticket, refusal));
+            }
+            Input::Change(ticket, _) => out.push(Output::Changed(ticket, Err(WHY.into()))),
+            // Recovery will find its row.
+            Input::Deliver(message) => self.note_arrival(message.id),
+            Input::Durable(position) => self.durable = self.durable.max(position),
+            Input::Drain => self.draining = true,
+            Input::Answered { .. } | Input::Tick | Input::Sweep => {}
+        }
     }
 
     /// What follows from a step: messages to itself, retries and timers that are due, addresses still to be recovered.
@@ -378,7 +397,7 @@ impl Core {
         }
         let recovery = (!self.recovery.is_done()).then_some(self.now);
         let stored = self.timers.next_due().into_iter().chain(recovery).min();
-        let stored = stored.map(|at| self.recovery.rests_until.map_or(at, |until| at.max(until)));
+        let stored = stored.map(|at| self.rests().map_or(at, |until| at.max(until)));
         retry.into_iter().chain(stored).min()
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Recovery {
     parked: HashSet<AddressKey>,
     parked_are_known: bool,
     /// The store could not be read; it is tried again then.
-    pub(super) rests_until: Option<Timestamp>,
+    rests_until: Option<Timestamp>,
 }
 
 impl Recovery {
@@ -80,14 +80,15 @@ impl Core {
         out.push(Output::Warning(failure.to_string()));
     }
 
-    fn rests(&self) -> bool {
-        let until = self.recovery.rests_until;
-        until.is_some_and(|until| self.now < until)
+    /// Until when nothing is taken up from the store; `None` when it may be. A clock that steps back makes it no longer.
+    pub(super) fn rests(&self) -> Option<Timestamp> {
+        let until = self.recovery.rests_until?;
+        (self.now < until && until.since(self.now) <= REST).then_some(until)
     }
 
     /// Takes up addresses with messages from before the start, as many as memory may hold.
     pub(super) fn recover(&mut self, out: &mut Vec<Output>) {
-        while !self.draining && !self.is_busy() && !self.rests() {
+        while !self.draining && !self.is_busy() && self.rests().is_none() {
             let Some(cursor) = self.recovery.cursor.clone() else {
                 return;
             };
@@ -118,12 +119,14 @@ impl Core {
     }
 
     /// Which addresses are set aside must be known before the first message comes.
-    pub(super) fn recover_parked(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn knows_parked(&mut self, out: &mut Vec<Output>) -> bool {
         if !self.recovery.parked_are_known
+            && self.rests().is_none()
             && let Err(failure) = self.read_parked()
         {
             self.rest(&failure, out);
         }
+        self.recovery.parked_are_known
     }
 
     fn read_parked(&mut self) -> Result<(), Failure> {
@@ -185,7 +188,7 @@ impl Core {
     /// Turns timers that are due into messages, one commit at a time. Those of another core are taken up with the next input: many
     /// that are overdue must not all be in memory at once.
     pub(super) fn fire_due(&mut self, out: &mut Vec<Output>) {
-        if self.draining || self.is_busy() || self.rests() {
+        if self.draining || self.is_busy() || self.rests().is_some() {
             return;
         }
         let fired = self.gather_due();

@@ -198,11 +198,11 @@ fn check_notes(image: &Image, model: &Model) -> Result<(), String> {
 
 fn check_promised_keys(image: &Image, model: &Model, now: Timestamp) -> Result<(), String> {
     for (id, entry) in model.entries.iter().enumerate() {
-        let Some(key) = entry.key.as_ref().filter(|_| entry.acknowledged) else {
+        let Some((key, until)) = entry.key.as_ref().filter(|_| entry.acknowledged) else {
             continue;
         };
-        let counts = model.keys.get(key).is_some_and(|it| it.until > now);
-        ensure(!counts || image.keys.contains_key(key), || {
+        let kept = image.keys.get(key).map(|answer| answer.until);
+        ensure(*until <= now || kept == Some(*until), || {
             format!("after the crash the key of message {id} is forgotten")
         })?;
     }

@@ -1,6 +1,7 @@
 //! What a schedule knows: every message with what its processing did, and what each address must be doing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use bytes::Bytes;
 
@@ -50,8 +51,8 @@ pub(super) enum Stage {
     Fire,
 }
 
-/// Step and stage in which a message was staged, when it was due, and its number.
-pub(super) type Moment = (u64, Stage, Timestamp, Id);
+/// Step and stage in which a message was staged, when it was due, and the number of one that was not delayed.
+pub(super) type Moment = (u64, Stage, Timestamp, Option<Id>);
 
 /// When a message was staged, and by which core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub(super) struct Entry {
     pub(super) status: Status,
     /// Of a delayed message: when it is due.
     pub(super) due: Option<Timestamp>,
+    /// Of a delayed message: the start and the core that armed it.
+    pub(super) armed: (u64, u8),
     pub(super) token: Option<&'static str>,
     /// The message whose processing made it; `None` when an ingress brought it.
     pub(super) parent: Option<Id>,
@@ -77,8 +80,8 @@ pub(super) struct Entry {
     pub(super) made: u64,
     /// The step in which its effects were staged.
     pub(super) done: u64,
-    /// Of a message with an idempotency key: the row.
-    pub(super) key: Option<Bytes>,
+    /// Of a message with an idempotency key: the row, and until when it counts.
+    pub(super) key: Option<(Bytes, Timestamp)>,
     /// The step in which it reached its core.
     pub(super) since: u64,
     pub(super) acknowledged: bool,
@@ -203,12 +206,13 @@ impl Model {
             sender,
             status: Status::Gone,
             due: None,
+            armed: (0, 0),
             token: None,
             parent,
             turn: Turn {
                 boot: 0,
                 core: 0,
-                order: (0, Stage::Send, Timestamp::default(), id),
+                order: (0, Stage::Send, Timestamp::default(), None),
             },
             made: NOT_YET,
             done: NOT_YET,
@@ -271,7 +275,7 @@ impl Model {
         self.entry_mut(id).status = Status::Done;
         self.logs.entry(place).or_default().push(id);
         let entry = self.entry(id).clone();
-        self.order.check(place, &entry)
+        self.order.check(place, id, &entry)
     }
 
     /// After a crash the order begins with what is left of the logs.
@@ -281,42 +285,54 @@ impl Model {
         for (place, log) in logs {
             for id in log {
                 let entry = self.entry(id).clone();
-                self.order.check(place, &entry)?;
+                self.order.check(place, id, &entry)?;
             }
         }
         Ok(())
     }
 }
 
-/// The last turn of each sender at each receiver: the next one must be later.
+/// Who came last at each place, of those that have an order among them: the next one must be later.
 #[derive(Debug, Default)]
 struct Order {
-    by_core: BTreeMap<(Place, u64, u8), Moment>,
-    by_sender: BTreeMap<(Place, Sender), (u64, Stage, Id)>,
+    by_core: BTreeMap<(Place, u64, u8), (Moment, Id)>,
+    by_sender: BTreeMap<(Place, Sender), ((u64, Stage, Id), Id)>,
+    /// Of one millisecond, by who armed them.
+    by_arming: BTreeMap<(Place, Timestamp, u64, u8), (Id, Id)>,
+    by_arming_sender: BTreeMap<(Place, Timestamp, Sender), (Id, Id)>,
 }
 
 impl Order {
-    fn check(&mut self, place: Place, entry: &Entry) -> Result<(), String> {
+    fn check(&mut self, place: Place, id: Id, entry: &Entry) -> Result<(), String> {
         let Turn { boot, core, order } = entry.turn;
-        let before = self.by_core.insert((place, boot, core), order);
-        ensure(before.is_none_or(|before| before < order), || {
-            format!(
-                "message {} overtook message {} of the same core at place {place}",
-                order.3,
-                before.map_or(0, |before| before.3)
-            )
-        })?;
-        if entry.due.is_some() {
-            return Ok(());
-        }
-        let turn = (order.0, order.1, order.3);
-        let before = self.by_sender.insert((place, entry.sender), turn);
-        ensure(before.is_none_or(|before| before < turn), || {
-            format!(
-                "message {} overtook message {} of the same sender at place {place}",
-                turn.2,
-                before.map_or(0, |before| before.2)
-            )
-        })
+        later(&mut self.by_core, (place, boot, core), order, id)?;
+        let Some(due) = entry.due else {
+            let turn = (order.0, order.1, id);
+            return later(&mut self.by_sender, (place, entry.sender), turn, id);
+        };
+        let (boot, core) = entry.armed;
+        later(&mut self.by_arming, (place, due, boot, core), id, id)?;
+        later(
+            &mut self.by_arming_sender,
+            (place, due, entry.sender),
+            id,
+            id,
+        )
     }
+}
+
+/// `turn` is not before the one that was noted last under `key`.
+fn later<K: Ord + fmt::Debug, T: Ord>(
+    last: &mut BTreeMap<K, (T, Id)>,
+    key: K,
+    turn: T,
+    id: Id,
+) -> Result<(), String> {
+    if let Some((before, other)) = last.get(&key) {
+        ensure(*before <= turn, || {
+            format!("message {id} should have come before message {other}, by {key:?}")
+        })?;
+    }
+    last.insert(key, (turn, id));
+    Ok(())
 }

@@ -307,7 +307,7 @@ impl World {
         entry.turn = Turn {
             boot,
             core,
-            order: (step, Stage::Send, Timestamp::default(), id),
+            order: (step, Stage::Send, Timestamp::default(), Some(id)),
         };
     }
 
@@ -319,7 +319,7 @@ impl World {
             }
             _ => Outcome::Accepted,
         };
-        self.model.entry_mut(id).key = Some(key.row.clone());
+        self.model.entry_mut(id).key = Some((key.row.clone(), key.until));
         let target = self.model.entry(id).target;
         let target = self.plan.places.get(target).map_or("", |key| key.id());
         let answer = Answer {
@@ -486,6 +486,7 @@ impl World {
         entry.made = step;
         if entry.due.is_some() {
             entry.status = Status::Armed;
+            entry.armed = (boot, core);
             return;
         }
         entry.status = Status::Waiting;
@@ -498,7 +499,7 @@ impl World {
         entry.turn = Turn {
             boot,
             core,
-            order: (step, stage, Timestamp::default(), id),
+            order: (step, stage, Timestamp::default(), Some(id)),
         };
     }
 
@@ -545,7 +546,7 @@ impl World {
         entry.turn = Turn {
             boot,
             core,
-            order: (step, Stage::Fire, due, id),
+            order: (step, Stage::Fire, due, None),
         };
         Ok(())
     }

@@ -129,6 +129,38 @@ fn sf_50_addresses_that_fail_do_not_hold_up_the_timers_of_others() {
 }
 
 #[test]
+fn a_core_that_cannot_read_its_store_at_the_start_takes_nothing_in_until_it_can() {
+    let mut rig = Rig::parking(1);
+    rig.arrive("x", "1");
+    let call = rig.call();
+    rig.fail(&call);
+    rig.sync();
+    rig.seen();
+
+    (rig.store, rig.syncer) = rig.memory.open();
+    rig.memory.fail_reads(true);
+    rig.start();
+    rig.arrive("x", "2");
+    rig.change(AdminChange::Resume(key_of("x")));
+    assert_eq!(
+        rig.seen(),
+        [
+            "warning: reading the store failed: cannot read the rows",
+            "refused 2: Storage(\"the store cannot be read\")",
+            "changed 3: Err(\"the store cannot be read\")"
+        ]
+    );
+    assert_eq!(rig.core.next_deadline().unwrap().as_millis(), 2_000);
+
+    rig.memory.fail_reads(false);
+    rig.advance(1_000);
+    rig.arrive("x", "3");
+    assert!(!rig.has_calls(), "it is set aside");
+    rig.change(AdminChange::Resume(key_of("x")));
+    assert_eq!(rig.call().batch, ["1", "3"]);
+}
+
+#[test]
 fn a_store_that_cannot_be_read_fails_batches_and_holds_timers_and_loses_nothing() {
     let mut rig = Rig::new();
     rig.arrive("x", "1");

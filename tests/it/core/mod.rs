@@ -269,6 +269,10 @@ impl Rig {
     /// Starts anew with what is durable.
     fn crash(&mut self) {
         (self.store, self.syncer) = self.memory.open();
+        self.start();
+    }
+
+    fn start(&mut self) {
         self.core = Core::new(self.settings, Arc::new(Bound), self.store.clone());
         self.calls.clear();
         self.step(Input::Tick);
