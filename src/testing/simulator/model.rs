@@ -297,8 +297,8 @@ impl Model {
 struct Order {
     by_core: BTreeMap<(Place, u64, u8), (Moment, Id)>,
     by_sender: BTreeMap<(Place, Sender), ((u64, Stage, Id), Id)>,
-    /// Of one millisecond, by who armed them.
-    by_arming: BTreeMap<(Place, Timestamp, u64, u8), (Id, Id)>,
+    /// Of one millisecond, by the start and the core that armed them, and those in which they fired.
+    by_arming: BTreeMap<(Place, Timestamp, [(u64, u8); 2]), (Id, Id)>,
     by_arming_sender: BTreeMap<(Place, Timestamp, Sender), (Id, Id)>,
 }
 
@@ -310,8 +310,8 @@ impl Order {
             let turn = (order.0, order.1, id);
             return later(&mut self.by_sender, (place, entry.sender), turn, id);
         };
-        let (boot, core) = entry.armed;
-        later(&mut self.by_arming, (place, due, boot, core), id, id)?;
+        let cores = [entry.armed, (boot, core)];
+        later(&mut self.by_arming, (place, due, cores), id, id)?;
         later(
             &mut self.by_arming_sender,
             (place, due, entry.sender),
