@@ -98,8 +98,11 @@ impl Tour {
     fn start() -> Self {
         let mut sink = Process::start(Command::new(STATEFUN).args(["sink", "127.0.0.1:0"]));
         let port = port(&sink.wait_for("sink listens on http://127.0.0.1:…"));
+        let folder = tempfile::tempdir().unwrap();
+        // In a terminal curl shows no progress either.
+        std::fs::write(folder.path().join(".curlrc"), "silent\nshow-error\n").unwrap();
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder,
             _sink: sink,
             runtime: None,
             ports: vec![("9000", port)],
@@ -129,7 +132,7 @@ impl Tour {
         let mut command = Command::new(STATEFUN);
         command
             .args(["run", "--admin", "127.0.0.1:0", "--data"])
-            .arg(self.folder.path())
+            .arg(self.folder.path().join("data"))
             .env("LISTEN", "127.0.0.1:0")
             .env("SINK", self.here("http://127.0.0.1:9000"));
         let mut runtime = Process::start(&mut command);
@@ -169,7 +172,8 @@ impl Tour {
         let bin = Path::new(STATEFUN).parent().unwrap().display();
         let path = format!("{bin}:{}", std::env::var("PATH").unwrap());
         let output = Command::new("bash")
-            .args(["-c", command])
+            .args(["-c", &format!("{command} 2>&1")])
+            .env("CURL_HOME", self.folder.path())
             .env("PATH", path)
             .env("STATEFUN_ADMIN", self.here("127.0.0.1:8091"))
             .env("NO_PROXY", "localhost")
