@@ -292,13 +292,18 @@ impl Model {
     }
 }
 
+/// When a message was sent: the start, and its place within it.
+type SentAt = (u64, Stage, Id);
+/// The start and the core in which a timer was armed, and those in which it fired.
+type Cores = [(u64, u8); 2];
+
 /// Who came last at each place, of those that have an order among them: the next one must be later.
 #[derive(Debug, Default)]
 struct Order {
     by_core: BTreeMap<(Place, u64, u8), (Moment, Id)>,
-    by_sender: BTreeMap<(Place, Sender), ((u64, Stage, Id), Id)>,
+    by_sender: BTreeMap<(Place, Sender), (SentAt, Id)>,
     /// Of one millisecond, by the start and the core that armed them, and those in which they fired.
-    by_arming: BTreeMap<(Place, Timestamp, [(u64, u8); 2]), (Id, Id)>,
+    by_arming: BTreeMap<(Place, Timestamp, Cores), (Id, Id)>,
     by_arming_sender: BTreeMap<(Place, Timestamp, Sender), (Id, Id)>,
 }
 
