@@ -16,6 +16,7 @@ macro_rules! example {
     };
 }
 
+example!(behind_statefun, "../../examples/behind_statefun/main.rs");
 example!(counter, "../../examples/counter.rs");
 example!(delayed_reminder, "../../examples/delayed_reminder.rs");
 example!(egress, "../../examples/egress.rs");
@@ -114,6 +115,18 @@ async fn orders_become_records_for_kafka_and_kinesis() {
         ("pieces", "bob")
     );
     assert_eq!(kinesis.value_bytes[..], [0, 0, 0, 3]);
+}
+
+#[tokio::test]
+async fn each_login_is_counted_and_greeted_by_kafka() {
+    let mut test = at_bob(behind_statefun::functions().unwrap());
+    for greeting in ["welcome bob, login 1", "welcome bob, login 2"] {
+        let effects = test.invoke(test.message().value("")).await.unwrap();
+        let record = effects.egress[0].get(&types::KAFKA_RECORD).unwrap();
+        let record = record.unwrap();
+        assert_eq!((&*record.topic, &*record.key), ("greetings", "bob"));
+        assert_eq!(record.value_bytes, greeting);
+    }
 }
 
 #[test]

@@ -46,12 +46,16 @@ pub(crate) struct AdminArgs {
     token: Option<String>,
 }
 
-/// Opens the data folder of a runtime that does not run, and directs `admin` to it. Nothing in it is called or fired.
-pub(crate) async fn at_rest(folder: &Path, admin: &mut AdminArgs) -> anyhow::Result<Runtime> {
-    // The file that every data folder has: looking must not make a folder of something else.
+/// Whether a runtime has written `folder`: every data folder has this file.
+pub(crate) fn must_be_data(folder: &Path) -> anyhow::Result<()> {
     if !folder.join("lock").is_file() {
         bail!("{} is no data folder of a runtime", folder.display());
     }
+    Ok(())
+}
+
+/// Opens the data folder of a runtime that does not run, and directs `admin` to it. Nothing in it is called or fired.
+pub(crate) async fn at_rest(folder: &Path, admin: &mut AdminArgs) -> anyhow::Result<Runtime> {
     let mut config = AdminConfig::default();
     config.listen = "127.0.0.1:0".to_owned();
     let runtime = Runtime::builder()

@@ -1,5 +1,7 @@
 //! `statefun state`: what functions remember.
 
+mod import;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,6 +26,7 @@ Examples:
   statefun state set statefun.samples/counter/bob total 7
   statefun state delete statefun.samples/counter/bob total
   statefun state export > state.jsonl                        a line of JSON for each value
+  statefun state import state.jsonl                          writes what an export printed
   statefun state list --data statefun-data                   of a runtime that does not run")]
 pub(crate) struct StateArgs {
     /// The data folder of a runtime that does not run, instead of the admin API of one that does.
@@ -71,6 +74,14 @@ enum StateCommand {
     Export {
         #[command(flatten)]
         filter: Filter,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Write values from the lines of an export. It may be repeated; with --data the folder may be new.
+    Import {
+        /// The export; `-` is the standard input.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
         #[command(flatten)]
         admin: AdminArgs,
     },
@@ -123,7 +134,8 @@ impl StateCommand {
             | Self::Get { admin, .. }
             | Self::Set { admin, .. }
             | Self::Delete { admin, .. }
-            | Self::Export { admin, .. } => admin,
+            | Self::Export { admin, .. }
+            | Self::Import { admin, .. } => admin,
         }
     }
 }
@@ -132,6 +144,10 @@ pub(crate) async fn run(mut args: StateArgs, as_json: bool) -> anyhow::Result<Ex
     let Some(folder) = args.data else {
         return ask(args.command, as_json).await;
     };
+    // An import may fill a new folder; looking must not make one of something else.
+    if !matches!(args.command, StateCommand::Import { .. }) {
+        admin::must_be_data(&folder)?;
+    }
     let runtime = admin::at_rest(&folder, args.command.admin_mut()).await?;
     let result = ask(args.command, as_json).await;
     runtime.shutdown().await;
@@ -181,6 +197,9 @@ async fn ask(command: StateCommand, as_json: bool) -> anyhow::Result<ExitCode> {
             } else {
                 output::line("deleted")?;
             }
+        }
+        StateCommand::Import { file, admin } => {
+            import::run(&file, &admin.connect()?, as_json).await?;
         }
         StateCommand::Export { filter, admin } => {
             let export = |item: Value| Ok(output::json(&exported(&item))?);

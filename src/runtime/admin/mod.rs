@@ -6,6 +6,7 @@
 mod dead_letters;
 mod deliveries;
 mod health;
+mod import;
 mod kept;
 mod metrics;
 mod page;
@@ -151,6 +152,7 @@ impl Admin {
             Route::Send(target) => self.send(request, &params, target).await,
             Route::States => self.states(&params).await,
             Route::StateExport => self.export_states(&params),
+            Route::StateImport => self.import_states(request, &params).await,
             Route::State(address, name) => self.state(request, &params, address, name).await,
             Route::Queues => self.queues(&params).await,
             Route::Resume(address) => self.resume(&params, address).await,

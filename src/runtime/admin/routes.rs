@@ -16,6 +16,7 @@ pub(super) enum Route {
     Send(AddressKey),
     States,
     StateExport,
+    StateImport,
     State(AddressKey, String),
     Queues,
     Resume(AddressKey),
@@ -59,6 +60,7 @@ pub(super) fn route(path: &str) -> Result<Routed, Refusal> {
         ["api", "send", namespace, name, id] => (Route::Send(at(namespace, name, id)), POST),
         ["api", "state"] => (Route::States, GET),
         ["api", "state", "export"] => (Route::StateExport, GET),
+        ["api", "state", "import"] => (Route::StateImport, POST),
         ["api", "state", namespace, name, id, state] => (
             Route::State(at(namespace, name, id), state.to_owned()),
             STATE,

@@ -152,9 +152,8 @@ impl Core {
                 if let Some(spec) = spec.as_ref().filter(|spec| spec.typename != typename) {
                     return Err(super::state::type_conflict(name, &spec.typename, &typename));
                 }
-                let stamp = spec
-                    .is_some_and(|spec| spec.ttl.is_on())
-                    .then_some(self.now);
+                // What nobody has declared yet may turn out to expire; a stamp does no harm where it does not.
+                let stamp = spec.is_none_or(|spec| spec.ttl.is_on()).then_some(self.now);
                 Write::put(STATE, key, StateRow { stamp, value }.encode())
             }
         };

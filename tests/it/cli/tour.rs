@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
 
 use super::{Running, output, statefun};
+use crate::support::until::until;
 
 /// `statefun run` and where it listens.
 struct Runtime {
@@ -231,7 +232,10 @@ async fn state_survives_a_stop_and_can_be_changed_while_nothing_runs() {
     let export = offline(&["state", "export"]);
     assert_eq!(export.lines().count(), 2);
     assert!(export.contains(r#"{"address":"statefun.samples/counter/bob","base64":"CQcAAAAAAAAA","state":"total","typename":"io.statefun.types/long"}"#), "{export}");
+    let lines = folder.path().join("state.jsonl");
+    std::fs::write(&lines, &export).unwrap();
     offline(&["state", "delete", "statefun.samples/greeter/bob", "visits"]);
+    sf_53_an_import_into_an_empty_store_reproduces_all_state(folder.path(), &export);
 
     let runtime = Runtime::start(&data, "127.0.0.1:9", &[]);
     assert_eq!(runtime.call("statefun.samples/counter/bob", "1").await, "8");
@@ -240,6 +244,25 @@ async fn state_survives_a_stop_and_can_be_changed_while_nothing_runs() {
         "Hello bob, visit 1"
     );
     runtime.terminate();
+}
+
+/// An export on file brought into a folder that was not there, twice; a line that is no value leaves everything as it was.
+fn sf_53_an_import_into_an_empty_store_reproduces_all_state(folder: &Path, export: &str) {
+    let (lines, copy) = (folder.join("state.jsonl"), folder.join("copy"));
+    let (lines, copy) = (lines.to_str().unwrap(), copy.to_str().unwrap());
+    let import = ["state", "import", lines, "--data", copy];
+    for _ in 0..2 {
+        assert_eq!(output(&import).1, "2 values imported\n");
+    }
+    let exported = || output(&["state", "export", "--data", copy]).1;
+    assert_eq!(exported(), export);
+
+    let torn = export.replacen("DQ", "!!", 1).replacen("CQ", "CR", 1);
+    std::fs::write(folder.join("state.jsonl"), torn).unwrap();
+    let (code, _, err) = output(&import);
+    assert_eq!(code, 1);
+    assert!(err.contains("line 2: `base64`"), "{err}");
+    assert_eq!(exported(), export);
 }
 
 #[tokio::test]
@@ -271,16 +294,15 @@ async fn events_wait_out_an_outage_of_their_destination_and_a_stop() {
     runtime.terminate();
 
     let runtime = Runtime::start(folder.path(), &sink.address, &[]);
+    // While an attempt is out there is nothing to retry; it fails soon, for the sink is still off.
+    let retry = ["deliveries", "retry", address, "--actor", "alice"];
+    let told = ["--reason", "just now", "--admin", &runtime.admin];
+    until("a retry that is taken", async || {
+        let (code, ..) = output(&[&retry[..], &told].concat());
+        (code == 0).then_some(())
+    })
+    .await;
     sink.switch("/on").await;
-    runtime.ask(&[
-        "deliveries",
-        "retry",
-        address,
-        "--actor",
-        "alice",
-        "--reason",
-        "the sink is back",
-    ]);
     let totals = sink.totals(21).await;
     assert_eq!(
         (&totals["duplicates"], &totals["without_key"]),

@@ -17,5 +17,5 @@ pub(crate) mod process;
 pub(crate) mod raw;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod seeds;
-#[cfg(all(feature = "runtime", feature = "testing"))]
+#[cfg(feature = "runtime")]
 pub(crate) mod until;

@@ -1,0 +1,63 @@
+//! `statefun state import`: the lines of an export, in requests of bounded size.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use http::{HeaderValue, Method};
+use serde_json::json;
+
+use crate::admin::Admin;
+use crate::output;
+
+/// A request takes no more lines once it has so many bytes; the server takes 8 MiB.
+const REQUEST_BYTES: usize = 1 << 20;
+/// So long may a line be.
+const MAX_LINE_BYTES: usize = 7 << 20;
+
+pub(super) async fn run(file: &Path, admin: &Admin, as_json: bool) -> anyhow::Result<()> {
+    let name = file.display();
+    let mut lines: Box<dyn BufRead + Send> = if file == Path::new("-") {
+        Box::new(BufReader::new(std::io::stdin()))
+    } else {
+        let opened = std::fs::File::open(file).with_context(|| format!("cannot read {name}"))?;
+        Box::new(BufReader::new(opened))
+    };
+    let (mut read, mut imported) = (0_usize, 0_usize);
+    loop {
+        let (mut body, first) = (String::new(), read + 1);
+        while body.len() < REQUEST_BYTES {
+            let before = body.len();
+            let taken = lines.read_line(&mut body);
+            if taken.with_context(|| format!("cannot read {name}"))? == 0 {
+                break;
+            }
+            read += 1;
+            if body.len() - before > MAX_LINE_BYTES {
+                bail!("{name}:{read}: a line longer than {MAX_LINE_BYTES} bytes");
+            }
+        }
+        if body.is_empty() {
+            break;
+        }
+        imported += send(admin, body)
+            .await
+            .with_context(|| format!("{name}, lines {first} to {read}, {imported} values before them are imported; mend it and repeat"))?;
+    }
+    if as_json {
+        output::json(&json!({"imported": imported}))?;
+    } else {
+        output::line(format!("{imported} values imported"))?;
+    }
+    Ok(())
+}
+
+async fn send(admin: &Admin, body: String) -> anyhow::Result<usize> {
+    let mut request = admin.request(Method::POST, "/api/state/import")?;
+    let content_type = HeaderValue::from_static("application/jsonl");
+    request.headers.insert("content-type", content_type);
+    request.body = body.into();
+    let answer = crate::admin::read_json(&admin.send(request).await?.body)?;
+    let count = answer.get("imported").and_then(serde_json::Value::as_u64);
+    usize::try_from(count.context("the answer does not say how many")?).map_err(Into::into)
+}

@@ -1,0 +1,143 @@
+//! `POST /api/state/import`: values as an export wrote them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _};
+use http::{Request, StatusCode};
+use hyper::body::Incoming as Body;
+use prost::Message as _;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::params::Params;
+use super::send::MAX_BODY_BYTES;
+use super::{Admin, Reply, ok};
+use crate::protocol::reqreply::TypedValue;
+use crate::runtime::core::{AddressKey, AdminChange};
+use crate::runtime::request;
+use crate::runtime::respond::{Refusal, refuse};
+use crate::sdk::TypeName;
+
+/// Changes that are on their way to disk at the same time; they share its syncs.
+const IN_FLIGHT: usize = 256;
+
+/// A line of an export. Other fields of it are for people.
+#[derive(Deserialize)]
+struct Line {
+    address: String,
+    state: String,
+    typename: String,
+    base64: String,
+}
+
+impl Line {
+    fn value(&self) -> Result<(AddressKey, Bytes), String> {
+        let mut parts = self.address.splitn(3, '/');
+        let (Some(namespace), Some(name), Some(id)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return Err(format!(
+                "address `{}` is not <namespace>/<type>/<id>",
+                self.address
+            ));
+        };
+        TypeName::from_parts(namespace, name).map_err(|error| error.to_string())?;
+        self.typename
+            .parse::<TypeName>()
+            .map_err(|error| error.to_string())?;
+        if self.state.is_empty() {
+            return Err("`state` is empty; it is the name of the value".to_owned());
+        }
+        let value = STANDARD
+            .decode(&self.base64)
+            .map_err(|error| format!("`base64` is not: {error}"))?;
+        let value = TypedValue {
+            typename: self.typename.clone(),
+            has_value: true,
+            value: value.into(),
+        };
+        Ok((
+            AddressKey::new(namespace, name, id),
+            value.encode_to_vec().into(),
+        ))
+    }
+}
+
+impl Admin {
+    /// Writes all values of the body, or none if a line of it can't be read. A value that is refused later, being of another type than the
+    /// function declared, is told with its line; the others are written, and the same body may be sent again.
+    pub(super) async fn import_states(
+        &self,
+        request: Request<Body>,
+        params: &Params,
+    ) -> Result<Reply, Refusal> {
+        params.only(&[])?;
+        let body = request::body(request, MAX_BODY_BYTES).await?;
+        let changes = changes(&body)
+            .map_err(|text| refuse(StatusCode::BAD_REQUEST, "import.malformed", &text))?;
+        let count = changes.len();
+        let made = stream::iter(changes).map(|(line, address, change)| async move {
+            let result = self.change(&address, change).await?;
+            Ok::<_, Refusal>(result.err().map(|text| format!("line {line}: {text}")))
+        });
+        let made: Vec<_> = made.buffered(IN_FLIGHT).collect().await;
+        let faults: Result<Vec<_>, Refusal> = made.into_iter().collect();
+        let faults: Vec<String> = faults?.into_iter().flatten().collect();
+        match faults.first() {
+            None => Ok(ok(&json!({"imported": count}))),
+            Some(first) => {
+                let text = format!("{} of {count} values refused; {first}", faults.len());
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                Err(refuse(status, "state.type_conflict", &text))
+            }
+        }
+    }
+}
+
+/// What the lines say; lines without anything are skipped.
+fn changes(body: &Bytes) -> Result<Vec<(usize, AddressKey, AdminChange)>, String> {
+    let text = std::str::from_utf8(body).map_err(|error| format!("not UTF-8: {error}"))?;
+    let lines = text.lines().enumerate().map(|(n, line)| (n + 1, line));
+    let lines = lines.filter(|(_, line)| !line.trim().is_empty());
+    let read = |(n, line): (usize, &str)| {
+        let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let (address, value) = line.value()?;
+        let change = AdminChange::SetState {
+            address: address.clone(),
+            name: line.state,
+            value: Some(value),
+        };
+        Ok((n, address, change))
+    };
+    lines
+        .map(|(n, line)| read((n, line)).map_err(|text: String| format!("line {n}: {text}")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_told_with_its_number() {
+        let good = r#"{"address":"a/b/c/d","state":"seen","typename":"x/y","base64":"AAE="}"#;
+        let read = |text: String| changes(&Bytes::from(text));
+        let found = read(format!("{good}\n\n{good}\n")).unwrap();
+        let lines: Vec<usize> = found.iter().map(|(line, ..)| *line).collect();
+        assert_eq!(lines, [1, 3]);
+        assert_eq!(found[0].1.id(), "c/d");
+        for (bad, word) in [
+            (good.replace("a/b/c/d", "a/b"), "<namespace>/<type>/<id>"),
+            (good.replace("AAE=", "?"), "base64"),
+            (good.replace("x/y", "xy"), "xy"),
+            (good.replace("\"seen\"", "\"\""), "`state` is empty"),
+            ("{}".to_owned(), "missing field"),
+        ] {
+            let fault = read(format!("{good}\n{bad}")).unwrap_err();
+            assert!(
+                fault.starts_with("line 2: ") && fault.contains(word),
+                "{fault}"
+            );
+        }
+    }
+}
