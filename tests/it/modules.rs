@@ -119,6 +119,7 @@ fn sf_54_all_fields_of_the_http_endpoints_are_read() {
         (transport.pool_size, transport.pool_ttl),
         (16, Some(seconds(120)))
     );
+    assert_eq!(transport.payload_max_bytes, 1_048_576);
     assert_eq!(
         transport.tls.client_cert.as_deref(),
         Some("classpath:client.pem")
@@ -158,6 +159,7 @@ fn sf_58_v1_and_v2_endpoints_get_their_defaults_and_timeouts_win_under_async() {
         (default.pool_size, default.pool_ttl),
         (1024, Some(seconds(15)))
     );
+    assert_eq!(default.payload_max_bytes, 33_554_432);
     assert_eq!(
         moved.transport,
         Transport::Async(AsyncTransport {

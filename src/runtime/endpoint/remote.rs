@@ -83,6 +83,7 @@ impl Remote {
                     })?;
                 config.connect_timeout = transport.connect;
                 config.max_idle_per_host = transport.pool_size;
+                config.max_response_body_bytes = transport.payload_max_bytes;
                 if let Some(ttl) = transport.pool_ttl {
                     config.pool_idle_timeout = ttl;
                 }

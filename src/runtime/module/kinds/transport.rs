@@ -30,6 +30,8 @@ pub struct AsyncTransport {
     pub pool_size: usize,
     /// A connection is closed when it is older; `None`: never. Default 15 s.
     pub pool_ttl: Option<Duration>,
+    /// Answers beyond it are failed attempts. Default 32 MiB.
+    pub payload_max_bytes: usize,
     /// Files for TLS.
     pub tls: TlsFiles,
 }
@@ -67,6 +69,7 @@ impl Default for AsyncTransport {
             connect: Duration::from_secs(20),
             pool_size: 1024,
             pool_ttl: Some(Duration::from_secs(15)),
+            payload_max_bytes: 32 << 20,
             tls: TlsFiles::default(),
         }
     }
@@ -186,6 +189,7 @@ fn read_async(fields: &mut Fields<'_>) -> (Transport, Lazy) {
     }
     let pool_size = lazy.read(fields, "pool_size", fields::count);
     let pool_ttl = lazy.read(fields, "pool_ttl", pool_ttl);
+    let payload_max_bytes = lazy.read(fields, "payload_max_bytes", fields::count);
     let tls = TlsFiles {
         trust_cacerts: lazy.read(fields, "trust_cacerts", fields::filled_text),
         client_cert: lazy.read(fields, "client_cert", fields::filled_text),
@@ -206,6 +210,7 @@ fn read_async(fields: &mut Fields<'_>) -> (Transport, Lazy) {
         connect: connect.unwrap_or(default.connect),
         pool_size: pool_size.unwrap_or(default.pool_size),
         pool_ttl: pool_ttl.unwrap_or(default.pool_ttl),
+        payload_max_bytes: payload_max_bytes.unwrap_or(default.payload_max_bytes),
         tls,
     };
     (Transport::Async(transport), lazy.first)
