@@ -41,6 +41,8 @@ mod recovery;
 mod runtime;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod samples;
+#[cfg(all(feature = "cli", feature = "testing"))]
+mod sdks;
 #[cfg(feature = "testing")]
 mod simulation;
 #[cfg(all(feature = "embedded", feature = "testing"))]

@@ -13,8 +13,12 @@ pub(crate) mod ledger;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod load;
 #[cfg(all(feature = "cli", feature = "testing"))]
+pub(crate) mod made;
+#[cfg(all(feature = "cli", feature = "testing"))]
 pub(crate) mod process;
 pub(crate) mod raw;
+#[cfg(all(feature = "cli", feature = "testing"))]
+pub(crate) mod sdk_servers;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod seeds;
 #[cfg(feature = "runtime")]
