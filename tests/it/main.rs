@@ -53,5 +53,6 @@ mod support;
 mod test_context;
 #[cfg(any(feature = "full", feature = "codegen"))]
 mod tree;
-
+#[cfg(feature = "http")]
+mod upstream;
 mod witness;

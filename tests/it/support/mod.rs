@@ -5,6 +5,12 @@ pub(crate) mod canned;
 #[cfg(feature = "pipeline")]
 pub(crate) mod destination;
 #[cfg(feature = "http")]
+#[allow(
+    dead_code,
+    reason = "not every test with the real runtime is in every build"
+)]
+pub(crate) mod flink;
+#[cfg(feature = "http")]
 pub(crate) mod functions;
 #[cfg(all(feature = "http", feature = "lambda"))]
 pub(crate) mod lambda_api;
