@@ -56,3 +56,5 @@ mod tree;
 #[cfg(feature = "http")]
 mod upstream;
 mod witness;
+#[cfg(all(feature = "cli", feature = "testing"))]
+mod workload;

@@ -14,7 +14,12 @@ pub(crate) struct Process {
 impl Process {
     /// `statefun run` with a module and a data folder; returns when it is ready.
     pub(crate) fn run(module: &Path, data: &Path) -> Self {
-        let (mut process, mut lines) = Self::start(module, data);
+        Self::of(Self::command(module, data))
+    }
+
+    /// Another program that prints as `statefun run` does; returns when it is ready.
+    pub(crate) fn of(command: Command) -> Self {
+        let (mut process, mut lines) = Self::start(command);
         while process.started.last().is_none_or(|line| line != "ready") {
             let line = lines.next().expect("it ended before it was ready");
             process.started.push(line.unwrap());
@@ -26,14 +31,11 @@ impl Process {
 
     /// As [`run`](Self::run), without waiting.
     pub(crate) fn spawn(module: &Path, data: &Path) -> Self {
-        Self::start(module, data).0
+        Self::start(Self::command(module, data)).0
     }
 
-    fn start(module: &Path, data: &Path) -> (Self, Lines<BufReader<ChildStdout>>) {
-        let mut child = Self::command(module, data)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+    fn start(mut command: Command) -> (Self, Lines<BufReader<ChildStdout>>) {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let started = Vec::new();
         (Self { child, started }, lines)
@@ -64,6 +66,11 @@ impl Process {
             "http://{}",
             address.unwrap_or_else(|| panic!("no {listener} in {:?}", self.started))
         )
+    }
+
+    /// Whether it has ended, by itself or killed.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// SIGKILL, at once.

@@ -1,0 +1,58 @@
+//! One random workload on every home of functions: the same commands leave the same state and the same records everywhere.
+//!
+//! A seed makes trees of commands (`generator`) in the language of `tests/functions/README.md`, and a `model` predicts what they leave
+//! behind. A home is fed with them, its function server and its runtime are killed in between, and in the end every address and every
+//! record has to be as predicted, and nothing may be left waiting.
+//!
+//! - `WORKLOAD_SEED=7 cargo test --features full workload_on` plays seed 7 again, on all homes; a failure says which test and seed.
+//! - `WORKLOAD_SEEDS=10 WORKLOAD_COMMANDS=100000 cargo test --features full workload_on -- --nocapture` is the long mode: ten seeds
+//!   in a row from `WORKLOAD_SEED` (default 1) on, of so many commands each (default 20,000).
+
+mod found;
+mod generator;
+mod homes;
+mod interpreter;
+mod model;
+mod play;
+mod program;
+mod schedule;
+
+use std::io::Write as _;
+
+use homes::Home;
+use homes::embedded::Embedded;
+
+use crate::support::seeds::number;
+
+/// Plays every seed on a home of its own.
+async fn on<H: Home>(test: &str, start: impl AsyncFn() -> H) {
+    let first = number("WORKLOAD_SEED").unwrap_or(1);
+    let commands = number("WORKLOAD_COMMANDS").unwrap_or(20_000);
+    for seed in first..first + number("WORKLOAD_SEEDS").unwrap_or(1) {
+        let mut home = start().await;
+        match play::play(&mut home, seed, commands).await {
+            // The test runner would keep what `println!` says.
+            Ok(figures) => drop(writeln!(std::io::stderr(), "{test}, {figures}")),
+            Err(differences) => panic!(
+                "{test}, seed {seed}: home and model differ:\n  {}\nreplay: WORKLOAD_SEED={seed} WORKLOAD_COMMANDS={commands} cargo test --features full {test}",
+                differences.join("\n  ")
+            ),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sf_66_workload_on_the_binary_with_rust() {
+    on("workload_on_the_binary_with_rust", async || {
+        Embedded::with_rust()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sf_66_workload_on_the_runtime_in_process() {
+    on("workload_on_the_runtime_in_process", async || {
+        Embedded::in_process()
+    })
+    .await;
+}
