@@ -103,7 +103,7 @@ impl Events {
         let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
         match line["event"].as_str().unwrap() {
             "checkpoint" => {
-                self.checkpoint = line["checkpoint"].as_u64();
+                self.completed(line["checkpoint"].as_u64().unwrap());
                 return;
             }
             "cut" => {
@@ -145,6 +145,11 @@ impl Events {
             other => panic!("an event {other}"),
         }
         self.news += 1;
+    }
+
+    /// Told by the source and, when it was asked for, by the answer; in any order.
+    pub(super) fn completed(&mut self, checkpoint: u64) {
+        self.checkpoint = self.checkpoint.max(Some(checkpoint));
     }
 
     fn lane(&mut self, line: &Value) -> &mut Lane {

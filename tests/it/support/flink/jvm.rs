@@ -36,6 +36,7 @@ pub(super) struct Jvm {
     child: Mutex<Child>,
     input: Mutex<ChildStdin>,
     shared: Arc<Shared>,
+    /// Its temporary files and its log. The process removes them, too: what is shared is never dropped here.
     scratch: TempDir,
 }
 
@@ -61,8 +62,6 @@ impl Jvm {
             .tempdir_in(ROOT)
             .unwrap();
         let log = std::fs::File::create(scratch.path().join("log")).unwrap();
-        let temporary = scratch.path().join("tmp");
-        std::fs::create_dir(&temporary).unwrap();
         let mut command = Command::new("java");
         command
             .args(OPENED.map(|package| format!("--add-opens=java.base/{package}=ALL-UNNAMED")))
@@ -72,7 +71,7 @@ impl Jvm {
                 "-XX:TieredStopAtLevel=1",
                 "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             ])
-            .arg(format!("-Djava.io.tmpdir={}", temporary.display()))
+            .arg(format!("-Djava.io.tmpdir={}", scratch.path().display()))
             .args(["-cp", class_path, "driver.Driver"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

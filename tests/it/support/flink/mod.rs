@@ -370,9 +370,15 @@ impl Flink {
 
     /// Completes a checkpoint that holds everything up to now.
     pub(crate) async fn checkpoint(&self) {
-        self.jvm
-            .ask(json!({"verb": "checkpoint", "job": self.name}))
-            .await;
+        let request = json!({"verb": "checkpoint", "job": self.name});
+        let answer = self.jvm.ask(request).await;
+        let (_, number) = answer["path"]
+            .as_str()
+            .unwrap()
+            .rsplit_once("chk-")
+            .unwrap();
+        let number = number.parse().unwrap();
+        self.job.look(|events| events.completed(number));
     }
 
     /// Completes a savepoint, to be given to [`start_from`](Self::start_from).
