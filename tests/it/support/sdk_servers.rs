@@ -167,7 +167,7 @@ fn spawn(language: Language, port: u16, marks: &Path) -> Child {
 }
 
 /// A port that nobody listens on, and that no connection is given while its server is down: below those that systems hand out.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let own = std::process::id() as u16;
     loop {

@@ -18,18 +18,24 @@ mod program;
 mod schedule;
 
 use std::io::Write as _;
+use std::path::Path;
 
 use homes::Home;
 use homes::embedded::Embedded;
+use homes::flink::OnFlink;
+use homes::servers::Server;
 
+use crate::support::sdk_servers::{Language, SdkServer};
 use crate::support::seeds::number;
 
-/// Plays every seed on a home of its own.
-async fn on<H: Home>(test: &str, start: impl AsyncFn() -> H) {
+/// Plays every seed on a home of its own. Where `start` gives none it has said why.
+async fn on<H: Home>(test: &str, start: impl AsyncFn(u64) -> Option<H>) {
     let first = number("WORKLOAD_SEED").unwrap_or(1);
     let commands = number("WORKLOAD_COMMANDS").unwrap_or(20_000);
     for seed in first..first + number("WORKLOAD_SEEDS").unwrap_or(1) {
-        let mut home = start().await;
+        let Some(mut home) = start(seed).await else {
+            return;
+        };
         match play::play(&mut home, seed, commands).await {
             // The test runner would keep what `println!` says.
             Ok(figures) => drop(writeln!(std::io::stderr(), "{test}, {figures}")),
@@ -41,18 +47,46 @@ async fn on<H: Home>(test: &str, start: impl AsyncFn() -> H) {
     }
 }
 
+/// The embedded binary with functions with an official SDK.
+async fn with_sdk(test: &str, language: Language) {
+    if language.is_there(test) {
+        let server =
+            |marks: &Path| -> Box<dyn Server> { Box::new(SdkServer::start(language, marks)) };
+        on(test, async |_| Some(Embedded::with_server(server))).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sf_66_workload_on_the_binary_with_rust() {
-    on("workload_on_the_binary_with_rust", async || {
-        Embedded::with_rust()
+async fn sf_66_workload_on_flink_with_rust() {
+    let test = "sf_66_workload_on_flink_with_rust";
+    on(test, async |seed| {
+        OnFlink::start(1 + (seed % 2) as u32).await
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sf_66_workload_on_the_binary_with_rust() {
+    let test = "sf_66_workload_on_the_binary_with_rust";
+    on(test, async |_| Some(Embedded::with_rust())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sf_66_workload_on_the_runtime_in_process() {
-    on("workload_on_the_runtime_in_process", async || {
-        Embedded::in_process()
-    })
+    let test = "sf_66_workload_on_the_runtime_in_process";
+    on(test, async |_| Some(Embedded::in_process())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sf_65_sf_66_workload_on_the_binary_with_python() {
+    with_sdk(
+        "sf_65_sf_66_workload_on_the_binary_with_python",
+        Language::Python,
+    )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sf_65_sf_66_workload_on_the_binary_with_go() {
+    with_sdk("sf_65_sf_66_workload_on_the_binary_with_go", Language::Go).await;
 }

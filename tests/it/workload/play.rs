@@ -125,7 +125,7 @@ pub(crate) async fn play(
         found: Found::default(),
         addresses: Workload::addresses(),
         round: 0,
-        last: (0, 0, 0),
+        last: (0, 0, 0, 0),
         since: Instant::now(),
     };
     player.feed(&workload, &plan).await;
@@ -152,8 +152,8 @@ struct Player<'a, H> {
     found: Found,
     addresses: Vec<At>,
     round: u64,
-    /// Records, reports, inputs taken in: as long as they grow, it goes on.
-    last: (usize, usize, u64),
+    /// Records, reports, inputs taken in, ends: as long as they grow, it goes on.
+    last: (usize, usize, u64, u64),
     since: Instant,
 }
 
@@ -168,6 +168,7 @@ impl<H: Home> Player<'_, H> {
             self.found.records(),
             self.found.reports(self.round),
             self.home.taken_in(),
+            self.home.ends().server + self.home.ends().runtime,
         );
         if now != self.last {
             self.last = now;

@@ -302,6 +302,11 @@ impl Flink {
         self.job.look(|events| events.clone())
     }
 
+    /// Every record behind the first `known` ones, in the order of their arrival; those repeat that a restart undid.
+    pub(crate) fn seen_behind(&self, known: usize) -> Vec<Record> {
+        self.job.look(|events| events.seen[known..].to_vec())
+    }
+
     /// The records that count so far.
     pub(crate) fn records(&self) -> Vec<Record> {
         self.job.look(|events| events.records.clone())
@@ -329,6 +334,11 @@ impl Flink {
             .await;
         answer
             .unwrap_or_else(|| panic!("the job ended before {what}: {ended:?}\n{}", self.jvm.log()))
+    }
+
+    /// The end of the job, if it has ended.
+    pub(crate) fn end(&self) -> Option<End> {
+        self.job.look(|events| events.end.clone())
     }
 
     /// Waits for the end of the job.

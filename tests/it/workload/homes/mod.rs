@@ -2,7 +2,8 @@
 
 pub(crate) mod embedded;
 mod feeder;
-mod servers;
+pub(crate) mod flink;
+pub(crate) mod servers;
 
 use super::found::Captured;
 use super::program::Input;

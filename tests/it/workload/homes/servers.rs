@@ -1,11 +1,10 @@
-//! The function server in Rust, as those of the other languages in `support::sdk_servers`.
+//! Function servers: the one in Rust, which is this binary again, and those with the official SDKs.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::support::process::Process;
+use crate::support::sdk_servers::{SdkServer, free_port};
 
 /// The functions behind a runtime, as a process that can be killed.
 pub(crate) trait Server {
@@ -68,15 +67,16 @@ impl Server for RustServer {
     }
 }
 
-/// A port that nobody listens on, and that no connection is given while its server is down: below those that systems hand out.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let own = std::process::id() as u16;
-    loop {
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 10_000 + own.wrapping_mul(37).wrapping_add(next) % 10_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
+impl Server for SdkServer {
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn kill(&mut self) {
+        self.kill();
+    }
+
+    fn revive(&mut self) -> bool {
+        self.revive()
     }
 }

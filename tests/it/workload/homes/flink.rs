@@ -1,0 +1,111 @@
+//! The real Apache StateFun.
+
+use std::collections::BTreeMap;
+
+use tempfile::TempDir;
+
+use super::servers::{RustServer, Server};
+use super::{Ends, Home};
+use crate::support::flink::{Flink, Record, Settings, endpoint};
+use crate::workload::found::Captured;
+use crate::workload::model::canonical;
+use crate::workload::program::{Input, KAFKA, KINESIS, PROGRAM, RECORDS};
+
+/// Of so many kills one is that of the whole process; the others fail the job.
+const KILLS_PER_PROCESS: u64 = 4;
+
+pub(crate) struct OnFlink {
+    flink: Flink,
+    server: RustServer,
+    module: String,
+    /// Records that were taken.
+    known: usize,
+    ends: Ends,
+    _marks: TempDir,
+}
+
+impl OnFlink {
+    /// With the functions in Rust behind HTTP; `None`, and a line that says so, where the real runtime cannot run.
+    pub(crate) async fn start(parallelism: u32) -> Option<Self> {
+        let marks = tempfile::tempdir().unwrap();
+        let server = RustServer::start(marks.path());
+        let module = ["workload/*", "elsewhere.workload/*"].map(|of| endpoint(of, &server.url()));
+        let module = module.concat();
+        let egresses = [RECORDS, KAFKA, KINESIS];
+        let settings = Settings {
+            parallelism,
+            own_process: true,
+            ..Settings::capturing(egresses.iter().map(|egress| egress.as_str()))
+        };
+        Some(Self {
+            flink: Flink::start(&module, settings).await?,
+            server,
+            module,
+            known: 0,
+            ends: Ends::default(),
+            _marks: marks,
+        })
+    }
+}
+
+fn captured(record: &Record) -> Captured {
+    Captured::read(None, &record.egress, &record.typename, &record.value)
+}
+
+impl Home for OnFlink {
+    fn feed(&mut self, inputs: &[Input]) {
+        for input in inputs {
+            let bytes = input.program.to_bytes();
+            self.flink.feed_raw(&input.to.0, PROGRAM, Some(&bytes));
+        }
+    }
+
+    fn taken_in(&self) -> u64 {
+        // The source does not tell.
+        0
+    }
+
+    async fn tend(&mut self) -> Vec<Captured> {
+        let end = self.flink.end();
+        assert!(
+            end.is_none(),
+            "the job ended: {end:?}\n{}",
+            self.flink.log()
+        );
+        self.ends.server += u64::from(self.server.revive());
+        let news = self.flink.seen_behind(self.known);
+        self.known += news.len();
+        news.iter().map(captured).collect()
+    }
+
+    async fn kill_server(&mut self) {
+        self.server.kill();
+    }
+
+    async fn kill_runtime(&mut self) {
+        self.ends.runtime += 1;
+        if self.ends.runtime.is_multiple_of(KILLS_PER_PROCESS) {
+            self.flink.kill().await;
+            self.flink.start_again(&self.module).await;
+        } else {
+            self.flink.fail_job("killed by the workload").await;
+        }
+    }
+
+    /// Records that count more than once. (What a restart undid does not count.)
+    async fn unrest(&mut self) -> Vec<String> {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for record in self.flink.records() {
+            *counts
+                .entry(canonical(&captured(&record).content))
+                .or_default() += 1;
+        }
+        counts.retain(|_, count| *count > 1);
+        let twice = |(record, count)| format!("record that counts {count} times: {record}");
+        counts.into_iter().map(twice).collect()
+    }
+
+    fn ends(&self) -> Ends {
+        self.ends
+    }
+}
