@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sdk", &["protocol"]),
     ("handler", &["sdk", "protocol"]),
     ("transport", &["handler", "sdk"]),
-    ("transport::http::client", &[]),
+    ("transport::http::client", &["random"]),
     ("delivery::engine", &["retry"]),
     (
         "delivery",

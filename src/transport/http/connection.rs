@@ -13,10 +13,10 @@ use hyper::rt::{Sleep, Timer};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{self, MissedTickBehavior};
 
+use super::listener::Socket;
 use crate::sdk::BoxError;
 
 /// How often a silent HTTP/2 client is asked whether it is still there.
@@ -27,7 +27,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// # Errors
 /// What ended the connection otherwise; its peer may have gone, been too slow, or not have spoken HTTP.
 pub(super) async fn serve_connection<S, B>(
-    socket: TcpStream,
+    socket: Socket,
     service: S,
     idle_timeout: Duration,
     mut stopped: watch::Receiver<()>,
@@ -40,7 +40,6 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    socket.set_nodelay(true)?;
     let clock = TickClock::new(idle_timeout / 2);
     let begun = Arc::new(AtomicBool::new(false));
     let service = service_fn({

@@ -9,10 +9,14 @@ mod body;
 mod connection;
 mod encoding;
 #[cfg(feature = "http")]
+mod listener;
+#[cfg(feature = "http")]
 pub(crate) mod server;
 #[cfg(feature = "http")]
 mod service;
 
+#[cfg(feature = "http")]
+pub use self::listener::Listener;
 #[cfg(feature = "runtime")]
 pub(crate) use self::server::serve_connections;
 #[cfg(feature = "http")]

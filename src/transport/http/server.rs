@@ -11,13 +11,13 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::service::{Service, service_fn};
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::connection::serve_connection;
+use super::listener::Listener;
 use super::service::HandlerService;
 use crate::sdk::BoxError;
 
@@ -50,7 +50,8 @@ impl Default for ServerLimits {
 
 /// Serves functions on `listener`, over HTTP/1.1 and HTTP/2 without TLS: runs while it is awaited, until told to stop.
 ///
-/// Takes a [`StatefulFunctions`](crate::StatefulFunctions), a handler, or a [`HandlerService`] with limits of its own.
+/// Listens on TCP or on a UNIX socket. Takes a [`StatefulFunctions`](crate::StatefulFunctions), a handler, or a
+/// [`HandlerService`] with limits of its own.
 ///
 /// ```no_run
 /// use stateful_functions::{StatefulFunctions, transport::http};
@@ -62,9 +63,9 @@ impl Default for ServerLimits {
 ///     .await
 /// # }
 /// ```
-pub fn serve(listener: TcpListener, service: impl Into<HandlerService>) -> Serve {
+pub fn serve(listener: impl Into<Listener>, service: impl Into<HandlerService>) -> Serve {
     Serve {
-        listener,
+        listener: listener.into(),
         service: service.into(),
         limits: ServerLimits::default(),
         stop: Box::pin(pending()),
@@ -74,7 +75,7 @@ pub fn serve(listener: TcpListener, service: impl Into<HandlerService>) -> Serve
 /// A server that runs while it is awaited. See [`serve`].
 #[must_use = "a server does nothing unless awaited"]
 pub struct Serve {
-    listener: TcpListener,
+    listener: Listener,
     service: HandlerService,
     limits: ServerLimits,
     stop: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -125,7 +126,7 @@ impl fmt::Debug for Serve {
 
 /// Serves `service` on each connection of `listener` until `stop` is ready and the last connection is closed or cut.
 pub(crate) async fn serve_connections<S, B>(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     service: S,
     limits: ServerLimits,
     stop: impl Future<Output = ()>,
@@ -137,6 +138,7 @@ pub(crate) async fn serve_connections<S, B>(
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    let listener = listener.into();
     let mut stop = pin!(stop);
     let slots = Arc::new(Semaphore::new(
         limits.max_connections.min(Semaphore::MAX_PERMITS),
@@ -160,7 +162,7 @@ pub(crate) async fn serve_connections<S, B>(
                     let connection = serve_connection(socket, service.clone(), limits.idle_timeout, stopped.clone());
                     connections.spawn(async move {
                         if let Err(err) = connection.await {
-                            debug!(%peer, error = %err, "connection ended early");
+                            debug!(?peer, error = %err, "connection ended early");
                         }
                         drop(slot);
                     });

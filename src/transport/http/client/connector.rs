@@ -1,33 +1,36 @@
-//! Opens connections: name lookup, TCP and TLS under one time limit.
+//! Opens connections: name lookup, TCP or a UNIX socket, TLS and HTTP's handshake, all under one time limit.
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
-use hyper_rustls::{DefaultServerNameResolver, HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tower_service::Service;
+use tokio_rustls::TlsConnector;
+use tower_service::Service as _;
 
+use super::connection::{Connection, Dialect};
+use super::error::Kind;
+use super::origin::Origin;
+use super::stream::{Pauses, Stream};
+use super::tls::tls;
 use super::{HttpClientConfig, HttpError};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// hyper-util finishes an opened connection in the background when another one becomes free first, so the limit of the
-/// call does not reach it: this one does.
-#[derive(Clone)]
+/// Far longer than a call lasts.
+const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
 pub(super) struct Connector {
-    https: HttpsConnector<HttpConnector>,
+    tcp: HttpConnector,
+    tls: TlsConnector,
+    unix_socket: Option<PathBuf>,
     timeout: Duration,
+    dialect: Dialect,
+    pauses: Option<Pauses>,
 }
 
 impl Connector {
@@ -35,59 +38,65 @@ impl Connector {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        let mut tls = tls(&config.trusted_certificates_pem)?;
-        if config.http2 {
-            tls.alpn_protocols = vec![b"h2".to_vec()];
-        }
-        let names = Arc::new(DefaultServerNameResolver::default());
+        let pauses =
+            (config.read_timeout.is_some() || config.write_timeout.is_some()).then(|| Pauses {
+                read: config.read_timeout.unwrap_or(NO_LIMIT),
+                write: config.write_timeout.unwrap_or(NO_LIMIT),
+            });
+        let dialect = match (config.http2, config.title_case_headers) {
+            (true, _) => Dialect::Http2,
+            (false, title_case_headers) => Dialect::Http1 { title_case_headers },
+        };
         Ok(Self {
-            https: HttpsConnector::new(tcp, tls, false, names),
+            tcp,
+            tls: TlsConnector::from(Arc::new(tls(config)?)),
+            unix_socket: config.unix_socket.clone(),
             timeout: config.connect_timeout,
+            dialect,
+            pauses,
         })
+    }
+
+    pub(super) const fn speaks_http2(&self) -> bool {
+        matches!(self.dialect, Dialect::Http2)
+    }
+
+    /// A connection that was not used yet.
+    pub(super) async fn connect(&self, origin: &Origin) -> Result<Connection, Kind> {
+        let opening = async {
+            let stream = self.stream(origin).await?;
+            Ok(Connection::open(stream, self.dialect, self.pauses).await?)
+        };
+        tokio::time::timeout(self.timeout, opening)
+            .await
+            .unwrap_or_else(|_| {
+                let text = format!("not connected within {:?}", self.timeout);
+                Err(io::Error::new(io::ErrorKind::TimedOut, text).into())
+            })
+            .map_err(Kind::Connect)
+    }
+
+    async fn stream(&self, origin: &Origin) -> Result<Box<dyn Stream>, BoxError> {
+        if let Some(path) = &self.unix_socket {
+            return unix(path).await;
+        }
+        let tcp: TokioIo<TcpStream> = self.tcp.clone().call(origin.url()).await?;
+        if !origin.tls {
+            return Ok(Box::new(tcp));
+        }
+        let name = ServerName::try_from(origin.name().to_owned())?;
+        let secured = self.tls.connect(name, tcp.into_inner()).await?;
+        Ok(Box::new(TokioIo::new(secured)))
     }
 }
 
-fn tls(trusted_pem: &[u8]) -> Result<ClientConfig, HttpError> {
-    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    let refused = |source: BoxError| {
-        let text = "`trusted_certificates_pem` holds something else than PEM certificates";
-        HttpError::invalid_config(text, Some(source))
-    };
-    for certificate in CertificateDer::pem_slice_iter(trusted_pem) {
-        let certificate = certificate.map_err(|err| refused(err.into()))?;
-        roots.add(certificate).map_err(|err| refused(err.into()))?;
-    }
-    if roots.len() == webpki_roots::TLS_SERVER_ROOTS.len() && !trusted_pem.trim_ascii().is_empty() {
-        return Err(refused("no certificate found".into()));
-    }
-    Ok(
-        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring supports the default TLS versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth(),
-    )
+#[cfg(unix)]
+async fn unix(path: &std::path::Path) -> Result<Box<dyn Stream>, BoxError> {
+    let socket = tokio::net::UnixStream::connect(path).await?;
+    Ok(Box::new(TokioIo::new(socket)))
 }
 
-impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.https.poll_ready(cx)
-    }
-
-    fn call(&mut self, url: Uri) -> Self::Future {
-        let connecting = self.https.call(url);
-        let limit = self.timeout;
-        Box::pin(async move {
-            tokio::time::timeout(limit, connecting)
-                .await
-                .unwrap_or_else(|_| {
-                    let text = format!("not connected within {limit:?}");
-                    Err(io::Error::new(io::ErrorKind::TimedOut, text).into())
-                })
-        })
-    }
+#[cfg(not(unix))]
+async fn unix(_path: &std::path::Path) -> Result<Box<dyn Stream>, BoxError> {
+    Err(io::Error::from(io::ErrorKind::Unsupported).into())
 }

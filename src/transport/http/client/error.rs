@@ -21,23 +21,17 @@ pub(super) enum Kind {
     InvalidConfig(&'static str, Option<BoxError>),
     InvalidRequest(&'static str),
     TimedOut(Duration),
+    /// No byte moved for so long.
+    Paused(Duration),
     Connect(BoxError),
     Broken(BoxError),
-    BodyTooLarge { limit: usize },
+    BodyTooLarge {
+        limit: usize,
+    },
     Malformed(io::Error),
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
-
-impl Kind {
-    pub(super) fn from_hyper(err: hyper_util::client::legacy::Error) -> Self {
-        if err.is_connect() {
-            Self::Connect(err.into())
-        } else {
-            Self::Broken(err.into())
-        }
-    }
-}
 
 impl HttpError {
     pub(super) fn new(kind: Kind, method: &Method, url: &Uri) -> Self {
@@ -70,7 +64,7 @@ impl HttpError {
     /// Whether time ran out: that of the call, or that of connecting.
     pub fn is_timeout(&self) -> bool {
         match &self.0.kind {
-            Kind::TimedOut(_) => true,
+            Kind::TimedOut(_) | Kind::Paused(_) => true,
             Kind::Connect(source) => timed_out(source.as_ref()),
             _ => false,
         }
@@ -132,6 +126,7 @@ impl fmt::Display for HttpError {
             Kind::InvalidConfig(text, _) => write!(f, "{text}"),
             Kind::InvalidRequest(text) => write!(f, "{call}: {text}"),
             Kind::TimedOut(limit) => write!(f, "{call}: no whole response within {limit:?}"),
+            Kind::Paused(limit) => write!(f, "{call}: nothing moved for {limit:?}"),
             Kind::Connect(_) => write!(f, "{call}: no connection"),
             Kind::Broken(_) => write!(f, "{call}: the exchange broke off"),
             Kind::BodyTooLarge { limit } => {
@@ -157,7 +152,10 @@ impl Error for HttpError {
             Kind::Connect(source) | Kind::Broken(source) => Some(source.as_ref()),
             Kind::InvalidConfig(_, source) => source.as_ref().map(|source| source.as_ref() as _),
             Kind::Malformed(source) => Some(source),
-            Kind::InvalidRequest(_) | Kind::TimedOut(_) | Kind::BodyTooLarge { .. } => None,
+            Kind::InvalidRequest(_)
+            | Kind::TimedOut(_)
+            | Kind::Paused(_)
+            | Kind::BodyTooLarge { .. } => None,
         }
     }
 }

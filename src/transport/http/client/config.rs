@@ -1,0 +1,105 @@
+//! Settings of a client.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of an [`HttpClient`](super::HttpClient).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HttpClientConfig {
+    /// How long name lookup, TCP and TLS together may take. Default 10 s. The time limit of a call counts beside it.
+    pub connect_timeout: Duration,
+    /// How long an exchange may go on without a byte received. Default `None`: only the limit of the call counts.
+    pub read_timeout: Option<Duration>,
+    /// How long a write may wait until the peer takes a byte. Default `None`: only the limit of the call counts.
+    pub write_timeout: Option<Duration>,
+    /// Unused connections are closed after this time. Default 15 s.
+    pub pool_idle_timeout: Duration,
+    /// Unused connections kept per scheme, host and port; more are closed after their exchange. Default 1024. 0 keeps none.
+    pub max_idle_per_host: usize,
+    /// A connection is used for so long at most; each gets its own age from this range. One that is in use finishes its
+    /// exchange. Default `None`: connections do not age.
+    pub max_connection_age: Option<RangeInclusive<Duration>>,
+    /// What the ages follow from: equal seeds give equal ages. Default 0.
+    pub seed: u64,
+    /// Larger responses fail, counted as received and again when decompressed. Default 32 MiB.
+    pub max_response_body_bytes: usize,
+    /// Whether `gzip` and `deflate` responses are handed over decompressed, without `content-encoding` and
+    /// `content-length`. Default true. Whether a server compresses is asked by the request's own `accept-encoding`.
+    pub decompress: bool,
+    /// Speaks HTTP/2 instead of HTTP/1.1: negotiated over TLS, by prior knowledge over plain TCP. Default false.
+    pub http2: bool,
+    /// Sends header names as `Content-Type` instead of `content-type`, over HTTP/1.1. Default false.
+    pub title_case_headers: bool,
+    /// Every connection goes to this UNIX socket, without TLS; the URL gives path and `host`. Default `None`: over TCP.
+    pub unix_socket: Option<PathBuf>,
+    /// PEM certificates of authorities to trust. Default empty.
+    pub trusted_certificates_pem: Vec<u8>,
+    /// Whether the public authorities are trusted as well. Default true.
+    pub trust_public_authorities: bool,
+    /// Who the client is, to servers that ask for a certificate. Default nobody.
+    pub identity: Option<ClientIdentity>,
+}
+
+/// A certificate and its private key, for mutual TLS.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// PEM certificates: the client's own first, then those of its issuers.
+    pub certificates_pem: Vec<u8>,
+    /// The PEM private key, not encrypted.
+    pub key_pem: Vec<u8>,
+}
+
+impl Default for HttpClientConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: None,
+            write_timeout: None,
+            pool_idle_timeout: Duration::from_secs(15),
+            max_idle_per_host: 1024,
+            max_connection_age: None,
+            seed: 0,
+            max_response_body_bytes: 32 * 1024 * 1024,
+            decompress: true,
+            http2: false,
+            title_case_headers: false,
+            unix_socket: None,
+            trusted_certificates_pem: Vec::new(),
+            trust_public_authorities: true,
+            identity: None,
+        }
+    }
+}
+
+impl fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientIdentity")
+            .field("certificates_pem", &self.certificates_pem.len())
+            .field("key_pem", &"***")
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_private_key_is_not_shown() {
+        let config = HttpClientConfig {
+            identity: Some(ClientIdentity {
+                certificates_pem: Vec::new(),
+                key_pem: b"secret".to_vec(),
+            }),
+            ..HttpClientConfig::default()
+        };
+        let shown = format!("{config:?}");
+        assert!(
+            shown.contains("***") && !shown.contains("secret") && !shown.contains("115"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! One connection: a request at a time over HTTP/1.1, many over HTTP/2.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
+
+use super::error::Kind;
+use super::stream::{Pauses, Progress, Stream, Watched};
+
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Dialect {
+    Http1 { title_case_headers: bool },
+    Http2,
+}
+
+pub(super) type Outgoing = Request<Full<Bytes>>;
+
+/// Closed when it is dropped and nothing is in flight.
+pub(super) struct Connection {
+    sender: Sender,
+    progress: Option<Arc<Progress>>,
+    /// When it is too old to be used once more.
+    pub(super) expires: Option<Instant>,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+/// No response came; `unsent` is the request, if nothing of it was written.
+pub(super) struct Lost {
+    pub(super) cause: Kind,
+    pub(super) unsent: Option<Box<Outgoing>>,
+}
+
+impl Connection {
+    pub(super) async fn open(
+        stream: Box<dyn Stream>,
+        dialect: Dialect,
+        pauses: Option<Pauses>,
+    ) -> Result<Self, hyper::Error> {
+        let progress = pauses.map(Progress::new);
+        let sender = match &progress {
+            None => Sender::open(stream, dialect).await?,
+            Some(progress) => {
+                let progress = Arc::clone(progress);
+                Sender::open(Watched { stream, progress }, dialect).await?
+            }
+        };
+        Ok(Self {
+            sender,
+            progress,
+            expires: None,
+        })
+    }
+
+    /// Sends one request; the head of the response. The body comes by the same connection.
+    pub(super) async fn send(&mut self, request: Outgoing) -> Result<Response<Incoming>, Lost> {
+        let progress = self.progress.clone();
+        let sending = async {
+            let sent = match &mut self.sender {
+                Sender::Http1(sender) => sender.try_send_request(request).await,
+                Sender::Http2(sender) => sender.try_send_request(request).await,
+            };
+            Ok(sent.map_err(|mut err| Lost {
+                unsent: err.take_message().map(Box::new),
+                cause: Kind::Broken(err.into_error().into()),
+            }))
+        };
+        let sent = match progress {
+            None => sending.await,
+            Some(progress) => progress.watch(sending).await,
+        };
+        sent.unwrap_or_else(|cause| {
+            Err(Lost {
+                cause,
+                unsent: None,
+            })
+        })
+    }
+
+    /// Runs `reading` for as long as bytes come.
+    pub(super) async fn watch<T>(
+        &self,
+        reading: impl Future<Output = Result<T, Kind>>,
+    ) -> Result<T, Kind> {
+        match &self.progress {
+            None => reading.await,
+            Some(progress) => progress.watch(reading).await,
+        }
+    }
+
+    /// Whether a request can be sent at once.
+    pub(super) fn is_ready(&self) -> bool {
+        match &self.sender {
+            Sender::Http1(sender) => sender.is_ready(),
+            Sender::Http2(sender) => sender.is_ready(),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        match &self.sender {
+            Sender::Http1(sender) => sender.is_closed(),
+            Sender::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    /// Waits until a request can be sent. `false`: it has closed instead.
+    pub(super) async fn becomes_ready(&mut self) -> bool {
+        match &mut self.sender {
+            Sender::Http1(sender) => sender.ready().await.is_ok(),
+            Sender::Http2(sender) => sender.ready().await.is_ok(),
+        }
+    }
+
+    /// The same connection once more, when it takes several requests at a time.
+    pub(super) fn share(&self) -> Option<Self> {
+        match &self.sender {
+            Sender::Http1(_) => None,
+            Sender::Http2(sender) => Some(Self {
+                sender: Sender::Http2(sender.clone()),
+                progress: self.progress.clone(),
+                expires: self.expires,
+            }),
+        }
+    }
+}
+
+impl Sender {
+    /// The task that drives the connection ends with it. What goes wrong there reaches the request that it hits.
+    async fn open(stream: impl Stream + 'static, dialect: Dialect) -> Result<Self, hyper::Error> {
+        match dialect {
+            Dialect::Http1 { title_case_headers } => {
+                let (sender, driver) = http1::Builder::new()
+                    .title_case_headers(title_case_headers)
+                    .handshake(stream)
+                    .await?;
+                tokio::spawn(driver);
+                Ok(Self::Http1(sender))
+            }
+            Dialect::Http2 => {
+                let (sender, driver) = http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .handshake(stream)
+                    .await?;
+                tokio::spawn(driver);
+                Ok(Self::Http2(sender))
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Connections that wait for their next request, and how long they may.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::HttpClientConfig;
+use super::connection::Connection;
+use super::origin::Origin;
+use crate::random::Random;
+
+/// Waiting connections by where they lead. Clones share it; the last one closes them.
+#[derive(Clone)]
+pub(super) struct Pool(Arc<Shared>);
+
+struct Shared {
+    idle_timeout: Duration,
+    max_idle_per_origin: usize,
+    max_age: Option<RangeInclusive<Duration>>,
+    waiting: Mutex<Waiting>,
+    /// Wakes the reaper before its time.
+    sooner: Arc<Notify>,
+}
+
+struct Waiting {
+    connections: HashMap<Origin, Vec<Idle>>,
+    /// When the reaper looks next; `None`: there is none.
+    reaper: Option<Instant>,
+    ages: Random,
+}
+
+struct Idle {
+    connection: Connection,
+    until: Instant,
+}
+
+impl Pool {
+    pub(super) fn new(config: &HttpClientConfig) -> Self {
+        Self(Arc::new(Shared {
+            idle_timeout: config.pool_idle_timeout,
+            max_idle_per_origin: config.max_idle_per_host,
+            max_age: config.max_connection_age.clone(),
+            waiting: Mutex::new(Waiting {
+                connections: HashMap::new(),
+                reaper: None,
+                ages: Random::seeded(config.seed),
+            }),
+            sooner: Arc::default(),
+        }))
+    }
+
+    /// When a connection that opens now is too old.
+    pub(super) fn expiry(&self) -> Option<Instant> {
+        let range = self.0.max_age.as_ref()?;
+        let spread = range.end().saturating_sub(*range.start());
+        let spread = u64::try_from(spread.as_nanos()).unwrap_or(u64::MAX);
+        let more = self.0.waiting().ages.below(spread.saturating_add(1));
+        Some(Instant::now() + *range.start() + Duration::from_nanos(more))
+    }
+
+    /// The one that was used last, if any can be used still.
+    pub(super) fn take(&self, origin: &Origin) -> Option<Connection> {
+        let now = Instant::now();
+        let mut waiting = self.0.waiting();
+        let connections = waiting.connections.get_mut(origin)?;
+        while let Some(idle) = connections.pop() {
+            if idle.until <= now || !idle.connection.is_ready() {
+                continue;
+            }
+            if let Some(shared) = idle.connection.share() {
+                let until = self.0.until(now, &shared);
+                connections.push(Idle {
+                    connection: shared,
+                    until,
+                });
+            }
+            return Some(idle.connection);
+        }
+        None
+    }
+
+    /// Keeps a connection whose response was read to its end.
+    pub(super) fn put(&self, origin: Origin, mut connection: Connection) {
+        if connection.is_closed() || self.0.max_idle_per_origin == 0 {
+            return;
+        }
+        if connection.is_ready() {
+            self.keep(origin, connection);
+            return;
+        }
+        // Its task has not seen the end of the body yet, or its peer has not read the request to the end.
+        let (pool, limit) = (self.clone(), self.0.idle_timeout);
+        tokio::spawn(async move {
+            if timeout(limit, connection.becomes_ready()).await == Ok(true) {
+                pool.keep(origin, connection);
+            }
+        });
+    }
+
+    fn keep(&self, origin: Origin, connection: Connection) {
+        let now = Instant::now();
+        let until = self.0.until(now, &connection);
+        if until <= now {
+            return;
+        }
+        let mut waiting = self.0.waiting();
+        let connections = waiting.connections.entry(origin).or_default();
+        let is_shared = connection.share().is_some();
+        if connections.len() >= self.0.max_idle_per_origin || (is_shared && !connections.is_empty())
+        {
+            return;
+        }
+        connections.push(Idle { connection, until });
+        match waiting.reaper {
+            None => {
+                waiting.reaper = Some(until);
+                tokio::spawn(reap(Arc::downgrade(&self.0), Arc::clone(&self.0.sooner)));
+            }
+            Some(next) if until < next => {
+                waiting.reaper = Some(until);
+                self.0.sooner.notify_one();
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+impl Shared {
+    fn until(&self, now: Instant, connection: &Connection) -> Instant {
+        let idle = now + self.idle_timeout;
+        connection.expires.map_or(idle, |expires| idle.min(expires))
+    }
+
+    /// Closes what has waited too long, and tells when to look again; `None`: nothing waits any more.
+    fn close_old(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut waiting = self.waiting();
+        let mut next: Option<Instant> = None;
+        waiting.connections.retain(|_, connections| {
+            connections.retain(|idle| {
+                let stays = idle.until > now && !idle.connection.is_closed();
+                if stays {
+                    next = Some(next.map_or(idle.until, |next| next.min(idle.until)));
+                }
+                stays
+            });
+            !connections.is_empty()
+        });
+        waiting.reaper = next;
+        next
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // The lists are whole after every statement, so a panic elsewhere does not spoil them.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.sooner.notify_one();
+    }
+}
+
+/// Closes connections in time. Ends when none waits, or with the pool.
+async fn reap(pool: Weak<Shared>, sooner: Arc<Notify>) {
+    while let Some(next) = pool.upgrade().and_then(|pool| pool.close_old()) {
+        tokio::select! {
+            () = sleep_until(next) => {}
+            () = sooner.notified() => {}
+        }
+    }
+}
