@@ -16,6 +16,7 @@ use super::egress::playground::OpenPlaygroundEgress;
 use super::egress::{Egress, Egresses, OpenEgress, Outbox, Push};
 use super::endpoint::{Directory, Endpoint, InProcess, Remote};
 use super::error::StartError;
+use super::fate::Fate;
 use super::gateways::Gateways;
 use super::ingress::Ingress;
 use super::intake::Intake;
@@ -164,6 +165,7 @@ impl RuntimeBuilder {
             store,
             status: committer.status.clone(),
             stopping: closed.clone(),
+            fate: Fate::new(closing.clone()),
             clock: self.clock,
         };
         let mut partitions = JoinSet::new();
@@ -290,6 +292,7 @@ fn surroundings(intake: &Intake, committer: &Committer) -> Surroundings {
         gateways: intake.gateways.clone(),
         egresses: intake.egresses.clone(),
         durable: committer.durable.clone(),
+        fate: intake.fate.clone(),
     }
 }
 

@@ -12,7 +12,8 @@ use crate::storage::LogSettings;
 pub struct RuntimeConfig {
     /// How many partition cores share the ids. Default: half the processors, at least 1, at most 8. It may change over a restart.
     pub partitions: NonZeroU8,
-    /// What happens to an address whose function fails. Default: it alone waits, 1 s doubling to 1 min, for ever.
+    /// What happens when a function fails. Default: its address alone waits, 1 s doubling to 1 min, for ever.
+    /// [`FailurePolicy::strict`] behaves as StateFun does.
     pub failure: FailurePolicy,
     /// Messages that wait or are in flight in a partition; beyond it an ingress answers 429. Default 100,000.
     pub max_backlog: u64,

@@ -12,6 +12,7 @@ use super::commit::StoreStatus;
 use super::core::{AddressKey, Arrival, Bindings as _, IdempotencyKey, Refusal};
 use super::egress::Egresses;
 use super::endpoint::Directory;
+use super::fate::Fate;
 use super::gateways::Gateways;
 use super::partition::{Admission, Command, Router};
 use crate::clock::Clock;
@@ -77,6 +78,7 @@ pub(crate) struct Intake {
     pub(super) store: Store,
     pub(super) status: watch::Receiver<StoreStatus>,
     pub(super) stopping: watch::Receiver<bool>,
+    pub(super) fate: Fate,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -121,6 +123,7 @@ impl Intake {
                     answered.ok().and_then(Result::ok).ok_or_else(timed_out)
                 }
                 reason = self.closed() => Err(IntakeError::NotWritable { reason }),
+                _ = self.fate.failed() => Err(IntakeError::Stopping),
             },
         }
     }

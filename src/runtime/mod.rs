@@ -23,6 +23,8 @@ mod endpoint;
 #[cfg(feature = "runtime")]
 mod error;
 #[cfg(feature = "runtime")]
+mod fate;
+#[cfg(feature = "runtime")]
 mod gateways;
 #[cfg(feature = "runtime")]
 mod ingress;
@@ -43,7 +45,7 @@ pub mod samples;
 #[cfg(feature = "runtime")]
 mod values;
 
-pub use self::core::FailurePolicy;
+pub use self::core::{Failure, FailurePolicy, OnError};
 #[cfg(feature = "runtime")]
 pub use self::{
     admin::AdminConfig,
@@ -52,6 +54,7 @@ pub use self::{
     config::RuntimeConfig,
     egress::{Egress, EgressRecord},
     error::StartError,
+    fate::ApplicationFailure,
     ingress::Listener,
     intake::IntakeError,
     running::Runtime,

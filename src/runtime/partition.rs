@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::core::{
     AdminChange, Arrival, CallId, Core, Failure, Input, Message, Output, QueueView, Refusal,
-    Ticket, TypeCounters,
+    Ticket, TypeCounters, Verdict,
 };
 use super::egress::Egresses;
 use super::endpoint::Directory;
+use super::fate::{ApplicationFailure, Fate};
 use super::gateways::Gateways;
 use crate::clock::Clock;
 use crate::protocol::reqreply::FromFunction;
@@ -93,6 +94,15 @@ impl Router {
             .is_some_and(|sender| sender.send(command).is_ok())
     }
 
+    /// Has every partition start no more calls, without waiting for those that are out.
+    fn drain_all(&self) {
+        for partition in self.partitions.iter() {
+            let (sender, _) = oneshot::channel();
+            // One that has stopped starts none.
+            let _ = partition.send(Command::Drain(sender));
+        }
+    }
+
     /// Asks every partition, and waits for all answers.
     pub(super) async fn ask_all<T>(
         &self,
@@ -121,6 +131,7 @@ pub(super) struct Surroundings {
     pub(super) gateways: Gateways,
     pub(super) egresses: Egresses,
     pub(super) durable: watch::Receiver<Position>,
+    pub(super) fate: Fate,
 }
 
 /// Drives `core` until its commands end.
@@ -290,16 +301,26 @@ impl Partition {
                 failure,
                 attempt,
                 invocations,
-                retry_at,
+                verdict,
             } => {
                 let address = address.to_address();
-                match retry_at {
-                    Some(at) => {
+                match verdict {
+                    Verdict::Retried(at) => {
                         let in_ms = at.since(self.around.clock.now()).as_millis();
                         warn!(%address, attempt, invocations, in_ms, %failure, "batch failed; will retry");
                     }
-                    None => {
-                        warn!(%address, attempt, invocations, %failure, "batch failed; the address is parked")
+                    Verdict::Parked => {
+                        warn!(%address, attempt, invocations, %failure, "batch failed; the address is parked");
+                    }
+                    Verdict::Stopped => {
+                        error!(%address, attempt, invocations, %failure, "batch failed; the application stops");
+                        self.around.fate.fail(ApplicationFailure {
+                            address,
+                            messages: invocations,
+                            attempt,
+                            cause: failure,
+                        });
+                        self.around.router.drain_all();
                     }
                 }
             }

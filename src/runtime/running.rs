@@ -12,6 +12,7 @@ use super::RuntimeBuilder;
 use super::commit::{Committer, StoreStatus};
 use super::config::RuntimeConfig;
 use super::core::AddressKey;
+use super::fate::ApplicationFailure;
 use super::ingress::Listener;
 use super::intake::{Incoming, Intake, IntakeError};
 use super::partition::Command;
@@ -91,6 +92,14 @@ impl Runtime {
     /// Whether what is taken in becomes durable; changes can be waited for.
     pub fn store_status(&self) -> watch::Receiver<StoreStatus> {
         self.committer.status.clone()
+    }
+
+    /// Waits until the application has failed for good, which it does only with [`OnError::Fail`](super::OnError::Fail). From then on
+    /// nothing more is taken in and no function is called; what is left is [`shutdown`](Self::shutdown).
+    ///
+    /// May be cancelled and called again.
+    pub async fn failed(&self) -> ApplicationFailure {
+        self.intake.fate.failed().await
     }
 
     /// Stops taking input, answers who has been let in, lets calls in flight finish, and makes all of it durable.

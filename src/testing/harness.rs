@@ -407,13 +407,13 @@ impl Harness {
                 failure,
                 attempt,
                 invocations,
-                retry_at,
+                verdict,
             } => self.failures.push(BatchFailure {
                 address: address.to_address(),
                 messages: invocations,
                 attempt,
                 reason: failure.to_string(),
-                retry_at,
+                retry_at: verdict.retry_at(),
             }),
             Output::Changed(_, Err(warning)) | Output::Warning(warning) => {
                 self.warnings.push(warning);

@@ -7,6 +7,8 @@
 
 #[cfg(feature = "runtime")]
 mod admin;
+#[cfg(all(feature = "cli", feature = "testing"))]
+mod agreement;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "http-client")]
@@ -47,7 +49,7 @@ mod sdks;
 mod simulation;
 #[cfg(all(feature = "embedded", feature = "testing"))]
 mod storage;
-#[cfg(any(feature = "http", feature = "http-client"))]
+#[cfg(any(feature = "http", feature = "http-client", feature = "testing"))]
 mod support;
 #[cfg(feature = "testing")]
 mod test_context;

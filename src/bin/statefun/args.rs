@@ -102,7 +102,8 @@ pub(crate) struct ModuleArgs {
     /// The value of a placeholder `${KEY}`; goes before the environment. May be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
-    /// Behave as StateFun does where this runtime is kinder: placeholders stay as they are, and what fails is tried again each second.
+    /// Behave as StateFun does where this runtime is kinder: placeholders stay as they are, what fails is tried again each second, and
+    /// the whole application ends when its attempts are used up.
     #[arg(long)]
     pub(crate) strict: bool,
 }

@@ -3,14 +3,14 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
-use stateful_functions::retry::Backoff;
 use stateful_functions::runtime::module::{Module, ModuleFile, Secret};
-use stateful_functions::runtime::{AdminConfig, Runtime, RuntimeConfig};
+use stateful_functions::runtime::{
+    AdminConfig, ApplicationFailure, FailurePolicy, OnError, Runtime, RuntimeConfig,
+};
 
 use crate::args::ModuleArgs;
 use crate::{check, output, signals};
@@ -18,14 +18,17 @@ use crate::{check, output, signals};
 /// Run a module: its ingresses, functions, pipelines and egresses, with everything that must not be lost in one folder.
 ///
 /// Prints a line per listener when it is ready, and `ready` last. SIGTERM and SIGINT (ctrl-c) end it: nothing more is taken in, and what is in flight is
-/// finished.
+/// finished. So does a batch whose attempts are used up, with `--strict` or `--on-error fail`: then the exit code is 1.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   statefun run                                  module.yaml, data in ./statefun-data
   statefun run shop.yaml --data /var/lib/shop
   statefun run --ephemeral                      everything in memory: gone when it ends
-  statefun run --set PORT=8092 --admin 127.0.0.1:0")]
+  statefun run --set PORT=8092 --admin 127.0.0.1:0
+  statefun run --attempts 5                     an address that fails 5 times is set aside; others go on
+  statefun run --strict                         what fails is tried again each second, for ever, as on StateFun
+  statefun run --strict --attempts 1            the first failure ends the application")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     module: ModuleArgs,
@@ -40,9 +43,17 @@ pub(crate) struct RunArgs {
     /// Keep everything in memory.
     #[arg(long)]
     ephemeral: bool,
-    /// Set an address aside after so many failed attempts, until `statefun queues resume`. Default: it is tried for ever.
-    #[arg(long, value_name = "ATTEMPTS")]
-    park_after: Option<NonZeroU32>,
+    /// How often a batch is tried before `--on-error` counts. Default: for ever.
+    #[arg(
+        long,
+        alias = "park-after",
+        value_name = "N",
+        required_if_eq("on_error", "park")
+    )]
+    attempts: Option<NonZeroU32>,
+    /// What happens when the attempts of a batch are used up. Default: `park`, with `--strict` `fail`.
+    #[arg(long, value_name = "WHAT")]
+    on_error: Option<AfterAttempts>,
     /// Where the admin API listens.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8091")]
     admin: String,
@@ -56,12 +67,13 @@ pub(crate) struct RunArgs {
     admin_token: Option<String>,
 }
 
-/// StateFun restarts the whole job a second after a failure.
-const STRICT: Backoff = Backoff {
-    first: Duration::from_secs(1),
-    factor: 1.0,
-    max: Duration::from_secs(1),
-};
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AfterAttempts {
+    /// Its address is set aside until `statefun queues resume`; others go on
+    Park,
+    /// The application ends with exit code 1; the next start goes on with the same batch
+    Fail,
+}
 
 pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     let module = load(&args.module)?;
@@ -92,16 +104,24 @@ pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode
     } else {
         output::line("ready")?;
     }
-    stop.await;
+    let failure: Option<ApplicationFailure> = tokio::select! {
+        () = stop => None,
+        failure = runtime.failed() => Some(failure),
+    };
     runtime.shutdown().await;
-    Ok(ExitCode::SUCCESS)
+    failure.map_or(Ok(ExitCode::SUCCESS), |failure| Err(failure.into()))
 }
 
 fn config(args: &RunArgs) -> RuntimeConfig {
     let mut config = RuntimeConfig::default();
-    config.failure.attempts = args.park_after;
     if args.module.strict {
-        config.failure.backoff = STRICT;
+        config.failure = FailurePolicy::strict();
+    }
+    config.failure.attempts = args.attempts;
+    match args.on_error {
+        Some(AfterAttempts::Park) => config.failure.on_error = OnError::Park,
+        Some(AfterAttempts::Fail) => config.failure.on_error = OnError::Fail,
+        None => {}
     }
     config
 }

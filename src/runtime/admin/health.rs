@@ -18,7 +18,7 @@ const PARTITION_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 impl Admin {
     pub(super) async fn health(&self, params: &Params) -> Result<Reply, Refusal> {
         params.only(&[])?;
-        let mut reasons = self.store_reasons();
+        let mut reasons = self.grave_reasons();
         let health = self.intake.store.health();
         if let Some(failure) = health.checkpoint_failure {
             reasons.push(format!("the last checkpoint failed: {failure}"));
@@ -49,7 +49,7 @@ impl Admin {
 
     pub(super) fn ready(&self, params: &Params) -> Result<Reply, Refusal> {
         params.only(&[])?;
-        let mut reasons = self.store_reasons();
+        let mut reasons = self.grave_reasons();
         if *self.intake.stopping.borrow() {
             reasons.push("the runtime is going down".to_owned());
         }
@@ -60,12 +60,20 @@ impl Admin {
         Ok(whole(respond::json(StatusCode::SERVICE_UNAVAILABLE, &body)))
     }
 
-    fn store_reasons(&self) -> Vec<String> {
+    /// Why nothing is taken in, or nothing becomes durable.
+    fn grave_reasons(&self) -> Vec<String> {
+        let failure = self.intake.fate.failure();
+        let mut reasons: Vec<String> = failure.iter().map(ToString::to_string).collect();
+        reasons.extend(self.store_reason());
+        reasons
+    }
+
+    fn store_reason(&self) -> Option<String> {
         match &*self.intake.status.borrow() {
-            StoreStatus::Writable => Vec::new(),
-            StoreStatus::Full(reason) => vec![format!("the disk is full: {reason}")],
+            StoreStatus::Writable => None,
+            StoreStatus::Full(reason) => Some(format!("the disk is full: {reason}")),
             StoreStatus::Closed(reason) => {
-                vec![format!("the store has closed until a restart: {reason}")]
+                Some(format!("the store has closed until a restart: {reason}"))
             }
         }
     }

@@ -13,7 +13,9 @@ use super::keys::{
 use super::mailbox::Message;
 use super::state::{StateRow, StateSpec, type_conflict};
 use super::timers::Timer;
-use super::{Activity, CallId, Core, EgressBinding, Failure, GATEWAY, Output, Parked, wire};
+use super::{
+    Activity, CallId, Core, EgressBinding, Failure, GATEWAY, Output, Parked, Verdict, wire,
+};
 use crate::protocol::reqreply::from_function::persisted_value_mutation::MutationType;
 use crate::protocol::reqreply::from_function::{
     DelayedInvocation, EgressMessage, IncompleteInvocationContext, Invocation, InvocationResponse,
@@ -353,7 +355,7 @@ impl Core {
         if !timer.token.is_empty() {
             let token = token_key(sender.id(), &timer.token);
             if let Some((pending, other)) = self.pending(&token, effects)? {
-                return Err(Failure::new(format!(
+                return Err(Failure::fatal(format!(
                     "Trying to associate a message with cancellation token {} and timestamp {due}, but a message with the same cancellation token exists and with a timestamp {} (armed by {}; tokens are shared by all function types of an id: put the type into the token)",
                     timer.token,
                     pending.due,
@@ -491,7 +493,8 @@ impl Core {
         Ok(())
     }
 
-    /// The batch of `address` failed: it waits and is sent again, or the address is parked. Others go on.
+    /// The batch of `address` failed: it waits and is sent again, or the address is parked, and others go on; or nothing is called any
+    /// more. Its messages stay where they are.
     pub(super) fn fail(&mut self, address: &AddressKey, failure: Failure, out: &mut Vec<Output>) {
         let Some(mailbox) = self.mailboxes.get_mut(address) else {
             return;
@@ -503,15 +506,12 @@ impl Core {
         let held = mailbox.held();
         let changes = std::mem::take(&mut mailbox.changes);
         let type_id = mailbox.type_id;
-        let parks = self
-            .settings
-            .failure
-            .attempts
-            .is_some_and(|limit| attempt >= limit.get());
-        let retry_at = self.now + self.settings.failure.backoff.delay(attempt);
-        if parks {
+        let verdict = self.settings.failure.verdict(&failure, attempt, self.now);
+        if verdict == Verdict::Parked {
             self.park(address, attempt, failure.to_string());
         } else {
+            self.draining |= verdict == Verdict::Stopped;
+            let retry_at = verdict.retry_at().unwrap_or(self.now);
             mailbox.activity = Activity::BacksOff(retry_at);
             self.active = self.active.saturating_sub(held);
             self.backoffs.insert((retry_at, address.clone()));
@@ -526,13 +526,12 @@ impl Core {
             self.give_turn(next);
         }
         self.changed(changes, out);
-        let retry_at = (!parks).then_some(retry_at);
         out.push(Output::Failed {
             address: address.clone(),
             failure,
             attempt,
             invocations,
-            retry_at,
+            verdict,
         });
     }
 

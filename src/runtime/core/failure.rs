@@ -1,7 +1,8 @@
-//! What happens to an address whose batch failed: it waits and is tried again, or it is set aside. Others go on.
+//! What happens when a batch failed: its address waits and is tried again, or it is set aside, and others go on; or all stops.
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -12,6 +13,7 @@ use crate::timestamp::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     message: String,
+    is_fatal: bool,
 }
 
 impl Failure {
@@ -19,6 +21,15 @@ impl Failure {
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
+            is_fatal: false,
+        }
+    }
+
+    /// A failure that leaves no attempts where [`OnError::Fail`] counts: another one would fare no better.
+    pub fn fatal(message: impl Into<String>) -> Self {
+        Self {
+            is_fatal: true,
+            ..Self::new(message)
         }
     }
 }
@@ -31,13 +42,72 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// How long a failed address waits, and when it is set aside.
+/// What happens when the attempts of a batch are used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// Its address is set aside with its messages until it is resumed; others go on.
+    #[default]
+    Park,
+    /// The whole application stops, as a job of StateFun does. Nothing is lost: the next start goes on with the same batch.
+    Fail,
+}
+
+/// How long a failed address waits, and what happens when its attempts are used up.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct FailurePolicy {
     /// Waits between attempts. Default 1 s, doubling, at most 1 min.
     pub backoff: Backoff,
-    /// Attempts after which the address is parked. Default none: it is tried for ever.
+    /// Attempts that a batch has. Default none: it is tried for ever.
     pub attempts: Option<NonZeroU32>,
+    /// What happens then. Default [`OnError::Park`].
+    pub on_error: OnError,
+}
+
+impl FailurePolicy {
+    /// As StateFun does: a batch is tried again each second, for ever unless [`attempts`](Self::attempts) says otherwise, and then
+    /// the application stops.
+    pub const fn strict() -> Self {
+        Self {
+            backoff: Backoff {
+                first: Duration::from_secs(1),
+                factor: 1.0,
+                max: Duration::from_secs(1),
+            },
+            attempts: None,
+            on_error: OnError::Fail,
+        }
+    }
+
+    /// What follows when a batch failed for the `attempt`th time.
+    pub(super) fn verdict(&self, failure: &Failure, attempt: u32, now: Timestamp) -> Verdict {
+        let used_up = self.attempts.is_some_and(|limit| attempt >= limit.get());
+        match self.on_error {
+            OnError::Park if used_up => Verdict::Parked,
+            OnError::Fail if used_up || failure.is_fatal => Verdict::Stopped,
+            _ => Verdict::Retried(now + self.backoff.delay(attempt)),
+        }
+    }
+}
+
+/// What follows from a failed batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is sent again then.
+    Retried(Timestamp),
+    /// Its address is set aside.
+    Parked,
+    /// Nothing more is called: the application is to end.
+    Stopped,
+}
+
+impl Verdict {
+    /// When the batch is sent again, if it is.
+    pub const fn retry_at(self) -> Option<Timestamp> {
+        match self {
+            Self::Retried(at) => Some(at),
+            Self::Parked | Self::Stopped => None,
+        }
+    }
 }
 
 /// Why and since when an address is set aside.

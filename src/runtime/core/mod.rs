@@ -31,7 +31,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::admin::{AdminChange, QueueView};
-pub use self::failure::{Failure, FailurePolicy, Parked};
+pub use self::failure::{Failure, FailurePolicy, OnError, Parked, Verdict};
 pub use self::function_types::TypeCounters;
 pub use self::idempotency::IdempotencyKey;
 pub use self::keys::{AddressKey, MessageId};
@@ -245,7 +245,7 @@ pub enum Output {
     },
     /// An operator's change was made, or why not.
     Changed(Ticket, Result<(), String>),
-    /// A batch failed; its address waits or is parked.
+    /// A batch failed.
     Failed {
         /// The address.
         address: AddressKey,
@@ -255,8 +255,8 @@ pub enum Output {
         attempt: u32,
         /// Messages in the batch.
         invocations: usize,
-        /// When it is tried again; `None` when it is parked.
-        retry_at: Option<Timestamp>,
+        /// What follows.
+        verdict: Verdict,
     },
     /// Something an operator should know of, which stops nothing.
     Warning(String),

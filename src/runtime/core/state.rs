@@ -1,5 +1,6 @@
 //! State as it is stored: values with the time that their expiration counts from, and what functions declared.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -8,7 +9,6 @@ use super::failure::Failure;
 use super::keys::{put_text, take_text};
 use crate::protocol::reqreply::from_function::expiration_spec::ExpireMode;
 use crate::protocol::reqreply::from_function::{ExpirationSpec, PersistedValueSpec};
-use crate::sdk::TypeName;
 use crate::timestamp::Timestamp;
 
 /// The typename of a state whose function gave none, as StateFun fills it in.
@@ -54,16 +54,7 @@ pub struct StateSpec {
 impl StateSpec {
     /// Reads what a function asks for in an incomplete answer.
     pub fn from_wire(spec: PersistedValueSpec) -> Result<Self, Failure> {
-        let typename = if spec.type_typename.is_empty() {
-            UNSET_TYPE.to_owned()
-        } else {
-            spec.type_typename
-        };
-        if typename.parse::<TypeName>().is_err() {
-            return Err(Failure::new(format!(
-                "Invalid type name string: {typename}. Must be of format <namespace>/<name>."
-            )));
-        }
+        let typename = type_name_of_state(&spec.type_typename)?.into_owned();
         if matches!(spec.state_name.as_str(), "batch" | "request-state") {
             return Err(Failure::new(format!(
                 "state name `{}` of the function collides with the runtime's own state (ClassCastException on Flink); choose another",
@@ -131,6 +122,24 @@ impl StateSpec {
             ttl,
         })
     }
+}
+
+/// The typename of a state in its usual form. Whether it is one is decided as StateFun does: slashes at the end do not count, and
+/// then there is exactly one; the namespace may be empty.
+///
+/// # Errors
+/// When it is none.
+pub fn type_name_of_state(text: &str) -> Result<Cow<'_, str>, Failure> {
+    if text.is_empty() {
+        return Ok(UNSET_TYPE.into());
+    }
+    let trimmed = text.trim_end_matches('/');
+    if trimmed.matches('/').count() == 1 {
+        return Ok(trimmed.into());
+    }
+    Err(Failure::new(format!(
+        "Invalid type name string: {text}. Must be of format <namespace>/<name>."
+    )))
 }
 
 /// What StateFun says when a state gets another typename.
@@ -235,6 +244,18 @@ mod tests {
         assert!(!ttl.is_over(stamp, Timestamp::from_millis(109)));
         assert!(ttl.is_over(stamp, Timestamp::from_millis(110)));
         assert!(!TimeToLive::None.is_over(stamp, Timestamp::MAX));
+    }
+
+    #[test]
+    fn typenames_of_states_are_read_as_statefun_does() {
+        let read = |text| type_name_of_state(text).ok();
+        assert_eq!(read("").as_deref(), Some("io.statefun.types/unset"));
+        assert_eq!(read("a/b").as_deref(), Some("a/b"));
+        assert_eq!(read("a/b//").as_deref(), Some("a/b"));
+        assert_eq!(read("/b").as_deref(), Some("/b"));
+        for text in ["a", "a/", "/", "a//b", "a/b/c"] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 
     #[test]

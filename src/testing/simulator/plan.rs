@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::random::Random;
 use crate::retry::Backoff;
 use crate::runtime::core::{
-    AddressKey, Bindings, CoreSettings, EgressBinding, FailurePolicy, FunctionBinding, Windows,
+    AddressKey, Bindings, CoreSettings, EgressBinding, FailurePolicy, FunctionBinding, OnError,
+    Windows,
 };
 use crate::sdk::TypeName;
 
@@ -165,6 +166,7 @@ fn settings(random: &mut Random, is_tight: bool) -> CoreSettings {
             } else {
                 None
             },
+            on_error: OnError::Park,
         },
         ..CoreSettings::default()
     };

@@ -97,7 +97,7 @@ impl World {
                 address,
                 attempt,
                 invocations,
-                retry_at,
+                verdict,
                 failure,
             } => {
                 self.tell(|_| format!("  {address:?} failed: {failure}"));
@@ -105,7 +105,12 @@ impl World {
                 ensure(place.is_some() && place == self.must_fail.take(), || {
                     format!("{address:?} failed: {failure}")
                 })?;
-                self.watch_failed(place.unwrap_or_default(), attempt, invocations, retry_at)
+                self.watch_failed(
+                    place.unwrap_or_default(),
+                    attempt,
+                    invocations,
+                    verdict.retry_at(),
+                )
             }
             Output::Warning(text) => Err(format!("core {core} warns: {text}")),
         }

@@ -59,7 +59,7 @@ fn sf_37_a_reply_with_one_thing_wrong_leaves_no_trace() {
 
 #[test]
 fn sf_44_what_cannot_be_done_fails_its_address_alone_with_the_text_of_statefun() {
-    let bad: [(Reply, &str); 9] = [
+    let bad: [(Reply, &str); 11] = [
         (
             Reply::new().send("c/f/x", ""),
             "Cannot find a provider for type FunctionType(c, f)",
@@ -87,6 +87,14 @@ fn sf_44_what_cannot_be_done_fails_its_address_alone_with_the_text_of_statefun()
         (
             Reply::missing(&[("seen", super::ExpireMode::AfterWrite, 0)]),
             "TTL is expected to be positive.",
+        ),
+        (
+            Reply::needs_type("other", "text"),
+            "Invalid type name string: text. Must be of format <namespace>/<name>.",
+        ),
+        (
+            Reply::needs_type("seen", ""),
+            "An error occurred for state [seen].: Previous type was: TypeName(test, text), new type is: TypeName(io.statefun.types, unset)",
         ),
         (
             Reply::needs(&["batch"]),

@@ -1,6 +1,8 @@
 //! Batches that fail: they are sent again, or their address is set aside. Others go on.
 
-use stateful_functions::runtime::core::{AdminChange, CoreSettings};
+use std::num::NonZeroU32;
+
+use stateful_functions::runtime::core::{AdminChange, CoreSettings, FailurePolicy, OnError};
 
 use super::{Reply, Rig, key_of};
 
@@ -81,6 +83,110 @@ fn sf_45_an_address_is_set_aside_with_its_inbox_and_can_be_resumed() {
     assert_eq!(rig.call().batch, ["1", "2", "3", "4"]);
     rig.sync();
     assert!(rig.seen().contains(&format!("changed {ticket}: Ok(())")));
+}
+
+fn strict(attempts: Option<u32>) -> Rig {
+    let failure = FailurePolicy {
+        attempts: attempts.and_then(NonZeroU32::new),
+        ..FailurePolicy::strict()
+    };
+    Rig::with(CoreSettings {
+        failure,
+        ..CoreSettings::default()
+    })
+}
+
+#[test]
+fn sf_44_a_strict_core_tries_again_each_second_for_ever() {
+    let mut rig = strict(None);
+    rig.arrive("x", "1");
+    for attempt in 1..40 {
+        let call = rig.call();
+        rig.seen();
+        rig.fail(&call);
+        let failed = format!("a/f/x failed ({attempt}, Some(1000)): no answer");
+        assert_eq!(rig.seen(), [failed]);
+        rig.advance(1_000);
+    }
+}
+
+#[test]
+fn sf_44_a_strict_core_stops_when_attempts_are_used_up_and_keeps_what_waits() {
+    let mut rig = strict(Some(2));
+    rig.meet();
+    rig.arrive("late", "");
+    let late = rig.call();
+    rig.answer(&late, Reply::new().after(1_500, "late", "timer"));
+    rig.arrive("x", "1");
+    rig.arrive("other", "in flight");
+    rig.arrive("x", "2");
+    let call = rig.call();
+    rig.fail(&call);
+    rig.advance(1_000);
+    let other = rig.call_of("a/f/other");
+    let call = rig.call_of("a/f/x");
+    rig.seen();
+    rig.fail(&call);
+    assert_eq!(rig.seen(), ["a/f/x failed (2, stop): no answer"]);
+    assert_eq!(rig.core.next_deadline(), None);
+
+    rig.arrive("y", "3");
+    rig.answer(&other, Reply::new().send("z", "4"));
+    rig.advance(1_000_000);
+    assert!(!rig.has_calls(), "it has stopped");
+
+    rig.sync();
+    rig.crash();
+    let mut called = Vec::new();
+    while rig.has_calls() {
+        let call = rig.call();
+        rig.answer(&call, Reply::new());
+        called.push(format!("{} {:?}", call.target, call.batch));
+    }
+    called.sort();
+    assert_eq!(
+        called,
+        [
+            "a/f/late [\"timer\"]",
+            "a/f/x [\"1\", \"2\"]",
+            "a/f/y [\"3\"]",
+            "a/f/z [\"4\"]"
+        ]
+    );
+}
+
+#[test]
+fn a_strict_core_parks_when_asked_to() {
+    let mut rig = strict(Some(1));
+    rig.settings.failure.on_error = OnError::Park;
+    rig.start();
+    rig.arrive("x", "1");
+    let call = rig.call();
+    rig.fail(&call);
+    assert_eq!(rig.seen(), ["a/f/x failed (1, None): no answer"]);
+    rig.arrive("y", "2");
+    assert_eq!(rig.drain().len(), 1, "others go on");
+}
+
+#[test]
+fn sf_43_a_token_collision_stops_a_strict_core_at_once() {
+    let mut rig = strict(None);
+    rig.meet();
+    rig.arrive("x", "");
+    let call = rig.call();
+    rig.answer(
+        &call,
+        Reply::new()
+            .armed(10, "y", "1", "t")
+            .armed(20, "y", "2", "t"),
+    );
+    let failed = rig.seen().concat();
+    assert!(
+        failed.contains("failed (1, stop): Trying to associate a message"),
+        "{failed}"
+    );
+    rig.advance(1_000_000);
+    assert!(!rig.has_calls());
 }
 
 #[test]

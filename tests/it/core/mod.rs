@@ -15,19 +15,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message as _;
 use stateful_functions::protocol::reqreply::from_function::expiration_spec::ExpireMode;
-use stateful_functions::protocol::reqreply::from_function::persisted_value_mutation::MutationType;
-use stateful_functions::protocol::reqreply::from_function::{
-    DelayedInvocation, EgressMessage, ExpirationSpec, IncompleteInvocationContext, Invocation,
-    InvocationResponse, PersistedValueMutation, PersistedValueSpec, Response,
-};
 use stateful_functions::protocol::reqreply::to_function::Request;
 use stateful_functions::protocol::reqreply::{Address, FromFunction, ToFunction, TypedValue};
 use stateful_functions::runtime::core::{
     AddressKey, AdminChange, Arrival, Bindings, CallId, Core, CoreSettings, EgressBinding, Failure,
-    FunctionBinding, IdempotencyKey, Input, Output,
+    FunctionBinding, IdempotencyKey, Input, Output, Verdict,
 };
 use stateful_functions::storage::{Memory, Rows as _, Store, Syncer, Table};
 use stateful_functions::{Timestamp, TypeName};
+
+use crate::support::reply::{Reply, parts, typed};
 
 /// Functions of the namespaces `a` and `b`, whatever their names; `a/outside` acts outside, `a/limited` lets two messages wait.
 #[derive(Debug)]
@@ -163,11 +160,15 @@ impl Rig {
                 address,
                 failure,
                 attempt,
-                retry_at,
+                verdict,
                 ..
             } => {
-                let wait = retry_at.map(|at| at.as_millis() - self.now);
-                format!("{} failed ({attempt}, {wait:?}): {failure}", name(&address))
+                let wait = match verdict {
+                    Verdict::Retried(at) => format!("Some({})", at.as_millis() - self.now),
+                    Verdict::Parked => "None".to_owned(),
+                    Verdict::Stopped => "stop".to_owned(),
+                };
+                format!("{} failed ({attempt}, {wait}): {failure}", name(&address))
             }
             Output::Warning(text) => format!("warning: {text}"),
         };
@@ -301,115 +302,6 @@ impl Rig {
     }
 }
 
-/// What a function answers.
-#[derive(Debug, Clone)]
-struct Reply(Response);
-
-impl Reply {
-    fn new() -> Self {
-        Self(Response::InvocationResult(InvocationResponse::default()))
-    }
-
-    /// States that are missing: names, and after how long they expire.
-    fn missing(states: &[(&str, ExpireMode, i64)]) -> Self {
-        let specs = states
-            .iter()
-            .map(|(name, mode, millis)| PersistedValueSpec {
-                state_name: (*name).to_owned(),
-                expiration_spec: Some(ExpirationSpec {
-                    mode: (*mode).into(),
-                    expire_after_millis: *millis,
-                }),
-                type_typename: "test/text".into(),
-            });
-        Self(Response::IncompleteInvocationContext(
-            IncompleteInvocationContext {
-                missing_values: specs.collect(),
-            },
-        ))
-    }
-
-    /// States that are missing and never expire.
-    fn needs(names: &[&str]) -> Self {
-        let states: Vec<_> = names
-            .iter()
-            .map(|name| (*name, ExpireMode::None, 0))
-            .collect();
-        Self::missing(&states)
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut InvocationResponse)) -> Self {
-        if let Response::InvocationResult(response) = &mut self.0 {
-            change(response);
-        }
-        self
-    }
-
-    fn send(self, target: &str, text: &str) -> Self {
-        self.with(|response| {
-            response.outgoing_messages.push(Invocation {
-                target: Some(address(target)),
-                argument: Some(typed(text)),
-            });
-        })
-    }
-
-    fn after(self, delay_in_ms: i64, target: &str, text: &str) -> Self {
-        self.armed(delay_in_ms, target, text, "")
-    }
-
-    fn armed(self, delay_in_ms: i64, target: &str, text: &str, token: &str) -> Self {
-        self.with(|response| {
-            response.delayed_invocations.push(DelayedInvocation {
-                delay_in_ms,
-                target: Some(address(target)),
-                argument: Some(typed(text)),
-                is_cancellation_request: false,
-                cancellation_token: token.to_owned(),
-            });
-        })
-    }
-
-    fn cancel(self, token: &str) -> Self {
-        self.with(|response| {
-            response.delayed_invocations.push(DelayedInvocation {
-                is_cancellation_request: true,
-                cancellation_token: token.to_owned(),
-                ..DelayedInvocation::default()
-            });
-        })
-    }
-
-    fn egress(self, egress: &str, text: &str) -> Self {
-        let (namespace, name) = egress.split_once('/').unwrap();
-        self.with(|response| {
-            response.outgoing_egresses.push(EgressMessage {
-                egress_namespace: namespace.to_owned(),
-                egress_type: name.to_owned(),
-                argument: Some(typed(text)),
-            });
-        })
-    }
-
-    fn set(self, name: &str, text: &str) -> Self {
-        self.mutate(MutationType::Modify.into(), name, Some(typed(text)))
-    }
-
-    fn remove(self, name: &str) -> Self {
-        self.mutate(MutationType::Delete.into(), name, None)
-    }
-
-    fn mutate(self, mutation_type: i32, name: &str, state_value: Option<Bytes>) -> Self {
-        self.with(|response| {
-            response.state_mutations.push(PersistedValueMutation {
-                mutation_type,
-                state_name: name.to_owned(),
-                state_value,
-            });
-        })
-    }
-}
-
 fn read(id: CallId, request: &Bytes) -> Call {
     let request = ToFunction::decode(request.clone()).unwrap().request;
     let Some(Request::Invocation(request)) = request else {
@@ -445,36 +337,9 @@ fn read(id: CallId, request: &Bytes) -> Call {
     }
 }
 
-/// An encoded value of type `test/text`.
-fn typed(text: &str) -> Bytes {
-    let value = TypedValue {
-        typename: "test/text".into(),
-        has_value: true,
-        value: text.to_owned().into(),
-    };
-    value.encode_to_vec().into()
-}
-
-/// `<namespace>/<type>/<id>`, or an id of the function `a/f`.
-fn parts(text: &str) -> (&str, &str, &str) {
-    match text.split('/').collect::<Vec<_>>()[..] {
-        [namespace, name, id] => (namespace, name, id),
-        _ => ("a", "f", text),
-    }
-}
-
 fn key_of(text: &str) -> AddressKey {
     let (namespace, name, id) = parts(text);
     AddressKey::new(namespace, name, id)
-}
-
-fn address(text: &str) -> Address {
-    let (namespace, name, id) = parts(text);
-    Address {
-        namespace: namespace.to_owned(),
-        r#type: name.to_owned(),
-        id: id.to_owned(),
-    }
 }
 
 fn name(address: &AddressKey) -> String {

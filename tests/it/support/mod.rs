@@ -22,7 +22,12 @@ pub(crate) mod load;
 pub(crate) mod made;
 #[cfg(all(feature = "cli", feature = "testing"))]
 pub(crate) mod process;
+#[cfg(any(feature = "http", feature = "http-client"))]
 pub(crate) mod raw;
+#[cfg(feature = "testing")]
+pub(crate) mod reply;
+#[cfg(all(feature = "cli", feature = "testing"))]
+pub(crate) mod scripted;
 #[cfg(all(feature = "cli", feature = "testing"))]
 pub(crate) mod sdk_servers;
 #[cfg(all(feature = "runtime", feature = "testing"))]

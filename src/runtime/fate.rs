@@ -1,0 +1,75 @@
+//! Whether an application goes on. One with [`OnError::Fail`](super::OnError::Fail) ends when the attempts of a batch are used up.
+
+use tokio::sync::watch;
+
+use super::core::Failure;
+use crate::sdk::Address;
+
+/// Why an application has stopped: the attempts of a batch were used up. Nothing is lost; the next start tries the same batch.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "{address} has failed for good, at attempt {attempt} with a batch of {messages}: An error occurred when attempting to invoke function FunctionType({}, {}).",
+    address.type_name().namespace(),
+    address.type_name().name()
+)]
+#[non_exhaustive]
+pub struct ApplicationFailure {
+    /// Whose batch it is.
+    pub address: Address,
+    /// Messages in the batch.
+    pub messages: usize,
+    /// How often it was tried since the last success or start.
+    pub attempt: u32,
+    /// Why the last attempt failed.
+    #[source]
+    pub cause: Failure,
+}
+
+/// Tells all parts of a runtime that it has failed; cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Fate {
+    failure: watch::Sender<Option<ApplicationFailure>>,
+    /// Turns true when no more input is taken.
+    closing: watch::Sender<bool>,
+}
+
+impl Fate {
+    /// The fate of a runtime that takes input until `closing` is true.
+    pub(super) fn new(closing: watch::Sender<bool>) -> Self {
+        Self {
+            failure: watch::Sender::new(None),
+            closing,
+        }
+    }
+
+    /// The application is to end; the first reason counts.
+    pub(super) fn fail(&self, failure: ApplicationFailure) {
+        self.failure.send_if_modified(|told| {
+            let first = told.is_none();
+            if first {
+                *told = Some(failure);
+            }
+            first
+        });
+        self.closing.send_replace(true);
+    }
+
+    /// Why the application has failed, if it has.
+    pub(super) fn failure(&self) -> Option<ApplicationFailure> {
+        self.failure.borrow().clone()
+    }
+
+    /// Ready once the application has failed.
+    pub(super) async fn failed(&self) -> ApplicationFailure {
+        let mut told = self.failure.subscribe();
+        loop {
+            if let Some(failure) = told.borrow_and_update().clone() {
+                return failure;
+            }
+            if told.changed().await.is_err() {
+                // `self` holds the sender.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The `statefun` binary with a module, fed over its HTTP ingress.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
+use tempfile::TempDir;
+
+use crate::support::process::Process;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A module and a data folder; what runs there is a [`Process`] of its own.
+pub(super) struct Embedded {
+    folder: TempDir,
+    client: HttpClient,
+    flags: Vec<String>,
+}
+
+impl Embedded {
+    /// The HTTP ingress, and what `module` says.
+    pub(super) fn new(module: &str, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ingress = "kind: statefun.http.v1/ingress\nspec: {listen: '127.0.0.1:0'}\n---\n";
+        std::fs::write(
+            folder.path().join("module.yaml"),
+            [ingress, module].concat(),
+        )
+        .unwrap();
+        Self {
+            folder,
+            client: HttpClient::new(HttpClientConfig::default()).unwrap(),
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+        }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs the module over the data folder.
+    pub(super) fn start(&self) -> Process {
+        let mut command = Process::command(&self.path("module.yaml"), &self.path("data"));
+        command.args(&self.flags).stderr(Stdio::piped());
+        Process::of(command)
+    }
+
+    /// A message, accepted when this returns.
+    pub(super) async fn feed(
+        &self,
+        process: &Process,
+        address: &str,
+        typename: &str,
+        value: &[u8],
+    ) {
+        let url = format!("{}/send/{address}", process.url("http ingress"));
+        let body = Bytes::copy_from_slice(value);
+        let mut request = HttpRequest::post(url.parse().unwrap(), body);
+        let typename = HeaderValue::from_str(typename).unwrap();
+        request.headers.insert("statefun-type", typename);
+        let answer = self.client.send(request, PATIENCE).await.unwrap();
+        assert_eq!(answer.status, 202, "{:?}", answer.body);
+    }
+
+    /// The exit code of a process that ends by itself, and what it wrote to the error stream.
+    pub(super) fn ended(mut process: Process) -> (Option<i32>, String) {
+        let mut told = String::new();
+        let mut errors = process.errors().expect("they are piped");
+        errors.read_to_string(&mut told).unwrap();
+        (process.wait(), told)
+    }
+}
