@@ -19,14 +19,18 @@ impl Process {
 
     /// Another program that prints as `statefun run` does; returns when it is ready.
     pub(crate) fn of(command: Command) -> Self {
+        Self::try_of(command).expect("it ended before it was ready")
+    }
+
+    /// As [`of`](Self::of), where the program may end before it is ready.
+    pub(crate) fn try_of(command: Command) -> Option<Self> {
         let (mut process, mut lines) = Self::start(command);
         while process.started.last().is_none_or(|line| line != "ready") {
-            let line = lines.next().expect("it ended before it was ready");
-            process.started.push(line.unwrap());
+            process.started.push(lines.next()?.unwrap());
         }
         // What it prints later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        process
+        Some(process)
     }
 
     /// As [`run`](Self::run), without waiting.

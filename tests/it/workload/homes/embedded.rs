@@ -19,6 +19,9 @@ use crate::support::process::Process;
 use crate::workload::found::Captured;
 use crate::workload::program::{Input, KAFKA, KINESIS, RECORDS};
 
+/// So often it is tried to start a runtime with its functions.
+const STARTS: usize = 20;
+
 pub(crate) struct Embedded {
     folder: TempDir,
     /// `None`: the functions are in the runtime's process.
@@ -108,12 +111,18 @@ fn run(root: &Path, in_process: bool) -> Process {
     if !in_process {
         return Process::run(&module, &data);
     }
-    let mut command = own_process("workload::interpreter::process_of_the_workload_runtime");
-    command
-        .env("MODULE", module)
-        .env("DATA", data)
-        .env("MARKS", marks(root));
-    Process::of(command)
+    // A function may be told to crash as soon as it is called, that is, before the runtime is ready.
+    for _ in 0..STARTS {
+        let mut command = own_process("workload::interpreter::process_of_the_workload_runtime");
+        command
+            .env("MODULE", &module)
+            .env("DATA", &data)
+            .env("MARKS", marks(root));
+        if let Some(process) = Process::try_of(command) {
+            return process;
+        }
+    }
+    panic!("the runtime ended {STARTS} times before it was ready");
 }
 
 impl Home for Embedded {

@@ -1,6 +1,8 @@
 //! The real Apache StateFun.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -13,6 +15,8 @@ use crate::workload::program::{Input, KAFKA, KINESIS, PROGRAM, RECORDS};
 
 /// Of so many kills one is that of the whole process; the others fail the job.
 const KILLS_PER_PROCESS: u64 = 4;
+/// Between two looks at the functions.
+const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) struct OnFlink {
     flink: Flink,
@@ -84,11 +88,19 @@ impl Home for OnFlink {
 
     async fn kill_runtime(&mut self) {
         self.ends.runtime += 1;
-        if self.ends.runtime.is_multiple_of(KILLS_PER_PROCESS) {
-            self.flink.kill().await;
-            self.flink.start_again(&self.module).await;
-        } else {
-            self.flink.fail_job("killed by the workload").await;
+        let whole = self.ends.runtime.is_multiple_of(KILLS_PER_PROCESS);
+        let (flink, module) = (&mut self.flink, &self.module);
+        let mut restart = pin!(async move {
+            if whole {
+                flink.kill().await;
+                flink.start_again(module).await;
+            } else {
+                flink.fail_job("killed by the workload").await;
+            }
+        });
+        // A job does not end while it waits for its functions.
+        while tokio::time::timeout(PAUSE, &mut restart).await.is_err() {
+            self.ends.server += u64::from(self.server.revive());
         }
     }
 

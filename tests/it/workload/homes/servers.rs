@@ -20,8 +20,7 @@ pub(crate) fn own_process(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args([test, "--exact", "--ignored", "--nocapture"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::null());
+        .stdin(Stdio::piped());
     command
 }
 
