@@ -78,6 +78,28 @@ type entry struct {
 
 type fields map[string]any
 
+func take(context statefun.Context, message statefun.Message) error {
+	if message.Is(programType) {
+		return interpret(context, message)
+	}
+	return told(context, message)
+}
+
+func told(context statefun.Context, message statefun.Message) error {
+	for name, cell := range cells {
+		if message.Is(cell.ValueType) {
+			value := receiver(name)
+			if err := message.As(cell.ValueType, value); err != nil {
+				return err
+			}
+			run := run{context: context}
+			run.record("told", fields{"caller": run.caller(), "cell": name, "value": shown(value)})
+			return nil
+		}
+	}
+	return fmt.Errorf("no cell has the type %s", message.ValueTypeName())
+}
+
 func interpret(context statefun.Context, message statefun.Message) error {
 	var program program
 	if err := message.As(programType, &program); err != nil {
@@ -109,7 +131,11 @@ func (r run) do(o operation) error {
 		r.storage.Get(total, &sum)
 		r.storage.Set(total, sum+o.Amount)
 	case "set":
-		return r.set(o.Cell, o.Value)
+		value, err := taken(o.Cell, o.Value)
+		if err != nil {
+			return err
+		}
+		r.storage.Set(cells[o.Cell], value)
 	case "clear":
 		r.storage.Remove(cells[o.Cell])
 	case "read":
@@ -117,9 +143,16 @@ func (r run) do(o operation) error {
 	case "mark":
 		r.mark(o.Number)
 	case "send":
-		r.context.Send(messageTo(o.To, o.Program))
+		r.context.Send(messageTo(o.To, o.Program, programType))
 	case "send_after":
-		return r.sendAfter(time.Duration(o.Ms)*time.Millisecond, o.Token, messageTo(o.To, o.Program))
+		message := messageTo(o.To, o.Program, programType)
+		return r.sendAfter(time.Duration(o.Ms)*time.Millisecond, o.Token, message)
+	case "tell":
+		value, err := taken(o.Cell, o.Value)
+		if err != nil {
+			return err
+		}
+		r.context.Send(messageTo(o.To, value, cells[o.Cell].ValueType))
 	case "cancel":
 		token, err := statefun.NewCancellationToken(o.Token)
 		if err != nil {
@@ -158,29 +191,13 @@ func (r run) do(o operation) error {
 	return nil
 }
 
-func (r run) set(cell string, value json.RawMessage) error {
-	into := receiver(cell)
-	if cell == "count" {
-		// A long is text: not every JSON reader keeps 64 bits.
-		value = []byte(strings.Trim(string(value), `"`))
-	}
-	if err := json.Unmarshal(value, into); err != nil {
-		return err
-	}
-	r.storage.Set(cells[cell], into)
-	return nil
-}
-
 // cell is what is in a cell, in the form that set takes.
 func (r run) cell(cell string) any {
 	value := receiver(cell)
 	if !r.storage.Get(cells[cell], value) {
 		return nil
 	}
-	if count, ok := value.(*int64); ok {
-		return decimal(*count)
-	}
-	return value
+	return shown(value)
 }
 
 func (r run) mark(number int64) {
@@ -269,15 +286,33 @@ func receiver(cell string) any {
 	}
 }
 
-func messageTo(address string, program json.RawMessage) statefun.MessageBuilder {
+// taken is the value of a cell in the form that set takes.
+func taken(cell string, value json.RawMessage) (any, error) {
+	into := receiver(cell)
+	if cell == "count" {
+		// A long is text: not every JSON reader keeps 64 bits.
+		value = []byte(strings.Trim(string(value), `"`))
+	}
+	return into, json.Unmarshal(value, into)
+}
+
+// shown is the inverse of taken.
+func shown(value any) any {
+	if count, ok := value.(*int64); ok {
+		return decimal(*count)
+	}
+	return value
+}
+
+func messageTo(address string, value any, valueType statefun.SimpleType) statefun.MessageBuilder {
 	parts := strings.SplitN(address, "/", 3)
 	return statefun.MessageBuilder{
 		Target: statefun.Address{
 			FunctionType: statefun.TypeNameFrom(parts[0] + "/" + parts[1]),
 			Id:           parts[2],
 		},
-		Value:     program,
-		ValueType: programType,
+		Value:     value,
+		ValueType: valueType,
 	}
 }
 

@@ -20,7 +20,7 @@ func main() {
 		must(functions.WithSpec(statefun.StatefulFunctionSpec{
 			FunctionType: statefun.TypeNameFrom(name),
 			States:       specs(),
-			Function:     statefun.StatefulFunctionPointer(interpret),
+			Function:     statefun.StatefulFunctionPointer(take),
 		}))
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))

@@ -49,16 +49,39 @@ VALUES = [
 functions = StatefulFunctions()
 
 
-def run(context, message):
-    Run(context, message.as_type(PROGRAM)).all()
+def take(context, message):
+    if message.is_type(PROGRAM):
+        Run(context, message.as_type(PROGRAM)).all()
+    else:
+        told(context, message)
+
+
+def told(context, message):
+    name, type_ = next((name, type_) for name, type_ in CELLS.items() if message.is_type(type_))
+    value = shown(name, message.as_type(type_))
+    record(context, "told", caller=text_of(context.caller), cell=name, value=value)
 
 
 for name in TYPES:
-    functions.register(name, run, VALUES)
+    functions.register(name, take, VALUES)
 
 
 def text_of(address):
     return None if address is None else f"{address.typename}/{address.id}"
+
+
+def record(context, kind, **fields):
+    value = {"kind": kind, "at": text_of(context.address), **fields}
+    context.send_egress(egress_message_builder("workload/records", value, RECORD))
+
+
+def shown(cell, value):
+    """A value of a cell's type in the form that `set` takes."""
+    return str(value) if cell == "count" and value is not None else value
+
+
+def taken(cell, value):
+    return int(value) if cell == "count" else value
 
 
 class Run:
@@ -78,19 +101,16 @@ class Run:
             getattr(self, "op_" + arguments.pop("op"))(**arguments)
 
     def record(self, kind, **fields):
-        value = {"kind": kind, "at": text_of(self.context.address), **fields}
-        self.context.send_egress(egress_message_builder("workload/records", value, RECORD))
+        record(self.context, kind, **fields)
 
     def cell(self, name):
-        """What is in a cell, in the form that `set` takes."""
-        value = getattr(self.storage, name)
-        return str(value) if name == "count" and value is not None else value
+        return shown(name, getattr(self.storage, name))
 
     def op_add(self, amount):
         self.storage.total = (self.storage.total or 0) + amount
 
     def op_set(self, cell, value):
-        setattr(self.storage, cell, int(value) if cell == "count" else value)
+        setattr(self.storage, cell, taken(cell, value))
 
     def op_clear(self, cell):
         delattr(self.storage, cell)
@@ -108,13 +128,17 @@ class Run:
         self.storage.journal = journal
 
     def op_send(self, to, program):
-        self.context.send(message_to(to, program))
+        self.context.send(message_to(to, program, PROGRAM))
 
     def op_send_after(self, ms, to, program, token=None):
-        self.context.send_after(timedelta(milliseconds=ms), message_to(to, program), token)
+        message = message_to(to, program, PROGRAM)
+        self.context.send_after(timedelta(milliseconds=ms), message, token)
 
     def op_cancel(self, token):
         self.context.cancel_delayed_message(token)
+
+    def op_tell(self, to, cell, value):
+        self.context.send(message_to(to, taken(cell, value), CELLS[cell]))
 
     def op_egress(self, text):
         self.record("egress", program=self.program["id"], text=text)
@@ -144,9 +168,9 @@ class Run:
         )
 
 
-def message_to(address, program):
+def message_to(address, value, type_):
     namespace, name, id_ = address.split("/", 2)
-    return message_builder(f"{namespace}/{name}", id_, value=program, value_type=PROGRAM)
+    return message_builder(f"{namespace}/{name}", id_, value=value, value_type=type_)
 
 
 def is_new(mark):

@@ -14,6 +14,8 @@ use super::made::{Lack, build, fetch, made_once, skipped};
 pub(crate) enum Language {
     Python,
     Go,
+    JavaScript,
+    Java,
 }
 
 impl Language {
@@ -21,6 +23,8 @@ impl Language {
         match self {
             Self::Python => "python",
             Self::Go => "go",
+            Self::JavaScript => "javascript",
+            Self::Java => "java",
         }
     }
 
@@ -35,7 +39,7 @@ impl Language {
 
     /// The folder with all that its server needs; made once in a process.
     fn made(self) -> &'static Result<PathBuf, Lack> {
-        static MADE: [OnceLock<Result<PathBuf, Lack>>; 2] = [const { OnceLock::new() }; 2];
+        static MADE: [OnceLock<Result<PathBuf, Lack>>; 4] = [const { OnceLock::new() }; 4];
         MADE[self as usize].get_or_init(|| {
             let inputs = self.inputs().iter().map(|file| self.source().join(file));
             let inputs: Vec<_> = inputs.collect();
@@ -54,40 +58,78 @@ impl Language {
         match self {
             Self::Python => &["requirements.txt"],
             Self::Go => &["go.mod", "go.sum", "main.go", "interpreter.go"],
+            Self::JavaScript => &["package.json", "package-lock.json", "server.js"],
+            Self::Java => &["pom.xml", "Server.java", "Interpreter.java"],
         }
     }
 
     fn make(self, folder: &Path) -> Result<(), Lack> {
-        let source = self.source();
-        let mut go = Command::new("go");
         match self {
-            Self::Python => {
-                fetch(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
-                let mut pip = Command::new(folder.join("bin/pip"));
-                let requirements = source.join("requirements.txt");
-                fetch(pip.args(["install", "--quiet", "-r"]).arg(requirements))?;
-            }
-            Self::Go => {
-                fetch(go.args(["mod", "download"]).current_dir(&source))?;
-                let mut go = Command::new("go");
-                let server = folder.join("server");
-                build(go.args(["build", "-o"]).arg(server).current_dir(&source));
-            }
+            Self::Python => self.make_python(folder),
+            Self::Go => self.make_go(folder),
+            Self::JavaScript => self.make_javascript(folder),
+            Self::Java => self.make_java(folder),
         }
+    }
+
+    fn make_python(self, folder: &Path) -> Result<(), Lack> {
+        fetch(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+        let mut pip = Command::new(folder.join("bin/pip"));
+        let requirements = self.source().join("requirements.txt");
+        fetch(pip.args(["install", "--quiet", "-r"]).arg(requirements))
+    }
+
+    fn make_go(self, folder: &Path) -> Result<(), Lack> {
+        let go = |arguments: &[&str]| {
+            let mut go = Command::new("go");
+            go.args(arguments).current_dir(self.source());
+            go
+        };
+        fetch(&mut go(&["mod", "download"]))?;
+        build(go(&["build", "-o"]).arg(folder.join("server")));
+        Ok(())
+    }
+
+    /// Node looks for packages beside the script.
+    fn make_javascript(self, folder: &Path) -> Result<(), Lack> {
+        fetch(Command::new("node").arg("--version"))?;
+        for file in self.inputs() {
+            std::fs::copy(self.source().join(file), folder.join(file)).unwrap();
+        }
+        fetch(Command::new("npm").args(["ci", "--silent"]).current_dir(folder))
+    }
+
+    fn make_java(self, folder: &Path) -> Result<(), Lack> {
+        fetch(Command::new("javac").arg("-version"))?;
+        let mut maven = Command::new("mvn");
+        maven.args(["--quiet", "--batch-mode", "dependency:copy-dependencies"]);
+        maven.arg(format!("-DoutputDirectory={}/jars", folder.display()));
+        fetch(maven.current_dir(self.source()))?;
+        let mut javac = Command::new("javac");
+        javac.args(["-Xlint:all", "-Werror", "-proc:none", "-cp"]);
+        javac.arg(folder.join("jars/*")).arg("-d").arg(folder.join("classes"));
+        build(javac.args(["Server.java", "Interpreter.java"]).current_dir(self.source()));
         Ok(())
     }
 
     /// Its server, not yet started.
     fn command(self) -> Command {
         let made = self.made().as_ref().unwrap();
+        let mut command = Command::new(match self {
+            Self::Python => made.join("bin/python"),
+            Self::Go => made.join("server"),
+            Self::JavaScript => "node".into(),
+            Self::Java => "java".into(),
+        });
         match self {
-            Self::Python => {
-                let mut python = Command::new(made.join("bin/python"));
-                python.arg(self.source().join("server.py"));
-                python
-            }
-            Self::Go => Command::new(made.join("server")),
-        }
+            Self::Python => command.arg(self.source().join("server.py")),
+            Self::Go => &mut command,
+            Self::JavaScript => command.arg(made.join("server.js")),
+            Self::Java => command
+                .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "Server"])
+                .env("CLASSPATH", format!("{0}/classes:{0}/jars/*", made.display())),
+        };
+        command
     }
 }
 
