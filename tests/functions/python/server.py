@@ -190,9 +190,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         request = self.rfile.read(int(self.headers["content-length"]))
         try:
-            self.answer(200, "application/octet-stream", self.functions.handle_sync(request))
+            answer = 200, "application/octet-stream", self.functions.handle_sync(request)
         except Exception as error:  # the runtime tries again
-            self.answer(500, "text/plain", repr(error).encode())
+            answer = 500, "text/plain", repr(error).encode()
+        self.answer(*answer)
 
     def answer(self, status, content_type, body):
         self.send_response(status)
@@ -207,6 +208,11 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     request_queue_size = 1024
+
+    def handle_error(self, request, client_address):
+        # A runtime that is killed hangs up.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def end_with_the_parent():

@@ -96,7 +96,11 @@ impl Language {
         for file in self.inputs() {
             std::fs::copy(self.source().join(file), folder.join(file)).unwrap();
         }
-        fetch(Command::new("npm").args(["ci", "--silent"]).current_dir(folder))
+        fetch(
+            Command::new("npm")
+                .args(["ci", "--silent"])
+                .current_dir(folder),
+        )
     }
 
     fn make_java(self, folder: &Path) -> Result<(), Lack> {
@@ -107,8 +111,15 @@ impl Language {
         fetch(maven.current_dir(self.source()))?;
         let mut javac = Command::new("javac");
         javac.args(["-Xlint:all", "-Werror", "-proc:none", "-cp"]);
-        javac.arg(folder.join("jars/*")).arg("-d").arg(folder.join("classes"));
-        build(javac.args(["Server.java", "Interpreter.java"]).current_dir(self.source()));
+        javac
+            .arg(folder.join("jars/*"))
+            .arg("-d")
+            .arg(folder.join("classes"));
+        build(
+            javac
+                .args(["Server.java", "Interpreter.java"])
+                .current_dir(self.source()),
+        );
         Ok(())
     }
 
@@ -127,7 +138,10 @@ impl Language {
             Self::JavaScript => command.arg(made.join("server.js")),
             Self::Java => command
                 .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "Server"])
-                .env("CLASSPATH", format!("{0}/classes:{0}/jars/*", made.display())),
+                .env(
+                    "CLASSPATH",
+                    format!("{0}/classes:{0}/jars/*", made.display()),
+                ),
         };
         command
     }

@@ -25,6 +25,7 @@ type Journal = BTreeMap<String, Marks>;
 
 const PROGRAM_TYPE: Type<Program> = types::json(TypeName::new(PROGRAM));
 const RECORD: Type<Value> = types::json(TypeName::new("workload/record"));
+const NOTE_TYPE: Type<Value> = types::json(TypeName::new("workload/note"));
 
 const TOTAL: ValueSpec<i64> = ValueSpec::new("total", types::LONG);
 const JOURNAL: ValueSpec<Journal> =
@@ -35,7 +36,7 @@ const COUNT: ValueSpec<i64> = ValueSpec::new("count", types::LONG);
 const RATIO: ValueSpec<f64> = ValueSpec::new("ratio", types::DOUBLE);
 const SMALL: ValueSpec<f32> = ValueSpec::new("small", types::FLOAT);
 const TEXT: ValueSpec<String> = ValueSpec::new("text", types::STRING);
-const NOTE: ValueSpec<Value> = ValueSpec::new("note", types::json(TypeName::new("workload/note")));
+const NOTE: ValueSpec<Value> = ValueSpec::new("note", NOTE_TYPE);
 
 /// One of the three types.
 #[derive(Clone)]
@@ -63,6 +64,9 @@ fn functions(marks: PathBuf) -> StatefulFunctions {
 
 impl StatefulFunction for Interpreter {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
+        if !message.is(&PROGRAM_TYPE) {
+            return told(context, &message);
+        }
         let program = message.require(&PROGRAM_TYPE)?;
         let caller = context.caller().cloned().map(At);
         if caller != program.from {
@@ -122,6 +126,7 @@ impl Interpreter {
             Op::Cancel { token } => {
                 context.cancel_delayed_message(&CancellationToken::new(token)?);
             }
+            Op::Tell { to, cell, value } => tell_value(context, to, cell, value)?,
             Op::Egress { text } => {
                 let egress = json!({"kind": "egress", "program": program, "text": text});
                 record(context, egress)?;
@@ -187,6 +192,47 @@ fn record(context: &mut Context, mut record: Value) -> Result<(), BoxError> {
     record["at"] = context.address().to_string().into();
     context.send_egress(EgressMessageBuilder::to(RECORDS).value_as(&RECORD, &record)?);
     Ok(())
+}
+
+/// Sends a value of a cell's type.
+fn tell_value(context: &mut Context, to: At, cell: Cell, value: Value) -> Result<(), BoxError> {
+    let to = MessageBuilder::to(to.0);
+    let message = match cell {
+        Cell::Flag => to.value(serde_json::from_value::<bool>(value)?),
+        Cell::Number => to.value(serde_json::from_value::<i32>(value)?),
+        Cell::Count => to.value(value.as_str().unwrap_or_default().parse::<i64>()?),
+        Cell::Ratio => to.value(serde_json::from_value::<f64>(value)?),
+        Cell::Small => to.value(serde_json::from_value::<f32>(value)?),
+        Cell::Text => to.value(serde_json::from_value::<String>(value)?),
+        Cell::Note => to.value_as(&NOTE_TYPE, &value)?,
+    };
+    context.send(message);
+    Ok(())
+}
+
+/// Takes a value of a cell's type.
+fn told(context: &mut Context, message: &Message) -> Result<(), BoxError> {
+    let (cell, value): (_, Value) = if message.is(&types::BOOL) {
+        (Cell::Flag, message.require(&types::BOOL)?.into())
+    } else if message.is(&types::INT) {
+        (Cell::Number, message.require(&types::INT)?.into())
+    } else if message.is(&types::LONG) {
+        let count = message.require(&types::LONG)?;
+        (Cell::Count, count.to_string().into())
+    } else if message.is(&types::DOUBLE) {
+        (Cell::Ratio, message.require(&types::DOUBLE)?.into())
+    } else if message.is(&types::FLOAT) {
+        (Cell::Small, message.require(&types::FLOAT)?.into())
+    } else if message.is(&types::STRING) {
+        (Cell::Text, message.require(&types::STRING)?.into())
+    } else {
+        (Cell::Note, message.require(&NOTE_TYPE)?)
+    };
+    let caller = context.caller().cloned().map(At);
+    record(
+        context,
+        json!({"kind": "told", "caller": caller, "cell": cell, "value": value}),
+    )
 }
 
 fn set(context: &mut Context, cell: Cell, value: Value) -> Result<(), BoxError> {

@@ -8,13 +8,13 @@
 //! - `WORKLOAD_SEEDS=10 WORKLOAD_COMMANDS=100000 cargo test --features full workload_on -- --nocapture` is the long mode: ten seeds
 //!   in a row from `WORKLOAD_SEED` (default 1) on, of so many commands each (default 20,000).
 
-mod found;
+pub(crate) mod found;
 mod generator;
-mod homes;
+pub(crate) mod homes;
 mod interpreter;
-mod model;
+pub(crate) mod model;
 mod play;
-mod program;
+pub(crate) mod program;
 mod schedule;
 
 use std::io::Write as _;

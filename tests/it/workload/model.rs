@@ -97,6 +97,7 @@ impl World {
                 Op::Kafka { topic, key, text } => records.push(kafka(topic, key, text)),
                 Op::Kinesis { stream, key, text } => records.push(kinesis(stream, key, text)),
                 Op::FailOnce { .. } | Op::CrashOnce { .. } | Op::Report { .. } => {}
+                Op::Tell { .. } => panic!("no program of a workload has `tell`"),
             }
         }
         self.records.extend(records.iter().map(canonical));

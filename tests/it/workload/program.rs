@@ -121,6 +121,11 @@ pub(crate) enum Op {
     Cancel {
         token: String,
     },
+    Tell {
+        to: At,
+        cell: Cell,
+        value: Value,
+    },
     Egress {
         text: String,
     },

@@ -24,8 +24,8 @@ const STARTS: usize = 20;
 
 pub(crate) struct Embedded {
     folder: TempDir,
-    /// `None`: the functions are in the runtime's process.
-    server: Option<Box<dyn Server>>,
+    /// None: the functions are in the runtime's process.
+    servers: Vec<Box<dyn Server>>,
     runtime: Process,
     feeder: Feeder,
     egresses: Vec<Tail>,
@@ -40,24 +40,32 @@ impl Embedded {
 
     /// The binary, and a server that is started with its folder of marks.
     pub(crate) fn with_server(start: impl FnOnce(&Path) -> Box<dyn Server>) -> Self {
+        let all = "workload/* elsewhere.workload/*";
+        Self::with_servers(|marks| vec![(all, start(marks))])
+    }
+
+    /// The binary, and servers that are started with a folder of marks, each with the patterns of its functions.
+    pub(crate) fn with_servers(
+        start: impl FnOnce(&Path) -> Vec<(&'static str, Box<dyn Server>)>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let server = start(&marks(folder.path()));
-        Self::start(folder, Some(server))
+        let servers = start(&marks(folder.path()));
+        Self::start(folder, servers)
     }
 
     /// The runtime as a library, with the functions beside it.
     pub(crate) fn in_process() -> Self {
-        Self::start(tempfile::tempdir().unwrap(), None)
+        Self::start(tempfile::tempdir().unwrap(), Vec::new())
     }
 
-    fn start(folder: TempDir, server: Option<Box<dyn Server>>) -> Self {
+    fn start(folder: TempDir, servers: Vec<(&'static str, Box<dyn Server>)>) -> Self {
         let root = folder.path();
         let mut module =
             "kind: statefun.http.v1/ingress\nspec: {listen: '127.0.0.1:0'}\n".to_owned();
-        if let Some(server) = &server {
-            for namespace in ["workload", "elsewhere.workload"] {
+        for (patterns, server) in &servers {
+            for pattern in patterns.split(' ') {
                 module += &format!(
-                    "---\nkind: io.statefun.endpoints.v2/http\nspec: {{functions: {namespace}/*, urlPathTemplate: '{}'}}\n",
+                    "---\nkind: io.statefun.endpoints.v2/http\nspec: {{functions: {pattern}, urlPathTemplate: '{}'}}\n",
                     server.url()
                 );
             }
@@ -72,11 +80,12 @@ impl Embedded {
             egresses.push(Tail { path, read: 0 });
         }
         std::fs::write(root.join("module.yaml"), module).unwrap();
-        let runtime = run(root, server.is_none());
+        let runtime = run(root, servers.is_empty());
+        let servers = servers.into_iter().map(|(_, server)| server).collect();
         Self {
             feeder: Feeder::start(runtime.url("http ingress")),
             folder,
-            server,
+            servers,
             runtime,
             egresses,
             ends: Ends::default(),
@@ -84,7 +93,7 @@ impl Embedded {
     }
 
     fn restart_runtime(&mut self) {
-        self.runtime = run(self.folder.path(), self.server.is_none());
+        self.runtime = run(self.folder.path(), self.servers.is_empty());
         self.feeder.point_at(self.runtime.url("http ingress"));
         self.ends.runtime += 1;
     }
@@ -137,25 +146,25 @@ impl Home for Embedded {
     async fn tend(&mut self) -> Vec<Captured> {
         assert_eq!(self.feeder.fault(), None);
         let ended = self.runtime.has_ended();
-        match &mut self.server {
-            Some(server) => {
-                assert!(!ended, "the runtime ended by itself");
-                self.ends.server += u64::from(server.revive());
-            }
-            None if ended => {
-                self.ends.server += 1;
-                self.restart_runtime();
-            }
-            None => {}
+        assert!(
+            !ended || self.servers.is_empty(),
+            "the runtime ended by itself"
+        );
+        if ended {
+            self.ends.server += 1;
+            self.restart_runtime();
+        }
+        for server in &mut self.servers {
+            self.ends.server += u64::from(server.revive());
         }
         self.egresses.iter_mut().flat_map(Tail::news).collect()
     }
 
     async fn kill_server(&mut self) {
-        match &mut self.server {
-            Some(server) => server.kill(),
-            None => self.runtime.kill(),
+        if self.servers.is_empty() {
+            self.runtime.kill();
         }
+        self.servers.iter_mut().for_each(|server| server.kill());
     }
 
     async fn kill_runtime(&mut self) {
