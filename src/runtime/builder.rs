@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::commit::Committer;
 use super::config::RuntimeConfig;
@@ -25,6 +26,7 @@ use super::partition::{self, Router, Surroundings};
 use super::running::{Runtime, Tasks};
 use crate::clock::{Clock, SystemClock};
 use crate::handler::RequestReplyHandler;
+use crate::random::Random;
 use crate::sdk::{StatefulFunctions, TypeName};
 use crate::storage::{Disk, Folder, LogSettings, Memory, Store, Syncer};
 
@@ -142,7 +144,8 @@ impl RuntimeBuilder {
     /// # Errors
     /// When something can't be opened, or a name is bound twice. Nothing is left running then.
     pub async fn start(self) -> Result<Runtime, StartError> {
-        let directory = Arc::new(self.directory()?);
+        let (closing, closed) = watch::channel(false);
+        let directory = Arc::new(self.directory(&closed)?);
         let mut open = Vec::with_capacity(self.ingresses.len());
         for ingress in self.ingresses {
             open.push(ingress.open().await?);
@@ -152,7 +155,6 @@ impl RuntimeBuilder {
         let egresses =
             open_egresses(self.egresses, &store, &committer, self.config.max_outbox).await?;
 
-        let (closing, closed) = watch::channel(false);
         let (ending, ended) = watch::channel(false);
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.config.partitions.get())
             .map(|_| mpsc::unbounded_channel())
@@ -211,8 +213,8 @@ impl RuntimeBuilder {
         ))
     }
 
-    /// All functions and egresses by name.
-    fn directory(&self) -> Result<Directory, StartError> {
+    /// All functions and egresses by name. Calls are not tried again once `closed` turns true.
+    fn directory(&self, closed: &watch::Receiver<bool>) -> Result<Directory, StartError> {
         let mut directory = Directory::default();
         for functions in &self.functions {
             let names: Vec<_> = functions
@@ -231,7 +233,10 @@ impl RuntimeBuilder {
         }
         for spec in &self.endpoints {
             let functions = spec.functions.clone();
-            let endpoint = Arc::new(Endpoint::Remote(Box::new(Remote::new(spec.clone())?)));
+            let random = Random::seeded(Uuid::new_v4().as_u64_pair().0);
+            let invocations = directory.invocations.clone();
+            let remote = Remote::new(spec.clone(), invocations, closed.clone(), random);
+            let endpoint = Arc::new(Endpoint::Remote(Box::new(remote)));
             bind(&mut directory, &functions, &endpoint)?;
         }
         for (name, plan) in &self.egresses {

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use super::endpoint::RemoteError;
 use crate::sdk::TypeName;
 use crate::storage::StorageError;
 
@@ -33,9 +32,6 @@ pub enum StartError {
         #[source]
         source: crate::sdk::BoxError,
     },
-    /// A function server can't be called at all.
-    #[error("a function server can't be used")]
-    Endpoint(#[source] crate::sdk::BoxError),
     /// A name is bound twice.
     #[error("{what} is bound twice")]
     BoundTwice {
@@ -51,10 +47,4 @@ pub enum StartError {
     /// The system refuses a thread.
     #[error("a thread can't be started")]
     Thread(#[source] io::Error),
-}
-
-impl From<RemoteError> for StartError {
-    fn from(error: RemoteError) -> Self {
-        Self::Endpoint(error.into())
-    }
 }

@@ -46,6 +46,8 @@ pub(super) enum Command {
     Deliver(Message),
     /// A call came back.
     Answered(CallId, Result<FromFunction, Failure>),
+    /// A call was given up because the runtime goes down: its batch is sent again at the next start.
+    Abandoned,
     /// An operator changes something.
     Change(AdminChange, oneshot::Sender<Result<(), String>>),
     /// Somebody wants to see what waits; so many addresses at most.
@@ -148,6 +150,7 @@ pub(super) async fn run(
         admissions: HashMap::new(),
         changes: HashMap::new(),
         drained: Vec::new(),
+        abandoned: 0,
         out: Vec::new(),
     };
     let mut sweep = interval(SWEEP_EVERY);
@@ -188,6 +191,8 @@ struct Partition {
     admissions: HashMap<Ticket, oneshot::Sender<Admission>>,
     changes: HashMap<Ticket, oneshot::Sender<Result<(), String>>>,
     drained: Vec<oneshot::Sender<()>>,
+    /// Calls that are out for the core, but never come back.
+    abandoned: usize,
     out: Vec<Output>,
 }
 
@@ -206,6 +211,7 @@ impl Partition {
             }
             Command::Deliver(message) => self.step(Input::Deliver(message)),
             Command::Answered(call, result) => self.step(Input::Answered { call, result }),
+            Command::Abandoned => self.abandoned += 1,
             Command::Change(change, sender) => {
                 let ticket = self.ticket();
                 self.changes.insert(ticket, sender);
@@ -259,7 +265,7 @@ impl Partition {
         }
         // Its room is used again.
         self.out = out;
-        if self.core.in_flight() == 0 {
+        if self.core.in_flight() == self.abandoned {
             for sender in self.drained.drain(..) {
                 let _ = sender.send(());
             }
@@ -341,13 +347,14 @@ impl Partition {
         tokio::spawn(async move {
             let result = match endpoint {
                 Some(endpoint) => endpoint.call(&target, request).await,
-                None => Err(Failure::new("the function is not bound")),
+                None => Some(Err(Failure::new("the function is not bound"))),
             };
-            if let Err(failure) = &result {
+            if let Some(Err(failure)) = &result {
                 debug!(address = %target.to_address(), %failure, "call failed");
             }
+            let answered = |result| Command::Answered(call, result);
             // A partition that has stopped sends the batch again at the next start.
-            router.send(target.id(), Command::Answered(call, result));
+            router.send(target.id(), result.map_or(Command::Abandoned, answered));
         });
     }
 

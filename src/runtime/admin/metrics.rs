@@ -13,6 +13,7 @@ use super::params::Params;
 use super::{Admin, Reply, whole};
 use crate::runtime::StoreStatus;
 use crate::runtime::core::TypeCounters;
+use crate::runtime::endpoint::{FunctionLabels, Invocations};
 use crate::runtime::partition::Inspection;
 use crate::runtime::respond::{self, Refusal, refuse};
 use crate::sdk::TypeName;
@@ -20,12 +21,6 @@ use crate::storage::Health;
 
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FunctionLabels {
-    namespace: String,
-    name: String,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EgressLabels {
@@ -45,6 +40,7 @@ impl Admin {
             registry: Registry::with_prefix("statefun"),
         };
         snapshot.functions(&self.inspect(0).await);
+        snapshot.remote(&self.intake.directory.invocations);
         snapshot.egresses(&self.intake.egresses.undelivered());
         snapshot.store(&self.intake.store.health(), &self.intake.status.borrow());
         snapshot.count(
@@ -114,6 +110,20 @@ impl Snapshot {
         self.gauge("inflightAsyncOps", "Calls that are out", calls);
         let backlog = partitions.iter().map(|partition| partition.backlog).sum();
         self.gauge("numBacklog", "Messages that wait or are in flight", backlog);
+    }
+
+    /// These count by themselves, since the start.
+    fn remote(&mut self, invocations: &Invocations) {
+        self.registry.register(
+            "functions_remoteInvocationFailures",
+            "Attempts to call a remote function that failed",
+            invocations.failures.clone(),
+        );
+        self.registry.register(
+            "functions_remoteInvocationLatency",
+            "How long an attempt to call a remote function took, in milliseconds",
+            invocations.latency.clone(),
+        );
     }
 
     fn egresses(&mut self, undelivered: &[(TypeName, u64)]) {

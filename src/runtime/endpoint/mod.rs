@@ -14,7 +14,7 @@ use crate::protocol::reqreply::FromFunction;
 use crate::sdk::TypeName;
 
 pub(super) use self::in_process::InProcess;
-pub(super) use self::remote::{Remote, RemoteError};
+pub(super) use self::remote::{FunctionLabels, Invocations, Remote};
 
 /// A function server, as a core sees it.
 #[derive(Debug)]
@@ -26,14 +26,14 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
-    /// Makes one call, with all the attempts that its transport allows.
+    /// Makes one call, with all the attempts that its transport allows. `None`: the runtime goes down before another one.
     pub(super) async fn call(
         &self,
         target: &AddressKey,
         request: Bytes,
-    ) -> Result<FromFunction, Failure> {
+    ) -> Option<Result<FromFunction, Failure>> {
         match self {
-            Self::InProcess(endpoint) => endpoint.call(request).await,
+            Self::InProcess(endpoint) => Some(endpoint.call(request).await),
             Self::Remote(endpoint) => endpoint.call(target, request).await,
         }
     }
@@ -56,6 +56,8 @@ pub(super) struct Directory {
     /// By namespace.
     namespaces: HashMap<String, Arc<Endpoint>>,
     egresses: HashMap<String, HashMap<String, EgressBinding>>,
+    /// What is counted of the attempts of all remote endpoints.
+    pub(super) invocations: Invocations,
 }
 
 impl Directory {

@@ -1,0 +1,247 @@
+//! Whether an answer counts: status 2xx, exactly the protocol's content-type, and a body that is a `FromFunction`.
+
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use prost::Message as _;
+
+use super::failed::Failed;
+use crate::protocol::reqreply::FromFunction;
+use crate::runtime::endpoint::in_process::chain;
+use crate::runtime::module::Transport;
+use crate::transport::http::client::{HttpError, HttpResponse};
+
+const OCTET_STREAM: &str = "application/octet-stream";
+/// Of a server's words, so many characters are shown.
+const SHOWN: usize = 200;
+
+/// Which transport's rules count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// Whatever fails is tried again.
+    Async,
+    /// Only what is likely to pass by itself is tried again.
+    OkHttp,
+}
+
+impl Rules {
+    pub(super) const fn of(transport: &Transport) -> Self {
+        match transport {
+            Transport::Async(_) => Self::Async,
+            Transport::OkHttp(_) => Self::OkHttp,
+        }
+    }
+
+    /// Takes an answer.
+    pub(super) fn read(self, response: HttpResponse) -> Result<FromFunction, Failed> {
+        if !response.status.is_success() {
+            return Err(self.bad_status(response.status));
+        }
+        self.check_content_type(&response.headers)?;
+        FromFunction::decode(response.body)
+            .map_err(|err| self.unusable(format!("the body is not a FromFunction: {err}")))
+    }
+
+    /// No whole answer came.
+    pub(super) fn lost(self, error: &HttpError) -> Failed {
+        let cause = chain(error);
+        match (self, error.status()) {
+            // okhttp decides by the head, and does not ask again for the body of a success.
+            (Self::OkHttp, Some(status)) if status.is_success() => self.unusable(cause),
+            (Self::OkHttp, Some(status)) => self.bad_status(status),
+            (Self::Async, Some(_)) | (_, None) => Failed {
+                cause,
+                retry: !error.is_invalid_request(),
+                io: true,
+            },
+        }
+    }
+
+    fn bad_status(self, status: StatusCode) -> Failed {
+        let code = status.as_u16();
+        let retry = self == Self::Async || is_retryable(status);
+        let cause = match self {
+            Self::Async => {
+                let reason = status.canonical_reason().unwrap_or_default();
+                format!("Unexpected response code {code} ({reason})")
+            }
+            Self::OkHttp if retry => format!("invalid HTTP response code {code}"),
+            Self::OkHttp => format!("Non successful HTTP response code {code}"),
+        };
+        Failed {
+            cause,
+            retry,
+            io: false,
+        }
+    }
+
+    fn check_content_type(self, headers: &HeaderMap) -> Result<(), Failed> {
+        let mut values = headers.get_all(CONTENT_TYPE).iter();
+        let fits = match self {
+            // Any of several will do, even in one line.
+            Self::Async => values.any(|value| {
+                let mut types = value.as_bytes().split(|byte| *byte == b',');
+                types.any(|one| {
+                    one.trim_ascii()
+                        .eq_ignore_ascii_case(OCTET_STREAM.as_bytes())
+                })
+            }),
+            Self::OkHttp => values
+                .next_back()
+                .is_some_and(|value| value == OCTET_STREAM),
+        };
+        if fits {
+            return Ok(());
+        }
+        let got = headers
+            .get(CONTENT_TYPE)
+            .map_or_else(|| "null".to_owned(), shown);
+        Err(self.unusable(match self {
+            Self::Async => format!("Unexpected content type {got}"),
+            Self::OkHttp => format!("Wrong HTTP content-type {got}"),
+        }))
+    }
+
+    /// An answer that came whole and says nothing.
+    fn unusable(self, cause: String) -> Failed {
+        Failed {
+            cause,
+            retry: self == Self::Async,
+            io: false,
+        }
+    }
+}
+
+/// What is said of a call whose budget is used up.
+pub(super) fn exhausted(transport: &Transport, last: &Failed) -> String {
+    let cause = &last.cause;
+    match transport {
+        Transport::Async(transport) => {
+            format!(
+                "RequestTimeoutException: no answer within {:?}; last attempt: {cause}",
+                transport.call
+            )
+        }
+        Transport::OkHttp(_) if last.io => {
+            format!("Maximal request time has elapsed. Last cause is attached: {cause}")
+        }
+        Transport::OkHttp(_) => {
+            format!("Maximal request time has elapsed. Last known error is: {cause}")
+        }
+    }
+}
+
+/// Statuses that okhttp tries again.
+const fn is_retryable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 409 | 420 | 429 | 499 | 500..)
+}
+
+fn shown(value: &HeaderValue) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    text.chars().take(SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn answer(status: u16, content_types: &[&'static str], body: &'static [u8]) -> HttpResponse {
+        let mut headers = HeaderMap::new();
+        for value in content_types {
+            headers.append(CONTENT_TYPE, HeaderValue::from_static(value));
+        }
+        HttpResponse {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers,
+            body: Bytes::from_static(body),
+        }
+    }
+
+    fn cause(rules: Rules, response: HttpResponse) -> (String, bool) {
+        let failed = rules.read(response).unwrap_err();
+        assert!(!failed.io);
+        (failed.cause, failed.retry)
+    }
+
+    const NO_EFFECTS: &[u8] = &[0xA2, 0x06, 0x00];
+
+    #[test]
+    fn answers_without_effects_count() {
+        for rules in [Rules::Async, Rules::OkHttp] {
+            for (status, body) in [(200, NO_EFFECTS), (200, b""), (204, b""), (299, NO_EFFECTS)] {
+                assert!(rules.read(answer(status, &[OCTET_STREAM], body)).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn sf_24_async_tries_every_bad_answer_again() {
+        for (response, expected) in [
+            (
+                answer(404, &[], b""),
+                "Unexpected response code 404 (Not Found)",
+            ),
+            (
+                answer(302, &[], b""),
+                "Unexpected response code 302 (Found)",
+            ),
+            (answer(200, &[], b""), "Unexpected content type null"),
+            (
+                answer(200, &["text/plain"], b""),
+                "Unexpected content type text/plain",
+            ),
+            (
+                answer(200, &["application/octet-stream; charset=utf-8"], b""),
+                "Unexpected content type application/octet-stream; charset=utf-8",
+            ),
+        ] {
+            assert_eq!(cause(Rules::Async, response), (expected.to_owned(), true));
+        }
+        let (text, retry) = cause(Rules::Async, answer(200, &[OCTET_STREAM], b"garbage"));
+        assert!(text.starts_with("the body is not a FromFunction: ") && retry);
+    }
+
+    #[test]
+    fn sf_24_async_takes_the_content_type_in_any_case_and_among_others() {
+        for content_types in [
+            &["Application/Octet-Stream"][..],
+            &["text/plain, application/octet-stream"],
+            &["text/plain", "application/octet-stream"],
+        ] {
+            let response = answer(200, content_types, NO_EFFECTS);
+            assert!(Rules::Async.read(response).is_ok(), "{content_types:?}");
+        }
+    }
+
+    #[test]
+    fn sf_25_okhttp_tries_some_statuses_again() {
+        for status in [408, 409, 420, 429, 499, 500, 501, 503, 599] {
+            let expected = (format!("invalid HTTP response code {status}"), true);
+            assert_eq!(cause(Rules::OkHttp, answer(status, &[], b"")), expected);
+        }
+        for status in [300, 304, 307, 400, 401, 404, 413, 498] {
+            let expected = (format!("Non successful HTTP response code {status}"), false);
+            assert_eq!(cause(Rules::OkHttp, answer(status, &[], b"")), expected);
+        }
+    }
+
+    #[test]
+    fn sf_25_okhttp_gives_up_on_content_types_and_bodies() {
+        for (content_types, got) in [
+            (&[][..], "null"),
+            (&["Application/Octet-Stream"], "Application/Octet-Stream"),
+            (
+                &["application/octet-stream;charset=utf-8"],
+                "application/octet-stream;charset=utf-8",
+            ),
+        ] {
+            let expected = (format!("Wrong HTTP content-type {got}"), false);
+            assert_eq!(
+                cause(Rules::OkHttp, answer(200, content_types, b"")),
+                expected
+            );
+        }
+        assert!(!cause(Rules::OkHttp, answer(200, &[OCTET_STREAM], b"garbage")).1);
+    }
+}

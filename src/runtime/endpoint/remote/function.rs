@@ -1,0 +1,218 @@
+//! One function type behind a URL: its connections, and one attempt to call it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::{Method, Uri};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout};
+use tracing::{debug, warn};
+
+use super::answer::Rules;
+use super::failed::Failed;
+use super::headers::headers;
+use super::invocations::Invocations;
+use super::quiet::Quiet;
+use super::redirect::{MAX_FOLLOW_UPS, Step};
+use super::tls;
+use super::url::Destination;
+use crate::protocol::reqreply::FromFunction;
+use crate::runtime::core::AddressKey;
+use crate::runtime::endpoint::in_process::chain;
+use crate::runtime::module::{Endpoint as EndpointSpec, Transport};
+use crate::sdk::TypeName;
+use crate::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest, HttpResponse};
+
+/// Connections of one function type over okhttp, which has no setting for it.
+const MAX_CONNECTIONS: usize = 1024;
+/// Unused connections of okhttp are closed after this time.
+const OKHTTP_IDLE: Duration = Duration::from_secs(60);
+/// What a connection's age is beyond `pool_ttl`.
+const JITTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3));
+/// Connections that do not age are kept for so long.
+const AGELESS_IDLE: Duration = Duration::from_secs(24 * 3600);
+
+/// A function type that was called.
+#[derive(Debug)]
+pub(super) struct Function {
+    rules: Rules,
+    client: HttpClient,
+    url: Uri,
+    headers: HeaderMap,
+    /// One for each connection in use.
+    permits: Semaphore,
+    /// How long an attempt waits for one of them, connecting aside.
+    connect: Duration,
+    failures: Counter,
+    latency: Histogram,
+    quiet: Quiet,
+}
+
+impl Function {
+    pub(super) fn new(
+        spec: &EndpointSpec,
+        type_name: &TypeName,
+        invocations: &Invocations,
+        seed: u64,
+    ) -> Result<Self, String> {
+        let rules = Rules::of(&spec.transport);
+        let destination = Destination::parse(&spec.url(type_name), rules)?;
+        let mut config = client_config(spec, seed)?;
+        config.unix_socket = destination.socket;
+        let (connections, connect) = match &spec.transport {
+            Transport::Async(transport) => (transport.pool_size, transport.connect),
+            Transport::OkHttp(transport) => (MAX_CONNECTIONS, transport.call),
+        };
+        let (failures, latency) = invocations.of(type_name);
+        Ok(Self {
+            rules,
+            client: HttpClient::new(config).map_err(|err| chain(&err))?,
+            headers: headers(rules, &Method::POST, &destination.url),
+            url: destination.url,
+            permits: Semaphore::new(connections.clamp(1, Semaphore::MAX_PERMITS)),
+            connect,
+            failures,
+            latency,
+            quiet: Quiet::default(),
+        })
+    }
+
+    /// Sends the request once, and whatever okhttp sends after it by itself.
+    pub(super) async fn attempt(
+        &self,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<FromFunction, Failed> {
+        let begun = Instant::now();
+        let answer = match self.permit(limit).await {
+            Ok(_permit) => self.ask(body, limit, begun).await,
+            Err(failed) => Err(failed),
+        };
+        self.latency.observe(begun.elapsed().as_secs_f64() * 1000.0);
+        let answer = answer.and_then(|response| self.rules.read(response));
+        if let Err(failed) = &answer
+            && (failed.io || self.rules == Rules::Async)
+        {
+            self.failures.inc();
+        }
+        answer
+    }
+
+    async fn permit(&self, limit: Duration) -> Result<SemaphorePermit<'_>, Failed> {
+        if let Ok(permit) = self.permits.try_acquire() {
+            return Ok(permit);
+        }
+        let permit = timeout(limit.min(self.connect), self.permits.acquire()).await;
+        permit.ok().and_then(Result::ok).ok_or_else(|| Failed {
+            cause: "every connection of the pool was in use for too long".to_owned(),
+            retry: true,
+            io: true,
+        })
+    }
+
+    async fn ask(
+        &self,
+        body: Bytes,
+        limit: Duration,
+        begun: Instant,
+    ) -> Result<HttpResponse, Failed> {
+        if self.rules == Rules::Async {
+            let request = self.request(&self.url, self.headers.clone(), body);
+            return self.send(request, limit, begun).await;
+        }
+        let mut step = Step::post(self.url.clone());
+        let mut before = None;
+        for _ in 0..=MAX_FOLLOW_UPS {
+            let request = self.step(&step, &body);
+            let response = self.send(request, limit, begun).await?;
+            match step.after(&response, before) {
+                None => return Ok(response),
+                Some(next) => step = next,
+            }
+            before = Some(response.status);
+        }
+        Err(Failed {
+            cause: format!("Too many follow-up requests: {}", MAX_FOLLOW_UPS + 1),
+            retry: true,
+            io: true,
+        })
+    }
+
+    async fn send(
+        &self,
+        request: HttpRequest,
+        limit: Duration,
+        begun: Instant,
+    ) -> Result<HttpResponse, Failed> {
+        let left = limit.saturating_sub(begun.elapsed());
+        let sent = self.client.send(request, left).await;
+        sent.map_err(|err| self.rules.lost(&err))
+    }
+
+    fn step(&self, step: &Step, body: &Bytes) -> HttpRequest {
+        let headers = if step.method == Method::POST && step.url == self.url {
+            self.headers.clone()
+        } else {
+            headers(self.rules, &step.method, &step.url)
+        };
+        if step.method == Method::POST {
+            return self.request(&step.url, headers, body.clone());
+        }
+        let mut request = HttpRequest::new(step.method.clone(), step.url.clone());
+        request.headers = headers;
+        request
+    }
+
+    fn request(&self, url: &Uri, headers: HeaderMap, body: Bytes) -> HttpRequest {
+        let mut request = HttpRequest::post(url.clone(), body);
+        request.headers = headers;
+        if let Some(length) = request.headers.get_mut(CONTENT_LENGTH) {
+            *length = HeaderValue::from(request.body.len());
+        }
+        request
+    }
+
+    /// Tells operators of a failed attempt, the first at once and then now and again.
+    pub(super) fn report(&self, target: &AddressKey, attempt: u32, failed: &Failed) {
+        let (cause, retry) = (&failed.cause, failed.retry);
+        let address = target.to_address();
+        match self.quiet.may_speak() {
+            Some(unsaid) => {
+                warn!(%address, attempt, %cause, retry, unsaid, "attempt to call a function failed");
+            }
+            None => debug!(%address, attempt, %cause, retry, "attempt to call a function failed"),
+        }
+    }
+}
+
+/// The client of one function type; `seed` spreads the ages of its connections.
+pub(super) fn client_config(spec: &EndpointSpec, seed: u64) -> Result<HttpClientConfig, String> {
+    let mut config = HttpClientConfig::default();
+    config.seed = seed;
+    match &spec.transport {
+        Transport::Async(transport) => {
+            config.connect_timeout = transport.connect;
+            config.max_idle_per_host = transport.pool_size;
+            config.max_response_body_bytes = transport.payload_max_bytes;
+            // A connection is closed by its age, however it was used.
+            config.max_connection_age = transport
+                .pool_ttl
+                .map(|ttl| ttl + JITTER.0..=ttl + JITTER.1);
+            config.pool_idle_timeout = transport
+                .pool_ttl
+                .map_or(AGELESS_IDLE, |ttl| ttl + JITTER.1);
+            tls::apply(&transport.tls, &spec.place, &mut config)?;
+        }
+        Transport::OkHttp(transport) => {
+            config.connect_timeout = transport.connect;
+            config.read_timeout = Some(transport.read);
+            config.write_timeout = Some(transport.write);
+            config.pool_idle_timeout = OKHTTP_IDLE;
+            config.title_case_headers = true;
+        }
+    }
+    Ok(config)
+}

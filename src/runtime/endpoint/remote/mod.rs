@@ -1,0 +1,173 @@
+//! A function server over HTTP: one call is as many attempts as its transport's budget allows.
+//!
+//! StateFun's two transports differ in what is in `schedule` (when is tried again), `answer` (what is tried again), `headers`,
+//! `url`, and `redirect` (okhttp only). `function` makes one attempt. Settings come from `runtime::module`.
+
+mod answer;
+mod failed;
+mod function;
+mod headers;
+mod invocations;
+mod quiet;
+mod redirect;
+mod schedule;
+mod tls;
+mod url;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tracing::warn;
+
+use self::failed::Failed;
+use self::function::Function;
+use self::schedule::Schedule;
+use crate::protocol::reqreply::FromFunction;
+use crate::random::Random;
+use crate::runtime::core::{AddressKey, Failure, FunctionBinding};
+use crate::runtime::module::Endpoint as EndpointSpec;
+use crate::sdk::TypeName;
+
+pub(in crate::runtime) use self::invocations::{FunctionLabels, Invocations};
+
+/// A function server at a URL.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    spec: EndpointSpec,
+    schedule: Schedule,
+    /// By name, from their first call on.
+    functions: RwLock<HashMap<String, Arc<Function>>>,
+    invocations: Invocations,
+    /// Turns true, or closes, when nothing is tried again.
+    stopping: watch::Receiver<bool>,
+    random: Mutex<Random>,
+}
+
+impl Remote {
+    /// An endpoint of a module file. What keeps it from being called is told here, and is the failure of each call.
+    pub(crate) fn new(
+        spec: EndpointSpec,
+        invocations: Invocations,
+        stopping: watch::Receiver<bool>,
+        random: Random,
+    ) -> Self {
+        if let Err(cause) = function::client_config(&spec, 0) {
+            warn!(functions = %spec.functions, %cause, "calls will fail");
+        }
+        Self {
+            schedule: Schedule::of(&spec.transport),
+            functions: RwLock::default(),
+            invocations,
+            stopping,
+            random: Mutex::new(random),
+            spec,
+        }
+    }
+
+    pub(crate) fn binding(&self) -> FunctionBinding {
+        let max_backlog = self
+            .spec
+            .max_batch_requests
+            .map_or(0, |max| u64::from(max.get()));
+        FunctionBinding {
+            after_durable: false,
+            max_backlog,
+        }
+    }
+
+    /// Calls until an attempt succeeds, one fails for good, or the budget is used up. `None`: the runtime goes down, and
+    /// nothing is tried again.
+    pub(crate) async fn call(
+        &self,
+        target: &AddressKey,
+        request: Bytes,
+    ) -> Option<Result<FromFunction, Failure>> {
+        let function = match self.function(target) {
+            Ok(function) => function,
+            Err(cause) => return Some(Err(failure(target, &cause))),
+        };
+        let started = Instant::now();
+        let left = || self.schedule.left(started.elapsed());
+        for failures in 1.. {
+            let limit = self.schedule.attempt_limit(left(), || self.minimum());
+            let failed = match function.attempt(request.clone(), limit).await {
+                Ok(reply) => return Some(Ok(reply)),
+                Err(failed) => failed,
+            };
+            function.report(target, failures, &failed);
+            if !failed.retry {
+                return Some(Err(failure(target, &failed.cause)));
+            }
+            let Some(wait) = self.schedule.wait(failures, left()) else {
+                return Some(Err(self.exhausted(target, &failed)));
+            };
+            if self.stops_within(wait).await {
+                return None;
+            }
+            if !self.schedule.goes_on(left()) {
+                return Some(Err(self.exhausted(target, &failed)));
+            }
+        }
+        None
+    }
+
+    /// Waits. `true`: the runtime goes down meanwhile.
+    async fn stops_within(&self, wait: Duration) -> bool {
+        let mut stopping = self.stopping.clone();
+        timeout(wait, stopping.wait_for(|stopping| *stopping))
+            .await
+            .is_ok()
+    }
+
+    fn exhausted(&self, target: &AddressKey, last: &Failed) -> Failure {
+        failure(target, &answer::exhausted(&self.spec.transport, last))
+    }
+
+    /// What an attempt is given at least, however little is left of the budget.
+    fn minimum(&self) -> Duration {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        schedule::minimum(&mut random)
+    }
+
+    fn function(&self, target: &AddressKey) -> Result<Arc<Function>, String> {
+        let (namespace, name, _) = target.parts();
+        // The table is whole after every statement, so a panic elsewhere does not spoil it.
+        let functions = self
+            .functions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(function) = functions.get(name) {
+            return Ok(Arc::clone(function));
+        }
+        drop(functions);
+        if let Some(fault) = &self.spec.lazy_fault {
+            return Err(fault.clone());
+        }
+        let type_name = TypeName::from_parts(namespace, name).map_err(|err| err.to_string())?;
+        let seed = self
+            .random
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next_u64();
+        let function = Function::new(&self.spec, &type_name, &self.invocations, seed)?;
+        let mut functions = self
+            .functions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let function = functions
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(function));
+        Ok(Arc::clone(function))
+    }
+}
+
+fn failure(target: &AddressKey, cause: &str) -> Failure {
+    let (namespace, name, id) = target.parts();
+    Failure::new(format!(
+        "Failure forwarding a message to a remote function Address({namespace}, {name}, {id}): {cause}"
+    ))
+}

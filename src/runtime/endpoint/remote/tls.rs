@@ -1,0 +1,85 @@
+//! Certificates and keys from files, as StateFun names them.
+
+use std::path::{Path, PathBuf};
+
+use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, SecretDocument};
+
+use crate::runtime::module::{Place, TlsFiles};
+use crate::transport::http::client::{ClientIdentity, HttpClientConfig};
+
+const HALF: &str = "You need to provide both the cert and they key if you want to use mutual TLS.";
+const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+
+/// Reads the files of an endpoint into the settings of its client. `place`: where its document stands.
+///
+/// # Errors
+/// Which file can't be used, and why.
+pub(super) fn apply(
+    files: &TlsFiles,
+    place: &Place,
+    config: &mut HttpClientConfig,
+) -> Result<(), String> {
+    let read = |key: &str, name: &str| {
+        let path = path(name, place);
+        std::fs::read(&path).map_err(|err| format!("`{key}` {}: {err}", path.display()))
+    };
+    if let Some(name) = &files.trust_cacerts {
+        config.trusted_certificates_pem = read("trust_cacerts", name)?;
+        config.trust_public_authorities = false;
+    }
+    config.identity = match (&files.client_cert, &files.client_key) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => {
+            let password = files.client_key_password.as_ref();
+            let password = password
+                .map(|name| read("client_key_password", name))
+                .transpose()?;
+            Some(ClientIdentity {
+                certificates_pem: read("client_cert", certificate)?,
+                key_pem: opened(read("client_key", key)?, password.as_deref())
+                    .map_err(|why| format!("`client_key` {key}: {why}"))?,
+            })
+        }
+        _ => return Err(HALF.to_owned()),
+    };
+    Ok(())
+}
+
+/// `classpath:` names stand beside the module file: there is no class path here.
+fn path(name: &str, place: &Place) -> PathBuf {
+    match name.strip_prefix("classpath:") {
+        None => PathBuf::from(name.strip_prefix("file:").unwrap_or(name)),
+        Some(resource) => {
+            let folder = Path::new(&*place.file).parent().unwrap_or(Path::new(""));
+            folder.join(resource.trim_start_matches('/'))
+        }
+    }
+}
+
+/// A private key without encryption.
+fn opened(pem: Vec<u8>, password: Option<&[u8]>) -> Result<Vec<u8>, String> {
+    let text = std::str::from_utf8(&pem).map_err(|_| "the file is not PEM")?;
+    let Some(begin) = text.find(&format!("-----BEGIN {ENCRYPTED}-----")) else {
+        return Ok(pem);
+    };
+    let password = password
+        .ok_or("the key is encrypted; name a file with its password in `client_key_password`")?;
+    let block = text.get(begin..).unwrap_or_default();
+    let (_, document) = SecretDocument::from_pem(block)
+        .map_err(|err| format!("the encrypted key is damaged: {err}"))?;
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|err| {
+        format!(
+            "{err}; of encrypted keys, those of `openssl pkcs8 -topk8 -v2 aes-256-cbc` are read"
+        )
+    })?;
+    // An editor's line end is hardly a part of the password.
+    let trimmed = password.trim_ascii_end();
+    let key = encrypted
+        .decrypt(password)
+        .or_else(|_| encrypted.decrypt(trimmed))
+        .map_err(|err| format!("the password in `client_key_password` does not open it: {err}"))?;
+    let pem = key
+        .to_pem("PRIVATE KEY", LineEnding::LF)
+        .map_err(|err| format!("the decrypted key can't be written: {err}"))?;
+    Ok(pem.as_bytes().to_vec())
+}
