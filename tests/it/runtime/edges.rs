@@ -251,12 +251,12 @@ async fn sf_07_requests_to_functions_carry_exactly_the_headers_of_their_transpor
         (
             "io.statefun.transports.v1/okhttp",
             vec![
-                ("content-type", "application/octet-stream"),
-                ("content-length", "LENGTH"),
-                ("host", "HOST"),
-                ("connection", "Keep-Alive"),
-                ("accept-encoding", "gzip"),
-                ("user-agent", "okhttp/3.14.6"),
+                ("Content-Type", "application/octet-stream"),
+                ("Content-Length", "LENGTH"),
+                ("Host", "HOST"),
+                ("Connection", "Keep-Alive"),
+                ("Accept-Encoding", "gzip"),
+                ("User-Agent", "okhttp/3.14.6"),
             ],
         ),
     ] {

@@ -190,29 +190,29 @@ impl Function {
 
 /// The client of one function type; `seed` spreads the ages of its connections.
 pub(super) fn client_config(spec: &EndpointSpec, seed: u64) -> Result<HttpClientConfig, String> {
-    let mut config = HttpClientConfig::default();
-    config.seed = seed;
     match &spec.transport {
         Transport::Async(transport) => {
-            config.connect_timeout = transport.connect;
-            config.max_idle_per_host = transport.pool_size;
-            config.max_response_body_bytes = transport.payload_max_bytes;
-            // A connection is closed by its age, however it was used.
-            config.max_connection_age = transport
-                .pool_ttl
-                .map(|ttl| ttl + JITTER.0..=ttl + JITTER.1);
-            config.pool_idle_timeout = transport
-                .pool_ttl
-                .map_or(AGELESS_IDLE, |ttl| ttl + JITTER.1);
+            let ttl = transport.pool_ttl;
+            let mut config = HttpClientConfig {
+                connect_timeout: transport.connect,
+                max_idle_per_host: transport.pool_size,
+                max_response_body_bytes: transport.payload_max_bytes,
+                // A connection is closed by its age, however it was used.
+                max_connection_age: ttl.map(|ttl| ttl + JITTER.0..=ttl + JITTER.1),
+                pool_idle_timeout: ttl.map_or(AGELESS_IDLE, |ttl| ttl + JITTER.1),
+                seed,
+                ..HttpClientConfig::default()
+            };
             tls::apply(&transport.tls, &spec.place, &mut config)?;
+            Ok(config)
         }
-        Transport::OkHttp(transport) => {
-            config.connect_timeout = transport.connect;
-            config.read_timeout = Some(transport.read);
-            config.write_timeout = Some(transport.write);
-            config.pool_idle_timeout = OKHTTP_IDLE;
-            config.title_case_headers = true;
-        }
+        Transport::OkHttp(transport) => Ok(HttpClientConfig {
+            connect_timeout: transport.connect,
+            read_timeout: Some(transport.read),
+            write_timeout: Some(transport.write),
+            pool_idle_timeout: OKHTTP_IDLE,
+            title_case_headers: true,
+            ..HttpClientConfig::default()
+        }),
     }
-    Ok(config)
 }
