@@ -14,7 +14,8 @@ use crate::output;
 
 /// Check module files: every fault with file, line and remedy.
 ///
-/// Ends with 0 when the files are fine, 1 when they have faults, 2 when they cannot be read.
+/// Ends with 0 when the files are fine, 1 when they have faults, 2 when they cannot be read. What is right and needs a connector that this build does
+/// not have is a note.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -43,6 +44,8 @@ struct Report {
     warnings: Vec<Finding>,
     /// What Flink would not take; `None` when nobody asked, or when faults come first.
     flink: Option<Vec<Finding>>,
+    /// What is right, but can't be run by this build.
+    notes: Vec<Finding>,
 }
 
 pub(crate) fn run(args: &CheckArgs, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -93,6 +96,7 @@ impl Report {
                 faults: invalid.faults,
                 warnings: invalid.warnings,
                 flink: None,
+                notes: Vec::new(),
             },
             Ok(module) => {
                 let (faults, warnings) = module
@@ -103,6 +107,7 @@ impl Report {
                     faults,
                     warnings,
                     flink: other.map(|OtherRuntime::Flink| module.not_for_flink),
+                    notes: module.without_connector,
                 }
             }
         }
@@ -118,6 +123,7 @@ impl Report {
             ("fault", self.faults.as_slice()),
             ("not for flink", flink),
             ("warning", self.warnings.as_slice()),
+            ("note", self.notes.as_slice()),
         ] {
             for finding in findings {
                 output::line(format_args!("{word}: {finding}"))?;
@@ -128,6 +134,9 @@ impl Report {
             summary.push(format!("{} not for flink", flink.len()));
         }
         summary.push(counted(self.warnings.len(), "warning"));
+        if !self.notes.is_empty() {
+            summary.push(counted(self.notes.len(), "note"));
+        }
         output::line(summary.join(", "))?;
         Ok(())
     }
@@ -138,6 +147,7 @@ impl Report {
             "fine": self.is_fine(),
             "faults": list(&self.faults),
             "warnings": list(&self.warnings),
+            "notes": list(&self.notes),
         });
         if let (Some(flink), Value::Object(fields)) = (&self.flink, &mut value) {
             fields.insert("flink".to_owned(), list(flink));

@@ -11,8 +11,18 @@ impl RuntimeBuilder {
     /// Binds everything that a module declares.
     ///
     /// # Errors
-    /// When a declared part can't be built.
+    /// When a declared part can't be built, or needs a connector that this build does not have.
     pub fn module(mut self, module: &Module) -> Result<Self, StartError> {
+        if !module.without_connector.is_empty() {
+            let parts: Vec<String> = module
+                .without_connector
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            return Err(StartError::Declared {
+                what: format!("the module cannot be run here:\n{}", parts.join("\n")),
+            });
+        }
         self.endpoints.extend(module.endpoints.iter().cloned());
         if module.samples {
             let functions = samples::functions().map_err(|error| StartError::Declared {
@@ -28,6 +38,7 @@ impl RuntimeBuilder {
             match ingress {
                 Ingress::Http(spec) => self.ingresses.push(Box::new(spec.clone())),
                 Ingress::Playground(spec) => self.ingresses.push(Box::new(spec.clone())),
+                Ingress::Kafka(_) | Ingress::Kinesis(_) => {}
             }
         }
         for egress in &module.egresses {
@@ -42,6 +53,7 @@ impl RuntimeBuilder {
                     self = self.pipeline(&pipeline)?;
                     EgressPlan::Function(pipeline.entry().clone())
                 }
+                EgressTarget::Kafka(_) | EgressTarget::Kinesis(_) => continue,
             };
             self.egresses.push((egress.id.clone(), plan));
         }

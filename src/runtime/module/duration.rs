@@ -11,7 +11,7 @@ const UNITS: &[(&str, u64, &[&str])] = &[
     (
         "MINUTES",
         60_000_000_000,
-        &["m", "min", "minute", "minutes"],
+        &["min", "m", "minute", "minutes"],
     ),
     (
         "SECONDS",
@@ -38,51 +38,56 @@ const UNITS: &[(&str, u64, &[&str])] = &[
 /// Reads a whole number and a unit in any case, with or without blanks between them. No unit means milliseconds.
 pub(super) fn parse(text: &str) -> Result<Duration, Complaint> {
     let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err("argument is an empty- or whitespace-only string".into());
+    }
     let end = trimmed
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(trimmed.len());
     let (digits, label) = trimmed.split_at(end);
     if digits.is_empty() {
         return Err(Complaint::with_remedy(
-            format!("duration `{text}` does not start with a number"),
+            format!("text does not start with a number: `{text}`"),
             "write it as `30s` or `2 min`",
         ));
     }
-    let count: u64 = digits
-        .parse()
-        .map_err(|_| Complaint::from(format!("duration `{text}` is too large")))?;
-    let nanos = u128::from(count) * u128::from(unit(label.trim())?);
-    let secs = u64::try_from(nanos / 1_000_000_000)
-        .map_err(|_| Complaint::from(format!("duration `{text}` is too large")))?;
+    let count: i64 = digits.parse().map_err(|_| {
+        Complaint::from(format!(
+            "The value '{digits}' cannot be re represented as 64bit number (numeric overflow)."
+        ))
+    })?;
+    let nanos = u128::from(count.unsigned_abs()) * u128::from(unit(label.trim())?);
+    let secs = i64::try_from(nanos / 1_000_000_000)
+        .map_err(|_| Complaint::from(format!("long overflow: `{text}` is too long")))?;
     let rest = u32::try_from(nanos % 1_000_000_000).unwrap_or_default();
-    Ok(Duration::new(secs, rest))
+    Ok(Duration::new(secs.unsigned_abs(), rest))
 }
 
 fn unit(label: &str) -> Result<u64, Complaint> {
     if label.is_empty() {
         return Ok(1_000_000);
     }
-    // The capital of the micro sign is the Greek letter, which has a small form of its own.
-    let lower = label.to_lowercase().replace('μ', "µ");
+    // The Greek letter `μ`, which looks the same as the micro sign, is refused as in StateFun.
+    let lower = label.to_lowercase();
     UNITS
         .iter()
         .find(|(_, _, labels)| labels.contains(&lower.as_str()))
         .map(|(_, nanos, _)| *nanos)
-        .ok_or_else(|| unknown_unit(label))
+        .ok_or_else(|| unknown_unit(&lower))
 }
 
-fn unknown_unit(label: &str) -> Complaint {
+fn unknown_unit(lower: &str) -> Complaint {
     let known: Vec<String> = UNITS
         .iter()
         .map(|(name, _, labels)| format!("{name}: ({})", labels.join(" | ")))
         .collect();
     let message = format!(
-        "Time interval unit label '{label}' does not match any of the recognized units: {}",
+        "Time interval unit label '{lower}' does not match any of the recognized units: {}",
         known.join(", ")
     );
-    match label {
-        "us" => Complaint::with_remedy(message, "microseconds are written `µs`"),
-        _ if label.starts_with('.') => {
+    match lower {
+        "us" | "μs" => Complaint::with_remedy(message, "microseconds are written `µs`, with U+00B5, or `micros`"),
+        _ if lower.starts_with('.') => {
             Complaint::with_remedy(message, "use a whole number of a smaller unit")
         }
         _ => message.into(),
@@ -101,7 +106,7 @@ mod tests {
                 for text in [
                     format!("3{label}"),
                     format!(" 3 {label} "),
-                    format!("3{}", label.to_uppercase()),
+                    format!("3{}", label.to_ascii_uppercase()),
                 ] {
                     assert_eq!(parse(&text).unwrap(), expected, "{text}");
                 }
@@ -124,10 +129,15 @@ mod tests {
             ),
             ("1.5s", "Time interval unit label '.5s' does not match"),
             ("3 fortnights", "'fortnights'"),
-            ("-1s", "does not start with a number"),
-            ("", "does not start with a number"),
-            ("99999999999999999999s", "too large"),
-            ("18446744073709551615d", "too large"),
+            ("3 μs", "'μs'"),
+            ("-1s", "text does not start with a number"),
+            ("s", "text does not start with a number"),
+            (" ", "argument is an empty- or whitespace-only string"),
+            (
+                "99999999999999999999s",
+                "The value '99999999999999999999' cannot be re represented as 64bit number (numeric overflow).",
+            ),
+            ("9223372036854775807d", "long overflow"),
         ] {
             let complaint = parse(text).unwrap_err();
             assert!(

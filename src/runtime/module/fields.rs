@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::sdk::TypeName;
 
+use super::coerce;
 use super::duration;
 use super::finding::{Complaint, Finding, Findings, Place};
 use super::nearest::nearest;
@@ -16,8 +17,8 @@ pub(super) struct Fields<'a> {
     path: String,
     entries: &'a [(Key, Node)],
     asked: Vec<&'static str>,
-    /// Stands before "missing key": what StateFun says about the whole mapping.
-    missing: &'static str,
+    /// What StateFun says about the whole document; stands before each fault.
+    prefix: &'static str,
 }
 
 impl<'a> Fields<'a> {
@@ -38,13 +39,13 @@ impl<'a> Fields<'a> {
             path: path.to_owned(),
             entries,
             asked: Vec::new(),
-            missing: "",
+            prefix: "",
         })
     }
 
-    /// The same, with the text StateFun puts before a missing field.
-    pub(super) fn when_missing(mut self, text: &'static str) -> Self {
-        self.missing = text;
+    /// The same, with the text StateFun puts before what is wrong with a field.
+    pub(super) const fn parsing(mut self, prefix: &'static str) -> Self {
+        self.prefix = prefix;
         self
     }
 
@@ -68,9 +69,44 @@ impl<'a> Fields<'a> {
         Finding::new(place.clone(), self.path_of(key), complaint)
     }
 
+    /// A finding about the whole mapping.
+    pub(super) fn at(&self) -> Finding {
+        Finding::new(self.place.clone(), self.path.as_str(), "")
+    }
+
     /// Reports a fault of `key`.
     pub(super) fn fault(&self, key: &str, complaint: impl Into<Complaint>) {
-        self.findings.fault(self.finding(key, complaint));
+        let finding = self.finding(key, complaint);
+        self.findings.fault(self.with_prefix(finding));
+    }
+
+    /// Warns of something about `key`.
+    pub(super) fn warn(&self, key: &str, complaint: impl Into<Complaint>) {
+        self.findings.warning(self.finding(key, complaint));
+    }
+
+    /// Reports a fault of `node`, which stands at `path` below this mapping.
+    pub(super) fn fault_at(&self, node: &Node, path: &str, complaint: Complaint) {
+        let finding = Finding::new(node.place.clone(), path, complaint);
+        self.findings.fault(self.with_prefix(finding));
+    }
+
+    /// Warns of something about `node`, which stands at `path` below this mapping.
+    pub(super) fn warn_at(&self, node: &Node, path: &str, complaint: Complaint) {
+        let finding = Finding::new(node.place.clone(), path, complaint);
+        self.findings.warning(finding);
+    }
+
+    /// Whether there is such a key, even if it has no value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.peek(key).is_some()
+    }
+
+    fn with_prefix(&self, finding: Finding) -> Finding {
+        Finding {
+            message: format!("{}{}", self.prefix, finding.message),
+            ..finding
+        }
     }
 
     fn peek(&self, key: &str) -> Option<&'a Node> {
@@ -83,6 +119,93 @@ impl<'a> Fields<'a> {
         self.asked.push(key);
         self.peek(key)
             .filter(|node| !matches!(node.value, Value::Null))
+    }
+
+    /// The value of `key` as it stands in the file, even if it is nothing.
+    pub(super) fn given(&mut self, key: &'static str) -> Option<&'a Node> {
+        self.asked.push(key);
+        self.peek(key)
+    }
+
+    /// The value of `key` of one of StateFun's own kinds, where a key without a value is not the same as no key. Faulty is `None`.
+    pub(super) fn value<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&Node) -> Result<T, Complaint>,
+    ) -> Option<T> {
+        let node = self.given(key)?;
+        read(node)
+            .map_err(|complaint| self.fault(key, complaint))
+            .ok()
+    }
+
+    /// The same; it is a fault when there is no such key.
+    pub(super) fn needed<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&Node) -> Result<T, Complaint>,
+    ) -> Option<T> {
+        if self.peek(key).is_none() {
+            self.missing(key);
+        }
+        self.value(key, read)
+    }
+
+    /// Reports that `key` is not there.
+    pub(super) fn missing(&mut self, key: &'static str) {
+        self.asked.push(key);
+        self.fault(key, format!("missing key /{key}"));
+    }
+
+    /// The text of whatever stands at `key`, which must be there. StateFun reads nothing as the text `null`, a list and a mapping as an empty one.
+    pub(super) fn text_of_any(&mut self, key: &'static str) -> Option<String> {
+        let text = self.needed(key, |node| Ok(coerce::as_text(node)))?;
+        if let Some(node) = self.peek(key)
+            && matches!(node.value, Value::Null | Value::List(_) | Value::Map(_))
+        {
+            let text = format!("expected text, found {}: StateFun reads it as `{text}`", node.kind());
+            self.warn(key, text);
+        }
+        Some(text)
+    }
+
+    /// The type name at `key`, in StateFun's grammar.
+    pub(super) fn name(&mut self, key: &'static str) -> Option<TypeName> {
+        let (name, remark) = self.needed(key, |node| match &node.value {
+            Value::Null => Err(format!("missing key /{key}: it has no value").into()),
+            _ => coerce::type_name(node),
+        })?;
+        if let Some(remark) = remark {
+            self.warn(key, remark);
+        }
+        Some(name)
+    }
+
+    /// The mapping at `key` of one of StateFun's own kinds; anything else is a fault.
+    pub(super) fn mapping(&mut self, key: &'static str) -> Option<Self> {
+        self.value(key, |node| coerce::mapping(node).map(|_| ()))?;
+        self.child(key)
+    }
+
+    /// The items of the list at `key`, each with its path.
+    pub(super) fn items(&mut self, key: &'static str) -> Option<Vec<(String, &'a Node)>> {
+        let node = self.given(key)?;
+        let Value::List(items) = &node.value else {
+            self.fault(key, format!("expected a list, found {}", node.kind()));
+            return None;
+        };
+        let path = |n| format!("{}[{n}]", self.path_of(key));
+        Some(items.iter().enumerate().map(|(n, item)| (path(n), item)).collect())
+    }
+
+    /// The fields of `item`, which stands at `path` below this mapping.
+    pub(super) fn below(&self, item: &'a Node, path: &str) -> Option<Self> {
+        if let Err(complaint) = coerce::mapping(item) {
+            self.fault_at(item, path, complaint);
+            return None;
+        }
+        let fields = Fields::of(item, path, self.findings)?;
+        Some(fields.parsing(self.prefix))
     }
 
     /// The value of `key`, read by `read`; absent or faulty is `None`.
@@ -104,8 +227,7 @@ impl<'a> Fields<'a> {
         read: impl FnOnce(&Node) -> Result<T, Complaint>,
     ) -> Option<T> {
         if self.node(key).is_none() {
-            let text = format!("{}missing key /{key}", self.missing);
-            self.fault(key, text);
+            self.missing(key);
             return None;
         }
         self.optional(key, read)
@@ -114,7 +236,8 @@ impl<'a> Fields<'a> {
     /// The mapping below `key`.
     pub(super) fn child(&mut self, key: &'static str) -> Option<Self> {
         let node = self.node(key)?;
-        Fields::of(node, &self.path_of(key), self.findings)
+        let fields = Fields::of(node, &self.path_of(key), self.findings)?;
+        Some(fields.parsing(self.prefix))
     }
 
     /// Reads each item of the list below `key`; a fault is reported with the item's number.
@@ -145,7 +268,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Warns of every key that nobody asked for.
-    pub(super) fn finish(self) {
+    pub(super) fn finish(mut self) {
+        self.asked.dedup();
         for (key, _) in self.entries {
             if self.asked.contains(&key.name.as_str()) {
                 continue;

@@ -5,12 +5,16 @@
 //! file that names the YAML crate.
 
 mod assemble;
+mod coerce;
 mod duration;
 mod fields;
 mod finding;
 mod kinds;
+mod legacy;
 mod nearest;
 mod placeholder;
+mod scalars;
+mod uri;
 mod yaml;
 
 use std::fmt;
@@ -19,14 +23,16 @@ use crate::sdk::TypeName;
 
 pub use finding::{Complaint, Finding, Place};
 pub use kinds::{
-    AsyncTransport, Endpoint, FileEgress, FunctionPattern, HttpEgress, HttpIngress,
-    OkHttpTransport, PipelineSpec, PlaygroundEgress, PlaygroundIngress, TlsFiles, Transport,
+    AsyncTransport, AwsCredentials, AwsRegion, DeliverySemantic, Endpoint, FileEgress,
+    FunctionPattern, HttpEgress, HttpIngress, KafkaEgress, KafkaIngress, KafkaStart, KinesisEgress,
+    KinesisIngress, KinesisStart, OffsetReset, OkHttpTransport, PipelineSpec, PlaygroundEgress,
+    PlaygroundIngress, Properties, Route, TlsFiles, TopicPartition, Transport,
 };
 pub use placeholder::Placeholders;
 
 use fields::Fields;
 use finding::Findings;
-use kinds::{KINDS, Kind, Portable, Spec, WITHOUT_CONNECTOR};
+use kinds::{KINDS, Kind, Portable, Spec};
 use nearest::nearest;
 use yaml::{Node, Value};
 
@@ -48,6 +54,8 @@ pub struct Module {
     pub warnings: Vec<Finding>,
     /// What StateFun on Apache Flink would not take, or take differently.
     pub not_for_flink: Vec<Finding>,
+    /// What is right, and needs a connector that this build does not have: the module can be checked and not run.
+    pub without_connector: Vec<Finding>,
 }
 
 /// Where messages come from.
@@ -58,6 +66,10 @@ pub enum Ingress {
     Http(HttpIngress),
     /// `io.statefun.playground.v1/ingress`.
     Playground(PlaygroundIngress),
+    /// `io.statefun.kafka.v1/ingress`.
+    Kafka(KafkaIngress),
+    /// `io.statefun.kinesis.v1/ingress`.
+    Kinesis(KinesisIngress),
 }
 
 /// Where records go.
@@ -84,6 +96,10 @@ pub enum EgressTarget {
     Http(HttpEgress),
     /// `io.statefun.playground.v1/egress`.
     Playground(PlaygroundEgress),
+    /// `io.statefun.kafka.v1/egress`.
+    Kafka(KafkaEgress),
+    /// `io.statefun.kinesis.v1/egress`.
+    Kinesis(KinesisEgress),
 }
 
 /// Text that is not shown in logs.
@@ -127,6 +143,13 @@ pub struct InvalidModule {
     pub warnings: Vec<Finding>,
 }
 
+impl Ingress {
+    /// Whether StateFun has it, too.
+    const fn is_portable(&self) -> bool {
+        matches!(self, Self::Kafka(_) | Self::Kinesis(_))
+    }
+}
+
 impl fmt::Display for InvalidModule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.faults.len();
@@ -155,10 +178,15 @@ impl Module {
         let findings = Findings::default();
         let mut draft = Draft::new(&findings);
         for file in files {
-            let (documents, faults) = yaml::parse(file.name, file.text);
-            faults.into_iter().for_each(|fault| findings.fault(fault));
+            let documents = yaml::parse(file.name, file.text, &findings);
+            let is_alone = yaml::count(file.text) == 1;
             for document in documents {
-                read_document(document, placeholders, &mut draft);
+                not_followed(&document, "", &findings);
+                if is_alone && legacy::is_legacy(&document) {
+                    legacy::read(document, placeholders, &mut draft);
+                } else {
+                    read_document(document, placeholders, &mut draft);
+                }
             }
         }
         let whole = files.first().map_or("module.yaml", |file| file.name);
@@ -170,8 +198,7 @@ impl Module {
         if !faults.is_empty() {
             return Err(InvalidModule { faults, warnings });
         }
-        module.warnings = warnings;
-        module.not_for_flink = not_for_flink;
+        (module.warnings, module.not_for_flink) = (warnings, not_for_flink);
         Ok(module)
     }
 
@@ -192,6 +219,8 @@ struct Draft<'a> {
     module: Module,
     findings: &'a Findings,
     bound: Vec<(String, Place)>,
+    /// The functions that ingresses send to, and where they say so.
+    targets: Vec<(TypeName, Finding)>,
 }
 
 impl<'a> Draft<'a> {
@@ -200,6 +229,7 @@ impl<'a> Draft<'a> {
             module: Module::default(),
             findings,
             bound: Vec::new(),
+            targets: Vec::new(),
         }
     }
 
@@ -215,16 +245,18 @@ impl<'a> Draft<'a> {
         self.bound.push((key, at.place));
     }
 
-    fn bind_ingress(&mut self, id: &TypeName, place: &Place) {
+    fn bind_ingress(&mut self, id: &TypeName, at: Finding) {
         let (namespace, name) = (id.namespace(), id.name());
-        let key = format!("IngressIdentifier({namespace}, {name}, class {TYPED_VALUE})");
-        self.bind(key, Finding::new(place.clone(), "spec", ""));
+        let key = format!(
+            "IngressIdentifier({namespace}, {name}, interface com.google.protobuf.Message)"
+        );
+        self.bind(key, at);
     }
 
-    fn bind_egress(&mut self, id: &TypeName, place: &Place) {
+    fn bind_egress(&mut self, id: &TypeName, at: Finding) {
         let (namespace, name) = (id.namespace(), id.name());
         let key = format!("EgressKey({namespace}, {name}, class {TYPED_VALUE})");
-        self.bind(key, Finding::new(place.clone(), "spec", ""));
+        self.bind(key, at);
     }
 
     /// What only all documents together show; said when all of them could be read.
@@ -232,9 +264,13 @@ impl<'a> Draft<'a> {
         let note = |text: &str| Finding::new(place.clone(), "", text);
         let module = &self.module;
         if module.ingresses.is_empty() {
-            self.findings.warning(note("There are no ingress defined."));
-            let text = "There are no ingress defined. There are no source providers defined. There are no routers defined.";
-            self.findings.not_for_flink(note(text));
+            self.findings.warning(note(NO_INGRESS));
+        }
+        if !module.ingresses.iter().any(Ingress::is_portable) {
+            let remedy = "bind a Kafka or Kinesis ingress there";
+            let complaint = Complaint::with_remedy(NO_INGRESS, remedy);
+            self.findings
+                .not_for_flink(Finding::new(place.clone(), "", complaint));
         }
         let out = |egress: &Egress| egress.id.as_str() == kinds::SAMPLES_OUT;
         if module.samples && !module.egresses.iter().any(out) {
@@ -252,8 +288,34 @@ impl<'a> Draft<'a> {
                 self.findings.warning(note(text));
             }
         }
+        self.check_targets();
+    }
+
+    /// Warns of every function that an ingress sends to and no document binds.
+    fn check_targets(&self) {
+        let is_bound = |key: &str| self.bound.iter().any(|(bound, _)| bound == key);
+        for (target, at) in &self.targets {
+            let key = function_key(target);
+            if is_bound(&key) || is_bound(target.namespace()) {
+                continue;
+            }
+            let complaint = Complaint::with_remedy(
+                format!("Cannot find a provider for type {key}: no document binds {target}"),
+                format!(
+                    "add an endpoint for {target} or for {}/*",
+                    target.namespace()
+                ),
+            );
+            self.findings.warning(Finding::new(
+                at.place.clone(),
+                at.path.as_str(),
+                complaint,
+            ));
+        }
     }
 }
+
+const NO_INGRESS: &str = "There are no ingress defined.";
 
 /// The class of everything that remote functions send and receive.
 const TYPED_VALUE: &str = "org.apache.flink.statefun.sdk.reqreply.generated.TypedValue";
@@ -267,61 +329,103 @@ fn read_document(mut document: Node, placeholders: &Placeholders, draft: &mut Dr
     let Some(kind) = kind_of(&document, draft.findings) else {
         return;
     };
-    if let Value::Map(entries) = &mut document.value {
-        for (_, spec) in entries.iter_mut().filter(|(key, _)| key.name == "spec") {
-            placeholders.expand(spec, "spec", draft.findings);
-        }
+    if let Some(mut fields) = Fields::of(&document, "", draft.findings) {
+        let _ = (fields.given("kind"), fields.given("spec"));
+        fields.finish();
     }
-    let Some(mut fields) = Fields::of(&document, "", draft.findings) else {
+    if let Some(spec) = document.take("spec") {
+        read_spec(kind, spec, "spec", placeholders, draft);
+    }
+}
+
+/// Reads the `spec` of one ingress, egress or whatever `kind` is.
+fn read_spec(
+    kind: &Kind,
+    mut spec: Node,
+    path: &str,
+    placeholders: &Placeholders,
+    draft: &mut Draft<'_>,
+) {
+    if kind.portable == Portable::Everywhere {
+        scalars::as_statefun(&mut spec, path, draft.findings);
+    }
+    placeholders.expand(&mut spec, path, draft.findings);
+    if !matches!(spec.value, Value::Map(_) | Value::Null) {
+        let text = format!("{}expected a mapping, found {}", kind.no_mapping, spec.kind());
+        draft
+            .findings
+            .fault(Finding::new(spec.place.clone(), path, text));
         return;
-    };
-    let (_, node) = (fields.node("kind"), fields.node("spec"));
-    fields.finish();
-    let Some(node) = node else { return };
-    if let Some(fields) = Fields::of(node, "spec", draft.findings) {
-        (kind.read)(Spec { node, fields }, draft);
+    }
+    if let Some(fields) = Fields::of(&spec, path, draft.findings) {
+        let fields = fields.parsing(kind.parsing);
+        (kind.read)(Spec { node: &spec, fields }, draft);
+    }
+}
+
+/// Reports each alias and merge key of `node`.
+fn not_followed(node: &Node, path: &str, findings: &Findings) {
+    if node.is_alias {
+        let complaint = Complaint::with_remedy(
+            "StateFun follows no YAML aliases and merge keys: it takes `*name` for the text `name`, and `<<` for a key",
+            "write out what the alias stands for",
+        );
+        findings.not_for_flink(Finding::new(node.place.clone(), path, complaint));
+        return;
+    }
+    match &node.value {
+        Value::List(items) => {
+            for (n, item) in items.iter().enumerate() {
+                not_followed(item, &format!("{path}[{n}]"), findings);
+            }
+        }
+        Value::Map(entries) => {
+            for (key, value) in entries {
+                not_followed(value, &yaml::join(path, &key.name), findings);
+            }
+        }
+        _ => {}
     }
 }
 
 /// The kind of a document, checked as far as StateFun checks it before it looks at the spec.
 fn kind_of(document: &Node, findings: &Findings) -> Option<&'static Kind> {
-    let present = |key| {
-        document
-            .get(key)
-            .filter(|node| !matches!(node.value, Value::Null))
-    };
-    let (Some(kind), Some(_)) = (present("kind"), present("spec")) else {
+    let (Some(kind), Some(_)) = (document.get("kind"), document.get("spec")) else {
         let complaint = no_component(document);
         findings.fault(Finding::new(document.place.clone(), "", complaint));
         return None;
     };
+    known_kind(kind, "kind", "Invalid binder kind format. ", findings)
+}
+
+/// The kind that `node` names. `malformed` stands before what is wrong with its form.
+fn known_kind(
+    node: &Node,
+    path: &str,
+    malformed: &str,
+    findings: &Findings,
+) -> Option<&'static Kind> {
     let fault = |complaint: Complaint| {
-        findings.fault(Finding::new(kind.place.clone(), "kind", complaint));
+        findings.fault(Finding::new(node.place.clone(), path, complaint));
         None
     };
-    let text = match fields::filled_text(kind) {
-        Ok(text) => text,
-        Err(complaint) => return fault(complaint),
+    let (name, remark) = match coerce::type_name(node) {
+        Ok(name) => name,
+        Err(complaint) => return fault(format!("{malformed}{}", complaint.message).into()),
     };
-    let name = text.trim_end_matches('/');
-    if name.parse::<TypeName>().is_err() {
-        let why = fields::invalid_type_name(&text).message;
-        return fault(format!("Invalid binder kind format. {why}").into());
-    }
-    let Some(known) = KINDS.iter().find(|known| known.name == name) else {
-        return fault(unknown_kind(name));
+    let Some(known) = KINDS.iter().find(|known| known.name == name.as_str()) else {
+        return fault(unknown_kind(&name));
     };
-    if name.len() < text.len() {
-        let warning = format!("the slash at the end of `{text}` is ignored");
-        findings.warning(Finding::new(kind.place.clone(), "kind", warning));
+    if let Some(remark) = remark {
+        findings.warning(Finding::new(node.place.clone(), path, remark));
     }
     let elsewhere = match known.portable {
         Portable::Everywhere => return Some(known),
-        Portable::Playground => "is known to StateFun's playground only",
-        Portable::Here => "is known to this runtime only",
+        Portable::Playground => "StateFun's playground alone knows this kind",
+        Portable::Here => "this runtime alone knows this kind",
     };
-    let text = format!("kind `{name}` {elsewhere}");
-    findings.not_for_flink(Finding::new(kind.place.clone(), "kind", text));
+    let complaint = Complaint::with_remedy(kinds::unknown_extension(&name), elsewhere);
+    findings.not_for_flink(Finding::new(node.place.clone(), path, complaint));
     Some(known)
 }
 
@@ -331,26 +435,16 @@ fn no_component(document: &Node) -> Complaint {
         None => text.into(),
         Some(_) => Complaint::with_remedy(
             text,
-            "this looks like StateFun's format 3.0, which this version does not read; write each endpoint, ingress and egress as a document of its own",
+            "this looks like format 3.0, in which a file has one document and nothing else",
         ),
     }
 }
 
-fn unknown_kind(text: &str) -> Complaint {
-    if WITHOUT_CONNECTOR.contains(&text) {
-        return Complaint::with_remedy(
-            format!(
-                "kind `{text}` is right for StateFun, but this version has no connector for it yet"
-            ),
-            "leave the document out, or run the module on StateFun",
-        );
-    }
+fn unknown_kind(name: &TypeName) -> Complaint {
     let known = KINDS.iter().map(|kind| kind.name);
-    let remedy = nearest(text, known.clone()).map_or_else(
+    let remedy = nearest(name.as_str(), known.clone()).map_or_else(
         || format!("known kinds: {}", known.collect::<Vec<_>>().join(", ")),
         |known| format!("did you mean `{known}`?"),
     );
-    let (namespace, name) = text.split_once('/').unwrap_or((text, ""));
-    let message = format!("An extension with type TypeName({namespace}, {name}) does not exist.");
-    Complaint::with_remedy(message, remedy)
+    Complaint::with_remedy(kinds::unknown_extension(name), remedy)
 }

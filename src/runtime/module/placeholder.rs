@@ -127,9 +127,9 @@ mod tests {
     use super::*;
 
     fn expanded(text: &str) -> (serde_json::Value, Vec<String>, usize) {
-        let (mut documents, faults) = yaml::parse("m.yaml", text);
-        assert_eq!(faults, vec![]);
-        let mut node = documents.remove(0);
+        let findings = Findings::default();
+        let mut node = yaml::parse("m.yaml", text, &findings).remove(0);
+        assert!(!findings.has_faults());
         let values = [
             ("HOST", "example.org"),
             ("PORT", "8080"),
@@ -138,7 +138,6 @@ mod tests {
         ]
         .map(|(k, v)| (k.to_owned(), v.to_owned()))
         .into();
-        let findings = Findings::default();
         Placeholders::Replaced(values).expand(&mut node, "", &findings);
         let (faults, _, not_for_flink) = findings.into_parts();
         let faults = faults.iter().map(ToString::to_string).collect();
@@ -180,8 +179,8 @@ mod tests {
 
     #[test]
     fn sf_62_literal_placeholders_stay() {
-        let (mut documents, _) = yaml::parse("m.yaml", "a: ${PORT}\n");
         let findings = Findings::default();
+        let mut documents = yaml::parse("m.yaml", "a: ${PORT}\n", &findings);
         Placeholders::Literal.expand(&mut documents[0], "", &findings);
         assert_eq!(documents[0].to_json(), serde_json::json!({"a": "${PORT}"}));
     }

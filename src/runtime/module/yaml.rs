@@ -8,7 +8,7 @@ use serde_json::Number;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Location, Options, Spanned};
 
-use super::finding::{Complaint, Finding, Place};
+use super::finding::{Complaint, Finding, Findings, Place};
 
 /// A module file is small; these bounds keep a hostile one from using up time or memory.
 const MAX_NODES: usize = 50_000;
@@ -22,6 +22,23 @@ pub(super) struct Node {
     pub(super) value: Value,
     /// Written without quotes, so that its text decides its type.
     pub(super) is_plain: bool,
+    /// How a number, a boolean or a null is written in the file, empty for nothing; `None` for all other values, and for what no file contains.
+    pub(super) written: Option<Box<str>>,
+    /// Brought here by an alias (`*name`) or a merge key (`<<`), which StateFun does not follow.
+    pub(super) is_alias: bool,
+}
+
+impl Node {
+    /// A node that stands in no file, at the place of the one it was made from.
+    pub(super) const fn made(place: Place, value: Value) -> Self {
+        Self {
+            place,
+            value,
+            is_plain: false,
+            written: None,
+            is_alias: false,
+        }
+    }
 }
 
 /// What a node holds.
@@ -61,6 +78,15 @@ impl Node {
             return None;
         };
         entries.iter().find(|(k, _)| k.name == key).map(|(_, v)| v)
+    }
+
+    /// Takes the value of `key` out of a mapping.
+    pub(super) fn take(&mut self, key: &str) -> Option<Self> {
+        let Value::Map(entries) = &mut self.value else {
+            return None;
+        };
+        let at = entries.iter().position(|(k, _)| k.name == key)?;
+        Some(entries.remove(at).1)
     }
 
     /// The node that as much of `path` as exists leads to, such as `stages[2].http-export.url`.
@@ -105,12 +131,13 @@ fn rest_after<'p>(path: &'p str, key: &str) -> Option<&'p str> {
         .filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// The documents of `text`, without empty ones, and what could not be read of it.
+/// The documents of `text`, without empty ones.
 ///
-/// A document with a fault does not hide those before and after it, as far as the syntax lets them be found.
-pub(super) fn parse(file: &str, text: &str) -> (Vec<Node>, Vec<Finding>) {
+/// What cannot be read is a fault; it does not hide the documents before and after it, as far as the syntax lets them be found. Of a key that
+/// stands twice in a mapping the last one counts, as in StateFun.
+pub(super) fn parse(file: &str, text: &str, findings: &Findings) -> Vec<Node> {
     let file: Arc<str> = file.into();
-    let (mut documents, mut faults) = (Vec::new(), Vec::new());
+    let mut documents = Vec::new();
     let placing = Placing {
         file: file.clone(),
         lines: text.lines().collect(),
@@ -119,13 +146,52 @@ pub(super) fn parse(file: &str, text: &str) -> (Vec<Node>, Vec<Finding>) {
     for document in serde_saphyr::read_with_options::<_, Spanned<Raw>>(&mut bytes, options()) {
         match document {
             Ok(raw) => documents.push(placing.node(raw)),
-            Err(err) => faults.push(syntax_fault(&file, &err)),
+            Err(err) => findings.fault(syntax_fault(&file, &err)),
         }
     }
-    for document in &documents {
-        repeated_keys(document, "", &mut faults);
+    for document in &mut documents {
+        keep_last_of_repeated(document, "", findings);
     }
-    (documents, faults)
+    for (n, line) in (1..).zip(&placing.lines) {
+        if let Some(column) = separating_tab(line) {
+            let text = "StateFun's YAML reader takes no tabs between tokens";
+            let complaint = Complaint::with_remedy(text, "write blanks");
+            let place = Place {
+                file: file.clone(),
+                line: n,
+                column,
+            };
+            findings.not_for_flink(Finding::new(place, "", complaint));
+        }
+    }
+    documents
+}
+
+/// The column of a tab that stands where blanks separate or indent.
+fn separating_tab(line: &str) -> Option<u32> {
+    let mut before = ' ';
+    for (column, c) in (1..).zip(line.chars()) {
+        match c {
+            '#' | '"' | '\'' => return None,
+            '\t' if matches!(before, ' ' | ':' | '-' | ',' | '[' | '{') => return Some(column),
+            _ => before = c,
+        }
+    }
+    None
+}
+
+/// How many documents `text` has, empty ones included.
+pub(super) fn count(text: &str) -> usize {
+    let is_marker = |line: &&str| {
+        line.strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
+    };
+    let is_content = |line: &&str| {
+        let line = line.trim_start_matches('\u{feff}').trim_start();
+        !line.is_empty() && !line.starts_with(['#', '%'])
+    };
+    let before = text.lines().take_while(|line| !is_marker(line));
+    text.lines().filter(is_marker).count() + usize::from(before.clone().any(|line| is_content(&line)))
 }
 
 fn options() -> Options {
@@ -157,7 +223,8 @@ fn syntax_fault(file: &Arc<str>, err: &serde_saphyr::Error) -> Finding {
         .chars()
         .take(300)
         .collect();
-    Finding::new(place, "", format!("not readable as YAML: {text}"))
+    let message = format!("Failed loading a module at {file}: it is not readable as YAML: {text}");
+    Finding::new(place, "", message)
 }
 
 fn place(file: &Arc<str>, location: Location) -> Place {
@@ -168,32 +235,31 @@ fn place(file: &Arc<str>, location: Location) -> Place {
     }
 }
 
-fn repeated_keys(node: &Node, path: &str, faults: &mut Vec<Finding>) {
-    match &node.value {
+fn keep_last_of_repeated(node: &mut Node, path: &str, findings: &Findings) {
+    match &mut node.value {
         Value::Map(entries) => {
-            let mut seen: Vec<&Key> = Vec::with_capacity(entries.len());
-            for (key, value) in entries {
+            let keys: Vec<Key> = entries.iter().map(|(key, _)| key.clone()).collect();
+            let mut rest = keys.iter();
+            entries.retain(|(key, _)| {
+                rest.next();
+                let Some(later) = rest.clone().find(|later| later.name == key.name) else {
+                    return true;
+                };
+                let complaint = Complaint::with_remedy(
+                    format!("key `{}` stands here again; this one counts", key.name),
+                    format!("the first is in line {}; keep one of them", key.place.line),
+                );
                 let path = join(path, &key.name);
-                match seen.iter().find(|first| first.name == key.name) {
-                    Some(first) => faults.push(Finding::new(
-                        key.place.clone(),
-                        path.as_str(),
-                        Complaint::with_remedy(
-                            format!("key `{}` stands here twice", key.name),
-                            format!(
-                                "the first is in line {}; keep one of them",
-                                first.place.line
-                            ),
-                        ),
-                    )),
-                    None => seen.push(key),
-                }
-                repeated_keys(value, &path, faults);
+                findings.warning(Finding::new(later.place.clone(), path, complaint));
+                false
+            });
+            for (key, value) in entries {
+                keep_last_of_repeated(value, &join(path, &key.name), findings);
             }
         }
         Value::List(items) => {
-            for (n, item) in items.iter().enumerate() {
-                repeated_keys(item, &format!("{path}[{n}]"), faults);
+            for (n, item) in items.iter_mut().enumerate() {
+                keep_last_of_repeated(item, &format!("{path}[{n}]"), findings);
             }
         }
         _ => {}
@@ -231,6 +297,18 @@ struct Placing<'a> {
 impl Placing<'_> {
     fn node(&self, raw: Spanned<Raw>) -> Node {
         let is_plain = !self.is_quoted(raw.defined);
+        let is_alias = raw.referenced != raw.defined;
+        let written = match &raw.value {
+            Raw::Bool(_) | Raw::Number(_) if is_plain => self.word(raw.defined),
+            // A number that is too large for one has become `.inf`.
+            Raw::Text(text) if is_plain && text.ends_with(".inf") => self.word(raw.defined),
+            // Where there is nothing at all, something else stands.
+            Raw::Null => self
+                .word(raw.defined)
+                .filter(|word| word.eq_ignore_ascii_case("null"))
+                .or_else(|| Some("".into())),
+            _ => None,
+        };
         let value = match raw.value {
             Raw::Null => Value::Null,
             Raw::Bool(value) => Value::Bool(value),
@@ -248,7 +326,20 @@ impl Placing<'_> {
             place: place(&self.file, raw.referenced),
             value,
             is_plain,
+            written,
+            is_alias,
         }
+    }
+
+    /// What stands at `at`, up to the end of a number.
+    fn word(&self, at: Location) -> Option<Box<str>> {
+        let rest: String = self.line(at)?.chars().skip(index(at.column())).collect();
+        let end = rest.find([' ', '\t', ',', ']', '}', '#', '\r']);
+        rest.get(..end.unwrap_or(rest.len())).map(Into::into)
+    }
+
+    fn line(&self, at: Location) -> Option<&str> {
+        self.lines.get(index(at.line())).copied()
     }
 
     fn key(&self, key: Spanned<RawKey>) -> Key {
@@ -259,11 +350,16 @@ impl Placing<'_> {
     }
 
     fn is_quoted(&self, at: Location) -> bool {
-        let index = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).saturating_sub(1);
-        let line = self.lines.get(index(at.line()));
-        let first = line.and_then(|line| line.chars().nth(index(at.column())));
+        let first = self
+            .line(at)
+            .and_then(|line| line.chars().nth(index(at.column())));
         matches!(first, Some('"' | '\'' | '|' | '>'))
     }
+}
+
+/// From what is counted from 1.
+fn index(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX).saturating_sub(1)
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -336,16 +432,25 @@ impl<'de> Deserialize<'de> for RawKey {
 mod tests {
     use super::*;
 
+    /// The documents, what is wrong, and what is warned of.
+    fn parsed(text: &str) -> (Vec<Node>, Vec<String>, Vec<String>) {
+        let findings = Findings::default();
+        let documents = parse("m.yaml", text, &findings);
+        let (faults, warnings, _) = findings.into_parts();
+        let texts = |found: Vec<Finding>| found.iter().map(ToString::to_string).collect();
+        (documents, texts(faults), texts(warnings))
+    }
+
     fn one(text: &str) -> Node {
-        let (mut documents, faults) = parse("m.yaml", text);
-        assert_eq!((documents.len(), faults), (1, vec![]));
+        let (mut documents, faults, warnings) = parsed(text);
+        assert_eq!((documents.len(), faults, warnings), (1, vec![], vec![]));
         documents.remove(0)
     }
 
     #[test]
     fn every_key_and_value_keeps_its_line_and_column() {
         let text = "# a comment\nkind: a/b\nspec:\n  list:\n    - x: 1\n---\nkind: c/d\n";
-        let (documents, faults) = parse("m.yaml", text);
+        let (documents, faults, _) = parsed(text);
         assert_eq!((documents.len(), faults), (2, vec![]));
         let spec = documents[0].get("spec").unwrap();
         let Value::List(items) = &spec.get("list").unwrap().value else {
@@ -361,15 +466,19 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_key_is_a_fault_that_names_both_lines_and_hides_no_other_fault() {
-        let (documents, faults) = parse("m.yaml", "a: 1\na: 2\nb: {c: 1, c: 2}\n---\nd: 1\n");
-        assert_eq!(documents.len(), 2);
-        let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    fn of_a_repeated_key_the_last_counts_with_a_warning_that_names_both_lines() {
+        let (documents, faults, warnings) = parsed("a: 1\na: 2\nb: {c: 1, c: 2, c: 3}\n---\nd: 1\n");
+        assert_eq!((documents.len(), faults), (2, vec![]));
         assert_eq!(
-            texts,
+            documents[0].to_json(),
+            serde_json::json!({"a": 2, "b": {"c": 3}})
+        );
+        assert_eq!(
+            warnings,
             [
-                "m.yaml:2:1: `a`: key `a` stands here twice (the first is in line 1; keep one of them)",
-                "m.yaml:3:11: `b.c`: key `c` stands here twice (the first is in line 3; keep one of them)",
+                "m.yaml:2:1: `a`: key `a` stands here again; this one counts (the first is in line 1; keep one of them)",
+                "m.yaml:3:11: `b.c`: key `c` stands here again; this one counts (the first is in line 3; keep one of them)",
+                "m.yaml:3:17: `b.c`: key `c` stands here again; this one counts (the first is in line 3; keep one of them)",
             ]
         );
     }
@@ -397,10 +506,10 @@ mod tests {
 
     #[test]
     fn a_syntax_error_has_a_place_and_keeps_the_documents_before_it() {
-        let (documents, faults) = parse("m.yaml", "a: 1\n---\nb: [1, 2\n");
+        let (documents, faults, _) = parsed("a: 1\n---\nb: [1, 2\n");
         assert_eq!(documents.len(), 1);
         assert_eq!(faults.len(), 1);
-        let text = faults[0].to_string();
+        let text = &faults[0];
         assert!(text.starts_with("m.yaml:"), "{text}");
         assert!(text.contains("not readable as YAML"), "{text}");
     }
@@ -418,9 +527,54 @@ mod tests {
 
     #[test]
     fn empty_documents_are_skipped_and_an_empty_file_is_empty() {
-        assert_eq!(parse("m.yaml", "").0.len(), 0);
-        assert_eq!(parse("m.yaml", "---\n---\na: 1\n---\n").0.len(), 1);
+        assert_eq!(parsed("").0.len(), 0);
+        assert_eq!(parsed("---\n---\na: 1\n---\n").0.len(), 1);
     }
+
+    #[test]
+    fn documents_are_counted_with_the_empty_ones() {
+        for (text, expected) in [
+            ("", 0),
+            ("# a comment\n", 0),
+            ("a: 1\n", 1),
+            ("---\na: 1\n", 1),
+            ("%YAML 1.2\n---\na: 1\n...\n", 1),
+            ("a: 1\n---\n", 2),
+            ("---\n---\na: ---\n", 2),
+        ] {
+            assert_eq!(count(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn aliases_and_merged_entries_are_marked() {
+        let node = one("a: &x {k: 1}\nb: *x\nc: {<<: *x, d: 2}\n");
+        let is_alias = |path: &str| node.at(path).is_alias;
+        assert!(!is_alias("a") && !is_alias("a.k") && is_alias("b"));
+        assert!(is_alias("c.k") && !is_alias("c.d"));
+    }
+
+    #[test]
+    fn tabs_between_tokens_are_told_from_tabs_in_texts() {
+        for (line, expected) in [
+            ("a:\tb", Some(3)),
+            ("\ta: b", Some(1)),
+            ("- \ta", Some(3)),
+            ("a: b\tc", None),
+            ("a: '\t'", None),
+            ("a: b # \t", None),
+        ] {
+            assert_eq!(separating_tab(line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn plain_numbers_keep_how_they_are_written() {
+        let node = one("a: 0x10\nb: [1.50, '7']\nc: ~\nd:\n");
+        let written = |path: &str| node.at(path).written.as_deref();
+        assert_eq!(written("a"), Some("0x10"));
+        assert_eq!((written("b[0]"), written("b[1]")), (Some("1.50"), None));
+        assert_eq!((written("c"), written("d")), (Some(""), Some("")));    }
 
     #[test]
     fn aliases_are_followed_and_a_bomb_is_refused() {
@@ -434,6 +588,6 @@ mod tests {
             let row = vec![format!("*l{}", n - 1); 10].join(",");
             bomb.push_str(&format!("l{n}: &l{n} [{row}]\n"));
         }
-        assert_eq!(parse("m.yaml", &bomb).1.len(), 1);
+        assert_eq!(parsed(&bomb).1.len(), 1);
     }
 }

@@ -5,10 +5,11 @@ use std::num::NonZeroU32;
 
 use crate::sdk::TypeName;
 
-use super::super::Draft;
 use super::super::fields::{self, Fields};
 use super::super::finding::{Complaint, Place};
-use super::super::yaml::Value;
+use super::super::uri::{self, Uri};
+use super::super::yaml::{Node, Value};
+use super::super::{Draft, coerce};
 use super::transport::{self, Lazy, LazyFaults};
 use super::{Spec, Transport};
 
@@ -61,6 +62,14 @@ impl FunctionPattern {
             Self::Namespace(namespace) => namespace.clone(),
         }
     }
+
+    /// The name of one of the functions.
+    fn example(&self) -> &str {
+        match self {
+            Self::Exact(name) => name.name(),
+            Self::Namespace(_) => "name",
+        }
+    }
 }
 
 impl fmt::Display for FunctionPattern {
@@ -73,124 +82,207 @@ impl fmt::Display for FunctionPattern {
 }
 
 pub(super) fn read_v2(spec: Spec<'_>, draft: &mut Draft<'_>) {
-    let mut fields = spec
-        .fields
-        .when_missing("Error parsing a HttpFunctionEndpointSpec. ");
-    let (transport, lazy) = transport::read_v2(&mut fields);
-    let max = fields.optional("maxNumBatchRequests", fields::integer);
-    read(fields, transport, lazy, max, draft);
+    let mut fields = spec.fields;
+    let functions = fields.needed("functions", functions_of);
+    let url_template = fields.needed("urlPathTemplate", url_of);
+    let (transport, lazy) = transport::read_v2(&mut fields, is_tls(url_template.as_deref()));
+    // Nothing is zero here: no bound.
+    let max = fields.value("maxNumBatchRequests", coerce::int);
+    let max = max.map_or(DEFAULT_MAX, Option::unwrap_or_default);
+    let transport = (transport, lazy);
+    bind(fields, functions, url_template, transport, max, draft);
 }
 
 pub(super) fn read_v1(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let mut fields = spec.fields;
-    let (transport, lazy) = transport::read_v1(&mut fields);
-    let max = fields.optional("maxNumBatchRequests", |node| match &node.value {
-        Value::Number(number) if number.is_i64() => fields::integer(node),
-        _ => Err("Wrong type for key /maxNumBatchRequests not an integer".into()),
+    let text_of = |key: &'static str| {
+        move |node: &Node| {
+            coerce::only_text(node).map_err(|complaint| Complaint {
+                message: format!("Wrong type for key /{key} not a string"),
+                ..complaint
+            })
+        }
+    };
+    let functions = fields.needed("functions", |node| {
+        let text = text_of("functions")(node)?;
+        pattern(&text)
     });
-    read(fields, transport, lazy, max, draft);
+    let url_template = fields.needed("urlPathTemplate", text_of("urlPathTemplate"));
+    let transport = transport::read_v1(&mut fields);
+    let max = fields.value("maxNumBatchRequests", |node| match &node.value {
+        Value::Number(number) if !number.is_f64() => {
+            let number = number.as_i64().and_then(|n| i32::try_from(n).ok());
+            number.ok_or_else(|| NOT_AN_INTEGER.into())
+        }
+        _ => Err(NOT_AN_INTEGER.into()),
+    });
+    let max = max.unwrap_or(DEFAULT_MAX);
+    bind(fields, functions, url_template, transport, max, draft);
 }
 
-fn read(
-    mut fields: Fields<'_>,
-    transport: Transport,
-    lazy: Lazy,
-    max_batch_requests: Option<i64>,
+/// Back-pressure begins at so many messages.
+const DEFAULT_MAX: i32 = 1000;
+const NOT_AN_INTEGER: &str = "Wrong type for key /maxNumBatchRequests not an integer";
+
+/// A pattern, and what to say about how it is written.
+type Functions = (FunctionPattern, Option<String>);
+
+fn functions_of(node: &Node) -> Result<Functions, Complaint> {
+    match &node.value {
+        Value::Null => Err("missing key /functions: it has no value".into()),
+        Value::List(_) | Value::Map(_) => Err(fields::invalid_type_name(node.kind())),
+        _ => pattern(&coerce::as_text(node)),
+    }
+}
+
+/// The template; what is no text is none that could be called.
+fn url_of(node: &Node) -> Result<String, Complaint> {
+    match &node.value {
+        Value::Null => Err("missing key /urlPathTemplate: it has no value".into()),
+        Value::List(_) => Ok("[".to_owned()),
+        Value::Map(_) => Ok("{".to_owned()),
+        _ => Ok(coerce::as_text(node)),
+    }
+}
+
+fn is_tls(url_template: Option<&str>) -> bool {
+    let scheme = url_template.and_then(|url| url.get(..6));
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+}
+
+fn bind(
+    fields: Fields<'_>,
+    functions: Option<Functions>,
+    url_template: Option<String>,
+    (transport, lazy): (Transport, Lazy),
+    max: i32,
     draft: &mut Draft<'_>,
 ) {
-    let functions = fields.required("functions", fields::filled_text);
-    let functions = functions.and_then(|text| pattern(&text, &fields));
-    let url_template = fields.required("urlPathTemplate", fields::filled_text);
     let place = fields.place().clone();
-    let mut faults = LazyFaults::new("");
-    if let Some(url) = &url_template {
-        if let Err(complaint) = check_url(url, &transport) {
-            faults.add(&fields, "urlPathTemplate", complaint);
-        }
-        if matches!(transport, Transport::Async(_)) && url.contains('%') {
-            let text = "StateFun's async transport decodes `%` sequences of the URL before it sends them; here they are sent as written";
-            let finding = fields.finding("urlPathTemplate", text);
-            fields.findings().not_for_flink(finding);
-        }
-    }
     let key_at = fields.finding("functions", "");
-    fields.finish();
-    let (Some(functions), Some(url_template)) = (functions, url_template) else {
-        return;
+    if let Some((_, Some(remark))) = &functions {
+        fields.warn("functions", remark.as_str());
+    }
+    let (Some((functions, _)), Some(url_template)) = (functions, url_template) else {
+        return fields.finish();
     };
+    // StateFun reads the URL first, then the transport, then looks whether the one can be called by the other.
+    let mut faults = LazyFaults::new("");
+    let url = url_template.replace(FUNCTION_NAME, functions.example());
+    let checked = match uri::parse(&url) {
+        Ok(uri) => check_url(&url, &uri, &transport).map_err(|complaint| (false, complaint)),
+        Err(text) => Err((true, unreadable(text, &url_template))),
+    };
+    let mut lazy = lazy;
+    if let Err((comes_first, complaint)) = checked {
+        faults.add(&fields, "urlPathTemplate", complaint);
+        lazy = match comes_first {
+            true => faults.first,
+            false => lazy.or(faults.first),
+        };
+    } else if matches!(transport, Transport::Async(_)) {
+        sent_otherwise(&url_template, &fields);
+    }
+    fields.finish();
     draft.bind(functions.key(), key_at);
     draft.module.endpoints.push(Endpoint {
         place,
         functions,
         url_template,
-        max_batch_requests: positive(max_batch_requests.unwrap_or(1000)),
+        max_batch_requests: positive(max),
         transport,
-        lazy_fault: lazy.or(faults.first),
+        lazy_fault: lazy,
     });
 }
 
+/// What StateFun's async transport sends otherwise than it is written.
+fn sent_otherwise(url_template: &str, fields: &Fields<'_>) {
+    for (mark, text) in [
+        (
+            '%',
+            "StateFun's async transport decodes `%` sequences of the URL before it sends them; here they are sent as written",
+        ),
+        (
+            '#',
+            "StateFun's async transport sends the fragment of the URL with it; here it is left out",
+        ),
+    ] {
+        if url_template.contains(mark) {
+            let finding = fields.finding("urlPathTemplate", text);
+            fields.findings().not_for_flink(finding);
+        }
+    }
+}
+
 /// Zero and less: no bound.
-fn positive(max: i64) -> Option<NonZeroU32> {
-    NonZeroU32::new(u32::try_from(max.max(0)).unwrap_or(u32::MAX))
+fn positive(max: i32) -> Option<NonZeroU32> {
+    NonZeroU32::new(u32::try_from(max).unwrap_or_default())
 }
 
-/// StateFun's grammar, which takes trailing slashes.
-fn pattern(text: &str, fields: &Fields<'_>) -> Option<FunctionPattern> {
-    let trimmed = text.trim_end_matches('/');
-    match pattern_of(trimmed) {
-        Ok(pattern) => {
-            if trimmed.len() < text.len() {
-                let warning = format!("the slash at the end of `{text}` is ignored");
-                let finding = fields.finding("functions", warning);
-                fields.findings().warning(finding);
-            }
-            Some(pattern)
-        }
-        Err(complaint) => {
-            fields.fault("functions", complaint);
-            None
-        }
-    }
-}
-
-fn pattern_of(text: &str) -> Result<FunctionPattern, Complaint> {
-    let malformed = |_| fields::invalid_type_name(text);
-    let name: TypeName = text.parse().map_err(malformed)?;
-    match (name.namespace().contains('*'), name.name()) {
-        (false, "*") => Ok(FunctionPattern::Namespace(name.namespace().to_owned())),
-        (false, plain) if !plain.contains('*') => Ok(FunctionPattern::Exact(name)),
-        _ => Err("Invalid syntax for target functions. Only <namespace>/<name> or <namespace>/* are supported.".into()),
-    }
-}
-
-fn check_url(template: &str, transport: &Transport) -> Result<(), Complaint> {
-    let url = template.replace(FUNCTION_NAME, "name");
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return Err(unknown_scheme(&url));
+fn pattern(text: &str) -> Result<Functions, Complaint> {
+    let (name, remark) = coerce::type_name_of(text)?;
+    let pattern = match (name.namespace().contains('*'), name.name()) {
+        (false, "*") => FunctionPattern::Namespace(name.namespace().to_owned()),
+        (false, plain) if !plain.contains('*') => FunctionPattern::Exact(name),
+        _ => return Err("Invalid syntax for target functions. Only <namespace>/<name> or <namespace>/* are supported.".into()),
     };
-    match scheme {
-        "http" | "https" => http::Uri::try_from(url.as_str())
-            .map_err(|err| format!("`{template}` is not a URL: {err}").into())
-            .and_then(|uri| match uri.host() {
-                Some(host) if !host.is_empty() => Ok(()),
-                _ => Err("hostname can't be null".into()),
-            }),
-        "http+unix" | "https+unix" => match transport {
-            Transport::Async(_) => Err(Complaint::with_remedy(
-                "hostname can't be null",
-                "UNIX sockets need transport io.statefun.transports.v1/okhttp",
-            )),
-            Transport::OkHttp(_) if rest.split('/').any(|part| part.ends_with(".sock")) => Ok(()),
-            Transport::OkHttp(_) => Err("no part of the path ends in `.sock`".into()),
-        },
-        _ => Err(unknown_scheme(&url)),
+    Ok((pattern, remark))
+}
+
+fn unreadable(text: String, template: &str) -> Complaint {
+    match template.contains("${") {
+        true => Complaint::with_remedy(text, "nothing replaces the placeholder"),
+        false => text.into(),
     }
 }
 
-fn unknown_scheme(url: &str) -> Complaint {
-    let scheme = url.split(':').next().unwrap_or_default();
-    Complaint::with_remedy(
-        format!("unknown scheme `{scheme}`"),
-        "a URL begins with http://, https://, http+unix:// or https+unix://",
-    )
+/// Whether the transport can call `url`.
+fn check_url(url: &str, uri: &Uri, transport: &Transport) -> Result<(), Complaint> {
+    let scheme = uri.scheme.as_deref().map(str::to_ascii_lowercase);
+    match (scheme.as_deref(), transport) {
+        (Some("http" | "https"), _) => check_server(url, uri, transport),
+        (Some("http+unix" | "https+unix"), Transport::Async(_)) => Err(Complaint::with_remedy(
+            "hostname can't be null",
+            "UNIX sockets need transport io.statefun.transports.v1/okhttp",
+        )),
+        (Some("http+unix" | "https+unix"), Transport::OkHttp(_)) => {
+            let is_socket = |part: &str| part.ends_with(".sock");
+            match uri.rest.split(['/', '?']).any(is_socket) {
+                true => Ok(()),
+                false => Err("Unix Domain Socket path should contain a .sock file".into()),
+            }
+        }
+        (scheme, _) => {
+            let message = match scheme {
+                Some(_) if uri.host.is_none() => format!("hostname can't be null in `{url}`"),
+                Some(scheme) => format!("unknown scheme `{scheme}`"),
+                None => format!("`{url}` has no scheme"),
+            };
+            Err(Complaint::with_remedy(
+                message,
+                "a URL begins with http://, https://, http+unix:// or https+unix://",
+            ))
+        }
+    }
+}
+
+fn check_server(url: &str, uri: &Uri, transport: &Transport) -> Result<(), Complaint> {
+    match (&uri.no_server, transport) {
+        // The other transport takes names that Java does not, with `_` for instance.
+        (Some(why), Transport::Async(_)) => return Err(why.as_str().into()),
+        (None, _) if uri.host.is_none() => return Err("hostname can't be null".into()),
+        _ => {}
+    }
+    let lowest = i64::from(matches!(transport, Transport::OkHttp(_)));
+    if let Some(port) = uri.port.filter(|port| !(lowest..=65_535).contains(port)) {
+        return Err(format!("port out of range:{port}").into());
+    }
+    let called = http::Uri::try_from(url).map_err(|err| format!("`{url}` is not a URL: {err}"))?;
+    match called.host() {
+        Some(host) if host.starts_with('.') || host.contains("..") => {
+            Err(format!("the host of `{url}` has an empty part").into())
+        }
+        Some(host) if !host.is_empty() => Ok(()),
+        _ => Err("hostname can't be null".into()),
+    }
 }

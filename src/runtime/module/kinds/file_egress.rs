@@ -17,12 +17,12 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let mut fields = spec.fields;
     let id = fields.required("id", fields::type_name);
     let path = fields.required("path", fields::filled_text);
-    let place = fields.place().clone();
+    let (place, at) = (fields.place().clone(), fields.at());
     fields.finish();
     let (Some(id), Some(path)) = (id, path) else {
         return;
     };
-    draft.bind_egress(&id, &place);
+    draft.bind_egress(&id, at);
     draft.module.egresses.push(Egress {
         place,
         id,

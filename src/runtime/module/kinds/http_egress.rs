@@ -26,12 +26,13 @@ pub struct HttpEgress {
 
 pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let mut fields = spec.fields;
+    let at = fields.at();
     let id = fields.required("id", fields::type_name);
     // Its other faults are told also when the id has one.
     let name = id.as_ref().map_or("unnamed", TypeName::as_str);
     let pipeline = export(name, spec.node).map_err(|faults| {
         for (path, message) in faults {
-            let fault = pipeline::finding(spec.node, &path, message);
+            let fault = pipeline::finding(spec.node, &at.path, &path, message);
             draft.findings.fault(fault);
         }
     });
@@ -39,8 +40,8 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
         return;
     };
     let place = spec.node.place.clone();
-    draft.bind_egress(&id, &place);
-    pipeline::bind(&pipeline, &place, draft);
+    pipeline::bind(&pipeline, &at, draft);
+    draft.bind_egress(&id, at);
     draft.module.egresses.push(Egress {
         place,
         id,

@@ -43,10 +43,10 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let call_timeout = fields.optional("callTimeout", fields::span);
     let json_type = fields.optional("jsonType", fields::type_name);
     let idempotency_window = fields.optional("idempotencyWindow", fields::span);
-    let place = fields.place().clone();
+    let (place, at) = (fields.place().clone(), fields.at());
     fields.finish();
     let id = id.unwrap_or(DEFAULT_ID);
-    draft.bind_ingress(&id, &place);
+    draft.bind_ingress(&id, at);
     let Some(listen) = listen else { return };
     draft.module.ingresses.push(Ingress::Http(HttpIngress {
         place,

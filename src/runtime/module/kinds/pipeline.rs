@@ -18,25 +18,25 @@ pub struct PipelineSpec {
 }
 
 pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
+    let at = spec.fields.at();
     match PipelineConfig::from_json(&spec.node.to_json()) {
         Ok(config) => {
-            let place = spec.node.place.clone();
-            bind(&config, &place, draft);
+            bind(&config, &at, draft);
+            let place = at.place;
             draft.module.pipelines.push(PipelineSpec { place, config });
         }
         Err(faults) => {
             for fault in faults {
-                draft
-                    .findings
-                    .fault(finding(spec.node, &fault.path, fault.message));
+                let fault = finding(spec.node, &at.path, &fault.path, fault.message);
+                draft.findings.fault(fault);
             }
         }
     }
 }
 
-/// Binds the functions behind a pipeline.
-pub(super) fn bind(config: &PipelineConfig, place: &Place, draft: &mut Draft<'_>) {
-    let at = |complaint: String| Finding::new(place.clone(), "spec", complaint);
+/// Binds the functions behind a pipeline that is declared at `spec`.
+pub(super) fn bind(config: &PipelineConfig, spec: &Finding, draft: &mut Draft<'_>) {
+    let at = |complaint: String| Finding::new(spec.place.clone(), spec.path.as_str(), complaint);
     match Pipeline::declared(config.clone()).build() {
         Ok(pipeline) => {
             for function in pipeline.functions() {
@@ -47,11 +47,11 @@ pub(super) fn bind(config: &PipelineConfig, place: &Place, draft: &mut Draft<'_>
     }
 }
 
-/// A fault at the part of `spec` that `path` names, or at the innermost part of the path that exists.
-pub(super) fn finding(spec: &Node, path: &str, message: String) -> Finding {
+/// A fault at the part of `spec` that `path` names, or at the innermost part of the path that exists. `above` is the path of `spec`.
+pub(super) fn finding(spec: &Node, above: &str, path: &str, message: String) -> Finding {
     let full = match path {
-        "" => "spec".to_owned(),
-        path => join("spec", path),
+        "" => above.to_owned(),
+        path => join(above, path),
     };
     Finding::new(spec.at(path).place.clone(), full, message)
 }

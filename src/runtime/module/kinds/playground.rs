@@ -45,10 +45,10 @@ pub(super) fn read_ingress(spec: Spec<'_>, draft: &mut Draft<'_>) {
         let finding = fields.finding("wrapText", "`wrapText` is an addition; StateFun ignores it");
         fields.findings().not_for_flink(finding);
     }
-    let place = fields.place().clone();
+    let (place, at) = (fields.place().clone(), fields.at());
     fields.finish();
     let Some(port) = port else { return };
-    draft.bind_ingress(&INGRESS, &place);
+    draft.bind_ingress(&INGRESS, at);
     let ingress = PlaygroundIngress {
         place,
         host,
@@ -67,10 +67,10 @@ pub(super) fn read_egress(spec: Spec<'_>, draft: &mut Draft<'_>) {
         let finding = fields.finding("topics", "no topics: every record will be refused");
         fields.findings().warning(finding);
     }
-    let place = fields.place().clone();
+    let (place, at) = (fields.place().clone(), fields.at());
     fields.finish();
     let Some(port) = port else { return };
-    draft.bind_egress(&EGRESS, &place);
+    draft.bind_egress(&EGRESS, at);
     draft.module.egresses.push(Egress {
         place,
         id: EGRESS,

@@ -6,10 +6,10 @@ use super::Spec;
 pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let mut fields = spec.fields;
     let id = fields.required("id", fields::type_name);
-    let place = fields.place().clone();
+    let (place, at) = (fields.place().clone(), fields.at());
     fields.finish();
     let Some(id) = id else { return };
-    draft.bind_egress(&id, &place);
+    draft.bind_egress(&id, at);
     draft.module.egresses.push(Egress {
         place,
         id,

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use super::super::fields::{self, Fields};
+use super::super::coerce;
+use super::super::fields::Fields;
 use super::super::finding::Complaint;
 use super::super::nearest::nearest;
 use super::super::yaml::Node;
+use super::unknown_extension;
+use crate::sdk::TypeName;
 
 const ASYNC: &str = "io.statefun.transports.v1/async";
 const OKHTTP: &str = "io.statefun.transports.v1/okhttp";
@@ -30,7 +33,7 @@ pub struct AsyncTransport {
     pub pool_size: usize,
     /// A connection is closed when it is older; `None`: never. Default 15 s.
     pub pool_ttl: Option<Duration>,
-    /// Answers beyond it are failed attempts. Default 32 MiB.
+    /// Larger answers are failed attempts. Default 32 MiB.
     pub payload_max_bytes: usize,
     /// Files for TLS.
     pub tls: TlsFiles,
@@ -111,16 +114,21 @@ impl LazyFaults {
     }
 
     pub(super) fn add(&mut self, fields: &Fields<'_>, key: &str, complaint: Complaint) {
-        let message = format!("{}{}", self.prefix, complaint.message);
         let complaint = Complaint {
-            message: message.clone(),
-            remedy: complaint.remedy,
+            message: format!("{}{}", self.prefix, complaint.message),
+            ..complaint
         };
+        self.add_bare(fields, key, complaint);
+    }
+
+    /// The same without the prefix: StateFun finds it when it has read everything.
+    fn add_bare(&mut self, fields: &Fields<'_>, key: &str, complaint: Complaint) {
+        let message = complaint.message.clone();
         fields.findings().lazy_fault(fields.finding(key, complaint));
         self.first.get_or_insert(message);
     }
 
-    /// The value of `key`; a fault is kept for the first call.
+    /// The value of `key`; a fault is kept for the first call. A key without a value counts as absent.
     fn read<T>(
         &mut self,
         fields: &mut Fields<'_>,
@@ -132,22 +140,44 @@ impl LazyFaults {
             .map_err(|complaint| self.add(fields, key, complaint))
             .ok()
     }
+
+    /// A number for which nothing is the default.
+    fn read_int(&mut self, fields: &mut Fields<'_>, key: &'static str) -> Option<i32> {
+        self.read(fields, key, coerce::int).flatten()
+    }
+
+    /// The member `key` of `timeouts`, where nothing is a fault.
+    fn read_timeout(&mut self, fields: &mut Fields<'_>, key: &'static str) -> Option<Duration> {
+        let node = fields.given(key)?;
+        timeout(node)
+            .map_err(|complaint| self.add(fields, key, complaint))
+            .ok()
+    }
 }
 
-/// Reads `transport` of a v2 endpoint.
-pub(super) fn read_v2(spec: &mut Fields<'_>) -> (Transport, Lazy) {
-    let Some(mut fields) = spec.child("transport") else {
+/// Reads `transport` of a v2 endpoint. `is_tls`: the endpoint is called over TLS.
+pub(super) fn read_v2(spec: &mut Fields<'_>, is_tls: bool) -> (Transport, Lazy) {
+    let Some(mut fields) = spec.mapping("transport") else {
         return (Transport::default(), None);
     };
-    let read = match fields.optional("type", fields::text).as_deref() {
-        None | Some(ASYNC) => read_async,
-        Some(OKHTTP) => read_okhttp,
-        Some(other) => {
-            fields.fault("type", unknown_type(other));
-            return (Transport::default(), None);
+    let name = fields.value("type", |node| {
+        let text = coerce::only_text(node).map_err(|complaint| Complaint {
+            message: "Wrong type for key /type not a string".to_owned(),
+            ..complaint
+        })?;
+        let (name, remark) = coerce::type_name_of(&text)?;
+        match name.as_str() {
+            ASYNC | OKHTTP => Ok((name, remark)),
+            _ => Err(unknown_type(&name)),
         }
+    });
+    if let Some((_, Some(remark))) = &name {
+        fields.warn("type", remark.as_str());
+    }
+    let result = match name.as_ref().map_or(ASYNC, |(name, _)| name.as_str()) {
+        OKHTTP => read_okhttp(&mut fields),
+        _ => read_async(&mut fields, is_tls),
     };
-    let result = read(&mut fields);
     fields.finish();
     result
 }
@@ -157,71 +187,112 @@ pub(super) fn read_v1(spec: &mut Fields<'_>) -> (Transport, Lazy) {
     read_okhttp(spec)
 }
 
-fn unknown_type(text: &str) -> Complaint {
-    let Some((namespace, name)) = text.split_once('/') else {
-        return fields::invalid_type_name(text);
-    };
-    let remedy = nearest(text, [ASYNC, OKHTTP]).map_or_else(
+fn unknown_type(name: &TypeName) -> Complaint {
+    let remedy = nearest(name.as_str(), [ASYNC, OKHTTP]).map_or_else(
         || format!("known transports: {ASYNC}, {OKHTTP}"),
         |known| format!("did you mean `{known}`?"),
     );
-    let message = format!("An extension with type TypeName({namespace}, {name}) does not exist.");
-    Complaint::with_remedy(message, remedy)
+    Complaint::with_remedy(unknown_extension(name), remedy)
 }
 
-fn read_async(fields: &mut Fields<'_>) -> (Transport, Lazy) {
+fn read_async(fields: &mut Fields<'_>, is_tls: bool) -> (Transport, Lazy) {
     let mut lazy = LazyFaults::new("Unable to parse Netty transport spec. ");
     let default = AsyncTransport::default();
-    let mut call = lazy.read(fields, "call", fields::duration);
-    let mut connect = lazy.read(fields, "connect", fields::duration);
-    if let Some(mut timeouts) = fields.child("timeouts") {
+    let mut call = lazy.read(fields, "call", coerce::duration);
+    let mut connect = lazy.read(fields, "connect", coerce::duration);
+    if fields.node("timeouts").is_some()
+        && let Some(mut timeouts) = lazy_mapping(fields, "timeouts", &mut lazy)
+    {
         // For files written for okhttp: its members win, its defaults fill the gaps.
         let okhttp = OkHttpTransport::default();
         call = lazy
-            .read(&mut timeouts, "call", timeout)
+            .read_timeout(&mut timeouts, "call")
             .or(Some(okhttp.call));
         connect = lazy
-            .read(&mut timeouts, "connect", timeout)
+            .read_timeout(&mut timeouts, "connect")
             .or(Some(okhttp.connect));
         // Meant for the other transport, known to this one.
         let _ = (timeouts.node("read"), timeouts.node("write"));
         timeouts.finish();
     }
-    let pool_size = lazy.read(fields, "pool_size", fields::count);
-    let pool_ttl = lazy.read(fields, "pool_ttl", pool_ttl);
-    let payload_max_bytes = lazy.read(fields, "payload_max_bytes", fields::count);
+    let pool_size = lazy.read_int(fields, "pool_size");
+    let pool_ttl = lazy.read(fields, "pool_ttl", coerce::duration);
+    let payload = lazy.read_int(fields, "payload_max_bytes");
     let tls = TlsFiles {
-        trust_cacerts: lazy.read(fields, "trust_cacerts", fields::filled_text),
-        client_cert: lazy.read(fields, "client_cert", fields::filled_text),
-        client_key: lazy.read(fields, "client_key", fields::filled_text),
-        client_key_password: lazy.read(fields, "client_key_password", fields::filled_text),
+        trust_cacerts: lazy.read(fields, "trust_cacerts", coerce::text),
+        client_cert: lazy.read(fields, "client_cert", coerce::text),
+        client_key: lazy.read(fields, "client_key", coerce::text),
+        client_key_password: lazy.read(fields, "client_key_password", coerce::text),
     };
-    if tls.client_cert.is_some() != tls.client_key.is_some() {
-        let given = if tls.client_cert.is_some() {
-            "client_cert"
-        } else {
-            "client_key"
-        };
-        let text = "You need to provide both the cert and they key if you want to use mutual TLS.";
-        lazy.add(fields, given, text.into());
+    if call.is_some_and(|call| i64::try_from(call.as_nanos()).is_err()) {
+        let text = "long overflow: this is too long";
+        lazy.add_bare(fields, "call", text.into());
     }
+    if let Some(size) = pool_size.filter(|size| *size <= 0) {
+        let text = format!("maxConnections : {size} (expected: > 0)");
+        lazy.add_bare(fields, "pool_size", text.into());
+    }
+    if let Some(bytes) = payload.filter(|bytes| *bytes < 0) {
+        let text = format!("maxContentLength : {bytes} (expected: >= 0)");
+        lazy.add_bare(fields, "payload_max_bytes", text.into());
+    }
+    half_a_pair(fields, &tls, is_tls, &mut lazy);
+    let size = |given: Option<i32>, default| {
+        given.map_or(default, |given| usize::try_from(given).unwrap_or(default))
+    };
     let transport = AsyncTransport {
         call: call.unwrap_or(default.call),
         connect: connect.unwrap_or(default.connect),
-        pool_size: pool_size.unwrap_or(default.pool_size),
-        pool_ttl: pool_ttl.unwrap_or(default.pool_ttl),
-        payload_max_bytes: payload_max_bytes.unwrap_or(default.payload_max_bytes),
+        pool_size: size(pool_size, default.pool_size),
+        // Zero: connections do not age.
+        pool_ttl: pool_ttl.map_or(default.pool_ttl, |ttl| (!ttl.is_zero()).then_some(ttl)),
+        payload_max_bytes: size(payload, default.payload_max_bytes),
         tls,
     };
     (Transport::Async(transport), lazy.first)
+}
+
+/// A certificate without its key, or a key without its certificate; only looked at when there is TLS.
+fn half_a_pair(fields: &Fields<'_>, tls: &TlsFiles, is_tls: bool, lazy: &mut LazyFaults) {
+    let given = match (&tls.client_cert, &tls.client_key) {
+        (Some(_), None) => "client_cert",
+        (None, Some(_)) => "client_key",
+        _ => return,
+    };
+    let text = "You need to provide both the cert and they key if you want to use mutual TLS.";
+    if is_tls {
+        lazy.add_bare(fields, given, text.into());
+    } else {
+        let complaint = Complaint::with_remedy(
+            "half of certificate and key, and not used: the URL is not https",
+            "give client_cert and client_key, or none of them",
+        );
+        fields.warn(given, complaint);
+    }
+}
+
+/// The mapping at `key`, where anything else is found at the first call.
+fn lazy_mapping<'a>(
+    fields: &mut Fields<'a>,
+    key: &'static str,
+    lazy: &mut LazyFaults,
+) -> Option<Fields<'a>> {
+    let node = fields.given(key)?;
+    match coerce::mapping(node) {
+        Ok(_) => fields.child(key),
+        Err(complaint) => {
+            lazy.add(fields, key, complaint);
+            None
+        }
+    }
 }
 
 fn read_okhttp(fields: &mut Fields<'_>) -> (Transport, Lazy) {
     let mut lazy =
         LazyFaults::new("Unable to parse transport client properties when creating client: ");
     let mut transport = OkHttpTransport::default();
-    let Some(mut timeouts) = fields.child("timeouts") else {
-        return (Transport::OkHttp(transport), None);
+    let Some(mut timeouts) = lazy_mapping(fields, "timeouts", &mut lazy) else {
+        return (Transport::OkHttp(transport), lazy.first);
     };
     for (key, value) in [
         ("call", &mut transport.call),
@@ -229,7 +300,7 @@ fn read_okhttp(fields: &mut Fields<'_>) -> (Transport, Lazy) {
         ("read", &mut transport.read),
         ("write", &mut transport.write),
     ] {
-        if let Some(given) = lazy.read(&mut timeouts, key, timeout) {
+        if let Some(given) = lazy.read_timeout(&mut timeouts, key) {
             *value = given;
         }
     }
@@ -239,25 +310,23 @@ fn read_okhttp(fields: &mut Fields<'_>) -> (Transport, Lazy) {
         ("write", "Write", transport.write),
     ] {
         if value > transport.call {
-            let text = format!("{name} timeout cannot be larger than request timeout.");
-            lazy.add(&timeouts, key, text.into());
+            let complaint = Complaint::with_remedy(
+                format!("{name} timeout cannot be larger than request timeout."),
+                format!("`{key}` is {value:?}, `call` is {:?}", transport.call),
+            );
+            lazy.add(&timeouts, key, complaint);
         }
+    }
+    if i32::try_from(transport.call.as_millis()).is_err() {
+        lazy.add_bare(&timeouts, "call", "timeout too large.".into());
     }
     timeouts.finish();
     (Transport::OkHttp(transport), lazy.first)
 }
 
 fn timeout(node: &Node) -> Result<Duration, Complaint> {
-    match fields::duration(node)? {
+    match coerce::duration(node)? {
         Duration::ZERO => Err("Timeout durations must be larger than 0.".into()),
         timeout => Ok(timeout),
     }
-}
-
-/// Zero and less: connections do not age.
-fn pool_ttl(node: &Node) -> Result<Option<Duration>, Complaint> {
-    if fields::integer(node).is_ok_and(|ttl| ttl <= 0) {
-        return Ok(None);
-    }
-    Ok(Some(fields::duration(node)?).filter(|ttl| !ttl.is_zero()))
 }
