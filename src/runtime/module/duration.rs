@@ -86,7 +86,10 @@ fn unknown_unit(lower: &str) -> Complaint {
         known.join(", ")
     );
     match lower {
-        "us" | "μs" => Complaint::with_remedy(message, "microseconds are written `µs`, with U+00B5, or `micros`"),
+        "us" | "μs" => Complaint::with_remedy(
+            message,
+            "microseconds are written `µs`, with U+00B5, or `micros`",
+        ),
         _ if lower.starts_with('.') => {
             Complaint::with_remedy(message, "use a whole number of a smaller unit")
         }

@@ -163,7 +163,10 @@ impl<'a> Fields<'a> {
         if let Some(node) = self.peek(key)
             && matches!(node.value, Value::Null | Value::List(_) | Value::Map(_))
         {
-            let text = format!("expected text, found {}: StateFun reads it as `{text}`", node.kind());
+            let text = format!(
+                "expected text, found {}: StateFun reads it as `{text}`",
+                node.kind()
+            );
             self.warn(key, text);
         }
         Some(text)
@@ -195,7 +198,13 @@ impl<'a> Fields<'a> {
             return None;
         };
         let path = |n| format!("{}[{n}]", self.path_of(key));
-        Some(items.iter().enumerate().map(|(n, item)| (path(n), item)).collect())
+        Some(
+            items
+                .iter()
+                .enumerate()
+                .map(|(n, item)| (path(n), item))
+                .collect(),
+        )
     }
 
     /// The fields of `item`, which stands at `path` below this mapping.

@@ -13,8 +13,14 @@ const OLD_NAMES: [(&str, &str); 5] = [
     ("http", "io.statefun.endpoints.v1/http"),
     ("io.statefun.kafka/ingress", "io.statefun.kafka.v1/ingress"),
     ("io.statefun.kafka/egress", "io.statefun.kafka.v1/egress"),
-    ("io.statefun.kinesis/ingress", "io.statefun.kinesis.v1/ingress"),
-    ("io.statefun.kinesis/egress", "io.statefun.kinesis.v1/egress"),
+    (
+        "io.statefun.kinesis/ingress",
+        "io.statefun.kinesis.v1/ingress",
+    ),
+    (
+        "io.statefun.kinesis/egress",
+        "io.statefun.kinesis.v1/egress",
+    ),
 ];
 
 /// One of the three lists of the format.
@@ -63,7 +69,12 @@ pub(super) fn read(mut document: Node, placeholders: &Placeholders, draft: &mut 
         fault_of_file(&document, "module.spec", text.into(), findings);
         return;
     };
-    known_keys(spec, "module.spec", &["endpoints", "ingresses", "egresses"], findings);
+    known_keys(
+        spec,
+        "module.spec",
+        &["endpoints", "ingresses", "egresses"],
+        findings,
+    );
     for section in &SECTIONS {
         for (n, entry) in entries(spec, section, findings).into_iter().enumerate() {
             let path = format!("module.spec.{}[{n}]", section.list);
@@ -115,7 +126,12 @@ fn check_head(document: &Node, findings: &Findings) {
         }
     };
     let complaint = Complaint::with_remedy(text, REMEDY_TYPE);
-    fault_of_file(found.unwrap_or(module), "module.meta.type", complaint, findings);
+    fault_of_file(
+        found.unwrap_or(module),
+        "module.meta.type",
+        complaint,
+        findings,
+    );
 }
 
 const REMEDY_TYPE: &str = "write module: {meta: {type: remote}, …}";
@@ -180,7 +196,10 @@ fn component(
     let id = section.has_id.then(|| text_at("id"));
     let spec = inner.and_then(|inner| inner.get("spec"));
     let spec = match id {
-        None => Some(spec.cloned().unwrap_or_else(|| Node::made(entry.place.clone(), Value::Null))),
+        None => Some(
+            spec.cloned()
+                .unwrap_or_else(|| Node::made(entry.place.clone(), Value::Null)),
+        ),
         Some(id) => match spec.map(|spec| (spec, &spec.value)) {
             Some((spec, Value::Map(_))) => id.map(|id| with_id(spec.clone(), id)),
             _ => {

@@ -306,11 +306,8 @@ impl<'a> Draft<'a> {
                     target.namespace()
                 ),
             );
-            self.findings.warning(Finding::new(
-                at.place.clone(),
-                at.path.as_str(),
-                complaint,
-            ));
+            self.findings
+                .warning(Finding::new(at.place.clone(), at.path.as_str(), complaint));
         }
     }
 }
@@ -351,7 +348,11 @@ fn read_spec(
     }
     placeholders.expand(&mut spec, path, draft.findings);
     if !matches!(spec.value, Value::Map(_) | Value::Null) {
-        let text = format!("{}expected a mapping, found {}", kind.no_mapping, spec.kind());
+        let text = format!(
+            "{}expected a mapping, found {}",
+            kind.no_mapping,
+            spec.kind()
+        );
         draft
             .findings
             .fault(Finding::new(spec.place.clone(), path, text));
@@ -359,7 +360,13 @@ fn read_spec(
     }
     if let Some(fields) = Fields::of(&spec, path, draft.findings) {
         let fields = fields.parsing(kind.parsing);
-        (kind.read)(Spec { node: &spec, fields }, draft);
+        (kind.read)(
+            Spec {
+                node: &spec,
+                fields,
+            },
+            draft,
+        );
     }
 }
 

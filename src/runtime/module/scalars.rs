@@ -25,8 +25,9 @@ pub(super) fn as_statefun(node: &mut Node, path: &str, findings: &Findings) {
             let Some(written) = written(node) else { return };
             let Some(value) = resolve(&written) else {
                 let file = &node.place.file;
-                let text =
-                    format!("Failed loading a module at {file}: Malformed numeric value '{written}'");
+                let text = format!(
+                    "Failed loading a module at {file}: Malformed numeric value '{written}'"
+                );
                 let complaint = Complaint::with_remedy(text, "put it in quotes");
                 findings.fault(Finding::new(node.place.clone(), path, complaint));
                 return;
@@ -100,7 +101,8 @@ fn number(text: &str) -> Option<Number> {
         }
         _ => (10, digits),
     };
-    let starts_right = radix == 16 || radix == 2 || digits.starts_with(|c: char| c.is_ascii_digit());
+    let starts_right =
+        radix == 16 || radix == 2 || digits.starts_with(|c: char| c.is_ascii_digit());
     let plain: String = digits.chars().filter(|c| *c != '_').collect();
     if starts_right && let Ok(value) = i128::from_str_radix(&plain, radix) {
         let value = if is_negative { -value } else { value };

@@ -284,7 +284,9 @@ fn hostname(input: &Input<'_>, start: usize, end: usize) -> Read<usize> {
     }
     match last {
         None => Err(input.fault("Expected hostname", start)),
-        Some(label) if label > start && !input.at(label).is_some_and(|c| c.is_ascii_alphabetic()) => {
+        Some(label)
+            if label > start && !input.at(label).is_some_and(|c| c.is_ascii_alphabetic()) =>
+        {
             Err(illegal(label))
         }
         Some(_) => Ok(at),
@@ -299,13 +301,31 @@ mod tests {
     #[test]
     fn urls_are_refused_with_javas_texts() {
         for (text, expected) in [
-            ("http://exa mple/", "Illegal character in authority at index 7: http://exa mple/"),
-            ("http://h|x/", "Illegal character in authority at index 7: http://h|x/"),
-            ("http://h/%zz", "Malformed escape pair at index 9: http://h/%zz"),
-            ("http://h/{x}", "Illegal character in path at index 9: http://h/{x}"),
-            ("http://h/x y", "Illegal character in path at index 10: http://h/x y"),
+            (
+                "http://exa mple/",
+                "Illegal character in authority at index 7: http://exa mple/",
+            ),
+            (
+                "http://h|x/",
+                "Illegal character in authority at index 7: http://h|x/",
+            ),
+            (
+                "http://h/%zz",
+                "Malformed escape pair at index 9: http://h/%zz",
+            ),
+            (
+                "http://h/{x}",
+                "Illegal character in path at index 9: http://h/{x}",
+            ),
+            (
+                "http://h/x y",
+                "Illegal character in path at index 10: http://h/x y",
+            ),
             ("http:", "Expected scheme-specific part at index 5: http:"),
-            (" http://h/", "Illegal character in scheme name at index 0:  http://h/"),
+            (
+                " http://h/",
+                "Illegal character in scheme name at index 0:  http://h/",
+            ),
             ("http://", "Expected authority at index 7: http://"),
             (":x", "Expected scheme name at index 0: :x"),
         ] {
@@ -316,22 +336,49 @@ mod tests {
     #[test]
     fn a_host_may_be_no_server() {
         for (text, expected) in [
-            ("http://a_b/", "Illegal character in hostname at index 8: http://a_b/"),
+            (
+                "http://a_b/",
+                "Illegal character in hostname at index 8: http://a_b/",
+            ),
             ("http://:80/", "Expected hostname at index 7: http://:80/"),
-            ("http://ä/x", "Illegal character in hostname at index 7: http://ä/x"),
-            ("http://-a/", "Illegal character in hostname at index 7: http://-a/"),
-            ("http://a..b/", "Illegal character in hostname at index 9: http://a..b/"),
-            ("http://1.2.3/", "Illegal character in hostname at index 11: http://1.2.3/"),
-            ("http://h.-/", "Illegal character in hostname at index 9: http://h.-/"),
+            (
+                "http://ä/x",
+                "Illegal character in hostname at index 7: http://ä/x",
+            ),
+            (
+                "http://-a/",
+                "Illegal character in hostname at index 7: http://-a/",
+            ),
+            (
+                "http://a..b/",
+                "Illegal character in hostname at index 9: http://a..b/",
+            ),
+            (
+                "http://1.2.3/",
+                "Illegal character in hostname at index 11: http://1.2.3/",
+            ),
+            (
+                "http://h.-/",
+                "Illegal character in hostname at index 9: http://h.-/",
+            ),
         ] {
-            assert_eq!(parse(text).unwrap().no_server.as_deref(), Some(expected), "{text}");
+            assert_eq!(
+                parse(text).unwrap().no_server.as_deref(),
+                Some(expected),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn urls_are_read_in_their_parts() {
         for (text, scheme, host, port) in [
-            ("http://localhost:8080/x?a=b#f", Some("http"), Some("localhost"), Some(8080)),
+            (
+                "http://localhost:8080/x?a=b#f",
+                Some("http"),
+                Some("localhost"),
+                Some(8080),
+            ),
             ("https://user:pw@h.", Some("https"), Some("h."), None),
             ("http://a:/x", Some("http"), Some("a"), None),
             ("http://[::1]:80/", Some("http"), Some("[::1]"), Some(80)),

@@ -191,7 +191,8 @@ pub(super) fn count(text: &str) -> usize {
         !line.is_empty() && !line.starts_with(['#', '%'])
     };
     let before = text.lines().take_while(|line| !is_marker(line));
-    text.lines().filter(is_marker).count() + usize::from(before.clone().any(|line| is_content(&line)))
+    text.lines().filter(is_marker).count()
+        + usize::from(before.clone().any(|line| is_content(&line)))
 }
 
 fn options() -> Options {
@@ -467,7 +468,8 @@ mod tests {
 
     #[test]
     fn of_a_repeated_key_the_last_counts_with_a_warning_that_names_both_lines() {
-        let (documents, faults, warnings) = parsed("a: 1\na: 2\nb: {c: 1, c: 2, c: 3}\n---\nd: 1\n");
+        let (documents, faults, warnings) =
+            parsed("a: 1\na: 2\nb: {c: 1, c: 2, c: 3}\n---\nd: 1\n");
         assert_eq!((documents.len(), faults), (2, vec![]));
         assert_eq!(
             documents[0].to_json(),
@@ -574,7 +576,8 @@ mod tests {
         let written = |path: &str| node.at(path).written.as_deref();
         assert_eq!(written("a"), Some("0x10"));
         assert_eq!((written("b[0]"), written("b[1]")), (Some("1.50"), None));
-        assert_eq!((written("c"), written("d")), (Some(""), Some("")));    }
+        assert_eq!((written("c"), written("d")), (Some(""), Some("")));
+    }
 
     #[test]
     fn aliases_are_followed_and_a_bomb_is_refused() {

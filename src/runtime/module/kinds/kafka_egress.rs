@@ -10,8 +10,7 @@ use super::properties::{self, Properties};
 use super::{Spec, needs_connector};
 
 pub(super) const KIND: &str = "io.statefun.kafka.v1/egress";
-pub(super) const INSTEAD: &str =
-    "give its id to a statefun.stdout.v1/egress or statefun.file.v1/egress, which shows its records";
+pub(super) const INSTEAD: &str = "give its id to a statefun.stdout.v1/egress or statefun.file.v1/egress, which shows its records";
 
 /// Writes records to Kafka topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,13 +71,11 @@ fn read_semantic(fields: &mut Fields<'_>) -> Option<DeliverySemantic> {
     let read = match kind.as_str() {
         "at-least-once" => Some(DeliverySemantic::AtLeastOnce),
         "none" => Some(DeliverySemantic::None),
-        "exactly-once" => {
-            transaction_timeout(&mut semantic).map(|transaction_timeout| {
-                DeliverySemantic::ExactlyOnce {
-                    transaction_timeout,
-                }
-            })
-        }
+        "exactly-once" => transaction_timeout(&mut semantic).map(|transaction_timeout| {
+            DeliverySemantic::ExactlyOnce {
+                transaction_timeout,
+            }
+        }),
         other => {
             let text = format!(
                 "Invalid delivery semantic type: {other}; valid types are [at-least-once, exactly-once, none]"

@@ -85,7 +85,13 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     });
     let start = read_start(&mut fields);
     let properties = properties::read(&mut fields, "properties");
-    let address = or_property(&fields, "address", address, &properties, "bootstrap.servers");
+    let address = or_property(
+        &fields,
+        "address",
+        address,
+        &properties,
+        "bootstrap.servers",
+    );
     let group = or_property(&fields, "consumerGroupId", group, &properties, "group.id");
     let (place, at) = (fields.place().clone(), fields.at());
     if let Some(id) = &id {

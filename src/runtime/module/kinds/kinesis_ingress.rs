@@ -62,15 +62,18 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     fields.finish();
     let Some(id) = id else { return };
     draft.bind_ingress(&id, at);
-    draft.module.ingresses.push(Ingress::Kinesis(KinesisIngress {
-        place,
-        id,
-        streams,
-        region,
-        credentials,
-        startup_position: start.unwrap_or(KinesisStart::Latest),
-        client_properties,
-    }));
+    draft
+        .module
+        .ingresses
+        .push(Ingress::Kinesis(KinesisIngress {
+            place,
+            id,
+            streams,
+            region,
+            credentials,
+            startup_position: start.unwrap_or(KinesisStart::Latest),
+            client_properties,
+        }));
 }
 
 fn read_start(fields: &mut Fields<'_>) -> Option<KinesisStart> {

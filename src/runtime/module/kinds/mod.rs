@@ -99,7 +99,10 @@ pub(super) const KINDS: &[Kind] = &[
         kinesis_egress::read,
         "Error parsing a GenericKinesisEgressSpec. ",
     ),
-    playground("io.statefun.playground.v1/ingress", playground::read_ingress),
+    playground(
+        "io.statefun.playground.v1/ingress",
+        playground::read_ingress,
+    ),
     playground("io.statefun.playground.v1/egress", playground::read_egress),
     own("statefun.http.v1/ingress", http_ingress::read),
     own("statefun.stdout.v1/egress", stdout_egress::read),
@@ -144,7 +147,13 @@ pub(super) fn unknown_extension(name: &TypeName) -> String {
 }
 
 /// Notes that this build can't run `kind`, which is bound at `fields`; `instead` is what can be done.
-fn needs_connector(kind: &str, id: &TypeName, fields: &Fields<'_>, instead: &str, draft: &mut Draft<'_>) {
+fn needs_connector(
+    kind: &str,
+    id: &TypeName,
+    fields: &Fields<'_>,
+    instead: &str,
+    draft: &mut Draft<'_>,
+) {
     let complaint = Complaint::with_remedy(
         format!("{kind} {id} needs a connector that this build does not have"),
         format!("{instead}, or run the module on StateFun"),

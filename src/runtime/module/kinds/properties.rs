@@ -34,6 +34,10 @@ impl fmt::Debug for Properties {
 
 /// Reads the properties at `key`.
 pub(super) fn read(fields: &mut Fields<'_>, key: &'static str) -> Properties {
+    if fields.has(key) && fields.node(key).is_none() {
+        fields.fault(key, "it has no value; leave it out, or give a list");
+        return Properties::default();
+    }
     let pairs = pairs(fields, key).unwrap_or_default();
     let values = pairs.into_iter();
     Properties(
@@ -52,13 +56,9 @@ pub(super) struct Pair<'a> {
 }
 
 /// The first key and its value of each mapping at `key`. As in StateFun a mapping in place of the list stands for its values, and a scalar
-/// for an empty list.
+/// or nothing for an empty list.
 pub(super) fn pairs<'a>(fields: &mut Fields<'a>, key: &'static str) -> Option<Vec<Pair<'a>>> {
     let node = fields.given(key)?;
-    if let Value::Null = &node.value {
-        fields.fault(key, "it has no value; leave it out, or give a list");
-        return None;
-    }
     let path = fields.path_of(key);
     let items = elements(node, &path);
     if !matches!(node.value, Value::List(_)) {
@@ -79,7 +79,10 @@ pub(super) fn pairs<'a>(fields: &mut Fields<'a>, key: &'static str) -> Option<Ve
             continue;
         };
         if entries.len() > 1 {
-            let text = format!("only the first key of a mapping counts here: `{}`", first.name);
+            let text = format!(
+                "only the first key of a mapping counts here: `{}`",
+                first.name
+            );
             let complaint = Complaint::with_remedy(text, "begin each with a dash of its own");
             fields.warn_at(item, &path, complaint);
         }
@@ -97,7 +100,11 @@ pub(super) fn elements<'a>(node: &'a Node, path: &str) -> Vec<(String, &'a Node)
     match &node.value {
         Value::List(items) => {
             let path = |n| format!("{path}[{n}]");
-            items.iter().enumerate().map(|(n, item)| (path(n), item)).collect()
+            items
+                .iter()
+                .enumerate()
+                .map(|(n, item)| (path(n), item))
+                .collect()
         }
         Value::Map(entries) => entries
             .iter()

@@ -2,11 +2,11 @@
 
 use crate::sdk::TypeName;
 
+use super::super::Draft;
 use super::super::coerce;
 use super::super::fields::Fields;
 use super::super::finding::Finding;
 use super::super::yaml::{Node, Value};
-use super::super::Draft;
 use super::properties::{elements, no_list};
 
 /// Which functions get the records of a topic or a stream.
@@ -44,7 +44,10 @@ pub(super) fn read(
         route.finish();
         let Some(read) = read else { continue };
         if let Some(earlier) = routes.iter().position(|known| known.source == read.source) {
-            let text = format!("{source} `{}` stands here again; this one counts", read.source);
+            let text = format!(
+                "{source} `{}` stands here again; this one counts",
+                read.source
+            );
             fields.warn_at(item, &path, text.into());
             routes.remove(earlier);
         }
@@ -53,11 +56,7 @@ pub(super) fn read(
     routes
 }
 
-fn read_one(
-    fields: &mut Fields<'_>,
-    source: &'static str,
-    draft: &mut Draft<'_>,
-) -> Option<Route> {
+fn read_one(fields: &mut Fields<'_>, source: &'static str, draft: &mut Draft<'_>) -> Option<Route> {
     let name = fields.text_of_any(source);
     let value_type = fields.needed("valueType", coerce::only_text);
     let targets = targets(fields, draft);
@@ -88,12 +87,7 @@ fn targets(fields: &mut Fields<'_>, draft: &mut Draft<'_>) -> Option<Vec<TypeNam
     targets.into_iter().collect()
 }
 
-fn target(
-    fields: &Fields<'_>,
-    item: &Node,
-    path: &str,
-    draft: &mut Draft<'_>,
-) -> Option<TypeName> {
+fn target(fields: &Fields<'_>, item: &Node, path: &str, draft: &mut Draft<'_>) -> Option<TypeName> {
     match coerce::type_name(item) {
         Ok((name, remark)) => {
             if let Some(remark) = remark {

@@ -25,7 +25,7 @@ pub(super) fn unknown(fields: &Fields<'_>, kind: &str, valid: &str) {
 
 /// The point in time at `date`.
 pub(super) fn date(fields: &mut Fields<'_>) -> Option<Timestamp> {
-    fields.needed("date", |node| date_of(node))
+    fields.needed("date", date_of)
 }
 
 fn date_of(node: &Node) -> Result<Timestamp, Complaint> {
@@ -65,7 +65,10 @@ fn millis_of(text: &str) -> Option<i64> {
         month,
         day,
     };
-    let days = (28..=day).rev().chain([day]).find_map(|day| date(day).days())?;
+    let days = (28..=day)
+        .rev()
+        .chain([day])
+        .find_map(|day| date(day).days())?;
     let seconds = i64::from(hour * 3600 + minute * 60 + second) - offset;
     Some((days * 86_400 + seconds) * 1000 + i64::from(millis))
 }
