@@ -1,16 +1,14 @@
 //! The handler as a Lambda function: a process of its own that polls a Lambda Runtime API.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full};
-use serde_json::{Value, json};
+use serde_json::json;
 use stateful_functions::StatefulFunctions;
 use stateful_functions::transport::http::HandlerService;
 use stateful_functions::transport::lambda;
-use tokio::process::Command;
 
+use crate::support::another_self;
 use crate::support::functions::{call, call_without_values, effects, functions};
-use crate::support::lambda_api::Lambda;
+use crate::support::lambda_api::{Lambda, decoded, event, with_body};
 
 #[expect(
     dead_code,
@@ -41,35 +39,11 @@ fn serve(functions: StatefulFunctions) {
 }
 
 async fn start(concurrency: usize) -> Lambda {
-    Lambda::start(process("process_of_the_test_functions"), concurrency).await
-}
-
-/// This program as another process that does one thing.
-fn process(name: &str) -> Command {
-    let mut process = Command::new(std::env::current_exe().unwrap());
-    process.args([&format!("lambda::{name}"), "--exact", "--ignored"]);
-    process
-}
-
-fn event(name: &str) -> Value {
-    let path = format!(
-        "{}/tests/data/lambda/{name}.json",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
-/// `event`, with the bytes of another request.
-fn with_body(mut event: Value, body: &[u8]) -> Value {
-    event["body"] = STANDARD.encode(body).into();
-    event["isBase64Encoded"] = true.into();
-    event
-}
-
-/// The bytes of a reply in base64.
-fn decoded(response: &Value) -> Vec<u8> {
-    assert_eq!(response["isBase64Encoded"], true, "{response}");
-    STANDARD.decode(response["body"].as_str().unwrap()).unwrap()
+    Lambda::start(
+        another_self("lambda::process_of_the_test_functions"),
+        concurrency,
+    )
+    .await
 }
 
 #[tokio::test]
@@ -245,7 +219,7 @@ async fn sf_22_answers_decode_to_what_the_http_adapter_returns() {
 
 #[tokio::test]
 async fn the_example_serves_its_counter() {
-    let lambda = Lambda::start(process("process_of_the_example"), 1).await;
+    let lambda = Lambda::start(another_self("lambda::process_of_the_example"), 1).await;
     let response = lambda.invoke(&event("rest_api")).await.unwrap();
     assert_eq!(response["statusCode"], 500);
     let line = response["body"].as_str().unwrap();

@@ -55,7 +55,7 @@ mod support;
 mod test_context;
 #[cfg(any(feature = "full", feature = "codegen"))]
 mod tree;
-#[cfg(feature = "http")]
+#[cfg(all(feature = "runtime", feature = "testing"))]
 mod upstream;
 mod witness;
 #[cfg(all(feature = "cli", feature = "testing"))]

@@ -6,12 +6,15 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::front::{Answer, front};
 use super::raw::RawMessage;
 
 const ROOT: &str = "/2018-06-01/runtime/invocation/";
@@ -71,6 +74,65 @@ impl Lambda {
         self.events.send((id, event.clone())).unwrap();
         outcome.await.unwrap()
     }
+
+    /// Stands behind an HTTP URL, as behind a function URL of Lambda: each POST is an invocation.
+    pub(crate) async fn behind_url(self) -> String {
+        let lambda = Arc::new(self);
+        front(move |body| {
+            let lambda = lambda.clone();
+            async move {
+                answer(
+                    lambda
+                        .invoke(&with_body(event("function_url"), &body))
+                        .await,
+                )
+            }
+        })
+        .await
+    }
+}
+
+/// What Lambda makes of an outcome: an error of the function is a 502.
+fn answer(outcome: Outcome) -> Answer {
+    let Ok(response) = outcome else {
+        return (
+            502,
+            "application/json".to_owned(),
+            outcome.unwrap_err().to_string().into_bytes(),
+        );
+    };
+    let status = response["statusCode"].as_u64().unwrap().try_into().unwrap();
+    let content_type = response["headers"]["content-type"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let body = match response["isBase64Encoded"].as_bool() {
+        Some(true) => decoded(&response),
+        _ => response["body"].as_str().unwrap().as_bytes().to_vec(),
+    };
+    (status, content_type, body)
+}
+
+/// A recorded event.
+pub(crate) fn event(name: &str) -> Value {
+    let path = format!(
+        "{}/tests/data/lambda/{name}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// `event`, with the bytes of another request.
+pub(crate) fn with_body(mut event: Value, body: &[u8]) -> Value {
+    event["body"] = STANDARD.encode(body).into();
+    event["isBase64Encoded"] = true.into();
+    event
+}
+
+/// The bytes of a reply in base64.
+pub(crate) fn decoded(response: &Value) -> Vec<u8> {
+    assert_eq!(response["isBase64Encoded"], true, "{response}");
+    STANDARD.decode(response["body"].as_str().unwrap()).unwrap()
 }
 
 fn environment(api: SocketAddr, concurrency: usize) -> [(&'static str, String); 5] {

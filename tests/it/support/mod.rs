@@ -4,12 +4,13 @@
 pub(crate) mod canned;
 #[cfg(feature = "pipeline")]
 pub(crate) mod destination;
-#[cfg(feature = "http")]
-#[allow(
-    dead_code,
-    reason = "not every test with the real runtime is in every build"
-)]
+#[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod flink;
+#[cfg(any(
+    all(feature = "http", feature = "lambda"),
+    all(feature = "runtime", feature = "testing")
+))]
+pub(crate) mod front;
 #[cfg(feature = "http")]
 pub(crate) mod functions;
 #[cfg(all(feature = "http", feature = "lambda"))]
@@ -34,3 +35,15 @@ pub(crate) mod sdk_servers;
 pub(crate) mod seeds;
 #[cfg(feature = "runtime")]
 pub(crate) mod until;
+
+/// This program as another process that does one thing: an ignored test, named by its whole path.
+#[cfg(any(
+    all(feature = "http", feature = "lambda"),
+    all(feature = "runtime", feature = "testing")
+))]
+pub(crate) fn another_self(test: &str) -> tokio::process::Command {
+    let program = std::env::current_exe().unwrap();
+    let mut process = tokio::process::Command::new(program);
+    process.args([test, "--exact", "--ignored", "--nocapture"]);
+    process
+}

@@ -25,6 +25,8 @@ import com.google.protobuf.ByteString;
 final class Job {
   final String name;
   private final List<Invocation> messages = new ArrayList<>();
+  /** How many of them the source has passed on. */
+  private int passedOn;
   private String failure;
   private JobID id;
 
@@ -83,12 +85,25 @@ final class Job {
     notifyAll();
   }
 
+  /** Holds everything that was fed before. */
   String checkpoint() throws Exception {
+    awaitSource();
     return Cluster.get().triggerCheckpoint(id).get(60, TimeUnit.SECONDS);
   }
 
   String savepoint(String directory) throws Exception {
+    awaitSource();
     return Cluster.get().triggerSavepoint(id, directory, false, SavepointFormatType.CANONICAL).get(60, TimeUnit.SECONDS);
+  }
+
+  private synchronized void awaitSource() throws InterruptedException {
+    long ends = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+    while (passedOn < messages.size()) {
+      if (System.nanoTime() > ends) {
+        throw new IllegalStateException("the job takes no more than " + passedOn + " messages");
+      }
+      wait(10);
+    }
   }
 
   void cancel() throws Exception {
@@ -97,6 +112,7 @@ final class Job {
 
   /** The messages from a position on; waits for one at most a moment. */
   synchronized List<Invocation> from(int position) throws InterruptedException {
+    passedOn = position;
     if (failure != null) {
       String text = failure;
       failure = null;

@@ -327,7 +327,7 @@ impl Flink {
     /// Waits for an answer from what is known, as long as there is news.
     pub(crate) async fn wait<T>(&self, what: &str, mut ask: impl FnMut(&Events) -> Option<T>) -> T {
         let (answer, ended) = self
-            .wait_for(what, |events| {
+            .news(what, |events| {
                 let answer = ask(events);
                 (answer.is_some() || events.end.is_some()).then(|| (answer, events.end.clone()))
             })
@@ -343,11 +343,11 @@ impl Flink {
 
     /// Waits for the end of the job.
     pub(crate) async fn ended(&self) -> End {
-        self.wait_for("the job ends", |events| events.end.clone())
-            .await
+        self.news("the job ends", |events| events.end.clone()).await
     }
 
-    async fn wait_for<T>(&self, what: &str, mut ask: impl FnMut(&Events) -> Option<T>) -> T {
+    /// As [`wait`](Self::wait), where the end of the job may be part of the answer.
+    pub(crate) async fn news<T>(&self, what: &str, mut ask: impl FnMut(&Events) -> Option<T>) -> T {
         loop {
             let changed = self.job.changed.notified();
             tokio::pin!(changed);

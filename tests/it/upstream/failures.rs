@@ -1,0 +1,97 @@
+//! A function server that is killed, a job that fails, a runtime that is killed.
+
+use stateful_functions::{Address, Message, MessageBuilder, TypeName, types};
+
+use super::functions::{EGRESSES, functions, process, serve};
+use crate::support::flink::{Flink, Record, Settings, endpoint};
+
+const COUNTER: TypeName = TypeName::new("test/counter");
+
+fn one_more(id: &str) -> Message {
+    MessageBuilder::to(Address::new(COUNTER, id)).value(1)
+}
+
+fn texts(records: &[Record]) -> Vec<String> {
+    records
+        .iter()
+        .map(|record| record.get(&types::STRING))
+        .collect()
+}
+
+#[tokio::test]
+async fn sf_64_state_survives_failures_of_the_job_and_of_its_process() {
+    let module = endpoint("test/*", &serve(functions()).await);
+    let settings = Settings {
+        own_process: true,
+        ..Settings::capturing(EGRESSES)
+    };
+    let Some(mut flink) = Flink::start(&module, settings).await else {
+        return;
+    };
+    for _ in 0..3 {
+        flink.feed(&one_more("a"));
+    }
+    flink
+        .records_until("three records", |records| records.len() == 3)
+        .await;
+    flink.fail_job("boom").await;
+    flink.feed(&one_more("a"));
+    flink
+        .records_until("four records", |records| records.len() == 4)
+        .await;
+    flink.checkpoint().await;
+    flink.kill().await;
+    flink.feed(&one_more("a"));
+    flink.start_again(&module).await;
+    flink.feed(&one_more("a"));
+    let records = flink
+        .records_until("six records", |records| records.len() == 6)
+        .await;
+    assert_eq!(texts(&records), ["a 1", "a 2", "a 3", "a 4", "a 5", "a 6"]);
+    let starts = flink.events().starts;
+    assert_eq!(starts[1].causes[0].message, "boom");
+    assert_eq!((starts[2].restored, starts[2].position), (true, 4));
+}
+
+const ADDRESSES: usize = 5;
+const ROUNDS: usize = 60;
+
+#[tokio::test]
+async fn sf_64_a_killed_function_server_is_called_again_when_it_is_back() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let module = endpoint("test/*", &format!("http://127.0.0.1:{port}/"));
+    let mut server = process(port);
+    let Some(mut flink) = Flink::start(&module, Settings::capturing(EGRESSES)).await else {
+        return;
+    };
+    for round in 0..ROUNDS {
+        for id in 0..ADDRESSES {
+            flink.feed(&one_more(&id.to_string()));
+        }
+        if round % 20 == 10 {
+            flink
+                .records_until("some are counted", |records| records.len() > round)
+                .await;
+            server.kill().await.unwrap();
+        }
+        if round % 20 == 15 {
+            server = process(port);
+        }
+    }
+    let records = flink
+        .records_until("all are counted", |records| {
+            records.len() == ADDRESSES * ROUNDS
+        })
+        .await;
+    for id in 0..ADDRESSES {
+        let (mut told, prefix) = (texts(&records), format!("{id} "));
+        told.retain(|told| told.starts_with(&prefix));
+        let expected: Vec<String> = (1..=ROUNDS).map(|sum| format!("{id} {sum}")).collect();
+        assert_eq!(told, expected);
+    }
+    assert_eq!(flink.restarts(), 0, "the transport waits for the server");
+}
