@@ -1,9 +1,14 @@
 //! A function server that is killed, a job that fails, a runtime that is killed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use stateful_functions::handler::RequestReplyHandler;
 use stateful_functions::{Address, Message, MessageBuilder, TypeName, types};
 
 use super::functions::{EGRESSES, functions, process, serve};
 use crate::support::flink::{Flink, Record, Settings, endpoint};
+use crate::support::front::front;
 
 const COUNTER: TypeName = TypeName::new("test/counter");
 
@@ -42,6 +47,8 @@ async fn sf_64_state_survives_failures_of_the_job_and_of_its_process() {
     flink.checkpoint().await;
     flink.kill().await;
     flink.feed(&one_more("a"));
+    // The state of all ids is dealt out anew.
+    flink.set(|settings| settings.parallelism = 2);
     flink.start_again(&module).await;
     flink.feed(&one_more("a"));
     let records = flink
@@ -94,4 +101,42 @@ async fn sf_64_a_killed_function_server_is_called_again_when_it_is_back() {
         assert_eq!(told, expected);
     }
     assert_eq!(flink.restarts(), 0, "the transport waits for the server");
+}
+
+#[tokio::test]
+async fn sf_64_a_batch_that_fails_for_too_long_comes_again_after_a_restart() {
+    let handler = Arc::new(RequestReplyHandler::new(functions()));
+    let healed = Arc::new(AtomicBool::new(false));
+    let works = healed.clone();
+    let url = front(move |body| {
+        let (handler, works) = (handler.clone(), works.load(Ordering::Relaxed));
+        async move {
+            if !works {
+                return (500, "text/plain".to_owned(), b"not yet".to_vec());
+            }
+            let reply = handler.handle(body.into()).await.unwrap();
+            (200, "application/octet-stream".to_owned(), reply.to_vec())
+        }
+    })
+    .await;
+    let transport = "transport: {type: io.statefun.transports.v1/async, call: 300 ms}";
+    let module = format!("{}  {transport}\n", endpoint("test/*", &url));
+    let Some(mut flink) = Flink::start(&module, Settings::capturing(EGRESSES)).await else {
+        return;
+    };
+    for _ in 0..3 {
+        flink.feed(&one_more("a"));
+    }
+    let starts = flink.restarted(2).await;
+    let causes = &starts[1].causes;
+    let text = "Failure forwarding a message to a remote function Address(test, counter, a)";
+    assert!(
+        causes.iter().any(|cause| cause.message == text),
+        "{causes:?}"
+    );
+    healed.store(true, Ordering::Relaxed);
+    let records = flink
+        .records_until("all are counted", |records| records.len() == 3)
+        .await;
+    assert_eq!(texts(&records), ["a 1", "a 2", "a 3"]);
 }
