@@ -19,6 +19,8 @@ mod codegen;
 mod core;
 #[cfg(feature = "delivery")]
 mod deliveries;
+#[cfg(all(feature = "runtime", feature = "testing"))]
+mod endpoint;
 #[cfg(all(feature = "http", feature = "testing"))]
 mod examples;
 mod handler;

@@ -47,9 +47,13 @@ impl Started {
             text: module,
         };
         let module = Module::parse(&[file], &Placeholders::Literal).unwrap();
-        let runtime = builder.module(&module).unwrap().start().await?;
+        Self::of(builder.module(&module).unwrap()).await
+    }
+
+    /// Starts `builder` as it is.
+    pub(crate) async fn of(builder: RuntimeBuilder) -> Result<Self, StartError> {
         Ok(Self {
-            runtime,
+            runtime: builder.start().await?,
             client: HttpClient::new(HttpClientConfig::default()).unwrap(),
         })
     }

@@ -1,0 +1,208 @@
+//! Certificates on both sides.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use stateful_functions::runtime::module::{Module, ModuleFile, Placeholders};
+use stateful_functions::runtime::{AdminConfig, Runtime, RuntimeConfig};
+use tokio::net::TcpListener;
+
+use super::{ASYNC, Caller, fine, functions_at, warnings};
+use crate::runtime::Started;
+use crate::support::canned::Canned;
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
+const AUTHORITY: &[u8] = include_bytes!("../../data/tls/authority.crt");
+const CERTIFICATE: &[u8] = include_bytes!("../../data/tls/server.crt");
+const KEY: &[u8] = include_bytes!("../../data/tls/server.key");
+
+/// A server that wants a certificate of the authority; its URL.
+async fn start(canned: Canned) -> String {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(AUTHORITY).unwrap())
+        .unwrap();
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(clients.build().unwrap())
+        .with_single_cert(
+            vec![CertificateDer::from_pem_slice(CERTIFICATE).unwrap()],
+            PrivateKeyDer::from_pem_slice(KEY).unwrap(),
+        )
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!(
+        "https://localhost:{}/",
+        listener.local_addr().unwrap().port()
+    );
+    tokio::spawn(async move {
+        for connection in 0.. {
+            let (socket, _) = listener.accept().await.unwrap();
+            let (acceptor, canned) = (acceptor.clone(), canned.clone());
+            tokio::spawn(async move {
+                if let Ok(stream) = acceptor.accept(socket).await {
+                    canned.converse(connection, stream).await;
+                }
+            });
+        }
+    });
+    url
+}
+
+fn files(authority: &str, rest: &[(&str, &str)]) -> String {
+    let mut transport = format!("{ASYNC}, call: 300ms, trust_cacerts: {DATA}/{authority}");
+    for (key, file) in rest {
+        transport.push_str(&format!(", {key}: {DATA}/{file}"));
+    }
+    transport
+}
+
+#[tokio::test]
+async fn sf_29_mutual_tls_works_with_plain_and_encrypted_keys() {
+    let certificate = ("client_cert", "client.crt");
+    for key in [
+        &[("client_key", "client.key")][..],
+        &[
+            ("client_key", "client.encrypted.key"),
+            ("client_key_password", "client.password"),
+        ],
+        // A password that nobody needs does no harm.
+        &[
+            ("client_key", "client.key"),
+            ("client_key_password", "client.password"),
+        ],
+    ] {
+        let canned = Canned::always([], fine()).await;
+        let url = start(canned.clone()).await;
+        let transport = files("authority.crt", &[&[certificate][..], key].concat());
+        let caller = Caller::new(&url, &transport).await;
+        caller.send("a").await;
+        caller.succeeds(1).await;
+        assert_eq!(canned.received().len(), 1, "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn sf_29_strangers_are_refused_on_both_sides() {
+    // The client does not know the server.
+    let url = start(Canned::always([], fine()).await).await;
+    let caller = Caller::new(&url, &files("localhost.crt", &[])).await;
+    caller.send("a").await;
+    let cause = caller.failure().await;
+    assert!(
+        cause.starts_with("RequestTimeoutException") && cause.contains("UnknownIssuer"),
+        "{cause}"
+    );
+    // Public authorities do not count beside those that are named.
+    let caller = Caller::new(&url, &format!("{ASYNC}, call: 300ms")).await;
+    caller.send("a").await;
+    assert!(caller.failure().await.contains("UnknownIssuer"));
+    // The server wants to know the client.
+    let caller = Caller::new(&url, &files("authority.crt", &[])).await;
+    caller.send("a").await;
+    let cause = caller.failure().await;
+    assert!(
+        cause.contains("CertificateRequired") || cause.contains("the exchange broke off"),
+        "{cause}"
+    );
+}
+
+#[tokio::test]
+async fn sf_29_what_is_wrong_with_the_files_is_said() {
+    let certificate = ("client_cert", "client.crt");
+    for (rest, text) in [
+        (
+            vec![certificate],
+            "Unable to parse Netty transport spec. You need to provide both the cert and they key if you want to use mutual TLS.".to_owned(),
+        ),
+        (
+            vec![certificate, ("client_key", "client.encrypted.key")],
+            format!("`client_key` {DATA}/client.encrypted.key: the key is encrypted; name a file with its password in `client_key_password`"),
+        ),
+        (
+            vec![certificate, ("client_key", "client.encrypted.key"), ("client_key_password", "README.md")],
+            format!("`client_key` {DATA}/client.encrypted.key: the password in `client_key_password` does not open it: "),
+        ),
+        (
+            vec![certificate, ("client_key", "client.old.key"), ("client_key_password", "client.password")],
+            format!("`client_key` {DATA}/client.old.key: "),
+        ),
+        (
+            vec![certificate, ("client_key", "server.key")],
+            "the client's certificate and its private key can't be used together: ".to_owned(),
+        ),
+        (
+            vec![certificate, ("client_key", "missing.key")],
+            format!("`client_key` {DATA}/missing.key: No such file"),
+        ),
+        (
+            vec![certificate, ("client_key", "client.crt")],
+            "the client's private key is not PEM: ".to_owned(),
+        ),
+    ] {
+        let transport = files("authority.crt", &rest);
+        let caller = Caller::new("https://localhost:1/", &transport).await;
+        caller.send("a").await;
+        let cause = caller.failure().await;
+        assert!(cause.starts_with(&text), "{cause}");
+        assert!(!cause.contains("open sesame"), "{cause}");
+    }
+}
+
+#[test]
+fn sf_29_half_a_key_pair_is_reported_at_load() {
+    for half in ["client_cert: a.crt", "client_key: a.key"] {
+        let warnings = warnings("https://localhost:1/", &format!("{ASYNC}, {half}"));
+        let text = "You need to provide both the cert and they key if you want to use mutual TLS.";
+        assert!(
+            warnings.iter().any(|warning| warning.contains(text)),
+            "{warnings:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn sf_29_classpath_names_stand_beside_the_module_file_and_may_come_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let canned = Canned::always([], fine()).await;
+    let url = start(canned.clone()).await;
+    let transport = format!(
+        "{ASYNC}, trust_cacerts: 'classpath:authority.crt', client_cert: 'classpath:/client.crt', client_key: 'classpath:client.key'"
+    );
+    let ingress = "kind: statefun.http.v1/ingress\nspec: {listen: '127.0.0.1:0'}\n---\n";
+    let text = format!("{ingress}{}", functions_at(&url, &transport));
+    let name = folder.path().join("module.yaml");
+    let file = ModuleFile {
+        name: name.to_str().unwrap(),
+        text: &text,
+    };
+    let module = Module::parse(&[file], &Placeholders::Literal).unwrap();
+    let mut config = RuntimeConfig::default();
+    config.failure.backoff.first = std::time::Duration::from_millis(5);
+    let mut admin = AdminConfig::default();
+    admin.listen = "127.0.0.1:0".into();
+    let builder = Runtime::builder().config(config).admin(admin);
+    let started = Started::of(builder.module(&module).unwrap()).await.unwrap();
+    let caller = Caller { started };
+    caller.send("a").await;
+    crate::support::until::until("a failure", async || {
+        (caller.metric("statefun_functions_failures_total").await > 0).then_some(())
+    })
+    .await;
+    for file in ["authority.crt", "client.crt", "client.key"] {
+        std::fs::copy(Path::new(DATA).join(file), folder.path().join(file)).unwrap();
+    }
+    crate::support::until::until("a good answer", async || {
+        (caller.metric("statefun_functions_invocations_total").await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(canned.received().len(), 1);
+}
