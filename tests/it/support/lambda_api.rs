@@ -14,13 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::front::{Answer, front};
 use super::raw::RawMessage;
 
 const ROOT: &str = "/2018-06-01/runtime/invocation/";
 
 /// What the function made of an event: a response, or an error in its own words.
-type Outcome = Result<Value, Value>;
+pub(super) type Outcome = Result<Value, Value>;
 
 /// Invokes one function.
 pub(crate) struct Lambda {
@@ -74,43 +73,6 @@ impl Lambda {
         self.events.send((id, event.clone())).unwrap();
         outcome.await.unwrap()
     }
-
-    /// Stands behind an HTTP URL, as behind a function URL of Lambda: each POST is an invocation.
-    pub(crate) async fn behind_url(self) -> String {
-        let lambda = Arc::new(self);
-        front(move |body| {
-            let lambda = lambda.clone();
-            async move {
-                answer(
-                    lambda
-                        .invoke(&with_body(event("function_url"), &body))
-                        .await,
-                )
-            }
-        })
-        .await
-    }
-}
-
-/// What Lambda makes of an outcome: an error of the function is a 502.
-fn answer(outcome: Outcome) -> Answer {
-    let Ok(response) = outcome else {
-        return (
-            502,
-            "application/json".to_owned(),
-            outcome.unwrap_err().to_string().into_bytes(),
-        );
-    };
-    let status = response["statusCode"].as_u64().unwrap().try_into().unwrap();
-    let content_type = response["headers"]["content-type"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let body = match response["isBase64Encoded"].as_bool() {
-        Some(true) => decoded(&response),
-        _ => response["body"].as_str().unwrap().as_bytes().to_vec(),
-    };
-    (status, content_type, body)
 }
 
 /// A recorded event.

@@ -10,15 +10,14 @@ pub(crate) mod destination;
     reason = "an interface for the tests of several parts, not all of them in every build"
 )]
 pub(crate) mod flink;
-#[cfg(any(
-    all(feature = "http", feature = "lambda"),
-    all(feature = "runtime", feature = "testing")
-))]
+#[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod front;
 #[cfg(feature = "http")]
 pub(crate) mod functions;
 #[cfg(all(feature = "http", feature = "lambda"))]
 pub(crate) mod lambda_api;
+#[cfg(all(feature = "lambda", feature = "runtime", feature = "testing"))]
+mod lambda_url;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod ledger;
 #[cfg(all(feature = "runtime", feature = "testing"))]

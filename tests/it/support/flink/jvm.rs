@@ -126,6 +126,7 @@ impl Jvm {
         let (sender, answer) = oneshot::channel();
         {
             let mut state = self.shared.state.lock().unwrap();
+            assert!(!state.gone, "the JVM is gone; {}", self.end_of_log());
             state.requests += 1;
             request["id"] = state.requests.into();
             let number = state.requests;
@@ -133,8 +134,9 @@ impl Jvm {
         }
         self.tell(&request);
         let answer = tokio::time::timeout(PATIENCE, answer).await;
-        let answer = answer.unwrap_or_else(|_| panic!("no answer to {request}; {}", self.log()));
-        answer.unwrap_or_else(|_| panic!("the JVM is gone; {}", self.log()))
+        let answer =
+            answer.unwrap_or_else(|_| panic!("no answer to {request}; {}", self.end_of_log()));
+        answer.unwrap_or_else(|_| panic!("the JVM is gone; {}", self.end_of_log()))
     }
 
     /// A request without an answer.
@@ -159,6 +161,14 @@ impl Jvm {
     /// What the runtime logged: warnings and errors of all its jobs.
     pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.scratch.path().join("log")).unwrap_or_default()
+    }
+
+    /// Enough to see what happened.
+    pub(super) fn end_of_log(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines.len().saturating_sub(60);
+        format!("its log ends:\n{}", lines[last..].join("\n"))
     }
 }
 

@@ -14,7 +14,11 @@
 //!   resolve and compile.
 //! - All tests of a program share one process of the real runtime, and at most two of their jobs run at a time. [`Settings::own_process`]
 //!   gives a test a process of its own, which it may kill; one of them runs at a time.
+//! - A first call of a function type that hangs cannot be cancelled: its job ends when that call's budget is used up, two minutes unless the
+//!   module says less. Such tests set `call`, or have a process of their own.
 //! - Every wait fails after a minute without any progress of the job, or at once when the job has ended; it says what is known then.
+//! - What was fed is never lost, whatever becomes of the job; a checkpoint that is asked for holds all that was fed before. Periodic ones come
+//!   every 200 ms, and a failure restarts from the last of them.
 //! - [`Flink::events`] is everything known so far: records as they came (`seen`), records without those that restarts undid (`records`), starts
 //!   with their positions and the failures before them, the end with its causes.
 //! - [`parse`] has a module file loaded by the real loader without running it.
@@ -28,7 +32,7 @@ mod jvm;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -45,8 +49,8 @@ use jvm::Jvm;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/flink");
 /// Without any progress.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// For a job to end once it is told to; a process that takes longer is killed.
-const LAST_PATIENCE: Duration = Duration::from_secs(20);
+/// For a job to end once it is told to. One whose first call hangs takes as long as that call may; there are slots for others.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
 static SHARED: Semaphore = Semaphore::const_new(2);
 static OWN: Semaphore = Semaphore::const_new(1);
@@ -332,8 +336,12 @@ impl Flink {
                 (answer.is_some() || events.end.is_some()).then(|| (answer, events.end.clone()))
             })
             .await;
-        answer
-            .unwrap_or_else(|| panic!("the job ended before {what}: {ended:?}\n{}", self.jvm.log()))
+        answer.unwrap_or_else(|| {
+            panic!(
+                "the job ended before {what}: {ended:?}\n{}",
+                self.jvm.end_of_log()
+            )
+        })
     }
 
     /// The end of the job, if it has ended.
@@ -372,7 +380,7 @@ impl Flink {
                 panic!(
                     "waited in vain until {what}: {:#?}\n{}",
                     self.events(),
-                    self.jvm.log()
+                    self.jvm.end_of_log()
                 );
             }
         }
@@ -485,14 +493,10 @@ impl Drop for Flink {
             return;
         }
         self.jvm.cancel(&self.name);
-        let (jvm, job, permit) = (self.jvm.clone(), self.job.clone(), self.permit.take());
-        // The place is free once the job has ended. A job that does not end costs its process.
+        let (job, permit) = (self.job.clone(), self.permit.take());
         std::thread::spawn(move || {
-            let ends = std::time::Instant::now() + LAST_PATIENCE;
-            while job.look(|events| events.end.is_none()) {
-                if std::time::Instant::now() > ends {
-                    jvm.kill();
-                }
+            let ends = Instant::now() + LAST_PATIENCE;
+            while job.look(|events| events.end.is_none()) && Instant::now() < ends {
                 std::thread::sleep(Duration::from_millis(10));
             }
             drop(permit);
