@@ -7,12 +7,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Why a program can't be had on this machine: a tool is missing, or what it needs can't be fetched.
+/// Why a program can't be had on this machine, in one line: a tool is missing, or what it needs can't be fetched.
 pub(crate) type Lack = String;
 
 /// Says loudly that `test` was skipped, past libtest's capture of what tests print. `.ci/run` counts these lines.
 pub(crate) fn skipped(test: &str, lack: &str) {
-    let lack = lack.lines().last().unwrap_or_default();
     let _ = std::io::stderr().write_all(format!("\nSKIPPED {test}: {lack}\n").as_bytes());
 }
 
@@ -56,24 +55,29 @@ fn fingerprint(folder: &Path, inputs: &[PathBuf]) -> String {
 
 /// Runs a tool that fetches something: where it is missing or fails, the machine lacks it.
 pub(crate) fn fetch(command: &mut Command) -> Result<(), Lack> {
-    output(command)
+    run(command).map_err(|(tool, told)| {
+        // Tools warn before, and give advice after it.
+        let error = told.lines().find(|line| line.contains("rror"));
+        let line = error.or(told.lines().last()).unwrap_or_default();
+        format!("{tool}: {line}")
+    })
 }
 
 /// Runs a tool on our own sources: they must do.
 pub(crate) fn build(command: &mut Command) {
-    output(command).unwrap();
+    if let Err((tool, told)) = run(command) {
+        panic!("{tool} failed:\n{told}");
+    }
 }
 
-fn output(command: &mut Command) -> Result<(), Lack> {
+/// If it fails, its name and what it told.
+fn run(command: &mut Command) -> Result<(), (String, String)> {
     let tool = command.get_program().display().to_string();
-    let done = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("{tool} can't be run: {error}"))?;
-    if done.status.success() {
-        return Ok(());
-    }
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    let (told, complaint) = (text(&done.stdout), text(&done.stderr));
-    Err(format!("{tool} failed: {told}\n{complaint}"))
+    let done = match command.stdin(Stdio::null()).output() {
+        Ok(done) if done.status.success() => return Ok(()),
+        Ok(done) => done,
+        Err(error) => return Err((tool, error.to_string())),
+    };
+    let told = [done.stdout, done.stderr].concat();
+    Err((tool, String::from_utf8_lossy(&told).trim().to_owned()))
 }

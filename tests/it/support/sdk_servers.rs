@@ -98,7 +98,7 @@ impl Language {
         }
         fetch(
             Command::new("npm")
-                .args(["ci", "--silent"])
+                .args(["ci", "--loglevel=error"])
                 .current_dir(folder),
         )
     }
