@@ -71,6 +71,25 @@ fn sf_57_lazy_faults_are_errors_for_check() {
 }
 
 #[test]
+fn the_example_behind_statefun_has_nothing_that_flink_would_not_run() {
+    let module = "examples/behind_statefun/module.yaml";
+    let (code, out, _) = output(&["check", "--for", "flink", module]);
+    assert_eq!(code, 0, "{out}");
+    assert!(
+        out.ends_with("no faults, 0 not for flink, no warnings, 2 notes\n"),
+        "{out}"
+    );
+    let (code, _, err) = output(&["run", "--ephemeral", module]);
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("io.statefun.kafka.v1/ingress example/logins needs a connector"),
+        "{err}"
+    );
+    let embedded = output(&["check", "examples/behind_statefun/embedded.yaml"]);
+    assert_eq!((embedded.0, &*embedded.1), (0, "no faults, no warnings\n"));
+}
+
+#[test]
 fn check_for_flink_reports_what_would_not_run_there() {
     let file = format!("{GOOD}/own_kinds.yaml");
     assert_eq!(output(&["check", &file, "--set", "PORT=1"]).0, 0);
