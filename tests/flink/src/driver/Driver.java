@@ -8,7 +8,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.stream.Stream;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.node.ObjectNode;
@@ -19,16 +22,24 @@ import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.node.Obje
  */
 public final class Driver {
   private static final Map<String, Job> JOBS = new ConcurrentHashMap<>();
+  /** What takes its time must hold up neither other requests nor the end. */
+  private static final Set<String> SLOW = Set.of("start", "checkpoint", "savepoint", "cancel", "parse");
 
   private Driver() {}
 
   public static void main(String[] arguments) throws Exception {
     Lines.claimOutput();
     Thread.currentThread().setContextClassLoader(Driver.class.getClassLoader());
+    ExecutorService slow = Executors.newCachedThreadPool();
     Lines.event("ready");
     try (BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {
       for (String line = in.readLine(); line != null; line = in.readLine()) {
-        answer(Lines.parse(line));
+        JsonNode request = Lines.parse(line);
+        if (SLOW.contains(request.get("verb").asText())) {
+          slow.execute(() -> answer(request));
+        } else {
+          answer(request);
+        }
       }
     } finally {
       removeScratch();
@@ -55,7 +66,12 @@ public final class Driver {
       case "start" -> {
         Job job = new Job(request.get("job").asText());
         JOBS.put(job.name, job); // its functions find it by name
-        answer.put("job_id", job.start(request));
+        try {
+          answer.put("job_id", job.start(request));
+        } catch (Throwable failure) {
+          forget(job);
+          throw failure;
+        }
       }
       case "feed" -> job(request).feed(request);
       case "fail" -> job(request).fail(request.get("text").asText());
