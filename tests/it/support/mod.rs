@@ -5,10 +5,6 @@ pub(crate) mod canned;
 #[cfg(feature = "pipeline")]
 pub(crate) mod destination;
 #[cfg(all(feature = "runtime", feature = "testing"))]
-#[allow(
-    dead_code,
-    reason = "an interface for the tests of several parts, not all of them in every build"
-)]
 pub(crate) mod flink;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod front;

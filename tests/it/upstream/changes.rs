@@ -65,7 +65,7 @@ async fn stored(backend: &'static str) -> Option<(Flink, String)> {
         .await;
     assert_eq!(records[0].get(&types::STRING), "plain mortal");
     let savepoint = flink.savepoint().await;
-    flink.stop().await;
+    assert_eq!(flink.stop().await.status, "CANCELED");
     Some((flink, savepoint))
 }
 

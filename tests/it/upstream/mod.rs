@@ -2,6 +2,7 @@
 
 mod batches;
 mod changes;
+mod example;
 mod failures;
 mod functions;
 mod messages;

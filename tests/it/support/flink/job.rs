@@ -61,8 +61,10 @@ pub(crate) struct Events {
     pub(crate) end: Option<End>,
     /// By egress and lane: which of `seen` counted at each checkpoint. Lanes have their own order.
     lanes: HashMap<(String, u64), Lane>,
-    /// Grows with everything that is progress; a checkpoint is none.
+    /// Grows with everything that is progress: records that are more than there ever were, a few starts since then, the end.
     pub(super) news: u64,
+    most_records: usize,
+    starts_in_vain: usize,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -72,6 +74,9 @@ struct Lane {
     /// How many counted at a checkpoint.
     cuts: HashMap<u64, usize>,
 }
+
+/// A job that starts more often than this without a new record makes no progress.
+const STARTS: usize = 50;
 
 /// A job that goes on while its events are read.
 #[derive(Default)]
@@ -104,13 +109,11 @@ impl Events {
         match line["event"].as_str().unwrap() {
             "checkpoint" => {
                 self.completed(line["checkpoint"].as_u64().unwrap());
-                return;
             }
             "cut" => {
                 let lane = self.lane(line);
                 lane.cuts
                     .insert(line["checkpoint"].as_u64().unwrap(), lane.counting.len());
-                return;
             }
             "resumed" => {
                 let lane = self.lane(line);
@@ -132,19 +135,28 @@ impl Events {
                 self.lane(line).counting.push(number);
                 self.records.push(record.clone());
                 self.seen.push(record);
+                if self.records.len() > self.most_records {
+                    self.most_records = self.records.len();
+                    self.starts_in_vain = 0;
+                    self.news += 1;
+                }
             }
-            "started" => self.starts.push(Start {
-                restored: line["restored"].as_bool().unwrap(),
-                position: line["position"].as_u64().unwrap().try_into().unwrap(),
-                causes: causes(&line["causes"]),
-            }),
+            "started" => {
+                self.starts.push(Start {
+                    restored: line["restored"].as_bool().unwrap(),
+                    position: line["position"].as_u64().unwrap().try_into().unwrap(),
+                    causes: causes(&line["causes"]),
+                });
+                self.starts_in_vain += 1;
+                self.news += u64::from(self.starts_in_vain <= STARTS);
+            }
             "ended" => {
                 let (status, causes) = (text("status"), causes(&line["causes"]));
                 self.end = Some(End { status, causes });
+                self.news += 1;
             }
             other => panic!("an event {other}"),
         }
-        self.news += 1;
     }
 
     /// Told by the source and, when it was asked for, by the answer; in any order.
