@@ -57,15 +57,16 @@ impl Scene {
         self.taken_in().await;
         let mut expected: Vec<_> = expected.iter().map(canonical).collect();
         expected.sort();
-        let mut missing = expected.clone();
-        while !missing.is_empty() {
+        loop {
+            let found = self.found();
+            let missing: Vec<_> = expected.iter().filter(|one| !found.contains(one)).collect();
+            if missing.is_empty() {
+                break;
+            }
             let patience = Patience::for_(&format!("{missing:#?}"));
-            let before = self.records.len();
-            while self.records.len() == before {
+            while self.records.len() == found.len() {
                 self.tend(&patience).await;
             }
-            let found = self.found();
-            missing.retain(|one| !found.contains(one));
         }
         let patience = Patience::for_("rest");
         while !self.home.unrest().await.is_empty() {
