@@ -323,9 +323,11 @@ fn function_key(name: &TypeName) -> String {
 }
 
 fn read_document(mut document: Node, placeholders: &Placeholders, draft: &mut Draft<'_>) {
-    let Some(kind) = kind_of(&document, draft.findings) else {
-        return;
-    };
+    let kind = kind_of(&mut document, draft.findings);
+    if kind.is_none_or(|kind| kind.portable == Portable::Everywhere) {
+        scalars::as_statefun(&mut document, "", draft.findings);
+    }
+    let Some(kind) = kind else { return };
     if let Some(mut fields) = Fields::of(&document, "", draft.findings) {
         let _ = (fields.given("kind"), fields.given("spec"));
         fields.finish();
@@ -343,9 +345,6 @@ fn read_spec(
     placeholders: &Placeholders,
     draft: &mut Draft<'_>,
 ) {
-    if kind.portable == Portable::Everywhere {
-        scalars::as_statefun(&mut spec, path, draft.findings);
-    }
     placeholders.expand(&mut spec, path, draft.findings);
     if !matches!(spec.value, Value::Map(_) | Value::Null) {
         let text = format!(
@@ -396,13 +395,17 @@ fn not_followed(node: &Node, path: &str, findings: &Findings) {
 }
 
 /// The kind of a document, checked as far as StateFun checks it before it looks at the spec.
-fn kind_of(document: &Node, findings: &Findings) -> Option<&'static Kind> {
-    let (Some(kind), Some(_)) = (document.get("kind"), document.get("spec")) else {
+fn kind_of(document: &mut Node, findings: &Findings) -> Option<&'static Kind> {
+    let kind = document.get_mut("kind").and_then(|kind| {
+        scalars::as_statefun(kind, "kind", findings);
+        known_kind(kind, "kind", "Invalid binder kind format. ", findings)
+    });
+    if document.get("kind").is_none() || document.get("spec").is_none() {
         let complaint = no_component(document);
         findings.fault(Finding::new(document.place.clone(), "", complaint));
         return None;
-    };
-    known_kind(kind, "kind", "Invalid binder kind format. ", findings)
+    }
+    kind
 }
 
 /// The kind that `node` names. `malformed` stands before what is wrong with its form.

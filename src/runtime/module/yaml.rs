@@ -80,6 +80,15 @@ impl Node {
         entries.iter().find(|(k, _)| k.name == key).map(|(_, v)| v)
     }
 
+    /// The value of `key` in a mapping.
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        let Value::Map(entries) = &mut self.value else {
+            return None;
+        };
+        let mut entries = entries.iter_mut();
+        entries.find(|(k, _)| k.name == key).map(|(_, v)| v)
+    }
+
     /// Takes the value of `key` out of a mapping.
     pub(super) fn take(&mut self, key: &str) -> Option<Self> {
         let Value::Map(entries) = &mut self.value else {

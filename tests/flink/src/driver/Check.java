@@ -11,14 +11,16 @@ import org.apache.flink.statefun.flink.core.StatefulFunctionsConfig;
 import org.apache.flink.statefun.flink.core.StatefulFunctionsUniverse;
 import org.apache.flink.statefun.flink.core.StatefulFunctionsUniverseProvider;
 import org.apache.flink.statefun.flink.core.spi.Modules;
+import org.apache.flink.statefun.sdk.FunctionType;
+import org.apache.flink.statefun.sdk.StatefulFunctionProvider;
 
 /** Loads a module file with the real loader, and stops before a job would run. */
 final class Check {
   private Check() {}
 
   /**
-   * Answers with what the file {@code binds}, or why it does not load ({@code load}), and why its job could not be built
-   * ({@code build}). With {@code ingress} the driver's ingress is bound beside the file's.
+   * Answers with what the file {@code binds}, or why it does not load ({@code load}), why a function of each endpoint could not be called
+   * ({@code calls}), and why its job could not be built ({@code build}). With {@code ingress} the driver's ingress is bound beside the file's.
    */
   static void check(JsonNode request, ObjectNode answer) throws Exception {
     Path file = Files.createTempFile("module", ".yaml");
@@ -27,7 +29,11 @@ final class Check {
     settings.setString("statefun.remote.module-name", file.toString());
     try {
       StatefulFunctionsConfig config = StatefulFunctionsConfig.fromFlinkConfiguration(settings);
-      describe(Modules.loadFromClassPath(config).createStatefulFunctionsUniverse(), answer.putObject("binds"));
+      StatefulFunctionsUniverse universe = Modules.loadFromClassPath(config).createStatefulFunctionsUniverse();
+      describe(universe, answer.putObject("binds"));
+      ArrayNode calls = answer.putArray("calls");
+      universe.functions().forEach((type, provider) -> call(provider, type, calls));
+      universe.namespaceFunctions().forEach((name, provider) -> call(provider, new FunctionType(name, "name"), calls));
     } catch (Throwable failure) {
       answer.set("load", Causes.of(failure));
     }
@@ -47,6 +53,15 @@ final class Check {
       }
       return universe;
     };
+  }
+
+  /** What happens at the first message, up to where the function would be called. */
+  private static void call(StatefulFunctionProvider provider, FunctionType type, ArrayNode failures) {
+    try {
+      provider.functionOfType(type);
+    } catch (Throwable failure) {
+      failures.add(Causes.of(failure));
+    }
   }
 
   private static void describe(StatefulFunctionsUniverse universe, ObjectNode binds) {

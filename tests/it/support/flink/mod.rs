@@ -511,6 +511,8 @@ pub(crate) struct Verdict {
     pub(crate) binds: Option<Value>,
     /// Why it does not load; empty when it does.
     pub(crate) load: Vec<Cause>,
+    /// Why a function of an endpoint cannot be called, for each such endpoint: what the first message would find.
+    pub(crate) calls: Vec<Vec<Cause>>,
     /// Why its job cannot be built, up to where it would run; empty when it can. What fails to load fails here, too.
     pub(crate) build: Vec<Cause>,
 }
@@ -527,6 +529,9 @@ pub(crate) async fn parse(texts: &[&str], with_ingress: bool) -> Option<Vec<Verd
         verdicts.push(Verdict {
             binds: answer.get("binds").cloned(),
             load: causes(&answer["load"]),
+            calls: (answer["calls"].as_array().into_iter().flatten())
+                .map(causes)
+                .collect(),
             build: causes(&answer["build"]),
         });
     }

@@ -1,4 +1,11 @@
-//! Module files: fields, defaults, faults and what is said about them.
+//! Module files: fields, defaults, faults and what is said about them; and the same files before the real parser.
+
+mod cases;
+mod connectors;
+#[cfg(all(feature = "http", feature = "testing"))]
+mod mutations;
+#[cfg(all(feature = "http", feature = "testing"))]
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,7 +41,7 @@ fn load(name: &str) -> Module {
     parse_as(name, &text).unwrap()
 }
 
-/// All that is said about a module, a line each: `fault …`, `lazy …`, `warning …`, `flink …`.
+/// All that is said about a module, a line each: `fault …`, `lazy …`, `warning …`, `flink …`, `note …`.
 fn said_about(name: &str, text: &str) -> Vec<String> {
     let lines = |word: &str, findings: &[Finding]| -> Vec<String> {
         findings
@@ -52,6 +59,7 @@ fn said_about(name: &str, text: &str) -> Vec<String> {
                 lines("lazy", &lazy),
                 lines("warning", &plain),
                 lines("flink", &module.not_for_flink),
+                lines("note", &module.without_connector),
             ]
             .concat()
         }
@@ -356,7 +364,7 @@ fn sf_62_placeholders_stay_literal_when_asked() {
 
 #[test]
 fn the_guides_first_module_is_a_module() {
-    let guide = include_str!("../../docs/modules.md");
+    let guide = include_str!("../../../docs/modules.md");
     let example = guide.split("```yaml\n").nth(1).unwrap();
     let module = parse(example.split("```").next().unwrap()).unwrap();
     assert!(module.warnings.is_empty(), "{:?}", module.warnings);
