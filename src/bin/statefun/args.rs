@@ -115,10 +115,23 @@ impl ModuleArgs {
         }
         let environment = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        let values: BTreeMap<_, _> = environment.chain(self.set.iter().cloned()).collect();
+        let environment: Vec<_> = environment.collect();
+        let all = environment.iter().chain(&self.set);
+        let global = all
+            .filter_map(|(key, value)| Some((key.strip_prefix(GLOBAL)?.to_owned(), value.clone())));
+        // The later ones go before the earlier ones.
+        let values: BTreeMap<_, _> = environment
+            .iter()
+            .cloned()
+            .chain(global)
+            .chain(self.set.iter().cloned())
+            .collect();
         Placeholders::Replaced(values)
     }
 }
+
+/// How StateFun's own settings for modules begin; they go before the environment.
+const GLOBAL: &str = "statefun.module.global-config.";
 
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

@@ -365,9 +365,9 @@ async fn commands_need_the_token_the_runtime_was_started_with() {
 fn a_runtime_that_cannot_start_says_everything_that_is_wrong_and_ends_with_1() {
     let (code, out, err) = output(&["run", "tests/data/modules/bad/endpoints.yaml"]);
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(err.contains("the module has 14 faults"), "{err}");
+    assert!(err.contains("the module has 13 faults"), "{err}");
     assert!(
-        err.contains("endpoints.yaml:25:58: `spec.transport`: expected a mapping"),
+        err.contains("endpoints.yaml:25:58: `spec.transport`: Error parsing a HttpFunctionEndpointSpec. expected a mapping"),
         "{err}"
     );
 

@@ -2,6 +2,7 @@
 
 mod cases;
 mod connectors;
+mod first_use;
 #[cfg(all(feature = "http", feature = "testing"))]
 mod mutations;
 #[cfg(all(feature = "http", feature = "testing"))]

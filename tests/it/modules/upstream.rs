@@ -48,6 +48,7 @@ fn text(cause: &Cause) -> Option<String> {
         "Invalid type name string: {.",
         "Invalid type name string: . ",
         "Invalid autoOffsetResetPosition: [;",
+        "Invalid autoOffsetResetPosition: {;",
         "Unknown module type ,",
     ];
     if of_library.iter().any(|class| cause.class.contains(class))

@@ -147,7 +147,8 @@ impl Remote {
         if let Some(fault) = &self.spec.lazy_fault {
             return Err(fault.clone());
         }
-        let type_name = TypeName::from_parts(namespace, name).map_err(|err| err.to_string())?;
+        // Bound by the module as it is, even where an SDK would refuse the name.
+        let type_name = TypeName::from_wire(namespace, name);
         let seed = self
             .random
             .lock()

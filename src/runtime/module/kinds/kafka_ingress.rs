@@ -81,6 +81,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let topics = routes::read(&mut fields, "topics", "topic", empty, draft);
     let reset = fields.value("autoOffsetResetPosition", |node| match &node.value {
         Value::Null => Err("it has no value; leave it out, or write earliest or latest".into()),
+        Value::List(_) | Value::Map(_) => offset_reset(node.kind()),
         _ => offset_reset(&coerce::as_text(node)),
     });
     let start = read_start(&mut fields);
