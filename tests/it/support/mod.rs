@@ -18,7 +18,7 @@ mod lambda_url;
 pub(crate) mod ledger;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod load;
-#[cfg(all(feature = "cli", feature = "testing"))]
+#[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod made;
 #[cfg(all(feature = "cli", feature = "testing"))]
 pub(crate) mod process;

@@ -41,6 +41,7 @@ use stateful_functions::{Address, Message};
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::made::skipped;
 use job::Job;
 pub(crate) use job::{End, Events, Record, Start};
 use jvm::Jvm;
@@ -138,13 +139,13 @@ pub(crate) fn endpoint(functions: &str, url: &str) -> String {
 
 /// The class path, unless something is missing here: then it says so, loudly, under the name of the test.
 fn class_path() -> Option<&'static str> {
-    use std::io::Write as _;
     let found = installation::class_path();
-    if let Err(reason) = found {
+    if let Err(lack) = found {
         let thread = std::thread::current();
-        let test = thread.name().unwrap_or("a test with the real StateFun");
-        // The test harness would keep what `println!` says.
-        let _ = writeln!(std::io::stderr(), "\nSKIPPED {test}: {reason}");
+        skipped(
+            thread.name().unwrap_or("a test with the real StateFun"),
+            lack,
+        );
     }
     found.ok()
 }
