@@ -171,7 +171,8 @@ fn compare(at: &At, expected: &Value, report: &Value) -> Vec<String> {
     differences
 }
 
-fn shortened(differences: impl Iterator<Item = String>) -> Vec<String> {
+/// The first few, and how many more there are.
+pub(crate) fn shortened(differences: impl Iterator<Item = String>) -> Vec<String> {
     let all: Vec<String> = differences.collect();
     let more = all.len().saturating_sub(SHOWN);
     let rest = (more > 0).then(|| format!("… and {more} more like that"));

@@ -141,7 +141,7 @@ impl Generator {
     fn address(&mut self) -> At {
         // Each twentieth one is never touched.
         let touched = self.addresses.len() as u64 * 19 / 20;
-        let bound = if self.random.chance(50) { HOT } else { touched };
+        let bound = if self.random.chance(45) { HOT } else { touched };
         let at = self.random.below(bound);
         self.addresses[usize::try_from(at).unwrap()].clone()
     }
@@ -168,7 +168,7 @@ impl Generator {
     fn program(&mut self, way: &Way) -> Program {
         let depth = way.0.len();
         let most = if depth == 1 {
-            8
+            6
         } else {
             6 - depth.min(5) as u64
         };
@@ -179,7 +179,7 @@ impl Generator {
         }
         for _ in 0..count {
             // Else a tree would grow with each level.
-            let may_send = depth == 1 || depth < DEPTH && self.random.chance(45);
+            let may_send = depth == 1 || depth < DEPTH && self.random.chance(30);
             self.command(way, may_send, &mut ops);
         }
         self.finish(way, ops)
@@ -221,20 +221,16 @@ impl Generator {
             54..62 => self.cancel_at_once(way, ops),
             62..84 => {
                 let to = self.target(way.here());
-                for _ in 0..1 + self.random.below(3) {
+                for _ in 0..1 + self.random.below(2) {
                     ops.push(self.send(way, to.clone()));
                 }
             }
             84..93 => {
                 let to = self.target(way.here());
                 let ms = self.pick(&DELAYS);
-                let program = self.program(&way.on_to(&to, Some(ms)));
-                ops.push(Op::SendAfter {
-                    ms,
-                    to,
-                    program,
-                    token: None,
-                });
+                for _ in 0..1 + self.random.below(2) {
+                    ops.push(self.send_after(way, ms, to.clone()));
+                }
             }
             93..96 => self.cancel_later(way, ops),
             _ => self.cancel_elsewhere(way, ops),
@@ -257,6 +253,16 @@ impl Generator {
     fn send(&mut self, way: &Way, to: At) -> Op {
         let program = self.program(&way.on_to(&to, None));
         Op::Send { to, program }
+    }
+
+    fn send_after(&mut self, way: &Way, ms: u64, to: At) -> Op {
+        let program = self.program(&way.on_to(&to, Some(ms)));
+        Op::SendAfter {
+            ms,
+            to,
+            program,
+            token: None,
+        }
     }
 
     /// Fails or crashes, if it is time for that.
@@ -398,15 +404,27 @@ impl Generator {
         if self.random.chance(70) {
             let ms = self.pick(&DELAYS);
             let mut last = self.arm(way, ms, &token, "armed last");
-            if let (true, Op::SendAfter { program, .. }) = (self.random.chance(50), &mut last) {
+            if let Op::SendAfter { program, .. } = &mut last {
                 let delivered = way.on_to(way.here(), Some(ms));
-                program.ops.push(cancel);
-                let again = self.arm(&delivered, 5, &token, "token of a delivered message");
-                program.ops.push(again);
-                self.commands += 2;
+                let more = self.after_delivery(&delivered, &token);
+                self.commands += more.len() as u64;
+                program.ops.extend(more);
             }
             ops.push(last);
         }
+    }
+
+    /// A token is free once its message is delivered: to cancel it does nothing, and it may be armed again.
+    fn after_delivery(&mut self, way: &Way, token: &str) -> Vec<Op> {
+        let mut ops = Vec::new();
+        if self.random.chance(30) {
+            let token = token.to_owned();
+            ops.push(Op::Cancel { token });
+        }
+        if self.random.chance(50) {
+            ops.push(self.arm(way, 5, token, "token of a delivered message"));
+        }
+        ops
     }
 
     /// Arms a token for long, cancels it with a later message or uses it again after that.

@@ -294,8 +294,8 @@ fn process_of_the_workload_functions() {
     });
 }
 
-/// Runs `MODULE` with the functions in this process, with its data in `DATA` and the functions' marks in `MARKS`; prints what
-/// `statefun run` prints.
+/// Runs `MODULE` with the functions in this process, its data in `DATA`, the functions' marks in `MARKS` and the ids in `PARTITIONS`;
+/// prints what `statefun run` prints.
 #[test]
 #[ignore = "started by other tests"]
 fn process_of_the_workload_runtime() {
@@ -313,6 +313,8 @@ fn process_of_the_workload_runtime() {
     let mut admin = AdminConfig::default();
     admin.listen = "127.0.0.1:0".to_owned();
     let mut config = RuntimeConfig::default();
+    let partitions = std::env::var("PARTITIONS").unwrap();
+    config.partitions = partitions.parse().unwrap();
     // In process no transport tries again before the address backs off.
     config.failure.backoff = Backoff {
         first: Duration::from_millis(20),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use stateful_functions::random::Random;
 
-use super::found::Found;
+use super::found::{Found, shortened};
 use super::generator::Workload;
 use super::homes::Home;
 use super::model::{Model, World};
@@ -216,7 +216,8 @@ impl<H: Home> Player<'_, H> {
                 since = Instant::now();
             }
             if since.elapsed() > PATIENCE {
-                return Err(before);
+                let unrest = self.home.unrest().await;
+                return Err([before, shortened(unrest.into_iter())].concat());
             }
         }
     }

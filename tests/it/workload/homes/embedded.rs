@@ -21,6 +21,7 @@ use crate::workload::program::{Input, KAFKA, KINESIS, RECORDS};
 
 /// So often it is tried to start a runtime with its functions.
 const STARTS: usize = 20;
+const PARTITIONS: u64 = 4;
 
 pub(crate) struct Embedded {
     folder: TempDir,
@@ -80,7 +81,7 @@ impl Embedded {
             egresses.push(Tail { path, read: 0 });
         }
         std::fs::write(root.join("module.yaml"), module).unwrap();
-        let runtime = run(root, servers.is_empty());
+        let runtime = run(root, servers.is_empty(), 1);
         let servers = servers.into_iter().map(|(_, server)| server).collect();
         Self {
             feeder: Feeder::start(runtime.url("http ingress")),
@@ -93,9 +94,10 @@ impl Embedded {
     }
 
     fn restart_runtime(&mut self) {
-        self.runtime = run(self.folder.path(), self.servers.is_empty());
-        self.feeder.point_at(self.runtime.url("http ingress"));
         self.ends.runtime += 1;
+        let partitions = 1 + self.ends.runtime % PARTITIONS;
+        self.runtime = run(self.folder.path(), self.servers.is_empty(), partitions);
+        self.feeder.point_at(self.runtime.url("http ingress"));
     }
 
     async fn admin(&self, path: &str) -> String {
@@ -115,7 +117,8 @@ fn marks(root: &Path) -> PathBuf {
     marks
 }
 
-fn run(root: &Path, in_process: bool) -> Process {
+/// With functions in its process, the ids are shared by so many partitions; their number may change.
+fn run(root: &Path, in_process: bool, partitions: u64) -> Process {
     let (module, data) = (root.join("module.yaml"), root.join("data"));
     if !in_process {
         return Process::run(&module, &data);
@@ -126,7 +129,8 @@ fn run(root: &Path, in_process: bool) -> Process {
         command
             .env("MODULE", &module)
             .env("DATA", &data)
-            .env("MARKS", marks(root));
+            .env("MARKS", marks(root))
+            .env("PARTITIONS", partitions.to_string());
         if let Some(process) = Process::try_of(command) {
             return process;
         }
