@@ -11,7 +11,7 @@ use super::keys::{
     TimerKey, egress_prefix, id_hash, token_key,
 };
 use super::mailbox::Message;
-use super::state::{StateRow, StateSpec, type_conflict};
+use super::state::{StateRow, StateSpec, type_conflict, type_name_of_state};
 use super::timers::Timer;
 use super::{
     Activity, CallId, Core, EgressBinding, Failure, GATEWAY, Output, Parked, Verdict, wire,
@@ -282,7 +282,7 @@ impl Core {
         } else {
             effects.remote += 1;
         }
-        self.push_message(sender, target, message.argument.as_ref(), effects);
+        self.push_message(sender, target, message.argument, effects);
         Ok(())
     }
 
@@ -290,11 +290,13 @@ impl Core {
         &mut self,
         sender: &AddressKey,
         target: AddressKey,
-        argument: Option<&Bytes>,
+        argument: Option<Bytes>,
         effects: &mut Effects,
     ) {
+        // One that is not there is sent as an empty one.
+        let argument = argument.unwrap_or_default();
         let id = self.next_id();
-        let invocation = wire::invocation(Some(sender), argument);
+        let invocation = wire::invocation(Some(sender), Some(&argument));
         effects.writes.push(Write::put(
             INBOX,
             target.row(&id.encode()),
@@ -336,7 +338,7 @@ impl Core {
             target: target(delayed.target),
             sender: sender.clone(),
             token: delayed.cancellation_token,
-            invocation: wire::invocation(Some(sender), delayed.argument.as_ref()),
+            invocation: wire::invocation(Some(sender), Some(&delayed.argument.unwrap_or_default())),
         };
         let (namespace, name, _) = timer.target.parts();
         if self.bindings.function(namespace, name).is_none() && (namespace, name) != GATEWAY {
@@ -428,7 +430,7 @@ impl Core {
             Some(EgressBinding::Outbox) => {}
             Some(EgressBinding::Function(function)) => {
                 let target = AddressKey::new(function.namespace(), function.name(), sender.id());
-                self.push_message(sender, target, record.argument.as_ref(), effects);
+                self.push_message(sender, target, record.argument, effects);
                 return Ok(());
             }
             None => {
@@ -455,6 +457,8 @@ impl Core {
         mutation: PersistedValueMutation,
         effects: &mut Effects,
     ) -> Result<(), Failure> {
+        let kind = MutationType::try_from(mutation.mutation_type)
+            .map_err(|_| unrecognised(mutation.mutation_type))?;
         let spec = self
             .mailboxes
             .get(address)
@@ -466,9 +470,9 @@ impl Core {
                 ))
             })?;
         let key = address.row(spec.name.as_bytes());
-        let write = match MutationType::try_from(mutation.mutation_type) {
-            Ok(MutationType::Delete) => Write::delete(STATE, key),
-            Ok(MutationType::Modify) => {
+        let write = match kind {
+            MutationType::Delete => Write::delete(STATE, key),
+            MutationType::Modify => {
                 let (typename, value) =
                     wire::stored_value(mutation.state_value.as_ref()).map_err(|error| {
                         Failure::new(format!(
@@ -476,17 +480,17 @@ impl Core {
                             spec.name
                         ))
                     })?;
-                if typename != spec.typename {
-                    return Err(type_conflict(&spec.name, &spec.typename, &typename));
+                let usual = type_name_of_state(&typename)?;
+                if usual != spec.typename {
+                    return Err(type_conflict(&spec.name, &spec.typename, &usual));
                 }
+                let value = if usual == typename {
+                    value
+                } else {
+                    wire::retyped(value, &usual)
+                };
                 let stamp = spec.ttl.is_on().then_some(self.now);
                 Write::put(STATE, key, StateRow { stamp, value }.encode())
-            }
-            Err(_) => {
-                return Err(Failure::new(format!(
-                    "Received an UNRECOGNIZED PersistedValueMutation type. ({})",
-                    mutation.mutation_type
-                )));
             }
         };
         effects.writes.push(write);
@@ -558,6 +562,12 @@ impl Core {
             parked.encode(),
         )])
     }
+}
+
+fn unrecognised(mutation_type: i32) -> Failure {
+    Failure::new(format!(
+        "Received an UNRECOGNIZED PersistedValueMutation type. This may be caused by a mismatch or incompatibility with the remote function SDK version and the Stateful Functions version. (type {mutation_type})"
+    ))
 }
 
 /// Bytes of their own: what is kept must not keep the whole reply in memory.

@@ -123,6 +123,13 @@ pub fn stored_value(raw: Option<&Bytes>) -> Result<(String, Bytes), prost::Decod
     Ok((value.typename, bytes))
 }
 
+/// A stored value under another form of its typename.
+pub fn retyped(value: Bytes, typename: &str) -> Bytes {
+    let mut typed = TypedValue::decode(value).unwrap_or_default();
+    typename.clone_into(&mut typed.typename);
+    typed.encode_to_vec().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,5 @@
 //! The `statefun` binary with a module, fed over its HTTP ingress.
 
-use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -22,15 +21,20 @@ pub(super) struct Embedded {
 }
 
 impl Embedded {
-    /// The HTTP ingress, and what `module` says.
+    /// What `module` says, an HTTP ingress, and an egress `agree/out` to a file.
     pub(super) fn new(module: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ingress = "kind: statefun.http.v1/ingress\nspec: {listen: '127.0.0.1:0'}\n---\n";
-        std::fs::write(
-            folder.path().join("module.yaml"),
-            [ingress, module].concat(),
-        )
-        .unwrap();
+        let edges = format!(
+            "kind: statefun.http.v1/ingress
+spec: {{listen: '127.0.0.1:0'}}
+---
+kind: statefun.file.v1/egress
+spec: {{id: agree/out, path: '{}'}}
+---
+",
+            folder.path().join("out.jsonl").display()
+        );
+        std::fs::write(folder.path().join("module.yaml"), edges + module).unwrap();
         Self {
             folder,
             client: HttpClient::new(HttpClientConfig::default()).unwrap(),
@@ -67,10 +71,11 @@ impl Embedded {
     }
 
     /// The exit code of a process that ends by itself, and what it wrote to the error stream.
-    pub(super) fn ended(mut process: Process) -> (Option<i32>, String) {
-        let mut told = String::new();
-        let mut errors = process.errors().expect("they are piped");
-        errors.read_to_string(&mut told).unwrap();
-        (process.wait(), told)
+    pub(super) async fn ended(mut process: Process) -> (Option<i32>, String) {
+        let ended = tokio::task::spawn_blocking(move || {
+            let told = process.told();
+            (process.wait(), told)
+        });
+        ended.await.unwrap()
     }
 }

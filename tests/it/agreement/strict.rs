@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::embedded::Embedded;
-use crate::support::process::Process;
 use crate::support::reply::Reply;
 use crate::support::scripted::{Scripted, Step};
 use crate::support::until::until;
@@ -25,13 +24,6 @@ fn batches(server: &Scripted, address: &str) -> Vec<usize> {
         .collect()
 }
 
-/// Waits for the end in a thread of its own.
-async fn ended(process: Process) -> (Option<i32>, String) {
-    tokio::task::spawn_blocking(|| Embedded::ended(process))
-        .await
-        .unwrap()
-}
-
 #[tokio::test]
 async fn sf_44_a_strict_application_ends_with_the_whole_failure_and_goes_on_at_the_next_start() {
     let server = Scripted::start().await;
@@ -46,7 +38,7 @@ async fn sf_44_a_strict_application_ends_with_the_whole_failure_and_goes_on_at_t
     .await;
     place.feed(&process, "test/f/bad", "test/text", b"2").await;
     server.release("test/f/bad");
-    let (code, told) = ended(process).await;
+    let (code, told) = Embedded::ended(process).await;
     assert_eq!(code, Some(1), "{told}");
     assert!(
         told.contains("statefun: test/f/bad has failed for good, at attempt 2 with a batch of 1: An error occurred when attempting to invoke function FunctionType(test, f).: Failure forwarding a message to a remote function Address(test, f, bad): Non successful HTTP response code 404"),
@@ -80,7 +72,7 @@ async fn sf_43_a_token_collision_ends_a_strict_application() {
     let place = Embedded::new(&module(&server), &["--strict"]);
     let process = place.start();
     place.feed(&process, "test/f/x", "test/text", b"").await;
-    let (code, told) = ended(process).await;
+    let (code, told) = Embedded::ended(process).await;
     assert_eq!(code, Some(1), "{told}");
     assert!(
         told.contains("test/g/x has failed for good") && told.contains("armed by test/f/x"),

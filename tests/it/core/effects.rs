@@ -82,7 +82,7 @@ fn sf_44_what_cannot_be_done_fails_its_address_alone_with_the_text_of_statefun()
         ),
         (
             Reply::new().mutate(9, "seen", None),
-            "Received an UNRECOGNIZED PersistedValueMutation type. (9)",
+            "Received an UNRECOGNIZED PersistedValueMutation type. This may be caused by a mismatch or incompatibility with the remote function SDK version and the Stateful Functions version. (type 9)",
         ),
         (
             Reply::missing(&[("seen", super::ExpireMode::AfterWrite, 0)]),

@@ -1,8 +1,8 @@
 //! The `statefun` binary as a process of its own, that can be killed as a machine would lose it.
 
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Read as _};
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// A runtime in its own process; killed when it is dropped.
 pub(crate) struct Process {
@@ -77,9 +77,12 @@ impl Process {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Its error stream, if that is piped.
-    pub(crate) fn errors(&mut self) -> Option<ChildStderr> {
-        self.child.stderr.take()
+    /// What it wrote to its error stream, which must be piped, until it ended.
+    pub(crate) fn told(&mut self) -> String {
+        let mut told = String::new();
+        let mut errors = self.child.stderr.take().expect("a piped error stream");
+        errors.read_to_string(&mut told).unwrap();
+        told
     }
 
     /// Its exit code, once it has ended by itself.

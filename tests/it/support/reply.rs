@@ -76,6 +76,24 @@ impl Reply {
         })
     }
 
+    /// The argument as it goes over the wire, or none.
+    pub(crate) fn send_raw(self, target: &str, argument: Option<&[u8]>) -> Self {
+        self.with(|response| {
+            response.outgoing_messages.push(Invocation {
+                target: Some(address(target)),
+                argument: argument.map(Bytes::copy_from_slice),
+            });
+        })
+    }
+
+    /// Changes what is said of each missing state.
+    pub(crate) fn with_missing(mut self, change: impl Fn(&mut PersistedValueSpec)) -> Self {
+        if let Response::IncompleteInvocationContext(missing) = &mut self.0 {
+            missing.missing_values.iter_mut().for_each(change);
+        }
+        self
+    }
+
     pub(crate) fn after(self, delay_in_ms: i64, target: &str, text: &str) -> Self {
         self.armed(delay_in_ms, target, text, "")
     }

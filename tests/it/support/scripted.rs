@@ -27,6 +27,11 @@ pub(crate) struct Step {
 enum Then {
     /// The connection stays open.
     Keep,
+    Close,
+    /// The connection ends with a reset.
+    Reset,
+    /// Nothing more happens on the connection.
+    Stall,
 }
 
 impl Step {
@@ -64,6 +69,32 @@ impl Step {
     /// A status with nothing else.
     pub(crate) fn status(status: &str) -> Self {
         Self::answer(status, "", b"")
+    }
+
+    /// The beginning of an answer, and then a reset; of no answer at all, if `bytes` is empty.
+    pub(crate) fn reset_after(bytes: &str) -> Self {
+        Self::new(bytes.into(), Then::Reset)
+    }
+
+    /// The beginning of an answer, and then the end of the connection.
+    pub(crate) fn close_after(bytes: &str) -> Self {
+        Self::new(bytes.into(), Then::Close)
+    }
+
+    /// These bytes, as they are.
+    pub(crate) fn raw(bytes: Vec<u8>) -> Self {
+        Self::new(bytes, Then::Keep)
+    }
+
+    /// No answer, ever.
+    pub(crate) fn hang() -> Self {
+        Self::new(Vec::new(), Then::Stall)
+    }
+
+    /// The same, and then the end of the connection.
+    pub(crate) fn closing(mut self) -> Self {
+        self.then = Then::Close;
+        self
     }
 
     /// The same, once it is released.
@@ -155,6 +186,9 @@ impl Scripted {
             }
             match step.then {
                 Then::Keep => {}
+                Then::Close => return,
+                Then::Reset => return socket.set_zero_linger().unwrap(),
+                Then::Stall => std::future::pending().await,
             }
         }
     }

@@ -2,10 +2,11 @@
 
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use prost::Message as _;
+use prost::{DecodeError, Message as _};
 
 use super::failed::Failed;
-use crate::protocol::reqreply::FromFunction;
+use crate::protocol::reqreply::from_function::Response;
+use crate::protocol::reqreply::{FromFunction, TypedValue};
 use crate::runtime::endpoint::in_process::chain;
 use crate::runtime::module::Transport;
 use crate::transport::http::client::{HttpError, HttpResponse};
@@ -37,8 +38,14 @@ impl Rules {
             return Err(self.bad_status(response.status));
         }
         self.check_content_type(&response.headers)?;
-        FromFunction::decode(response.body)
-            .map_err(|err| self.unusable(format!("the body is not a FromFunction: {err}")))
+        let answer = FromFunction::decode(response.body);
+        answer
+            .and_then(|answer| check_values(&answer).map(|()| answer))
+            .map_err(|err| {
+                self.unusable(format!(
+                    "Unable to parse a Protobuf message: the body is not a FromFunction: {err}"
+                ))
+            })
     }
 
     /// No whole answer came.
@@ -46,7 +53,9 @@ impl Rules {
         let cause = chain(error);
         match (self, error.status()) {
             // okhttp decides by the head, and does not ask again for the body of a success.
-            (Self::OkHttp, Some(status)) if status.is_success() => self.unusable(cause),
+            (Self::OkHttp, Some(status)) if status.is_success() => {
+                self.unusable(format!("Unable to parse a Protobuf message: {cause}"))
+            }
             (Self::OkHttp, Some(status)) => self.bad_status(status),
             (Self::Async, Some(_)) | (_, None) => Failed {
                 cause,
@@ -109,6 +118,23 @@ impl Rules {
             io: false,
         }
     }
+}
+
+/// Values are passed on as they came, but a body with one that is none does not do.
+fn check_values(answer: &FromFunction) -> Result<(), DecodeError> {
+    let Some(Response::InvocationResult(result)) = &answer.response else {
+        return Ok(());
+    };
+    let sent = result.outgoing_messages.iter().map(|sent| &sent.argument);
+    let delayed = result.delayed_invocations.iter();
+    let records = result.outgoing_egresses.iter();
+    let states = result.state_mutations.iter();
+    let mut values = sent
+        .chain(delayed.map(|delayed| &delayed.argument))
+        .chain(records.map(|record| &record.argument))
+        .chain(states.map(|state| &state.state_value))
+        .flatten();
+    values.try_for_each(|value| TypedValue::decode(value.clone()).map(drop))
 }
 
 /// What is said of a call whose budget is used up.
@@ -199,7 +225,7 @@ mod tests {
             assert_eq!(cause(Rules::Async, response), (expected.to_owned(), true));
         }
         let (text, retry) = cause(Rules::Async, answer(200, &[OCTET_STREAM], b"garbage"));
-        assert!(text.starts_with("the body is not a FromFunction: ") && retry);
+        assert!(text.contains("the body is not a FromFunction: ") && retry);
     }
 
     #[test]
