@@ -82,7 +82,6 @@ pub(super) struct Ours {
     pub(super) is_not_for_flink: bool,
     /// A line each, without what is said of the module as a whole.
     pub(super) said: Vec<String>,
-    pub(super) messages: Vec<String>,
 }
 
 pub(super) fn ours(text: &str) -> Ours {
@@ -126,10 +125,6 @@ pub(super) fn ours(text: &str) -> Ours {
         said: findings
             .iter()
             .map(|(word, finding)| format!("{word} {finding}"))
-            .collect(),
-        messages: findings
-            .into_iter()
-            .map(|(_, finding)| finding.message)
             .collect(),
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn disagreement(ours: &Ours, verdict: &Verdict) -> Option<String> {
     }
     let missing: Vec<String> = texts(verdict)
         .into_iter()
-        .filter(|text| !ours.messages.iter().any(|ours| ours.contains(text)))
+        .filter(|text| !ours.said.iter().any(|said| said.contains(text)))
         .collect();
     (!missing.is_empty()).then(|| format!("not said here: {missing:?}; said: {:?}", ours.said))
 }
