@@ -98,7 +98,10 @@ impl Job {
     /// Its process is gone.
     pub(super) fn lost(&self) {
         let (status, causes) = ("LOST".to_owned(), Vec::new());
-        self.look(|events| events.end = Some(End { status, causes }));
+        self.look(|events| {
+            events.end = Some(End { status, causes });
+            events.news += 1;
+        });
         self.changed.notify_waiters();
     }
 }
