@@ -692,7 +692,7 @@ const SCRIPTS: &[Entry] = &[
     }),
 ];
 
-const TYPE: &str = "content-type: application/octet-stream\r\n";
+pub(super) const TYPE: &str = "content-type: application/octet-stream\r\n";
 
 /// The type of an address has answered, so that no later call of it holds up the real runtime.
 fn known(s: &mut Script, at: &str) {
@@ -727,11 +727,12 @@ fn needs(names: &[&str]) -> Step {
 }
 
 /// Plays all scripts on a runtime, one after the other.
-async fn play(host: &mut Host) -> Vec<(&'static str, Vec<String>)> {
+async fn play(host: &mut Host) -> Vec<(String, Vec<String>)> {
     let mut played = Vec::new();
     for entry in SCRIPTS {
         let script = Script::of(*entry);
-        played.push((script.name, host.play(&script).await));
+        let lines = host.play(&script).await;
+        played.push((script.name, lines));
     }
     played
 }
@@ -747,7 +748,7 @@ async fn sf_66_functions_see_the_same() {
 }
 
 /// All scripts that went otherwise are shown, with the lines that differ.
-pub(super) fn compare(real: &[(&'static str, Vec<String>)], ours: &[(&'static str, Vec<String>)]) {
+pub(super) fn compare(real: &[(String, Vec<String>)], ours: &[(String, Vec<String>)]) {
     let mut faults = String::new();
     for ((name, real), (_, ours)) in real.iter().zip(ours) {
         if real == ours {

@@ -117,8 +117,11 @@ async fn sf_66_functions_see_the_same_over_failures_and_restarts() {
         let Some(mut host) = Host::real(|_| {}).await else {
             return;
         };
-        real.push((script.name, host.play(&script).await));
-        ours.push((script.name, Host::ours(&[]).await.play(&script).await));
+        real.push((script.name.clone(), host.play(&script).await));
+        ours.push((
+            script.name.clone(),
+            Host::ours(&[]).await.play(&script).await,
+        ));
     }
     compare(&real, &ours);
 }

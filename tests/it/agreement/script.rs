@@ -5,7 +5,7 @@ use crate::support::scripted::Step;
 /// One script. It has function types and ids of its own, so that many can be played in one job.
 #[derive(Debug)]
 pub(super) struct Script {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     namespace: &'static str,
     /// What the calls of an address get, one after the other; later ones an answer without effects.
     pub(super) answers: Vec<(String, Vec<Step>)>,
@@ -36,6 +36,10 @@ pub(super) type Entry = (&'static str, fn(&mut Script));
 
 impl Script {
     pub(super) fn of((name, write): Entry) -> Self {
+        Self::new(name.to_owned(), write)
+    }
+
+    pub(super) fn new(name: String, write: impl FnOnce(&mut Self)) -> Self {
         let mut script = Self {
             name,
             namespace: "agree",
@@ -53,7 +57,7 @@ impl Script {
 
     /// An address of this script: an id, or `<type>/<id>`.
     pub(super) fn at(&self, short: &str) -> String {
-        let (namespace, name) = (self.namespace, self.name);
+        let (namespace, name) = (self.namespace, &self.name);
         match short.split_once('/') {
             None => format!("{namespace}/{name}/{short}.{name}"),
             Some((kind, id)) => format!("{namespace}/{name}.{kind}/{id}.{name}"),
