@@ -200,9 +200,12 @@ async fn sf_25_okhttp_fails_at_once_for_good() {
         ),
         (
             ok(OCTET_STREAM, b"garbage"),
-            "the body is not a FromFunction: ",
+            "Unable to parse a Protobuf message: ",
         ),
-        (Answer::Last(cut.into()), "POST "),
+        (
+            Answer::Last(cut.into()),
+            "Unable to parse a Protobuf message: POST ",
+        ),
     ] {
         let server = Canned::always([answer], fine()).await;
         let caller = Caller::new(&server.url("/").to_string(), OKHTTP).await;

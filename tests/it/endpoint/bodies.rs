@@ -10,13 +10,13 @@ use crate::support::canned::{Answer, Canned, ok};
 
 const OCTET_STREAM: &str = "content-type: application/octet-stream\r\n";
 
-fn gzip(plain: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()
 }
 
-fn deflate(plain: &[u8]) -> Vec<u8> {
+pub(super) fn deflate(plain: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()
@@ -113,7 +113,7 @@ async fn sf_27_answers_are_bounded_at_32_mib_unless_said_otherwise() {
             assert_eq!(caller.failed_attempts().await, 1);
         } else {
             let text = format!(
-                "POST {}: the response is larger than {limit} bytes",
+                "Unable to parse a Protobuf message: POST {}: the response is larger than {limit} bytes",
                 server.url("/")
             );
             assert_eq!(caller.failure().await, text);

@@ -121,18 +121,31 @@ async fn sf_29_what_is_wrong_with_the_files_is_said() {
     for (rest, text) in [
         (
             vec![certificate],
-            "Unable to parse Netty transport spec. You need to provide both the cert and they key if you want to use mutual TLS.".to_owned(),
+            "You need to provide both the cert and they key if you want to use mutual TLS."
+                .to_owned(),
         ),
         (
             vec![certificate, ("client_key", "client.encrypted.key")],
-            format!("`client_key` {DATA}/client.encrypted.key: the key is encrypted; name a file with its password in `client_key_password`"),
+            format!(
+                "`client_key` {DATA}/client.encrypted.key: the key is encrypted; name a file with its password in `client_key_password`"
+            ),
         ),
         (
-            vec![certificate, ("client_key", "client.encrypted.key"), ("client_key_password", "README.md")],
-            format!("`client_key` {DATA}/client.encrypted.key: the password in `client_key_password` does not open it: "),
+            vec![
+                certificate,
+                ("client_key", "client.encrypted.key"),
+                ("client_key_password", "README.md"),
+            ],
+            format!(
+                "`client_key` {DATA}/client.encrypted.key: the password in `client_key_password` does not open it: "
+            ),
         ),
         (
-            vec![certificate, ("client_key", "client.old.key"), ("client_key_password", "client.password")],
+            vec![
+                certificate,
+                ("client_key", "client.old.key"),
+                ("client_key_password", "client.password"),
+            ],
             format!("`client_key` {DATA}/client.old.key: "),
         ),
         (

@@ -41,11 +41,7 @@ impl Rules {
         let answer = FromFunction::decode(response.body);
         answer
             .and_then(|answer| check_values(&answer).map(|()| answer))
-            .map_err(|err| {
-                self.unusable(format!(
-                    "Unable to parse a Protobuf message: the body is not a FromFunction: {err}"
-                ))
-            })
+            .map_err(|err| self.unparseable(&err))
     }
 
     /// No whole answer came.
@@ -53,9 +49,7 @@ impl Rules {
         let cause = chain(error);
         match (self, error.status()) {
             // okhttp decides by the head, and does not ask again for the body of a success.
-            (Self::OkHttp, Some(status)) if status.is_success() => {
-                self.unusable(format!("Unable to parse a Protobuf message: {cause}"))
-            }
+            (Self::OkHttp, Some(status)) if status.is_success() => self.unparseable(error),
             (Self::OkHttp, Some(status)) => self.bad_status(status),
             (Self::Async, Some(_)) | (_, None) => Failed {
                 cause,
@@ -85,29 +79,28 @@ impl Rules {
 
     fn check_content_type(self, headers: &HeaderMap) -> Result<(), Failed> {
         let mut values = headers.get_all(CONTENT_TYPE).iter();
-        let fits = match self {
+        match self {
             // Any of several will do, even in one line.
-            Self::Async => values.any(|value| {
-                let mut types = value.as_bytes().split(|byte| *byte == b',');
-                types.any(|one| {
-                    one.trim_ascii()
-                        .eq_ignore_ascii_case(OCTET_STREAM.as_bytes())
-                })
-            }),
-            Self::OkHttp => values
-                .next_back()
-                .is_some_and(|value| value == OCTET_STREAM),
-        };
-        if fits {
-            return Ok(());
+            Self::Async => {
+                let first = values.next();
+                let mut types = first.into_iter().chain(values).flat_map(listed);
+                if types.any(|one| one.eq_ignore_ascii_case(OCTET_STREAM.as_bytes())) {
+                    return Ok(());
+                }
+                Err(self.unusable(format!("Unexpected content type {}", shown(first))))
+            }
+            Self::OkHttp => match values.next_back() {
+                Some(last) if last == OCTET_STREAM => Ok(()),
+                other => Err(self.unusable(format!("Wrong HTTP content-type {}", shown(other)))),
+            },
         }
-        let got = headers
-            .get(CONTENT_TYPE)
-            .map_or_else(|| "null".to_owned(), shown);
-        Err(self.unusable(match self {
-            Self::Async => format!("Unexpected content type {got}"),
-            Self::OkHttp => format!("Wrong HTTP content-type {got}"),
-        }))
+    }
+
+    fn unparseable(self, error: &dyn std::error::Error) -> Failed {
+        self.unusable(format!(
+            "Unable to parse a Protobuf message: {}",
+            chain(error)
+        ))
     }
 
     /// An answer that came whole and says nothing.
@@ -161,7 +154,16 @@ const fn is_retryable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 409 | 420 | 429 | 499 | 500..)
 }
 
-fn shown(value: &HeaderValue) -> String {
+/// What a value lists between commas.
+fn listed(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let parts = value.as_bytes().split(|byte| *byte == b',');
+    parts.map(<[u8]>::trim_ascii)
+}
+
+fn shown(value: Option<&HeaderValue>) -> String {
+    let Some(value) = value else {
+        return "null".to_owned();
+    };
     let text = String::from_utf8_lossy(value.as_bytes());
     text.chars().take(SHOWN).collect()
 }
@@ -225,7 +227,7 @@ mod tests {
             assert_eq!(cause(Rules::Async, response), (expected.to_owned(), true));
         }
         let (text, retry) = cause(Rules::Async, answer(200, &[OCTET_STREAM], b"garbage"));
-        assert!(text.contains("the body is not a FromFunction: ") && retry);
+        assert!(text.starts_with("Unable to parse a Protobuf message: ") && retry);
     }
 
     #[test]

@@ -24,7 +24,9 @@ use crate::runtime::core::AddressKey;
 use crate::runtime::endpoint::in_process::chain;
 use crate::runtime::module::{Endpoint as EndpointSpec, Transport};
 use crate::sdk::TypeName;
-use crate::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest, HttpResponse};
+use crate::transport::http::client::{
+    HttpClient, HttpClientConfig, HttpError, HttpRequest, HttpResponse,
+};
 
 /// Connections of one function type over okhttp, which has no setting for it.
 const MAX_CONNECTIONS: usize = 1024;
@@ -121,18 +123,24 @@ impl Function {
     ) -> Result<HttpResponse, Failed> {
         if self.rules == Rules::Async {
             let request = self.request(&self.url, self.headers.clone(), body);
-            return self.send(request, limit, begun).await;
+            let sent = self.send(request, limit, begun).await;
+            return sent.map_err(|err| self.rules.lost(&err));
         }
         let mut step = Step::post(self.url.clone());
-        let mut before = None;
-        for _ in 0..=MAX_FOLLOW_UPS {
+        let (mut before, mut follow_ups) = (None, 0);
+        while follow_ups <= MAX_FOLLOW_UPS {
             let request = self.step(&step, &body);
-            let response = self.send(request, limit, begun).await?;
+            let response = match self.send(request, limit, begun).await {
+                // Sent once more at once; there are only so many such connections.
+                Err(err) if err.is_stale_connection() => continue,
+                sent => sent.map_err(|err| self.rules.lost(&err))?,
+            };
             match step.after(&response, before) {
                 None => return Ok(response),
                 Some(next) => step = next,
             }
             before = Some(response.status);
+            follow_ups += 1;
         }
         Err(Failed {
             cause: format!("Too many follow-up requests: {}", MAX_FOLLOW_UPS + 1),
@@ -146,10 +154,9 @@ impl Function {
         request: HttpRequest,
         limit: Duration,
         begun: Instant,
-    ) -> Result<HttpResponse, Failed> {
+    ) -> Result<HttpResponse, HttpError> {
         let left = limit.saturating_sub(begun.elapsed());
-        let sent = self.client.send(request, left).await;
-        sent.map_err(|err| self.rules.lost(&err))
+        self.client.send(request, left).await
     }
 
     fn step(&self, step: &Step, body: &Bytes) -> HttpRequest {

@@ -27,6 +27,7 @@ pub(super) type Outgoing = Request<Full<Bytes>>;
 pub(super) struct Connection {
     sender: Sender,
     progress: Option<Arc<Progress>>,
+    has_served: bool,
     /// When it is too old to be used once more.
     pub(super) expires: Option<Instant>,
 }
@@ -59,6 +60,7 @@ impl Connection {
         Ok(Self {
             sender,
             progress,
+            has_served: false,
             expires: None,
         })
     }
@@ -66,20 +68,32 @@ impl Connection {
     /// Sends one request; the head of the response. The body comes by the same connection.
     pub(super) async fn send(&mut self, request: Outgoing) -> Result<Response<Incoming>, Lost> {
         let progress = self.progress.clone();
+        let broken = if self.has_served {
+            Kind::Stale
+        } else {
+            Kind::Broken
+        };
         let sending = async {
             let sent = match &mut self.sender {
                 Sender::Http1(sender) => sender.try_send_request(request).await,
                 Sender::Http2(sender) => sender.try_send_request(request).await,
             };
-            Ok(sent.map_err(|mut err| Lost {
-                unsent: err.take_message().map(Box::new),
-                cause: Kind::Broken(err.into_error().into()),
+            Ok(sent.map_err(|mut err| {
+                let unsent = err.take_message().map(Box::new);
+                let err = err.into_error();
+                let cause = if err.is_parse() {
+                    Kind::Broken(err.into())
+                } else {
+                    broken(err.into())
+                };
+                Lost { cause, unsent }
             }))
         };
         let sent = match progress {
             None => sending.await,
             Some(progress) => progress.watch(sending).await,
         };
+        self.has_served = true;
         sent.unwrap_or_else(|cause| {
             Err(Lost {
                 cause,
@@ -129,6 +143,7 @@ impl Connection {
             Sender::Http2(sender) => Some(Self {
                 sender: Sender::Http2(sender.clone()),
                 progress: self.progress.clone(),
+                has_served: self.has_served,
                 expires: self.expires,
             }),
         }

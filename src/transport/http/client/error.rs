@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Paused(Duration),
     Connect(BoxError),
     Broken(BoxError),
+    /// As `Broken`, on a connection that had served before, and before the response began to make sense.
+    Stale(BoxError),
     BodyTooLarge {
         limit: usize,
     },
@@ -73,6 +75,12 @@ impl HttpError {
     /// Whether no connection came about: nothing was sent.
     pub fn is_connect(&self) -> bool {
         matches!(self.0.kind, Kind::Connect(_))
+    }
+
+    /// Whether a connection that had served before ended in place of a response: its server may have closed it before it
+    /// knew of the request.
+    pub fn is_stale_connection(&self) -> bool {
+        matches!(self.0.kind, Kind::Stale(_))
     }
 
     /// Whether the response was larger than the client takes.
@@ -128,7 +136,7 @@ impl fmt::Display for HttpError {
             Kind::TimedOut(limit) => write!(f, "{call}: no whole response within {limit:?}"),
             Kind::Paused(limit) => write!(f, "{call}: nothing moved for {limit:?}"),
             Kind::Connect(_) => write!(f, "{call}: no connection"),
-            Kind::Broken(_) => write!(f, "{call}: the exchange broke off"),
+            Kind::Broken(_) | Kind::Stale(_) => write!(f, "{call}: the exchange broke off"),
             Kind::BodyTooLarge { limit } => {
                 write!(f, "{call}: the response is larger than {limit} bytes")
             }
@@ -149,7 +157,9 @@ impl fmt::Debug for HttpError {
 impl Error for HttpError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0.kind {
-            Kind::Connect(source) | Kind::Broken(source) => Some(source.as_ref()),
+            Kind::Connect(source) | Kind::Broken(source) | Kind::Stale(source) => {
+                Some(source.as_ref())
+            }
             Kind::InvalidConfig(_, source) => source.as_ref().map(|source| source.as_ref() as _),
             Kind::Malformed(source) => Some(source),
             Kind::InvalidRequest(_)
