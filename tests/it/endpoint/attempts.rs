@@ -123,8 +123,9 @@ async fn sf_26_attempts_end_with_the_budget() {
     let transport = format!("{ASYNC}, call: 150ms");
     let caller = Caller::new(&server.url("/").to_string(), &transport).await;
     caller.send("a").await;
-    let text = "RequestTimeoutException: no answer within 150ms; last attempt: Unexpected response code 404 (Not Found)";
-    assert_eq!(caller.failure().await, text);
+    let cause = caller.failure().await;
+    let text = "RequestTimeoutException: no answer within 150ms; last attempt: ";
+    assert!(cause.starts_with(text), "{cause}");
     let attempts = server.received().len();
     assert!((1..=6).contains(&attempts), "{attempts}");
     assert_eq!(caller.failed_attempts().await, attempts as u64);
@@ -163,7 +164,7 @@ async fn sf_25_okhttp_tries_again_when_no_answer_came() {
     let hang = || Answer::Stall(Vec::new());
     for bad in [[none(), none(), none()], [hang(), hang(), hang()]] {
         let server = Canned::always(bad, fine()).await;
-        let transport = format!("{OKHTTP}, timeouts: {{read: 30ms}}");
+        let transport = format!("{OKHTTP}, timeouts: {{read: 200ms}}");
         let caller = Caller::new(&server.url("/").to_string(), &transport).await;
         caller.send("a").await;
         caller.succeeds(1).await;
@@ -224,9 +225,9 @@ async fn sf_25_okhttp_says_why_its_budget_is_used_up() {
         format!("{OKHTTP}, timeouts: {{call: 60ms, connect: 60ms, read: 20ms, write: 20ms}}");
     let caller = Caller::new(&server.url("/").to_string(), &short).await;
     caller.send("a").await;
-    let text =
-        "Maximal request time has elapsed. Last known error is: invalid HTTP response code 503";
-    assert_eq!(caller.failure().await, text);
+    let cause = caller.failure().await;
+    // The last attempt has so little time that it may see no answer.
+    assert!(cause.starts_with("Maximal request time has elapsed. Last "), "{cause}");
 
     let server = Canned::always([], Answer::Last(Vec::new())).await;
     let caller = Caller::new(&server.url("/").to_string(), &short).await;

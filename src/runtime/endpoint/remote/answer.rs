@@ -173,6 +173,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::runtime::module::OkHttpTransport;
 
     fn answer(status: u16, content_types: &[&'static str], body: &'static [u8]) -> HttpResponse {
         let mut headers = HeaderMap::new();
@@ -271,5 +272,21 @@ mod tests {
             );
         }
         assert!(!cause(Rules::OkHttp, answer(200, &[OCTET_STREAM], b"garbage")).1);
+    }
+
+    #[test]
+    fn sf_26_a_used_up_budget_is_told_with_the_last_cause() {
+        let last = |io| Failed {
+            cause: "broken".to_owned(),
+            retry: true,
+            io,
+        };
+        let okhttp = Transport::OkHttp(OkHttpTransport::default());
+        let text = "Maximal request time has elapsed. Last known error is: broken";
+        assert_eq!(exhausted(&okhttp, &last(false)), text);
+        let text = "Maximal request time has elapsed. Last cause is attached: broken";
+        assert_eq!(exhausted(&okhttp, &last(true)), text);
+        let text = "RequestTimeoutException: no answer within 120s; last attempt: broken";
+        assert_eq!(exhausted(&Transport::default(), &last(true)), text);
     }
 }

@@ -8,6 +8,7 @@ mod failed;
 mod function;
 mod headers;
 mod invocations;
+mod old_key;
 mod quiet;
 mod redirect;
 mod schedule;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, SecretDocument};
 
+use super::old_key::OldKey;
 use crate::runtime::module::{Place, TlsFiles};
 use crate::transport::http::client::{ClientIdentity, HttpClientConfig};
 
@@ -67,19 +68,29 @@ fn opened(pem: Vec<u8>, password: Option<&[u8]>) -> Result<Vec<u8>, String> {
     let block = text.get(begin..).unwrap_or_default();
     let (_, document) = SecretDocument::from_pem(block)
         .map_err(|err| format!("the encrypted key is damaged: {err}"))?;
-    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|err| {
-        format!(
-            "{err}; of encrypted keys, those of `openssl pkcs8 -topk8 -v2 aes-256-cbc` are read"
-        )
-    })?;
     // An editor's line end is hardly a part of the password.
-    let trimmed = password.trim_ascii_end();
-    let key = encrypted
-        .decrypt(password)
-        .or_else(|_| encrypted.decrypt(trimmed))
-        .map_err(|err| format!("the password in `client_key_password` does not open it: {err}"))?;
+    let passwords = [password, password.trim_ascii_end()];
+    let key = decrypted(document.as_bytes(), passwords)?;
     let pem = key
         .to_pem("PRIVATE KEY", LineEnding::LF)
         .map_err(|err| format!("the decrypted key can't be written: {err}"))?;
     Ok(pem.as_bytes().to_vec())
+}
+
+/// Opens a key with the first password that fits.
+fn decrypted(document: &[u8], passwords: [&[u8]; 2]) -> Result<SecretDocument, String> {
+    let wrong = "the password in `client_key_password` does not open it".to_owned();
+    if let Some(old) = OldKey::parse(document) {
+        let plain = passwords
+            .into_iter()
+            .find_map(|password| old.decrypt(password));
+        return SecretDocument::try_from(plain.ok_or(wrong.clone())?).map_err(|_| wrong);
+    }
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document).map_err(|err| {
+        format!("{err}; of encrypted keys, those of `openssl pkcs8 -topk8` with `-v2 aes-256-cbc` or `-v1 PBE-SHA1-3DES` are read")
+    })?;
+    let mut keys = passwords
+        .into_iter()
+        .map(|password| encrypted.decrypt(password));
+    keys.find_map(Result::ok).ok_or(wrong)
 }
