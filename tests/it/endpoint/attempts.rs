@@ -227,7 +227,10 @@ async fn sf_25_okhttp_says_why_its_budget_is_used_up() {
     caller.send("a").await;
     let cause = caller.failure().await;
     // The last attempt has so little time that it may see no answer.
-    assert!(cause.starts_with("Maximal request time has elapsed. Last "), "{cause}");
+    assert!(
+        cause.starts_with("Maximal request time has elapsed. Last "),
+        "{cause}"
+    );
 
     let server = Canned::always([], Answer::Last(Vec::new())).await;
     let caller = Caller::new(&server.url("/").to_string(), &short).await;

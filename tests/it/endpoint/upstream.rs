@@ -159,7 +159,9 @@ async fn sf_24_sf_25_a_server_that_recovers_is_asked_as_the_real_runtime_asks_it
 #[tokio::test]
 async fn sf_24_sf_25_a_call_that_fails_for_good_fails_with_the_words_of_the_real_runtime() {
     let short = |budget: u32| {
-        format!("{OKHTTP}, timeouts: {{call: {budget}ms, connect: 200ms, read: 200ms, write: 200ms}}")
+        format!(
+            "{OKHTTP}, timeouts: {{call: {budget}ms, connect: 200ms, read: 200ms, write: 200ms}}"
+        )
     };
     for (transport, answer) in [
         (OKHTTP.to_owned(), status("404 X")),
