@@ -174,6 +174,20 @@ async fn sf_25_okhttp_tries_again_when_no_answer_came() {
 }
 
 #[tokio::test]
+async fn sf_25_okhttp_sends_again_at_once_when_a_used_connection_ends_without_an_answer() {
+    let server = Canned::always([fine(), Answer::Last(Vec::new())], fine()).await;
+    let caller = Caller::new(&server.url("/").to_string(), OKHTTP).await;
+    caller.send("a").await;
+    caller.succeeds(1).await;
+    caller.send("a").await;
+    caller.succeeds(2).await;
+    let received = server.received().into_iter();
+    let connections: Vec<_> = received.map(|(connection, _)| connection).collect();
+    assert_eq!(connections, [0, 0, 1]);
+    assert_eq!(caller.failed_attempts().await, 0, "one attempt");
+}
+
+#[tokio::test]
 async fn sf_25_okhttp_fails_at_once_for_good() {
     let typed = |value: &str| ok(&format!("content-type: {value}\r\n"), NO_EFFECTS);
     let cut = format!("HTTP/1.1 200 OK\r\n{OCTET_STREAM}content-length: 10\r\n\r\nhalf");

@@ -64,9 +64,10 @@ async fn sf_28_no_more_connections_than_pool_size_are_used() {
     caller.succeeds(6).await;
 }
 
-/// Reads until the other end closes.
+/// Waits until the other end closes.
 async fn closed(socket: &mut TcpStream) -> bool {
-    socket.read_u8().await.is_err()
+    let read = tokio::time::timeout(Duration::from_secs(60), socket.read_u8());
+    read.await.is_ok_and(|read| read.is_err())
 }
 
 async fn answer(socket: &mut TcpStream) {

@@ -223,3 +223,68 @@ pub(super) fn client_config(spec: &EndpointSpec, seed: u64) -> Result<HttpClient
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::module::{
+        AsyncTransport, FunctionPattern, OkHttpTransport, Place, TlsFiles,
+    };
+
+    fn config(transport: Transport) -> HttpClientConfig {
+        let spec = EndpointSpec {
+            place: Place::file("module.yaml"),
+            functions: FunctionPattern::Namespace("example".to_owned()),
+            url_template: "http://localhost/".to_owned(),
+            max_batch_requests: None,
+            transport,
+            lazy_fault: None,
+        };
+        client_config(&spec, 7).unwrap()
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn sf_28_connections_of_async_age_and_those_of_okhttp_wait_a_minute() {
+        let default = config(Transport::default());
+        let age = seconds(16)..=seconds(18);
+        assert_eq!((default.max_connection_age, default.seed), (Some(age), 7));
+        assert_eq!(default.connect_timeout, seconds(20));
+        let ageless = config(Transport::Async(AsyncTransport {
+            pool_ttl: None,
+            pool_size: 3,
+            ..AsyncTransport::default()
+        }));
+        assert_eq!(
+            (ageless.max_connection_age, ageless.max_idle_per_host),
+            (None, 3)
+        );
+        let okhttp = config(Transport::OkHttp(OkHttpTransport::default()));
+        assert_eq!(okhttp.max_connection_age, None);
+        assert_eq!(
+            (okhttp.pool_idle_timeout, okhttp.max_idle_per_host),
+            (seconds(60), 1024)
+        );
+        assert_eq!(
+            (okhttp.read_timeout, okhttp.write_timeout),
+            (Some(seconds(10)), Some(seconds(10)))
+        );
+    }
+
+    #[test]
+    fn sf_29_authorities_that_are_named_stand_in_for_the_public_ones() {
+        assert!(config(Transport::default()).trust_public_authorities);
+        let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/authority.crt");
+        let own = config(Transport::Async(AsyncTransport {
+            tls: TlsFiles {
+                trust_cacerts: Some(certificate.to_owned()),
+                ..TlsFiles::default()
+            },
+            ..AsyncTransport::default()
+        }));
+        assert!(!own.trust_public_authorities && !own.trusted_certificates_pem.is_empty());
+    }
+}
