@@ -90,3 +90,15 @@ async fn sf_65_sf_66_workload_on_the_binary_with_python() {
 async fn sf_65_sf_66_workload_on_the_binary_with_go() {
     with_sdk("sf_65_sf_66_workload_on_the_binary_with_go", Language::Go).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sf_65_sf_66_workload_on_the_binary_with_javascript() {
+    let test = "sf_65_sf_66_workload_on_the_binary_with_javascript";
+    with_sdk(test, Language::JavaScript).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sf_65_sf_66_workload_on_the_binary_with_java() {
+    let test = "sf_65_sf_66_workload_on_the_binary_with_java";
+    with_sdk(test, Language::Java).await;
+}
