@@ -216,8 +216,8 @@ impl<H: Home> Player<'_, H> {
                 since = Instant::now();
             }
             if since.elapsed() > PATIENCE {
-                let unrest = self.home.unrest().await;
-                return Err([before, shortened(unrest.into_iter())].concat());
+                let trouble = self.home.trouble().await;
+                return Err([before, shortened(trouble.into_iter())].concat());
             }
         }
     }

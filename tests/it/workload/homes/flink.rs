@@ -117,6 +117,15 @@ impl Home for OnFlink {
         counts.into_iter().map(twice).collect()
     }
 
+    async fn trouble(&mut self) -> Vec<String> {
+        let starts = self.flink.events().starts;
+        let last = starts.last().map(|start| start.causes.clone());
+        vec![format!(
+            "{} starts; before the last one: {last:?}",
+            starts.len()
+        )]
+    }
+
     fn ends(&self) -> Ends {
         self.ends
     }

@@ -35,5 +35,10 @@ pub(crate) trait Home {
     /// What is not at rest, though all functions should be.
     async fn unrest(&mut self) -> Vec<String>;
 
+    /// What may tell why it does not come to an end.
+    async fn trouble(&mut self) -> Vec<String> {
+        self.unrest().await
+    }
+
     fn ends(&self) -> Ends;
 }
