@@ -289,6 +289,28 @@ impl<'a> Draft<'a> {
             }
         }
         self.check_targets();
+        self.check_sockets();
+    }
+
+    /// StateFun's okhttp takes the connection to one UNIX socket for that to another.
+    fn check_sockets(&self) {
+        let endpoints = self.module.endpoints.iter();
+        let mut sockets = endpoints.filter_map(|endpoint| Some((endpoint, endpoint.socket()?)));
+        let Some((first, socket)) = sockets.next() else {
+            return;
+        };
+        for (endpoint, _) in sockets.filter(|(_, other)| *other != socket) {
+            let complaint = Complaint::with_remedy(
+                format!(
+                    "calls of {} and of {}, which are behind different UNIX sockets, all go to the one that is called first",
+                    first.functions, endpoint.functions
+                ),
+                "serve both behind one socket",
+            );
+            let path = "spec.urlPathTemplate";
+            self.findings
+                .not_for_flink(Finding::new(endpoint.place.clone(), path, complaint));
+        }
     }
 
     /// Warns of every function that an ingress sends to and no document binds.

@@ -43,6 +43,19 @@ impl Endpoint {
             None => url,
         }
     }
+
+    /// The UNIX socket in the template: its path up to the first part that ends in `.sock`.
+    pub(in super::super) fn socket(&self) -> Option<&str> {
+        let (scheme, rest) = self.url_template.split_once("://")?;
+        let is_unix = scheme.to_ascii_lowercase().ends_with("+unix");
+        let path = rest.split('?').next().filter(|_| is_unix)?;
+        let end = path.match_indices(".sock").find_map(|(at, sock)| {
+            let end = at + sock.len();
+            let after = path.get(end..)?;
+            (after.is_empty() || after.starts_with('/')).then_some(end)
+        });
+        path.get(..end?)
+    }
 }
 
 /// Which functions an endpoint serves.
