@@ -53,6 +53,7 @@ pub use self::{
     commit::StoreStatus,
     config::RuntimeConfig,
     egress::{Egress, EgressRecord},
+    endpoint::TlsFindings,
     error::StartError,
     fate::ApplicationFailure,
     ingress::Listener,

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use stateful_functions::runtime::TlsFindings;
 use stateful_functions::runtime::module::{Finding, Module, ModuleFile};
 
 use crate::args::ModuleArgs;
@@ -99,14 +100,17 @@ impl Report {
                 notes: Vec::new(),
             },
             Ok(module) => {
-                let (faults, warnings) = module
+                let files = TlsFindings::of(&module);
+                let (faults, warnings): (Vec<_>, Vec<_>) = module
                     .warnings
                     .into_iter()
                     .partition(|finding| finding.is_lazy_fault);
                 Self {
                     faults,
-                    warnings,
-                    flink: other.map(|OtherRuntime::Flink| module.not_for_flink),
+                    warnings: [warnings, files.warnings].concat(),
+                    flink: other.map(|OtherRuntime::Flink| {
+                        [module.not_for_flink, files.not_for_flink].concat()
+                    }),
                     notes: module.without_connector,
                 }
             }

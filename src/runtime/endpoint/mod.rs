@@ -14,6 +14,7 @@ use crate::protocol::reqreply::FromFunction;
 use crate::sdk::TypeName;
 
 pub(super) use self::in_process::InProcess;
+pub use self::remote::TlsFindings;
 pub(super) use self::remote::{FunctionLabels, Invocations, Remote};
 
 /// A function server, as a core sees it.

@@ -13,6 +13,7 @@ mod quiet;
 mod redirect;
 mod schedule;
 mod tls;
+mod tls_findings;
 mod url;
 
 use std::collections::HashMap;
@@ -34,6 +35,7 @@ use crate::runtime::module::Endpoint as EndpointSpec;
 use crate::sdk::TypeName;
 
 pub(in crate::runtime) use self::invocations::{FunctionLabels, Invocations};
+pub use self::tls_findings::TlsFindings;
 
 /// A function server at a URL.
 #[derive(Debug)]

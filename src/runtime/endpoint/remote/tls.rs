@@ -47,7 +47,7 @@ pub(super) fn apply(
 }
 
 /// `classpath:` names stand beside the module file: there is no class path here.
-fn path(name: &str, place: &Place) -> PathBuf {
+pub(super) fn path(name: &str, place: &Place) -> PathBuf {
     match name.strip_prefix("classpath:") {
         None => PathBuf::from(name.strip_prefix("file:").unwrap_or(name)),
         Some(resource) => {
@@ -57,17 +57,28 @@ fn path(name: &str, place: &Place) -> PathBuf {
     }
 }
 
+/// The encrypted key in a file; `None`: there is none.
+pub(super) fn encrypted(pem: &[u8]) -> Option<Result<SecretDocument, String>> {
+    let text = str::from_utf8(pem).ok()?;
+    let begin = text.find(&format!("-----BEGIN {ENCRYPTED}-----"))?;
+    let document = SecretDocument::from_pem(text.get(begin..)?);
+    Some(match document {
+        Ok((_, document)) => Ok(document),
+        Err(err) => Err(format!("the encrypted key is damaged: {err}")),
+    })
+}
+
 /// A private key without encryption.
 fn opened(pem: Vec<u8>, password: Option<&[u8]>) -> Result<Vec<u8>, String> {
-    let text = std::str::from_utf8(&pem).map_err(|_| "the file is not PEM")?;
-    let Some(begin) = text.find(&format!("-----BEGIN {ENCRYPTED}-----")) else {
+    if str::from_utf8(&pem).is_err() {
+        return Err("the file is not PEM".to_owned());
+    }
+    let Some(document) = encrypted(&pem) else {
         return Ok(pem);
     };
     let password = password
         .ok_or("the key is encrypted; name a file with its password in `client_key_password`")?;
-    let block = text.get(begin..).unwrap_or_default();
-    let (_, document) = SecretDocument::from_pem(block)
-        .map_err(|err| format!("the encrypted key is damaged: {err}"))?;
+    let document = document?;
     // An editor's line end is hardly a part of the password.
     let passwords = [password, password.trim_ascii_end()];
     let key = decrypted(document.as_bytes(), passwords)?;

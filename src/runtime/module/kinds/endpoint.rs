@@ -44,6 +44,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether it is called over TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        is_tls(Some(&self.url_template))
+    }
+
     /// The UNIX socket in the template: its path up to the first part that ends in `.sock`.
     pub(in super::super) fn socket(&self) -> Option<&str> {
         let (scheme, rest) = self.url_template.split_once("://")?;
