@@ -161,14 +161,21 @@ async fn sf_64_the_handshake_comes_once_per_type_and_again_after_a_restart() {
             )
         })
         .collect();
-    let expected = [
-        ("a", None, true),         // nothing is known of the type
-        ("a", Some(false), false), // the name is, and there is no value yet
-        ("b", Some(false), false), // known for every id
-        ("a", None, true),         // forgotten
-        ("a", Some(true), false),
-    ];
-    assert_eq!(shape, expected);
+    let first = [("a", None, true), ("a", Some(false), false)];
+    let after_the_failure = [("a", None, true), ("a", Some(true), false)];
+    assert!(shape.starts_with(&first), "nothing is known: {shape:?}");
+    assert!(shape.ends_with(&after_the_failure), "forgotten: {shape:?}");
+    assert!(
+        shape.contains(&("b", Some(false), false)),
+        "known for every id: {shape:?}"
+    );
+    // Flink may restart a job of its own accord, too, for instance when a checkpoint fails on a busy machine.
+    let starts = flink.restarts() + 1;
+    let asked = shape.iter().filter(|(.., asked_for)| *asked_for).count();
+    assert!((2..=starts).contains(&asked), "{starts} starts: {shape:?}");
+    for (_, attached, asked_for) in &shape {
+        assert_eq!(attached.is_none(), *asked_for, "{shape:?}");
+    }
 }
 
 const PLAIN: ValueSpec<bool> = ValueSpec::new("plain", types::BOOL);

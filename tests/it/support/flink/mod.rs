@@ -245,6 +245,11 @@ impl Flink {
                 format!("{} ms", checkpoint_interval.as_millis()),
             ),
             ("execution.checkpointing.mode", "EXACTLY_ONCE".to_owned()),
+            // On a busy machine one may fail; by default that restarts the job.
+            (
+                "execution.checkpointing.tolerable-failed-checkpoints",
+                "1000000".to_owned(),
+            ),
             (
                 "execution.checkpointing.externalized-checkpoint-retention",
                 "RETAIN_ON_CANCELLATION".to_owned(),
