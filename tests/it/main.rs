@@ -23,6 +23,8 @@ mod deliveries;
 mod endpoint;
 #[cfg(all(feature = "http", feature = "testing"))]
 mod examples;
+#[cfg(feature = "full")]
+mod faults;
 mod handler;
 #[cfg(feature = "testing")]
 mod harness;
