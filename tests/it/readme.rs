@@ -137,7 +137,7 @@ impl Tour {
             .env("SINK", self.here("http://127.0.0.1:9000"));
         let mut runtime = Process::start(&mut command);
         self.ports.truncate(1);
-        for (listener, stands_for) in [("http ingress", "8090"), ("admin api", "8091")] {
+        for (listener, stands_for) in [("http ingress", "8090"), ("admin api", "8191")] {
             let line = runtime.wait_for(&format!("{listener} listens on 127.0.0.1:…"));
             self.ports.push((stands_for, port(&line)));
         }
@@ -175,7 +175,7 @@ impl Tour {
             .args(["-c", &format!("{command} 2>&1")])
             .env("CURL_HOME", self.folder.path())
             .env("PATH", path)
-            .env("STATEFUN_ADMIN", self.here("127.0.0.1:8091"))
+            .env("STATEFUN_ADMIN", self.here("127.0.0.1:8191"))
             .env("NO_PROXY", "localhost")
             .stdin(Stdio::null())
             .output()

@@ -16,6 +16,7 @@ use stateful_functions::transport::http::client::{
 };
 use stateful_functions::{Address, TypeName};
 
+use crate::args::ADMIN;
 use crate::json::text_at;
 
 /// Longer than any limit of the server.
@@ -33,7 +34,7 @@ pub(crate) struct AdminArgs {
         long = "admin",
         value_name = "ADDR",
         env = "STATEFUN_ADMIN",
-        default_value = "127.0.0.1:8091"
+        default_value = ADMIN
     )]
     address: String,
     /// The token the runtime was started with.

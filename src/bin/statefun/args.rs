@@ -130,6 +130,9 @@ impl ModuleArgs {
     }
 }
 
+/// Where the admin API listens when nobody says so. Not 8091: StateFun's own examples have their playground egress there.
+pub(crate) const ADMIN: &str = "127.0.0.1:8191";
+
 /// How StateFun's own settings for modules begin; they go before the environment.
 const GLOBAL: &str = "statefun.module.global-config.";
 

@@ -1,7 +1,6 @@
 //! `statefun check`: everything that is wrong with module files.
 
 use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use stateful_functions::runtime::TlsFindings;
 use stateful_functions::runtime::module::{Finding, Module, ModuleFile};
 
-use crate::args::ModuleArgs;
+use crate::args::{ADMIN, ModuleArgs};
 use crate::output;
 
 /// Check module files: every fault with file, line and remedy.
@@ -31,6 +30,9 @@ pub(crate) struct CheckArgs {
     /// Also report what another runtime would not take.
     #[arg(long = "for", value_name = "RUNTIME")]
     other: Option<OtherRuntime>,
+    /// Where the admin API will listen: no listener of the module may have that address.
+    #[arg(long, value_name = "ADDR", default_value = ADMIN)]
+    admin: String,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -43,77 +45,81 @@ enum OtherRuntime {
 struct Report {
     faults: Vec<Finding>,
     warnings: Vec<Finding>,
-    /// What Flink would not take; `None` when nobody asked, or when faults come first.
+    /// What Flink would not take; `None` when nobody asked.
     flink: Option<Vec<Finding>>,
     /// What is right, but can't be run by this build.
     notes: Vec<Finding>,
 }
 
 pub(crate) fn run(args: &CheckArgs, as_json: bool) -> anyhow::Result<ExitCode> {
-    let texts = match read(&args.module) {
-        Ok(texts) => texts,
-        Err(err) => {
-            output::failed(&err);
-            return Ok(ExitCode::from(output::USAGE));
-        }
-    };
-    let files: Vec<ModuleFile<'_>> = texts
-        .iter()
-        .map(|(name, text)| ModuleFile { name, text })
-        .collect();
-    let report = Report::of(
-        Module::parse(&files, &args.module.placeholders()),
-        args.other,
-    );
+    let (texts, unreadable) = read_all(&args.module);
+    for err in &unreadable {
+        output::failed(err);
+    }
+    if texts.is_empty() {
+        return Ok(ExitCode::from(output::USAGE));
+    }
+    let report = Report::of(&texts, args);
     if as_json {
         output::json(&report.to_json())?;
     } else {
         report.print()?;
     }
-    Ok(if report.is_fine() {
+    Ok(if !unreadable.is_empty() {
+        ExitCode::from(output::USAGE)
+    } else if report.is_fine() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-/// Names and texts of the files.
-pub(crate) fn read(module: &ModuleArgs) -> anyhow::Result<Vec<(String, String)>> {
-    let read_one = |path: &Path| {
+/// Names and texts of the files that can be read, and why others can't.
+fn read_all(module: &ModuleArgs) -> (Vec<(String, String)>, Vec<anyhow::Error>) {
+    let (mut texts, mut unreadable) = (Vec::new(), Vec::new());
+    for path in &module.files {
         let name = path.display().to_string();
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-        Ok((name, text))
-    };
-    module.files.iter().map(|path| read_one(path)).collect()
+        match fs::read_to_string(path).with_context(|| format!("cannot read {name}")) {
+            Ok(text) => texts.push((name, text)),
+            Err(err) => unreadable.push(err),
+        }
+    }
+    (texts, unreadable)
+}
+
+/// Names and texts of the files.
+///
+/// # Errors
+/// When some can't be read: which, and why.
+pub(crate) fn read(module: &ModuleArgs) -> anyhow::Result<Vec<(String, String)>> {
+    let (texts, unreadable) = read_all(module);
+    if unreadable.is_empty() {
+        return Ok(texts);
+    }
+    let causes: Vec<String> = unreadable.iter().map(|err| format!("{err:#}")).collect();
+    anyhow::bail!("{}", causes.join("\n"))
 }
 
 impl Report {
-    fn of(
-        parsed: Result<Module, stateful_functions::runtime::module::InvalidModule>,
-        other: Option<OtherRuntime>,
-    ) -> Self {
-        match parsed {
-            Err(invalid) => Self {
-                faults: invalid.faults,
-                warnings: invalid.warnings,
-                flink: None,
-                notes: Vec::new(),
-            },
-            Ok(module) => {
-                let files = TlsFindings::of(&module);
-                let (faults, warnings): (Vec<_>, Vec<_>) = module
-                    .warnings
-                    .into_iter()
-                    .partition(|finding| finding.is_lazy_fault);
-                Self {
-                    faults,
-                    warnings: [warnings, files.warnings].concat(),
-                    flink: other.map(|OtherRuntime::Flink| {
-                        [module.not_for_flink, files.not_for_flink].concat()
-                    }),
-                    notes: module.without_connector,
-                }
-            }
+    fn of(texts: &[(String, String)], args: &CheckArgs) -> Self {
+        let files: Vec<ModuleFile<'_>> = texts
+            .iter()
+            .map(|(name, text)| ModuleFile { name, text })
+            .collect();
+        let (module, faults) = Module::read(&files, &args.module.placeholders());
+        let with_admin = module.collisions_with_admin(&args.admin);
+        let tls = TlsFindings::of(&module);
+        let (lazy, warnings): (Vec<_>, Vec<_>) = module
+            .warnings
+            .into_iter()
+            .partition(|finding| finding.is_lazy_fault);
+        Self {
+            faults: [faults, lazy, with_admin].concat(),
+            warnings: [warnings, tls.warnings].concat(),
+            flink: args
+                .other
+                .map(|OtherRuntime::Flink| [module.not_for_flink, tls.not_for_flink].concat()),
+            notes: module.without_connector,
         }
     }
 

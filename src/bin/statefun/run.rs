@@ -12,7 +12,7 @@ use stateful_functions::runtime::{
     AdminConfig, ApplicationFailure, FailurePolicy, OnError, Runtime, RuntimeConfig,
 };
 
-use crate::args::ModuleArgs;
+use crate::args::{ADMIN, ModuleArgs};
 use crate::{check, output, signals};
 
 /// Run a module: its ingresses, functions, pipelines and egresses, with everything that must not be lost in one folder.
@@ -55,7 +55,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "WHAT")]
     on_error: Option<AfterAttempts>,
     /// Where the admin API listens.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8091")]
+    #[arg(long, value_name = "ADDR", default_value = ADMIN)]
     admin: String,
     /// What requests to the admin API must carry; needed when it listens on more than loopback.
     #[arg(
@@ -77,6 +77,11 @@ enum AfterAttempts {
 
 pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     let module = load(&args.module)?;
+    let collisions = module.collisions_with_admin(&args.admin);
+    if !collisions.is_empty() {
+        let told: Vec<String> = collisions.iter().map(ToString::to_string).collect();
+        anyhow::bail!("{}", told.join("\n"));
+    }
     let mut admin = AdminConfig::default();
     admin.listen.clone_from(&args.admin);
     admin.token = args.admin_token.as_deref().map(Secret::new);

@@ -55,7 +55,7 @@ use routes::{Route, Routed};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AdminConfig {
-    /// `host:port`. Default `127.0.0.1:8091`.
+    /// `host:port`. Default `127.0.0.1:8191`.
     pub listen: String,
     /// Requests must carry it as `authorization: Bearer …`; without it the API listens on loopback addresses only.
     pub token: Option<Secret>,
@@ -64,7 +64,7 @@ pub struct AdminConfig {
 impl Default for AdminConfig {
     fn default() -> Self {
         Self {
-            listen: "127.0.0.1:8091".to_owned(),
+            listen: "127.0.0.1:8191".to_owned(),
             token: None,
         }
     }

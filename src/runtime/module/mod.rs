@@ -11,6 +11,7 @@ mod fields;
 mod finding;
 mod kinds;
 mod legacy;
+mod listeners;
 mod nearest;
 mod placeholder;
 mod scalars;
@@ -33,6 +34,7 @@ pub use placeholder::Placeholders;
 use fields::Fields;
 use finding::Findings;
 use kinds::{KINDS, Kind, Portable, Spec};
+use listeners::Listening;
 use nearest::nearest;
 use yaml::{Node, Value};
 
@@ -56,6 +58,7 @@ pub struct Module {
     pub not_for_flink: Vec<Finding>,
     /// What is right, and needs a connector that this build does not have: the module can be checked and not run.
     pub without_connector: Vec<Finding>,
+    listeners: Vec<Listening>,
 }
 
 /// Where messages come from.
@@ -175,6 +178,16 @@ impl Module {
         files: &[ModuleFile<'_>],
         placeholders: &Placeholders,
     ) -> Result<Self, InvalidModule> {
+        let (module, faults) = Self::read(files, placeholders);
+        if !faults.is_empty() {
+            let warnings = module.warnings;
+            return Err(InvalidModule { faults, warnings });
+        }
+        Ok(module)
+    }
+
+    /// Reads module files with faults as well: what could be read, and everything that must be repaired before it runs.
+    pub fn read(files: &[ModuleFile<'_>], placeholders: &Placeholders) -> (Self, Vec<Finding>) {
         let findings = Findings::default();
         let mut draft = Draft::new(&findings);
         for file in files {
@@ -189,17 +202,22 @@ impl Module {
                 }
             }
         }
+        listeners::check(&draft);
         let whole = files.first().map_or("module.yaml", |file| file.name);
+        // What is missing may stand in a document that could not be read.
         if !findings.has_faults() {
             draft.check_whole(&Place::file(whole));
         }
+        draft.check_sockets();
         let mut module = draft.module;
-        let (faults, warnings, not_for_flink) = findings.into_parts();
-        if !faults.is_empty() {
-            return Err(InvalidModule { faults, warnings });
-        }
-        (module.warnings, module.not_for_flink) = (warnings, not_for_flink);
-        Ok(module)
+        let faults;
+        (faults, module.warnings, module.not_for_flink) = findings.into_parts();
+        (module, faults)
+    }
+
+    /// What keeps the admin API from listening on `admin`, written `host:port`: a listener of the module at the same address.
+    pub fn collisions_with_admin(&self, admin: &str) -> Vec<Finding> {
+        listeners::with_admin(&self.listeners, admin)
     }
 
     /// Who serves `function`: an exact name wins over its namespace.
@@ -289,7 +307,6 @@ impl<'a> Draft<'a> {
             }
         }
         self.check_targets();
-        self.check_sockets();
     }
 
     /// StateFun's okhttp takes the connection to one UNIX socket for that to another.

@@ -154,10 +154,10 @@ async fn names_that_lead_to_loopback_are_refused_without_a_token() {
             .ask(Method::GET, "/api/state", &[("host", host)], "")
             .await
     };
-    for local in ["127.0.0.1:8091", "localhost:1", "LOCALHOST", "[::1]:8091"] {
+    for local in ["127.0.0.1:8191", "localhost:1", "LOCALHOST", "[::1]:8191"] {
         assert_eq!(ask(local).await.status, 200, "{local}");
     }
-    for other in ["rebound.example:8091", "localhost.example"] {
+    for other in ["rebound.example:8191", "localhost.example"] {
         assert_eq!(
             code(&ask(other).await),
             (403, "host_refused".to_owned()),

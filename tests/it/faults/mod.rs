@@ -1,1 +1,4 @@
 //! Faults by their kind: what went wrong once, as inputs, with the right result. One file per kind; each opens with what a user saw.
+
+mod cli;
+mod default_ports;

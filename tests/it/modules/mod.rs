@@ -252,7 +252,7 @@ fn all_fields_of_our_own_kinds_are_read() {
             playground.host.as_str(),
             playground.wraps_text
         ),
-        (8090, "0.0.0.0", true)
+        (18090, "0.0.0.0", true)
     );
 
     let [topics, out, file, hook] = module.egresses.as_slice() else {

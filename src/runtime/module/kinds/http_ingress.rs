@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::sdk::TypeName;
 
 use super::super::finding::{Complaint, Place};
+use super::super::listeners::Listening;
 use super::super::yaml::Node;
 use super::super::{Draft, Ingress, Secret, fields};
 use super::Spec;
@@ -44,6 +45,11 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let json_type = fields.optional("jsonType", fields::type_name);
     let idempotency_window = fields.optional("idempotencyWindow", fields::span);
     let (place, at) = (fields.place().clone(), fields.at());
+    if let Some(listen) = &listen {
+        let at = fields.finding("listen", "");
+        let listening = Listening::new("http ingress", listen, at);
+        draft.module.listeners.extend(listening);
+    }
     fields.finish();
     let id = id.unwrap_or(DEFAULT_ID);
     draft.bind_ingress(&id, at);

@@ -4,6 +4,7 @@ use crate::sdk::TypeName;
 
 use super::super::fields::{self, Fields};
 use super::super::finding::Place;
+use super::super::listeners::Listening;
 use super::super::{Draft, Egress, EgressTarget, Ingress};
 use super::Spec;
 
@@ -45,6 +46,7 @@ pub(super) fn read_ingress(spec: Spec<'_>, draft: &mut Draft<'_>) {
         let finding = fields.finding("wrapText", "`wrapText` is an addition; StateFun ignores it");
         fields.findings().not_for_flink(finding);
     }
+    listening("playground ingress", &fields, &host, port, draft);
     let (place, at) = (fields.place().clone(), fields.at());
     fields.finish();
     let Some(port) = port else { return };
@@ -67,6 +69,7 @@ pub(super) fn read_egress(spec: Spec<'_>, draft: &mut Draft<'_>) {
         let finding = fields.finding("topics", "no topics: every record will be refused");
         fields.findings().warning(finding);
     }
+    listening("playground egress", &fields, &host, port, draft);
     let (place, at) = (fields.place().clone(), fields.at());
     fields.finish();
     let Some(port) = port else { return };
@@ -86,4 +89,20 @@ fn host(fields: &mut Fields<'_>) -> String {
         fields.findings().not_for_flink(finding);
     }
     host.unwrap_or_else(|| "127.0.0.1".to_owned())
+}
+
+/// Notes where one of the two listens.
+fn listening(
+    name: &'static str,
+    fields: &Fields<'_>,
+    host: &str,
+    port: Option<u16>,
+    draft: &mut Draft<'_>,
+) {
+    draft.module.listeners.extend(port.map(|port| Listening {
+        name,
+        host: host.to_owned(),
+        port,
+        at: fields.finding("port", ""),
+    }));
 }

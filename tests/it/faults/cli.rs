@@ -1,0 +1,25 @@
+//! The `statefun` binary on a module of a test.
+
+use std::process::Command;
+
+/// What `statefun check` says about `module`, and its exit code; the file is called `MODULE`.
+pub(super) fn check(module: &str, more: &[&str]) -> (i32, String) {
+    said("check", module, more)
+}
+
+/// What `statefun COMMAND` prints about `module`, and its exit code; the file is called `MODULE`.
+pub(super) fn said(command: &str, module: &str, more: &[&str]) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("MODULE"), module).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_statefun"))
+        .args([command, "MODULE"])
+        .args(more)
+        .env_remove("STATEFUN_LOG")
+        .env_remove("STATEFUN_ADMIN_TOKEN")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let printed = [output.stdout, output.stderr].concat();
+    let code = output.status.code().unwrap();
+    (code, String::from_utf8(printed).unwrap())
+}
