@@ -1,5 +1,7 @@
 //! Remote stateful functions in Rust, compatible with Apache Flink StateFun 3.x.
 
+#[cfg(feature = "runtime")]
+pub mod admin;
 #[cfg(feature = "delivery")]
 mod calendar;
 pub mod clock;

@@ -3,7 +3,7 @@
 use http::HeaderValue;
 
 /// Whether an `authorization` header carries `token`. Takes the same time wherever they differ.
-pub(super) fn is_authorised(header: Option<&HeaderValue>, token: &str) -> bool {
+pub(crate) fn is_authorised(header: Option<&HeaderValue>, token: &str) -> bool {
     let given = header.map(HeaderValue::as_bytes).and_then(|value| {
         let (scheme, rest) = value.split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"bearer ").then_some(rest)

@@ -68,7 +68,7 @@ pub struct RuntimeBuilder {
     at_rest: bool,
     functions: Vec<StatefulFunctions>,
     pub(super) endpoints: Vec<EndpointSpec>,
-    pub(super) ingresses: Vec<Box<dyn Ingress>>,
+    pub(crate) ingresses: Vec<Box<dyn Ingress>>,
     pub(super) egresses: Vec<(TypeName, EgressPlan)>,
 }
 

@@ -1,13 +1,12 @@
 //! The embedded durable runtime: plays the StateFun side of the protocol in one process.
 //!
 //! `core` decides, and everything else here is a thin driver around it: `partition` drives a core, `commit` makes rounds durable,
-//! `endpoint` calls functions, `ingress` and `egress` are the edges, `module` reads module files and puts the parts together.
+//! `endpoint` calls functions, `ingress` and `egress` are the edges, `module` reads module files and puts the parts together. What stands above a
+//! running runtime, such as the admin API, sees its `handle`.
 //! Feature `testing` opens the core alone.
 
 #[cfg(feature = "runtime")]
-mod admin;
-#[cfg(feature = "runtime")]
-mod bearer;
+pub(crate) mod bearer;
 #[cfg(feature = "runtime")]
 mod builder;
 #[cfg(feature = "runtime")]
@@ -19,7 +18,7 @@ pub mod core;
 #[cfg(feature = "runtime")]
 mod egress;
 #[cfg(feature = "runtime")]
-mod endpoint;
+pub(crate) mod endpoint;
 #[cfg(feature = "runtime")]
 mod error;
 #[cfg(feature = "runtime")]
@@ -27,28 +26,29 @@ mod fate;
 #[cfg(feature = "runtime")]
 mod gateways;
 #[cfg(feature = "runtime")]
-mod ingress;
+pub(crate) mod handle;
 #[cfg(feature = "runtime")]
-mod intake;
+pub(crate) mod ingress;
+#[cfg(feature = "runtime")]
+pub(crate) mod intake;
 #[cfg(feature = "runtime")]
 pub mod module;
 #[cfg(feature = "runtime")]
-mod partition;
+pub(crate) mod partition;
 #[cfg(feature = "runtime")]
-mod request;
+pub(crate) mod request;
 #[cfg(feature = "runtime")]
-mod respond;
+pub(crate) mod respond;
 #[cfg(feature = "runtime")]
 mod running;
 #[cfg(feature = "runtime")]
 pub mod samples;
 #[cfg(feature = "runtime")]
-mod values;
+pub(crate) mod values;
 
 pub use self::core::{Failure, FailurePolicy, OnError};
 #[cfg(feature = "runtime")]
 pub use self::{
-    admin::AdminConfig,
     builder::RuntimeBuilder,
     commit::StoreStatus,
     config::RuntimeConfig,

@@ -58,15 +58,15 @@ pub(super) enum Command {
 
 /// What waits in a partition.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Inspection {
+pub(crate) struct Inspection {
     /// Addresses with something to do, those with failures first.
-    pub(super) queues: Vec<QueueView>,
+    pub(crate) queues: Vec<QueueView>,
     /// Messages that wait or are in flight.
-    pub(super) backlog: u64,
+    pub(crate) backlog: u64,
     /// Calls that are out.
-    pub(super) in_flight: usize,
+    pub(crate) in_flight: usize,
     /// Counters by namespace and name.
-    pub(super) counters: Vec<(String, String, TypeCounters)>,
+    pub(crate) counters: Vec<(String, String, TypeCounters)>,
 }
 
 /// Which partition takes what; cheap to clone.

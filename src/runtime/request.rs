@@ -16,26 +16,26 @@ use crate::sdk::TypeName;
 use crate::timestamp::Timestamp;
 
 /// Names the type of the value.
-pub(super) const TYPE_HEADER: HeaderName = HeaderName::from_static("statefun-type");
+pub(crate) const TYPE_HEADER: HeaderName = HeaderName::from_static("statefun-type");
 const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// Longer keys are refused.
 const MAX_KEY_BYTES: usize = 256;
 const STRING: &str = "io.statefun.types/string";
 
 /// How a message for a function is read.
-pub(super) struct Terms<'a> {
+pub(crate) struct Terms<'a> {
     /// Idempotency keys count within it.
-    pub(super) ingress: &'a TypeName,
+    pub(crate) ingress: &'a TypeName,
     /// The type of `application/json`.
-    pub(super) json_type: &'a TypeName,
+    pub(crate) json_type: &'a TypeName,
     /// Larger bodies are refused.
-    pub(super) max_body_bytes: usize,
+    pub(crate) max_body_bytes: usize,
     /// Until when an idempotency key counts.
-    pub(super) keys_until: Timestamp,
+    pub(crate) keys_until: Timestamp,
 }
 
 /// The message that a request brings for `target`.
-pub(super) async fn message(
+pub(crate) async fn message(
     request: Request<Body>,
     target: AddressKey,
     terms: &Terms<'_>,
@@ -56,13 +56,13 @@ pub(super) async fn message(
 }
 
 /// The encoded `TypedValue` of a body that is a value of type `type_name`.
-pub(super) fn parsed(type_name: &str, body: &Bytes) -> Result<Bytes, Refusal> {
+pub(crate) fn parsed(type_name: &str, body: &Bytes) -> Result<Bytes, Refusal> {
     values::parse(type_name, body)
         .map_err(|fault| refuse(StatusCode::BAD_REQUEST, "value.invalid", &fault))
 }
 
 /// The type that the request names itself.
-pub(super) fn named_type(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+pub(crate) fn named_type(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     match headers.get(TYPE_HEADER).map(HeaderValue::to_str) {
         None => Ok(None),
         Some(Ok(name)) if !name.is_empty() => Ok(Some(name.to_owned())),
@@ -75,7 +75,7 @@ pub(super) fn named_type(headers: &HeaderMap) -> Result<Option<String>, Refusal>
 }
 
 /// The type that follows from the content type; without one it is text.
-pub(super) fn type_of_content(
+pub(crate) fn type_of_content(
     headers: &HeaderMap,
     json_type: &TypeName,
 ) -> Result<String, Refusal> {
@@ -105,7 +105,7 @@ pub(super) fn type_of_content(
 }
 
 /// The whole body, of at most `limit` bytes.
-pub(super) async fn body(request: Request<Body>, limit: usize) -> Result<Bytes, Refusal> {
+pub(crate) async fn body(request: Request<Body>, limit: usize) -> Result<Bytes, Refusal> {
     match Limited::new(request.into_body(), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(refuse(
@@ -153,7 +153,7 @@ fn keyed(
 }
 
 /// The text behind `%xx` sequences; `None` when it is not UTF-8 or a sequence is broken.
-pub(super) fn percent_decoded(text: &str) -> Option<String> {
+pub(crate) fn percent_decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [byte, tail @ ..] = rest {

@@ -8,18 +8,18 @@ use serde_json::json;
 
 use crate::runtime::intake::IntakeError;
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// A request that ends here: boxed, because answers are large and this is the rare way.
-pub(super) type Refusal = Box<Answer>;
+pub(crate) type Refusal = Box<Answer>;
 
 /// A request that ends here, with a stable code and a text that says what to do.
-pub(super) fn refuse(status: StatusCode, code: &str, message: &str) -> Refusal {
+pub(crate) fn refuse(status: StatusCode, code: &str, message: &str) -> Refusal {
     Box::new(error(status, code, message))
 }
 
 /// An answer with a JSON body.
-pub(super) fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
+pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
     with_type(
         status,
         HeaderValue::from_static("application/json"),
@@ -28,7 +28,7 @@ pub(super) fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
 }
 
 /// An answer with a body of a given type.
-pub(super) fn with_type(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Answer {
+pub(crate) fn with_type(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -36,12 +36,12 @@ pub(super) fn with_type(status: StatusCode, content_type: HeaderValue, body: Byt
 }
 
 /// An answer that says what went wrong: a stable code, and a text that says what to do.
-pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Answer {
+pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Answer {
     json(status, &json!({ "code": code, "message": message }))
 }
 
 /// The answer to a message that was not taken in, or was not answered.
-pub(super) fn refused(refusal: &IntakeError) -> Answer {
+pub(crate) fn refused(refusal: &IntakeError) -> Answer {
     let (status, code) = match refusal {
         IntakeError::UnknownFunction { .. } => (StatusCode::NOT_FOUND, "function.unknown"),
         IntakeError::Full { .. } => (StatusCode::TOO_MANY_REQUESTS, "intake.full"),

@@ -61,7 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("runtime::module", &["*"]),
-    ("runtime::admin", &["*"]),
+    ("admin", &["*"]),
     ("testing", &["*"]),
 ];
 

@@ -10,7 +10,8 @@ use clap::Args;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, Uri};
 use serde_json::Value;
-use stateful_functions::runtime::{AdminConfig, Runtime};
+use stateful_functions::admin::AdminConfig;
+use stateful_functions::runtime::Runtime;
 use stateful_functions::transport::http::client::{
     HttpClient, HttpClientConfig, HttpRequest, HttpResponse,
 };

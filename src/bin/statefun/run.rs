@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::module::{Module, ModuleFile, Secret};
 use stateful_functions::runtime::{
-    AdminConfig, ApplicationFailure, FailurePolicy, OnError, Runtime, RuntimeConfig,
+    ApplicationFailure, FailurePolicy, OnError, Runtime, RuntimeConfig,
 };
 
 use crate::args::{ADMIN, ModuleArgs};

@@ -14,8 +14,9 @@ use crate::protocol::reqreply::FromFunction;
 use crate::sdk::TypeName;
 
 pub(super) use self::in_process::InProcess;
+pub(super) use self::remote::Remote;
 pub use self::remote::TlsFindings;
-pub(super) use self::remote::{FunctionLabels, Invocations, Remote};
+pub(crate) use self::remote::{FunctionLabels, Invocations};
 
 /// A function server, as a core sees it.
 #[derive(Debug)]

@@ -15,14 +15,14 @@ use super::intake::Intake;
 
 /// A source of messages that was read from a module.
 #[async_trait]
-pub(super) trait Ingress: fmt::Debug + Send {
+pub(crate) trait Ingress: fmt::Debug + Send {
     /// Opens what the ingress listens on.
     async fn open(self: Box<Self>) -> Result<Box<dyn OpenIngress>, StartError>;
 }
 
 /// An ingress that is ready to take messages.
 #[async_trait]
-pub(super) trait OpenIngress: fmt::Debug + Send {
+pub(crate) trait OpenIngress: fmt::Debug + Send {
     /// What it is, and where it listens.
     fn listening(&self) -> Listener;
 
@@ -41,7 +41,7 @@ pub struct Listener {
 }
 
 /// Opens a listening socket.
-pub(super) async fn listen(
+pub(crate) async fn listen(
     name: &str,
     address: &str,
 ) -> Result<(TcpListener, Listener), StartError> {
@@ -62,7 +62,7 @@ pub(super) async fn listen(
 }
 
 /// Ready when `stop` is true, or its sender is gone.
-pub(super) async fn stopped(mut stop: watch::Receiver<bool>) {
+pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
     // A sender that is gone means that the runtime is gone.
     let _ = stop.wait_for(|stop| *stop).await;
 }

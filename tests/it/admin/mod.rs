@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use ::http::Method;
 use serde_json::{Value, json};
+use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::module::Secret;
-use stateful_functions::runtime::{
-    AdminConfig, Runtime, RuntimeBuilder, RuntimeConfig, StartError,
-};
+use stateful_functions::runtime::{Runtime, RuntimeBuilder, RuntimeConfig, StartError};
 use stateful_functions::transport::http::client::HttpResponse;
 use stateful_functions::{
     BoxError, Context, FunctionSpec, Message, StatefulFunction, StatefulFunctions, TypeName,

@@ -11,8 +11,9 @@ mod upstream;
 
 use http::Method;
 use serde_json::Value;
+use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::module::{Module, ModuleFile, Placeholders};
-use stateful_functions::runtime::{AdminConfig, Runtime, RuntimeConfig};
+use stateful_functions::runtime::{Runtime, RuntimeConfig};
 
 use crate::runtime::{Started, text};
 use crate::support::canned::{Answer, ok};

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use http::Method;
 use serde_json::Value;
-use stateful_functions::runtime::{AdminConfig, Runtime, RuntimeConfig};
+use stateful_functions::admin::AdminConfig;
+use stateful_functions::runtime::{Runtime, RuntimeConfig};
 
 use super::parse;
 use crate::runtime::{Started, text};

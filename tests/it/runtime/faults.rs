@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stateful_functions::BoxError;
+use stateful_functions::admin::AdminConfig;
 use stateful_functions::random::Random;
 use stateful_functions::runtime::{
-    AdminConfig, Egress, EgressRecord, Runtime, RuntimeConfig, StartError, StoreStatus,
+    Egress, EgressRecord, Runtime, RuntimeConfig, StartError, StoreStatus,
 };
 use stateful_functions::storage::LogSettings;
 use stateful_functions::testing::faulty::FaultyDisk;

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use stateful_functions::admin::AdminConfig;
 use stateful_functions::retry::Backoff;
 use stateful_functions::runtime::module::{Module, ModuleFile, Placeholders};
-use stateful_functions::runtime::{AdminConfig, Runtime, RuntimeConfig};
+use stateful_functions::runtime::{Runtime, RuntimeConfig};
 use stateful_functions::transport::http::serve;
 use stateful_functions::{
     BoxError, CancellationToken, Context, EgressMessageBuilder, FunctionSpec, KafkaEgressMessage,

@@ -11,18 +11,18 @@ use crate::sdk::TypeName;
 
 /// The labels of a function type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(in crate::runtime) struct FunctionLabels {
-    pub(in crate::runtime) namespace: String,
-    pub(in crate::runtime) name: String,
+pub(crate) struct FunctionLabels {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
 }
 
 /// Attempts to call remote functions, since the start. Clones count together.
 #[derive(Debug, Clone)]
-pub(in crate::runtime) struct Invocations {
+pub(crate) struct Invocations {
     /// Attempts that failed; over okhttp those without an answer only.
-    pub(in crate::runtime) failures: Family<FunctionLabels, Counter>,
+    pub(crate) failures: Family<FunctionLabels, Counter>,
     /// How long an attempt took, in milliseconds.
-    pub(in crate::runtime) latency: Family<FunctionLabels, Histogram, fn() -> Histogram>,
+    pub(crate) latency: Family<FunctionLabels, Histogram, fn() -> Histogram>,
 }
 
 impl Default for Invocations {

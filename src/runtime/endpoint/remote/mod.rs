@@ -34,7 +34,7 @@ use crate::runtime::core::{AddressKey, Failure, FunctionBinding};
 use crate::runtime::module::Endpoint as EndpointSpec;
 use crate::sdk::TypeName;
 
-pub(in crate::runtime) use self::invocations::{FunctionLabels, Invocations};
+pub(crate) use self::invocations::{FunctionLabels, Invocations};
 pub use self::tls_findings::TlsFindings;
 
 /// A function server at a URL.

@@ -10,7 +10,7 @@ use super::deliveries::{Asked, filter};
 use super::kept::{self, Item, KeptFilter};
 use super::page::Page;
 use super::params::{Params, page_json};
-use super::{Admin, Reply, json_lines, ok, read};
+use super::{Admin, Reply, ok};
 use crate::delivery::Verb;
 use crate::delivery::engine::State;
 use crate::runtime::core::AddressKey;
@@ -53,9 +53,9 @@ impl Admin {
     /// All of them as JSON lines, read while they are sent.
     pub(super) fn export_dead_letters(&self, params: &Params) -> Result<Reply, Refusal> {
         params.only(&["target", "reason", "type"])?;
-        let (filter, store) = (given_up(params)?, self.intake.store.clone());
-        Ok(json_lines(
-            move |after| kept::list(&store, &filter, after, CHUNK, true),
+        let filter = given_up(params)?;
+        Ok(self.json_lines(
+            move |rows, after| kept::list(rows, &filter, after, CHUNK, true),
             Item::with_bytes,
         ))
     }
@@ -85,7 +85,7 @@ impl Admin {
     async fn redrive(&self, asked: &Asked, items: &[Item]) -> Result<(), Refusal> {
         let sends = items.iter().map(|item| async {
             let command = asked.command(Verb::Retry, &item.address)?;
-            let sent = self.intake.send(command).await;
+            let sent = self.runtime.send(command).await;
             sent.map_err(|refusal| Box::new(respond::refused(&refusal)))
         });
         join_all(sends).await.into_iter().collect()
@@ -98,8 +98,8 @@ impl Admin {
         limit: usize,
         full: bool,
     ) -> Result<Page<Item>, Refusal> {
-        let store = self.intake.store.clone();
-        read(move || kept::list(&store, &filter, after.as_deref(), limit, full)).await
+        self.read(move |rows| kept::list(rows, &filter, after.as_deref(), limit, full))
+            .await
     }
 }
 

@@ -8,10 +8,11 @@ use hyper::body::Incoming as Body;
 use super::params::{Params, page_json};
 use super::send::{JSON_TYPE, MAX_BODY_BYTES};
 use super::state::{self, StateFilter, StoredState};
-use super::{Admin, Reply, bad_request, json_lines, ok, read};
+use super::{Admin, Change, Reply, bad_request, ok};
 use crate::runtime::core::{AddressKey, AdminChange};
 use crate::runtime::request;
 use crate::runtime::respond::{Refusal, refuse};
+use crate::storage::Rows;
 
 /// Values that are read at a time for an export.
 const EXPORT_PAGE: usize = 200;
@@ -20,8 +21,9 @@ impl Admin {
     pub(super) async fn states(&self, params: &Params) -> Result<Reply, Refusal> {
         params.only(&["type", "id", "name", "after", "limit"])?;
         let (filter, after, limit) = (filter(params)?, params.after()?, params.limit()?);
-        let (store, now) = (self.intake.store.clone(), self.intake.now());
-        let page = read(move || state::list(&store, &filter, after.as_deref(), limit, now)).await?;
+        let now = self.runtime.now();
+        let list = move |rows: &dyn Rows| state::list(rows, &filter, after.as_deref(), limit, now);
+        let page = self.read(list).await?;
         Ok(ok(&page_json(&page, StoredState::to_json)))
     }
 
@@ -29,9 +31,9 @@ impl Admin {
     pub(super) fn export_states(&self, params: &Params) -> Result<Reply, Refusal> {
         params.only(&["type", "id", "name"])?;
         let filter = filter(params)?;
-        let (store, now) = (self.intake.store.clone(), self.intake.now());
-        Ok(json_lines(
-            move |after| state::list(&store, &filter, after, EXPORT_PAGE, now),
+        let now = self.runtime.now();
+        Ok(self.json_lines(
+            move |rows, after| state::list(rows, &filter, after, EXPORT_PAGE, now),
             StoredState::to_json,
         ))
     }
@@ -58,8 +60,9 @@ impl Admin {
             }
             _ => {}
         }
-        let (store, now) = (self.intake.store.clone(), self.intake.now());
-        let found = read(move || state::get(&store, &address, &name, now)).await?;
+        let now = self.runtime.now();
+        let get = move |rows: &dyn Rows| state::get(rows, &address, &name, now);
+        let found = self.read(get).await?;
         match found {
             Some(state) => Ok(ok(&state.to_json())),
             None => Err(refuse(
@@ -77,8 +80,9 @@ impl Admin {
         address: &AddressKey,
         name: &str,
     ) -> Result<Bytes, Refusal> {
-        let (store, key, state) = (self.intake.store.clone(), address.clone(), name.to_owned());
-        let declared = read(move || state::declared(&store, &key, &state)).await?;
+        let (key, state) = (address.clone(), name.to_owned());
+        let declared = move |rows: &dyn Rows| state::declared(rows, &key, &state);
+        let declared = self.read(declared).await?;
         let named = request::named_type(request.headers())?;
         let type_name = match (named, declared) {
             (Some(named), Some(declared)) if named != declared.typename => {
@@ -111,9 +115,10 @@ impl Admin {
             name: name.to_owned(),
             value,
         };
-        self.change(address, change)
-            .await?
-            .map_err(|text| bad_request(&text))
+        match self.change(address, change).await? {
+            Change::Made => Ok(()),
+            Change::Refused(text) => Err(bad_request(&text)),
+        }
     }
 }
 

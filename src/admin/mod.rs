@@ -1,7 +1,7 @@
 //! The admin API: what an operator sees and does. `docs/admin-api.md` is its contract.
 //!
-//! It is an edge like the ingresses: it opens with the runtime, is handed the way in, and stops with it. Routes are here, a file per
-//! group of them. May import every part but the binary.
+//! It is an edge like the ingresses: it opens with the runtime and stops with it. It sees the runtime through its `RuntimeHandle`. Routes are here, a
+//! file per group of them. May import every part but the binary.
 
 mod dead_letters;
 mod deliveries;
@@ -20,6 +20,7 @@ mod states;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -32,19 +33,18 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming as Body};
 use hyper::service::service_fn;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::RuntimeBuilder;
-use super::bearer::is_authorised;
-use super::core::{AddressKey, AdminChange};
-use super::error::StartError;
-use super::ingress::{Ingress, Listener, OpenIngress, listen, stopped};
-use super::intake::{Intake, IntakeError};
-use super::module::Secret;
-use super::partition::Command;
-use super::respond::{self, Answer, Refusal, refuse};
+use crate::runtime::bearer::is_authorised;
+use crate::runtime::core::{AddressKey, AdminChange};
+use crate::runtime::handle::{Changed, RuntimeHandle};
+use crate::runtime::ingress::{Ingress, OpenIngress, listen, stopped};
+use crate::runtime::intake::Intake;
+use crate::runtime::module::Secret;
+use crate::runtime::respond::{self, Answer, Refusal, refuse};
+use crate::runtime::{IntakeError, Listener, RuntimeBuilder, StartError};
 use crate::sdk::BoxError;
-use crate::storage::StorageError;
+use crate::storage::{Rows, StorageError};
 use crate::transport::http::{ServerLimits, serve_connections};
 
 use page::Page;
@@ -116,7 +116,7 @@ impl OpenIngress for OpenAdmin {
     async fn run(self: Box<Self>, intake: Intake, stop: watch::Receiver<bool>) {
         let admin = Arc::new(Admin {
             token: self.token,
-            intake,
+            runtime: RuntimeHandle::new(intake),
         });
         let service = service_fn(move |request| {
             let admin = Arc::clone(&admin);
@@ -132,7 +132,7 @@ impl OpenIngress for OpenAdmin {
 /// What every route needs.
 struct Admin {
     token: Option<Secret>,
-    intake: Intake,
+    runtime: RuntimeHandle,
 }
 
 impl Admin {
@@ -184,25 +184,13 @@ impl Admin {
         }
     }
 
-    /// Has the partition of `address` make a change; ready when it is on disk. The inner error is the partition's.
-    async fn change(
-        &self,
-        address: &AddressKey,
-        change: AdminChange,
-    ) -> Result<Result<(), String>, Refusal> {
-        let (sender, receiver) = oneshot::channel();
-        let stopping = || Box::new(respond::refused(&IntakeError::Stopping));
-        if !self
-            .intake
-            .router
-            .send(address.id(), Command::Change(change, sender))
-        {
-            return Err(stopping());
-        }
-        match tokio::time::timeout(CHANGE_TIMEOUT, receiver).await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(_)) => Err(stopping()),
-            Err(_) => {
+    /// Has the partition of `address` make a change; ready when it is on disk.
+    async fn change(&self, address: &AddressKey, change: AdminChange) -> Result<Change, Refusal> {
+        match self.runtime.change(address, change, CHANGE_TIMEOUT).await {
+            Changed::Done => Ok(Change::Made),
+            Changed::Refused(reason) => Ok(Change::Refused(reason)),
+            Changed::Stopping => Err(Box::new(respond::refused(&IntakeError::Stopping))),
+            Changed::TimedOut => {
                 let text = format!(
                     "not done within {CHANGE_TIMEOUT:?}; it is made when the address's call has returned"
                 );
@@ -210,10 +198,60 @@ impl Admin {
             }
         }
     }
+
+    /// Reads the store away from the tasks that must not wait.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Rows) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.runtime.read(work).await.map_err(|error| {
+            let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "store.not_readable");
+            refuse(status, code, &error.to_string())
+        })
+    }
+
+    /// A reply of JSON lines that are read, page by page, while they are sent. A store that cannot be read cuts it off.
+    fn json_lines<T: Send + 'static>(
+        &self,
+        next: impl Fn(&dyn Rows, Option<&[u8]>) -> Result<Page<T>, StorageError> + Send + Sync + 'static,
+        show: fn(&T) -> serde_json::Value,
+    ) -> Reply {
+        let (next, runtime) = (Arc::new(next), self.runtime.clone());
+        let pages = stream::unfold(Some(None::<Bytes>), move |after| {
+            let (next, runtime) = (Arc::clone(&next), runtime.clone());
+            async move {
+                let after = after?;
+                let page = runtime.read(move |rows| next(rows, after.as_deref())).await;
+                Some(match page {
+                    Ok(page) => {
+                        let lines: String = page
+                            .items
+                            .iter()
+                            .map(|item| format!("{}\n", show(item)))
+                            .collect();
+                        (Ok(Frame::data(Bytes::from(lines))), page.next.map(Some))
+                    }
+                    Err(_) => (Err(BoxError::from("the store cannot be read")), None),
+                })
+            }
+        });
+        let mut reply = Response::new(StreamBody::new(pages).boxed_unsync());
+        reply
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/jsonl"));
+        reply
+    }
+}
+
+/// What became of a change that was answered in time.
+enum Change {
+    Made,
+    /// Why not, in words.
+    Refused(String),
 }
 
 /// A change waits for the call of its address, and calls may take minutes; who asked may not.
-const CHANGE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Browsers send `origin` with what scripts do: a page from elsewhere must not use what listens on loopback.
 fn is_same_origin(request: &Request<Body>) -> bool {
@@ -266,48 +304,4 @@ fn ok(body: &serde_json::Value) -> Reply {
 
 fn bad_request(text: &str) -> Refusal {
     refuse(StatusCode::BAD_REQUEST, "bad_request", text)
-}
-
-/// Reads the store away from the tasks that must not wait.
-async fn read<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-) -> Result<T, Refusal> {
-    let failed =
-        |text: String| refuse(StatusCode::SERVICE_UNAVAILABLE, "store.not_readable", &text);
-    match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(failed(format!("reading the store failed: {error}"))),
-        Err(_) => Err(failed("reading the store was cut off".to_owned())),
-    }
-}
-
-/// A reply of JSON lines that are read, page by page, while they are sent. A store that cannot be read cuts it off.
-fn json_lines<T: Send + 'static>(
-    next: impl Fn(Option<&[u8]>) -> Result<Page<T>, StorageError> + Send + Sync + 'static,
-    show: fn(&T) -> serde_json::Value,
-) -> Reply {
-    let next = Arc::new(next);
-    let pages = stream::unfold(Some(None::<Bytes>), move |after| {
-        let next = Arc::clone(&next);
-        async move {
-            let after = after?;
-            let page = read(move || next(after.as_deref())).await;
-            Some(match page {
-                Ok(page) => {
-                    let lines: String = page
-                        .items
-                        .iter()
-                        .map(|item| format!("{}\n", show(item)))
-                        .collect();
-                    (Ok(Frame::data(Bytes::from(lines))), page.next.map(Some))
-                }
-                Err(_) => (Err(BoxError::from("the store cannot be read")), None),
-            })
-        }
-    });
-    let mut reply = Response::new(StreamBody::new(pages).boxed_unsync());
-    reply
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/jsonl"));
-    reply
 }

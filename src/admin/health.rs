@@ -9,7 +9,6 @@ use tokio::time::timeout;
 use super::params::Params;
 use super::{Admin, Reply, ok, whole};
 use crate::runtime::StoreStatus;
-use crate::runtime::partition::Command;
 use crate::runtime::respond::{self, Refusal};
 
 /// A partition that is silent for longer is in trouble.
@@ -19,22 +18,19 @@ impl Admin {
     pub(super) async fn health(&self, params: &Params) -> Result<Reply, Refusal> {
         params.only(&[])?;
         let mut reasons = self.grave_reasons();
-        let health = self.intake.store.health();
+        let health = self.runtime.store_health();
         if let Some(failure) = health.checkpoint_failure {
             reasons.push(format!("the last checkpoint failed: {failure}"));
         }
         if health.pressure && reasons.is_empty() {
             reasons.push("the disk is behind the intake".to_owned());
         }
-        if let Some((egress, count)) = self.intake.egresses.full() {
+        if let Some((egress, count)) = self.runtime.full_egress() {
             reasons.push(format!(
                 "{count} records of egress {egress} are not delivered; intake has stopped"
             ));
         }
-        let inspect = self
-            .intake
-            .router
-            .ask_all(|sender| Command::Inspect(0, sender));
+        let inspect = self.runtime.inspect(0);
         if timeout(PARTITION_ANSWERS_WITHIN, inspect).await.is_err() {
             reasons.push(format!(
                 "a partition is silent for {PARTITION_ANSWERS_WITHIN:?}"
@@ -50,7 +46,7 @@ impl Admin {
     pub(super) fn ready(&self, params: &Params) -> Result<Reply, Refusal> {
         params.only(&[])?;
         let mut reasons = self.grave_reasons();
-        if *self.intake.stopping.borrow() {
+        if self.runtime.is_stopping() {
             reasons.push("the runtime is going down".to_owned());
         }
         if reasons.is_empty() {
@@ -62,14 +58,14 @@ impl Admin {
 
     /// Why nothing is taken in, or nothing becomes durable.
     fn grave_reasons(&self) -> Vec<String> {
-        let failure = self.intake.fate.failure();
+        let failure = self.runtime.failure();
         let mut reasons: Vec<String> = failure.iter().map(ToString::to_string).collect();
         reasons.extend(self.store_reason());
         reasons
     }
 
     fn store_reason(&self) -> Option<String> {
-        match &*self.intake.status.borrow() {
+        match self.runtime.store_status() {
             StoreStatus::Writable => None,
             StoreStatus::Full(reason) => Some(format!("the disk is full: {reason}")),
             StoreStatus::Closed(reason) => {

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
+use super::page::page;
 use super::params::Params;
-use super::{Admin, Reply, ok, page::page, read};
+use super::{Admin, Change, Reply, ok};
 use crate::calendar::rfc3339;
 use crate::runtime::core::keys::{PARKED, TIMERS};
 use crate::runtime::core::{Activity, AddressKey, AdminChange, Parked, QueueView};
-use crate::runtime::partition::{Command, Inspection};
 use crate::runtime::respond::{Refusal, refuse};
-use crate::storage::{Rows, StorageError, Store, Table};
+use crate::storage::{Rows, StorageError, Table};
 
 /// Rows are counted up to this number; a million timers need not be read to be told of.
 const COUNTED: usize = 100_000;
@@ -18,8 +18,8 @@ impl Admin {
     pub(super) async fn queues(&self, params: &Params) -> Result<Reply, Refusal> {
         params.only(&["limit"])?;
         let limit = params.limit()?;
-        let partitions = self.inspect(limit).await;
-        let stored = self.stored(limit).await?;
+        let partitions = self.runtime.inspect(limit).await;
+        let stored = self.read(move |rows| Stored::read(rows, limit)).await?;
         let backlog: u64 = partitions.iter().map(|partition| partition.backlog).sum();
         let in_flight: usize = partitions.iter().map(|partition| partition.in_flight).sum();
         let parked = stored.parked.iter().map(parked_json);
@@ -33,7 +33,7 @@ impl Admin {
         });
         let active = active.into_iter().map(view_json);
         let addresses: Vec<Value> = parked.chain(active).take(limit).collect();
-        let undelivered = self.intake.egresses.undelivered().into_iter();
+        let undelivered = self.runtime.undelivered().into_iter();
         let egresses =
             undelivered.map(|(egress, count)| json!({"egress": egress.as_str(), "outbox": count}));
         Ok(ok(&json!({
@@ -49,18 +49,6 @@ impl Admin {
         })))
     }
 
-    pub(super) async fn inspect(&self, limit: usize) -> Vec<Inspection> {
-        self.intake
-            .router
-            .ask_all(|sender| Command::Inspect(limit, sender))
-            .await
-    }
-
-    async fn stored(&self, limit: usize) -> Result<Stored, Refusal> {
-        let store = self.intake.store.clone();
-        read(move || Stored::read(&store, limit)).await
-    }
-
     pub(super) async fn resume(
         &self,
         params: &Params,
@@ -69,8 +57,8 @@ impl Admin {
         params.only(&[])?;
         let change = AdminChange::Resume(address.clone());
         match self.change(&address, change).await? {
-            Ok(()) => Ok(ok(&json!({"resumed": true}))),
-            Err(text) => Err(refuse(
+            Change::Made => Ok(ok(&json!({"resumed": true}))),
+            Change::Refused(text) => Err(refuse(
                 http::StatusCode::CONFLICT,
                 "queue.not_waiting",
                 &text,
@@ -87,7 +75,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn read(store: &Store, limit: usize) -> Result<Self, StorageError> {
+    fn read(store: &dyn Rows, limit: usize) -> Result<Self, StorageError> {
         let parked = page(store, PARKED, &[], None, limit, |key, row| {
             let address = AddressKey::split(key).map(|(address, _)| address);
             Ok(address.zip(Parked::decode(row)))
@@ -101,7 +89,7 @@ impl Stored {
 }
 
 /// How many rows a table has, up to [`COUNTED`].
-fn count(store: &Store, table: Table) -> Result<usize, StorageError> {
+fn count(store: &dyn Rows, table: Table) -> Result<usize, StorageError> {
     const CHUNK: usize = 1_000;
     let (mut total, mut from) = (0, Vec::new());
     while total < COUNTED {

@@ -39,14 +39,14 @@ impl Admin {
         let mut snapshot = Snapshot {
             registry: Registry::with_prefix("statefun"),
         };
-        snapshot.functions(&self.inspect(0).await);
-        snapshot.remote(&self.intake.directory.invocations);
-        snapshot.egresses(&self.intake.egresses.undelivered());
-        snapshot.store(&self.intake.store.health(), &self.intake.status.borrow());
+        snapshot.functions(&self.runtime.inspect(0).await);
+        snapshot.remote(self.runtime.invocations());
+        snapshot.egresses(&self.runtime.undelivered());
+        snapshot.store(&self.runtime.store_health(), &self.runtime.store_status());
         snapshot.count(
             "unclaimed_answers",
             "Answers to calls that nobody waited for any more",
-            self.intake.gateways.unclaimed(),
+            self.runtime.unclaimed_answers(),
         );
         let mut text = String::new();
         encode(&mut text, &snapshot.registry).map_err(|_| {

@@ -33,11 +33,11 @@ impl Admin {
             ingress: &INGRESS,
             json_type: &JSON_TYPE,
             max_body_bytes: MAX_BODY_BYTES,
-            keys_until: self.intake.now() + KEYS_LIVE,
+            keys_until: self.runtime.now() + KEYS_LIVE,
         };
         let incoming = request::message(request, target, &terms).await?;
         let address = incoming.target.to_address().to_string();
-        let sent = self.intake.send(incoming).await;
+        let sent = self.runtime.send(incoming).await;
         sent.map_err(|refusal| Box::new(respond::refused(&refusal)))?;
         let body = json!({"accepted": true, "address": address});
         Ok(whole(respond::json(StatusCode::ACCEPTED, &body)))

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::params::Params;
 use super::send::MAX_BODY_BYTES;
-use super::{Admin, Reply, ok};
+use super::{Admin, Change, Reply, ok};
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::{AddressKey, AdminChange};
 use crate::runtime::request;
@@ -77,8 +77,10 @@ impl Admin {
             .map_err(|text| refuse(StatusCode::BAD_REQUEST, "import.malformed", &text))?;
         let count = changes.len();
         let made = stream::iter(changes).map(|(line, address, change)| async move {
-            let result = self.change(&address, change).await?;
-            Ok::<_, Refusal>(result.err().map(|text| format!("line {line}: {text}")))
+            Ok::<_, Refusal>(match self.change(&address, change).await? {
+                Change::Made => None,
+                Change::Refused(text) => Some(format!("line {line}: {text}")),
+            })
         });
         let made: Vec<_> = made.buffered(IN_FLIGHT).collect().await;
         let faults: Result<Vec<_>, Refusal> = made.into_iter().collect();

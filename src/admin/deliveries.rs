@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::kept::{self, Item, KeptFilter};
 use super::params::{Params, page_json};
-use super::{Admin, Reply, bad_request, ok, read};
+use super::{Admin, Reply, bad_request, ok};
 use crate::delivery::engine::State;
 use crate::delivery::{COMMAND, Command, REPLY, Reply as DeliveryReply, Verb};
 use crate::runtime::core::AddressKey;
@@ -18,6 +18,7 @@ use crate::runtime::intake::Incoming;
 use crate::runtime::request;
 use crate::runtime::respond::{self, Refusal, refuse};
 use crate::sdk::{Message, MessageBuilder, TypedBytes};
+use crate::storage::Rows;
 
 /// A command waits for the call of its address, and a retry for its attempt.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
@@ -72,9 +73,9 @@ impl Admin {
             states: states(params)?,
             ..filter(params)?
         };
-        let (store, after, limit) = (self.intake.store.clone(), params.after()?, params.limit()?);
-        let page =
-            read(move || kept::list(&store, &filter, after.as_deref(), limit, false)).await?;
+        let (after, limit) = (params.after()?, params.limit()?);
+        let list = move |rows: &dyn Rows| kept::list(rows, &filter, after.as_deref(), limit, false);
+        let page = self.read(list).await?;
         Ok(ok(&page_json(&page, Item::summary)))
     }
 
@@ -91,8 +92,7 @@ impl Admin {
     }
 
     pub(super) async fn kept(&self, address: AddressKey) -> Result<Option<Item>, Refusal> {
-        let store = self.intake.store.clone();
-        read(move || kept::get(&store, &address)).await
+        self.read(move |rows| kept::get(rows, &address)).await
     }
 
     /// Has a delivery do what somebody asks for, and tells what became of it.
@@ -110,7 +110,7 @@ impl Admin {
             return Err(not_found());
         }
         let answer = self
-            .intake
+            .runtime
             .call(asked.command(verb, &address)?, COMMAND_TIMEOUT)
             .await;
         let answer = answer.map_err(|refusal| Box::new(respond::refused(&refusal)))?;

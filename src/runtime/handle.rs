@@ -1,0 +1,146 @@
+//! What stands above a running runtime may do with it: the admin API, the console, jobs and streams use this and nothing behind it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::commit::StoreStatus;
+use super::core::{AddressKey, AdminChange};
+use super::endpoint::Invocations;
+use super::fate::ApplicationFailure;
+use super::intake::{Incoming, Intake, IntakeError};
+use super::partition::{Command, Inspection};
+use crate::sdk::TypeName;
+use crate::storage::{Health, Rows, StorageError};
+use crate::timestamp::Timestamp;
+
+/// A running runtime, as the rooms above it see it; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct RuntimeHandle {
+    intake: Intake,
+}
+
+/// What became of a change that an operator asked for.
+#[derive(Debug)]
+pub(crate) enum Changed {
+    /// It is on disk.
+    Done,
+    /// It was not made: the reason, in words.
+    Refused(String),
+    /// The runtime is going down.
+    Stopping,
+    /// Not made in time; it may still be.
+    TimedOut,
+}
+
+/// Why the store was not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error("reading the store failed: {0}")]
+    Failed(#[from] StorageError),
+    #[error("reading the store was cut off")]
+    CutOff,
+}
+
+impl RuntimeHandle {
+    pub(crate) const fn new(intake: Intake) -> Self {
+        Self { intake }
+    }
+
+    /// The time that stored deadlines count from.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.intake.now()
+    }
+
+    /// Takes a message in: `Ok` once it is on disk, or was before under the same idempotency key.
+    pub(crate) async fn send(&self, incoming: Incoming) -> Result<(), IntakeError> {
+        self.intake.send(incoming).await
+    }
+
+    /// Takes a message in and waits for what its function sends back: an encoded `TypedValue`.
+    pub(crate) async fn call(
+        &self,
+        incoming: Incoming,
+        within: Duration,
+    ) -> Result<Bytes, IntakeError> {
+        self.intake.call(incoming, within).await
+    }
+
+    /// Has the partition of `address` make a change; ready when it is on disk.
+    pub(crate) async fn change(
+        &self,
+        address: &AddressKey,
+        change: AdminChange,
+        within: Duration,
+    ) -> Changed {
+        let (sender, receiver) = oneshot::channel();
+        let command = Command::Change(change, sender);
+        if !self.intake.router.send(address.id(), command) {
+            return Changed::Stopping;
+        }
+        match timeout(within, receiver).await {
+            Ok(Ok(Ok(()))) => Changed::Done,
+            Ok(Ok(Err(reason))) => Changed::Refused(reason),
+            Ok(Err(_)) => Changed::Stopping,
+            Err(_) => Changed::TimedOut,
+        }
+    }
+
+    /// What waits in each partition, with `limit` addresses of each at most.
+    pub(crate) async fn inspect(&self, limit: usize) -> Vec<Inspection> {
+        let ask = |sender| Command::Inspect(limit, sender);
+        self.intake.router.ask_all(ask).await
+    }
+
+    /// Runs `work` on the stored rows, on a thread that may wait. Keep it short: whoever reads much reads it in slices.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Rows) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let store = self.intake.store.clone();
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        Ok(done.map_err(|_| ReadError::CutOff)??)
+    }
+
+    /// How the store is.
+    pub(crate) fn store_health(&self) -> Health {
+        self.intake.store.health()
+    }
+
+    /// Whether what is taken in becomes durable.
+    pub(crate) fn store_status(&self) -> StoreStatus {
+        self.intake.status.borrow().clone()
+    }
+
+    /// Records that each egress has not delivered.
+    pub(crate) fn undelivered(&self) -> Vec<(TypeName, u64)> {
+        self.intake.egresses.undelivered()
+    }
+
+    /// The egress whose outbox stops intake, and the records in it.
+    pub(crate) fn full_egress(&self) -> Option<(TypeName, u64)> {
+        self.intake.egresses.full()
+    }
+
+    /// Why the application has failed for good, if it has.
+    pub(crate) fn failure(&self) -> Option<ApplicationFailure> {
+        self.intake.fate.failure()
+    }
+
+    /// Whether the runtime takes nothing more because it goes down.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.intake.stopping.borrow()
+    }
+
+    /// Counters of calls to remote functions.
+    pub(crate) fn invocations(&self) -> &Invocations {
+        &self.intake.directory.invocations
+    }
+
+    /// Answers that came when nobody waited for them any more.
+    pub(crate) fn unclaimed_answers(&self) -> u64 {
+        self.intake.gateways.unclaimed()
+    }
+}
