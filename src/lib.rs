@@ -7,6 +7,8 @@ mod calendar;
 pub mod clock;
 #[cfg(feature = "delivery")]
 mod duration;
+#[cfg(feature = "http-client")]
+mod elapsed;
 pub mod guides;
 pub mod protocol;
 pub mod random;

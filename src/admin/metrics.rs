@@ -13,10 +13,10 @@ use super::params::Params;
 use super::{Admin, Reply, whole};
 use crate::runtime::StoreStatus;
 use crate::runtime::core::TypeCounters;
+use crate::runtime::egress::Delivering;
 use crate::runtime::endpoint::{FunctionLabels, Invocations};
 use crate::runtime::partition::Inspection;
 use crate::runtime::respond::{self, Refusal, refuse};
-use crate::sdk::TypeName;
 use crate::storage::Health;
 
 const OPEN_METRICS: HeaderValue =
@@ -41,7 +41,7 @@ impl Admin {
         };
         snapshot.functions(&self.runtime.inspect(0).await);
         snapshot.remote(self.runtime.invocations());
-        snapshot.egresses(&self.runtime.undelivered());
+        snapshot.egresses(&self.runtime.delivering());
         snapshot.store(&self.runtime.store_health(), &self.runtime.store_status());
         snapshot.count(
             "unclaimed_answers",
@@ -124,20 +124,54 @@ impl Snapshot {
             "How long an attempt to call a remote function took, in milliseconds",
             invocations.latency.clone(),
         );
+        let failing = Family::<FunctionLabels, Gauge>::default();
+        for (address, _) in invocations.failing.all() {
+            let (namespace, name, _) = address.parts();
+            let labels = FunctionLabels {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            };
+            failing.get_or_create(&labels).inc();
+        }
+        self.registry.register(
+            "functions_failingCalls",
+            "Calls that are out, have failed attempts, and are tried again",
+            failing,
+        );
     }
 
-    fn egresses(&mut self, undelivered: &[(TypeName, u64)]) {
-        let family = Family::<EgressLabels, Gauge>::default();
-        for (egress, count) in undelivered {
+    fn egresses(&mut self, egresses: &[Delivering]) {
+        let undelivered = Family::<EgressLabels, Gauge>::default();
+        let failing = Family::<EgressLabels, Gauge>::default();
+        let delivered = Family::<EgressLabels, Counter>::default();
+        for egress in egresses {
             let labels = EgressLabels {
-                egress: egress.to_string(),
+                egress: egress.name.to_string(),
             };
-            family.get_or_create(&labels).set(signed(*count));
+            let attempts = egress
+                .failing
+                .as_ref()
+                .map_or(0, |failing| failing.attempts);
+            undelivered
+                .get_or_create(&labels)
+                .set(signed(egress.undelivered));
+            failing.get_or_create(&labels).set(attempts.into());
+            delivered.get_or_create(&labels).inc_by(egress.delivered);
         }
         self.registry.register(
             "egress_undelivered",
             "Records that an egress has not delivered",
-            family,
+            undelivered,
+        );
+        self.registry.register(
+            "egress_failedAttempts",
+            "Attempts in a row that failed to deliver what comes next",
+            failing,
+        );
+        self.registry.register(
+            "egress_delivered",
+            "Records that an egress has delivered since the start",
+            delivered,
         );
     }
 

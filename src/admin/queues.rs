@@ -7,7 +7,9 @@ use super::params::Params;
 use super::{Admin, Change, Reply, ok};
 use crate::calendar::rfc3339;
 use crate::runtime::core::keys::{PARKED, TIMERS};
-use crate::runtime::core::{Activity, AddressKey, AdminChange, Parked, QueueView};
+use crate::runtime::core::{Activity, AddressKey, AdminChange, Parked};
+use crate::runtime::egress::Delivering;
+use crate::runtime::partition::Queue;
 use crate::runtime::respond::{Refusal, refuse};
 use crate::storage::{Rows, StorageError, Table};
 
@@ -23,19 +25,16 @@ impl Admin {
         let backlog: u64 = partitions.iter().map(|partition| partition.backlog).sum();
         let in_flight: usize = partitions.iter().map(|partition| partition.in_flight).sum();
         let parked = stored.parked.iter().map(parked_json);
-        let mut active: Vec<&QueueView> = partitions
+        let mut active: Vec<&Queue> = partitions
             .iter()
             .flat_map(|partition| &partition.queues)
-            .filter(|view| view.activity != Activity::Parked)
+            .filter(|queue| queue.view.activity != Activity::Parked)
             .collect();
-        active.sort_by(|a, b| {
-            (b.failures, b.waiting, &a.address).cmp(&(a.failures, a.waiting, &b.address))
-        });
-        let active = active.into_iter().map(view_json);
+        active.sort_by(|a, b| urgency(b).cmp(&urgency(a)));
+        let active = active.into_iter().map(queue_json);
         let addresses: Vec<Value> = parked.chain(active).take(limit).collect();
-        let undelivered = self.runtime.undelivered().into_iter();
-        let egresses =
-            undelivered.map(|(egress, count)| json!({"egress": egress.as_str(), "outbox": count}));
+        let egresses = self.runtime.delivering();
+        let egresses = egresses.iter().map(egress_json);
         Ok(ok(&json!({
             "totals": {
                 "backlog": backlog,
@@ -113,7 +112,31 @@ fn parked_json((address, parked): &(AddressKey, Parked)) -> Value {
     })
 }
 
-fn view_json(view: &QueueView) -> Value {
+/// Failures of whole batches, failed attempts of the present call, and then how much waits; the same ones by address.
+fn urgency(queue: &Queue) -> (u32, u32, u64, std::cmp::Reverse<&AddressKey>) {
+    let view = &queue.view;
+    let attempts = queue.failing.as_ref().map_or(0, |failing| failing.attempts);
+    (
+        view.failures,
+        attempts,
+        view.waiting,
+        std::cmp::Reverse(&view.address),
+    )
+}
+
+fn egress_json(egress: &Delivering) -> Value {
+    json!({
+        "egress": egress.name.as_str(),
+        "outbox": egress.undelivered,
+        "failed_attempts": egress.failing.as_ref().map_or(0, |failing| failing.attempts),
+        "last_failure": egress.failing.as_ref().map(|failing| &failing.last_failure),
+    })
+}
+
+fn queue_json(queue: &Queue) -> Value {
+    let view = &queue.view;
+    let failing = queue.failing.as_ref();
+    let last_failure = failing.map(|failing| &failing.last_failure);
     let (activity, retry_at) = match view.activity {
         Activity::Idle => ("idle", None),
         Activity::AwaitsDisk => ("awaits_disk", None),
@@ -129,7 +152,8 @@ fn view_json(view: &QueueView) -> Value {
         "waiting": view.waiting,
         "in_flight": view.in_flight,
         "failures": view.failures,
+        "failed_attempts": failing.map_or(0, |failing| failing.attempts),
         "retry_at": retry_at,
-        "last_failure": view.last_failure,
+        "last_failure": last_failure.or(view.last_failure.as_ref()),
     })
 }

@@ -182,7 +182,7 @@ impl RuntimeBuilder {
             );
             partitions.spawn(partition::run(
                 core,
-                surroundings(&intake, &committer),
+                surroundings(&intake, &committer, &self.config),
                 commands,
             ));
         }
@@ -289,7 +289,7 @@ fn settings(config: &RuntimeConfig, index: u8) -> CoreSettings {
     }
 }
 
-fn surroundings(intake: &Intake, committer: &Committer) -> Surroundings {
+fn surroundings(intake: &Intake, committer: &Committer, config: &RuntimeConfig) -> Surroundings {
     Surroundings {
         clock: Arc::clone(&intake.clock),
         directory: Arc::clone(&intake.directory),
@@ -298,6 +298,7 @@ fn surroundings(intake: &Intake, committer: &Committer) -> Surroundings {
         egresses: intake.egresses.clone(),
         durable: committer.durable.clone(),
         fate: intake.fate.clone(),
+        statefun_words: config.failure.statefun_words,
     }
 }
 

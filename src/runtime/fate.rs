@@ -8,9 +8,8 @@ use crate::sdk::Address;
 /// Why an application has stopped: the attempts of a batch were used up. Nothing is lost; the next start tries the same batch.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
-    "{address} has failed for good, at attempt {attempt} with a batch of {messages}: An error occurred when attempting to invoke function FunctionType({}, {}).",
-    address.type_name().namespace(),
-    address.type_name().name()
+    "{address} has failed for good, at attempt {attempt} with a batch of {messages}{}",
+    on_statefun(address, *statefun_words)
 )]
 #[non_exhaustive]
 pub struct ApplicationFailure {
@@ -23,6 +22,19 @@ pub struct ApplicationFailure {
     /// Why the last attempt failed.
     #[source]
     pub cause: Failure,
+    /// Whether it is told in StateFun's words.
+    pub(super) statefun_words: bool,
+}
+
+fn on_statefun(address: &Address, is_wanted: bool) -> String {
+    if !is_wanted {
+        return String::new();
+    }
+    let function = address.type_name();
+    let (namespace, name) = (function.namespace(), function.name());
+    format!(
+        ": An error occurred when attempting to invoke function FunctionType({namespace}, {name})."
+    )
 }
 
 /// Tells all parts of a runtime that it has failed; cheap to clone.

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::commit::StoreStatus;
 use super::core::{AddressKey, AdminChange};
+use super::egress::Delivering;
 use super::endpoint::Invocations;
 use super::fate::ApplicationFailure;
 use super::intake::{Incoming, Intake, IntakeError};
@@ -114,9 +115,9 @@ impl RuntimeHandle {
         self.intake.status.borrow().clone()
     }
 
-    /// Records that each egress has not delivered.
-    pub(crate) fn undelivered(&self) -> Vec<(TypeName, u64)> {
-        self.intake.egresses.undelivered()
+    /// How each egress is doing.
+    pub(crate) fn delivering(&self) -> Vec<Delivering> {
+        self.intake.egresses.delivering()
     }
 
     /// The egress whose outbox stops intake, and the records in it.

@@ -15,12 +15,17 @@ use super::endpoint::Directory;
 use super::fate::Fate;
 use super::gateways::Gateways;
 use super::partition::{Admission, Command, Router};
+use super::waits;
 use crate::clock::Clock;
+use crate::elapsed::rounded;
 use crate::storage::Store;
 use crate::timestamp::Timestamp;
 
 /// How long a message may wait for its round to become durable before its sender is told that it is not known whether it was.
 const DURABLE_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a caller that has waited in vain waits to be told why.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why a message was not taken in, or has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,8 +55,13 @@ pub enum IntakeError {
         reason: String,
     },
     /// The function did not answer in time. The message stays accepted.
-    #[error("no answer within {0:?}; the message stays accepted")]
-    Timeout(Duration),
+    #[error("{reason}; no answer within {}, and the message stays accepted", rounded(*within))]
+    Timeout {
+        /// How long the caller has waited.
+        within: Duration,
+        /// What its address was doing when time ran out: the last failure, if there was one.
+        reason: String,
+    },
     /// The runtime is going down.
     #[error("the runtime is going down")]
     Stopping,
@@ -107,25 +117,41 @@ impl Intake {
             gateway: &gateway,
         };
         let row = incoming.key.as_ref().map(|key| key.row.clone());
+        let target = incoming.target.clone();
         let admission = self.admit(incoming, Some(gateway.clone())).await?;
-        let timed_out = || IntakeError::Timeout(within);
-        match admission {
-            Admission::Replayed(Some(value)) => Ok(value),
+        let answered = match admission {
+            Admission::Replayed(Some(value)) => return Ok(value),
             // The key's first message was sent, not called: no answer will ever come.
-            Admission::Replayed(None) => Err(IntakeError::KeyReused),
+            Admission::Replayed(None) => return Err(IntakeError::KeyReused),
             Admission::Attached(first) => {
                 drop(guard);
-                self.join(&first, row, deadline).await.ok_or_else(timed_out)
+                self.join(&first, row, deadline).await
             }
             _ => tokio::select! {
                 biased;
-                answered = timeout_at(deadline, answer) => {
-                    answered.ok().and_then(Result::ok).ok_or_else(timed_out)
-                }
-                reason = self.closed() => Err(IntakeError::NotWritable { reason }),
-                _ = self.fate.failed() => Err(IntakeError::Stopping),
+                answered = timeout_at(deadline, answer) => answered.ok().and_then(Result::ok),
+                reason = self.closed() => return Err(IntakeError::NotWritable { reason }),
+                _ = self.fate.failed() => return Err(IntakeError::Stopping),
             },
+        };
+        match answered {
+            Some(value) => Ok(value),
+            None => Err(IntakeError::Timeout {
+                within,
+                reason: self.reason(&target).await,
+            }),
         }
+    }
+
+    /// What `target` is doing instead of answering.
+    async fn reason(&self, target: &AddressKey) -> String {
+        let (sender, receiver) = oneshot::channel();
+        self.router
+            .send(target.id(), Command::Look(target.clone(), sender));
+        // A partition that is silent must not hold up what its caller is told.
+        let queue = tokio::time::timeout(LOOK_WITHIN, receiver).await;
+        let queue = queue.ok().and_then(Result::ok).flatten();
+        waits::reason(&target.to_address(), queue.as_ref())
     }
 
     /// Waits for the answer to somebody else's call under the same idempotency key.

@@ -16,7 +16,7 @@ mod config;
 #[doc(hidden)]
 pub mod core;
 #[cfg(feature = "runtime")]
-mod egress;
+pub(crate) mod egress;
 #[cfg(feature = "runtime")]
 pub(crate) mod endpoint;
 #[cfg(feature = "runtime")]
@@ -45,6 +45,8 @@ mod running;
 pub mod samples;
 #[cfg(feature = "runtime")]
 pub(crate) mod values;
+#[cfg(feature = "runtime")]
+mod waits;
 
 pub use self::core::{Failure, FailurePolicy, OnError};
 #[cfg(feature = "runtime")]

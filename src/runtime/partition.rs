@@ -1,6 +1,6 @@
 //! The task that drives one core: real calls, real time, real acknowledgements.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{debug, error, warn};
 
 use super::core::{
-    AdminChange, Arrival, CallId, Core, Failure, Input, Message, Output, QueueView, Refusal,
-    Ticket, TypeCounters, Verdict,
+    AddressKey, AdminChange, Arrival, CallId, Core, Failure, Input, Message, Output, QueueView,
+    Refusal, Ticket, TypeCounters, Verdict,
 };
 use super::egress::Egresses;
-use super::endpoint::Directory;
+use super::endpoint::{Directory, Failing};
 use super::fate::{ApplicationFailure, Fate};
 use super::gateways::Gateways;
 use crate::clock::Clock;
@@ -52,15 +52,25 @@ pub(super) enum Command {
     Change(AdminChange, oneshot::Sender<Result<(), String>>),
     /// Somebody wants to see what waits; so many addresses at most.
     Inspect(usize, oneshot::Sender<Inspection>),
+    /// Somebody wants to see what waits at one address.
+    Look(AddressKey, oneshot::Sender<Option<Queue>>),
     /// Start no more calls; answered when none is out.
     Drain(oneshot::Sender<()>),
+}
+
+/// What waits at an address, and what is known of the call that is out for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Queue {
+    pub(crate) view: QueueView,
+    /// Its failed attempts, when they have been failing.
+    pub(crate) failing: Option<Failing>,
 }
 
 /// What waits in a partition.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Inspection {
     /// Addresses with something to do, those with failures first.
-    pub(crate) queues: Vec<QueueView>,
+    pub(crate) queues: Vec<Queue>,
     /// Messages that wait or are in flight.
     pub(crate) backlog: u64,
     /// Calls that are out.
@@ -134,6 +144,8 @@ pub(super) struct Surroundings {
     pub(super) egresses: Egresses,
     pub(super) durable: watch::Receiver<Position>,
     pub(super) fate: Fate,
+    /// Whether failures are told in StateFun's words.
+    pub(super) statefun_words: bool,
 }
 
 /// Drives `core` until its commands end.
@@ -221,6 +233,9 @@ impl Partition {
                 // Who asked may have gone.
                 let _ = sender.send(self.inspect(limit));
             }
+            Command::Look(address, sender) => {
+                let _ = sender.send(self.look(&address));
+            }
             Command::Drain(sender) => {
                 self.step(Input::Drain);
                 self.drained.push(sender);
@@ -239,11 +254,40 @@ impl Partition {
             .counters()
             .map(|(namespace, name, counters)| (namespace.to_owned(), name.to_owned(), counters));
         Inspection {
-            queues: self.core.queues(limit),
+            queues: self.queues(limit),
             backlog: self.core.backlog(),
             in_flight: self.core.in_flight(),
             counters: counters.collect(),
         }
+    }
+
+    /// Those whose calls have failing attempts come first, and with them those that failed before.
+    fn queues(&self, limit: usize) -> Vec<Queue> {
+        let mut failing = self.around.directory.invocations.failing.all();
+        failing.sort_by_key(|(_, failing)| std::cmp::Reverse(failing.attempts));
+        let failing = failing.into_iter().filter_map(|(address, failing)| {
+            let view = self.core.queue(&address)?;
+            let failing = Some(failing);
+            Some(Queue { view, failing })
+        });
+        let mut queues: Vec<Queue> = failing.take(limit).collect();
+        let listed: HashSet<_> = queues
+            .iter()
+            .map(|queue| queue.view.address.clone())
+            .collect();
+        let others = self.core.queues(limit).into_iter();
+        let others = others.filter(|view| !listed.contains(&view.address));
+        queues.extend(others.map(|view| Queue {
+            view,
+            failing: None,
+        }));
+        queues
+    }
+
+    fn look(&self, address: &AddressKey) -> Option<Queue> {
+        let view = self.core.queue(address)?;
+        let failing = self.around.directory.invocations.failing.of(address);
+        Some(Queue { view, failing })
     }
 
     /// When the core wants to be told that time has passed.
@@ -325,6 +369,7 @@ impl Partition {
                             messages: invocations,
                             attempt,
                             cause: failure,
+                            statefun_words: self.around.statefun_words,
                         });
                         self.around.router.drain_all();
                     }
@@ -340,7 +385,7 @@ impl Partition {
         }
     }
 
-    fn call(&self, call: CallId, target: super::core::AddressKey, request: bytes::Bytes) {
+    fn call(&self, call: CallId, target: AddressKey, request: bytes::Bytes) {
         let (namespace, name, _) = target.parts();
         let endpoint = self.around.directory.endpoint(namespace, name).cloned();
         let router = self.around.router.clone();

@@ -47,7 +47,7 @@ pub(crate) fn refused(refusal: &IntakeError) -> Answer {
         IntakeError::Full { .. } => (StatusCode::TOO_MANY_REQUESTS, "intake.full"),
         IntakeError::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency.key_reused"),
         IntakeError::NotWritable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store.not_writable"),
-        IntakeError::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, "call.timeout"),
+        IntakeError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "call.timeout"),
         IntakeError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "runtime.stopping"),
     };
     let mut answer = error(status, code, &refusal.to_string());

@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("timestamp", &[]),
     ("calendar", &[]),
     ("duration", &[]),
+    ("elapsed", &[]),
     ("guides", &[]),
     ("storage", &[]),
     ("sdk", &["protocol"]),
@@ -66,7 +67,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Plain data: every part may name these.
-const FOR_ALL: &[&str] = &["timestamp", "calendar", "duration"];
+const FOR_ALL: &[&str] = &["timestamp", "calendar", "duration", "elapsed"];
 
 /// Parts without I/O, tasks, clocks or generators, and what they therefore never name.
 const PURE: &[&str] = &[

@@ -84,9 +84,10 @@ fn print(queues: &Value) -> anyhow::Result<()> {
     }
     for egress in list_at(queues, "/egresses") {
         output::line(format_args!(
-            "egress {}: {} waiting{}",
+            "egress {}: {} waiting{}{}",
             field(egress, "egress"),
             field(egress, "outbox"),
+            failed_attempts(egress),
             last_failure(egress)
         ))?;
     }
@@ -113,6 +114,7 @@ fn address_line(address: &Value) -> String {
         ("waiting", "waiting"),
         ("in_flight", "in flight"),
         ("failures", "failures"),
+        ("failed_attempts", "failed attempts"),
     ] {
         if let Some(count @ 1..) = address.get(name).and_then(Value::as_u64) {
             text.push_str(&format!(", {count} {words}"));
@@ -124,6 +126,13 @@ fn address_line(address: &Value) -> String {
         }
     }
     text + &last_failure(address)
+}
+
+fn failed_attempts(item: &Value) -> String {
+    match item.get("failed_attempts").and_then(Value::as_u64) {
+        Some(count @ 1..) => format!(", {count} failed attempts"),
+        _ => String::new(),
+    }
 }
 
 fn last_failure(item: &Value) -> String {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::idempotency::{Answer, Outcome};
 use super::keys::{ANSWERS, AddressKey, GATEWAYS, PARKED, SPECS, STATE};
+use super::mailbox::Mailbox;
 use super::state::{StateRow, StateSpec};
 use super::{Activity, Core, Failure, Output, Ticket};
 use crate::storage::{Rows as _, StorageError, Table, Write};
@@ -49,22 +50,31 @@ pub(super) struct SweepPosition {
     answers: Bytes,
 }
 
+impl QueueView {
+    fn of(address: &AddressKey, mailbox: &Mailbox) -> Self {
+        Self {
+            address: address.clone(),
+            activity: mailbox.activity,
+            waiting: mailbox.waiting(),
+            in_flight: mailbox.batch.len(),
+            failures: mailbox.failures,
+            last_failure: mailbox.last_failure.clone(),
+        }
+    }
+}
+
 impl Core {
+    /// What waits at one address; `None` when nothing does, or it is not known yet.
+    pub fn queue(&self, address: &AddressKey) -> Option<QueueView> {
+        let mailbox = self.mailboxes.get(address)?;
+        Some(QueueView::of(address, mailbox))
+    }
+
     /// Addresses with something to do, at most `limit`, those with failures first.
     pub fn queues(&self, limit: usize) -> Vec<QueueView> {
-        let mut views: Vec<_> = self
-            .mailboxes
-            .iter()
-            .map(|(address, mailbox)| QueueView {
-                address: address.clone(),
-                activity: mailbox.activity,
-                waiting: mailbox
-                    .backlog()
-                    .saturating_sub(u64::try_from(mailbox.batch.len()).unwrap_or_default()),
-                in_flight: mailbox.batch.len(),
-                failures: mailbox.failures,
-                last_failure: mailbox.last_failure.clone(),
-            })
+        let mailboxes = self.mailboxes.iter();
+        let mut views: Vec<_> = mailboxes
+            .map(|(address, mailbox)| QueueView::of(address, mailbox))
             .collect();
         views.sort_by(|a, b| {
             (b.failures, b.waiting, &a.address).cmp(&(a.failures, a.waiting, &b.address))

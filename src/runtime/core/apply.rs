@@ -273,9 +273,7 @@ impl Core {
             return Ok(());
         }
         if self.bindings.function(namespace, name).is_none() {
-            return Err(Failure::new(format!(
-                "Cannot find a provider for type FunctionType({namespace}, {name})"
-            )));
+            return Err(Failure::unbound_function(namespace, name));
         }
         if self.owner_of(id) == self.settings.index {
             effects.local += 1;
@@ -329,10 +327,14 @@ impl Core {
         effects: &mut Effects,
     ) -> Result<(), Failure> {
         let Ok(delay) = u64::try_from(delayed.delay_in_ms) else {
-            return Err(Failure::new(format!(
-                "a delayed message has the negative delay {} ms (IllegalArgumentException on Flink)",
+            let text = format!(
+                "a delayed message has the negative delay {} ms",
                 delayed.delay_in_ms
-            )));
+            );
+            let original = format!("{text} (IllegalArgumentException on Flink)");
+            return Err(
+                Failure::new(format!("{text}; send it with 0 or more")).or_on_statefun(original)
+            );
         };
         let timer = Timer {
             target: target(delayed.target),
@@ -433,11 +435,7 @@ impl Core {
                 self.push_message(sender, target, record.argument, effects);
                 return Ok(());
             }
-            None => {
-                return Err(Failure::new(format!(
-                    "Unknown egress EgressKey({namespace}, {name}, class org.apache.flink.statefun.sdk.reqreply.generated.TypedValue)"
-                )));
-            }
+            None => return Err(Failure::unbound_egress(namespace, name)),
         }
         let egress = egress_prefix(namespace, name);
         let id = self.next_id();
@@ -500,6 +498,7 @@ impl Core {
     /// The batch of `address` failed: it waits and is sent again, or the address is parked, and others go on; or nothing is called any
     /// more. Its messages stay where they are.
     pub(super) fn fail(&mut self, address: &AddressKey, failure: Failure, out: &mut Vec<Output>) {
+        let failure = self.settings.failure.worded(failure);
         let Some(mailbox) = self.mailboxes.get_mut(address) else {
             return;
         };

@@ -13,16 +13,47 @@ use crate::timestamp::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     message: String,
+    /// How StateFun words the same failure.
+    original: Option<String>,
     is_fatal: bool,
 }
 
 impl Failure {
-    /// A failure with its text. Where StateFun fails too, the text keeps its key words.
+    /// A failure with its text: the cause first, then what to do.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
+            original: None,
             is_fatal: false,
         }
+    }
+
+    /// The same failure, which StateFun words differently; told under [`FailurePolicy::statefun_words`].
+    pub fn or_on_statefun(self, words: impl Into<String>) -> Self {
+        Self {
+            original: Some(words.into()),
+            ..self
+        }
+    }
+
+    /// Nothing is bound to a function type.
+    pub(super) fn unbound_function(namespace: &str, name: &str) -> Self {
+        Self::new(format!(
+            "no function is bound to {namespace}/{name}; add an endpoint for {namespace}/{name} or {namespace}/* to the module, or bind the function in code"
+        ))
+        .or_on_statefun(format!(
+            "Cannot find a provider for type FunctionType({namespace}, {name})"
+        ))
+    }
+
+    /// Nothing is bound to an egress name.
+    pub(super) fn unbound_egress(namespace: &str, name: &str) -> Self {
+        Self::new(format!(
+            "egress {namespace}/{name} is not bound; add an egress with this id to the module, or bind one with `RuntimeBuilder::egress`"
+        ))
+        .or_on_statefun(format!(
+            "Unknown egress EgressKey({namespace}, {name}, class org.apache.flink.statefun.sdk.reqreply.generated.TypedValue)"
+        ))
     }
 
     /// A failure that leaves no attempts where [`OnError::Fail`] counts: another one would fare no better.
@@ -61,6 +92,8 @@ pub struct FailurePolicy {
     pub attempts: Option<NonZeroU32>,
     /// What happens then. Default [`OnError::Park`].
     pub on_error: OnError,
+    /// Failures are told in StateFun's own words, class names included, for comparisons. Default false.
+    pub statefun_words: bool,
 }
 
 impl FailurePolicy {
@@ -75,6 +108,19 @@ impl FailurePolicy {
             },
             attempts: None,
             on_error: OnError::Fail,
+            statefun_words: true,
+        }
+    }
+
+    /// The failure in the words that are wanted.
+    pub(super) fn worded(&self, failure: Failure) -> Failure {
+        match failure.original {
+            Some(original) if self.statefun_words => Failure {
+                message: original,
+                original: None,
+                ..failure
+            },
+            _ => failure,
         }
     }
 

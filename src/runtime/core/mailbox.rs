@@ -125,6 +125,17 @@ impl Mailbox {
         self.stored + u64::try_from(self.waiting.len() + self.batch.len()).unwrap_or(u64::MAX)
     }
 
+    /// Messages that wait behind those in flight.
+    pub(super) fn waiting(&self) -> u64 {
+        self.stored + u64::try_from(self.waiting.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Messages that wait as StateFun counts them: it calls the first one at once, so one of those that are here is on its way.
+    pub(super) fn queued(&self) -> u64 {
+        let batch = u64::try_from(self.batch.len()).unwrap_or(u64::MAX);
+        self.backlog().saturating_sub(batch.max(1))
+    }
+
     /// Messages that are held in memory.
     pub(super) fn held(&self) -> usize {
         self.waiting.len() + self.batch.len()

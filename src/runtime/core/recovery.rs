@@ -178,10 +178,7 @@ impl Core {
         if self.bindings.function(namespace, name).is_some() {
             self.call(address, false, out);
         } else {
-            let failure = Failure::new(format!(
-                "Cannot find a provider for type FunctionType({namespace}, {name})"
-            ));
-            self.fail(address, failure, out);
+            self.fail(address, Failure::unbound_function(namespace, name), out);
         }
     }
 

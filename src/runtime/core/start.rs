@@ -67,11 +67,9 @@ impl Core {
 
     fn binding(&self, address: &AddressKey) -> Result<FunctionBinding, Failure> {
         let (namespace, name, _) = address.parts();
-        self.bindings.function(namespace, name).ok_or_else(|| {
-            Failure::new(format!(
-                "Cannot find a provider for type FunctionType({namespace}, {name})"
-            ))
-        })
+        self.bindings
+            .function(namespace, name)
+            .ok_or_else(|| Failure::unbound_function(namespace, name))
     }
 
     fn start_bound(

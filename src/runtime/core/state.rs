@@ -56,10 +56,15 @@ impl StateSpec {
     pub fn from_wire(spec: PersistedValueSpec) -> Result<Self, Failure> {
         let typename = type_name_of_state(&spec.type_typename)?.into_owned();
         if matches!(spec.state_name.as_str(), "batch" | "request-state") {
-            return Err(Failure::new(format!(
-                "state name `{}` of the function collides with the runtime's own state (ClassCastException on Flink); choose another",
-                spec.state_name
-            )));
+            let name = spec.state_name;
+            let text = |on_flink: &str| {
+                format!(
+                    "state name `{name}` of the function collides with the runtime's own state{on_flink}; choose another"
+                )
+            };
+            return Err(
+                Failure::new(text("")).or_on_statefun(text(" (ClassCastException on Flink)"))
+            );
         }
         Ok(Self {
             name: spec.state_name,
@@ -77,16 +82,18 @@ impl StateSpec {
             return Err(type_conflict(&self.name, &before.typename, &self.typename));
         }
         if over_restart && before.ttl.is_on() != self.ttl.is_on() {
-            return Err(Failure::new(format!(
-                "state `{}` was declared {} expiration before and is now declared {} (StateMigrationException on Flink); delete its values or restore the declaration",
-                self.name,
-                if before.ttl.is_on() {
-                    "with"
-                } else {
-                    "without"
-                },
-                if self.ttl.is_on() { "with" } else { "without" },
-            )));
+            let word = |spec: &Self| if spec.ttl.is_on() { "with" } else { "without" };
+            let text = |on_flink: &str| {
+                format!(
+                    "state `{}` was declared {} expiration before and is now declared {}{on_flink}; delete its values or restore the declaration",
+                    self.name,
+                    word(before),
+                    word(self),
+                )
+            };
+            return Err(
+                Failure::new(text("")).or_on_statefun(text(" (StateMigrationException on Flink)"))
+            );
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::core::MessageId;
+use super::endpoint::chain;
 use super::ingress::{Listener, stopped};
 use super::values;
 use crate::protocol::reqreply::TypedValue;
@@ -53,6 +54,27 @@ pub trait Egress: fmt::Debug + Send + Sync + 'static {
     async fn deliver(&self, records: &[EgressRecord]) -> Result<(), BoxError>;
 }
 
+/// How an egress is doing.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivering {
+    pub(crate) name: TypeName,
+    /// Records that wait.
+    pub(crate) undelivered: u64,
+    /// Records delivered since the start.
+    pub(crate) delivered: u64,
+    /// The failed attempts of what is being delivered, when they are failing.
+    pub(crate) failing: Option<Failing>,
+}
+
+/// The failed attempts of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failing {
+    /// How many have failed in a row.
+    pub(crate) attempts: u32,
+    /// Why the last one did.
+    pub(crate) last_failure: String,
+}
+
 /// All outboxes of a runtime; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Egresses {
@@ -80,14 +102,18 @@ impl Egresses {
         }
     }
 
-    /// Undelivered records of each egress.
-    pub(super) fn undelivered(&self) -> Vec<(TypeName, u64)> {
-        let mut all: Vec<_> = self
-            .by_prefix
-            .values()
-            .map(|(name, outbox)| (name.clone(), outbox.undelivered()))
+    /// How each egress is doing, by name.
+    pub(super) fn delivering(&self) -> Vec<Delivering> {
+        let outboxes = self.by_prefix.values();
+        let mut all: Vec<_> = outboxes
+            .map(|(name, outbox)| Delivering {
+                name: name.clone(),
+                undelivered: outbox.undelivered(),
+                delivered: outbox.delivered(),
+                failing: outbox.failing(),
+            })
             .collect();
-        all.sort();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
         all
     }
 
@@ -135,7 +161,7 @@ impl OpenEgress for Push {
             match taken {
                 Ok(batch) => {
                     let (records, ids) = readable(&self.name, batch);
-                    if !self.deliver(&records, backoff, &stop).await {
+                    if !self.deliver(&records, &outbox, backoff, &stop).await {
                         return;
                     }
                     outbox.settle(&ids);
@@ -154,6 +180,7 @@ impl Push {
     async fn deliver(
         &self,
         records: &[EgressRecord],
+        outbox: &Outbox,
         backoff: Backoff,
         stop: &watch::Receiver<bool>,
     ) -> bool {
@@ -166,13 +193,19 @@ impl Push {
             failures += 1;
             let wait = backoff.delay(failures);
             let in_ms = wait.as_millis();
+            let failure = chain(failure.as_ref());
             warn!(egress = %self.name, attempt = failures, in_ms, %failure, "egress failed; will retry");
+            outbox.set_failing(Some(Failing {
+                attempts: failures,
+                last_failure: failure,
+            }));
             tokio::select! {
                 () = sleep(wait) => {}
                 () = stopped(stop.clone()) => return false,
             }
         }
         if failures > 0 {
+            outbox.set_failing(None);
             info!(egress = %self.name, "the egress works again");
         }
         true

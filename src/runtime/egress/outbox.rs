@@ -1,11 +1,13 @@
 //! The undelivered records of one egress: a window in memory, the rest in the store, all of them on disk.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::{Notify, watch};
 
+use super::Failing;
 use crate::runtime::core::MessageId;
 use crate::runtime::core::keys::{OUTBOX, after_prefix};
 use crate::storage::{Position, Rows as _, StorageError, Store, Write};
@@ -37,6 +39,8 @@ struct Shared {
     durable: watch::Receiver<Position>,
     window: Mutex<Window>,
     arrived: Notify,
+    delivered: AtomicU64,
+    failing: Mutex<Option<Failing>>,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +95,8 @@ impl Outbox {
             durable,
             window: Mutex::new(window),
             arrived: Notify::new(),
+            delivered: AtomicU64::new(0),
+            failing: Mutex::new(None),
         })))
     }
 
@@ -149,6 +155,8 @@ impl Outbox {
             .map(|id| Write::delete(OUTBOX, self.row(*id)))
             .collect();
         self.0.store.stage(deletes);
+        let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+        self.0.delivered.fetch_add(count, Ordering::Relaxed);
         let mut window = self.window();
         for id in ids {
             window.taken.remove(id);
@@ -159,6 +167,29 @@ impl Outbox {
     /// Records that are not settled.
     pub(crate) fn undelivered(&self) -> u64 {
         u64::try_from(self.window().undelivered).unwrap_or_default()
+    }
+
+    /// Records that were settled since the start.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.0.delivered.load(Ordering::Relaxed)
+    }
+
+    /// The consumer tells how its present batch fares; `None`: it was delivered, or there is none.
+    pub(crate) fn set_failing(&self, failing: Option<Failing>) {
+        *self
+            .0
+            .failing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = failing;
+    }
+
+    /// The failed attempts of the consumer's present batch.
+    pub(crate) fn failing(&self) -> Option<Failing> {
+        self.0
+            .failing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Reads the oldest records from the store into the empty window, and waits until they are durable.

@@ -1,5 +1,6 @@
 //! Where functions are called: in this process, or over HTTP. One table says which.
 
+mod attempts;
 mod in_process;
 mod remote;
 
@@ -13,7 +14,8 @@ use super::module::FunctionPattern;
 use crate::protocol::reqreply::FromFunction;
 use crate::sdk::TypeName;
 
-pub(super) use self::in_process::InProcess;
+pub(crate) use self::attempts::Failing;
+pub(super) use self::in_process::{InProcess, chain};
 pub(super) use self::remote::Remote;
 pub use self::remote::TlsFindings;
 pub(crate) use self::remote::{FunctionLabels, Invocations};

@@ -167,6 +167,7 @@ fn settings(random: &mut Random, is_tight: bool) -> CoreSettings {
                 None
             },
             on_error: OnError::Park,
+            statefun_words: false,
         },
         ..CoreSettings::default()
     };

@@ -90,7 +90,9 @@ impl Rig {
         Self::with(CoreSettings::default())
     }
 
-    fn with(settings: CoreSettings) -> Self {
+    /// Failures are told in StateFun's words.
+    fn with(mut settings: CoreSettings) -> Self {
+        settings.failure.statefun_words = true;
         let memory = Memory::default();
         let (store, syncer) = memory.open();
         let mut rig = Self {

@@ -113,7 +113,7 @@ async fn sf_27_answers_are_bounded_at_32_mib_unless_said_otherwise() {
             assert_eq!(caller.failed_attempts().await, 1);
         } else {
             let text = format!(
-                "Unable to parse a Protobuf message: POST {}: the response is larger than {limit} bytes",
+                "Unable to parse a Protobuf message: the response is larger than {limit} bytes (POST {})",
                 server.url("/")
             );
             assert_eq!(caller.failure().await, text);

@@ -19,14 +19,14 @@ use crate::runtime::{Started, text};
 use crate::support::canned::{Answer, ok};
 use crate::support::until::until;
 
-const ASYNC: &str = "type: io.statefun.transports.v1/async";
-const OKHTTP: &str = "type: io.statefun.transports.v1/okhttp";
+pub(crate) const ASYNC: &str = "type: io.statefun.transports.v1/async";
+pub(crate) const OKHTTP: &str = "type: io.statefun.transports.v1/okhttp";
 
 /// A result without effects.
 const NO_EFFECTS: &[u8] = &[0xA2, 0x06, 0x00];
 
 /// A good answer.
-fn fine() -> Answer {
+pub(crate) fn fine() -> Answer {
     ok("content-type: application/octet-stream\r\n", NO_EFFECTS)
 }
 
@@ -36,7 +36,7 @@ fn status(line: &str) -> Answer {
 }
 
 /// A document that binds `example/*` to a URL; `transport` is what stands in its braces.
-fn functions_at(url: &str, transport: &str) -> String {
+pub(crate) fn functions_at(url: &str, transport: &str) -> String {
     format!(
         "kind: io.statefun.endpoints.v2/http\nspec:\n  functions: example/*\n  urlPathTemplate: {url}\n  transport: {{{transport}}}\n"
     )
@@ -59,6 +59,8 @@ impl Caller {
     ) -> Self {
         let mut config = RuntimeConfig::default();
         config.failure.attempts = Some(1.try_into().unwrap());
+        // What is compared with the real runtime here are its words.
+        config.failure.statefun_words = true;
         let mut admin = AdminConfig::default();
         admin.listen = "127.0.0.1:0".into();
         let ingress = "kind: statefun.http.v1/ingress\nspec: {listen: '127.0.0.1:0'}\n---\n";

@@ -2,3 +2,7 @@
 
 mod cli;
 mod default_ports;
+#[cfg(all(feature = "runtime", feature = "testing"))]
+mod hidden_attempts;
+#[cfg(all(feature = "runtime", feature = "testing"))]
+mod hidden_causes;

@@ -5,6 +5,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use prost::{DecodeError, Message as _};
 
 use super::failed::Failed;
+use super::words;
 use crate::protocol::reqreply::from_function::Response;
 use crate::protocol::reqreply::{FromFunction, TypedValue};
 use crate::runtime::endpoint::in_process::chain;
@@ -12,8 +13,6 @@ use crate::runtime::module::Transport;
 use crate::transport::http::client::{HttpError, HttpResponse};
 
 const OCTET_STREAM: &str = "application/octet-stream";
-/// Of a server's words, so many characters are shown.
-const SHOWN: usize = 200;
 
 /// Which transport's rules count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,34 +34,38 @@ impl Rules {
     /// Takes an answer.
     pub(super) fn read(self, response: HttpResponse) -> Result<FromFunction, Failed> {
         if !response.status.is_success() {
-            return Err(self.bad_status(response.status));
+            return Err(self.bad_status(response.status, &response.body));
         }
         self.check_content_type(&response.headers)?;
         let answer = FromFunction::decode(response.body);
         answer
             .and_then(|answer| check_values(&answer).map(|()| answer))
-            .map_err(|err| self.unparseable(&err))
+            .map_err(|err| self.unparseable(&chain(&err)))
     }
 
     /// No whole answer came.
     pub(super) fn lost(self, error: &HttpError) -> Failed {
-        let cause = chain(error);
         match (self, error.status()) {
             // okhttp decides by the head, and does not ask again for the body of a success.
-            (Self::OkHttp, Some(status)) if status.is_success() => self.unparseable(error),
-            (Self::OkHttp, Some(status)) => self.bad_status(status),
+            (Self::OkHttp, Some(status)) if status.is_success() => Failed {
+                remedy: words::remedy_of_lost(error),
+                ..self.unparseable(&words::lost(error))
+            },
+            (Self::OkHttp, Some(status)) => self.bad_status(status, &[]),
             (Self::Async, Some(_)) | (_, None) => Failed {
-                cause,
+                cause: words::lost(error),
+                remedy: words::remedy_of_lost(error),
                 retry: !error.is_invalid_request(),
                 io: true,
             },
         }
     }
 
-    fn bad_status(self, status: StatusCode) -> Failed {
+    /// With what the body says of it, if it says something: there a function server puts the error of its function.
+    fn bad_status(self, status: StatusCode, body: &[u8]) -> Failed {
         let code = status.as_u16();
         let retry = self == Self::Async || is_retryable(status);
-        let cause = match self {
+        let mut cause = match self {
             Self::Async => {
                 let reason = status.canonical_reason().unwrap_or_default();
                 format!("Unexpected response code {code} ({reason})")
@@ -70,8 +73,16 @@ impl Rules {
             Self::OkHttp if retry => format!("invalid HTTP response code {code}"),
             Self::OkHttp => format!("Non successful HTTP response code {code}"),
         };
+        let line = words::first_line(body);
+        let remedy = words::remedy_of_status(status);
+        // The log of a server that has told the cause need not be read.
+        let remedy = remedy.filter(|_| line.is_none() || !status.is_server_error());
+        if let Some(line) = line {
+            cause = format!("{cause}: {line}");
+        }
         Failed {
             cause,
+            remedy,
             retry,
             io: false,
         }
@@ -96,17 +107,15 @@ impl Rules {
         }
     }
 
-    fn unparseable(self, error: &dyn std::error::Error) -> Failed {
-        self.unusable(format!(
-            "Unable to parse a Protobuf message: {}",
-            chain(error)
-        ))
+    fn unparseable(self, reason: &str) -> Failed {
+        self.unusable(format!("Unable to parse a Protobuf message: {reason}"))
     }
 
     /// An answer that came whole and says nothing.
     fn unusable(self, cause: String) -> Failed {
         Failed {
             cause,
+            remedy: Some(words::NO_FUNCTION_SERVER),
             retry: self == Self::Async,
             io: false,
         }
@@ -130,25 +139,6 @@ fn check_values(answer: &FromFunction) -> Result<(), DecodeError> {
     values.try_for_each(|value| TypedValue::decode(value.clone()).map(drop))
 }
 
-/// What is said of a call whose budget is used up.
-pub(super) fn exhausted(transport: &Transport, last: &Failed) -> String {
-    let cause = &last.cause;
-    match transport {
-        Transport::Async(transport) => {
-            format!(
-                "RequestTimeoutException: no answer within {:?}; last attempt: {cause}",
-                transport.call
-            )
-        }
-        Transport::OkHttp(_) if last.io => {
-            format!("Maximal request time has elapsed. Last cause is attached: {cause}")
-        }
-        Transport::OkHttp(_) => {
-            format!("Maximal request time has elapsed. Last known error is: {cause}")
-        }
-    }
-}
-
 /// Statuses that okhttp tries again.
 const fn is_retryable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 409 | 420 | 429 | 499 | 500..)
@@ -165,7 +155,7 @@ fn shown(value: Option<&HeaderValue>) -> String {
         return "null".to_owned();
     };
     let text = String::from_utf8_lossy(value.as_bytes());
-    text.chars().take(SHOWN).collect()
+    text.chars().take(words::SHOWN).collect()
 }
 
 #[cfg(test)]
@@ -173,7 +163,6 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::runtime::module::OkHttpTransport;
 
     fn answer(status: u16, content_types: &[&'static str], body: &'static [u8]) -> HttpResponse {
         let mut headers = HeaderMap::new();
@@ -275,18 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn sf_26_a_used_up_budget_is_told_with_the_last_cause() {
-        let last = |io| Failed {
-            cause: "broken".to_owned(),
-            retry: true,
-            io,
-        };
-        let okhttp = Transport::OkHttp(OkHttpTransport::default());
-        let text = "Maximal request time has elapsed. Last known error is: broken";
-        assert_eq!(exhausted(&okhttp, &last(false)), text);
-        let text = "Maximal request time has elapsed. Last cause is attached: broken";
-        assert_eq!(exhausted(&okhttp, &last(true)), text);
-        let text = "RequestTimeoutException: no answer within 120s; last attempt: broken";
-        assert_eq!(exhausted(&Transport::default(), &last(true)), text);
+    fn the_first_line_of_an_error_is_told_with_its_status() {
+        let body = b"\n function example/f/a failed: no database\nat main.py";
+        let (text, _) = cause(Rules::Async, answer(500, &["text/plain"], body));
+        assert_eq!(
+            text,
+            "Unexpected response code 500 (Internal Server Error): function example/f/a failed: no database"
+        );
+        let (text, _) = cause(Rules::OkHttp, answer(404, &[], b"no such page"));
+        assert_eq!(text, "Non successful HTTP response code 404: no such page");
     }
 }

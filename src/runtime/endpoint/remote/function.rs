@@ -19,6 +19,7 @@ use super::quiet::Quiet;
 use super::redirect::{MAX_FOLLOW_UPS, Step};
 use super::tls;
 use super::url::Destination;
+use super::words;
 use crate::protocol::reqreply::FromFunction;
 use crate::runtime::core::AddressKey;
 use crate::runtime::endpoint::in_process::chain;
@@ -110,6 +111,7 @@ impl Function {
         let permit = timeout(limit.min(self.connect), self.permits.acquire()).await;
         permit.ok().and_then(Result::ok).ok_or_else(|| Failed {
             cause: "every connection of the pool was in use for too long".to_owned(),
+            remedy: Some(words::RAISE_POOL),
             retry: true,
             io: true,
         })
@@ -144,6 +146,7 @@ impl Function {
         }
         Err(Failed {
             cause: format!("Too many follow-up requests: {}", MAX_FOLLOW_UPS + 1),
+            remedy: Some(words::END_REDIRECTS),
             retry: true,
             io: true,
         })
@@ -184,7 +187,7 @@ impl Function {
 
     /// Tells operators of a failed attempt, the first at once and then now and again.
     pub(super) fn report(&self, target: &AddressKey, attempt: u32, failed: &Failed) {
-        let (cause, retry) = (&failed.cause, failed.retry);
+        let (cause, retry) = (words::told(failed), failed.retry);
         let address = target.to_address();
         match self.quiet.may_speak() {
             Some(unsaid) => {

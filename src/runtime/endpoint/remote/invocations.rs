@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
+use crate::runtime::endpoint::attempts::FailingCalls;
 use crate::sdk::TypeName;
 
 /// The labels of a function type.
@@ -23,6 +24,8 @@ pub(crate) struct Invocations {
     pub(crate) failures: Family<FunctionLabels, Counter>,
     /// How long an attempt took, in milliseconds.
     pub(crate) latency: Family<FunctionLabels, Histogram, fn() -> Histogram>,
+    /// Calls that are out and whose last attempt failed.
+    pub(crate) failing: FailingCalls,
 }
 
 impl Default for Invocations {
@@ -30,6 +33,7 @@ impl Default for Invocations {
         Self {
             failures: Family::default(),
             latency: Family::new_with_constructor(histogram),
+            failing: FailingCalls::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A function server over HTTP: one call is as many attempts as its transport's budget allows.
 //!
 //! StateFun's two transports differ in what is in `schedule` (when is tried again), `answer` (what is tried again), `headers`,
-//! `url`, and `redirect` (okhttp only). `function` makes one attempt. Settings come from `runtime::module`.
+//! `url`, and `redirect` (okhttp only). `words` has the texts of failures. `function` makes one attempt. Settings come from `runtime::module`.
 
 mod answer;
 mod failed;
@@ -15,6 +15,7 @@ mod schedule;
 mod tls;
 mod tls_findings;
 mod url;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -25,7 +26,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use self::failed::Failed;
 use self::function::Function;
 use self::schedule::Schedule;
 use crate::protocol::reqreply::FromFunction;
@@ -91,10 +91,13 @@ impl Remote {
     ) -> Option<Result<FromFunction, Failure>> {
         let function = match self.function(target) {
             Ok(function) => function,
-            Err(cause) => return Some(Err(failure(target, &cause))),
+            Err(cause) => return Some(Err(words::never_called(target, &cause))),
         };
+        let mut call = self.invocations.failing.follow(target);
+        let transport = &self.spec.transport;
         let started = Instant::now();
         let left = || self.schedule.left(started.elapsed());
+        let mut before = None;
         for failures in 1.. {
             let limit = self.schedule.attempt_limit(left(), || self.minimum());
             let failed = match function.attempt(request.clone(), limit).await {
@@ -102,18 +105,23 @@ impl Remote {
                 Err(failed) => failed,
             };
             function.report(target, failures, &failed);
+            let failed = schedule::telling(limit, failed, before);
+            let failure =
+                |exhausted| words::failure(target, transport, &failed, failures, exhausted);
             if !failed.retry {
-                return Some(Err(failure(target, &failed.cause)));
+                return Some(Err(failure(false)));
             }
             let Some(wait) = self.schedule.wait(failures, left()) else {
-                return Some(Err(self.exhausted(target, &failed)));
+                return Some(Err(failure(true)));
             };
+            call.failed(failures, words::told(&failed));
             if self.stops_within(wait).await {
                 return None;
             }
             if !self.schedule.goes_on(left()) {
-                return Some(Err(self.exhausted(target, &failed)));
+                return Some(Err(failure(true)));
             }
+            before = Some(failed);
         }
         None
     }
@@ -124,10 +132,6 @@ impl Remote {
         timeout(wait, stopping.wait_for(|stopping| *stopping))
             .await
             .is_ok()
-    }
-
-    fn exhausted(&self, target: &AddressKey, last: &Failed) -> Failure {
-        failure(target, &answer::exhausted(&self.spec.transport, last))
     }
 
     /// What an attempt is given at least, however little is left of the budget.
@@ -167,11 +171,4 @@ impl Remote {
             .or_insert_with(|| Arc::new(function));
         Ok(Arc::clone(function))
     }
-}
-
-fn failure(target: &AddressKey, cause: &str) -> Failure {
-    let (namespace, name, id) = target.parts();
-    Failure::new(format!(
-        "Failure forwarding a message to a remote function Address({namespace}, {name}, {id}): {cause}"
-    ))
 }

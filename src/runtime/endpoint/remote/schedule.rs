@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::failed::Failed;
 use crate::random::Random;
 use crate::runtime::module::Transport;
 
@@ -70,6 +71,14 @@ impl Schedule {
     /// Whether there is another attempt after a wait.
     pub(super) fn goes_on(&self, left: Duration) -> bool {
         !self.looks_after_wait || left > self.too_little
+    }
+}
+
+/// What is told of a failed attempt: one that had hardly any time does not hide why the one before it failed.
+pub(super) fn telling(limit: Duration, failed: Failed, before: Option<Failed>) -> Failed {
+    match before {
+        Some(before) if failed.io && limit < MOST => before,
+        _ => failed,
     }
 }
 
@@ -180,6 +189,25 @@ mod tests {
                 .max(if budget < MOST { MOST } else { budget });
             assert!(played.ended <= longest, "{:?} of {budget:?}", played.ended);
         }
+    }
+
+    #[test]
+    fn an_attempt_without_time_does_not_hide_why_the_others_failed() {
+        let failed = |cause: &str, io| Failed {
+            cause: cause.to_owned(),
+            remedy: None,
+            retry: true,
+            io,
+        };
+        let (answered, cut) = (failed("status 500", false), failed("cut off", true));
+        let told = |limit, before| telling(limit, cut.clone(), before).cause;
+        assert_eq!(told(ms(9), Some(answered.clone())), "status 500");
+        assert_eq!(told(ms(13), Some(answered.clone())), "cut off");
+        assert_eq!(told(ms(9), None), "cut off");
+        assert_eq!(
+            telling(ms(9), answered.clone(), Some(cut.clone())),
+            answered
+        );
     }
 
     #[test]

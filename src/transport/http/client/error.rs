@@ -6,6 +6,8 @@ use std::{fmt, io};
 
 use http::{Method, StatusCode, Uri};
 
+use crate::elapsed::rounded;
+
 /// A call without a whole response. Shows method, host and path; never credentials, query, headers or bodies.
 pub struct HttpError(Box<Failure>);
 
@@ -132,15 +134,18 @@ impl fmt::Display for HttpError {
         let Failure { kind, call, .. } = self.0.as_ref();
         match kind {
             Kind::InvalidConfig(text, _) => write!(f, "{text}"),
-            Kind::InvalidRequest(text) => write!(f, "{call}: {text}"),
-            Kind::TimedOut(limit) => write!(f, "{call}: no whole response within {limit:?}"),
-            Kind::Paused(limit) => write!(f, "{call}: nothing moved for {limit:?}"),
-            Kind::Connect(_) => write!(f, "{call}: no connection"),
-            Kind::Broken(_) | Kind::Stale(_) => write!(f, "{call}: the exchange broke off"),
-            Kind::BodyTooLarge { limit } => {
-                write!(f, "{call}: the response is larger than {limit} bytes")
+            Kind::InvalidRequest(text) => write!(f, "{text} ({call})"),
+            Kind::TimedOut(limit) => {
+                let limit = rounded(*limit);
+                write!(f, "no complete response within {limit} ({call})")
             }
-            Kind::Malformed(_) => write!(f, "{call}: the response cannot be decompressed"),
+            Kind::Paused(limit) => write!(f, "nothing moved for {} ({call})", rounded(*limit)),
+            Kind::Connect(_) => write!(f, "no connection ({call})"),
+            Kind::Broken(_) | Kind::Stale(_) => write!(f, "the exchange broke off ({call})"),
+            Kind::BodyTooLarge { limit } => {
+                write!(f, "the response is larger than {limit} bytes ({call})")
+            }
+            Kind::Malformed(_) => write!(f, "the response cannot be decompressed ({call})"),
         }
     }
 }
@@ -186,7 +191,7 @@ mod tests {
         );
         assert_eq!(
             err.to_string(),
-            "POST https://example.com:8443/a/b: no whole response within 1.5s"
+            "no complete response within 1.5 s (POST https://example.com:8443/a/b)"
         );
         assert!(!format!("{err:?}").contains("secret"));
     }
