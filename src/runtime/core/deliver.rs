@@ -110,10 +110,7 @@ impl Core {
                 what: format!("{} messages are waiting in the runtime", self.backlog),
             });
         }
-        let waiting = self
-            .mailboxes
-            .get(target)
-            .map_or(0, |mailbox| mailbox.backlog());
+        let waiting = self.mailboxes.get(target).map_or(0, Mailbox::queued);
         if binding.max_backlog > 0 && waiting >= binding.max_backlog {
             return Err(Refusal::Full {
                 what: format!("{waiting} messages are waiting at this address"),

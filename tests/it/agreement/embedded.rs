@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
+use stateful_functions::transport::http::client::{
+    HttpClient, HttpClientConfig, HttpRequest, HttpResponse,
+};
 use tempfile::TempDir;
 
 use crate::support::process::Process;
@@ -61,13 +63,24 @@ spec: {{id: agree/out, path: '{}'}}
         typename: &str,
         value: &[u8],
     ) {
+        let answer = self.post(process, address, typename, value).await;
+        assert_eq!(answer.status, 202, "{:?}", answer.body);
+    }
+
+    /// A message, and what its sender is told.
+    pub(super) async fn post(
+        &self,
+        process: &Process,
+        address: &str,
+        typename: &str,
+        value: &[u8],
+    ) -> HttpResponse {
         let url = format!("{}/send/{address}", process.url("http ingress"));
         let body = Bytes::copy_from_slice(value);
         let mut request = HttpRequest::post(url.parse().unwrap(), body);
         let typename = HeaderValue::from_str(typename).unwrap();
         request.headers.insert("statefun-type", typename);
-        let answer = self.client.send(request, PATIENCE).await.unwrap();
-        assert_eq!(answer.status, 202, "{:?}", answer.body);
+        self.client.send(request, PATIENCE).await.unwrap()
     }
 
     /// The exit code of a process that ends by itself, and what it wrote to the error stream.

@@ -175,6 +175,24 @@ impl Host {
         }
     }
 
+    /// Whether a message is refused; `None` where the source waits instead.
+    pub(super) async fn is_refused(&self, address: &str, text: &str) -> Option<bool> {
+        let Home::Ours { place, process } = &self.home else {
+            return None;
+        };
+        let text = text.as_bytes();
+        let status = place.post(process, address, "test/text", text).await.status;
+        assert!(status == 202 || status == 429, "{status}");
+        Some(status == 429)
+    }
+
+    /// What an address was called with, without what it said of states.
+    pub(super) fn batches(&self, address: &str) -> Vec<String> {
+        let seen = self.server.seen(address);
+        let batch = |seen| transcript::messages(seen).join(", ");
+        seen.iter().map(batch).collect()
+    }
+
     /// One message follows all others, and is waited for.
     async fn settle(&mut self, script: &Script) {
         let number = self.markers.fetch_add(1, Ordering::Relaxed);

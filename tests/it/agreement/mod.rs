@@ -8,6 +8,7 @@ mod embedded;
 mod fatal;
 mod harmless;
 mod host;
+mod limits;
 mod random;
 mod restarts;
 mod script;

@@ -7,25 +7,26 @@ use super::{Reply, Rig};
 #[test]
 fn sf_50_an_address_at_its_limit_refuses_its_ingress_and_delays_no_other() {
     let mut rig = Rig::new();
-    for text in ["1", "2", "3"] {
+    for text in ["1", "2", "3", "4"] {
         rig.arrive("a/limited/x", text);
     }
-    rig.arrive("a/limited/y", "4");
+    rig.arrive("a/limited/y", "5");
     rig.sync();
     assert_eq!(
         rig.seen(),
         [
-            "refused 3: Full { what: \"2 messages are waiting at this address\" }",
+            "refused 4: Full { what: \"2 messages are waiting at this address\" }",
             "accepted 1",
             "accepted 2",
-            "accepted 4"
+            "accepted 3",
+            "accepted 5"
         ]
     );
     let call = rig.call();
     rig.answer(&call, Reply::new());
-    rig.arrive("a/limited/x", "5");
+    rig.arrive("a/limited/x", "6");
     rig.sync();
-    assert_eq!(rig.seen(), ["accepted 5"]);
+    assert_eq!(rig.seen(), ["accepted 6"]);
 }
 
 #[test]
