@@ -57,35 +57,35 @@ pub(crate) struct Invocation {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct FromFunction {
+pub(crate) struct FromFunction {
     #[prost(message, optional, tag = "100")]
-    result: Option<InvocationResponse>,
+    pub(crate) result: Option<InvocationResponse>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct InvocationResponse {
+pub(crate) struct InvocationResponse {
     #[prost(message, repeated, tag = "1")]
-    state_mutations: Vec<Mutation>,
+    pub(crate) state_mutations: Vec<Mutation>,
     #[prost(message, repeated, tag = "2")]
-    outgoing_messages: Vec<Outgoing>,
+    pub(crate) outgoing_messages: Vec<Outgoing>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Mutation {
+pub(crate) struct Mutation {
     #[prost(int32, tag = "1")]
     mutation_type: i32,
     #[prost(string, tag = "2")]
     state_name: String,
     #[prost(message, optional, tag = "3")]
-    state_value: Option<TypedValue>,
+    pub(crate) state_value: Option<TypedValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Outgoing {
+pub(crate) struct Outgoing {
     #[prost(message, optional, tag = "1")]
     target: Option<Address>,
     #[prost(message, optional, tag = "2")]
-    argument: Option<TypedValue>,
+    pub(crate) argument: Option<TypedValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -98,6 +98,12 @@ struct Text {
 struct Int {
     #[prost(sfixed32, tag = "1")]
     value: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Int64 {
+    #[prost(sfixed64, tag = "1")]
+    pub(crate) value: i64,
 }
 
 const MODIFY: i32 = 1;

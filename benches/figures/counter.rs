@@ -1,13 +1,13 @@
 //! The durable counter: an HTTP call that is answered when its effects are on disk. Functions in process, and over HTTP on a
-//! server of their own.
+//! server of their own; beside the same hops without storage, and a bare fdatasync.
 
 use std::fs;
 
 use anyhow::{Result, ensure};
 
 use crate::load::{self, Load, Report};
-use crate::process::Server;
-use crate::table::{Table, at_least, at_most};
+use crate::process::{Server, Statefun};
+use crate::table::{Table, at_least, at_most, none};
 use crate::{Pace, disk, median, scratch, servers};
 
 const IN_PROCESS: &str = "statefun.samples/counter";
@@ -36,67 +36,98 @@ const CASES: [Case; 3] = [
     },
 ];
 
-pub(crate) fn measure(pace: &Pace, table: &mut Table) -> Result<()> {
-    let disk = disk::append_and_sync(pace)?;
-    table.load(
-        "append of 4 KiB and fdatasync, one by one",
-        "/s",
-        &disk,
-        None,
-        String::new(),
-    );
+/// What a case was measured on.
+#[derive(Default)]
+struct Rounds {
+    disk: Vec<Report>,
+    echo: Vec<Report>,
+    relay: Vec<Report>,
+    in_memory: Vec<Report>,
+    over_http: Vec<Report>,
+    in_process: Vec<Report>,
+}
 
+pub(crate) fn measure(pace: &Pace, table: &mut Table) -> Result<()> {
     let folder = scratch()?;
     let functions = Server::start(&["handler"])?;
     let module = folder.path().join("module.yaml");
     fs::write(&module, module_of(&functions))?;
-    let statefun = Server::statefun(&module, &folder.path().join("data"))?;
+    let statefun = Statefun::durable(&module, &folder.path().join("data"))?;
+    let in_memory = Statefun::ephemeral(&module)?;
+    let relay = Server::start(&["relay", &functions.address.to_string()])?;
     let echo = Server::start(&["echo", "2"])?;
     for case in &CASES {
-        let mut rounds: [Vec<Report>; 3] = Default::default();
+        let adder = servers::ADDER;
+        let adder = adder.as_str();
+        let mut rounds = Rounds::default();
         for round in 0..pace.rounds {
-            let [bare, over_http, in_process] = &mut rounds;
-            bare.push(load(case, &echo, servers::ADDER.as_str(), round, pace)?);
-            over_http.push(count(
-                case,
-                &statefun,
-                servers::ADDER.as_str(),
-                round,
-                pace,
-            )?);
-            in_process.push(count(case, &statefun, IN_PROCESS, round, pace)?);
+            let count = |server, function| count(case, server, function, round, pace);
+            rounds.disk.push(disk::append_and_sync(pace)?);
+            rounds.echo.push(load(case, &echo, adder, round, pace)?);
+            rounds.relay.push(count(&relay, adder)?);
+            rounds.in_memory.push(count(&in_memory, adder)?);
+            rounds.over_http.push(count(&statefun, adder)?);
+            rounds.in_process.push(count(&statefun, IN_PROCESS)?);
         }
-        let [bare, over_http, in_process] = rounds.map(median);
-        show(case, &bare, &over_http, &in_process, table);
+        show(case, rounds, table);
     }
     Ok(())
 }
 
-fn show(case: &Case, bare: &Report, over_http: &Report, in_process: &Report, table: &mut Table) {
+fn show(case: &Case, rounds: Rounds, table: &mut Table) {
+    let [disk, echo, relay, in_memory, over_http, in_process] = [
+        rounds.disk,
+        rounds.echo,
+        rounds.relay,
+        rounds.in_memory,
+        rounds.over_http,
+        rounds.in_process,
+    ]
+    .map(median);
     let name = |what| format!("{what}, {}", case.name);
-    let of_echo = |report: &Report| Some(report.per_second / bare.per_second);
-    let bar = |report: &Report, rate| match case.connections {
-        1 => at_most(report.p99.as_secs_f64() * 1e6, 2000.0, "us p99"),
-        _ if case.keys > 1 => at_least(report.per_second, rate, "req/s"),
-        _ => String::new(),
+    let of = |report: &Report, to: &Report| report.per_second / to.per_second;
+    let is_alone = case.connections == 1;
+    let loaded = |figure, limit, text| match case.keys {
+        1 => none(),
+        _ => at_least(figure, limit, text),
     };
-    table.load(&name("hyper echo"), "req/s", bare, None, String::new());
-    let (ratio, bar_over_http) = (of_echo(over_http), bar(over_http, 13_000.0));
-    table.load(
-        &name("counter over HTTP"),
-        "req/s",
-        over_http,
-        ratio,
-        bar_over_http,
-    );
-    let (ratio, bar_in_process) = (of_echo(in_process), bar(in_process, 40_000.0));
-    table.load(
-        &name("counter in process"),
-        "req/s",
-        in_process,
-        ratio,
-        bar_in_process,
-    );
+    if is_alone {
+        let what = "append of 4 KiB and fdatasync, one by one";
+        table.load(what, "/s", &disk, None, none());
+    }
+    table.load(&name("hyper echo"), "req/s", &echo, None, none());
+    let what = "two hops by hand, nothing stored, of echo";
+    let ratio = Some(of(&relay, &echo));
+    table.load(&name(what), "req/s", &relay, ratio, none());
+    let what = "two hops through an in-memory core, of by hand";
+    let ratio = Some(of(&in_memory, &relay));
+    table.load(&name(what), "req/s", &in_memory, ratio, none());
+
+    let latency = |report: &Report| {
+        let beyond = report.p50.saturating_sub(disk.p50);
+        at_most(beyond.as_secs_f64() * 1e6, 100.0, "us beyond the fdatasync")
+    };
+    let ratio = of(&over_http, &in_memory);
+    let bar = match is_alone {
+        true => latency(&over_http),
+        false => loaded(ratio, 0.9, "of in memory"),
+    };
+    let what = "counter over HTTP, durable, of in memory";
+    table.load(&name(what), "req/s", &over_http, Some(ratio), bar);
+    let what = "counter over HTTP, durable, of by hand";
+    table.ratio(&name(what), of(&over_http, &relay), none());
+    let bar = match is_alone {
+        true => latency(&in_process),
+        false => loaded(in_process.per_second, 80_000.0, "req/s"),
+    };
+    let what = "counter in process, durable, of echo";
+    let ratio = Some(of(&in_process, &echo));
+    table.load(&name(what), "req/s", &in_process, ratio, bar);
+    if is_alone {
+        let p99 = in_process.p99.max(over_http.p99).as_secs_f64() * 1e6;
+        let bar = at_most(p99, 2000.0, "us");
+        table.figure(&name("the later p99 of the two"), p99, "us", bar);
+    }
 }
 
 /// The load, and the proof that each answered call is counted once.

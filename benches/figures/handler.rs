@@ -6,19 +6,19 @@ use prost::Message;
 use crate::by_hand::{self, Address, Batch, Invocation, PersistedValue, ToFunction};
 use crate::load::{self, Load, Report};
 use crate::process::Server;
-use crate::table::{Table, at_least};
+use crate::table::{Table, at_least, none};
 use crate::{Pace, median, servers};
 
 const CONNECTIONS: usize = 64;
 
 pub(crate) fn measure(pace: &Pace, table: &mut Table) -> Result<()> {
-    for size in [1, 10, 100] {
-        batch(size, pace, table)?;
+    for (size, bar) in [(1, 1.0), (10, 1.15), (100, 1.5)] {
+        batch(size, bar, pace, table)?;
     }
     Ok(())
 }
 
-fn batch(size: usize, pace: &Pace, table: &mut Table) -> Result<()> {
+fn batch(size: usize, bar: f64, pace: &Pace, table: &mut Table) -> Result<()> {
     let body = request(size);
     let ours = Server::start(&["handler"])?;
     let by_hand = Server::start(&["by-hand"])?;
@@ -50,43 +50,25 @@ fn batch(size: usize, pace: &Pace, table: &mut Table) -> Result<()> {
     }
     let [echo, by_hand, ours] = rounds.map(median);
     let (sent, received) = (body.len(), reply.len());
-    let of = |report: &Report, to: &Report| report.per_second / to.per_second;
     let unit = if size == 1 { "req/s" } else { "batches/s" };
-    let none = String::new;
-
+    let of = |report: &Report, to: &Report| Some(report.per_second / to.per_second);
     let name = format!("hyper echo, {sent} B in, {received} B out");
     table.load(&name, unit, &echo, None, none());
     let name = format!("hyper + prost by hand, batch {size}, of echo");
-    table.load(&name, unit, &by_hand, Some(of(&by_hand, &echo)), none());
-    let ratio = of(&ours, &echo);
-    let bar = if size == 1 {
-        at_least(ratio, 0.9, "of echo")
-    } else {
-        none()
-    };
-    table.load(
-        &format!("handler, batch {size}, of echo"),
-        unit,
-        &ours,
-        Some(ratio),
-        bar,
-    );
-    if size == 1 {
-        return Ok(());
+    table.load(&name, unit, &by_hand, of(&by_hand, &echo), none());
+    let ratio = ours.per_second / by_hand.per_second;
+    let name = format!("handler, batch {size}, of by hand");
+    let bar = at_least(ratio, bar, "of by hand");
+    table.load(&name, unit, &ours, Some(ratio), bar);
+    let name = format!("handler, batch {size}, CPU of by hand");
+    let cpu = ours
+        .cpu_per_request
+        .div_duration_f64(by_hand.cpu_per_request);
+    table.ratio(&name, cpu, none());
+    if size > 1 {
+        let name = format!("handler, batch {size}, invocations");
+        table.figure(&name, ours.per_second * size as f64, "/s", none());
     }
-    let ratio = of(&ours, &by_hand);
-    let bar = if size == 100 {
-        at_least(ratio, 1.0, "of by hand")
-    } else {
-        none()
-    };
-    let invocations = Report {
-        per_second: ours.per_second * size as f64,
-        cpu_per_request: ours.cpu_per_request / size as u32,
-        ..ours
-    };
-    let name = format!("handler, batch {size}, an invocation, of by hand");
-    table.load(&name, "inv/s", &invocations, Some(ratio), bar);
     Ok(())
 }
 

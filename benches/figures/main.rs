@@ -1,7 +1,8 @@
 //! Figures of the product against anchors of the same run, as one table.
 //!
 //! `cargo bench --features full` runs all sections; `-- handler` one of them; `-- --quick` a short round of each, to see that
-//! all works. Servers are child processes; rounds alternate; figures are medians.
+//! all works. Servers are child processes; rounds alternate; figures are medians. A section that fails says why, and the others
+//! stand.
 
 #![allow(
     clippy::indexing_slicing,
@@ -11,15 +12,20 @@
     reason = "a program that measures and prints"
 )]
 
+mod backlog;
 mod by_hand;
 mod counter;
 mod disk;
 mod handler;
 mod load;
 mod machine;
+mod peers;
 mod pipeline;
+mod postgres;
 mod process;
+mod relay;
 mod servers;
+mod sink;
 mod start;
 mod table;
 
@@ -41,14 +47,20 @@ pub(crate) struct Pace {
     pub(crate) starts: usize,
     /// Keys of the large state, and events that wait out an outage.
     pub(crate) many: usize,
+    /// No filling and no draining of so many goes on longer.
+    pub(crate) limit: Duration,
+    /// How long a backlog is watched at rest.
+    pub(crate) rest: Duration,
 }
 
 const FULL: Pace = Pace {
     rounds: 3,
     warm_up: Duration::from_secs(1),
-    measure: Duration::from_secs(4),
+    measure: Duration::from_secs(3),
     starts: 9,
     many: 1_000_000,
+    limit: Duration::from_secs(140),
+    rest: Duration::from_secs(20),
 };
 
 const QUICK: Pace = Pace {
@@ -57,15 +69,18 @@ const QUICK: Pace = Pace {
     measure: Duration::from_millis(500),
     starts: 3,
     many: 20_000,
+    limit: Duration::from_secs(30),
+    rest: Duration::from_secs(2),
 };
 
 type Section = (&'static str, fn(&Pace, &mut Table) -> Result<()>);
 
-const SECTIONS: [Section; 4] = [
+const SECTIONS: [Section; 5] = [
     ("handler", handler::measure),
     ("counter", counter::measure),
     ("start", start::measure),
     ("pipeline", pipeline::measure),
+    ("backlog", backlog::measure),
 ];
 
 fn main() -> ExitCode {
@@ -99,9 +114,13 @@ fn figures(arguments: &[String]) -> Result<()> {
         bail!("unknown section {name}; there are {}", known.join(", "));
     }
     let mut table = Table::default();
+    let mut failed = Vec::new();
     for (name, measure) in SECTIONS {
-        if names.is_empty() || names.iter().any(|it| *it == name) {
-            measure(&pace, &mut table)?;
+        if (names.is_empty() || names.iter().any(|it| *it == name))
+            && let Err(err) = measure(&pace, &mut table)
+        {
+            table.note(&format!("section {name}"), &format!("FAILED: {err:#}"));
+            failed.push(name);
         }
     }
     println!(
@@ -111,7 +130,16 @@ fn figures(arguments: &[String]) -> Result<()> {
         pace.measure
     );
     table.print();
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
     Ok(())
+}
+
+/// The middle one of some figures; zero of none.
+pub(crate) fn middle(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
 }
 
 /// A folder of its own on the disk of the build, gone when the value is.

@@ -1,124 +1,163 @@
-//! A durable pipeline: HTTP in, filter, set, HTTP out. First with its destination up, then with an outage.
+//! A pipeline whose destination is up: HTTP in, filter, set, HTTP out. Ours, which stores each event, beside others.
 
 use std::fs;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
 
-use crate::load::{self, Load};
-use crate::process::Server;
-use crate::table::{Table, at_least, at_most};
-use crate::{Pace, machine, scratch};
+use crate::load::{self, Load, Report};
+use crate::peers::{self, Peer};
+use crate::process::{Server, Statefun};
+use crate::sink::{self, Sink};
+use crate::table::{Table, at_least, at_most, none};
+use crate::{Pace, median, middle, scratch};
 
 const CONNECTIONS: usize = 64;
-/// Ids that events come from.
-const SOURCES: usize = 1000;
-const POLL: Duration = Duration::from_millis(10);
+
+/// Something that takes events, and what was measured of it.
+struct Subject<'a> {
+    name: &'static str,
+    server: &'a Server,
+    /// Where it takes them.
+    path: Option<&'static str>,
+    sink: &'a Sink,
+    accepted: Vec<Report>,
+    delivered: Vec<f64>,
+}
 
 pub(crate) fn measure(pace: &Pace, table: &mut Table) -> Result<()> {
     let folder = scratch()?;
     let module = folder.path().join("module.yaml");
-    let sink = Server::sink()?;
-    fs::write(&module, module_of(&sink))?;
-    let statefun = Server::statefun(&module, &folder.path().join("data"))?;
-    up(&statefun, &sink, pace, table)?;
-    outage(&statefun, &sink, pace, table)
-}
-
-fn up(statefun: &Server, sink: &Server, pace: &Pace, table: &mut Table) -> Result<()> {
-    eprintln!("pipeline: destination up");
-    let start = Instant::now();
-    let report = load::run(&Load {
-        address: statefun.address,
-        requests: (0..SOURCES).map(event).collect(),
-        connections: CONNECTIONS,
-        warm_up: pace.warm_up,
-        measure: pace.measure,
-        pid: statefun.pid(),
-    })?;
-    wait_for(sink, report.answered as u64)?;
-    let delivered = report.answered as f64 / start.elapsed().as_secs_f64();
-    let bar = at_most(report.p99.as_secs_f64() * 1e6, 20_000.0, "us p99");
-    table.load("pipeline, accepted", "events/s", &report, None, bar);
-    let bar = at_least(delivered, 20_000.0, "events/s");
-    table.figure("pipeline, delivered", delivered, "events/s", bar);
-    Ok(())
-}
-
-fn outage(statefun: &Server, sink: &Server, pace: &Pace, table: &mut Table) -> Result<()> {
-    eprintln!("pipeline: outage with {} events", pace.many);
-    let before = received(sink)?;
-    let memory = machine::resident_mib(statefun.pid());
-    load::once(sink.address, &load::post("/off", "", b""))?;
-    let accepted = load::each(statefun.address, CONNECTIONS, pace.many, event)?;
-    let growth = machine::resident_mib(statefun.pid()) - memory;
-    let start = Instant::now();
-    load::once(sink.address, &load::post("/on", "", b""))?;
-    wait_for(sink, before + pace.many as u64)?;
-    let drained = pace.many as f64 / start.elapsed().as_secs_f64();
-
-    let bar = at_least(accepted, 10_000.0, "events/s");
-    table.figure("destination down, accepted", accepted, "events/s", bar);
-    let name = format!("memory growth, {} events waiting", pace.many);
-    table.figure(&name, growth, "MiB", at_most(growth, 64.0, "MiB"));
-    let bar = at_least(drained, 20_000.0, "events/s");
-    table.figure("drain afterwards", drained, "events/s", bar);
-    Ok(())
-}
-
-/// Waits until the sink has as many events; for as long as there are new ones.
-fn wait_for(sink: &Server, count: u64) -> Result<()> {
-    let (mut seen, mut since) = (received(sink)?, Instant::now());
-    while seen < count {
-        thread::sleep(POLL);
-        let now = received(sink)?;
-        if now > seen {
-            (seen, since) = (now, Instant::now());
+    let sink = Sink::start()?;
+    fs::write(
+        &module,
+        format!("{}{}", sink::INGRESS, sink::pipeline("pipe", &sink)),
+    )?;
+    let statefun = Statefun::durable(&module, &folder.path().join("data"))?;
+    let mut others = Vec::new();
+    for (name, peer) in [("EdgeX", peers::edgex()), ("Benthos", peers::benthos())] {
+        match peer {
+            Ok(peer) => others.push((name, peer)),
+            Err(why) => table.note(&format!("SKIPPED: {name}"), &format!("{why:#}")),
         }
-        let stuck = since.elapsed() > Duration::from_secs(60);
-        anyhow::ensure!(
-            !stuck,
-            "the sink has {seen} of {count} events and gets no more"
-        );
+    }
+
+    let mut subjects = vec![
+        Subject::new("straight into the sink", sink.server(), Some("/in"), &sink),
+        Subject::new("ours", &statefun, None, &sink),
+    ];
+    for (name, peer) in &others {
+        let Peer {
+            server, sink, path, ..
+        } = peer;
+        subjects.push(Subject::new(name, server, Some(path), sink));
+    }
+    for round in 0..pace.rounds {
+        for subject in &mut subjects {
+            eprintln!("pipeline: round {}, {}", round + 1, subject.name);
+            subject.round(pace)?;
+        }
+    }
+    let shown: Vec<_> = subjects.into_iter().map(|it| it.show(table)).collect();
+    let ours = shown.get(1).context("ours was measured")?;
+    for other in shown.iter().skip(2) {
+        compare(ours, other, table);
     }
     Ok(())
 }
 
-/// Events at the sink, each counted once.
-fn received(sink: &Server) -> Result<u64> {
-    let totals: Value = serde_json::from_slice(&load::once(sink.address, &load::get("/"))?)?;
-    totals["distinct_keys"].as_u64().context("no count")
+impl<'a> Subject<'a> {
+    const fn new(
+        name: &'static str,
+        server: &'a Server,
+        path: Option<&'static str>,
+        sink: &'a Sink,
+    ) -> Self {
+        Self {
+            name,
+            server,
+            path,
+            sink,
+            accepted: Vec::new(),
+            delivered: Vec::new(),
+        }
+    }
+
+    fn round(&mut self, pace: &Pace) -> Result<()> {
+        let event = |number| match self.path {
+            Some(path) => sink::event(path, number),
+            None => sink::event_to("pipe", number),
+        };
+        let before = self.sink.count()?;
+        let start = Instant::now();
+        let report = load::run(&Load {
+            address: self.server.address,
+            requests: (0..sink::SOURCES).map(event).collect(),
+            connections: CONNECTIONS,
+            warm_up: pace.warm_up,
+            measure: pace.measure,
+            pid: self.server.pid(),
+        })?;
+        let due = before + report.answered as u64;
+        let last = self.sink.wait_for(due, pace.limit)?;
+        let elapsed = (last - start).as_secs_f64();
+        self.delivered.push(report.answered as f64 / elapsed);
+        self.accepted.push(report);
+        Ok(())
+    }
+
+    fn show(self, table: &mut Table) -> Shown {
+        let (name, delivered) = (self.name, middle(self.delivered));
+        let refused: usize = self.accepted.iter().map(|it| it.refused).sum();
+        let accepted = median(self.accepted);
+        let is_ours = name == "ours";
+        let bar = if is_ours {
+            at_most(accepted.p99.as_secs_f64() * 1e6, 20_000.0, "us p99")
+        } else {
+            none()
+        };
+        let what = format!("pipeline, {name}: accepted");
+        table.load(&what, "events/s", &accepted, None, bar);
+        let bar = if is_ours {
+            at_least(delivered, 35_000.0, "events/s")
+        } else {
+            none()
+        };
+        let what = format!("pipeline, {name}: delivered");
+        table.figure(&what, delivered, "events/s", bar);
+        if is_ours {
+            let micros = accepted.cpu_per_request.as_secs_f64() * 1e6;
+            let bar = at_most(micros, 35.0, "us");
+            table.figure("pipeline, ours: CPU an event", micros, "us", bar);
+            table.figure("pipeline, ours: refusals", refused as f64, "", none());
+            let longest = accepted.longest.as_secs_f64() * 1000.0;
+            let what = "pipeline, ours: longest wait of a caller";
+            table.figure(what, longest, "ms", none());
+        }
+        Shown {
+            name,
+            delivered,
+            cpu: accepted.cpu_per_request.as_secs_f64(),
+        }
+    }
 }
 
-/// About 500 bytes of JSON.
-fn event(number: usize) -> Vec<u8> {
-    let body = json!({
-        "source": number % SOURCES,
-        "number": number,
-        "temperature": 21.5,
-        "note": "x".repeat(430),
-    });
-    let path = format!("/send/bench/pipe/source-{}", number % SOURCES);
-    let body = body.to_string();
-    load::post(&path, "content-type: application/json\r\n", body.as_bytes())
+/// The middle of what was measured.
+struct Shown {
+    name: &'static str,
+    delivered: f64,
+    /// Seconds an event.
+    cpu: f64,
 }
 
-fn module_of(sink: &Server) -> String {
-    format!(
-        "kind: statefun.http.v1/ingress
-spec: {{listen: '127.0.0.1:0'}}
----
-kind: statefun.pipelines.v1/pipeline
-spec:
-  name: pipe
-  namespace: bench
-  stages:
-    - filter: {{rule: {{'>': [{{var: temperature}}, 20]}}}}
-    - set: {{site: north}}
-    - http-export: {{url: 'http://{}/in'}}
-",
-        sink.address
-    )
+fn compare(ours: &Shown, other: &Shown, table: &mut Table) {
+    let ratio = ours.delivered / other.delivered;
+    let bar = match other.name {
+        "EdgeX" => at_least(ratio, 4.0, "of EdgeX"),
+        _ => none(),
+    };
+    let what = format!("delivered, ours of {}", other.name);
+    table.ratio(&what, ratio, bar);
+    let what = format!("CPU an event, {} of ours", other.name);
+    table.ratio(&what, other.cpu / ours.cpu, none());
 }

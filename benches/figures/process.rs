@@ -1,12 +1,14 @@
 //! Servers as child processes, so that each has its own CPU time and memory.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 /// A child that serves on `address`. It is killed with this value.
@@ -35,30 +37,26 @@ impl Server {
         })
     }
 
-    /// `statefun run` with one HTTP ingress and its data in `folder`; returns when it is ready.
-    pub(crate) fn statefun(module: &Path, folder: &Path) -> Result<Self> {
-        let mut program = Command::new(STATEFUN);
-        program.args([
-            "run",
-            "--json",
-            "--log",
-            "error",
-            "--admin",
-            "127.0.0.1:0",
-            "--data",
-        ]);
-        program.arg(folder).arg(module);
-        let mut ingress = None;
-        Self::spawn(&mut program, |line| {
-            let line: Value = serde_json::from_str(line)?;
-            if line["listener"]
-                .as_str()
-                .is_some_and(|name| name.contains("ingress"))
-            {
-                ingress = Some(line["address"].as_str().context("no address")?.parse()?);
+    /// A program that will listen on `address`, which says nothing when it does.
+    pub(crate) fn listening(program: &mut Command, address: SocketAddr) -> Result<Self> {
+        let child = program
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start {program:?}"))?;
+        let mut server = Self { child, address };
+        let start = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = server.child.try_wait()? {
+                bail!("{program:?} ended with {status} before it listened");
             }
-            Ok(ingress.filter(|_| line["ready"] == true))
-        })
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "{program:?} does not listen on {address} after {PATIENCE:?}"
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
     }
 
     /// Reads lines of the child's output until `address` finds in them where it serves.
@@ -103,7 +101,68 @@ impl Drop for Server {
     }
 }
 
-const STATEFUN: &str = env!("CARGO_BIN_EXE_statefun");
+/// A server of somebody else's listens within this time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A port of loopback that nobody listens on now.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// `statefun run` with one HTTP ingress, whose address is the server's.
+pub(crate) struct Statefun {
+    server: Server,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Statefun {
+    /// With its data in `folder`; returns when it is ready.
+    pub(crate) fn durable(module: &Path, folder: &Path) -> Result<Self> {
+        Self::run(module, &["--data".as_ref(), folder.as_os_str()])
+    }
+
+    /// With everything in memory.
+    pub(crate) fn ephemeral(module: &Path) -> Result<Self> {
+        Self::run(module, &["--ephemeral".as_ref()])
+    }
+
+    fn run(module: &Path, storage: &[&std::ffi::OsStr]) -> Result<Self> {
+        let mut program = Command::new(STATEFUN);
+        program.args(["run", "--json", "--log", "error", "--admin", "127.0.0.1:0"]);
+        program.args(storage).arg(module);
+        let (mut ingress, mut admin) = (None, None);
+        let server = Server::spawn(&mut program, |line| {
+            let line: Value = serde_json::from_str(line)?;
+            if let Some(name) = line["listener"].as_str() {
+                let address = line["address"].as_str().context("no address")?.parse()?;
+                let kind = if name.contains("ingress") {
+                    &mut ingress
+                } else {
+                    &mut admin
+                };
+                *kind = Some(address);
+            }
+            Ok(ingress.filter(|_| line["ready"] == true))
+        })?;
+        let admin = admin.context("the runtime names no admin listener")?;
+        Ok(Self { server, admin })
+    }
+
+    pub(crate) fn kill(self) -> Result<()> {
+        self.server.kill()
+    }
+}
+
+impl Deref for Statefun {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+/// The binary that is measured.
+pub(crate) const STATEFUN: &str = env!("CARGO_BIN_EXE_statefun");
 
 /// In the child: ends the process when the parent is gone.
 pub(crate) fn end_with_parent() {

@@ -1,5 +1,6 @@
-//! The three servers of one counter: ours, the same by hand on hyper and prost, and an echo that only moves as many bytes.
-//! Each runs on one thread; the load generator has the other core.
+//! The servers of one counter: ours, the same by hand on hyper and prost, and an echo that only moves as many bytes. Each of
+//! these runs on one thread; the load generator has the other core. A relay, which is compared with the runtime, has as many
+//! threads as that.
 
 use std::io::Write;
 
@@ -18,6 +19,7 @@ use stateful_functions::{
 };
 use tokio::net::TcpListener;
 
+use crate::relay::Relay;
 use crate::{by_hand, process};
 
 pub(crate) const COUNTER: TypeName = TypeName::new("bench/counter");
@@ -26,23 +28,29 @@ const NEIGHBOUR: TypeName = TypeName::new("bench/neighbour");
 const SEEN: ValueSpec<i32> = ValueSpec::new("seen", types::INT);
 const TOTAL: ValueSpec<i64> = ValueSpec::new("total", types::LONG);
 
-/// Serves until this process ends: `handler`, `by-hand`, or `echo LENGTH` with answers of that many bytes.
+/// Serves until this process ends: `handler`, `by-hand`, `echo LENGTH` with answers of that many bytes, or `relay ADDRESS` to
+/// the functions there.
 pub(crate) fn serve(arguments: &[String]) -> Result<()> {
     process::end_with_parent();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let mut runtime = match arguments[..] {
+        ["relay", _] => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    runtime.enable_all().build()?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         println!("{}", listener.local_addr()?);
         std::io::stdout().flush()?;
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         match arguments[..] {
             ["handler"] => Ok(http::serve(listener, functions()?).await?),
             ["by-hand"] => bare(listener, by_hand::count).await,
             ["echo", length] => {
                 let answer = Bytes::from(vec![b'.'; length.parse()?]);
                 bare(listener, move |_body| Ok(answer.clone())).await
+            }
+            ["relay", functions] => {
+                let relay = Relay::new(functions.parse()?);
+                plain(listener, move |request| relay.clone().answer(request)).await
             }
             _ => bail!("no such server: {arguments:?}"),
         }
@@ -80,18 +88,26 @@ async fn bare<F>(listener: TcpListener, answer: F) -> Result<()>
 where
     F: Fn(Bytes) -> Result<Bytes> + Clone + Send + 'static,
 {
+    plain(listener, move |request: Request<Incoming>| {
+        let answer = answer.clone();
+        async move {
+            let body = request.into_body().collect().await?.to_bytes();
+            Ok(Response::new(Full::new(answer(body)?)))
+        }
+    })
+    .await
+}
+
+/// Serves each connection with `answer`, on plain hyper.
+async fn plain<F, R>(listener: TcpListener, answer: F) -> Result<()>
+where
+    F: Fn(Request<Incoming>) -> R + Clone + Send + 'static,
+    R: Future<Output = Result<Response<Full<Bytes>>>> + Send + 'static,
+{
     loop {
         let (socket, _) = listener.accept().await?;
         socket.set_nodelay(true)?;
-        let answer = answer.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let answer = answer.clone();
-            async move {
-                let body = request.into_body().collect().await?.to_bytes();
-                let answer = Response::new(Full::new(answer(body)?));
-                anyhow::Ok::<Response<Full<Bytes>>>(answer)
-            }
-        });
+        let service = service_fn(answer.clone());
         tokio::spawn(async move {
             // The generator closes its connections when it is done.
             let _ = http1::Builder::new()

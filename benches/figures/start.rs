@@ -7,10 +7,10 @@ use std::{fs, str};
 
 use anyhow::{Result, ensure};
 
-use crate::load;
-use crate::process::Server;
-use crate::table::{Table, at_most};
-use crate::{Pace, machine, scratch};
+use crate::load::{self, Fill};
+use crate::process::Statefun;
+use crate::table::{Table, at_most, none};
+use crate::{Pace, machine, middle, scratch};
 
 const MODULE: &str = "kind: statefun.http.v1/ingress
 spec: {listen: '127.0.0.1:0'}
@@ -31,12 +31,12 @@ pub(crate) fn measure(pace: &Pace, table: &mut Table) -> Result<()> {
     for number in 0..pace.starts {
         let data = folder.path().join(format!("new-{number}"));
         let start = Instant::now();
-        let server = Server::statefun(&module, &data)?;
-        times.push(start.elapsed());
+        let server = Statefun::durable(&module, &data)?;
+        times.push(start.elapsed().as_secs_f64() * 1000.0);
         if number + 1 == pace.starts {
             thread::sleep(SETTLED);
             let idle = machine::resident_mib(server.pid());
-            table.figure("idle memory", idle, "MiB", at_most(idle, 30.0, "MiB"));
+            table.figure("idle memory", idle, "MiB", at_most(idle, 20.0, "MiB"));
         }
     }
     let ready = middle(times);
@@ -44,7 +44,7 @@ pub(crate) fn measure(pace: &Pace, table: &mut Table) -> Result<()> {
         "start to ready, new folder",
         ready,
         "ms",
-        at_most(ready, 50.0, "ms"),
+        at_most(ready, 10.0, "ms"),
     );
 
     for keys in [FEW_KEYS, pace.many] {
@@ -55,49 +55,41 @@ pub(crate) fn measure(pace: &Pace, table: &mut Table) -> Result<()> {
 }
 
 fn recovery(keys: usize, module: &Path, data: &Path, pace: &Pace, table: &mut Table) -> Result<()> {
-    let mut server = Server::statefun(module, data)?;
+    let mut server = Statefun::durable(module, data)?;
     eprintln!("start: {keys} keys");
-    let rate = load::each(server.address, 64, keys, |key| message("send", key, "1"))?;
+    let fill = Fill {
+        address: server.address,
+        connections: 64,
+        count: keys,
+        limit: pace.limit,
+        request: |key| message("send", key, "1"),
+    };
+    let filled = fill.run()?;
+    let keys = filled.accepted;
     let name = format!("durable sends to {keys} new keys");
-    table.figure(&name, rate, "/s", String::new());
+    table.figure(&name, filled.per_second(), "/s", none());
     let name = format!("memory after {keys} keys");
-    table.figure(
-        &name,
-        machine::resident_mib(server.pid()),
-        "MiB",
-        String::new(),
-    );
+    table.figure(&name, machine::resident_mib(server.pid()), "MiB", none());
 
     let mut times = Vec::new();
     for kill in 0..pace.starts {
         server.kill()?;
         let start = Instant::now();
-        server = Server::statefun(module, data)?;
+        server = Statefun::durable(module, data)?;
         let key = kill * (keys - 1) / pace.starts;
         let answer = load::once(server.address, &message("call", key, "0"))?;
-        times.push(start.elapsed());
+        times.push(start.elapsed().as_secs_f64() * 1000.0);
         ensure!(str::from_utf8(&answer)?.trim() == "1", "key {key} was lost");
     }
     let good = middle(times);
     let name = format!("kill -9 to the first good answer, {keys} keys");
-    table.figure(&name, good, "ms", at_most(good, 300.0, "ms"));
+    table.figure(&name, good, "ms", at_most(good, 50.0, "ms"));
     let name = format!("memory after recovery, {keys} keys");
-    table.figure(
-        &name,
-        machine::resident_mib(server.pid()),
-        "MiB",
-        String::new(),
-    );
+    table.figure(&name, machine::resident_mib(server.pid()), "MiB", none());
     Ok(())
 }
 
 fn message(verb: &str, key: usize, number: &str) -> Vec<u8> {
     let path = format!("/{verb}/statefun.samples/counter/key-{key}");
     load::post(&path, "content-type: text/plain\r\n", number.as_bytes())
-}
-
-/// The middle one, in milliseconds.
-fn middle(mut times: Vec<Duration>) -> f64 {
-    times.sort();
-    times[times.len() / 2].as_secs_f64() * 1000.0
 }

@@ -18,6 +18,8 @@ const HEADINGS: [&str; 8] = [
 #[derive(Default)]
 pub(crate) struct Table {
     rows: Vec<[String; HEADINGS.len()]>,
+    /// What has no figure, and why.
+    notes: Vec<String>,
 }
 
 /// A bar that a figure should reach.
@@ -28,6 +30,11 @@ pub(crate) fn at_least(figure: f64, limit: f64, text: &str) -> String {
 /// A bar that a figure should stay below.
 pub(crate) fn at_most(figure: f64, limit: f64, text: &str) -> String {
     verdict("at most", limit, text, figure <= limit)
+}
+
+/// No bar.
+pub(crate) fn none() -> String {
+    String::new()
 }
 
 fn verdict(word: &str, limit: f64, text: &str, met: bool) -> String {
@@ -45,7 +52,7 @@ impl Table {
         ratio: Option<f64>,
         bar: String,
     ) {
-        self.rows.push([
+        self.push([
             what.to_owned(),
             format!("{} {unit}", number(report.per_second)),
             ratio.map(number).unwrap_or_default(),
@@ -62,10 +69,38 @@ impl Table {
 
     /// A single figure, such as a time or a size.
     pub(crate) fn figure(&mut self, what: &str, figure: f64, unit: &str, bar: String) {
+        self.row(
+            what,
+            format!("{} {unit}", number(figure)),
+            String::new(),
+            bar,
+        );
+    }
+
+    /// How two figures of this run compare.
+    pub(crate) fn ratio(&mut self, what: &str, ratio: f64, bar: String) {
+        self.row(what, String::new(), number(ratio), bar);
+    }
+
+    /// Why something has no figure.
+    pub(crate) fn note(&mut self, what: &str, why: &str) {
+        let note = format!("{what}: {why}");
+        eprintln!("    {note}");
+        self.notes.push(note);
+    }
+
+    fn row(&mut self, what: &str, figure: String, ratio: String, bar: String) {
         let mut row: [String; HEADINGS.len()] = Default::default();
         row[0] = what.to_owned();
-        row[1] = format!("{} {unit}", number(figure));
+        row[1] = figure;
+        row[2] = ratio;
         row[HEADINGS.len() - 1] = bar;
+        self.push(row);
+    }
+
+    /// Rows are told as they come, so that a run that is cut off has shown what it measured.
+    fn push(&mut self, row: [String; HEADINGS.len()]) {
+        eprintln!("    {}", row.join(" | "));
         self.rows.push(row);
     }
 
@@ -76,7 +111,7 @@ impl Table {
             .map(|column| {
                 lines
                     .iter()
-                    .map(|line| line[column].len())
+                    .map(|line| line[column].chars().count())
                     .max()
                     .unwrap_or(0)
             })
@@ -93,6 +128,9 @@ impl Table {
                 println!("| {} |", rule.join(" | "));
             }
         }
+        for note in &self.notes {
+            println!("\n{note}");
+        }
     }
 }
 
@@ -106,10 +144,10 @@ fn micros(time: Duration) -> String {
 
 /// Three significant digits at least, thousands apart.
 pub(crate) fn number(value: f64) -> String {
-    if value < 10.0 {
+    if value.abs() < 10.0 {
         return format!("{value:.2}");
     }
-    if value < 100.0 {
+    if value.abs() < 100.0 {
         return format!("{value:.1}");
     }
     let digits = format!("{value:.0}");
