@@ -6,3 +6,5 @@ mod default_ports;
 mod hidden_attempts;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod hidden_causes;
+#[cfg(all(feature = "cli", feature = "testing"))]
+mod old_folders;
