@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -43,10 +44,10 @@ pub(crate) fn serve(arguments: &[String]) -> Result<()> {
         std::io::stdout().flush()?;
         match arguments[..] {
             ["handler"] => Ok(http::serve(listener, functions()?).await?),
-            ["by-hand"] => bare(listener, by_hand::count).await,
+            ["by-hand"] => bare(listener, Some(OCTET_STREAM), by_hand::count).await,
             ["echo", length] => {
                 let answer = Bytes::from(vec![b'.'; length.parse()?]);
-                bare(listener, move |_body| Ok(answer.clone())).await
+                bare(listener, None, move |_body| Ok(answer.clone())).await
             }
             ["relay", functions] => {
                 let relay = Relay::new(functions.parse()?);
@@ -83,16 +84,23 @@ async fn add(context: &mut Context, message: Message) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// A StateFun runtime takes replies of no other type.
+const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
 /// Answers each request's body with `answer`, on plain hyper.
-async fn bare<F>(listener: TcpListener, answer: F) -> Result<()>
+async fn bare<F>(listener: TcpListener, content_type: Option<HeaderValue>, answer: F) -> Result<()>
 where
     F: Fn(Bytes) -> Result<Bytes> + Clone + Send + 'static,
 {
     plain(listener, move |request: Request<Incoming>| {
-        let answer = answer.clone();
+        let (answer, content_type) = (answer.clone(), content_type.clone());
         async move {
             let body = request.into_body().collect().await?.to_bytes();
-            Ok(Response::new(Full::new(answer(body)?)))
+            let mut answer = Response::new(Full::new(answer(body)?));
+            if let Some(content_type) = content_type {
+                answer.headers_mut().insert(CONTENT_TYPE, content_type);
+            }
+            Ok(answer)
         }
     })
     .await

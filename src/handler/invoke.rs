@@ -18,7 +18,7 @@ pub(super) async fn in_order(batch: &mut Batch<'_>) -> Result<(), HandlerError> 
             let function = batch.spec.function();
             caught(function.invoke_in_order(&mut batch.context, &mut batch.messages)).await
         }
-        Some(hook) => with_hook(batch, hook).await,
+        Some(hook) => Box::pin(with_hook(batch, hook)).await,
     };
     done.map_err(|source| HandlerError::Function {
         address: batch.context.address().clone(),

@@ -7,14 +7,11 @@ use crate::sdk::{
     TypeName,
 };
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lives on the stack, once per request"
-)]
 pub(super) enum Resolved<'f> {
     /// The declared values that the request does not name, in declaration order.
     Missing(Vec<&'f DeclaredValue>),
-    Complete(Batch<'f>),
+    /// Boxed: the futures around it stay small, which are moved more than once before they run.
+    Complete(Box<Batch<'f>>),
 }
 
 /// A function, its context, and what it is called for.
@@ -48,9 +45,9 @@ pub(super) fn batch<'f>(
     }
     let address = Address::new(spec.type_name().clone(), target.id);
     let storage = AddressScopedStorage::new(spec.type_name().clone(), spec.shared_values(), cells);
-    Ok(Resolved::Complete(Batch {
+    Ok(Resolved::Complete(Box::new(Batch {
         spec,
         messages: request.into_messages(address.clone()),
         context: Context::new(address, storage),
-    }))
+    })))
 }

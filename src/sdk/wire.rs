@@ -84,8 +84,27 @@ impl<'a> Fields<'a> {
         Self(message)
     }
 
+    /// Nearly all that comes is read here: a number below 16, a content of less than 128 bytes.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, WireError> {
+        match *self.0 {
+            [key @ 0x08..0x80, len @ ..0x80, ref rest @ ..] if key & 7 == 2 => {
+                if let Some((content, rest)) = rest.split_at_checked(usize::from(len)) {
+                    self.0 = rest;
+                    return Ok(Some((u32::from(key >> 3), Field::Bytes(content))));
+                }
+            }
+            [key @ 0x08..0x80, number @ ..0x80, ref rest @ ..] if key & 7 == 0 => {
+                self.0 = rest;
+                return Ok(Some((u32::from(key >> 3), Field::Varint(number.into()))));
+            }
+            [] => return Ok(None),
+            _ => {}
+        }
+        self.next_of_any_kind()
+    }
+
+    fn next_of_any_kind(&mut self) -> Result<Option<(u32, Field<'a>)>, WireError> {
         while !self.0.is_empty() {
             let key = self.varint()?;
             let number = u32::try_from(key >> 3).unwrap_or(0);
@@ -200,6 +219,14 @@ pub(crate) const fn text_len(text: &str) -> usize {
 
 #[inline]
 pub(crate) fn put_varint(out: &mut Vec<u8>, number: usize) {
+    if let Ok(short @ ..0x80) = u8::try_from(number) {
+        out.push(short);
+    } else {
+        put_long_varint(out, number);
+    }
+}
+
+fn put_long_varint(out: &mut Vec<u8>, number: usize) {
     let mut rest = number;
     while rest >= 0x80 {
         out.push(rest.to_le_bytes()[0] | 0x80);
@@ -211,8 +238,13 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, number: usize) {
 /// The key of length-delimited field `number` (below 16) and the length of its content, which the caller appends.
 #[inline]
 pub(crate) fn put_header(out: &mut Vec<u8>, number: u8, len: usize) {
-    out.push(number << 3 | 2);
-    put_varint(out, len);
+    let key = number << 3 | 2;
+    if let Ok(short @ ..0x80) = u8::try_from(len) {
+        out.extend_from_slice(&[key, short]);
+    } else {
+        out.push(key);
+        put_long_varint(out, len);
+    }
 }
 
 /// A [`put_header`] whose length is not known yet; the content follows. Gives the place of the length.

@@ -6,7 +6,7 @@ use tracing::warn;
 use crate::handler::RequestReplyHandler;
 
 /// Requests and replies have this type, and StateFun accepts a reply with no other, not even with a parameter added.
-const OCTET_STREAM: &str = "application/octet-stream";
+pub(super) const OCTET_STREAM: &str = "application/octet-stream";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
 /// StateFun's default transport refuses replies above this size.

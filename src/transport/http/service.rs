@@ -141,12 +141,19 @@ impl From<StatefulFunctions> for HandlerService {
     }
 }
 
+/// The content type of nearly all answers, looked at by the compiler rather than for each of them.
+const OCTET_STREAM: HeaderValue = HeaderValue::from_static(exchange::OCTET_STREAM);
+
 fn into_response(answer: Answer) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody(answer.body));
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    let content_type = match answer.content_type {
+        exchange::OCTET_STREAM => OCTET_STREAM,
+        other => HeaderValue::from_static(other),
+    };
+    headers.insert(CONTENT_TYPE, content_type);
     if let Some(methods) = answer.allow {
         headers.insert(ALLOW, HeaderValue::from_static(methods));
     }
