@@ -10,6 +10,8 @@ mod duration;
 #[cfg(feature = "http-client")]
 mod elapsed;
 pub mod guides;
+#[doc(hidden)]
+pub mod printable;
 pub mod protocol;
 pub mod random;
 pub mod retry;

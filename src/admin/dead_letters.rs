@@ -9,12 +9,13 @@ use serde_json::json;
 use super::deliveries::{Asked, filter};
 use super::kept::{self, Item, KeptFilter};
 use super::page::Page;
-use super::params::{Params, page_json};
+use super::params::Params;
 use super::{Admin, Reply, ok};
 use crate::delivery::Verb;
 use crate::delivery::engine::State;
 use crate::runtime::core::AddressKey;
 use crate::runtime::respond::{self, Refusal, refuse};
+use crate::storage::Rows;
 
 /// Dead letters that are read, or sent on their way, at a time.
 const CHUNK: usize = 100;
@@ -23,15 +24,15 @@ impl Admin {
     pub(super) async fn dead_letters(&self, params: &Params) -> Result<Reply, Refusal> {
         params.only(&["target", "reason", "type", "full", "after", "limit"])?;
         let full = params.flag("full")?;
-        let page = self
-            .given_up(given_up(params)?, params.after()?, params.limit()?, full)
-            .await?;
+        let (filter, limit) = (given_up(params)?, params.limit()?);
+        let after = params.after(&filter.prefix())?;
+        let list = move |rows: &dyn Rows| kept::list(rows, &filter, after.as_deref(), limit, full);
         let show = if full {
             Item::with_bytes
         } else {
             Item::summary
         };
-        Ok(ok(&page_json(&page, show)))
+        self.page(list, show).await
     }
 
     pub(super) async fn dead_letter(
@@ -68,16 +69,17 @@ impl Admin {
     ) -> Result<Reply, Refusal> {
         params.only(&["target", "reason", "type"])?;
         let (filter, asked) = (given_up(params)?, Asked::of(request).await?);
+        let dry_run = asked.dry_run.unwrap_or(false);
         let (mut after, mut redriven) = (None, 0);
         loop {
-            let page = self.given_up(filter.clone(), after, CHUNK, false).await?;
-            if !asked.dry_run {
+            let page = self.given_up(filter.clone(), after, CHUNK).await?;
+            if !dry_run {
                 self.redrive(&asked, &page.items).await?;
             }
             redriven += page.items.len();
             after = page.next;
             if after.is_none() {
-                return Ok(ok(&json!({"redriven": redriven, "dry_run": asked.dry_run})));
+                return Ok(ok(&json!({"redriven": redriven, "dry_run": dry_run})));
             }
         }
     }
@@ -96,9 +98,8 @@ impl Admin {
         filter: KeptFilter,
         after: Option<Bytes>,
         limit: usize,
-        full: bool,
     ) -> Result<Page<Item>, Refusal> {
-        self.read(move |rows| kept::list(rows, &filter, after.as_deref(), limit, full))
+        self.read(move |rows| kept::list(rows, &filter, after.as_deref(), limit, false))
             .await
     }
 }

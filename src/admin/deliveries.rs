@@ -3,21 +3,23 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Uri};
 use hyper::body::Incoming as Body;
 use serde::Deserialize;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::StrDeserializer;
 use serde_json::{Value, json};
 
 use super::kept::{self, Item, KeptFilter};
-use super::params::{Params, page_json};
+use super::params::Params;
 use super::{Admin, Reply, bad_request, ok};
-use crate::delivery::engine::State;
+use crate::delivery::engine::{Reason, State};
 use crate::delivery::{COMMAND, Command, REPLY, Reply as DeliveryReply, Verb};
 use crate::runtime::core::AddressKey;
 use crate::runtime::intake::Incoming;
 use crate::runtime::request;
 use crate::runtime::respond::{self, Refusal, refuse};
-use crate::sdk::{Message, MessageBuilder, TypedBytes};
+use crate::sdk::{Message, MessageBuilder, TypeName, TypedBytes};
 use crate::storage::Rows;
 
 /// A command waits for the call of its address, and a retry for its attempt.
@@ -26,12 +28,17 @@ const MAX_COMMAND_BYTES: usize = 64 * 1024;
 
 /// Who asks for something, and why.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     actor: String,
     reason: String,
-    #[serde(default)]
-    pub(super) dry_run: bool,
+    /// Only counts what would be done; for many at a time.
+    pub(super) dry_run: Option<bool>,
 }
+
+/// As much of an actor's name, and of a reason, is kept in each history.
+const MAX_ACTOR_CHARS: usize = 200;
+const MAX_REASON_CHARS: usize = 2_000;
 
 impl Asked {
     /// Reads the body of a request that asks for something.
@@ -42,11 +49,20 @@ impl Asked {
                 "the body is to be {{\"actor\", \"reason\"}}: {err}"
             ))
         })?;
-        match (asked.actor.trim(), asked.reason.trim()) {
-            ("", _) => Err(bad_request("`actor` is empty: it stands in the history")),
-            (_, "") => Err(bad_request("`reason` is empty: it stands in the history")),
-            _ => Ok(asked),
+        for (name, text, max) in [
+            ("actor", &asked.actor, MAX_ACTOR_CHARS),
+            ("reason", &asked.reason, MAX_REASON_CHARS),
+        ] {
+            if text.trim().is_empty() {
+                let text = format!("`{name}` is empty: it stands in the history");
+                return Err(bad_request(&text));
+            }
+            if text.chars().nth(max).is_some() {
+                let text = format!("`{name}` is longer than {max} characters");
+                return Err(bad_request(&text));
+            }
         }
+        Ok(asked)
     }
 
     /// The message that has the delivery at `address` do it.
@@ -73,10 +89,9 @@ impl Admin {
             states: states(params)?,
             ..filter(params)?
         };
-        let (after, limit) = (params.after()?, params.limit()?);
+        let (after, limit) = (params.after(&filter.prefix())?, params.limit()?);
         let list = move |rows: &dyn Rows| kept::list(rows, &filter, after.as_deref(), limit, false);
-        let page = self.read(list).await?;
-        Ok(ok(&page_json(&page, Item::summary)))
+        self.page(list, Item::summary).await
     }
 
     pub(super) async fn delivery(
@@ -105,6 +120,10 @@ impl Admin {
     ) -> Result<Reply, Refusal> {
         params.only(&[])?;
         let asked = Asked::of(request).await?;
+        if asked.dry_run.is_some() {
+            let text = "`dry_run` counts for many at a time: /api/dead-letters/redrive";
+            return Err(bad_request(text));
+        }
         // Only stages know what a command is.
         if self.kept(address.clone()).await?.is_none() {
             return Err(not_found());
@@ -159,10 +178,41 @@ fn not_found() -> Refusal {
 pub(super) fn filter(params: &Params) -> Result<KeptFilter, Refusal> {
     Ok(KeptFilter {
         states: Vec::new(),
-        target: params.get("target").map(str::to_owned),
-        reason: params.get("reason").map(str::to_owned),
+        target: params.get("target").map(target).transpose()?,
+        reason: params.get("reason").map(reason).transpose()?,
         type_name: params.type_name("type")?,
     })
+}
+
+/// A target as deliveries name it: a function, or scheme, host and port.
+fn target(text: &str) -> Result<String, Refusal> {
+    let form = || {
+        let form = "lists show targets as `http://127.0.0.1:9000`: scheme, host and port";
+        bad_request(&format!("`target`: `{text}` can be none; {form}"))
+    };
+    let Some((scheme @ ("http" | "https"), _)) = text.split_once("://") else {
+        let is_other = text.contains("://") || text.parse::<TypeName>().is_ok();
+        return is_other.then(|| text.to_owned()).ok_or_else(form);
+    };
+    let url: Uri = text.parse().map_err(|_| form())?;
+    let authority = url.authority().ok_or_else(form)?;
+    let port = match authority.as_str().strip_prefix(authority.host()) {
+        Some("") if scheme == "http" => 80,
+        Some("") => 443,
+        _ => authority.port_u16().ok_or_else(form)?,
+    };
+    if url
+        .path_and_query()
+        .is_some_and(|rest| rest.as_str() != "/")
+    {
+        return Err(form());
+    }
+    Ok(format!("{scheme}://{}:{port}", authority.host()))
+}
+
+fn reason(text: &str) -> Result<Reason, Refusal> {
+    let text: StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
+    Reason::deserialize(text).map_err(|err| bad_request(&format!("`reason`: {err}")))
 }
 
 fn states(params: &Params) -> Result<Vec<State>, Refusal> {

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use prost::Message as _;
 use serde_json::{Map, Value, json};
 
-use super::page::{Page, page};
-use crate::delivery::engine::State;
+use super::page::{Page, Weigh, page};
+use crate::delivery::engine::{Reason, State};
 use crate::pipeline::Kept;
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::AddressKey;
@@ -28,7 +28,7 @@ pub(super) struct KeptFilter {
     /// Any of these; empty: all.
     pub(super) states: Vec<State>,
     pub(super) target: Option<String>,
-    pub(super) reason: Option<String>,
+    pub(super) reason: Option<Reason>,
     pub(super) type_name: Option<TypeName>,
 }
 
@@ -156,7 +156,29 @@ fn bytes_of(row: &Bytes) -> Option<Bytes> {
     typed.has_value.then_some(typed.value)
 }
 
+impl Weigh for Item {
+    fn weight(&self) -> usize {
+        let record = self.kept.record();
+        record.map_or(0, |record| record.payload().len()) + 1024
+    }
+}
+
+/// A front of keys: the page of them is as long as there are stages.
+impl Weigh for Bytes {
+    fn weight(&self) -> usize {
+        self.len()
+    }
+}
+
 impl KeptFilter {
+    /// How the keys of these deliveries begin.
+    pub(super) fn prefix(&self) -> Bytes {
+        let name = self.type_name.as_ref();
+        name.map_or(Bytes::new(), |name| {
+            type_prefix(name.namespace(), name.name())
+        })
+    }
+
     fn wants(&self, kept: &Kept) -> bool {
         let delivery = kept.delivery();
         let state = delivery
@@ -166,12 +188,8 @@ impl KeptFilter {
             .target
             .as_ref()
             .is_none_or(|target| *target == delivery.target);
-        let reason = |wanted: &String| {
-            delivery
-                .reason
-                .is_some_and(|reason| reason.as_str() == wanted)
-        };
-        (self.states.is_empty() || state) && target && self.reason.as_ref().is_none_or(reason)
+        let reason = self.reason.is_none() || self.reason == delivery.reason;
+        (self.states.is_empty() || state) && target && reason
     }
 }
 

@@ -33,7 +33,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming as Body};
 use hyper::service::service_fn;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::runtime::bearer::is_authorised;
 use crate::runtime::core::{AddressKey, AdminChange};
@@ -48,7 +48,7 @@ use crate::storage::{Rows, StorageError};
 use crate::transport::http::{ServerLimits, serve_connections};
 
 use page::Page;
-use params::Params;
+use params::{Params, page_json};
 use routes::{Route, Routed};
 
 /// Where the admin API listens, and who may use it.
@@ -117,6 +117,7 @@ impl OpenIngress for OpenAdmin {
         let admin = Arc::new(Admin {
             token: self.token,
             runtime: RuntimeHandle::new(intake),
+            reads: Arc::new(Semaphore::new(READS_AT_A_TIME)),
         });
         let service = service_fn(move |request| {
             let admin = Arc::clone(&admin);
@@ -133,6 +134,8 @@ impl OpenIngress for OpenAdmin {
 struct Admin {
     token: Option<Secret>,
     runtime: RuntimeHandle,
+    /// Lists that are read at the same time; others wait their turn.
+    reads: Arc<Semaphore>,
 }
 
 impl Admin {
@@ -204,33 +207,44 @@ impl Admin {
         &self,
         work: impl FnOnce(&dyn Rows) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, Refusal> {
+        // A closed semaphore would mean the same as none.
+        let _turn = self.reads.acquire().await;
         self.runtime.read(work).await.map_err(|error| {
             let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "store.not_readable");
             refuse(status, code, &error.to_string())
         })
     }
 
+    /// One page of a list, read and written away from the tasks that must not wait.
+    async fn page<T: 'static>(
+        &self,
+        next: impl FnOnce(&dyn Rows) -> Result<Page<T>, StorageError> + Send + 'static,
+        show: fn(&T) -> serde_json::Value,
+    ) -> Result<Reply, Refusal> {
+        let page = move |rows: &dyn Rows| Ok(page_json(&next(rows)?, show).to_string());
+        let (json, body) = (HeaderValue::from_static(JSON), self.read(page).await?);
+        Ok(whole(respond::with_type(StatusCode::OK, json, body.into())))
+    }
+
     /// A reply of JSON lines that are read, page by page, while they are sent. A store that cannot be read cuts it off.
-    fn json_lines<T: Send + 'static>(
+    fn json_lines<T: 'static>(
         &self,
         next: impl Fn(&dyn Rows, Option<&[u8]>) -> Result<Page<T>, StorageError> + Send + Sync + 'static,
         show: fn(&T) -> serde_json::Value,
     ) -> Reply {
-        let (next, runtime) = (Arc::new(next), self.runtime.clone());
+        let (next, runtime, reads) = (Arc::new(next), self.runtime.clone(), self.reads.clone());
         let pages = stream::unfold(Some(None::<Bytes>), move |after| {
-            let (next, runtime) = (Arc::clone(&next), runtime.clone());
+            let (next, runtime, reads) = (Arc::clone(&next), runtime.clone(), reads.clone());
             async move {
                 let after = after?;
-                let page = runtime.read(move |rows| next(rows, after.as_deref())).await;
-                Some(match page {
-                    Ok(page) => {
-                        let lines: String = page
-                            .items
-                            .iter()
-                            .map(|item| format!("{}\n", show(item)))
-                            .collect();
-                        (Ok(Frame::data(Bytes::from(lines))), page.next.map(Some))
-                    }
+                let lines = move |rows: &dyn Rows| {
+                    let page = next(rows, after.as_deref())?;
+                    let lines = page.items.iter().map(|item| format!("{}\n", show(item)));
+                    Ok((Bytes::from(lines.collect::<String>()), page.next))
+                };
+                let _turn = reads.acquire().await;
+                Some(match runtime.read(lines).await {
+                    Ok((lines, next)) => (Ok(Frame::data(lines)), next.map(Some)),
                     Err(_) => (Err(BoxError::from("the store cannot be read")), None),
                 })
             }
@@ -242,6 +256,9 @@ impl Admin {
         reply
     }
 }
+
+const JSON: &str = "application/json";
+const READS_AT_A_TIME: usize = 4;
 
 /// What became of a change that was answered in time.
 enum Change {

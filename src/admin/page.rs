@@ -9,6 +9,14 @@ use crate::storage::{Rows, StorageError, Table};
 const MAX_SCANNED: usize = 20_000;
 /// Rows that are read at a time.
 const CHUNK: usize = 500;
+/// A page with as much in it ends, whatever its limit: a thousand payloads may be more than memory.
+const MAX_BYTES: usize = 4 << 20;
+
+/// What an item of a list takes.
+pub(crate) trait Weigh {
+    /// About so many bytes.
+    fn weight(&self) -> usize;
+}
 
 /// Some items of a list, and where the rest begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +27,7 @@ pub(crate) struct Page<T> {
 }
 
 /// At most `limit` items made by `item` from the rows of `table` whose keys begin with `prefix`, behind the key `after`.
-pub(crate) fn page<T>(
+pub(crate) fn page<T: Weigh>(
     rows: &dyn Rows,
     table: Table,
     prefix: &[u8],
@@ -29,12 +37,12 @@ pub(crate) fn page<T>(
 ) -> Result<Page<T>, StorageError> {
     let end = after_prefix(prefix);
     let mut from = after.map_or_else(|| prefix.to_vec(), behind);
-    let (mut items, mut scanned) = (Vec::new(), 0);
+    let (mut items, mut scanned, mut bytes) = (Vec::new(), 0, 0_usize);
     loop {
         let chunk = rows.scan(table, &from, end.as_deref(), CHUNK)?;
         let is_last = chunk.len() < CHUNK;
         for (key, value) in chunk {
-            if items.len() == limit || scanned == MAX_SCANNED {
+            if items.len() == limit || scanned == MAX_SCANNED || bytes >= MAX_BYTES {
                 // This row begins the next page: the one before it ends this one.
                 return Ok(Page {
                     items,
@@ -42,7 +50,10 @@ pub(crate) fn page<T>(
                 });
             }
             scanned += 1;
-            items.extend(item(&key, &value)?);
+            if let Some(item) = item(&key, &value)? {
+                bytes = bytes.saturating_add(item.weight());
+                items.push(item);
+            }
             from = behind(&key);
         }
         if is_last {
@@ -67,6 +78,32 @@ mod tests {
     use crate::storage::{Memory, Write};
 
     const TABLE: Table = Table::new(100);
+
+    impl Weigh for String {
+        fn weight(&self) -> usize {
+            self.len()
+        }
+    }
+
+    #[test]
+    fn a_page_ends_when_it_has_grown_large() {
+        let (store, _syncer) = Memory::default().open();
+        let large = "x".repeat(MAX_BYTES / 2);
+        let writes = (0..5).map(|n| Write::put(TABLE, format!("k{n}"), large.clone()));
+        store.stage(writes.collect());
+        let (mut after, mut sizes) = (None::<Bytes>, Vec::new());
+        loop {
+            let read =
+                |_: &Bytes, value: &Bytes| Ok(Some(String::from_utf8(value.to_vec()).unwrap()));
+            let page = page(&store, TABLE, b"k", after.as_deref(), 100, read).unwrap();
+            sizes.push(page.items.len());
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(sizes, [2, 2, 1]);
+    }
 
     #[test]
     fn pages_follow_one_another_without_gap_or_repetition() {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::bad_request;
 use super::page::Page;
+use crate::runtime::core::AddressKey;
 use crate::runtime::request::percent_decoded;
 use crate::runtime::respond::Refusal;
 use crate::sdk::TypeName;
@@ -15,6 +16,11 @@ use crate::sdk::TypeName;
 /// Items of a list that are given without being asked for a number.
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
+
+/// An id may be the empty text.
+const MAY_BE_EMPTY: &str = "id";
+/// A list may be asked for several states.
+const MAY_BE_REPEATED: &str = "state";
 
 /// What stands behind the `?`.
 pub(super) struct Params(Vec<(String, String)>);
@@ -37,42 +43,39 @@ impl Params {
             .ok_or_else(|| bad_request("the parameters are not percent-encoded UTF-8"))
     }
 
-    /// Refuses every parameter that the route does not know.
+    /// Refuses a parameter that the route does not know, that has no value, or that has two different ones.
     pub(super) fn only(&self, known: &[&str]) -> Result<(), Refusal> {
-        match self
-            .0
-            .iter()
-            .find(|(key, _)| !known.contains(&key.as_str()))
-        {
-            None => Ok(()),
-            Some((key, _)) if known.is_empty() => Err(bad_request(&format!(
-                "`{key}`: this route takes no parameters"
-            ))),
-            Some((key, _)) => Err(bad_request(&format!(
-                "there is no parameter `{key}`; known: {}",
-                known.join(", ")
-            ))),
+        for (key, value) in &self.0 {
+            if !known.contains(&key.as_str()) {
+                let known = match known {
+                    [] => "this route takes no parameters".to_owned(),
+                    _ => format!("known: {}", known.join(", ")),
+                };
+                return Err(bad_request(&format!(
+                    "there is no parameter `{key}`; {known}"
+                )));
+            }
+            if value.is_empty() && key != MAY_BE_EMPTY {
+                let text = format!("`{key}` has no value; give it one, or leave it out");
+                return Err(bad_request(&text));
+            }
+            if key != MAY_BE_REPEATED && self.get(key) != Some(value.as_str()) {
+                let text = format!("`{key}` is given twice, with two values; give it once");
+                return Err(bad_request(&text));
+            }
         }
+        Ok(())
     }
 
-    /// A parameter that is given and not empty.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().find(|(k, _)| k == key)?;
-        Some(value.as_str()).filter(|value| !value.is_empty())
-    }
-
-    /// A parameter that may be given empty.
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(k, _)| k == key)?;
         Some(value)
     }
 
     /// All values of a parameter that may be repeated.
     pub(super) fn all(&self, key: &str) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .filter(move |(k, value)| k == key && !value.is_empty())
-            .map(|(_, value)| value.as_str())
+        let given = self.0.iter().filter(move |(k, _)| k == key);
+        given.map(|(_, value)| value.as_str())
     }
 
     pub(super) fn flag(&self, key: &str) -> Result<bool, Refusal> {
@@ -100,14 +103,23 @@ impl Params {
         }
     }
 
-    /// The key after which a list goes on.
-    pub(super) fn after(&self) -> Result<Option<Bytes>, Refusal> {
-        let decoded = self.get("after").map(|text| URL_SAFE_NO_PAD.decode(text));
-        let decoded = decoded
-            .transpose()
-            .map_err(|_| bad_request("`after` is the `next` of an earlier list"));
-        Ok(decoded?.map(Bytes::from))
+    /// The key after which a list goes on, one of those that begin with `prefix`.
+    pub(super) fn after(&self, prefix: &[u8]) -> Result<Option<Bytes>, Refusal> {
+        let Some(text) = self.get("after") else {
+            return Ok(None);
+        };
+        let key = URL_SAFE_NO_PAD.decode(text).ok().map(Bytes::from);
+        let key = key.filter(|key| key.starts_with(prefix) && names_an_address(key));
+        key.map(Some)
+            .ok_or_else(|| bad_request("`after` is the `next` of an earlier page of the same list"))
     }
+}
+
+fn names_an_address(key: &Bytes) -> bool {
+    AddressKey::split(key).is_some_and(|(address, _)| {
+        let (namespace, name, _) = address.parts();
+        TypeName::from_parts(namespace, name).is_ok()
+    })
 }
 
 /// `{"items": […], "next": …}`.
@@ -132,10 +144,7 @@ mod tests {
             given.type_name("type").unwrap().unwrap(),
             TypeName::new("a/b")
         );
-        assert_eq!(
-            (given.get("id"), given.text("id"), given.text("name")),
-            (None, Some(""), None)
-        );
+        assert_eq!((given.get("id"), given.get("name")), (Some(""), None));
         assert_eq!(given.get("x"), Some("1 2"));
         assert!(given.only(&["type", "id", "x"]).is_ok());
         assert!(given.only(&["type", "id"]).is_err());
@@ -149,15 +158,19 @@ mod tests {
         for wrong in ["limit=0", "limit=1001", "limit=x", "limit=-1"] {
             assert!(params(wrong).limit().is_err(), "{wrong}");
         }
+        let key = AddressKey::new("shop", "cart", "a").row(b"total");
         let page = Page {
             items: vec![1],
-            next: Some(Bytes::from_static(&[0, 255, 62])),
+            next: Some(key.clone()),
         };
         let json = page_json(&page, |n| (*n).into());
-        let after = params(&format!("after={}", json["next"].as_str().unwrap()))
-            .after()
-            .unwrap();
-        assert_eq!(after, page.next);
-        assert!(params("after=%00").after().is_err());
+        let next = json["next"].as_str().unwrap();
+        let after = |prefix| params(&format!("after={next}")).after(prefix);
+        assert_eq!(after(&[]).unwrap(), Some(key.clone()));
+        assert_eq!(after(&key[..5]).unwrap(), page.next);
+        assert!(after(b"other").is_err(), "a cursor of another list");
+        for wrong in ["after=%00", "after=AAAA", "after=!"] {
+            assert!(params(wrong).after(&[]).is_err(), "{wrong}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::page::page;
+use super::page::{Weigh, page};
 use super::params::Params;
 use super::{Admin, Change, Reply, ok};
 use crate::calendar::rfc3339;
@@ -63,6 +63,12 @@ impl Admin {
                 &text,
             )),
         }
+    }
+}
+
+impl Weigh for (AddressKey, Parked) {
+    fn weight(&self) -> usize {
+        self.1.reason.len()
     }
 }
 

@@ -2,10 +2,12 @@
 
 use http::{Method, StatusCode};
 
+use super::bad_request;
 use crate::delivery::Verb;
 use crate::runtime::core::AddressKey;
 use crate::runtime::request::percent_decoded;
 use crate::runtime::respond::{Refusal, refuse};
+use crate::sdk::TypeName;
 
 /// What a path names.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,32 +52,38 @@ pub(super) fn route(path: &str) -> Result<Routed, Refusal> {
         )
     };
     let parts: Option<Vec<String>> = path.split('/').skip(1).map(percent_decoded).collect();
-    let parts = parts.ok_or_else(not_found)?;
+    let parts = parts.ok_or_else(|| {
+        let text = "the path is not percent-encoded UTF-8: write `%` as `%25`";
+        refuse(StatusCode::BAD_REQUEST, "path.malformed", text)
+    })?;
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    let at = |namespace, name, id| AddressKey::new(namespace, name, id);
+    let at = |namespace, name, id| match TypeName::from_parts(namespace, name) {
+        Ok(_) => Ok(AddressKey::new(namespace, name, id)),
+        Err(error) => Err(bad_request(&format!("the path's function type: {error}"))),
+    };
     let (route, allowed) = match *parts.as_slice() {
         ["health"] => (Route::Health, GET),
         ["ready"] => (Route::Ready, GET),
         ["metrics"] => (Route::Metrics, GET),
-        ["api", "send", namespace, name, id] => (Route::Send(at(namespace, name, id)), POST),
+        ["api", "send", namespace, name, id] => (Route::Send(at(namespace, name, id)?), POST),
         ["api", "state"] => (Route::States, GET),
         ["api", "state", "export"] => (Route::StateExport, GET),
         ["api", "state", "import"] => (Route::StateImport, POST),
         ["api", "state", namespace, name, id, state] => (
-            Route::State(at(namespace, name, id), state.to_owned()),
+            Route::State(at(namespace, name, id)?, state.to_owned()),
             STATE,
         ),
         ["api", "queues"] => (Route::Queues, GET),
         ["api", "queues", namespace, name, id, "resume"] => {
-            (Route::Resume(at(namespace, name, id)), POST)
+            (Route::Resume(at(namespace, name, id)?), POST)
         }
         ["api", "deliveries"] => (Route::Deliveries, GET),
         ["api", "deliveries", namespace, name, id] => {
-            (Route::Delivery(at(namespace, name, id)), GET)
+            (Route::Delivery(at(namespace, name, id)?), GET)
         }
         ["api", "deliveries", namespace, name, id, verb] => (
             Route::Act(
-                at(namespace, name, id),
+                at(namespace, name, id)?,
                 delivery_verb(verb).ok_or_else(not_found)?,
             ),
             POST,
@@ -84,13 +92,13 @@ pub(super) fn route(path: &str) -> Result<Routed, Refusal> {
         ["api", "dead-letters", "export"] => (Route::DeadLetterExport, GET),
         ["api", "dead-letters", "redrive"] => (Route::RedriveAll, POST),
         ["api", "dead-letters", namespace, name, id] => {
-            (Route::DeadLetter(at(namespace, name, id)), GET)
+            (Route::DeadLetter(at(namespace, name, id)?), GET)
         }
         ["api", "dead-letters", namespace, name, id, "redrive"] => {
-            (Route::Act(at(namespace, name, id), Verb::Retry), POST)
+            (Route::Act(at(namespace, name, id)?, Verb::Retry), POST)
         }
         ["api", "dead-letters", namespace, name, id, "purge"] => {
-            (Route::Act(at(namespace, name, id), Verb::Purge), POST)
+            (Route::Act(at(namespace, name, id)?, Verb::Purge), POST)
         }
         _ => return Err(not_found()),
     };
@@ -123,6 +131,19 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_names_no_address_says_what_is_wrong() {
+        for path in [
+            "/api/state/%zz",
+            "/api/state/a//b/c",
+            "/api/send//b/c",
+            "/%",
+        ] {
+            let status = route(path).unwrap_err().status();
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
+        }
+    }
+
+    #[test]
     fn other_paths_are_not_found() {
         for path in [
             "",
@@ -131,7 +152,6 @@ mod tests {
             "/api/",
             "/health/",
             "/api/send/a/b",
-            "/api/state/%zz",
             "/api/queues/a/b/c/stop",
         ] {
             assert_eq!(

@@ -16,7 +16,7 @@ use crate::sdk::TypeName;
 /// Larger bodies are refused.
 pub(super) const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// The type of `application/json`.
-pub(super) const JSON_TYPE: TypeName = TypeName::new("statefun/json");
+const JSON_TYPE: TypeName = TypeName::new("statefun/json");
 /// Idempotency keys of the admin API count within it.
 const INGRESS: TypeName = TypeName::new("statefun.admin/send");
 const KEYS_LIVE: Duration = Duration::from_secs(24 * 3600);

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::page::{Page, page};
+use super::page::{Page, Weigh, page};
 use crate::runtime::core::AddressKey;
 use crate::runtime::core::keys::{SPECS, STATE, type_prefix};
 use crate::runtime::core::state::{StateRow, StateSpec, TimeToLive};
@@ -35,7 +35,8 @@ pub(crate) struct StoredState {
 }
 
 impl StateFilter {
-    fn prefix(&self) -> Bytes {
+    /// How the keys of these values begin.
+    pub(super) fn prefix(&self) -> Bytes {
         match (&self.type_name, &self.id) {
             (Some(name), Some(id)) => AddressKey::new(name.namespace(), name.name(), id)
                 .as_bytes()
@@ -139,6 +140,12 @@ impl<'a> Expiry<'a> {
             }
         };
         Ok(ttl.is_over(stamp, self.now))
+    }
+}
+
+impl Weigh for StoredState {
+    fn weight(&self) -> usize {
+        self.value.len()
     }
 }
 

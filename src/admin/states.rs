@@ -5,8 +5,8 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming as Body;
 
-use super::params::{Params, page_json};
-use super::send::{JSON_TYPE, MAX_BODY_BYTES};
+use super::params::Params;
+use super::send::MAX_BODY_BYTES;
 use super::state::{self, StateFilter, StoredState};
 use super::{Admin, Change, Reply, bad_request, ok};
 use crate::runtime::core::{AddressKey, AdminChange};
@@ -20,11 +20,11 @@ const EXPORT_PAGE: usize = 200;
 impl Admin {
     pub(super) async fn states(&self, params: &Params) -> Result<Reply, Refusal> {
         params.only(&["type", "id", "name", "after", "limit"])?;
-        let (filter, after, limit) = (filter(params)?, params.after()?, params.limit()?);
+        let (filter, limit) = (filter(params)?, params.limit()?);
+        let after = params.after(&filter.prefix())?;
         let now = self.runtime.now();
         let list = move |rows: &dyn Rows| state::list(rows, &filter, after.as_deref(), limit, now);
-        let page = self.read(list).await?;
-        Ok(ok(&page_json(&page, StoredState::to_json)))
+        self.page(list, StoredState::to_json).await
     }
 
     /// All values as JSON lines, read while they are sent.
@@ -98,7 +98,15 @@ impl Admin {
             }
             (Some(named), _) => named,
             (None, Some(declared)) => declared.typename,
-            (None, None) => request::type_of_content(request.headers(), &JSON_TYPE)?,
+            // A guess would be refused later, when the function declares another type.
+            (None, None) => {
+                let text = format!(
+                    "no function has declared `{name}` of {} yet: name the value's type in `statefun-type` (on the command line: --type)",
+                    address.to_address().type_name()
+                );
+                let (status, code) = (StatusCode::UNPROCESSABLE_ENTITY, "state.type_unknown");
+                return Err(refuse(status, code, &text));
+            }
         };
         let body = request::body(request, MAX_BODY_BYTES).await?;
         request::parsed(&type_name, &body)
@@ -125,7 +133,7 @@ impl Admin {
 fn filter(params: &Params) -> Result<StateFilter, Refusal> {
     let filter = StateFilter {
         type_name: params.type_name("type")?,
-        id: params.text("id").map(str::to_owned),
+        id: params.get("id").map(str::to_owned),
         name: params.get("name").map(str::to_owned),
     };
     if filter.id.is_some() && filter.type_name.is_none() {

@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("random", &[]),
     ("retry", &[]),
     ("timestamp", &[]),
+    ("printable", &[]),
     ("calendar", &[]),
     ("duration", &[]),
     ("elapsed", &[]),
@@ -67,7 +68,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Plain data: every part may name these.
-const FOR_ALL: &[&str] = &["timestamp", "calendar", "duration", "elapsed"];
+const FOR_ALL: &[&str] = &["timestamp", "calendar", "duration", "elapsed", "printable"];
 
 /// Parts without I/O, tasks, clocks or generators, and what they therefore never name.
 const PURE: &[&str] = &[

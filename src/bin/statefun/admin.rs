@@ -15,7 +15,7 @@ use stateful_functions::runtime::Runtime;
 use stateful_functions::transport::http::client::{
     HttpClient, HttpClientConfig, HttpRequest, HttpResponse,
 };
-use stateful_functions::{Address, TypeName};
+use stateful_functions::{Address, TypeName, printable};
 
 use crate::args::ADMIN;
 use crate::json::text_at;
@@ -23,7 +23,7 @@ use crate::json::text_at;
 /// Longer than any limit of the server.
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// What one page of a list may take.
-const MAX_RESPONSE_BYTES: usize = 1 << 30;
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
 /// Where the admin API is.
 #[derive(Debug, Args)]
@@ -35,9 +35,10 @@ pub(crate) struct AdminArgs {
         long = "admin",
         value_name = "ADDR",
         env = "STATEFUN_ADMIN",
-        default_value = ADMIN
+        default_value = ADMIN,
+        value_parser = base_url
     )]
-    address: String,
+    base: String,
     /// The token the runtime was started with.
     #[arg(
         long,
@@ -46,6 +47,47 @@ pub(crate) struct AdminArgs {
         hide_env_values = true
     )]
     token: Option<String>,
+}
+
+/// The URL of an admin API that is given as `host:port` or as a URL.
+fn base_url(text: &str) -> Result<String, String> {
+    let form = "write it as host:port, such as 127.0.0.1:8191, or as a URL";
+    let url = match text.split_once("://") {
+        None => {
+            host_port(text)?;
+            format!("http://{text}")
+        }
+        Some(("http" | "https", _)) => text.trim_end_matches('/').to_owned(),
+        Some((scheme, _)) => return Err(format!("`{scheme}` is no scheme of it; {form}")),
+    };
+    let parsed: Uri = url.parse().map_err(|err| format!("{err}; {form}"))?;
+    let authority = parsed.authority().ok_or(form)?;
+    let port = authority.as_str().strip_prefix(authority.host());
+    if port.is_some_and(|port| !port.is_empty())
+        && authority.port_u16().is_none_or(|port| port == 0)
+    {
+        return Err("a port is a number from 1 to 65535".to_owned());
+    }
+    if authority.as_str().contains('@') {
+        return Err("it carries credentials; give the token with --token".to_owned());
+    }
+    if parsed.query().is_some() {
+        return Err(format!("it has a query; {form}"));
+    }
+    Ok(url)
+}
+
+/// A text that is `host:port`, with 0 for any port.
+pub(crate) fn host_port(text: &str) -> Result<String, String> {
+    let (host, port) = text
+        .rsplit_once(':')
+        .ok_or("write it as host:port, such as 127.0.0.1:9000")?;
+    if host.is_empty() {
+        return Err(format!("the host is missing: 127.0.0.1:{port}?"));
+    }
+    port.parse::<u16>()
+        .map_err(|_| format!("`{port}` is no port: a number from 0 to 65535"))?;
+    Ok(text.to_owned())
 }
 
 /// Whether a runtime has written `folder`: every data folder has this file.
@@ -70,7 +112,7 @@ pub(crate) async fn at_rest(folder: &Path, admin: &mut AdminArgs) -> anyhow::Res
         .listeners()
         .first()
         .context("the folder is not served")?;
-    admin.address = listener.address.to_string();
+    admin.base = format!("http://{}", listener.address);
     admin.token = None;
     Ok(runtime)
 }
@@ -84,11 +126,6 @@ pub(crate) struct Admin {
 
 impl AdminArgs {
     pub(crate) fn connect(&self) -> anyhow::Result<Admin> {
-        let base = if self.address.contains("://") {
-            self.address.trim_end_matches('/').to_owned()
-        } else {
-            format!("http://{}", self.address)
-        };
         let authorization = self.token.as_ref().map(|token| {
             HeaderValue::try_from(format!("Bearer {token}")).map(|mut value| {
                 value.set_sensitive(true);
@@ -98,7 +135,7 @@ impl AdminArgs {
         let mut config = HttpClientConfig::default();
         config.max_response_body_bytes = MAX_RESPONSE_BYTES;
         Ok(Admin {
-            base,
+            base: self.base.clone(),
             authorization: authorization
                 .transpose()
                 .context("the token cannot be sent as a header")?,
@@ -164,7 +201,7 @@ pub(crate) fn read_json(body: &Bytes) -> anyhow::Result<Value> {
 fn refusal(response: &HttpResponse) -> String {
     let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     match (text_at(&body, "/message"), text_at(&body, "/code")) {
-        (Some(message), Some(code)) => format!("{message} ({code})"),
+        (Some(message), Some(code)) => format!("{} ({code})", printable::text(message)),
         _ => format!(
             "the server answers {}; is this the admin API?",
             response.status
@@ -244,6 +281,32 @@ impl Query {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_the_api_is_must_be_said_whole() {
+        assert_eq!(base_url("127.0.0.1:8191").unwrap(), "http://127.0.0.1:8191");
+        assert_eq!(base_url("[::1]:8191").unwrap(), "http://[::1]:8191");
+        assert_eq!(
+            base_url("https://ops.example/shop/").unwrap(),
+            "https://ops.example/shop"
+        );
+        for wrong in [
+            "localhost",
+            ":8191",
+            "localhost:",
+            "localhost:99999",
+            "localhost:http",
+            "http://h:99999",
+            "http://h:0",
+            "http://",
+            "ftp://h:1",
+            "http://me:secret@h:1",
+            "http://h:1/?x=1",
+            "",
+        ] {
+            assert!(base_url(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn addresses_are_encoded_part_by_part() {

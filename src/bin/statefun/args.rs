@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 use stateful_functions::runtime::module::Placeholders;
 use tracing_subscriber::EnvFilter;
 
-use crate::{check, dead_letters, deliveries, queues, run, send, sink, state};
+use crate::{check, dead_letters, deliveries, logging, queues, run, send, sink, state};
 
 /// Stateful functions with durable state, messages and timers; runs and checks module files.
 #[derive(Debug, Parser)]
@@ -31,6 +35,50 @@ Examples:
   statefun state list                 what functions remember
   statefun queues                     what waits where
   statefun sink                       a destination to try pipelines with, on port 9000";
+
+impl Cli {
+    /// What stands on the command line, once it contradicts itself nowhere.
+    pub(crate) fn checked() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let cli = Self::from_arg_matches(&matches)?;
+        let (Command::Run(run::RunArgs { module, .. })
+        | Command::Check(check::CheckArgs { module, .. })) = &cli.command
+        else {
+            state_of_two_places(&matches)?;
+            return Ok(cli);
+        };
+        match module.set_twice() {
+            Some(key) => Err(conflict(&format!(
+                "--set gives `{key}` two values; give it once"
+            ))),
+            None => Ok(cli),
+        }
+    }
+}
+
+/// A folder is read instead of a runtime that runs: whoever names both means one of them.
+fn state_of_two_places(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let command = matches.subcommand().and_then(|(_, of)| of.subcommand());
+    let Some((_, command)) = command.filter(|_| matches.subcommand_name() == Some("state")) else {
+        return Ok(());
+    };
+    let is_given = |name| {
+        let source = command.value_source(name);
+        source == Some(ValueSource::CommandLine)
+    };
+    for other in ["admin", "token"] {
+        if is_given("data") && is_given(other) {
+            return Err(conflict(&format!(
+                "--data reads a folder, and --{other} belongs to a runtime that runs; give one of them"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn conflict(text: &str) -> clap::Error {
+    Cli::command().error(ErrorKind::ArgumentConflict, text)
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -86,8 +134,11 @@ impl Log {
             .with_writer(io::stderr)
             .with_ansi(io::stderr().is_terminal());
         match self.format {
-            LogFormat::Text => log.init(),
-            LogFormat::Json => log.json().init(),
+            LogFormat::Text => log.fmt_fields(logging::printable_fields()).init(),
+            LogFormat::Json => log
+                .with_writer(|| logging::PrintableJson(io::stderr()))
+                .json()
+                .init(),
         }
         Ok(())
     }
@@ -100,7 +151,7 @@ pub(crate) struct ModuleArgs {
     #[arg(value_name = "FILE", default_value = "module.yaml")]
     pub(crate) files: Vec<PathBuf>,
     /// The value of a placeholder `${KEY}`; goes before the environment. May be repeated.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, conflicts_with = "strict")]
     set: Vec<(String, String)>,
     /// Behave as StateFun does where this runtime is kinder: placeholders stay as they are, what fails is tried again each second, and
     /// the whole application ends when its attempts are used up.
@@ -109,6 +160,16 @@ pub(crate) struct ModuleArgs {
 }
 
 impl ModuleArgs {
+    /// A placeholder with two different values.
+    fn set_twice(&self) -> Option<&str> {
+        let mut set = BTreeMap::new();
+        let mut twice = self.set.iter().filter(|(key, value)| {
+            let before = *set.entry(key).or_insert(value);
+            before != value
+        });
+        twice.next().map(|(key, _)| key.as_str())
+    }
+
     pub(crate) fn placeholders(&self) -> Placeholders {
         if self.strict {
             return Placeholders::Literal;
@@ -145,8 +206,6 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

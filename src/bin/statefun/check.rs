@@ -26,7 +26,7 @@ Examples:
   statefun check --json               findings for a program")]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
-    module: ModuleArgs,
+    pub(crate) module: ModuleArgs,
     /// Also report what another runtime would not take.
     #[arg(long = "for", value_name = "RUNTIME")]
     other: Option<OtherRuntime>,

@@ -51,7 +51,7 @@ enum DeadLettersCommand {
         #[arg(
             value_name = "ADDRESS",
             required_unless_present = "all",
-            conflicts_with = "all"
+            conflicts_with_all = ["all", "target", "why", "type_name", "dry_run"]
         )]
         address: Option<AddressArg>,
         /// All that --target, --why and --type name.
@@ -129,7 +129,11 @@ pub(crate) async fn run(args: DeadLettersArgs, as_json: bool) -> anyhow::Result<
             admin,
             ..
         } => {
-            let body = json!({"actor": actor.actor, "reason": actor.reason, "dry_run": dry_run});
+            let (by, why) = (&actor.actor, &actor.reason);
+            let body = match &address {
+                Some(_) => json!({"actor": by, "reason": why}),
+                None => json!({"actor": by, "reason": why, "dry_run": dry_run}),
+            };
             let path = match &address {
                 Some(address) => format!("{PATH}/{}/redrive", address.path()),
                 None => format!("{PATH}/redrive{}", filter.query().text()),

@@ -35,6 +35,9 @@ enum DeliveriesCommand {
         /// Only those to this target.
         #[arg(long, value_name = "TARGET")]
         target: Option<String>,
+        /// Only those that wait, or were given up, for this reason, such as `retry`.
+        #[arg(long, value_name = "REASON")]
+        why: Option<String>,
         /// Only those of this stage: `<namespace>/<pipeline>.<stage>`.
         #[arg(long = "type", value_name = "TYPE")]
         type_name: Option<TypeName>,
@@ -104,12 +107,14 @@ pub(crate) async fn run(args: DeliveriesArgs, as_json: bool) -> anyhow::Result<E
         DeliveriesCommand::List {
             state,
             target,
+            why,
             type_name,
             extent,
             admin,
         } => {
             let query = Query::default()
                 .with("target", target)
+                .with("reason", why)
                 .with("type", type_name);
             let query = state
                 .iter()

@@ -1,5 +1,7 @@
 //! Reads a list of the admin API page by page.
 
+use std::num::NonZeroUsize;
+
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -14,8 +16,8 @@ const PAGE: usize = 500;
 #[derive(Debug, Args)]
 pub(crate) struct Extent {
     /// At most so many.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: usize,
+    #[arg(long, value_name = "N", default_value = "100")]
+    limit: NonZeroUsize,
     /// All of them.
     #[arg(long, conflicts_with = "limit")]
     all: bool,
@@ -28,7 +30,7 @@ impl Extent {
     /// Everything from the beginning.
     pub(crate) const fn everything() -> Self {
         Self {
-            limit: 0,
+            limit: NonZeroUsize::MIN,
             all: true,
             after: None,
         }
@@ -43,7 +45,11 @@ impl Extent {
         mut show: impl FnMut(Value) -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<String>> {
         let mut after = self.after.clone();
-        let mut left = if self.all { usize::MAX } else { self.limit };
+        let mut left = if self.all {
+            usize::MAX
+        } else {
+            self.limit.get()
+        };
         while left > 0 {
             let query = query
                 .clone()
@@ -62,7 +68,7 @@ impl Extent {
         Ok(after)
     }
 
-    /// Prints the list: `line` makes the text of an item.
+    /// Prints the list, each item as its page arrives: `line` makes its text. As JSON it is one object over several lines.
     pub(crate) async fn print(
         &self,
         admin: &Admin,
@@ -71,26 +77,25 @@ impl Extent {
         as_json: bool,
         line: impl Fn(&Value) -> String,
     ) -> anyhow::Result<()> {
-        if as_json {
-            let mut items = Vec::new();
-            let keep = |item| {
-                items.push(item);
-                Ok(())
-            };
-            let next = self.for_each(admin, path, query, keep).await?;
-            output::json(&json!({"items": items, "next": next}))?;
-            return Ok(());
-        }
         let mut count = 0_usize;
         let show = |item: Value| {
             count += 1;
-            Ok(output::line(line(&item))?)
+            match (as_json, count) {
+                (false, _) => output::line(line(&item))?,
+                (true, 1) => output::json_piece(format_args!("{{\"items\":[{item}"))?,
+                (true, _) => output::json_piece(format_args!(",{item}"))?,
+            }
+            Ok(())
         };
         let next = self.for_each(admin, path, query, show).await?;
-        match next {
-            Some(next) => output::note(format_args!("there is more: --after {next}, or --all")),
-            None if count == 0 => output::note("nothing"),
-            None => {}
+        match (as_json, next) {
+            (true, next) if count == 0 => output::json(&json!({"items": [], "next": next}))?,
+            (true, next) => output::json_piece(format_args!("],\"next\":{}}}", json!(next)))?,
+            (false, Some(next)) => {
+                output::note(format_args!("there is more: --after {next}, or --all"));
+            }
+            (false, None) if count == 0 => output::note("nothing"),
+            (false, None) => {}
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod dead_letters;
 mod deliveries;
 mod json;
 mod list;
+mod logging;
 mod output;
 mod queues;
 mod run;
@@ -22,8 +23,6 @@ mod value;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Cli, Command};
 
 #[global_allocator]
@@ -34,7 +33,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::checked() {
         Ok(cli) => cli,
         Err(usage) => {
             usage.print()?;

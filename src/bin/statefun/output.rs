@@ -1,26 +1,34 @@
-//! What goes to the streams and how a command ends.
+//! What goes to the streams and how a command ends. Text from outside is made printable here, and nowhere else.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde_json::Value;
+use stateful_functions::printable;
 
 /// Faults in what was given: exit code 1 for most commands, and also that of `check` with findings.
 pub(crate) const USAGE: u8 = 2;
 
 /// One line to standard output.
 pub(crate) fn line(text: impl std::fmt::Display) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")
+    let text = text.to_string();
+    writeln!(io::stdout().lock(), "{}", printable::text(&text))
 }
 
 /// A JSON value to standard output, on one line.
 pub(crate) fn json(value: &Value) -> io::Result<()> {
-    line(value)
+    json_piece(value)
+}
+
+/// A piece of a longer JSON text to standard output, as one line of it.
+pub(crate) fn json_piece(piece: impl std::fmt::Display) -> io::Result<()> {
+    let text = piece.to_string();
+    writeln!(io::stdout().lock(), "{}", printable::json(&text))
 }
 
 /// A remark beside the output, to standard error.
 pub(crate) fn note(text: impl std::fmt::Display) {
-    eprintln!("{text}");
+    eprintln!("{}", printable::lines(&text.to_string()));
 }
 
 /// Tells why the command failed. A reader that went away, such as `head`, is no failure.
@@ -29,6 +37,6 @@ pub(crate) fn failed(err: &anyhow::Error) -> ExitCode {
     if err.downcast_ref::<io::Error>().is_some_and(gone) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("statefun: {err:#}");
+    eprintln!("statefun: {}", printable::lines(&format!("{err:#}")));
     ExitCode::FAILURE
 }

@@ -22,9 +22,9 @@ Examples:
 pub(crate) struct QueuesArgs {
     #[command(subcommand)]
     command: Option<QueuesCommand>,
-    /// At most so many addresses.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: usize,
+    /// At most so many addresses, up to 1000.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    limit: u64,
     #[command(flatten)]
     admin: AdminArgs,
 }

@@ -13,6 +13,7 @@ use stateful_functions::runtime::{
     ApplicationFailure, FailurePolicy, OnError, Runtime, RuntimeConfig,
 };
 
+use crate::admin::host_port;
 use crate::args::{ADMIN, ModuleArgs};
 use crate::{check, output, signals};
 
@@ -32,7 +33,7 @@ Examples:
   statefun run --strict --attempts 1            the first failure ends the application")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
-    module: ModuleArgs,
+    pub(crate) module: ModuleArgs,
     /// The folder with everything that must not be lost. It is made when it does not exist.
     #[arg(
         long,
@@ -45,18 +46,13 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     ephemeral: bool,
     /// How often a batch is tried before `--on-error` counts. Default: for ever.
-    #[arg(
-        long,
-        alias = "park-after",
-        value_name = "N",
-        required_if_eq("on_error", "park")
-    )]
+    #[arg(long, alias = "park-after", value_name = "N")]
     attempts: Option<NonZeroU32>,
     /// What happens when the attempts of a batch are used up. Default: `park`, with `--strict` `fail`.
-    #[arg(long, value_name = "WHAT")]
+    #[arg(long, value_name = "WHAT", requires = "attempts")]
     on_error: Option<AfterAttempts>,
     /// Where the admin API listens.
-    #[arg(long, value_name = "ADDR", default_value = ADMIN)]
+    #[arg(long, value_name = "ADDR", default_value = ADMIN, value_parser = host_port)]
     admin: String,
     /// What requests to the admin API must carry; needed when it listens on more than loopback.
     #[arg(

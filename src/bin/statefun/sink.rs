@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::admin::host_port;
 use crate::{output, signals};
 
 use counts::Counts;
@@ -32,7 +33,7 @@ Examples:
   curl -X POST localhost:9000/status/429")]
 pub(crate) struct SinkArgs {
     /// Where to listen.
-    #[arg(value_name = "ADDR", default_value = "127.0.0.1:9000")]
+    #[arg(value_name = "ADDR", default_value = "127.0.0.1:9000", value_parser = host_port)]
     address: String,
     /// The status to answer with.
     #[arg(long, value_name = "N", default_value = "200", value_parser = status)]

@@ -2,9 +2,12 @@
 
 mod cli;
 mod default_ports;
+mod guesses;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod hidden_attempts;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod hidden_causes;
+mod long_lists;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod old_folders;
+mod printed_raw;

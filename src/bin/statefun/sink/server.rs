@@ -149,7 +149,7 @@ impl Told<'_> {
     fn print(&self, style: Style) -> std::io::Result<()> {
         let (method, path) = (&self.head.method, self.head.uri.path());
         let status = self.verdict.status.as_u16();
-        let body = String::from_utf8_lossy(self.shown).replace(char::is_control, " ");
+        let body = String::from_utf8_lossy(self.shown);
         if style == Style::Json {
             return output::json(&json!({
                 "status": status, "method": method.as_str(), "path": path, "bytes": self.bytes,

@@ -13,11 +13,13 @@ use super::super::super::record::{Record, content_type};
 use super::super::super::template::{Template, Unfilled};
 use super::url::{Target, absolute, redacted};
 use crate::delivery::engine::{Failure, FailureKind, Policy};
+use crate::printable;
 use crate::timestamp::Timestamp;
 use crate::transport::http::client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
-/// So much of an answer's body is told of a failure.
-const MAX_TOLD_BYTES: usize = 256;
+/// The first line of so much of an answer's body is told of a failure.
+const MAX_READ_BYTES: usize = 8 * 1024;
+const MAX_TOLD_CHARS: usize = 300;
 
 /// [`HttpExport`] after its check.
 pub(crate) struct Exporter {
@@ -170,11 +172,12 @@ impl Exporter {
     }
 
     fn refused(&self, url: &Uri, response: &HttpResponse, now: Timestamp) -> Failure {
-        let told = response
+        let body = response
             .body
-            .get(..MAX_TOLD_BYTES)
+            .get(..MAX_READ_BYTES)
             .unwrap_or(&response.body);
-        let failure = self.failure_of(url, response.status, &String::from_utf8_lossy(told));
+        let told = printable::first_line(&String::from_utf8_lossy(body), MAX_TOLD_CHARS);
+        let failure = self.failure_of(url, response.status, &told);
         let after = response.headers.get(RETRY_AFTER);
         match after.and_then(|value| value.to_str().ok()) {
             Some(after) => failure.with_retry_after(after, now),

@@ -1,0 +1,120 @@
+//! Text from outside, made fit to be printed: an answer of a destination must not move the cursor, fake a line or hide what follows.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// How a character that is not printed as it is stands in a text.
+type Escape = fn(&mut String, char);
+
+/// Characters that steer a terminal, break a line or change the direction of what follows.
+///
+/// ```
+/// use stateful_functions::printable::is_unprintable;
+/// assert!(is_unprintable('\u{1b}') && is_unprintable('\u{202e}'));
+/// assert!(!is_unprintable('ä'));
+/// ```
+pub const fn is_unprintable(char: char) -> bool {
+    matches!(char,
+        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The text on one line, with such characters escaped: `\n`, `\u{1b}`.
+///
+/// ```
+/// assert_eq!(stateful_functions::printable::text("no\u{1b}[2J\nway"), r"no\u{1b}[2J\nway");
+/// ```
+pub fn text(text: &str) -> Cow<'_, str> {
+    escaped(text, is_unprintable, |out, char| {
+        out.extend(char.escape_default());
+    })
+}
+
+/// As [`text`], but the text keeps its lines.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    let is_unprintable = |char| char != '\n' && is_unprintable(char);
+    escaped(text, is_unprintable, |out, char| {
+        out.extend(char.escape_default());
+    })
+}
+
+/// JSON that means the same, with such characters as `\u001b`. Line ends between its values stay.
+pub fn json(json: &str) -> Cow<'_, str> {
+    let is_unprintable = |char| char != '\n' && is_unprintable(char);
+    escaped(json, is_unprintable, |out, char| {
+        // All of them are in the basic plane. Writing to a string does not fail.
+        let _ = write!(out, "\\u{:04x}", u32::from(char));
+    })
+}
+
+/// The first line of a text that is not blank, printable and of at most `max_chars` characters; an ellipsis stands for what is cut off.
+pub fn first_line(text: &str, max_chars: usize) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+    let line = line.unwrap_or_default();
+    let mut kept: String = self::text(line)
+        .chars()
+        .take(max_chars.saturating_add(1))
+        .collect();
+    if kept.chars().nth(max_chars).is_some() {
+        kept.pop();
+        kept.push('…');
+    }
+    kept
+}
+
+fn escaped(text: &str, is_unprintable: impl Fn(char) -> bool, escape: Escape) -> Cow<'_, str> {
+    if !text.contains(&is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for char in text.chars() {
+        if is_unprintable(char) {
+            escape(&mut out, char);
+        } else {
+            out.push(char);
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped_and_all_else_is_kept() {
+        assert!(matches!(text("grün, 緑, 🟢"), Cow::Borrowed(_)));
+        assert_eq!(
+            text("a\u{1b}]0;x\u{7}\r\n\t\u{9b}2J\u{7f}"),
+            r"a\u{1b}]0;x\u{7}\r\n\t\u{9b}2J\u{7f}"
+        );
+        assert_eq!(
+            text("user\u{202e}gpj.exe\u{2028}"),
+            r"user\u{202e}gpj.exe\u{2028}"
+        );
+        assert_eq!(lines("one\n\u{1b}two"), "one\n\\u{1b}two");
+    }
+
+    #[test]
+    fn cleaned_json_means_the_same() {
+        let value = serde_json::json!({"a\u{9b}": ["\u{7f}\u{1b}[2J", "x\u{202e}y\n"]});
+        let cleaned = json(&value.to_string()).into_owned();
+        assert!(!cleaned.contains(is_unprintable), "{cleaned}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&cleaned).unwrap(),
+            value
+        );
+    }
+
+    #[test]
+    fn the_first_line_is_cut() {
+        assert_eq!(
+            first_line("\r\n  quota exceeded \r\nmore", 100),
+            "quota exceeded"
+        );
+        assert_eq!(first_line("abcdef", 6), "abcdef");
+        assert_eq!(first_line("abcdefg", 6), "abcdef…");
+        assert_eq!(first_line("\u{1b}[31mred", 100), r"\u{1b}[31mred");
+        assert_eq!(first_line("", 6), "");
+    }
+}
