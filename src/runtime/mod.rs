@@ -48,7 +48,7 @@ pub(crate) mod values;
 #[cfg(feature = "runtime")]
 mod waits;
 
-pub use self::core::{Failure, FailurePolicy, OnError};
+pub use self::core::{AnswerLimits, Failure, FailurePolicy, OnError};
 #[cfg(feature = "runtime")]
 pub use self::{
     builder::RuntimeBuilder,

@@ -1,7 +1,15 @@
 //! Faults by their kind: what went wrong once, as inputs, with the right result. One file per kind; each opens with what a user saw.
 
 mod cli;
+#[cfg(feature = "testing")]
+mod damaged_rows;
+#[cfg(feature = "testing")]
+mod declarations;
 mod default_ports;
+#[cfg(feature = "testing")]
+mod full_functions;
+#[cfg(feature = "testing")]
+mod greedy_answers;
 mod guesses;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod hidden_attempts;
