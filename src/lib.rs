@@ -2,11 +2,9 @@
 
 #[cfg(feature = "runtime")]
 pub mod admin;
-#[cfg(feature = "delivery")]
-mod calendar;
 pub mod clock;
-#[cfg(feature = "delivery")]
-mod duration;
+#[cfg(feature = "pipeline")]
+mod document;
 #[cfg(feature = "http-client")]
 mod elapsed;
 pub mod guides;
@@ -16,7 +14,7 @@ pub mod protocol;
 pub mod random;
 pub mod retry;
 mod sdk;
-mod timestamp;
+mod time;
 
 pub mod handler;
 #[cfg(any(feature = "http", feature = "http-client", feature = "lambda"))]
@@ -24,6 +22,8 @@ pub mod transport;
 
 #[cfg(feature = "delivery")]
 pub mod delivery;
+#[cfg(feature = "runtime")]
+pub mod module;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
 #[cfg(any(feature = "runtime", feature = "testing"))]
@@ -39,4 +39,9 @@ pub use sdk::{
     KafkaEgressMessage, KinesisEgressMessage, Message, MessageBuilder, OnFailure, SdkError,
     StatefulFunction, StatefulFunctions, TimeToLive, Type, TypeName, ValueSpec, types,
 };
-pub use timestamp::Timestamp;
+pub use time::Timestamp;
+
+// Their names before they were one room.
+use time as timestamp;
+#[cfg(feature = "delivery")]
+use time::{calendar, span as duration};

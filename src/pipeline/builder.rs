@@ -6,9 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::config::{
-    self, DEFAULT_NAMESPACE, Fault, Faults, Node, PipelineConfig, StageConfig, StageNames,
-};
+use super::config::{self, DEFAULT_NAMESPACE, PipelineConfig, StageConfig, StageNames};
 use super::destination::DestinationFunction;
 use super::function::Entry;
 use super::lane::LaneFunction;
@@ -17,6 +15,7 @@ use super::stage::{Guarded, Stage};
 use super::stage_function::StageFunction;
 use super::stages::{self, Batch, HttpExport, StageKind};
 use crate::clock::{Clock, SystemClock};
+use crate::document::{At, Finding, Findings, Node, Place};
 use crate::sdk::{FunctionSpec, TypeName};
 
 /// A pipeline: the functions that move records through its stages.
@@ -99,12 +98,12 @@ impl Pipeline {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidPipeline {
     pipeline: String,
-    faults: Vec<Fault>,
+    faults: Vec<Finding>,
 }
 
 impl InvalidPipeline {
     /// All that is wrong, each with its path as in the declared form.
-    pub fn faults(&self) -> &[Fault] {
+    pub fn faults(&self) -> &[Finding] {
         &self.faults
     }
 }
@@ -131,7 +130,7 @@ pub struct PipelineBuilder {
     stages: Vec<Option<StageConfig>>,
     names: StageNames,
     next_name: Option<String>,
-    faults: Faults,
+    faults: Findings,
     is_chained: bool,
     clock: Arc<dyn Clock>,
     id_seed: Option<Uuid>,
@@ -145,7 +144,7 @@ impl PipelineBuilder {
             stages: Vec::new(),
             names: StageNames::default(),
             next_name: None,
-            faults: Faults::default(),
+            faults: Findings::default(),
             is_chained: true,
             clock: Arc::new(SystemClock),
             id_seed: None,
@@ -183,11 +182,8 @@ impl PipelineBuilder {
     pub fn declared(mut self, kind: &str, settings: &Value) -> Self {
         let at = self.stages.len();
         let name = self.take_name(kind, at);
-        let node = Node {
-            value: settings,
-            path: format!("stages[{at}].{kind}"),
-            faults: &self.faults,
-        };
+        let tree = Node::from_json(settings);
+        let node = At::new(&tree, format!("stages[{at}].{kind}"), &self.faults);
         let read = match stages::reader(kind) {
             Some(read) => read(node),
             None => node.fault("unknown stage"),
@@ -227,11 +223,8 @@ impl PipelineBuilder {
     ) -> Self {
         let at = self.stages.len();
         let name = self.take_name(kind, at);
-        let place = Node {
-            value: &Value::Null,
-            path: format!("stages[{at}].{kind}"),
-            faults: &self.faults,
-        };
+        let nothing = Node::from_json(&Value::Null);
+        let place = At::new(&nothing, format!("stages[{at}].{kind}"), &self.faults);
         let checked = check(&|field, text| place.fault_at(field, text));
         let stage = name
             .zip(checked)
@@ -300,10 +293,11 @@ impl PipelineBuilder {
         let config = PipelineConfig::from_parts(self.name, self.namespace, stages);
         let seed = self.id_seed.unwrap_or_else(Uuid::new_v4);
         let plan = Plan::new(config, self.is_chained, self.clock, seed).map_err(|err| {
-            invalid(vec![Fault {
-                path: "name".to_owned(),
-                message: err.to_string(),
-            }])
+            invalid(vec![Finding::new(
+                Place::nowhere(),
+                "name",
+                err.to_string(),
+            )])
         })?;
         Ok(Pipeline {
             plan: Arc::new(plan),

@@ -28,8 +28,9 @@ mod stages;
 mod template;
 mod wire;
 
+pub use crate::document::Finding;
 pub use builder::{InvalidPipeline, Pipeline, PipelineBuilder};
-pub use config::{Fault, PipelineConfig};
+pub use config::PipelineConfig;
 pub use gate::Circuit;
 pub use kept::Kept;
 pub use record::{NotJson, RECORD, Record};

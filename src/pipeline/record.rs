@@ -44,14 +44,41 @@ pub struct Record {
 
 /// The payload is no JSON document.
 #[derive(Debug, thiserror::Error)]
-#[error("the payload is not JSON")]
-pub struct NotJson(#[source] serde_json::Error);
+#[error("the payload is not JSON: {error} (byte {byte})")]
+pub struct NotJson {
+    /// Says why, with line and column.
+    error: serde_json::Error,
+    /// Where it stops being JSON, counted from 1.
+    byte: usize,
+}
+
+impl NotJson {
+    fn new(error: serde_json::Error, payload: &[u8]) -> Self {
+        let lines_before = error.line().saturating_sub(1);
+        let before: usize = payload
+            .split_inclusive(|byte| *byte == b'\n')
+            .take(lines_before)
+            .map(<[u8]>::len)
+            .sum();
+        let byte = before + error.column();
+        Self { error, byte }
+    }
+}
 
 /// Content types that this crate gives by itself.
 pub(crate) mod content_type {
     pub(crate) const JSON: &str = "application/json";
     pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
     pub(crate) const BYTES: &str = "application/octet-stream";
+
+    /// Whether a payload of this type is JSON: `application/json`, or `+json` at the end of another type.
+    pub(crate) fn is_json(content_type: &str) -> bool {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let suffix = essence.len().checked_sub("+json".len());
+        let suffix = suffix.and_then(|at| essence.get(at..));
+        essence.eq_ignore_ascii_case(JSON)
+            || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
+    }
 }
 
 impl Record {
@@ -122,7 +149,7 @@ impl Record {
     /// When it is something else.
     pub fn document(&mut self) -> Result<&Value, NotJson> {
         if let Body::Bytes(bytes) = &self.body {
-            let document = serde_json::from_slice(bytes).map_err(NotJson)?;
+            let document = serde_json::from_slice(bytes).map_err(|err| NotJson::new(err, bytes))?;
             self.body = Body::Both(bytes.clone(), document);
         }
         match &self.body {
@@ -145,10 +172,12 @@ impl Record {
         }
     }
 
-    /// Replaces the payload by a JSON document.
+    /// Replaces the payload by a JSON document. A content type that is JSON stays, such as `application/cloudevents+json`.
     pub fn set_document(&mut self, document: Value) {
         self.body = Body::Json(document);
-        self.content_type = content_type::JSON.into();
+        if !content_type::is_json(&self.content_type) {
+            self.content_type = content_type::JSON.into();
+        }
         self.content_encoding = Cow::default();
     }
 

@@ -40,6 +40,8 @@ pub(crate) enum Unfilled {
     Missing(String),
     #[error("`{0}` is a list or a mapping, not one value")]
     NotOneValue(String),
+    #[error("the record has no value `{name}`, and {why}")]
+    NotJson { name: String, why: String },
 }
 
 impl Template {
@@ -87,11 +89,11 @@ impl Template {
         self.fill_with(record, push_encoded)
     }
 
-    /// The text with a letter for every placeholder.
+    /// The text with a digit for every placeholder: a URL may have one in its host, its port or its path.
     pub(crate) fn sample(&self) -> String {
         let part = |part: &Part| match part {
             Part::Text(text) => text.clone(),
-            Part::Field(_) => "x".to_owned(),
+            Part::Field(_) => "1".to_owned(),
         };
         self.0.iter().map(part).collect()
     }
@@ -125,7 +127,10 @@ impl Field {
             return Ok(Cow::Owned(value.to_owned()));
         }
         let missing = || Unfilled::Missing(self.name.clone());
-        let document = record.document().map_err(|_not_json| missing())?;
+        let document = record.document().map_err(|err| Unfilled::NotJson {
+            name: self.name.clone(),
+            why: err.to_string(),
+        })?;
         match self.path.get(document).ok_or_else(missing)? {
             Value::Null => Err(missing()),
             Value::String(text) => Ok(Cow::Borrowed(text)),

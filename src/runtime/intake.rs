@@ -232,7 +232,12 @@ impl Intake {
                 },
             });
         }
-        Ok(())
+        match self.egresses.full() {
+            Some((egress, count)) => Err(IntakeError::Full {
+                what: format!("{count} records of egress {egress} are not delivered"),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Ready once the store has closed: what is not answered by then is answered after a restart at the earliest.

@@ -1,10 +1,12 @@
 //! The embedded durable runtime: plays the StateFun side of the protocol in one process.
 //!
 //! `core` decides, and everything else here is a thin driver around it: `partition` drives a core, `commit` makes rounds durable,
-//! `endpoint` calls functions, `ingress` and `egress` are the edges, `module` reads module files and puts the parts together. What stands above a
+//! `endpoint` calls functions, `ingress` and `egress` are the edges, `assemble` puts together what a module file declares. What stands above a
 //! running runtime, such as the admin API, sees its `handle`.
 //! Feature `testing` opens the core alone.
 
+#[cfg(feature = "runtime")]
+mod assemble;
 #[cfg(feature = "runtime")]
 pub(crate) mod bearer;
 #[cfg(feature = "runtime")]
@@ -32,8 +34,6 @@ pub(crate) mod ingress;
 #[cfg(feature = "runtime")]
 pub(crate) mod intake;
 #[cfg(feature = "runtime")]
-pub mod module;
-#[cfg(feature = "runtime")]
 pub(crate) mod partition;
 #[cfg(feature = "runtime")]
 pub(crate) mod request;
@@ -48,7 +48,10 @@ pub(crate) mod values;
 #[cfg(feature = "runtime")]
 mod waits;
 
-pub use self::core::{AnswerLimits, Failure, FailurePolicy, OnError};
+#[cfg(feature = "runtime")]
+pub use crate::module;
+
+pub use self::core::{Failure, FailurePolicy, OnError};
 #[cfg(feature = "runtime")]
 pub use self::{
     builder::RuntimeBuilder,

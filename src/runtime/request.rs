@@ -89,7 +89,7 @@ pub(crate) fn type_of_content(
         .trim_ascii();
     if essence.eq_ignore_ascii_case(b"text/plain") {
         Ok(STRING.to_owned())
-    } else if essence.eq_ignore_ascii_case(b"application/json") {
+    } else if is_json(essence) {
         Ok(json_type.to_string())
     } else {
         let shown: String = String::from_utf8_lossy(essence).chars().take(100).collect();
@@ -102,6 +102,12 @@ pub(crate) fn type_of_content(
             &text,
         ))
     }
+}
+
+/// `application/json`, or `+json` at the end of another type.
+fn is_json(essence: &[u8]) -> bool {
+    let essence = essence.to_ascii_lowercase();
+    essence == b"application/json" || essence.ends_with(b"+json")
 }
 
 /// The whole body, of at most `limit` bytes.

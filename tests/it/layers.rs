@@ -13,7 +13,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("printable", &[]),
     ("calendar", &[]),
     ("duration", &[]),
+    ("time", &[]),
     ("elapsed", &[]),
+    // The tree that documents are read from.
+    ("document", &[]),
     ("guides", &[]),
     ("storage", &[]),
     ("sdk", &["protocol"]),
@@ -37,6 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "delivery",
             "delivery::engine",
+            "document",
             "sdk",
             "clock",
             "random",
@@ -44,13 +48,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "transport::http::client",
         ],
     ),
+    // Reads and checks files, and gives values: nothing is opened or started.
+    ("module", &["document", "pipeline", "sdk"]),
     ("runtime::core", &["sdk", "protocol", "retry", "storage"]),
     (
         "runtime",
         &[
             "runtime::core",
             // Drivers take the checked settings of their kind of document, which are plain structs.
-            "runtime::module",
+            "module",
             "handler",
             "transport",
             "transport::http::client",
@@ -62,13 +68,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "retry",
         ],
     ),
-    ("runtime::module", &["*"]),
+    // Here the parts are put together.
+    ("runtime::assemble", &["*"]),
     ("admin", &["*"]),
     ("testing", &["*"]),
 ];
 
 /// Plain data: every part may name these.
-const FOR_ALL: &[&str] = &["timestamp", "calendar", "duration", "elapsed", "printable"];
+const FOR_ALL: &[&str] = &[
+    "time",
+    "elapsed",
+    "printable",
+    "timestamp",
+    "calendar",
+    "duration",
+];
 
 /// Parts without I/O, tasks, clocks or generators, and what they therefore never name.
 const PURE: &[&str] = &[

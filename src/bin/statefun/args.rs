@@ -9,7 +9,7 @@ use clap::parser::ValueSource;
 use clap::{
     ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
 };
-use stateful_functions::runtime::module::Placeholders;
+use stateful_functions::module::{Finding, Placeholders};
 use tracing_subscriber::EnvFilter;
 
 use crate::{check, dead_letters, deliveries, logging, queues, run, send, sink, state};
@@ -153,7 +153,7 @@ pub(crate) struct ModuleArgs {
     /// The value of a placeholder `${KEY}`; goes before the environment. May be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, conflicts_with = "strict")]
     set: Vec<(String, String)>,
-    /// Behave as StateFun does where this runtime is kinder: placeholders stay as they are, what fails is tried again each second, and
+    /// Behave as StateFun does where this runtime is kinder: placeholders stay as they are, faults are told in its words, what fails is tried again each second, and
     /// the whole application ends when its attempts are used up.
     #[arg(long)]
     pub(crate) strict: bool,
@@ -168,6 +168,14 @@ impl ModuleArgs {
             before != value
         });
         twice.next().map(|(key, _)| key.as_str())
+    }
+
+    /// The findings as they are told: with `--strict` in StateFun's words.
+    pub(crate) fn told(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        if !self.strict {
+            return findings;
+        }
+        findings.into_iter().map(Finding::as_upstream).collect()
     }
 
     pub(crate) fn placeholders(&self) -> Placeholders {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use stateful_functions::module::{Finding, Module, ModuleFile};
 use stateful_functions::runtime::TlsFindings;
-use stateful_functions::runtime::module::{Finding, Module, ModuleFile};
 
 use crate::args::{ADMIN, ModuleArgs};
 use crate::output;
@@ -113,12 +113,13 @@ impl Report {
             .warnings
             .into_iter()
             .partition(|finding| finding.is_lazy_fault);
+        let told = |findings: Vec<Finding>| args.module.told(findings);
         Self {
-            faults: [faults, lazy, with_admin].concat(),
-            warnings: [warnings, tls.warnings].concat(),
-            flink: args
-                .other
-                .map(|OtherRuntime::Flink| [module.not_for_flink, tls.not_for_flink].concat()),
+            faults: told([faults, lazy, with_admin].concat()),
+            warnings: told([warnings, tls.warnings].concat()),
+            flink: args.other.map(|OtherRuntime::Flink| {
+                told([module.not_for_flink, tls.not_for_flink].concat())
+            }),
             notes: module.without_connector,
         }
     }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use stateful_functions::admin::AdminConfig;
-use stateful_functions::runtime::module::{Module, ModuleFile, Secret};
+use stateful_functions::module::{Module, ModuleFile, Secret};
 use stateful_functions::runtime::{
     ApplicationFailure, FailurePolicy, OnError, Runtime, RuntimeConfig,
 };
@@ -135,8 +135,12 @@ fn load(args: &ModuleArgs) -> anyhow::Result<Module> {
         .iter()
         .map(|(name, text)| ModuleFile { name, text })
         .collect();
-    let module = Module::parse(&files, &args.placeholders())?;
-    for warning in &module.warnings {
+    let parsed = Module::parse(&files, &args.placeholders()).map_err(|mut invalid| {
+        invalid.faults = args.told(invalid.faults);
+        invalid
+    });
+    let module = parsed?;
+    for warning in args.told(module.warnings.clone()) {
         output::note(format_args!("warning: {warning}"));
     }
     Ok(module)

@@ -3,8 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::{Date, weekday};
-use crate::timestamp::Timestamp;
+use crate::time::{Timestamp, calendar};
 
 const MINUTE_MILLIS: u64 = 60_000;
 const DAY_MINUTES: u64 = 24 * 60;
@@ -159,15 +158,17 @@ impl Cron {
     }
 
     fn fits_day(&self, days: u64) -> bool {
-        let date = Date::from_days(days);
-        let day = has(self.days, date.day.into());
-        let weekday = has(self.weekdays, weekday(days).into());
+        let Some(date) = calendar::day(days) else {
+            return false;
+        };
+        let day = has(self.days, date.day);
+        let weekday = has(self.weekdays, date.weekday);
         let fits = if self.either_day {
             day || weekday
         } else {
             day && weekday
         };
-        fits && has(self.months, date.month.into())
+        fits && has(self.months, date.month)
     }
 }
 
@@ -198,7 +199,7 @@ impl fmt::Display for Cron {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calendar::{from_rfc3339, rfc3339};
+    use crate::time::calendar::{from_rfc3339, rfc3339};
 
     #[test]
     fn the_next_fitting_minute_is_found() {

@@ -1,19 +1,15 @@
-//! The declared form of a pipeline: from a JSON document to checked settings, all faults at once.
+//! The declared form of a pipeline: from a document to checked settings, all faults at once.
 
-mod fault;
-mod node;
 mod retry;
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-pub use fault::Fault;
-pub(crate) use fault::Faults;
-pub(crate) use node::Node;
 pub(crate) use retry::read as read_retry;
 
 use super::stages::{self, StageKind};
+use crate::document::{At, Complaint, Finding, Findings, Node, nearest};
 
 /// The namespace of pipelines that name none.
 pub(crate) const DEFAULT_NAMESPACE: &str = "pipelines";
@@ -62,30 +58,21 @@ impl PipelineConfig {
     ///
     /// # Errors
     /// All faults at once, each with its path below `spec`.
-    pub fn from_json(spec: &Value) -> Result<Self, Vec<Fault>> {
-        let faults = Faults::default();
-        let config = Self::read(Node::root(spec, &faults));
-        faults.into_result(config)
+    pub fn from_json(spec: &Value) -> Result<Self, Vec<Finding>> {
+        let (tree, findings) = (Node::from_json(spec), Findings::default());
+        let config = Self::read(At::new(&tree, "", &findings));
+        findings.into_result(config)
     }
 
-    fn read(node: Node<'_>) -> Option<Self> {
-        let fields = node.fields()?;
-        let name = fields.required("name").and_then(|node| {
-            let name = node.text()?;
-            check_name(&name)
-                .map_err(|text| node.fault::<()>(text))
-                .ok()?;
-            Some(name)
-        });
+    /// The pipeline that is declared at `at`. `None`: it has faults, which are reported.
+    pub(crate) fn read(at: At<'_>) -> Option<Self> {
+        let fields = at.fields()?;
+        let name = fields
+            .required("name")
+            .and_then(|at| at.parsed(|name| check_name(name).map(|()| name.to_owned())));
         let namespace = fields.get("namespace").map_or_else(
             || Some(DEFAULT_NAMESPACE.to_owned()),
-            |node| {
-                let namespace = node.text()?;
-                check_half(&namespace)
-                    .map_err(|text| node.fault::<()>(text))
-                    .ok()?;
-                Some(namespace)
-            },
+            |at| at.parsed(|name| check_half(name).map(|()| name.to_owned())),
         );
         let stages = fields.required("stages").and_then(read_stages);
         fields.finish();
@@ -94,6 +81,16 @@ impl PipelineConfig {
             namespace: namespace?,
             stages: stages?,
         })
+    }
+
+    /// A pipeline of one stage, whose settings stand at `at`.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn of_stage(kind: &str, at: At<'_>, name: String, namespace: &str) -> Option<Self> {
+        let stage = StageConfig {
+            name: kind.to_owned(),
+            kind: stages::reader(kind)?(at)?,
+        };
+        Some(Self::from_parts(name, namespace.to_owned(), vec![stage]))
     }
 
     pub(crate) const fn from_parts(
@@ -128,49 +125,49 @@ impl PipelineConfig {
     }
 }
 
-fn read_stages(node: Node<'_>) -> Option<Vec<StageConfig>> {
-    let items = node.clone().items()?;
+fn read_stages(at: At<'_>) -> Option<Vec<StageConfig>> {
+    let items = at.clone().items()?;
     if items.is_empty() {
-        return node.fault("a pipeline needs at least one stage");
+        return at.fault("a pipeline needs at least one stage");
     }
     let mut names = StageNames::default();
     let stages: Vec<_> = items
         .into_iter()
-        .map(|item| read_stage(item, &mut names))
+        .map(|item| read_stage(&item, &mut names))
         .collect();
     stages.into_iter().collect()
 }
 
-fn read_stage(node: Node<'_>, names: &mut StageNames) -> Option<StageConfig> {
-    let Value::Object(map) = node.value else {
-        return node.fault("expected a mapping with one stage, such as `filter: {…}`");
-    };
-    let mut declared = map.iter().filter(|(key, _)| *key != "name");
+fn read_stage(at: &At<'_>, names: &mut StageNames) -> Option<StageConfig> {
+    let entries = at.entries("a mapping with one stage, such as `filter: {…}`")?;
+    let (named, declared): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|(key, _)| *key == "name");
     let known = || stages::kinds().collect::<Vec<_>>().join(", ");
+    let mut declared = declared.into_iter();
     let (kind, settings) = match (declared.next(), declared.next()) {
         (Some(entry), None) => entry,
-        (None, _) => return node.fault(format_args!("names no stage; known: {}", known())),
+        (None, _) => return at.fault(format_args!("names no stage; known: {}", known())),
         (Some((one, _)), Some((two, _))) => {
-            return node.fault(format_args!(
+            return at.fault(format_args!(
                 "names several stages, `{one}` and `{two}`: write each as an item of its own"
             ));
         }
     };
-    let name = match map.get("name") {
+    let name = match named.first() {
         None => Some(names.of_kind(kind)),
-        Some(value) => {
-            let place = node.child("name", value);
-            place.text().and_then(|name| match names.given(&name) {
-                Ok(()) => Some(name),
-                Err(text) => place.fault(text),
-            })
-        }
+        Some((_, place)) => place.text().and_then(|name| match names.given(&name) {
+            Ok(()) => Some(name),
+            Err(text) => place.fault(text),
+        }),
     };
-    let place = node.child(kind, settings);
     let Some(read) = stages::reader(kind) else {
-        return place.fault(format_args!("unknown stage; known: {}", known()));
+        let remedy = nearest(kind, stages::kinds()).map_or_else(
+            || format!("known: {}", known()),
+            |meant| format!("did you mean `{meant}`?"),
+        );
+        return settings.complain(Complaint::with_remedy("unknown stage", remedy));
     };
-    let kind = read(place);
+    let kind = read(settings);
     Some(StageConfig {
         name: name?,
         kind: kind?,
@@ -305,15 +302,15 @@ mod tests {
         }));
         for path in [
             "name: `a/b` is no name",
-            "stagess: unknown key; known here: name, namespace, stages",
+            "stagess: key `stagess` is unknown (did you mean `stages`?)",
             "stages[0].name: `x.y` holds a dot",
             "stages[1]: names several stages",
-            "stages[2].nope: unknown stage; known: filter, set,",
+            "stages[2].nope: unknown stage (known: filter, set,",
             "stages[3]: names no stage",
             "stages[4].filter.rule: is required",
             "stages[5]: expected a mapping",
             "stages[6].http-export.timeout: must not be zero",
-            "stages[6].http-export.retry.max: expected a duration",
+            "stages[6].http-export.retry.max: invalid duration `x`",
             "stages[6].http-export.url: `ftp://h` is no absolute http or https URL",
         ] {
             assert!(

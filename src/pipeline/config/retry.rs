@@ -3,15 +3,24 @@
 //! It is a policy's own document, without what a pipeline decides by itself, and with the waits written shorter: `every: 5m` is
 //! `retry: {every: 5m}`, `first: 2s` is `retry: {backoff: {first: 2s}}`.
 
-use serde_json::Value;
+use std::num::NonZeroU32;
 
-use super::node::{Fields, Node};
 use crate::delivery::engine::{Classes, Jitter, Policy, Retry};
+use crate::document::{At, Fields, Value, scalar};
+
+/// Settings of an export that are easily written into `retry`.
+const IN_EXPORT: &[(&str, &str)] = &[
+    ("timeout", "beside `retry`"),
+    ("connectTimeout", "beside `retry`"),
+    ("orderKey", "beside `retry`"),
+    ("circuit", "beside `retry`"),
+    ("maxInFlight", "beside `retry`"),
+];
 
 /// The policy that stands at `node`.
-pub(crate) fn read(node: Node<'_>) -> Option<Policy> {
+pub(crate) fn read(node: At<'_>) -> Option<Policy> {
     let place = node.clone();
-    let fields = node.fields()?;
+    let fields = node.fields()?.elsewhere(IN_EXPORT);
     let mut policy = Policy::default();
     let preset = fields.set("preset", &mut policy, |node| {
         node.parsed(|text| match text {
@@ -29,13 +38,13 @@ pub(crate) fn read(node: Node<'_>) -> Option<Policy> {
             or_endless(node, attempts)
         }),
         fields.set("within", &mut policy.within, |node| {
-            or_endless(node, Node::span)
+            or_endless(node, At::span)
         }),
         fields.set("maxAge", &mut policy.max_age, |node| {
-            or_endless(node, Node::span)
+            or_endless(node, At::span)
         }),
-        fields.set("retryAfter", &mut policy.retry_after, Node::boolean),
-        fields.set("wake", &mut policy.wake, Node::boolean),
+        fields.set("retryAfter", &mut policy.retry_after, At::boolean),
+        fields.set("wake", &mut policy.wake, At::boolean),
         fields.set("then", &mut policy.then, form),
         fields.set("classes", &mut policy.classes, classes),
     ];
@@ -82,9 +91,9 @@ fn set_waits(fields: &Fields<'_>, retry: &mut Retry) -> bool {
     let whole = [
         whole_form,
         every,
-        fields.set("first", &mut first, Node::span),
-        fields.set("factor", &mut factor, Node::number),
-        fields.set("max", &mut max, Node::span),
+        fields.set("first", &mut first, At::span),
+        fields.set("factor", &mut factor, At::number),
+        fields.set("max", &mut max, At::span),
         fields.set("jitter", &mut jitter, |node| {
             node.parsed(|text| match text {
                 "full" => Ok(Jitter::Full),
@@ -108,26 +117,24 @@ fn set_waits(fields: &Fields<'_>, retry: &mut Retry) -> bool {
     clippy::option_option,
     reason = "the inner one is the value: a limit or none"
 )]
-fn or_endless<'a, T>(
-    node: &Node<'a>,
-    read: impl FnOnce(&Node<'a>) -> Option<T>,
-) -> Option<Option<T>> {
-    match node.value {
-        Value::String(text) if text == "endless" => Some(None),
+fn or_endless<'a, T>(node: &At<'a>, read: impl FnOnce(&At<'a>) -> Option<T>) -> Option<Option<T>> {
+    match &node.node.value {
+        Value::Text(text) if text == "endless" => Some(None),
         _ => read(node).map(Some),
     }
 }
 
-fn attempts(node: &Node<'_>) -> Option<u32> {
-    Some(u32::try_from(node.count()?.get()).unwrap_or(u32::MAX))
+fn attempts(node: &At<'_>) -> Option<u32> {
+    let count: NonZeroU32 = node.read(scalar::count_of)?;
+    Some(count.get())
 }
 
 /// What a policy's own document has at this place.
-fn form<T: serde::de::DeserializeOwned>(node: &Node<'_>) -> Option<T> {
-    serde_json::from_value(node.value.clone()).map_or_else(|err| node.fault(err), Some)
+fn form<T: serde::de::DeserializeOwned>(node: &At<'_>) -> Option<T> {
+    serde_json::from_value(node.node.to_json()).map_or_else(|err| node.fault(err), Some)
 }
 
-fn classes(node: &Node<'_>) -> Option<Classes> {
+fn classes(node: &At<'_>) -> Option<Classes> {
     node.parsed(|text| match text {
         "default" => Ok(Classes::Default),
         "off" => Ok(Classes::Off),
@@ -139,14 +146,14 @@ fn classes(node: &Node<'_>) -> Option<Classes> {
 mod tests {
     use std::time::Duration;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use super::super::fault::Faults;
     use super::*;
+    use crate::document::{Findings, Node};
 
     fn policy(document: &Value) -> Result<Policy, Vec<String>> {
-        let faults = Faults::default();
-        let read = read(Node::root(document, &faults));
+        let (tree, faults) = (Node::from_json(document), Findings::default());
+        let read = read(At::new(&tree, "", &faults));
         faults
             .into_result(read)
             .map_err(|faults| faults.iter().map(ToString::to_string).collect())
@@ -199,7 +206,12 @@ mod tests {
     fn every_fault_has_its_key() {
         let faults = policy(&json!({"preset": "x", "first": "0s", "attempts": 0, "retries": 3}));
         let faults = faults.unwrap_err();
-        for key in ["preset: ", "first: ", "attempts: ", "retries: unknown key"] {
+        for key in [
+            "preset: ",
+            "first: ",
+            "attempts: ",
+            "retries: key `retries` is unknown",
+        ] {
             assert!(
                 faults.iter().any(|fault| fault.starts_with(key)),
                 "{key} in {faults:?}"

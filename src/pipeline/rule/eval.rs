@@ -39,8 +39,8 @@ fn call<'a>(operator: Operator, arguments: &'a [Expr], data: &'a Value) -> Evalu
         Op::Var => {
             let found = match arguments.first() {
                 None => Some(Cow::Borrowed(data)),
-                Some(Expr::Literal(key)) => lookup(key, data).map(Cow::Borrowed),
-                Some(key) => lookup(eval(key, data)?.as_ref(), data).map(Cow::Borrowed),
+                Some(Expr::Literal(key)) => lookup(operator, key, data)?.map(Cow::Borrowed),
+                Some(key) => lookup(operator, eval(key, data)?.as_ref(), data)?.map(Cow::Borrowed),
             };
             match found.filter(|value| !value.is_null()) {
                 Some(value) => Ok(value),
@@ -52,16 +52,17 @@ fn call<'a>(operator: Operator, arguments: &'a [Expr], data: &'a Value) -> Evalu
             for expr in arguments {
                 spread(owned(expr, data)?, &mut keys);
             }
-            own(missing(keys, data))
+            own(missing(operator, keys, data)?)
         }
         Op::MissingSome => {
-            let needed = usize::try_from(argument(0)?.as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
+            let needed = operator::whole(operator, &*argument(0)?)?;
             let mut keys = Vec::new();
             spread(argument(1)?.into_owned(), &mut keys);
             let asked = keys.len();
-            let missing = missing(keys, data);
+            let missing = missing(operator, keys, data)?;
             let found = asked - missing.as_array().map_or(0, Vec::len);
-            own(if found >= needed { json!([]) } else { missing })
+            let is_enough = i64::try_from(found).is_ok_and(|found| found >= needed);
+            own(if is_enough { json!([]) } else { missing })
         }
         Op::If | Op::Ternary => choose(arguments, data),
         Op::Equal => truth(operator::loosely_equal(&*argument(0)?, &*argument(1)?)),
@@ -100,7 +101,8 @@ fn call<'a>(operator: Operator, arguments: &'a [Expr], data: &'a Value) -> Evalu
         Op::Map | Op::Filter | Op::All | Op::None | Op::Some | Op::Reduce => {
             let items = match argument(0)?.into_owned() {
                 Value::Array(items) => items,
-                _ => Vec::new(),
+                Value::Null => Vec::new(), // as in JsonLogic: a list that is missing is empty
+                other => return Err(RuleError::wants(operator, "a list", &other)),
             };
             over_items(operator, items, arguments, data).map(Cow::Owned)
         }
@@ -134,18 +136,22 @@ fn call<'a>(operator: Operator, arguments: &'a [Expr], data: &'a Value) -> Evalu
             let mut text = String::new();
             operator::push_text(&mut text, &*argument(0)?);
             let length = match arguments.get(2) {
-                Some(expr) => eval(expr, data)?.as_i64(),
+                Some(expr) => Some(operator::whole(operator, &*eval(expr, data)?)?),
                 None => None,
             };
-            let start = argument(1)?.as_i64().unwrap_or(0);
+            let start = operator::whole(operator, &*argument(1)?)?;
             own(Value::String(operator::substr(&text, start, length)))
         }
     }
 }
 
 /// The field a key names; an empty key is the whole document.
-fn lookup<'a>(key: &Value, data: &'a Value) -> Option<&'a Value> {
-    match key {
+fn lookup<'a>(
+    operator: Operator,
+    key: &Value,
+    data: &'a Value,
+) -> Result<Option<&'a Value>, RuleError> {
+    Ok(match key {
         Value::Null => Some(data),
         Value::String(path) if path.is_empty() => Some(data),
         Value::String(path) => path
@@ -156,21 +162,35 @@ fn lookup<'a>(key: &Value, data: &'a Value) -> Option<&'a Value> {
                 _ => None,
             }),
         Value::Number(at) => match data {
-            Value::Array(items) => items.get(usize::try_from(at.as_u64()?).ok()?),
+            Value::Array(items) => at
+                .as_u64()
+                .and_then(|at| items.get(usize::try_from(at).ok()?)),
             Value::Object(map) => map.get(&at.to_string()),
             _ => None,
         },
-        _ => None,
-    }
+        other => {
+            return Err(RuleError::wants(
+                operator,
+                "names or positions of fields",
+                other,
+            ));
+        }
+    })
 }
 
-fn missing(keys: Vec<Value>, data: &Value) -> Value {
-    let absent = |key: &Value| match lookup(key, data) {
-        None | Some(Value::Null) => true,
-        Some(Value::String(text)) => text.is_empty(),
-        Some(_) => false,
-    };
-    Value::Array(keys.into_iter().filter(absent).collect())
+fn missing(operator: Operator, keys: Vec<Value>, data: &Value) -> Result<Value, RuleError> {
+    let mut missing = Vec::new();
+    for key in keys {
+        let is_there = match lookup(operator, &key, data)? {
+            None | Some(Value::Null) => false,
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(_) => true,
+        };
+        if !is_there {
+            missing.push(key);
+        }
+    }
+    Ok(Value::Array(missing))
 }
 
 fn spread(value: Value, into: &mut Vec<Value>) {

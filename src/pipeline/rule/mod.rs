@@ -4,18 +4,22 @@
 //! each operator does with values. Left out: `log`, `method`, and equality of lists and mappings by identity (here by content).
 
 mod eval;
+mod known;
 mod operator;
 mod parse;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use operator::Operator;
 
-use super::config::Node;
+use crate::document::{At, Complaint, Value as Given};
 
 /// A parsed JsonLogic rule.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Rule(Expr);
+pub(crate) struct Rule {
+    expr: Expr,
+    is_constant: bool,
+}
 
 #[derive(Debug, Clone, PartialEq)]
 enum Expr {
@@ -27,38 +31,123 @@ enum Expr {
 /// A rule could not be computed for a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RuleError {
-    #[error("`{operator}` needs numbers, got {got}")]
-    NotANumber { operator: &'static str, got: String },
+    #[error("`{operator}` needs {what}, got {got}")]
+    Wants {
+        operator: &'static str,
+        what: &'static str,
+        got: String,
+    },
     #[error("`{0}` gives no finite number")]
     NotFinite(&'static str),
 }
 
+impl RuleError {
+    fn wants(operator: Operator, what: &'static str, got: &Value) -> Self {
+        Self::Wants {
+            operator: operator.name(),
+            what,
+            got: got.to_string().chars().take(60).collect(),
+        }
+    }
+}
+
 impl Rule {
-    /// The rule that stands at `node`; `None` when it has faults, which are reported.
-    pub(crate) fn read(node: &Node<'_>) -> Option<Self> {
-        parse::expression(node, 0).map(Self)
+    /// The rule that stands at `at`; `None` when it has faults, which are reported.
+    pub(crate) fn read(at: &At<'_>) -> Option<Self> {
+        let (expr, known) = parse::expression(at, 0)?;
+        Some(Self {
+            expr,
+            is_constant: known.is_constant,
+        })
+    }
+
+    /// The rule that stands at `at` and decides something: one that can't be true is a fault.
+    pub(crate) fn read_condition(at: &At<'_>) -> Option<Self> {
+        const LIKE: &str = "such as `{\">\": [{\"var\": \"temp\"}, 30]}`";
+        match &at.node.value {
+            Given::Null => {
+                let remedy = format!("write a rule of JsonLogic, {LIKE}");
+                return at.complain(Complaint::with_remedy("a rule is required", remedy));
+            }
+            Given::Text(text) => {
+                let complaint = match known::pasted(text) {
+                    Some(rule) => Complaint::with_remedy(
+                        "the rule is text with JSON in it, which is never true",
+                        format!("write it without the quotes around it: `{rule}`"),
+                    ),
+                    None => Complaint::with_remedy(
+                        "the rule is text, which is never true",
+                        format!("write a rule of JsonLogic, {LIKE}"),
+                    ),
+                };
+                return at.complain(complaint);
+            }
+            _ => {}
+        }
+        let (expr, known) = parse::expression(at, 0)?;
+        let written = at.node.to_json();
+        if matches!(expr, Expr::Literal(Value::Bool(false))) && written.is_boolean() {
+            at.warn("the rule is false: it stops every record");
+        } else if !known.can_be_true() {
+            return at.complain(never_true(known, &written));
+        }
+        Some(Self {
+            expr,
+            is_constant: known.is_constant,
+        })
+    }
+
+    /// Whether it gives the same for every document.
+    pub(crate) const fn is_constant(&self) -> bool {
+        self.is_constant
     }
 
     /// What the rule gives for `document`.
     pub(crate) fn apply(&self, document: &Value) -> Result<Value, RuleError> {
-        eval::eval(&self.0, document).map(std::borrow::Cow::into_owned)
+        eval::eval(&self.expr, document).map(std::borrow::Cow::into_owned)
     }
+}
+
+/// What to say of a rule that can't be true.
+fn never_true(known: known::Known, written: &Value) -> Complaint {
+    if known.only_stops() {
+        return Complaint::with_remedy(
+            "the rule is never true: it stops every record",
+            "compare a field of the record, which `{\"var\": \"name\"}` gives",
+        );
+    }
+    let text = format!("the rule gives {}, never true", known.told());
+    let is_missing = |name: &String| name.starts_with("missing");
+    let remedy = match written {
+        Value::Object(map) if map.keys().any(is_missing) => format!(
+            "to let through what has all of these fields, write `{}`",
+            json!({"!": written})
+        ),
+        Value::Array(rules) => format!(
+            "to let through what all of these are true for, write `{}`",
+            json!({"and": rules})
+        ),
+        _ => "compare it with something, such as `{\"==\": [{\"var\": \"name\"}, …]}`".to_owned(),
+    };
+    Complaint::with_remedy(text, remedy)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::super::config::Faults;
     use super::*;
+    use crate::document::{Finding, Findings, Node};
 
     fn read(rule: &Value) -> Result<Rule, Vec<String>> {
-        let faults = Faults::default();
-        let parsed = Rule::read(&Node::root(rule, &faults));
-        let texts = |faults: Vec<super::super::config::Fault>| {
-            faults.iter().map(ToString::to_string).collect()
-        };
-        faults.into_result(parsed).map_err(texts)
+        read_as(Rule::read, rule)
+    }
+
+    fn read_as(read: fn(&At<'_>) -> Option<Rule>, rule: &Value) -> Result<Rule, Vec<String>> {
+        let (tree, findings) = (Node::from_json(rule), Findings::default());
+        let parsed = read(&At::new(&tree, "", &findings));
+        let texts = |faults: Vec<Finding>| faults.iter().map(ToString::to_string).collect();
+        findings.into_result(parsed).map_err(texts)
     }
 
     fn apply(rule: Value, document: &Value) -> Value {
@@ -185,10 +274,129 @@ mod tests {
 
     #[test]
     fn what_is_no_number_cannot_be_computed_with() {
-        let rule = read(&json!({"*": [{"var": "name"}, 2]})).unwrap();
-        let err = rule.apply(&json!({"name": "Ann"})).unwrap_err();
-        assert_eq!(err.to_string(), "`*` needs numbers, got \"Ann\"");
-        let rule = read(&json!({"/": [1, {"var": "n"}]})).unwrap();
-        assert!(rule.apply(&json!({"n": 0})).is_err());
+        for (rule, fault) in [
+            (
+                json!({"*": [{"var": "name"}, 2]}),
+                "`*` needs numbers, got \"Ann\"",
+            ),
+            (
+                json!({"+": [{"var": "nope"}, 2]}),
+                "`+` needs numbers, got null",
+            ),
+            (
+                json!({"-": [{"var": "nope"}, 2]}),
+                "`-` needs numbers, got null",
+            ),
+            (
+                json!({"max": [{"var": "yes"}, 2]}),
+                "`max` needs numbers, got true",
+            ),
+            (
+                json!({"*": [{"var": "empty"}, 2]}),
+                "`*` needs numbers, got \"\"",
+            ),
+            (
+                json!({"substr": ["abc", {"var": "name"}]}),
+                "`substr` needs numbers, got \"Ann\"",
+            ),
+            (
+                json!({"missing_some": [{"var": "name"}, ["a"]]}),
+                "`missing_some` needs numbers, got \"Ann\"",
+            ),
+            (
+                json!({"none": [{"var": "name"}, true]}),
+                "`none` needs a list, got \"Ann\"",
+            ),
+            (
+                json!({"var": [{"var": "yes"}]}),
+                "`var` needs names or positions of fields, got true",
+            ),
+            (
+                json!({"/": [1, {"var": "zero"}]}),
+                "`/` gives no finite number",
+            ),
+        ] {
+            let document = json!({"name": "Ann", "yes": true, "empty": "", "zero": 0});
+            let err = read(&rule).unwrap().apply(&document).unwrap_err();
+            assert_eq!(err.to_string(), fault, "{rule}");
+        }
+    }
+
+    #[test]
+    fn what_can_never_be_computed_is_a_fault_of_the_rule() {
+        for (rule, fault) in [
+            (
+                json!({"/": [1, 0]}),
+                "/: can never be computed: `/` gives no finite number",
+            ),
+            (
+                json!({"+": ["abc", {"var": "x"}]}),
+                "+: needs numbers, and one of its arguments gives text",
+            ),
+            (
+                json!({"*": [{"missing": ["a"]}, 2]}),
+                "*: needs numbers, and one of its arguments gives a list",
+            ),
+            (
+                json!({"var": [true]}),
+                "var: needs the name or the position of a field, and gets true",
+            ),
+        ] {
+            let faults = read(&rule).unwrap_err();
+            assert!(faults[0].starts_with(fault), "{rule}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_condition_that_cannot_be_true_is_a_fault_with_the_nearest_right_form() {
+        let var = || json!({"var": "a"});
+        for (rule, fault) in [
+            (json!(5), "the rule gives a number, never true"),
+            (json!("hot"), "the rule is text, which is never true"),
+            (json!(null), "a rule is required"),
+            (
+                json!([true]),
+                "the rule gives a list, never true (to let through what all of these are true for, write `{\"and\":[true]}`)",
+            ),
+            (json!({}), "the rule gives a mapping"),
+            (json!({"cat": ["a", var()]}), "the rule gives text"),
+            (
+                json!({"missing": ["a"]}),
+                "the rule gives a list, never true (to let through what has all of these fields, write `{\"!\":{\"missing\":[\"a\"]}}`)",
+            ),
+            (json!({"+": [1, var()]}), "the rule gives a number"),
+            (
+                json!({"==": [1, 2]}),
+                "the rule is never true: it stops every record",
+            ),
+            (
+                json!({"and": [{"==": [var(), 1]}, {"+": [var()]}]}),
+                "the rule gives false or a number, never true",
+            ),
+            (json!({"if": [var(), "yes", "no"]}), "the rule gives text"),
+            (
+                json!({"<": [{"missing": ["a"]}, 1]}),
+                "the rule is never true",
+            ),
+            (
+                json!("{\"<\": [{\"var\": \"temp\"}, 110]}"),
+                "the rule is text with JSON in it, which is never true (write it without the quotes around it: `{\"<\":[{\"var\":\"temp\"},110]}`)",
+            ),
+        ] {
+            match read_as(Rule::read_condition, &rule) {
+                Err(faults) => assert!(faults[0].starts_with(fault), "{rule}: {faults:?}"),
+                Ok(_) => panic!("{rule} is taken"),
+            }
+        }
+        for rule in [
+            json!(true),
+            json!(false),
+            var(),
+            json!({"or": [{"==": [var(), 1]}, {"var": "b"}]}),
+            json!({"if": [var(), true, "no"]}),
+            json!({"!!": [var()]}),
+        ] {
+            assert!(read_as(Rule::read_condition, &rule).is_ok(), "{rule}");
+        }
     }
 }

@@ -67,6 +67,20 @@ operators! {
 }
 
 impl Operator {
+    /// Whether it computes with numbers, and fails where it gets something else.
+    pub(super) const fn needs_numbers(self) -> bool {
+        matches!(
+            self,
+            Self::Add
+                | Self::Subtract
+                | Self::Multiply
+                | Self::Divide
+                | Self::Remainder
+                | Self::Max
+                | Self::Min
+        )
+    }
+
     pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|op| op.name() == name)
     }
@@ -106,7 +120,8 @@ pub(super) fn loosely_equal(one: &Value, two: &Value) -> bool {
     }
 }
 
-/// The order of two values: text among itself by characters, all else as numbers. `None` where there is no order.
+/// The order of two values: text among itself by characters, all else as numbers, where nothing and empty text count as 0 and true as 1, as in
+/// JsonLogic. `None` where there is no order, which makes every comparison false.
 pub(super) fn compare(one: &Value, two: &Value) -> Option<Ordering> {
     match (one, two) {
         (Value::String(one), Value::String(two)) => Some(one.cmp(two)),
@@ -124,9 +139,15 @@ fn as_number(value: &Value) -> Option<f64> {
         Value::Bool(yes) => Some(f64::from(u8::from(*yes))),
         Value::Number(number) => number.as_f64(),
         Value::String(text) if text.trim().is_empty() => Some(0.0),
-        Value::String(text) => text.trim().parse().ok().filter(|n: &f64| n.is_finite()),
+        Value::String(text) => numeral(text),
         Value::Array(_) | Value::Object(_) => None,
     }
+}
+
+/// The number that a text is. `None`: it is none.
+pub(super) fn numeral(text: &str) -> Option<f64> {
+    let number: Option<f64> = text.trim().parse().ok();
+    number.filter(|number| number.is_finite())
 }
 
 /// A step of arithmetic; whole numbers stay exact as long as they fit.
@@ -162,11 +183,24 @@ pub(super) fn to_number(operator: Operator, value: &Value) -> Result<Value, Rule
     }
 }
 
+/// A number, or text that is one. Nothing, truth values and empty text are none: a field that is missing must not count as 0.
 fn operand(operator: Operator, value: &Value) -> Result<f64, RuleError> {
-    as_number(value).ok_or_else(|| RuleError::NotANumber {
-        operator: operator.name(),
-        got: value.to_string().chars().take(60).collect(),
-    })
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => numeral(text),
+        _ => None,
+    };
+    number.ok_or_else(|| RuleError::wants(operator, "numbers", value))
+}
+
+/// A whole number; a fraction is cut off.
+pub(super) fn whole(operator: Operator, value: &Value) -> Result<i64, RuleError> {
+    let number = operand(operator, value)?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "cutting off is what is wanted"
+    )]
+    Ok(number as i64)
 }
 
 fn number(operator: Operator, result: f64) -> Result<Value, RuleError> {

@@ -1,55 +1,66 @@
-//! From JSON to an expression.
+//! From a document to an expression; what can be known of its results is checked on the way.
 
-use serde_json::Value;
-
-use super::super::config::Node;
-use super::Expr;
+use super::known::{self, Known};
 use super::operator::Operator;
+use super::{Expr, eval};
+use crate::document::{At, Value};
 
 /// How deep a rule may nest.
 const MAX_DEPTH: usize = 64;
 
-pub(super) fn expression(node: &Node<'_>, depth: usize) -> Option<Expr> {
+/// An expression, and what it can give.
+pub(super) type Parsed = (Expr, Known);
+
+pub(super) fn expression(at: &At<'_>, depth: usize) -> Option<Parsed> {
     if depth > MAX_DEPTH {
-        return node.fault(format_args!("the rule is nested deeper than {MAX_DEPTH}"));
+        return at.fault(format_args!("the rule is nested deeper than {MAX_DEPTH}"));
     }
-    match node.value {
-        Value::Object(map) => {
-            let mut entries = map.iter();
-            match (entries.next(), entries.next()) {
-                (None, _) => Some(Expr::Literal(node.value.clone())),
-                (Some((name, argument)), None) => call(node, name, argument, depth),
-                _ => node.fault("expected an operator: a mapping with one entry"),
-            }
+    match &at.node.value {
+        Value::Map(entries) => match entries.as_slice() {
+            [] => Some(literal(at)),
+            [(key, argument)] => call(at, &key.name, &at.child(&key.name, argument), depth),
+            _ => at.fault("expected an operator: a mapping with one entry"),
+        },
+        Value::List(_) => {
+            let (items, known) = expressions(at, depth)?;
+            let is_constant = known.iter().all(|known| known.is_constant);
+            Some((Expr::List(items), Known::list(is_constant)))
         }
-        Value::Array(_) => expressions(node, depth).map(Expr::List),
-        literal => Some(Expr::Literal(literal.clone())),
+        _ => Some(literal(at)),
     }
 }
 
+fn literal(at: &At<'_>) -> Parsed {
+    let value = at.node.to_json();
+    let known = Known::value(&value);
+    (Expr::Literal(value), known)
+}
+
 /// Reads on after a fault, so that all of them are found.
-fn expressions(node: &Node<'_>, depth: usize) -> Option<Vec<Expr>> {
-    let read: Vec<_> = node
+fn expressions(at: &At<'_>, depth: usize) -> Option<(Vec<Expr>, Vec<Known>)> {
+    let read: Vec<_> = at
         .clone()
         .items()?
         .iter()
         .map(|item| expression(item, depth + 1))
         .collect();
-    read.into_iter().collect()
+    let read: Option<Vec<_>> = read.into_iter().collect();
+    Some(read?.into_iter().unzip())
 }
 
-fn call(node: &Node<'_>, name: &str, argument: &Value, depth: usize) -> Option<Expr> {
+/// The call of the operator `name` with what stands at `at`; `outer` is the whole call.
+fn call(outer: &At<'_>, name: &str, at: &At<'_>, depth: usize) -> Option<Parsed> {
     let Some(operator) = Operator::named(name) else {
         let known: Vec<&str> = Operator::ALL.iter().map(|op| op.name()).collect();
-        return node.fault(format_args!(
+        return outer.fault(format_args!(
             "unknown operator `{name}`; known: {}",
             known.join(" ")
         ));
     };
-    let node = node.child(name, argument);
-    let arguments = match argument {
-        Value::Array(_) => expressions(&node, depth)?,
-        _ => vec![expression(&node, depth + 1)?], // `{"var": "a"}` is short for `{"var": ["a"]}`
+    let (arguments, known) = match &at.node.value {
+        Value::List(_) => expressions(at, depth)?,
+        // `{"var": "a"}` is short for `{"var": ["a"]}`.
+        _ => expression(at, depth + 1).map(|(expr, known)| (vec![expr], vec![known]))?,
     };
     let takes = operator.takes();
     if !takes.contains(&arguments.len()) {
@@ -59,10 +70,23 @@ fn call(node: &Node<'_>, name: &str, argument: &Value, depth: usize) -> Option<E
         } else {
             format!("to {most}")
         };
-        return node.fault(format_args!(
+        return at.fault(format_args!(
             "takes {least} {most} arguments, got {}",
             arguments.len()
         ));
     }
-    Some(Expr::Call(operator, arguments))
+    let known = known::of_call(operator, &known).map_err(|text| at.fault::<()>(text));
+    let known = known.ok()?;
+    let expr = Expr::Call(operator, arguments);
+    if !known.is_constant {
+        return Some((expr, known));
+    }
+    // Whatever the document is, this is what it gives.
+    match eval::eval(&expr, &serde_json::Value::Null) {
+        Ok(value) => {
+            let known = Known::value(&value);
+            Some((expr, known))
+        }
+        Err(err) => at.fault(format_args!("can never be computed: {err}")),
+    }
 }

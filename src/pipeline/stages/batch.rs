@@ -8,10 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::super::config::Node;
 use super::super::record::{Record, content_type};
 use super::super::template::{InvalidTemplate, Template};
 use super::StageKind;
+use crate::document::At;
 
 /// A batch is let go at this many items, whatever its settings say.
 const MAX_ITEMS: u32 = 10_000;
@@ -112,7 +112,7 @@ impl Batch {
     }
 }
 
-pub(super) fn read(node: Node<'_>) -> Option<StageKind> {
+pub(super) fn read(node: At<'_>) -> Option<StageKind> {
     let place = node.clone();
     let fields = node.fields()?;
     let mut batch = Batch::default();
@@ -272,7 +272,7 @@ mod tests {
             ),
             (
                 json!({"time": "junk"}),
-                "stages[0].batch.time: expected a duration",
+                "stages[0].batch.time: invalid duration `junk`",
             ),
             (
                 json!({"time": "0s"}),

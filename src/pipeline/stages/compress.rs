@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 
-use super::super::config::Node;
 use super::super::record::Record;
 use super::super::stage::{Answer, Stage, refuse};
 use super::StageKind;
+use crate::document::At;
 
 #[derive(Debug)]
 struct Compress {
@@ -25,15 +25,15 @@ enum Format {
     Zlib,
 }
 
-pub(super) fn read_gzip(node: Node<'_>) -> Option<StageKind> {
+pub(super) fn read_gzip(node: At<'_>) -> Option<StageKind> {
     read(node, Format::Gzip)
 }
 
-pub(super) fn read_zlib(node: Node<'_>) -> Option<StageKind> {
+pub(super) fn read_zlib(node: At<'_>) -> Option<StageKind> {
     read(node, Format::Zlib)
 }
 
-fn read(node: Node<'_>, format: Format) -> Option<StageKind> {
+fn read(node: At<'_>, format: Format) -> Option<StageKind> {
     let fields = node.fields()?;
     let level = fields.get("level").map_or(Some(6), |node| {
         let level = node.whole()?;

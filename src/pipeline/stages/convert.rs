@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::super::config::Node;
 use super::super::record::{Record, content_type};
 use super::super::stage::{Answer, Stage, refuse};
 use super::StageKind;
+use crate::document::At;
 
 /// The form of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ enum Convert {
     Base64,
 }
 
-pub(super) fn read(node: Node<'_>) -> Option<StageKind> {
+pub(super) fn read(node: At<'_>) -> Option<StageKind> {
     let fields = node.fields()?;
     let to = fields.required("to").and_then(|node| {
         node.parsed(|text| match text {

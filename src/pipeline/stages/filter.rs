@@ -2,18 +2,20 @@
 
 use serde_json::Value;
 
-use super::super::config::Node;
 use super::super::record::Record;
 use super::super::rule::Rule;
 use super::super::stage::{Answer, Stage, refuse};
 use super::StageKind;
+use crate::document::At;
 
 #[derive(Debug)]
 struct Filter(Rule);
 
-pub(super) fn read(node: Node<'_>) -> Option<StageKind> {
-    let fields = node.fields()?;
-    let rule = fields.required("rule").and_then(|node| Rule::read(&node));
+pub(super) fn read(at: At<'_>) -> Option<StageKind> {
+    let fields = at.fields()?;
+    let rule = fields
+        .required("rule")
+        .and_then(|at| Rule::read_condition(&at));
     fields.finish();
     Some(StageKind::pure(Filter(rule?)))
 }
@@ -76,6 +78,6 @@ mod tests {
         let faults = faults(&json!({"filter": {"rule": {"nope": 1}, "x": 1}}));
         assert_eq!(faults.len(), 2, "{faults:?}");
         assert!(faults[0].starts_with("stages[0].filter.rule: unknown operator `nope`"));
-        assert!(faults[1].starts_with("stages[0].filter.x: unknown key"));
+        assert!(faults[1].starts_with("stages[0].filter.x: key `x` is unknown"));
     }
 }

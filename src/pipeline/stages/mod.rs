@@ -21,8 +21,8 @@ pub use batch::{Batch, BatchFormat};
 pub use http_export::HttpExport;
 pub(crate) use http_export::{Exporter, Prepared, Sent};
 
-use super::config::Node;
 use super::stage::Stage;
+use crate::document::At;
 
 /// A stage, ready to run.
 #[derive(Clone)]
@@ -56,7 +56,7 @@ impl fmt::Debug for StageKind {
     }
 }
 
-type Read = fn(Node<'_>) -> Option<StageKind>;
+type Read = fn(At<'_>) -> Option<StageKind>;
 
 /// The keys under which stages are declared, and who reads what stands there.
 const KINDS: &[(&str, Read)] = &[

@@ -1,15 +1,15 @@
 //! `remove: [field, …]`: takes fields out of a JSON document.
 
-use super::super::config::Node;
 use super::super::path::FieldPath;
 use super::super::record::Record;
 use super::super::stage::{Answer, Stage, refuse};
 use super::StageKind;
+use crate::document::At;
 
 #[derive(Debug)]
 struct Remove(Vec<FieldPath>);
 
-pub(super) fn read(node: Node<'_>) -> Option<StageKind> {
+pub(super) fn read(node: At<'_>) -> Option<StageKind> {
     let items = node.items()?;
     let paths: Vec<_> = items
         .iter()

@@ -2,26 +2,23 @@
 
 use serde_json::Value;
 
-use super::super::config::Node;
 use super::super::path::FieldPath;
 use super::super::record::Record;
 use super::super::stage::{Answer, Stage, refuse};
 use super::StageKind;
+use crate::document::At;
 
 #[derive(Debug)]
 struct Set(Vec<(FieldPath, Value)>);
 
-pub(super) fn read(node: Node<'_>) -> Option<StageKind> {
-    let Value::Object(map) = node.value else {
-        return node.fault("expected a mapping of fields and their values");
-    };
+pub(super) fn read(node: At<'_>) -> Option<StageKind> {
+    let map = node.entries("a mapping of fields and their values")?;
     if map.is_empty() {
         return node.fault("names no field to set");
     }
     let mut fields: Vec<(FieldPath, Value)> = Vec::new();
     let mut whole = true;
-    for (name, value) in map {
-        let place = node.child(name, value);
+    for (name, place) in map {
         match name.parse::<FieldPath>() {
             Err(err) => {
                 place.fault::<()>(err);
@@ -31,7 +28,7 @@ pub(super) fn read(node: Node<'_>) -> Option<StageKind> {
                 place.fault::<()>("lies within another field that is set here");
                 whole = false;
             }
-            Ok(path) => fields.push((path, value.clone())),
+            Ok(path) => fields.push((path, place.node.to_json())),
         }
     }
     whole.then(|| StageKind::pure(Set(fields)))

@@ -2,44 +2,49 @@
 
 use serde_json::{Map, Value};
 
-use super::super::config::Node;
 use super::super::path::FieldPath;
 use super::super::record::Record;
 use super::super::rule::Rule;
 use super::super::stage::{Answer, Stage, refuse};
 use super::StageKind;
+use crate::document::{At, Complaint};
 use crate::sdk::BoxError;
 
 #[derive(Debug)]
 struct Transform(Vec<(FieldPath, Rule)>);
 
-pub(super) fn read(node: Node<'_>) -> Option<StageKind> {
-    let Value::Object(map) = node.value else {
-        return node.fault("expected a mapping of fields and the rules that compute them");
-    };
+pub(super) fn read(at: At<'_>) -> Option<StageKind> {
+    let map = at.entries("a mapping of fields and the rules that compute them")?;
     if map.is_empty() {
-        return node.fault("names no field");
+        return at.fault("names no field");
     }
     let mut fields: Vec<Option<(FieldPath, Rule)>> = Vec::new();
-    for (name, value) in map {
-        let place = node.child(name, value);
+    for (name, place) in map {
         let rule = Rule::read(&place);
         let path = match name.parse::<FieldPath>() {
             Ok(path) => Some(path),
             Err(err) => place.fault(err),
         };
-        if let Some(path) = &path
-            && fields
+        let overlaps = |path: &FieldPath| {
+            fields
                 .iter()
                 .flatten()
                 .any(|(other, _)| other.overlaps(path))
-        {
+        };
+        if path.as_ref().is_some_and(overlaps) {
             place.fault::<()>("lies within another field of this document");
         }
         fields.push(path.zip(rule));
     }
     let fields: Option<Vec<_>> = fields.into_iter().collect();
-    Some(StageKind::pure(Transform(fields?)))
+    let fields = fields?;
+    if fields.iter().all(|(_, rule)| rule.is_constant()) {
+        at.warn(Complaint::with_remedy(
+            "replaces every record by the same document, since no field is computed from the record",
+            "to add fields, use `set`; to compute one, name a field of the record: `celsius: {\"var\": \"temp\"}`",
+        ));
+    }
+    Some(StageKind::pure(Transform(fields)))
 }
 
 impl Stage for Transform {

@@ -1,6 +1,5 @@
 //! The admin API of a running runtime.
 
-mod declarations;
 mod deliveries;
 
 use std::num::NonZeroU32;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use ::http::Method;
 use serde_json::{Value, json};
 use stateful_functions::admin::AdminConfig;
-use stateful_functions::runtime::module::Secret;
+use stateful_functions::module::Secret;
 use stateful_functions::runtime::{Runtime, RuntimeBuilder, RuntimeConfig, StartError};
 use stateful_functions::transport::http::client::HttpResponse;
 use stateful_functions::{

@@ -49,11 +49,12 @@ fn check_ends_with_0_1_or_2() {
     let (code, out, _) = output(&["check", &format!("{BAD}/syntax.yaml")]);
     assert_eq!(code, 1, "{out}");
     assert!(
-        out.contains("warning: ")
-            && out.contains("syntax.yaml:4:1: `spec`: key `spec` stands here again"),
+        out.contains(
+            "fault: tests/data/modules/bad/syntax.yaml:4:1: `spec`: key `spec` stands here again"
+        ),
         "{out}"
     );
-    assert!(out.ends_with("2 faults, 1 warning\n"), "{out}");
+    assert!(out.ends_with("3 faults, no warnings\n"), "{out}");
 
     let (code, out, _) = output(&["check", &format!("{GOOD}/kafka.yaml")]);
     assert_eq!(code, 0, "{out}");
@@ -81,9 +82,12 @@ fn sf_57_lazy_faults_are_errors_for_check() {
     let (code, out, _) = output(&["check", &format!("{GOOD}/lazy_faults.yaml")]);
     assert_eq!(code, 1);
     assert!(
-        out.contains("fault: ") && out.contains("Unable to parse Netty transport spec."),
+        out.contains("fault: ") && out.contains("Timeout durations must be larger than 0."),
         "{out}"
     );
+    let (_, strict, _) = output(&["check", "--strict", &format!("{GOOD}/lazy_faults.yaml")]);
+    let upstream = "Unable to parse Netty transport spec. Timeout durations must be larger than 0.";
+    assert!(strict.contains(upstream), "{strict}");
 }
 
 #[test]

@@ -367,7 +367,7 @@ fn a_runtime_that_cannot_start_says_everything_that_is_wrong_and_ends_with_1() {
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.contains("the module has 13 faults"), "{err}");
     assert!(
-        err.contains("endpoints.yaml:25:58: `spec.transport`: Error parsing a HttpFunctionEndpointSpec. expected a mapping"),
+        err.contains("endpoints.yaml:25:58: `spec.transport`: expected a mapping, found text"),
         "{err}"
     );
 

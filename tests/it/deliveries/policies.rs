@@ -175,7 +175,7 @@ fn unknown_settings_and_bad_texts_are_named() {
         (json!({"retries": 3}), "`retries`"),
         (json!({"preset": "kafka"}), "`kafka`"),
         (json!({"timeout": "30"}), "`30`"),
-        (json!({"maxAge": "3d"}), "`3d`"),
+        (json!({"maxAge": "3w"}), "`3w`"),
         (json!({"attempts": -1}), "`attempts`"),
         (json!({"attempts": "never"}), "`attempts`"),
         (json!({"retry": {"cron": "61 * * * *"}}), "minute `61`"),

@@ -12,7 +12,7 @@ mod upstream;
 use http::Method;
 use serde_json::Value;
 use stateful_functions::admin::AdminConfig;
-use stateful_functions::runtime::module::{Module, ModuleFile, Placeholders};
+use stateful_functions::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::runtime::{Runtime, RuntimeConfig};
 
 use crate::runtime::{Started, text};

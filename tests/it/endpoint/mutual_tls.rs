@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use stateful_functions::admin::AdminConfig;
-use stateful_functions::runtime::module::{Module, ModuleFile, Placeholders};
+use stateful_functions::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::runtime::{Runtime, RuntimeConfig};
 use tokio::net::TcpListener;
 

@@ -1,21 +1,17 @@
 //! Faults by their kind: what went wrong once, as inputs, with the right result. One file per kind; each opens with what a user saw.
 
+mod broken_values;
 mod cli;
-#[cfg(feature = "testing")]
-mod damaged_rows;
-#[cfg(feature = "testing")]
-mod declarations;
 mod default_ports;
-#[cfg(feature = "testing")]
-mod full_functions;
-#[cfg(feature = "testing")]
-mod greedy_answers;
+mod framing_headers;
 mod guesses;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod hidden_attempts;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod hidden_causes;
 mod long_lists;
+mod module_messages;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod old_folders;
 mod printed_raw;
+mod rules_by_meaning;

@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use stateful_functions::runtime::module::{Finding, Module, ModuleFile, Placeholders};
+use stateful_functions::module::{Finding, Module, ModuleFile, Placeholders};
 
 use super::data;
 
@@ -124,7 +124,7 @@ pub(super) fn ours(text: &str) -> Ours {
         is_not_for_flink: findings.iter().any(|(word, _)| *word == "flink"),
         said: findings
             .iter()
-            .map(|(word, finding)| format!("{word} {finding}"))
+            .map(|(word, finding)| format!("{word} {}", finding.clone().as_upstream()))
             .collect(),
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use stateful_functions::runtime::Runtime;
-use stateful_functions::runtime::module::{
+use stateful_functions::module::{
     AwsCredentials, AwsRegion, DeliverySemantic, Egress, EgressTarget, Ingress, KafkaEgress,
     KafkaIngress, KafkaStart, KinesisEgress, KinesisIngress, KinesisStart, Module, OffsetReset,
 };
+use stateful_functions::runtime::Runtime;
 
 use super::{load, parse};
 
@@ -182,7 +182,7 @@ fn sf_59_all_fields_and_defaults_of_the_kinesis_kinds_are_read() {
 /// What a module binds, without the places.
 fn bound(module: &Module) -> String {
     let mut module = module.clone();
-    let nowhere = stateful_functions::runtime::module::Place::file("");
+    let nowhere = stateful_functions::module::Place::file("");
     for endpoint in &mut module.endpoints {
         endpoint.place = nowhere.clone();
     }
@@ -247,7 +247,7 @@ fn sf_63_a_target_that_no_document_serves_is_reported() {
     assert_eq!(
         warnings,
         [
-            "m.yaml:7:49: `spec.topics[0].targets[1]`: Cannot find a provider for type FunctionType(b, g): no document binds b/g (add an endpoint for b/g or for b/*)"
+            "m.yaml:7:49: `spec.topics[0].targets[1]`: no document binds b/g (add an endpoint for b/g or for b/*)"
         ]
     );
 }

@@ -81,12 +81,12 @@ async fn sf_57_the_first_message_fails_as_the_warning_said() {
             Some(found.next()?["last_failure"].as_str()?.to_owned())
         })
         .await;
-        let warning = &warnings[n].message;
+        let warning = warnings[n].clone().as_upstream().message;
         assert!(
             warnings[n].is_lazy_fault && warning.contains(expected),
             "{warning}"
         );
-        assert_eq!(&failure, warning);
+        assert_eq!(failure, warning);
     }
     started.runtime.shutdown().await;
 }

@@ -14,7 +14,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stateful_functions::runtime::module::{
+use stateful_functions::module::{
     AsyncTransport, EgressTarget, Finding, FunctionPattern, Ingress, InvalidModule, Module,
     ModuleFile, OkHttpTransport, Placeholders, Transport,
 };
@@ -47,7 +47,7 @@ fn said_about(name: &str, text: &str) -> Vec<String> {
     let lines = |word: &str, findings: &[Finding]| -> Vec<String> {
         findings
             .iter()
-            .map(|finding| format!("{word} {finding}"))
+            .map(|finding| format!("{word} {}", finding.clone().as_upstream()))
             .collect()
     };
     match parse_as(name, text) {

@@ -81,7 +81,10 @@ async fn a_record_on_which_a_stage_fails_is_a_dead_letter_and_goes_on_from_there
     assert_eq!(address.type_name().as_str(), "pipelines/p.filter");
     let letter = serde_json::to_value(kept.dead_letter().unwrap()).unwrap();
     assert_eq!(letter["payload"], json!({"text": "no json"}));
-    assert_eq!(letter["last_error"]["message"], "the payload is not JSON");
+    assert_eq!(
+        letter["last_error"]["message"],
+        "the payload is not JSON: expected ident at line 1 column 2 (byte 2)"
+    );
 
     let reply = town.command(&address, Verb::Retry).await;
     assert!(reply.ok, "{reply:?}");

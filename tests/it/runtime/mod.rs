@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
-use stateful_functions::runtime::module::{Module, ModuleFile, Placeholders};
+use stateful_functions::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::runtime::{Runtime, RuntimeBuilder, StartError};
 use stateful_functions::transport::http::client::{
     HttpClient, HttpClientConfig, HttpRequest, HttpResponse,

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use stateful_functions::admin::AdminConfig;
+use stateful_functions::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::retry::Backoff;
-use stateful_functions::runtime::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::runtime::{Runtime, RuntimeConfig};
 use stateful_functions::transport::http::serve;
 use stateful_functions::{

@@ -5,12 +5,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
 use super::super::super::gate::Circuit;
 use super::super::super::record::{Record, content_type};
 use super::super::super::template::{Template, Unfilled};
+use super::header_value;
 use super::url::{Target, absolute, redacted};
 use crate::delivery::engine::{Failure, FailureKind, Policy};
 use crate::printable;
@@ -105,9 +106,7 @@ impl Exporter {
             let kind = FailureKind::TooLarge;
             return Err(Box::new(Failure::of_kind(self.policy.classes, kind, text)));
         }
-        let headers = self
-            .headers_for(record, item)
-            .map_err(|err| unmade(err.to_string()))?;
+        let headers = self.headers_for(record, item).map_err(unmade)?;
         Ok(Prepared {
             destination,
             request: HttpRequest {
@@ -119,21 +118,18 @@ impl Exporter {
         })
     }
 
-    fn headers_for(
-        &self,
-        record: &Record,
-        item: &str,
-    ) -> Result<HeaderMap, http::header::InvalidHeaderValue> {
+    fn headers_for(&self, record: &Record, item: &str) -> Result<HeaderMap, String> {
+        let value = |what: &str, text: &str| {
+            header_value(text).map_err(|text| format!("the record's {what} can't be sent: {text}"))
+        };
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 3);
-        headers.insert(CONTENT_TYPE, HeaderValue::try_from(record.content_type())?);
+        headers.insert(CONTENT_TYPE, value("content type", record.content_type())?);
         if !record.content_encoding().is_empty() {
-            headers.insert(
-                CONTENT_ENCODING,
-                HeaderValue::try_from(record.content_encoding())?,
-            );
+            let encoding = value("content encoding", record.content_encoding())?;
+            headers.insert(CONTENT_ENCODING, encoding);
         }
         if let Some(name) = &self.idempotency {
-            headers.insert(name, HeaderValue::try_from(item)?);
+            headers.insert(name, value("id", item)?);
         }
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());

@@ -4,22 +4,23 @@ mod exporter;
 mod url;
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONTENT_ENCODING, HOST, HeaderName, HeaderValue};
+use http::uri::Authority;
 use http::{HeaderMap, Method};
-use serde_json::Value;
 
 pub(crate) use self::exporter::{Exporter, Prepared, Sent};
 use self::url::{Target, redacted};
-use super::super::config::{self, Node};
+use super::super::config;
 use super::super::gate::Circuit;
 use super::super::template::Template;
 use super::StageKind;
 use crate::delivery::engine::{Order, Policy};
-use crate::transport::http::client::{HttpClient, HttpClientConfig};
+use crate::document::{At, Value, scalar};
+use crate::transport::http::client::{HttpClient, HttpClientConfig, framing};
 
 /// Sends records as HTTP requests: the settings of one export.
 #[derive(Clone)]
@@ -121,10 +122,10 @@ impl HttpExport {
         let headers = headers(&self.headers, &fault);
         let idempotency = match self.idempotency_header.as_str() {
             "" => None,
-            name => match HeaderName::try_from(name) {
+            name => match header_name(name) {
                 Ok(name) => Some(name),
-                Err(err) => {
-                    fault("idempotencyHeader", &err);
+                Err(text) => {
+                    fault("idempotencyHeader", &text);
                     None
                 }
             },
@@ -198,31 +199,52 @@ impl fmt::Debug for HttpExport {
     }
 }
 
-pub(super) fn read(node: Node<'_>) -> Option<StageKind> {
+/// Settings of retries that are easily written beside them.
+const IN_RETRY: &[(&str, &str)] = &[
+    ("preset", "into `retry`"),
+    ("attempts", "into `retry`"),
+    ("every", "into `retry`"),
+    ("first", "into `retry`"),
+    ("factor", "into `retry`"),
+    ("max", "into `retry`"),
+    ("jitter", "into `retry`"),
+    ("within", "into `retry`"),
+    ("maxAge", "into `retry`"),
+    ("retryAfter", "into `retry`"),
+    ("wake", "into `retry`"),
+    ("then", "into `retry`"),
+    ("classes", "into `retry`"),
+];
+
+pub(super) fn read(node: At<'_>) -> Option<StageKind> {
     let place = node.clone();
-    let fields = node.fields()?;
+    let fields = node.fields()?.elsewhere(IN_RETRY);
     let mut export = HttpExport::post("");
-    if place.value.pointer("/retry/preset") == Some(&Value::from("edgex")) {
+    let preset = place
+        .node
+        .get("retry")
+        .and_then(|retry| retry.get("preset"));
+    if preset.is_some_and(|preset| matches!(&preset.value, Value::Text(name) if name == "edgex")) {
         export.circuit = None; // EdgeX tries every item at its time
     }
     let url = fields.required("url").and_then(|node| node.text());
     let whole = [
         url.is_some(),
-        fields.set("method", &mut export.method, Node::text),
+        fields.set("method", &mut export.method, At::text),
         fields.set("headers", &mut export.headers, header_fields),
-        fields.set("timeout", &mut export.timeout, Node::span),
-        fields.set("connectTimeout", &mut export.connect_timeout, Node::span),
+        fields.set("timeout", &mut export.timeout, At::span),
+        fields.set("connectTimeout", &mut export.connect_timeout, At::span),
         fields.set("retry", &mut export.retry, |node| {
             config::read_retry(node.clone())
         }),
         fields.set("orderKey", &mut export.order_key, |node| {
             node.text().map(Some)
         }),
-        fields.set("returnInput", &mut export.return_input, Node::boolean),
+        fields.set("returnInput", &mut export.return_input, At::boolean),
         fields.set(
             "idempotencyHeader",
             &mut export.idempotency_header,
-            Node::text,
+            At::text,
         ),
         fields.set("maxInFlight", &mut export.max_in_flight, size),
         fields.set("circuit", &mut export.circuit, circuit),
@@ -241,37 +263,36 @@ pub(super) fn read(node: Node<'_>) -> Option<StageKind> {
     checked.filter(|_| !whole.contains(&false))
 }
 
-fn size(node: &Node<'_>) -> Option<NonZeroUsize> {
-    NonZeroUsize::try_from(node.count()?).ok()
+fn size(node: &At<'_>) -> Option<NonZeroUsize> {
+    node.read(scalar::count_of)
 }
 
 #[expect(
     clippy::option_option,
     reason = "the inner one is the value: a circuit or none"
 )]
-fn circuit(node: &Node<'_>) -> Option<Option<Circuit>> {
-    if *node.value == Value::Bool(false) {
+fn circuit(node: &At<'_>) -> Option<Option<Circuit>> {
+    if matches!(node.node.value, Value::Bool(false)) {
         return Some(None);
     }
     let mut circuit = Circuit::default();
     let fields = node.clone().fields()?;
     let whole = [
         fields.set("failures", &mut circuit.failures, |node| {
-            Some(u32::try_from(node.count()?.get()).unwrap_or(u32::MAX))
+            let count: NonZeroU32 = node.read(scalar::count_of)?;
+            Some(count.get())
         }),
-        fields.set("openFor", &mut circuit.open_for, Node::span),
+        fields.set("openFor", &mut circuit.open_for, At::span),
     ];
     fields.finish();
     (!whole.contains(&false)).then_some(Some(circuit))
 }
 
-fn header_fields(node: &Node<'_>) -> Option<Vec<(String, String)>> {
-    let Value::Object(map) = node.value else {
-        return node.fault("expected a mapping of header names and texts");
-    };
+fn header_fields(node: &At<'_>) -> Option<Vec<(String, String)>> {
+    let map = node.entries("a mapping of header names and texts")?;
     let read: Vec<_> = map
-        .iter()
-        .map(|(name, value)| Some((name.clone(), node.child(name, value).text()?)))
+        .into_iter()
+        .map(|(name, place)| Some((name.to_owned(), place.text()?)))
         .collect();
     read.into_iter().collect()
 }
@@ -290,14 +311,50 @@ fn method(text: &str) -> Result<Method, String> {
 
 fn headers(given: &[(String, String)], fault: &impl Fn(&str, &dyn fmt::Display)) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for (name, value) in given {
-        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            (Ok(name), Ok(mut value)) => {
-                value.set_sensitive(true);
-                headers.insert(name, value);
-            }
-            _ => fault(&format!("headers.{name}"), &"is no header of HTTP"),
+    for (written, text) in given {
+        let key = format!("headers.{written}");
+        let name = header_name(written).map_err(|text| fault(&key, &text));
+        let value = header_value(text).map_err(|text| fault(&key, &text));
+        let (Ok(name), Ok(mut value)) = (name, value) else {
+            continue;
+        };
+        if name == HOST && Authority::try_from(text.as_str()).is_err() {
+            fault(&key, &"is not a host, such as `example.org:8080`");
+        }
+        value.set_sensitive(true);
+        if headers.insert(name, value).is_some() {
+            fault(&key, &"is given twice: the case of letters does not count");
         }
     }
     headers
+}
+
+/// The name of a header that a setting may choose.
+fn header_name(text: &str) -> Result<HeaderName, String> {
+    let name = HeaderName::try_from(text).map_err(|_| {
+        format!(
+            "`{}` is not the name of a header: letters, digits and `-` make one",
+            text.escape_debug()
+        )
+    })?;
+    let reason = if name == CONTENT_ENCODING {
+        // The stages `gzip` and `zlib` set it, and a record that came compressed has it.
+        Some("says how the body is compressed, which the record knows")
+    } else {
+        framing::reserved(&name)
+    };
+    reason.map_or(Ok(name), |reason| Err(format!("can't be set: it {reason}")))
+}
+
+/// The value of a header; never shown, since it may be a secret.
+pub(super) fn header_value(text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::try_from(text).map_err(|_| {
+        let is_wrong = |c: char| c.is_control() && c != '\t';
+        let at = text.chars().position(is_wrong).map_or(0, |at| at + 1);
+        let what = match text.chars().find(|c| is_wrong(*c)) {
+            Some('\r' | '\n') => "a line end",
+            _ => "a control character",
+        };
+        format!("its value has {what} at position {at}, which would begin another header")
+    })
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::Uri;
 
 use super::super::super::template::Template;
+use crate::transport::http::client::origin::port_of;
 
 /// Where requests go.
 pub(super) enum Target {
@@ -20,7 +21,7 @@ impl Target {
             let (url, destination) = absolute(text)?;
             return Ok(Self::Fixed(url, destination));
         }
-        // What a placeholder stands for is not known yet; a letter shows whether the rest is a URL.
+        // What a placeholder stands for is not known yet; a digit shows whether the rest is a URL.
         absolute(&template.sample()).map(|_| Self::Filled(template))
     }
 }
@@ -38,7 +39,8 @@ pub(super) fn absolute(text: &str) -> Result<(Uri, Arc<str>), String> {
                 return wrong("carries credentials; send them in an `authorization` header");
             }
             let default = if scheme == "http" { 80 } else { 443 };
-            let port = url.port_u16().unwrap_or(default);
+            let port = port_of(authority).map_err(|why| format!("`{shown}`: {why}"))?;
+            let port = port.unwrap_or(default);
             let destination = format!("{scheme}://{}:{port}", authority.host());
             Ok((url, destination.into()))
         }
@@ -80,6 +82,14 @@ mod tests {
         ] {
             let fault = absolute(url).unwrap_err();
             assert!(!fault.contains("secret"), "{fault}");
+        }
+        for url in [
+            "http://h:99999/x",
+            "https://h:65536",
+            "http://h:0/",
+            "http://{h}:99999/",
+        ] {
+            assert!(Target::parse(url).is_err(), "{url}");
         }
         assert!(Target::parse("http://{host}/{path}").is_ok());
         assert!(Target::parse("{url}").is_err(), "the scheme must be known");

@@ -4,8 +4,9 @@ mod config;
 mod connection;
 mod connector;
 mod error;
+pub(crate) mod framing;
 mod message;
-mod origin;
+pub(crate) mod origin;
 mod pool;
 mod stream;
 mod tls;
@@ -100,6 +101,7 @@ impl HttpClient {
         status: &AtomicU16,
     ) -> Result<HttpResponse, Kind> {
         let origin = Origin::of(&request.url)?;
+        framing::check(&request)?;
         let outgoing = self.outgoing(request, &origin);
         let (connection, response) = self.transmit(&origin, outgoing).await?;
         status.store(response.status().as_u16(), Ordering::Relaxed);

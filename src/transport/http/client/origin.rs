@@ -25,6 +25,7 @@ impl Origin {
             let text = "the URL carries credentials; send them in an `authorization` header";
             return Err(Kind::InvalidRequest(text));
         }
+        port_of(authority).map_err(Kind::InvalidRequest)?;
         Ok(Self {
             tls,
             authority: authority.clone(),
@@ -63,6 +64,20 @@ impl Origin {
     }
 }
 
+/// The port in `authority`; without one the scheme's is meant.
+///
+/// # Errors
+/// When what stands there is not a port: `http` takes any digits.
+pub(crate) fn port_of(authority: &Authority) -> Result<Option<u16>, &'static str> {
+    let after_host = authority.as_str().rsplit_once(authority.host());
+    let port = after_host.and_then(|(_, rest)| rest.strip_prefix(':'));
+    match (port, authority.port_u16()) {
+        (None | Some(""), _) => Ok(None),
+        (Some(_), Some(port)) if port > 0 => Ok(Some(port)),
+        _ => Err("its port is not a number from 1 to 65535"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +99,17 @@ mod tests {
         }
         assert_eq!(origin("https://[::1]:8443/x").name(), "::1");
         assert_eq!(origin("https://a:1/x?y").url(), "https://a:1/");
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_refused() {
+        let of = |url: &str| Origin::of(&url.parse().unwrap());
+        for url in ["http://h:99999/", "http://[::1]:65536/", "http://h:0/"] {
+            assert!(of(url).is_err(), "{url}");
+        }
+        for url in ["http://h:65535/", "http://h:/", "http://[::1]/"] {
+            assert!(of(url).is_ok(), "{url}");
+        }
     }
 
     #[test]

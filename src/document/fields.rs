@@ -1,0 +1,305 @@
+//! Reads a mapping key by key: what is missing, malformed or unknown is reported, and reading goes on.
+
+use std::cell::RefCell;
+
+use super::at::At;
+use super::finding::{Complaint, Finding};
+use super::nearest::nearest;
+use super::node::{Key, Node, Value, join};
+use super::scalar::expected;
+
+/// A mapping, and which of its keys have been asked for.
+pub(crate) struct Fields<'a> {
+    at: At<'a>,
+    entries: &'a [(Key, Node)],
+    asked: RefCell<Vec<&'static str>>,
+    /// Keys that are known elsewhere, and where.
+    elsewhere: &'static [(&'static str, &'static str)],
+    /// What StateFun says about the whole document, before what it says of a field.
+    prefix: &'static str,
+    /// StateFun ignores keys it doesn't know.
+    ignores_unknown: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields at `at`, or a fault when there is no mapping. Nothing at all is an empty mapping.
+    pub(crate) fn of(at: At<'a>) -> Option<Self> {
+        let entries: &[(Key, Node)] = match &at.node.value {
+            Value::Map(entries) => entries,
+            Value::Null => &[],
+            _ => return at.complain(expected("a mapping", at.node)),
+        };
+        Some(Self {
+            at,
+            entries,
+            asked: RefCell::default(),
+            elsewhere: &[],
+            prefix: "",
+            ignores_unknown: false,
+        })
+    }
+
+    /// Keys that belong elsewhere, and where that is: what an unknown one of them is told.
+    pub(crate) const fn elsewhere(mut self, keys: &'static [(&'static str, &'static str)]) -> Self {
+        self.elsewhere = keys;
+        self
+    }
+
+    fn place_of(&self, key: &str) -> &'a Node {
+        self.peek(key).unwrap_or(self.at.node)
+    }
+
+    /// The path of `key`.
+    pub(crate) fn path_of(&self, key: &str) -> String {
+        join(self.at.path(), key)
+    }
+
+    /// A finding about `key`, at its value if it is there; the empty key is the whole mapping.
+    pub(crate) fn finding(&self, key: &str, complaint: impl Into<Complaint>) -> Finding {
+        let path = match key {
+            "" => self.at.path().to_owned(),
+            key => self.path_of(key),
+        };
+        Finding::new(self.place_of(key).place.clone(), path, complaint)
+    }
+
+    /// Reports a fault of `key`.
+    pub(crate) fn fault(&self, key: &str, complaint: impl Into<Complaint>) {
+        let finding = self.finding(key, complaint);
+        self.at.findings().fault(self.with_prefix(finding));
+    }
+
+    /// Reports a fault of `node`, which stands at `path` below this mapping.
+    pub(crate) fn fault_below(&self, node: &Node, path: &str, complaint: Complaint) {
+        let finding = Finding::new(node.place.clone(), path, complaint);
+        self.at.findings().fault(self.with_prefix(finding));
+    }
+
+    fn with_prefix(&self, finding: Finding) -> Finding {
+        if self.prefix.is_empty() {
+            return finding;
+        }
+        let text = finding.upstream.as_deref().unwrap_or(&finding.message);
+        Finding {
+            upstream: Some(format!("{}{text}", self.prefix)),
+            ..finding
+        }
+    }
+
+    /// Whether there is such a key, even if it has no value.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.peek(key).is_some()
+    }
+
+    fn peek(&self, key: &str) -> Option<&'a Node> {
+        let (_, node) = self.entries.iter().find(|(k, _)| k.name == key)?;
+        Some(node)
+    }
+
+    /// The value of `key` as it stands in the document, even if it is nothing.
+    pub(crate) fn given(&self, key: &'static str) -> Option<&'a Node> {
+        self.asked.borrow_mut().push(key);
+        self.peek(key)
+    }
+
+    /// The value of `key`, with its place.
+    pub(crate) fn get(&self, key: &'static str) -> Option<At<'a>> {
+        Some(self.at.child(key, self.given(key)?))
+    }
+
+    /// The value of `key`, with its place; it is a fault when there is none.
+    pub(crate) fn required(&self, key: &'static str) -> Option<At<'a>> {
+        let found = self.get(key);
+        if found.is_none() {
+            self.fault(key, "is required and missing");
+        }
+        found
+    }
+
+    /// Sets `place` to what `read` makes of the entry `key`, if there is one. False when it makes nothing of it.
+    pub(crate) fn set<T>(
+        &self,
+        key: &'static str,
+        place: &mut T,
+        read: impl FnOnce(&At<'a>) -> Option<T>,
+    ) -> bool {
+        let Some(at) = self.get(key) else {
+            return true;
+        };
+        let value = read(&at);
+        let whole = value.is_some();
+        if let Some(value) = value {
+            *place = value;
+        }
+        whole
+    }
+
+    /// The value of `key`, read by `read`; absent or faulty is `None`.
+    pub(crate) fn optional<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&Node) -> Result<T, Complaint>,
+    ) -> Option<T> {
+        self.get(key)?.read(read)
+    }
+
+    /// The same; it is a fault when there is no such key.
+    pub(crate) fn must<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&Node) -> Result<T, Complaint>,
+    ) -> Option<T> {
+        self.required(key)?.read(read)
+    }
+
+    /// Reports every key that nobody asked for.
+    pub(crate) fn finish(self) {
+        let mut asked = self.asked.take();
+        asked.dedup();
+        let unknown = self
+            .entries
+            .iter()
+            .filter(|(key, _)| !asked.contains(&key.name.as_str()));
+        for (key, _) in unknown {
+            let path = self.path_of(&key.name);
+            let finding = |complaint| Finding::new(key.place.clone(), path, complaint);
+            let remedy = self.remedy_of(&key.name, &asked);
+            let name = &key.name;
+            if self.ignores_unknown {
+                let text = format!("key `{name}` is unknown and ignored");
+                let finding = finding(Complaint::with_remedy(text, remedy));
+                self.at.findings().warning(finding);
+            } else {
+                let text = format!("key `{name}` is unknown");
+                let finding = finding(Complaint::with_remedy(text, remedy));
+                self.at.findings().fault(finding);
+            }
+        }
+    }
+
+    fn remedy_of(&self, key: &str, asked: &[&str]) -> String {
+        let elsewhere = self.elsewhere.iter().map(|(known, _)| *known);
+        if let Some(meant) = nearest(key, elsewhere)
+            && let Some((known, place)) = self.elsewhere.iter().find(|(known, _)| *known == meant)
+        {
+            return format!("`{known}` belongs {place}");
+        }
+        nearest(key, asked.iter().copied()).map_or_else(
+            || match asked {
+                [] => "no keys are known here".to_owned(),
+                _ => format!("known keys: {}", asked.join(", ")),
+            },
+            |known| format!("did you mean `{known}`?"),
+        )
+    }
+}
+
+/// What module files need besides.
+#[cfg(feature = "runtime")]
+impl<'a> Fields<'a> {
+    /// The fields of one of StateFun's own kinds: `prefix` is what StateFun says before what is wrong with a field; keys that it does not know are
+    /// ignored, with a warning.
+    pub(crate) const fn of_statefun(mut self, prefix: &'static str) -> Self {
+        self.prefix = prefix;
+        self.ignores_unknown = true;
+        self
+    }
+
+    pub(crate) const fn findings(&self) -> &'a super::Findings {
+        self.at.findings()
+    }
+
+    /// Where the mapping begins.
+    pub(crate) const fn place(&self) -> &super::Place {
+        &self.at.node.place
+    }
+
+    /// A finding about the whole mapping.
+    pub(crate) fn at(&self) -> Finding {
+        self.finding("", "")
+    }
+
+    /// Warns of something about `key`.
+    pub(crate) fn warn(&self, key: &str, complaint: impl Into<Complaint>) {
+        self.findings().warning(self.finding(key, complaint));
+    }
+
+    /// Warns of something about `node`, which stands at `path` below this mapping.
+    pub(crate) fn warn_below(&self, node: &Node, path: &str, complaint: Complaint) {
+        let finding = Finding::new(node.place.clone(), path, complaint);
+        self.findings().warning(finding);
+    }
+
+    /// The value of `key`; a key without a value counts as absent.
+    pub(crate) fn node(&self, key: &'static str) -> Option<&'a Node> {
+        self.given(key)
+            .filter(|node| !matches!(node.value, Value::Null))
+    }
+
+    /// The value of `key`, read by `read`; absent or faulty is `None`.
+    pub(crate) fn value<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&Node) -> Result<T, Complaint>,
+    ) -> Option<T> {
+        let node = self.given(key)?;
+        read(node)
+            .map_err(|complaint| self.fault(key, complaint))
+            .ok()
+    }
+
+    /// The same; it is a fault when there is no such key.
+    pub(crate) fn needed<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&Node) -> Result<T, Complaint>,
+    ) -> Option<T> {
+        if self.peek(key).is_none() {
+            self.missing(key);
+        }
+        self.value(key, read)
+    }
+
+    /// Reports that `key` is not there, in StateFun's words.
+    pub(crate) fn missing(&self, key: &'static str) {
+        self.asked.borrow_mut().push(key);
+        self.fault(key, format!("missing key /{key}"));
+    }
+
+    /// The items of the list at `key`, each with its path.
+    pub(crate) fn items(&self, key: &'static str) -> Option<Vec<(String, &'a Node)>> {
+        let node = self.given(key)?;
+        let Value::List(items) = &node.value else {
+            self.fault(key, expected("a list", node));
+            return None;
+        };
+        let path = |n| format!("{}[{n}]", self.path_of(key));
+        let item = |(n, item)| (path(n), item);
+        Some(items.iter().enumerate().map(item).collect())
+    }
+
+    /// The fields of `node`, a part of this mapping that stands at `path`; it has the same prefix and takes unknown keys alike.
+    pub(crate) fn below(&self, node: &'a Node, path: &str) -> Option<Self> {
+        let below = Self::of(At::new(node, path, self.findings()))?;
+        Some(Self {
+            prefix: self.prefix,
+            ignores_unknown: self.ignores_unknown,
+            ..below
+        })
+    }
+
+    /// The mapping below `key`.
+    pub(crate) fn child(&self, key: &'static str) -> Option<Self> {
+        self.below(self.node(key)?, &self.path_of(key))
+    }
+
+    /// Reads each item of the list below `key`; a fault is reported with the item's number.
+    pub(crate) fn list<T>(
+        &self,
+        key: &'static str,
+        read: impl Fn(&Node) -> Result<T, Complaint>,
+    ) -> Vec<T> {
+        let items = self.get(key).and_then(At::items).unwrap_or_default();
+        items.iter().filter_map(|item| item.read(&read)).collect()
+    }
+}

@@ -1,0 +1,157 @@
+//! The tree: values, each with its place.
+
+use serde_json::Number;
+
+use super::finding::Place;
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) place: Place,
+    pub(crate) value: Value,
+    /// Written without quotes, so that its text decides its type.
+    pub(crate) is_plain: bool,
+    /// How a number, a boolean or a null is written in the file, empty for nothing; `None` for all other values, and for what no file contains.
+    pub(crate) written: Option<Box<str>>,
+    /// Brought here by an alias (`*name`) or a merge key (`<<`), which StateFun does not follow.
+    pub(crate) is_alias: bool,
+}
+
+/// What a node holds.
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+/// The key of an entry and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    pub(crate) place: Place,
+    pub(crate) name: String,
+}
+
+impl Node {
+    /// A node that stands in no file, at the place of the one it was made from.
+    pub(crate) const fn made(place: Place, value: Value) -> Self {
+        Self {
+            place,
+            value,
+            is_plain: false,
+            written: None,
+            is_alias: false,
+        }
+    }
+
+    /// The tree of a JSON document that is in no file.
+    pub(crate) fn from_json(json: &serde_json::Value) -> Self {
+        let value = match json {
+            serde_json::Value::Null => Value::Null,
+            serde_json::Value::Bool(value) => Value::Bool(*value),
+            serde_json::Value::Number(value) => Value::Number(value.clone()),
+            serde_json::Value::String(value) => Value::Text(value.clone()),
+            serde_json::Value::Array(items) => {
+                Value::List(items.iter().map(Self::from_json).collect())
+            }
+            serde_json::Value::Object(entries) => {
+                let entry = |(name, value): (&String, &serde_json::Value)| {
+                    let key = Key {
+                        place: Place::nowhere(),
+                        name: name.clone(),
+                    };
+                    (key, Self::from_json(value))
+                };
+                Value::Map(entries.iter().map(entry).collect())
+            }
+        };
+        Self::made(Place::nowhere(), value)
+    }
+
+    /// What kind of value this is, in the words of a message.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Null => "nothing",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::Text(_) => "text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+
+    /// The value of `key` in a mapping.
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        let Value::Map(entries) = &self.value else {
+            return None;
+        };
+        entries.iter().find(|(k, _)| k.name == key).map(|(_, v)| v)
+    }
+
+    /// The value of `key` in a mapping.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        let Value::Map(entries) = &mut self.value else {
+            return None;
+        };
+        let mut entries = entries.iter_mut();
+        entries.find(|(k, _)| k.name == key).map(|(_, v)| v)
+    }
+
+    /// Takes the value of `key` out of a mapping.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn take(&mut self, key: &str) -> Option<Self> {
+        let Value::Map(entries) = &mut self.value else {
+            return None;
+        };
+        let at = entries.iter().position(|(k, _)| k.name == key)?;
+        Some(entries.remove(at).1)
+    }
+
+    /// The keys of a mapping; none for anything else.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        let entries: &[(Key, Self)] = match &self.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        };
+        entries.iter().map(|(key, _)| key)
+    }
+
+    /// The same as JSON, without the places.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Number(value) => value.clone().into(),
+            Value::Text(value) => value.as_str().into(),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.name.clone(), value.to_json()))
+                .collect(),
+        }
+    }
+}
+
+/// The path of `key` below `path`.
+pub(crate) fn join(path: &str, key: &str) -> String {
+    match path {
+        "" => key.to_owned(),
+        path => format!("{path}.{key}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_becomes_a_tree_and_is_the_same_again() {
+        let json = serde_json::json!({"a": [1, 1.5, "x", null, true], "b": {"c": {}}});
+        assert_eq!(Node::from_json(&json).to_json(), json);
+    }
+}

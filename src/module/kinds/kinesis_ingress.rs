@@ -1,0 +1,92 @@
+//! `io.statefun.kinesis.v1/ingress`: records of streams become messages.
+
+use crate::document::{Fields, Place};
+use crate::sdk::TypeName;
+use crate::time::Timestamp;
+
+use super::super::draft::{Binding, Draft};
+use super::super::{Ingress, coerce};
+use super::aws::{self, AwsCredentials, AwsRegion};
+use super::properties::{self, Properties};
+use super::routes::{self, Route};
+use super::{Spec, needs_connector, start};
+
+pub(super) const KIND: &str = "io.statefun.kinesis.v1/ingress";
+
+/// Takes records of Kinesis streams; the partition key is the id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KinesisIngress {
+    /// Where the document's `spec` stands.
+    pub place: Place,
+    /// Its name; positions are stored under it.
+    pub id: TypeName,
+    /// The streams, each once; not empty.
+    pub streams: Vec<Route>,
+    /// Which region of AWS.
+    pub region: AwsRegion,
+    /// Who is asking.
+    pub credentials: AwsCredentials,
+    /// Where to begin when there is no position yet. Default latest.
+    pub startup_position: KinesisStart,
+    /// Further settings. Names that do not begin with `flink.` or `aws.` are those of the AWS client, with a capital first letter.
+    pub client_properties: Properties,
+}
+
+/// Where to begin in streams that were never read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KinesisStart {
+    /// At the oldest record.
+    Earliest,
+    /// Behind the newest record.
+    Latest,
+    /// At the first record that is not older.
+    Date(Timestamp),
+}
+
+pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
+    let fields = spec.fields;
+    let id = coerce::name(&fields, "id");
+    let empty = "Routing config for routable Kinesis ingress cannot be empty.";
+    let streams = routes::read(&fields, "streams", "stream", empty, draft);
+    let region = aws::region(&fields);
+    let credentials = aws::credentials(&fields);
+    let start = read_start(&fields);
+    let client_properties = properties::read(&fields, "clientConfigProperties");
+    let (place, at) = (fields.place().clone(), fields.at());
+    if let Some(id) = &id {
+        let instead = "feed its functions through a statefun.http.v1/ingress instead";
+        needs_connector(KIND, id, &fields, instead, draft);
+    }
+    fields.finish();
+    let Some(id) = id else { return };
+    draft.bind(Binding::Ingress(id.clone()), at);
+    draft
+        .module
+        .ingresses
+        .push(Ingress::Kinesis(KinesisIngress {
+            place,
+            id,
+            streams,
+            region,
+            credentials,
+            startup_position: start.unwrap_or(KinesisStart::Latest),
+            client_properties,
+        }));
+}
+
+fn read_start(fields: &Fields<'_>) -> Option<KinesisStart> {
+    let (start, kind) = start::read(fields)?;
+    let position = match kind.as_str() {
+        "earliest" => Some(KinesisStart::Earliest),
+        "latest" => Some(KinesisStart::Latest),
+        "date" => start::date(&start).map(KinesisStart::Date),
+        other => {
+            start::unknown(&start, other, "earliest, latest, date");
+            None
+        }
+    };
+    start.finish();
+    position
+}

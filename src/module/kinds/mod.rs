@@ -1,0 +1,162 @@
+//! A file per kind of document: its fields, their defaults and what they become.
+
+mod aws;
+mod endpoint;
+mod file_egress;
+mod http_egress;
+mod http_ingress;
+mod kafka_egress;
+mod kafka_ingress;
+mod kinesis_egress;
+mod kinesis_ingress;
+mod pipeline;
+mod playground;
+mod properties;
+mod routes;
+mod samples;
+mod start;
+mod stdout_egress;
+mod transport;
+
+pub use aws::{AwsCredentials, AwsRegion};
+pub use endpoint::{Endpoint, FunctionPattern};
+pub use file_egress::FileEgress;
+pub use http_egress::HttpEgress;
+pub use http_ingress::HttpIngress;
+pub use kafka_egress::{DeliverySemantic, KafkaEgress};
+pub use kafka_ingress::{KafkaIngress, KafkaStart, OffsetReset, TopicPartition};
+pub use kinesis_egress::KinesisEgress;
+pub use kinesis_ingress::{KinesisIngress, KinesisStart};
+pub use pipeline::PipelineSpec;
+pub use playground::{PlaygroundEgress, PlaygroundIngress};
+pub use properties::Properties;
+pub use routes::Route;
+pub(super) use samples::OUT as SAMPLES_OUT;
+pub use transport::{AsyncTransport, OkHttpTransport, TlsFiles, Transport};
+
+use super::draft::Draft;
+use crate::document::{Complaint, Fields, Node};
+use crate::sdk::TypeName;
+
+/// A kind of document that this version knows.
+pub(super) struct Kind {
+    /// `<namespace>/<name>`.
+    pub(super) name: &'static str,
+    pub(super) read: fn(Spec<'_>, &mut Draft<'_>),
+    pub(super) portable: Portable,
+    /// What StateFun says before what is wrong with a field.
+    pub(super) parsing: &'static str,
+    /// The same, when the `spec` has no fields.
+    pub(super) no_mapping: &'static str,
+}
+
+/// Who else takes a kind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Portable {
+    /// Every StateFun runtime.
+    Everywhere,
+    /// StateFun's playground, and no cluster.
+    Playground,
+    /// This runtime alone.
+    Here,
+}
+
+/// The `spec` of one document.
+pub(super) struct Spec<'a> {
+    pub(super) node: &'a Node,
+    pub(super) fields: Fields<'a>,
+}
+
+/// Every kind this version reads.
+pub(super) const KINDS: &[Kind] = &[
+    statefun(
+        "io.statefun.endpoints.v2/http",
+        endpoint::read_v2,
+        "Error parsing a HttpFunctionEndpointSpec. ",
+    ),
+    Kind {
+        no_mapping: "missing key /functions: ",
+        ..statefun("io.statefun.endpoints.v1/http", endpoint::read_v1, "")
+    },
+    statefun(
+        kafka_ingress::KIND,
+        kafka_ingress::read,
+        "Error parsing an AutoRoutableKafkaIngressSpec. ",
+    ),
+    statefun(
+        kafka_egress::KIND,
+        kafka_egress::read,
+        "Error parsing a GenericKafkaEgressSpec. ",
+    ),
+    statefun(
+        kinesis_ingress::KIND,
+        kinesis_ingress::read,
+        "Error parsing an AutoRoutableKinesisIngressSpec. ",
+    ),
+    statefun(
+        kinesis_egress::KIND,
+        kinesis_egress::read,
+        "Error parsing a GenericKinesisEgressSpec. ",
+    ),
+    playground(
+        "io.statefun.playground.v1/ingress",
+        playground::read_ingress,
+    ),
+    playground("io.statefun.playground.v1/egress", playground::read_egress),
+    own("statefun.http.v1/ingress", http_ingress::read),
+    own("statefun.stdout.v1/egress", stdout_egress::read),
+    own("statefun.file.v1/egress", file_egress::read),
+    own("statefun.http.v1/egress", http_egress::read),
+    own("statefun.samples.v1/functions", samples::read),
+    own("statefun.pipelines.v1/pipeline", pipeline::read),
+];
+
+type Read = fn(Spec<'_>, &mut Draft<'_>);
+
+const fn own(name: &'static str, read: Read) -> Kind {
+    Kind {
+        name,
+        read,
+        portable: Portable::Here,
+        parsing: "",
+        no_mapping: "",
+    }
+}
+
+const fn playground(name: &'static str, read: Read) -> Kind {
+    Kind {
+        portable: Portable::Playground,
+        ..own(name, read)
+    }
+}
+
+const fn statefun(name: &'static str, read: Read, parsing: &'static str) -> Kind {
+    Kind {
+        portable: Portable::Everywhere,
+        parsing,
+        no_mapping: parsing,
+        ..own(name, read)
+    }
+}
+
+/// StateFun's text for a kind, or a transport, that it does not know.
+pub(super) fn unknown_extension(name: &TypeName) -> String {
+    let (namespace, name) = (name.namespace(), name.name());
+    format!("An extension with type TypeName({namespace}, {name}) does not exist.")
+}
+
+/// Notes that this build can't run `kind`, which is bound at `fields`; `instead` is what can be done.
+fn needs_connector(
+    kind: &str,
+    id: &TypeName,
+    fields: &Fields<'_>,
+    instead: &str,
+    draft: &mut Draft<'_>,
+) {
+    let complaint = Complaint::with_remedy(
+        format!("{kind} {id} needs a connector that this build does not have"),
+        format!("{instead}, or run the module on StateFun"),
+    );
+    let note = fields.finding("id", complaint);
+    draft.module.without_connector.push(note);
+}

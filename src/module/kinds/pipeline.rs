@@ -1,0 +1,41 @@
+//! `statefun.pipelines.v1/pipeline`: stages between a source and its destinations.
+
+use crate::document::{At, Finding, Place};
+use crate::pipeline::{Pipeline, PipelineConfig};
+
+use super::super::draft::{Binding, Draft};
+use super::Spec;
+
+/// A declared pipeline.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PipelineSpec {
+    /// Where the document's `spec` stands.
+    pub place: Place,
+    /// What it declares.
+    pub config: PipelineConfig,
+}
+
+pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
+    let at = spec.fields.at();
+    let here = At::new(spec.node, at.path.as_str(), draft.findings);
+    if let Some(config) = PipelineConfig::read(here) {
+        bind(&config, &at, draft);
+        let place = at.place;
+        draft.module.pipelines.push(PipelineSpec { place, config });
+    }
+}
+
+/// Binds the functions behind a pipeline that is declared at `spec`.
+pub(super) fn bind(config: &PipelineConfig, spec: &Finding, draft: &mut Draft<'_>) {
+    let at = |complaint: String| Finding::new(spec.place.clone(), spec.path.as_str(), complaint);
+    match Pipeline::declared(config.clone()).build() {
+        Ok(pipeline) => {
+            for function in pipeline.functions() {
+                let binding = Binding::Function(function.type_name().clone());
+                draft.bind(binding, at(String::new()));
+            }
+        }
+        Err(invalid) => draft.findings.fault(at(invalid.to_string())),
+    }
+}

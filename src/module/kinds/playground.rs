@@ -1,0 +1,108 @@
+//! `io.statefun.playground.v1/ingress` and `/egress`: StateFun's HTTP edges for trials.
+
+use crate::document::{Fields, Place, scalar};
+use crate::sdk::TypeName;
+
+use super::super::draft::{Binding, Draft};
+use super::super::listeners::Listening;
+use super::super::{Egress, EgressTarget, Ingress};
+use super::Spec;
+
+const INGRESS: TypeName = TypeName::new("io.statefun.playground/ingress");
+const EGRESS: TypeName = TypeName::new("io.statefun.playground/egress");
+
+/// `POST /<namespace>/<type>/<id>` sends a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlaygroundIngress {
+    /// Where the document's `spec` stands.
+    pub place: Place,
+    /// Default `127.0.0.1` (StateFun: all interfaces).
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// Bodies of `io.statefun.types/string` are plain text and wrapped here. Default false: the body is the value's bytes, as in StateFun.
+    pub wraps_text: bool,
+}
+
+/// `GET /<topic>` takes one record off a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlaygroundEgress {
+    /// Default `127.0.0.1` (StateFun: all interfaces).
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// The topics that there are.
+    pub topics: Vec<String>,
+}
+
+pub(super) fn read_ingress(spec: Spec<'_>, draft: &mut Draft<'_>) {
+    let fields = spec.fields;
+    let port = fields.must("port", scalar::port);
+    let host = host(&fields);
+    let wraps_text = fields.optional("wrapText", scalar::boolean);
+    if wraps_text.is_some() {
+        let finding = fields.finding("wrapText", "`wrapText` is an addition; StateFun ignores it");
+        fields.findings().not_for_flink(finding);
+    }
+    listening("playground ingress", &fields, &host, port, draft);
+    let (place, at) = (fields.place().clone(), fields.at());
+    fields.finish();
+    let Some(port) = port else { return };
+    draft.bind(Binding::Ingress(INGRESS), at);
+    let ingress = PlaygroundIngress {
+        place,
+        host,
+        port,
+        wraps_text: wraps_text.unwrap_or_default(),
+    };
+    draft.module.ingresses.push(Ingress::Playground(ingress));
+}
+
+pub(super) fn read_egress(spec: Spec<'_>, draft: &mut Draft<'_>) {
+    let fields = spec.fields;
+    let port = fields.must("port", scalar::port);
+    let host = host(&fields);
+    let topics = fields.list("topics", scalar::filled_text);
+    if topics.is_empty() {
+        let finding = fields.finding("topics", "no topics: every record will be refused");
+        fields.findings().warning(finding);
+    }
+    listening("playground egress", &fields, &host, port, draft);
+    let (place, at) = (fields.place().clone(), fields.at());
+    fields.finish();
+    let Some(port) = port else { return };
+    draft.bind(Binding::Egress(EGRESS), at);
+    draft.module.egresses.push(Egress {
+        place,
+        id: EGRESS,
+        target: EgressTarget::Playground(PlaygroundEgress { host, port, topics }),
+    });
+}
+
+fn host(fields: &Fields<'_>) -> String {
+    let host = fields.optional("host", scalar::filled_text);
+    if host.is_some() {
+        let text = "`host` is an addition; StateFun ignores it and listens on all interfaces";
+        let finding = fields.finding("host", text);
+        fields.findings().not_for_flink(finding);
+    }
+    host.unwrap_or_else(|| "127.0.0.1".to_owned())
+}
+
+/// Notes where one of the two listens.
+fn listening(
+    name: &'static str,
+    fields: &Fields<'_>,
+    host: &str,
+    port: Option<u16>,
+    draft: &mut Draft<'_>,
+) {
+    draft.module.listeners.extend(port.map(|port| Listening {
+        name,
+        host: host.to_owned(),
+        port,
+        at: fields.finding("port", ""),
+    }));
+}

@@ -1,0 +1,126 @@
+//! Settings that are handed on to a client library: a list of mappings with one key each.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::document::{Complaint, Fields, Node, Value, join};
+
+use super::super::coerce;
+
+/// Settings of a client library by name. `Debug` shows the names alone, for values may be secret.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Properties(BTreeMap<String, String>);
+
+impl Properties {
+    /// The value of `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// All names and values, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Reads the properties at `key`.
+pub(super) fn read(fields: &Fields<'_>, key: &'static str) -> Properties {
+    if fields.has(key) && fields.node(key).is_none() {
+        fields.fault(key, "it has no value; leave it out, or give a list");
+        return Properties::default();
+    }
+    let pairs = pairs(fields, key).unwrap_or_default();
+    let values = pairs.into_iter();
+    Properties(
+        values
+            .map(|pair| (pair.key.to_owned(), coerce::as_text(pair.value)))
+            .collect(),
+    )
+}
+
+/// One mapping of a list of mappings with one key each.
+pub(super) struct Pair<'a> {
+    /// Where the mapping stands.
+    pub(super) path: String,
+    pub(super) key: &'a str,
+    pub(super) value: &'a Node,
+}
+
+/// The first key and its value of each mapping at `key`. As in StateFun a mapping in place of the list stands for its values, and a scalar
+/// or nothing for an empty list.
+pub(super) fn pairs<'a>(fields: &Fields<'a>, key: &'static str) -> Option<Vec<Pair<'a>>> {
+    let node = fields.given(key)?;
+    let path = fields.path_of(key);
+    let items = elements(node, &path);
+    if !matches!(node.value, Value::List(_)) {
+        fields.warn(key, no_list(node));
+    }
+    let mut found = Vec::with_capacity(items.len());
+    for (path, item) in items {
+        let entries: &[_] = match &item.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        };
+        let Some((first, value)) = entries.first() else {
+            let complaint = Complaint::with_remedy(
+                format!("expected a mapping with one key, found {}", item.kind()),
+                "write a list: `- name: value`",
+            );
+            fields.fault_below(item, &path, complaint);
+            continue;
+        };
+        if entries.len() > 1 {
+            let text = format!(
+                "only the first key of a mapping counts here: `{}`",
+                first.name
+            );
+            let complaint = Complaint::with_remedy(text, "begin each with a dash of its own");
+            fields.warn_below(item, &path, complaint);
+        }
+        found.push(Pair {
+            path: join(&path, &first.name),
+            key: &first.name,
+            value,
+        });
+    }
+    Some(found)
+}
+
+/// What StateFun goes through when it wants a list: its items, the values of a mapping, nothing of a scalar.
+pub(super) fn elements<'a>(node: &'a Node, path: &str) -> Vec<(String, &'a Node)> {
+    match &node.value {
+        Value::List(items) => {
+            let path = |n| format!("{path}[{n}]");
+            items
+                .iter()
+                .enumerate()
+                .map(|(n, item)| (path(n), item))
+                .collect()
+        }
+        Value::Map(entries) => entries
+            .iter()
+            .map(|(key, value)| (join(path, &key.name), value))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What to say when StateFun goes through something that is no list.
+pub(super) fn no_list(node: &Node) -> Complaint {
+    let taken = match &node.value {
+        Value::Map(_) => "StateFun takes its values alone",
+        _ => "StateFun takes it for an empty list",
+    };
+    Complaint::with_remedy(
+        format!("expected a list, found {}: {taken}", node.kind()),
+        "write a list",
+    )
+}

@@ -1,0 +1,219 @@
+//! Module files: YAML documents to a checked module.
+//!
+//! Files are taken as StateFun's runtime takes them, placeholders are replaced, and everything that is wrong is reported at once with file,
+//! line, column and remedy. Nothing is opened or started here: what puts the parts together is `runtime::assemble`. `kinds` has a file per kind of
+//! document, `documents` finds the kind, `foreign` recognises files that are something else, `coerce` and `scalars` read values as StateFun does. May
+//! import `document`, `sdk`, `pipeline` and `time`.
+
+mod coerce;
+mod documents;
+mod draft;
+mod foreign;
+mod kinds;
+mod legacy;
+mod listeners;
+mod placeholder;
+mod scalars;
+mod uri;
+
+use std::fmt;
+
+use crate::document::Findings;
+use crate::sdk::TypeName;
+
+pub use crate::document::{Complaint, Finding, Place};
+pub use kinds::{
+    AsyncTransport, AwsCredentials, AwsRegion, DeliverySemantic, Endpoint, FileEgress,
+    FunctionPattern, HttpEgress, HttpIngress, KafkaEgress, KafkaIngress, KafkaStart, KinesisEgress,
+    KinesisIngress, KinesisStart, OffsetReset, OkHttpTransport, PipelineSpec, PlaygroundEgress,
+    PlaygroundIngress, Properties, Route, TlsFiles, TopicPartition, Transport,
+};
+pub use placeholder::Placeholders;
+
+use draft::Draft;
+use listeners::Listening;
+
+/// What the documents of one or more module files say together, checked.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Module {
+    /// Where functions are served over HTTP.
+    pub endpoints: Vec<Endpoint>,
+    /// Where messages come from.
+    pub ingresses: Vec<Ingress>,
+    /// Where records go.
+    pub egresses: Vec<Egress>,
+    /// Whether the functions that the binary carries for trials are bound.
+    pub samples: bool,
+    /// Declared pipelines.
+    pub pipelines: Vec<PipelineSpec>,
+    /// What does not keep the module from running, but should be looked at.
+    pub warnings: Vec<Finding>,
+    /// What StateFun on Apache Flink would not take, or take differently.
+    pub not_for_flink: Vec<Finding>,
+    /// What is right, and needs a connector that this build does not have: the module can be checked and not run.
+    pub without_connector: Vec<Finding>,
+    listeners: Vec<Listening>,
+}
+
+/// Where messages come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ingress {
+    /// `statefun.http.v1/ingress`.
+    Http(HttpIngress),
+    /// `io.statefun.playground.v1/ingress`.
+    Playground(PlaygroundIngress),
+    /// `io.statefun.kafka.v1/ingress`.
+    Kafka(KafkaIngress),
+    /// `io.statefun.kinesis.v1/ingress`.
+    Kinesis(KinesisIngress),
+}
+
+/// Where records go.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Egress {
+    /// Where the document's `spec` stands.
+    pub place: Place,
+    /// The name functions send to.
+    pub id: TypeName,
+    /// What it does with a record.
+    pub target: EgressTarget,
+}
+
+/// What an egress does with a record.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum EgressTarget {
+    /// `statefun.stdout.v1/egress`.
+    Stdout,
+    /// `statefun.file.v1/egress`.
+    File(FileEgress),
+    /// `statefun.http.v1/egress`.
+    Http(HttpEgress),
+    /// `io.statefun.playground.v1/egress`.
+    Playground(PlaygroundEgress),
+    /// `io.statefun.kafka.v1/egress`.
+    Kafka(KafkaEgress),
+    /// `io.statefun.kinesis.v1/egress`.
+    Kinesis(KinesisEgress),
+}
+
+/// Text that is not shown in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text` out of `Debug`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"***\"")
+    }
+}
+
+/// The text of a module file and the name to report it under.
+#[derive(Debug, Clone, Copy)]
+pub struct ModuleFile<'a> {
+    /// As it was given, such as `module.yaml`.
+    pub name: &'a str,
+    /// The YAML.
+    pub text: &'a str,
+}
+
+/// A module that cannot be run: everything that is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidModule {
+    /// What must be repaired; never empty.
+    pub faults: Vec<Finding>,
+    /// What should be looked at as well.
+    pub warnings: Vec<Finding>,
+}
+
+impl Ingress {
+    /// Whether StateFun has it, too.
+    const fn is_portable(&self) -> bool {
+        matches!(self, Self::Kafka(_) | Self::Kinesis(_))
+    }
+}
+
+impl fmt::Display for InvalidModule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.faults.len();
+        write!(
+            f,
+            "the module has {count} fault{}",
+            if count == 1 { "" } else { "s" }
+        )?;
+        self.faults
+            .iter()
+            .try_for_each(|fault| write!(f, "\n{fault}"))
+    }
+}
+
+impl std::error::Error for InvalidModule {}
+
+impl Module {
+    /// Reads and checks module files; all of them together are one module.
+    ///
+    /// # Errors
+    /// All faults of all files at once.
+    pub fn parse(
+        files: &[ModuleFile<'_>],
+        placeholders: &Placeholders,
+    ) -> Result<Self, InvalidModule> {
+        let (module, faults) = Self::read(files, placeholders);
+        if !faults.is_empty() {
+            let warnings = module.warnings;
+            return Err(InvalidModule { faults, warnings });
+        }
+        Ok(module)
+    }
+
+    /// Reads module files with faults as well: what could be read, and everything that must be repaired before it runs.
+    pub fn read(files: &[ModuleFile<'_>], placeholders: &Placeholders) -> (Self, Vec<Finding>) {
+        let findings = Findings::default();
+        let mut draft = Draft::new(&findings);
+        for file in files {
+            documents::read_file(file, placeholders, &mut draft);
+        }
+        listeners::check(&draft);
+        let whole = files.first().map_or("module.yaml", |file| file.name);
+        // What is missing may stand in a document that could not be read.
+        if !findings.has_faults() {
+            draft.check_whole(&Place::file(whole));
+        }
+        draft.check_sockets();
+        let mut module = draft.module;
+        let faults;
+        (faults, module.warnings, module.not_for_flink) = findings.into_parts();
+        (module, faults)
+    }
+
+    /// What keeps the admin API from listening on `admin`, written `host:port`: a listener of the module at the same address.
+    pub fn collisions_with_admin(&self, admin: &str) -> Vec<Finding> {
+        listeners::with_admin(&self.listeners, admin)
+    }
+
+    /// Who serves `function`: an exact name wins over its namespace.
+    pub fn endpoint_of(&self, function: &TypeName) -> Option<&Endpoint> {
+        let exact = |e: &&Endpoint| matches!(&e.functions, FunctionPattern::Exact(name) if name == function);
+        let namespace = |e: &&Endpoint| matches!(&e.functions, FunctionPattern::Namespace(name) if name == function.namespace());
+        let mut endpoints = self.endpoints.iter();
+        endpoints
+            .clone()
+            .find(exact)
+            .or_else(|| endpoints.find(namespace))
+    }
+}

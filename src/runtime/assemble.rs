@@ -1,0 +1,85 @@
+//! From a checked module to a runtime: here, and nowhere else, the parts are put together.
+
+use super::builder::EgressPlan;
+use super::egress::stdout::StdoutEgress;
+use super::{RuntimeBuilder, StartError, samples};
+use crate::module::{EgressTarget, Ingress, Module, Place};
+use crate::pipeline::{Pipeline, PipelineConfig};
+use crate::sdk::StatefulFunctions;
+
+impl RuntimeBuilder {
+    /// Binds everything that a module declares.
+    ///
+    /// # Errors
+    /// When a declared part can't be built, or needs a connector that this build does not have.
+    pub fn module(mut self, module: &Module) -> Result<Self, StartError> {
+        if !module.without_connector.is_empty() {
+            let parts: Vec<String> = module
+                .without_connector
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            return Err(StartError::Declared {
+                what: format!("the module cannot be run here:\n{}", parts.join("\n")),
+            });
+        }
+        self.endpoints.extend(module.endpoints.iter().cloned());
+        if module.samples {
+            let functions = samples::functions().map_err(|error| StartError::Declared {
+                what: format!("the sample functions: {error}"),
+            })?;
+            self = self.functions(functions);
+        }
+        for declared in &module.pipelines {
+            let pipeline = self.built(&declared.config, &declared.place)?;
+            self = self.pipeline(&pipeline)?;
+        }
+        for ingress in &module.ingresses {
+            match ingress {
+                Ingress::Http(spec) => self.ingresses.push(Box::new(spec.clone())),
+                Ingress::Playground(spec) => self.ingresses.push(Box::new(spec.clone())),
+                Ingress::Kafka(_) | Ingress::Kinesis(_) => {}
+            }
+        }
+        for egress in &module.egresses {
+            let plan = match &egress.target {
+                EgressTarget::Stdout => EgressPlan::Push(std::sync::Arc::new(StdoutEgress {
+                    name: egress.id.clone(),
+                })),
+                EgressTarget::File(spec) => EgressPlan::File(spec.path.clone()),
+                EgressTarget::Playground(spec) => EgressPlan::Playground(spec.clone()),
+                EgressTarget::Http(spec) => {
+                    let pipeline = self.built(&spec.pipeline, &egress.place)?;
+                    self = self.pipeline(&pipeline)?;
+                    EgressPlan::Function(pipeline.entry().clone())
+                }
+                EgressTarget::Kafka(_) | EgressTarget::Kinesis(_) => continue,
+            };
+            self.egresses.push((egress.id.clone(), plan));
+        }
+        Ok(self)
+    }
+
+    /// Binds the functions of a pipeline.
+    ///
+    /// # Errors
+    /// When two of its functions have the same name.
+    pub fn pipeline(self, pipeline: &Pipeline) -> Result<Self, StartError> {
+        let mut functions = StatefulFunctions::new();
+        for spec in pipeline.functions() {
+            functions = functions.with(spec).map_err(|error| StartError::Declared {
+                what: error.to_string(),
+            })?;
+        }
+        Ok(self.functions(functions))
+    }
+
+    fn built(&self, config: &PipelineConfig, place: &Place) -> Result<Pipeline, StartError> {
+        let built = Pipeline::declared(config.clone())
+            .clock(self.wall_clock())
+            .build();
+        built.map_err(|error| StartError::Declared {
+            what: format!("{place}: {error}"),
+        })
+    }
+}
