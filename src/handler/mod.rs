@@ -51,6 +51,12 @@ impl RequestReplyHandler {
         self.functions.specs()
     }
 
+    /// The function of the type `<namespace>/<name>`.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn spec(&self, namespace: &str, name: &str) -> Option<&FunctionSpec> {
+        self.functions.find(namespace, name)
+    }
+
     /// Runs the batch in `request`, an encoded `ToFunction`, and gives the encoded `FromFunction`.
     ///
     /// Invocations run one after the other. A request that does not carry all declared values is answered with what is missing, and

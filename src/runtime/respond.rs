@@ -18,13 +18,12 @@ pub(crate) fn refuse(status: StatusCode, code: &str, message: &str) -> Refusal {
     Box::new(error(status, code, message))
 }
 
+const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 /// An answer with a JSON body.
 pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
-    with_type(
-        status,
-        HeaderValue::from_static("application/json"),
-        body.to_string().into(),
-    )
+    let text = serde_json::to_vec(body).expect("the keys of a JSON value are text");
+    with_type(status, APPLICATION_JSON, text.into())
 }
 
 /// An answer with a body of a given type.

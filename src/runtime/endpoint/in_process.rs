@@ -1,51 +1,33 @@
 //! Functions of this process: the same handler, the same bytes, without a socket.
 
-use std::collections::HashSet;
-
 use bytes::Bytes;
 use prost::Message as _;
 
 use crate::handler::RequestReplyHandler;
 use crate::protocol::reqreply::FromFunction;
 use crate::runtime::core::{Failure, FunctionBinding};
+use crate::sdk::FunctionSpec;
 
 /// The functions of a registry.
 #[derive(Debug)]
 pub(crate) struct InProcess {
     handler: RequestReplyHandler,
-    /// Types whose functions act on the outside, as `<namespace>/<name>`.
-    after_durable: HashSet<(String, String)>,
     max_backlog: u64,
 }
 
 impl InProcess {
     /// The functions of `handler`; `max_backlog` messages may wait at one address before an ingress is refused.
-    pub(crate) fn new(handler: RequestReplyHandler, max_backlog: u64) -> Self {
-        let after_durable = handler
-            .specs()
-            .iter()
-            .filter(|spec| spec.is_after_durable())
-            .map(|spec| {
-                (
-                    spec.type_name().namespace().to_owned(),
-                    spec.type_name().name().to_owned(),
-                )
-            })
-            .collect();
+    pub(crate) const fn new(handler: RequestReplyHandler, max_backlog: u64) -> Self {
         Self {
             handler,
-            after_durable,
             max_backlog,
         }
     }
 
     pub(crate) fn binding(&self, namespace: &str, name: &str) -> FunctionBinding {
-        let after_durable = !self.after_durable.is_empty()
-            && self
-                .after_durable
-                .contains(&(namespace.to_owned(), name.to_owned()));
+        let spec = self.handler.spec(namespace, name);
         FunctionBinding {
-            after_durable,
+            after_durable: spec.is_some_and(FunctionSpec::is_after_durable),
             max_backlog: self.max_backlog,
         }
     }

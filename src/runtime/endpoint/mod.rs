@@ -38,7 +38,8 @@ impl Endpoint {
     ) -> Option<Result<FromFunction, Failure>> {
         match self {
             Self::InProcess(endpoint) => Some(endpoint.call(request).await),
-            Self::Remote(endpoint) => endpoint.call(target, request).await,
+            // Boxed, for it is large, and what awaits this is moved more than once before it runs.
+            Self::Remote(endpoint) => Box::pin(endpoint.call(target, request)).await,
         }
     }
 
@@ -55,8 +56,8 @@ type TypeNameParts<'a> = (&'a str, &'a str);
 /// All functions and egresses of a runtime.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
-    /// By namespace and name.
-    exact: HashMap<String, HashMap<String, Arc<Endpoint>>>,
+    /// In order of (namespace, name): asked several times for each call, and never longer than a module file.
+    exact: Vec<(TypeName, Arc<Endpoint>)>,
     /// By namespace.
     namespaces: HashMap<String, Arc<Endpoint>>,
     egresses: HashMap<String, HashMap<String, EgressBinding>>,
@@ -68,12 +69,13 @@ impl Directory {
     /// Binds an endpoint. `false`: something is bound there already.
     pub(super) fn bind(&mut self, functions: &FunctionPattern, endpoint: Arc<Endpoint>) -> bool {
         match functions {
-            FunctionPattern::Exact(name) => self
-                .exact
-                .entry(name.namespace().to_owned())
-                .or_default()
-                .insert(name.name().to_owned(), endpoint)
-                .is_none(),
+            FunctionPattern::Exact(name) => match self.place(name.namespace(), name.name()) {
+                Ok(_) => false,
+                Err(free) => {
+                    self.exact.insert(free, (name.clone(), endpoint));
+                    true
+                }
+            },
             FunctionPattern::Namespace(namespace) => self
                 .namespaces
                 .insert(namespace.clone(), endpoint)
@@ -92,17 +94,21 @@ impl Directory {
 
     /// The endpoint of a function type: its own, or that of its namespace.
     pub(super) fn endpoint(&self, namespace: &str, name: &str) -> Option<&Arc<Endpoint>> {
-        self.exact
-            .get(namespace)
-            .and_then(|names| names.get(name))
-            .or_else(|| self.namespaces.get(namespace))
+        match self.place(namespace, name) {
+            Ok(place) => self.exact.get(place).map(|(_, endpoint)| endpoint),
+            Err(_) => self.namespaces.get(namespace),
+        }
+    }
+
+    fn place(&self, namespace: &str, name: &str) -> Result<usize, usize> {
+        self.exact.binary_search_by(|(known, _)| {
+            (known.namespace(), known.name()).cmp(&(namespace, name))
+        })
     }
 
     /// What can be called, for people to read: `<namespace>/<name>` and `<namespace>/*`, sorted.
     pub(super) fn known(&self) -> Vec<String> {
-        let exact = self.exact.iter().flat_map(|(namespace, names)| {
-            names.keys().map(move |name| format!("{namespace}/{name}"))
-        });
+        let exact = self.exact.iter().map(|(name, _)| name.to_string());
         let namespaces = self
             .namespaces
             .keys()
