@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Tells wall time. Every part that needs the time of day is handed one; none reads the system's clock by itself.
 pub trait Clock: fmt::Debug + Send + Sync {

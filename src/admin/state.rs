@@ -14,7 +14,7 @@ use crate::runtime::core::state::{StateRow, StateSpec, TimeToLive};
 use crate::runtime::values;
 use crate::sdk::TypeName;
 use crate::storage::{Rows, StorageError};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Which values.
 #[derive(Debug, Clone, Default)]

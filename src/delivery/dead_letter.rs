@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::engine::{AttemptError, Delivery, History, Reason, State};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// What was given up: all that is needed to look into it, to take it up again or to carry it elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,10 +45,10 @@ pub struct DeadLetter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// When it was submitted or last taken up again.
-    #[serde(with = "crate::calendar::serde_time")]
+    #[serde(with = "crate::time::calendar::serde_time")]
     pub submitted_at: Timestamp,
     /// When it was given up.
-    #[serde(with = "crate::calendar::serde_time")]
+    #[serde(with = "crate::time::calendar::serde_time")]
     pub given_up_at: Timestamp,
 }
 

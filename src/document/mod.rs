@@ -10,6 +10,8 @@ mod fields;
 mod finding;
 mod nearest;
 mod node;
+#[cfg(feature = "runtime")]
+mod repeated;
 pub(crate) mod scalar;
 #[cfg(feature = "runtime")]
 pub(crate) mod yaml;
@@ -20,3 +22,5 @@ pub(crate) use finding::Findings;
 pub use finding::{Complaint, Finding, Place};
 pub(crate) use nearest::nearest;
 pub(crate) use node::{Key, Node, Value, join};
+#[cfg(feature = "runtime")]
+pub(crate) use repeated::Repeated;

@@ -9,21 +9,13 @@ use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Location, Options, Spanned};
 
 use super::finding::{Complaint, Finding, Findings, Place};
-use super::node::{Key, Node, Value, join};
+use super::node::{Key, Node, Value};
+use super::repeated::Repeated;
 
 /// A module file is small; these bounds keep a hostile one from using up time or memory.
 const MAX_NODES: usize = 50_000;
 const MAX_DEPTH: usize = 64;
 const MAX_DOCUMENTS: usize = 1_000;
-
-/// What a key is that stands again at the top of a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repeated {
-    /// A fault: two documents without `---` between them look like this.
-    FaultAtTop,
-    /// As in all other mappings and in StateFun: the last one counts.
-    LastCounts,
-}
 
 /// The documents of `text`, without empty ones.
 ///
@@ -43,13 +35,7 @@ pub(crate) fn parse(file: &str, text: &str, repeated: Repeated, findings: &Findi
             Err(err) => findings.fault(syntax_fault(&placing, &err)),
         }
     }
-    if repeated == Repeated::FaultAtTop {
-        let split = |document| split_at_repeated(document, findings);
-        documents = documents.into_iter().flat_map(split).collect();
-    }
-    for document in &mut documents {
-        keep_last_of_repeated(document, "", findings);
-    }
+    let documents = repeated.resolve(documents, findings);
     for (n, line) in (1..).zip(&placing.lines) {
         if let Some(column) = separating_tab(line) {
             let text = "StateFun's YAML reader takes no tabs between tokens";
@@ -111,48 +97,6 @@ fn options() -> Options {
     }
 }
 
-/// Reports a key that stands again at the top of `document`. From a second `kind` on it is another document, to be read as one.
-fn split_at_repeated(mut document: Node, findings: &Findings) -> Vec<Node> {
-    let Value::Map(entries) = &mut document.value else {
-        return vec![document];
-    };
-    let is_again = |at: &usize| {
-        let (before, rest) = entries.split_at(*at);
-        let key = rest.first().map(|(key, _)| key.name.as_str());
-        before
-            .iter()
-            .any(|(first, _)| Some(first.name.as_str()) == key)
-    };
-    let Some(at) = (1..entries.len()).find(is_again) else {
-        return vec![document];
-    };
-    let after = entries.split_off(at);
-    let Some((key, _)) = after.first().cloned() else {
-        return vec![document];
-    };
-    let first = entries.iter().position(|(first, _)| first.name == key.name);
-    let line = first
-        .and_then(|at| entries.get(at))
-        .map_or(0, |(first, _)| first.place.line);
-    let complaint = Complaint::with_remedy(
-        format!("key `{}` stands here again, after line {line}", key.name),
-        "write `---` in a line of its own between two documents, or keep one of the two",
-    );
-    let finding = Finding::new(key.place.clone(), key.name.as_str(), complaint);
-    findings.fault(finding);
-    if key.name == "kind" {
-        let next = Node::made(key.place, Value::Map(after));
-        let mut documents = vec![document];
-        documents.extend(split_at_repeated(next, findings));
-        return documents;
-    }
-    if let Some(first) = first {
-        entries.remove(first);
-    }
-    entries.extend(after);
-    split_at_repeated(document, findings)
-}
-
 fn syntax_fault(placing: &Placing<'_>, err: &serde_saphyr::Error) -> Finding {
     let file = &placing.file;
     let place = match err.location() {
@@ -197,37 +141,6 @@ fn place(file: &Arc<str>, location: Location) -> Place {
         file: file.clone(),
         line: u32::try_from(location.line()).unwrap_or(u32::MAX),
         column: u32::try_from(location.column()).unwrap_or(u32::MAX),
-    }
-}
-
-fn keep_last_of_repeated(node: &mut Node, path: &str, findings: &Findings) {
-    match &mut node.value {
-        Value::Map(entries) => {
-            let keys: Vec<Key> = entries.iter().map(|(key, _)| key.clone()).collect();
-            let mut rest = keys.iter();
-            entries.retain(|(key, _)| {
-                rest.next();
-                let Some(later) = rest.clone().find(|later| later.name == key.name) else {
-                    return true;
-                };
-                let complaint = Complaint::with_remedy(
-                    format!("key `{}` stands here again; this one counts", key.name),
-                    format!("the first is in line {}; keep one of them", key.place.line),
-                );
-                let path = join(path, &key.name);
-                findings.warning(Finding::new(later.place.clone(), path, complaint));
-                false
-            });
-            for (key, value) in entries {
-                keep_last_of_repeated(value, &join(path, &key.name), findings);
-            }
-        }
-        Value::List(items) => {
-            for (n, item) in items.iter_mut().enumerate() {
-                keep_last_of_repeated(item, &format!("{path}[{n}]"), findings);
-            }
-        }
-        _ => {}
     }
 }
 

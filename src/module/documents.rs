@@ -1,6 +1,8 @@
 //! From the documents of a file to the readers of their kinds.
 
-use crate::document::{At, Complaint, Fields, Finding, Findings, Node, Value, join, nearest, yaml};
+use crate::document::{
+    At, Complaint, Fields, Finding, Findings, Node, Repeated, Value, join, nearest, yaml,
+};
 use crate::sdk::TypeName;
 
 use super::draft::Draft;
@@ -11,8 +13,8 @@ use super::{ModuleFile, coerce, foreign, legacy, scalars};
 /// Reads all documents of `file`.
 pub(super) fn read_file(file: &ModuleFile<'_>, placeholders: &Placeholders, draft: &mut Draft<'_>) {
     let repeated = match placeholders {
-        Placeholders::Literal => yaml::Repeated::LastCounts,
-        Placeholders::Replaced(_) => yaml::Repeated::FaultAtTop,
+        Placeholders::Literal => Repeated::LastCounts,
+        Placeholders::Replaced(_) => Repeated::FaultAtTop,
     };
     let documents = yaml::parse(file.name, file.text, repeated, draft.findings);
     let is_alone = yaml::count(file.text) == 1;

@@ -123,7 +123,7 @@ fn value_of(reference: &str, values: &BTreeMap<String, String>) -> Result<String
 
 #[cfg(test)]
 mod tests {
-    use crate::document::yaml::{self, Repeated};
+    use crate::document::{Repeated, yaml};
 
     use super::*;
 

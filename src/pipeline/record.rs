@@ -10,7 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::sdk::{BoxError, Type, TypeName};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// The type under which records travel between stages. Send it to a pipeline to choose the record's id and values yourself.
 ///

@@ -13,7 +13,7 @@ use super::intake::Incoming;
 use super::respond::{Refusal, refuse};
 use super::values;
 use crate::sdk::TypeName;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Names the type of the value.
 pub(crate) const TYPE_HEADER: HeaderName = HeaderName::from_static("statefun-type");

@@ -17,7 +17,7 @@ use crate::sdk::{
     Address, AddressScopedStorage, BoxError, Cell, Expiration, FunctionSpec, Message,
     MessageBuilder, SdkError, StatefulFunctions, TypedBytes,
 };
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// A function at one address, alone: a message goes in, its effects come out as values, and what it remembers stays here.
 ///

@@ -24,7 +24,7 @@ use crate::sdk::{
     ValueSpec,
 };
 use crate::storage::{Memory, Position, Store, Syncer, Write};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Functions together, as the embedded runtime runs them: batches, handshake, state, delayed messages, retries and recovery, on
 /// virtual time and without a server.

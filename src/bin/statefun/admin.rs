@@ -19,7 +19,6 @@ use stateful_functions::{Address, TypeName, printable};
 
 use crate::args::ADMIN;
 use crate::json::text_at;
-use crate::network;
 
 /// Longer than any limit of the server.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -133,7 +132,7 @@ impl AdminArgs {
                 value
             })
         });
-        let mut config = HttpClientConfig::default().network(&network::of_environment()?);
+        let mut config = HttpClientConfig::default();
         config.max_response_body_bytes = MAX_RESPONSE_BYTES;
         Ok(Admin {
             base: self.base.clone(),

@@ -178,13 +178,34 @@ impl ModuleArgs {
         findings.into_iter().map(Finding::as_upstream).collect()
     }
 
-    pub(crate) fn placeholders(&self) -> Placeholders {
+    /// What stands for the placeholders in `texts`, which are names and texts of files.
+    ///
+    /// # Errors
+    /// When one of them names a variable of the environment that is not text.
+    pub(crate) fn placeholders(&self, texts: &[(String, String)]) -> anyhow::Result<Placeholders> {
         if self.strict {
-            return Placeholders::Literal;
+            return Ok(Placeholders::Literal);
         }
-        let environment = std::env::vars_os()
-            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        let environment: Vec<_> = environment.collect();
+        let mut environment = Vec::new();
+        for (key, value) in std::env::vars_os() {
+            let Ok(key) = key.into_string() else {
+                continue; // no placeholder has such a name
+            };
+            let is_set = self.set.iter().any(|(set, _)| *set == key);
+            match value.into_string() {
+                Ok(value) => environment.push((key, value)),
+                Err(_) if is_set => {}
+                Err(_) => {
+                    let reference = format!("${{{key}");
+                    let named = |text: &str| text.contains(&reference);
+                    if let Some((file, _)) = texts.iter().find(|(_, text)| named(text)) {
+                        anyhow::bail!(
+                            "{file} names ${{{key}}}, whose value in the environment is not text in UTF-8; give it with --set {key}=VALUE"
+                        );
+                    }
+                }
+            }
+        }
         let all = environment.iter().chain(&self.set);
         let global = all
             .filter_map(|(key, value)| Some((key.strip_prefix(GLOBAL)?.to_owned(), value.clone())));
@@ -195,7 +216,7 @@ impl ModuleArgs {
             .chain(global)
             .chain(self.set.iter().cloned())
             .collect();
-        Placeholders::Replaced(values)
+        Ok(Placeholders::Replaced(values))
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use stateful_functions::module::{Finding, Module, ModuleFile};
+use stateful_functions::module::{Finding, Module, ModuleFile, Placeholders};
 use stateful_functions::runtime::TlsFindings;
 
 use crate::args::{ADMIN, ModuleArgs};
@@ -59,7 +59,13 @@ pub(crate) fn run(args: &CheckArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     if texts.is_empty() {
         return Ok(ExitCode::from(output::USAGE));
     }
-    let report = Report::of(&texts, args);
+    let report = match args.module.placeholders(&texts) {
+        Ok(placeholders) => Report::of(&texts, &placeholders, args),
+        Err(err) => {
+            output::failed(&err);
+            return Ok(ExitCode::from(output::USAGE));
+        }
+    };
     if as_json {
         output::json(&report.to_json())?;
     } else {
@@ -101,12 +107,12 @@ pub(crate) fn read(module: &ModuleArgs) -> anyhow::Result<Vec<(String, String)>>
 }
 
 impl Report {
-    fn of(texts: &[(String, String)], args: &CheckArgs) -> Self {
+    fn of(texts: &[(String, String)], placeholders: &Placeholders, args: &CheckArgs) -> Self {
         let files: Vec<ModuleFile<'_>> = texts
             .iter()
             .map(|(name, text)| ModuleFile { name, text })
             .collect();
-        let (module, faults) = Module::read(&files, &args.module.placeholders());
+        let (module, faults) = Module::read(&files, placeholders);
         let with_admin = module.collisions_with_admin(&args.admin);
         let tls = TlsFindings::of(&module);
         let (lazy, warnings): (Vec<_>, Vec<_>) = module

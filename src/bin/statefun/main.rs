@@ -12,7 +12,6 @@ mod deliveries;
 mod json;
 mod list;
 mod logging;
-mod network;
 mod output;
 mod queues;
 mod run;

@@ -15,7 +15,7 @@ use stateful_functions::runtime::{
 
 use crate::admin::host_port;
 use crate::args::{ADMIN, ModuleArgs};
-use crate::{check, network, output, signals};
+use crate::{check, output, signals};
 
 /// Run a module: its ingresses, functions, pipelines and egresses, with everything that must not be lost in one folder.
 ///
@@ -84,7 +84,6 @@ pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode
     admin.token = args.admin_token.as_deref().map(Secret::new);
     let builder = Runtime::builder()
         .config(config(&args))
-        .network(network::of_environment()?)
         .module(&module)?
         .admin(admin);
     let builder = if args.ephemeral {
@@ -136,7 +135,7 @@ fn load(args: &ModuleArgs) -> anyhow::Result<Module> {
         .iter()
         .map(|(name, text)| ModuleFile { name, text })
         .collect();
-    let parsed = Module::parse(&files, &args.placeholders()).map_err(|mut invalid| {
+    let parsed = Module::parse(&files, &args.placeholders(&texts)?).map_err(|mut invalid| {
         invalid.faults = args.told(invalid.faults);
         invalid
     });

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::calendar;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
+use crate::time::calendar;
 
 /// What another attempt promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Transition;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// What [`step`](super::step) answers, in this order. All effects of one step are one commit; only the call to the target is outside it.
 pub type Effects = Vec<Effect>;

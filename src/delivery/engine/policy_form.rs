@@ -20,7 +20,7 @@ pub(super) struct PolicyForm {
     #[serde(with = "limit")]
     max_age: Option<Option<Duration>>,
     then: Option<Then>,
-    #[serde(with = "crate::duration::serde_option")]
+    #[serde(with = "crate::time::span::serde_option")]
     timeout: Option<Duration>,
     order: Option<Order>,
     batch: Option<Batch>,
@@ -99,14 +99,14 @@ mod limit {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use super::ENDLESS;
-    use crate::duration;
+    use crate::time::span;
 
     pub(super) fn serialize<S: Serializer>(
         limit: &Option<Option<Duration>>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
         match limit.flatten() {
-            Some(limit) => to.serialize_str(&duration::text(limit)),
+            Some(limit) => to.serialize_str(&span::text(limit)),
             None => to.serialize_str(ENDLESS),
         }
     }
@@ -117,7 +117,7 @@ mod limit {
         match Option::<String>::deserialize(from)? {
             None => Ok(None),
             Some(text) if text == ENDLESS => Ok(Some(None)),
-            Some(text) => duration::parse(&text)
+            Some(text) => span::parse(&text)
                 .map(|limit| Some(Some(limit)))
                 .map_err(D::Error::custom),
         }

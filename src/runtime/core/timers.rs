@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::keys::{AddressKey, TimerKey, put_bytes, put_text, take_bytes, take_text};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// A delayed message as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]

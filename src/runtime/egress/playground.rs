@@ -16,12 +16,12 @@ use tokio::sync::{Notify, watch};
 use tracing::{error, warn};
 
 use super::{OpenEgress, Outbox, OutboxRecord};
+use crate::module::PlaygroundEgress;
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::MessageId;
 use crate::runtime::error::StartError;
 use crate::runtime::ingress::playground::with_status_header;
 use crate::runtime::ingress::{Listener, listen, stopped};
-use crate::runtime::module::PlaygroundEgress;
 use crate::runtime::respond::{self, Answer};
 use crate::transport::http::{ServerLimits, serve_connections};
 

@@ -14,11 +14,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::{Ingress, Listener, OpenIngress, listen, stopped};
+use crate::module::HttpIngress;
 use crate::runtime::bearer::is_authorised;
 use crate::runtime::core::AddressKey;
 use crate::runtime::error::StartError;
 use crate::runtime::intake::Intake;
-use crate::runtime::module::HttpIngress;
 use crate::runtime::request::{self, TYPE_HEADER, Terms, percent_decoded};
 use crate::runtime::respond::{self, Answer, Refusal, refuse};
 use crate::runtime::values;

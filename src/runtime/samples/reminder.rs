@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::duration;
 use crate::sdk::{
     BoxError, CancellationToken, Context, EgressMessageBuilder, FunctionSpec, Message,
     MessageBuilder, Type, TypeName, ValueSpec, types,
 };
+use crate::time::span;
 
 const OUT: TypeName = TypeName::new("statefun.samples/out");
 /// What the reminder sends to itself.
@@ -128,7 +128,7 @@ fn wish(message: &Message) -> Option<Wish> {
 
 fn remind_after(after: &str, text: &str) -> Option<Wish> {
     Some(Wish::Remind {
-        after: duration::parse(after).ok()?,
+        after: span::parse(after).ok()?,
         text: text.to_owned(),
     })
 }

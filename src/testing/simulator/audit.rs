@@ -7,7 +7,7 @@ use super::image::Image;
 use super::model::{Boot, Cell, Entry, Id, Model, Place, Status};
 use super::reply::LIFE;
 use crate::runtime::core::idempotency::{Answer, Outcome};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// The store holds exactly what the schedule expects.
 pub(super) fn equal(image: &Image, model: &Model, now: Timestamp) -> Result<(), String> {

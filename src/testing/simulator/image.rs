@@ -17,7 +17,7 @@ use crate::runtime::core::keys::{
 use crate::runtime::core::state::StateRow;
 use crate::runtime::core::timers::Timer;
 use crate::storage::{Rows as _, Store, Table};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// The rows of a store.
 #[derive(Debug, Default)]

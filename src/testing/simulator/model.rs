@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::ensure;
 use crate::runtime::core::CallId;
 use crate::runtime::core::idempotency::{self, Answer};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Number of a message; it is what the message carries.
 pub(super) type Id = usize;

@@ -16,7 +16,7 @@ use crate::protocol::reqreply::from_function::{
 use crate::protocol::reqreply::{Address, FromFunction};
 use crate::random::Random;
 use crate::runtime::core::GATEWAY;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// How long values live that expire.
 pub(super) const LIFE: u64 = 30;

@@ -13,7 +13,7 @@ use super::world::World;
 use crate::runtime::core::idempotency::Outcome;
 use crate::runtime::core::keys::id_hash;
 use crate::runtime::core::{CallId, Message, Output, owner};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 impl World {
     /// Takes in what a step of `core` gave.

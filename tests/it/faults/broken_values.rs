@@ -1,9 +1,9 @@
 //! Kind: a broken value silently becomes a default. `check` found no fault in a port of 99999: the records went to port 80 of the host and counted as
 //! delivered. In rules, a field that was missing counted as 0, and settings without a value took their defaults.
 
-use stateful_functions::pipeline::{Answer, Record, Stage};
+use stateful_functions::pipeline::Record;
 
-use super::cli::check;
+use super::cli::{check, said_with};
 
 fn pipeline(stage: &str) -> String {
     format!("kind: statefun.pipelines.v1/pipeline\nspec:\n  name: p\n  stages:\n    - {stage}\n")
@@ -112,6 +112,24 @@ fn a_content_type_that_ends_in_json_is_json_and_stays() {
     let mut text = Record::new("{}").with_content_type("text/plain");
     text.set_document(serde_json::json!({"a": 1}));
     assert_eq!(text.content_type(), "application/json");
-    let keep = |_: &mut Record| Answer::Continue;
-    assert_eq!(keep.apply(&mut text), Answer::Continue);
+}
+
+/// The default of `${NAME:-default}` is for what is not there, not for what can't be read.
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_a_fault_and_not_the_default() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let ingress = "kind: statefun.http.v1/ingress\nspec: {listen: '${PLACE:-127.0.0.1:0}'}\n";
+    let broken = OsStr::from_bytes(b"\xff");
+    let (code, out) = said_with("check", ingress, &[], &[("PLACE", broken)]);
+    assert_eq!(code, 2, "{out}");
+    assert!(
+        out.contains("MODULE names ${PLACE}, whose value in the environment is not text"),
+        "{out}"
+    );
+    let set = ["--set", "PLACE=127.0.0.1:0"];
+    let (code, out) = said_with("check", ingress, &set, &[("PLACE", broken)]);
+    assert_eq!(code, 0, "{out}");
 }

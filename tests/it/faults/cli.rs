@@ -1,5 +1,6 @@
 //! The `statefun` binary on a module of a test.
 
+use std::ffi::OsStr;
 use std::process::Command;
 
 /// What `statefun check` says about `module`, and its exit code; the file is called `MODULE`.
@@ -9,6 +10,16 @@ pub(super) fn check(module: &str, more: &[&str]) -> (i32, String) {
 
 /// What `statefun COMMAND` prints about `module`, and its exit code; the file is called `MODULE`.
 pub(super) fn said(command: &str, module: &str, more: &[&str]) -> (i32, String) {
+    said_with(command, module, more, &[])
+}
+
+/// The same, with variables in the environment.
+pub(super) fn said_with(
+    command: &str,
+    module: &str,
+    more: &[&str],
+    variables: &[(&str, &OsStr)],
+) -> (i32, String) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("MODULE"), module).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_statefun"))
@@ -16,6 +27,7 @@ pub(super) fn said(command: &str, module: &str, more: &[&str]) -> (i32, String) 
         .args(more)
         .env_remove("STATEFUN_LOG")
         .env_remove("STATEFUN_ADMIN_TOKEN")
+        .envs(variables.iter().copied())
         .current_dir(folder.path())
         .output()
         .unwrap();

@@ -131,3 +131,16 @@ fn all_faults_of_a_file_are_told_at_once() {
         assert!(out.contains(told), "{told} in\n{out}");
     }
 }
+
+#[test]
+fn all_certificates_and_keys_that_cannot_be_read_are_told_at_once() {
+    let text = "kind: io.statefun.endpoints.v2/http\nspec:\n  functions: a/b\n  urlPathTemplate: https://localhost/\n  transport: {trust_cacerts: none.ca, client_cert: none.crt, client_key: none.key}\n";
+    let out = said(0, text);
+    for file in [
+        "`trust_cacerts` none.ca",
+        "`client_cert` none.crt",
+        "`client_key` none.key",
+    ] {
+        assert!(out.contains(file), "{file} in {out}");
+    }
+}

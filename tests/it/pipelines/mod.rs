@@ -4,7 +4,6 @@ mod batches;
 mod exports;
 mod flow;
 mod order;
-mod reach;
 #[cfg(feature = "runtime")]
 mod runtime;
 mod town;

@@ -6,10 +6,10 @@ use prost::{DecodeError, Message as _};
 
 use super::failed::Failed;
 use super::words;
+use crate::module::Transport;
 use crate::protocol::reqreply::from_function::Response;
 use crate::protocol::reqreply::{FromFunction, TypedValue};
 use crate::runtime::endpoint::in_process::chain;
-use crate::runtime::module::Transport;
 use crate::transport::http::client::{HttpError, HttpResponse};
 
 const OCTET_STREAM: &str = "application/octet-stream";

@@ -33,7 +33,6 @@ use crate::random::Random;
 use crate::runtime::core::{AddressKey, Failure, FunctionBinding};
 use crate::runtime::module::Endpoint as EndpointSpec;
 use crate::sdk::TypeName;
-use crate::transport::http::client::Network;
 
 pub(crate) use self::invocations::{FunctionLabels, Invocations};
 pub use self::tls_findings::TlsFindings;
@@ -42,7 +41,6 @@ pub use self::tls_findings::TlsFindings;
 #[derive(Debug)]
 pub(crate) struct Remote {
     spec: EndpointSpec,
-    network: Network,
     schedule: Schedule,
     /// By name, from their first call on.
     functions: RwLock<HashMap<String, Arc<Function>>>,
@@ -56,12 +54,11 @@ impl Remote {
     /// An endpoint of a module file. What keeps it from being called is told here, and is the failure of each call.
     pub(crate) fn new(
         spec: EndpointSpec,
-        network: Network,
         invocations: Invocations,
         stopping: watch::Receiver<bool>,
         random: Random,
     ) -> Self {
-        if let Err(cause) = function::client_config(&spec, &network, 0) {
+        if let Err(cause) = function::client_config(&spec, 0) {
             warn!(functions = %spec.functions, %cause, "calls will fail");
         }
         Self {
@@ -70,7 +67,6 @@ impl Remote {
             invocations,
             stopping,
             random: Mutex::new(random),
-            network,
             spec,
         }
     }
@@ -165,13 +161,7 @@ impl Remote {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .next_u64();
-        let function = Function::new(
-            &self.spec,
-            &self.network,
-            &type_name,
-            &self.invocations,
-            seed,
-        )?;
+        let function = Function::new(&self.spec, &type_name, &self.invocations, seed)?;
         let mut functions = self
             .functions
             .write()

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::failed::Failed;
+use crate::module::Transport;
 use crate::random::Random;
-use crate::runtime::module::Transport;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// What an attempt is given at least lies in this range, so that calls that were cut off together do not come back together.
@@ -91,7 +91,7 @@ pub(super) fn minimum(random: &mut Random) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::module::{AsyncTransport, OkHttpTransport};
+    use crate::module::{AsyncTransport, OkHttpTransport};
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, SecretDocument};
 
 use super::old_key::OldKey;
-use crate::runtime::module::{Place, TlsFiles};
+use crate::module::{Place, TlsFiles};
 use crate::transport::http::client::{ClientIdentity, HttpClientConfig};
 
 const HALF: &str = "You need to provide both the cert and they key if you want to use mutual TLS.";
@@ -14,35 +14,49 @@ const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 /// Reads the files of an endpoint into the settings of its client. `place`: where its document stands.
 ///
 /// # Errors
-/// Which file can't be used, and why.
+/// Which files can't be used, and why.
 pub(super) fn apply(
     files: &TlsFiles,
     place: &Place,
     config: &mut HttpClientConfig,
 ) -> Result<(), String> {
-    let read = |key: &str, name: &str| {
-        let path = path(name, place);
-        std::fs::read(&path).map_err(|err| format!("`{key}` {}: {err}", path.display()))
+    let mut wrong = Vec::new();
+    let mut read = |key: &str, name: &Option<String>| {
+        let path = path(name.as_ref()?, place);
+        let read = std::fs::read(&path);
+        read.map_err(|err| wrong.push(format!("`{key}` {}: {err}", path.display())))
+            .ok()
     };
-    if let Some(name) = &files.trust_cacerts {
-        config.trusted_certificates_pem = read("trust_cacerts", name)?;
+    let authorities = read("trust_cacerts", &files.trust_cacerts);
+    let certificate = read("client_cert", &files.client_cert);
+    let key = read("client_key", &files.client_key);
+    let password = match files.client_key {
+        Some(_) => read("client_key_password", &files.client_key_password),
+        None => None,
+    };
+    if files.client_cert.is_some() != files.client_key.is_some() {
+        wrong.push(HALF.to_owned());
+    }
+    let is_whole = wrong.is_empty();
+    let key = key.filter(|_| is_whole).and_then(|key| {
+        let named = files.client_key.as_deref().unwrap_or_default();
+        opened(key, password.as_deref())
+            .map_err(|why| wrong.push(format!("`client_key` {named}: {why}")))
+            .ok()
+    });
+    if !wrong.is_empty() {
+        return Err(wrong.join("; "));
+    }
+    if let Some(authorities) = authorities {
+        config.trusted_certificates_pem = authorities;
         config.trust_public_authorities = false;
     }
-    config.identity = match (&files.client_cert, &files.client_key) {
-        (None, None) => None,
-        (Some(certificate), Some(key)) => {
-            let password = files.client_key_password.as_ref();
-            let password = password
-                .map(|name| read("client_key_password", name))
-                .transpose()?;
-            Some(ClientIdentity {
-                certificates_pem: read("client_cert", certificate)?,
-                key_pem: opened(read("client_key", key)?, password.as_deref())
-                    .map_err(|why| format!("`client_key` {key}: {why}"))?,
-            })
-        }
-        _ => return Err(HALF.to_owned()),
-    };
+    config.identity = certificate
+        .zip(key)
+        .map(|(certificates_pem, key_pem)| ClientIdentity {
+            certificates_pem,
+            key_pem,
+        });
     Ok(())
 }
 

@@ -6,8 +6,8 @@ use http::StatusCode;
 
 use super::failed::Failed;
 use crate::elapsed::rounded;
+use crate::module::Transport;
 use crate::runtime::core::{AddressKey, Failure};
-use crate::runtime::module::Transport;
 use crate::transport::http::client::HttpError;
 
 /// Of a server's words, so many characters are shown.
@@ -173,7 +173,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::runtime::module::{AsyncTransport, OkHttpTransport};
+    use crate::module::{AsyncTransport, OkHttpTransport};
 
     #[test]
     fn the_first_line_that_says_something_is_shown_clean_and_cut() {

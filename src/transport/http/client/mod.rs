@@ -1,4 +1,4 @@
-//! The pooled HTTP client: bytes to a URL and back, always within a time limit. Of this crate it names `random` and plain data only.
+//! The pooled HTTP client: bytes to a URL and back, always within a time limit. Of this crate it names `random` only.
 
 mod config;
 mod connection;
@@ -8,23 +8,22 @@ pub(crate) mod framing;
 mod message;
 pub(crate) mod origin;
 mod pool;
-mod proxy;
 mod stream;
 mod tls;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION};
-use http::{HeaderMap, Response, StatusCode, Uri};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST};
+use http::{Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-pub use self::config::{ClientIdentity, HttpClientConfig, Network};
+pub use self::config::{ClientIdentity, HttpClientConfig};
 pub use self::error::HttpError;
 pub use self::message::{HttpRequest, HttpResponse};
-pub use self::proxy::{InvalidProxy, Proxies};
 
 use self::connection::{Connection, Outgoing};
 use self::connector::Connector;
@@ -85,29 +84,27 @@ impl HttpClient {
     ) -> Result<HttpResponse, HttpError> {
         let method = request.method.clone();
         let url = request.url.clone();
-        let head = OnceLock::new();
-        tokio::time::timeout(timeout, self.exchange(request, &head))
+        let status = AtomicU16::new(0);
+        tokio::time::timeout(timeout, self.exchange(request, &status))
             .await
             .unwrap_or(Err(Kind::TimedOut(timeout)))
-            .map_err(|kind| HttpError::new(kind, &method, &url).with_head(head.into_inner()))
+            .map_err(|kind| {
+                let status = StatusCode::from_u16(status.load(Ordering::Relaxed)).ok();
+                HttpError::new(kind, &method, &url).with_status(status)
+            })
     }
 
-    /// `begun` is told the head of a response whose body may not come: it survives a time limit that ends the rest.
+    /// `status` is told as soon as it is known: it survives a time limit that ends the rest.
     async fn exchange(
         &self,
         request: HttpRequest,
-        begun: &OnceLock<(StatusCode, HeaderMap)>,
+        status: &AtomicU16,
     ) -> Result<HttpResponse, Kind> {
         let origin = Origin::of(&request.url)?;
         framing::check(&request)?;
         let outgoing = self.outgoing(request, &origin);
         let (connection, response) = self.transmit(&origin, outgoing).await?;
-        // Of an answer that says yes the status is enough. It is told once.
-        let headers = match response.status().is_success() {
-            true => HeaderMap::new(),
-            false => response.headers().clone(),
-        };
-        let _ = begun.set((response.status(), headers));
+        status.store(response.status().as_u16(), Ordering::Relaxed);
         let response = connection.watch(self.read(response)).await?;
         self.pool.put(origin, connection);
         Ok(response)
@@ -122,15 +119,8 @@ impl HttpClient {
             *outgoing.uri_mut() = request.url;
             return outgoing;
         }
-        let proxy = self.connector.proxy(origin).filter(|_| !origin.tls);
-        if let Some(value) = proxy.and_then(|proxy| proxy.authorization.clone()) {
-            outgoing.headers_mut().insert(PROXY_AUTHORIZATION, value);
-        }
-        match (proxy, request.url.path_and_query()) {
-            (None, Some(path)) => *outgoing.uri_mut() = Uri::from(path.clone()),
-            // A proxy is told the whole URL.
-            (Some(_), _) => *outgoing.uri_mut() = request.url,
-            (None, None) => {}
+        if let Some(path) = request.url.path_and_query() {
+            *outgoing.uri_mut() = Uri::from(path.clone());
         }
         if !outgoing.headers().contains_key(HOST)
             && let Some(host) = origin.host()
