@@ -7,8 +7,10 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::params::Params;
+use super::queues::loads;
 use super::{Admin, Reply, ok, whole};
 use crate::runtime::StoreStatus;
+use crate::runtime::partition::Inspection;
 use crate::runtime::respond::{self, Refusal};
 
 /// A partition that is silent for longer is in trouble.
@@ -27,19 +29,25 @@ impl Admin {
         }
         if let Some((egress, count)) = self.runtime.full_egress() {
             reasons.push(format!(
-                "{count} records of egress {egress} are not delivered; intake has stopped"
+                "{count} records of egress {egress} are not delivered; messages to functions that send to it are refused"
             ));
         }
         let inspect = self.runtime.inspect(0);
-        if timeout(PARTITION_ANSWERS_WITHIN, inspect).await.is_err() {
+        let partitions = timeout(PARTITION_ANSWERS_WITHIN, inspect).await;
+        if partitions.is_err() {
             reasons.push(format!(
                 "a partition is silent for {PARTITION_ANSWERS_WITHIN:?}"
             ));
         }
+        let limited = limited(&partitions.unwrap_or_default());
         if reasons.is_empty() {
-            return Ok(ok(&json!({"status": "ok"})));
+            return Ok(ok(&if limited.is_empty() {
+                json!({"status": "ok"})
+            } else {
+                json!({"status": "ok", "limited": limited})
+            }));
         }
-        let body = json!({"status": "failing", "reasons": reasons});
+        let body = json!({"status": "failing", "reasons": reasons, "limited": limited});
         Ok(whole(respond::json(StatusCode::SERVICE_UNAVAILABLE, &body)))
     }
 
@@ -73,4 +81,16 @@ impl Admin {
             }
         }
     }
+}
+
+/// Functions that have used up their share of the room; all others are served.
+fn limited(partitions: &[Inspection]) -> Vec<String> {
+    let full = loads(partitions).into_iter().filter(|load| load.is_full);
+    full.map(|load| {
+        format!(
+            "{} messages are waiting for {}, which is its share: messages to it, and to functions that send to it, are refused",
+            load.backlog, load.function
+        )
+    })
+    .collect()
 }

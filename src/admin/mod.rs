@@ -4,6 +4,7 @@
 //! file per group of them. May import every part but the binary.
 
 mod dead_letters;
+mod declarations;
 mod deliveries;
 mod health;
 mod import;
@@ -157,6 +158,10 @@ impl Admin {
             Route::StateExport => self.export_states(&params),
             Route::StateImport => self.import_states(request, &params).await,
             Route::State(address, name) => self.state(request, &params, address, name).await,
+            Route::Declarations => self.declarations(&params).await,
+            Route::Declaration(function, name) => {
+                self.drop_declaration(&params, function, name).await
+            }
             Route::Queues => self.queues(&params).await,
             Route::Resume(address) => self.resume(&params, address).await,
             Route::Deliveries => self.deliveries(&params).await,
@@ -189,7 +194,13 @@ impl Admin {
 
     /// Has the partition of `address` make a change; ready when it is on disk.
     async fn change(&self, address: &AddressKey, change: AdminChange) -> Result<Change, Refusal> {
-        match self.runtime.change(address, change, CHANGE_TIMEOUT).await {
+        let changed = self.runtime.change(address, change, CHANGE_TIMEOUT).await;
+        self.outcome(changed)
+    }
+
+    /// What is answered of a change.
+    fn outcome(&self, changed: Changed) -> Result<Change, Refusal> {
+        match changed {
             Changed::Done => Ok(Change::Made),
             Changed::Refused(reason) => Ok(Change::Refused(reason)),
             Changed::Stopping => Err(Box::new(respond::refused(&IntakeError::Stopping))),

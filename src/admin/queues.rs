@@ -1,5 +1,8 @@
 //! `/api/queues`: what waits where.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::page::{Weigh, page};
@@ -9,7 +12,7 @@ use crate::calendar::rfc3339;
 use crate::runtime::core::keys::{PARKED, TIMERS};
 use crate::runtime::core::{Activity, AddressKey, AdminChange, Parked};
 use crate::runtime::egress::Delivering;
-use crate::runtime::partition::Queue;
+use crate::runtime::partition::{Inspection, Queue};
 use crate::runtime::respond::{Refusal, refuse};
 use crate::storage::{Rows, StorageError, Table};
 
@@ -33,6 +36,8 @@ impl Admin {
         active.sort_by(|a, b| urgency(b).cmp(&urgency(a)));
         let active = active.into_iter().map(queue_json);
         let addresses: Vec<Value> = parked.chain(active).take(limit).collect();
+        let functions = loads(&partitions);
+        let functions = functions.iter().take(limit).map(load_json);
         let egresses = self.runtime.delivering();
         let egresses = egresses.iter().map(egress_json);
         Ok(ok(&json!({
@@ -44,6 +49,7 @@ impl Admin {
                 "counted_to": COUNTED,
             },
             "addresses": addresses,
+            "functions": functions.collect::<Vec<_>>(),
             "egresses": egresses.collect::<Vec<_>>(),
         })))
     }
@@ -70,6 +76,43 @@ impl Weigh for (AddressKey, Parked) {
     fn weight(&self) -> usize {
         self.1.reason.len()
     }
+}
+
+/// What the functions of each type hold in all partitions, most messages first. One that is full in a partition is first of all.
+pub(super) fn loads(partitions: &[Inspection]) -> Vec<Load> {
+    let mut by_name: BTreeMap<String, Load> = BTreeMap::new();
+    for load in partitions.iter().flat_map(|partition| &partition.loads) {
+        let function = format!("{}/{}", load.namespace, load.name);
+        let sum = by_name.entry(function).or_default();
+        sum.backlog += load.backlog;
+        sum.memory_bytes += load.memory_bytes;
+        sum.is_full |= load.is_full();
+    }
+    let named = by_name
+        .into_iter()
+        .map(|(function, load)| Load { function, ..load });
+    let mut loads: Vec<Load> = named.collect();
+    loads.sort_by_key(|load| Reverse((load.is_full, load.backlog)));
+    loads
+}
+
+/// What the functions of one type hold.
+#[derive(Default)]
+pub(super) struct Load {
+    pub(super) function: String,
+    pub(super) backlog: u64,
+    memory_bytes: usize,
+    /// Messages to it, and to those that send to it, are refused.
+    pub(super) is_full: bool,
+}
+
+fn load_json(load: &Load) -> Value {
+    json!({
+        "function": load.function,
+        "backlog": load.backlog,
+        "memory_bytes": load.memory_bytes,
+        "full": load.is_full,
+    })
 }
 
 /// What is known from the store alone.

@@ -20,6 +20,8 @@ pub(super) enum Route {
     StateExport,
     StateImport,
     State(AddressKey, String),
+    Declarations,
+    Declaration(TypeName, String),
     Queues,
     Resume(AddressKey),
     Deliveries,
@@ -40,6 +42,7 @@ pub(super) struct Routed {
 
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
+const DELETE: &[Method] = &[Method::DELETE];
 const STATE: &[Method] = &[Method::GET, Method::PUT, Method::DELETE];
 
 /// Looks a path up; each of its parts is percent-encoded.
@@ -73,6 +76,11 @@ pub(super) fn route(path: &str) -> Result<Routed, Refusal> {
             Route::State(at(namespace, name, id)?, state.to_owned()),
             STATE,
         ),
+        ["api", "state-specs"] => (Route::Declarations, GET),
+        ["api", "state-specs", namespace, name, state] => {
+            let function = TypeName::from_parts(namespace, name).map_err(|_| not_found())?;
+            (Route::Declaration(function, state.to_owned()), DELETE)
+        }
         ["api", "queues"] => (Route::Queues, GET),
         ["api", "queues", namespace, name, id, "resume"] => {
             (Route::Resume(at(namespace, name, id)?), POST)

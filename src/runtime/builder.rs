@@ -152,8 +152,8 @@ impl RuntimeBuilder {
         }
         let (store, syncer) = open_store(self.home, self.config.storage.clone()).await?;
         let committer = Committer::start(store.clone(), syncer).map_err(StartError::Thread)?;
-        let egresses =
-            open_egresses(self.egresses, &store, &committer, self.config.max_outbox).await?;
+        let egresses = open_egresses(self.egresses, &store, &committer, &self.config).await?;
+        directory.know_outboxes(egresses.all.clone());
 
         let (ending, ended) = watch::channel(false);
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.config.partitions.get())
@@ -283,6 +283,8 @@ fn settings(config: &RuntimeConfig, index: u8) -> CoreSettings {
         index,
         cores: config.partitions.get(),
         failure: config.failure,
+        answers: config.answers,
+        type_share_percent: config.type_share_percent,
         max_backlog: config.max_backlog,
         max_memory_bytes: config.max_memory_bytes,
         ..CoreSettings::default()
@@ -326,7 +328,7 @@ async fn open_egresses(
     plans: Vec<(TypeName, EgressPlan)>,
     store: &Store,
     committer: &Committer,
-    limit: u64,
+    config: &RuntimeConfig,
 ) -> Result<OpenEgresses, StartError> {
     let (mut all, mut open) = (HashMap::new(), Vec::new());
     for (name, plan) in plans {
@@ -355,7 +357,11 @@ async fn open_egresses(
         open.push((driver, outbox));
     }
     Ok(OpenEgresses {
-        all: Egresses::new(all, limit),
+        all: Egresses::new(
+            all,
+            config.max_outbox,
+            settings(config, 0).share_of(config.max_outbox),
+        ),
         open,
     })
 }

@@ -89,6 +89,19 @@ impl RuntimeHandle {
         }
     }
 
+    /// Has all partitions make a change; ready when it is on disk.
+    pub(crate) async fn change_all(&self, change: AdminChange, within: Duration) -> Changed {
+        let make = |sender| Command::Change(change.clone(), sender);
+        match timeout(within, self.intake.router.ask_all(make)).await {
+            Err(_) => Changed::TimedOut,
+            Ok(made) if made.is_empty() => Changed::Stopping,
+            Ok(made) => match made.into_iter().find_map(Result::err) {
+                Some(reason) => Changed::Refused(reason),
+                None => Changed::Done,
+            },
+        }
+    }
+
     /// What waits in each partition, with `limit` addresses of each at most.
     pub(crate) async fn inspect(&self, limit: usize) -> Vec<Inspection> {
         let ask = |sender| Command::Inspect(limit, sender);

@@ -232,12 +232,7 @@ impl Intake {
                 },
             });
         }
-        match self.egresses.full() {
-            Some((egress, count)) => Err(IntakeError::Full {
-                what: format!("{count} records of egress {egress} are not delivered"),
-            }),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Ready once the store has closed: what is not answered by then is answered after a restart at the earliest.

@@ -51,7 +51,7 @@ mod waits;
 #[cfg(feature = "runtime")]
 pub use crate::module;
 
-pub use self::core::{Failure, FailurePolicy, OnError};
+pub use self::core::{AnswerLimits, Failure, FailurePolicy, OnError};
 #[cfg(feature = "runtime")]
 pub use self::{
     builder::RuntimeBuilder,

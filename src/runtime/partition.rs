@@ -10,7 +10,7 @@ use tracing::{debug, error, warn};
 
 use super::core::{
     AddressKey, AdminChange, Arrival, CallId, Core, Failure, Input, Message, Output, QueueView,
-    Refusal, Ticket, TypeCounters, Verdict,
+    Refusal, Ticket, TypeCounters, TypeLoad, Verdict,
 };
 use super::egress::Egresses;
 use super::endpoint::{Directory, Failing};
@@ -24,6 +24,9 @@ use crate::storage::Position;
 const BURST: usize = 256;
 /// How often a page of rows is searched for expired ones.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Function types whose messages are told of at most.
+const LOADS: usize = 1_000;
 
 /// What became of a message that an ingress brought.
 #[derive(Debug)]
@@ -77,6 +80,8 @@ pub(crate) struct Inspection {
     pub(crate) in_flight: usize,
     /// Counters by namespace and name.
     pub(crate) counters: Vec<(String, String, TypeCounters)>,
+    /// What each function type with messages holds, most messages first.
+    pub(crate) loads: Vec<TypeLoad>,
 }
 
 /// Which partition takes what; cheap to clone.
@@ -258,6 +263,7 @@ impl Partition {
             backlog: self.core.backlog(),
             in_flight: self.core.in_flight(),
             counters: counters.collect(),
+            loads: self.core.loads(LOADS),
         }
     }
 
@@ -337,9 +343,11 @@ impl Partition {
                 egress,
                 id,
                 record,
+                sender,
                 position,
             } => {
-                self.around.egresses.push(&egress, id, record, position);
+                let egresses = &self.around.egresses;
+                egresses.push(&egress, id, record, &sender, position);
             }
             Output::Changed(ticket, result) => {
                 if let Some(sender) = self.changes.remove(&ticket) {

@@ -82,6 +82,15 @@ fn print(queues: &Value) -> anyhow::Result<()> {
     for address in list_at(queues, "/addresses") {
         output::line(address_line(address))?;
     }
+    for function in list_at(queues, "/functions") {
+        if function.get("full") == Some(&Value::Bool(true)) {
+            output::line(format_args!(
+                "function {}: {} messages, its whole share: messages to it, and to functions that send to it, are refused",
+                field(function, "function"),
+                field(function, "backlog")
+            ))?;
+        }
+    }
     for egress in list_at(queues, "/egresses") {
         output::line(format_args!(
             "egress {}: {} waiting{}{}",

@@ -1,6 +1,7 @@
 //! `statefun state`: what functions remember.
 
 mod import;
+mod specs;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ Examples:
   statefun state delete statefun.samples/counter/bob total
   statefun state export > state.jsonl                        a line of JSON for each value
   statefun state import state.jsonl                          writes what an export printed
+  statefun state specs list                                  what functions declared of their values
+  statefun state specs drop statefun.samples/counter total   forgets a declaration; the values stay
   statefun state list --data statefun-data                   of a runtime that does not run")]
 pub(crate) struct StateArgs {
     /// The data folder of a runtime that does not run, instead of the admin API of one that does.
@@ -69,6 +72,11 @@ enum StateCommand {
         state: One,
         #[command(flatten)]
         admin: AdminArgs,
+    },
+    /// List and drop what functions declared of their values: name, type, expiration.
+    Specs {
+        #[command(subcommand)]
+        command: specs::SpecsCommand,
     },
     /// Print all values as JSON lines `{address, state, typename, base64}`.
     Export {
@@ -136,6 +144,7 @@ impl StateCommand {
             | Self::Delete { admin, .. }
             | Self::Export { admin, .. }
             | Self::Import { admin, .. } => admin,
+            Self::Specs { command } => command.admin_mut(),
         }
     }
 }
@@ -201,6 +210,7 @@ async fn ask(command: StateCommand, as_json: bool) -> anyhow::Result<ExitCode> {
         StateCommand::Import { file, admin } => {
             import::run(&file, &admin.connect()?, as_json).await?;
         }
+        StateCommand::Specs { command } => specs::run(command, as_json).await?,
         StateCommand::Export { filter, admin } => {
             let export = |item: Value| Ok(output::json(&exported(&item))?);
             let everything = Extent::everything();

@@ -1,13 +1,14 @@
-//! What operators do and see: changes of state, addresses that are resumed, what waits where; and the sweep of expired rows.
+//! What operators do and see: changes of state, addresses that are resumed, what waits where.
+
+use std::cmp::Reverse;
 
 use bytes::Bytes;
 
-use super::idempotency::{Answer, Outcome};
-use super::keys::{ANSWERS, AddressKey, GATEWAYS, PARKED, SPECS, STATE};
+use super::keys::{AddressKey, PARKED, STATE, type_prefix};
 use super::mailbox::Mailbox;
-use super::state::{StateRow, StateSpec};
+use super::state::StateRow;
 use super::{Activity, Core, Failure, Output, Ticket};
-use crate::storage::{Rows as _, StorageError, Table, Write};
+use crate::storage::{Rows as _, StorageError, Write};
 use crate::timestamp::Timestamp;
 
 /// A change that an operator asks for.
@@ -24,6 +25,16 @@ pub enum AdminChange {
     },
     /// Tries a parked or waiting address again, now.
     Resume(AddressKey),
+    /// Forgets what the functions of a type declared of a value, in this core. The values stay; a function declares anew with its next
+    /// call.
+    ForgetDeclaration {
+        /// The namespace of the type.
+        namespace: String,
+        /// The name of the type.
+        name: String,
+        /// The name of the value.
+        value: String,
+    },
 }
 
 /// What waits at an address, for people to see.
@@ -43,22 +54,15 @@ pub struct QueueView {
     pub last_failure: Option<String>,
 }
 
-/// Where the sweep goes on.
-#[derive(Debug, Default)]
-pub(super) struct SweepPosition {
-    state: Bytes,
-    answers: Bytes,
-}
-
 impl QueueView {
     fn of(address: &AddressKey, mailbox: &Mailbox) -> Self {
         Self {
             address: address.clone(),
-            activity: mailbox.activity,
-            waiting: mailbox.waiting(),
-            in_flight: mailbox.batch.len(),
-            failures: mailbox.failures,
-            last_failure: mailbox.last_failure.clone(),
+            activity: mailbox.activity(),
+            waiting: mailbox.waits(),
+            in_flight: mailbox.batch().len(),
+            failures: mailbox.failures(),
+            last_failure: mailbox.last_failure().map(str::to_owned),
         }
     }
 }
@@ -72,15 +76,26 @@ impl Core {
 
     /// Addresses with something to do, at most `limit`, those with failures first.
     pub fn queues(&self, limit: usize) -> Vec<QueueView> {
-        let mailboxes = self.mailboxes.iter();
-        let mut views: Vec<_> = mailboxes
-            .map(|(address, mailbox)| QueueView::of(address, mailbox))
-            .collect();
-        views.sort_by(|a, b| {
-            (b.failures, b.waiting, &a.address).cmp(&(a.failures, a.waiting, &b.address))
-        });
-        views.truncate(limit);
+        if limit == 0 {
+            return Vec::new();
+        }
+        let rank = |(address, mailbox): &(&AddressKey, &Mailbox)| {
+            (
+                Reverse((mailbox.failures(), mailbox.waits())),
+                (*address).clone(),
+            )
+        };
+        let mut all: Vec<_> = self.mailboxes.iter().collect();
+        // Sorting all of a long list to show a short one would hold up the messages.
+        if all.len() > limit {
+            all.select_nth_unstable_by_key(limit - 1, rank);
+            all.truncate(limit);
+        }
+        all.sort_unstable_by_key(rank);
+        let views = all.into_iter();
         views
+            .map(|(address, mailbox)| QueueView::of(address, mailbox))
+            .collect()
     }
 
     /// The encoded `TypedValue` of a state, as a call at `now` would carry it; `None` when there is none, or no longer.
@@ -113,14 +128,23 @@ impl Core {
                 let result = self.resume(&address, out);
                 self.hold(self.behind_all(), Output::Changed(ticket, result), out);
             }
+            AdminChange::ForgetDeclaration {
+                namespace,
+                name,
+                value,
+            } => {
+                self.forget_declaration(&type_prefix(&namespace, &name), &value);
+                self.hold(self.behind_all(), Output::Changed(ticket, Ok(())), out);
+            }
             AdminChange::SetState { ref address, .. } => {
-                let in_flight = self
-                    .mailboxes
-                    .get_mut(address)
-                    .filter(|mailbox| matches!(mailbox.activity, Activity::InFlight(_)));
-                match in_flight {
-                    Some(mailbox) => mailbox.changes.push((ticket, change)),
-                    None => self.changed(vec![(ticket, change)], out),
+                let is_out =
+                    |mailbox: &Mailbox| matches!(mailbox.activity(), Activity::InFlight(_));
+                if self.mailboxes.get(address).is_some_and(is_out) {
+                    let address = address.clone();
+                    self.mailboxes
+                        .change(&address, |mailbox| mailbox.defer(ticket, change));
+                } else {
+                    self.changed(vec![(ticket, change)], out);
                 }
             }
         }
@@ -171,22 +195,17 @@ impl Core {
         Ok(())
     }
 
-    /// What functions of a type declared of a state, in this run or an earlier one.
-    fn declared(&self, type_prefix: &[u8], name: &str) -> Result<Option<StateSpec>, StorageError> {
-        let key = [type_prefix, name.as_bytes()].concat();
-        let row = self.store.get(SPECS, &key)?;
-        Ok(row.and_then(|row| StateSpec::decode(name, &row)))
-    }
-
     fn resume(&mut self, address: &AddressKey, out: &mut Vec<Output>) -> Result<(), String> {
-        let activity = self.mailboxes.get(address).map(|mailbox| mailbox.activity);
+        let activity = self.mailboxes.get(address).map(Mailbox::activity);
         if self.recovery.is_parked(address) {
             self.recovery.resume(address);
             self.store
                 .stage(vec![Write::delete(PARKED, address.as_bytes().clone())]);
-            let mailbox = self.open_stored(address);
-            mailbox.activity = Activity::Idle;
-            mailbox.failures = 0;
+            self.open_stored(address);
+            self.mailboxes.change(address, |mailbox| {
+                mailbox.set_activity(Activity::Idle);
+                mailbox.forgive();
+            });
             self.start(address, out);
             return Ok(());
         }
@@ -201,79 +220,5 @@ impl Core {
             )),
             None => Err(format!("nothing waits at {}", address.to_address())),
         }
-    }
-
-    /// Deletes expired values and answers, a page of rows at a time.
-    pub(super) fn sweep(&mut self, out: &mut Vec<Output>) {
-        if let Err(failure) = self.sweep_state().and_then(|()| self.sweep_answers()) {
-            out.push(Output::Warning(failure.to_string()));
-        }
-    }
-
-    fn sweep_state(&mut self) -> Result<(), Failure> {
-        let from = std::mem::take(&mut self.sweep.state);
-        let (rows, next) = self.page(STATE, &from)?;
-        self.sweep.state = next;
-        let mut writes = Vec::new();
-        for (key, row) in rows {
-            let Some((address, name)) = AddressKey::split(&key) else {
-                continue;
-            };
-            let Some(stamp) = StateRow::decode(&row).and_then(|row| row.stamp) else {
-                continue;
-            };
-            let busy = self
-                .mailboxes
-                .get(&address)
-                .is_some_and(|mailbox| mailbox.activity != Activity::Idle);
-            if busy || self.owner_of(address.id()) != self.settings.index {
-                continue;
-            }
-            let spec = self.declared(address.type_prefix(), &String::from_utf8_lossy(&name))?;
-            if spec.is_some_and(|spec| spec.ttl.is_over(Some(stamp), self.now)) {
-                writes.push(Write::delete(STATE, key));
-            }
-        }
-        self.delete(writes);
-        Ok(())
-    }
-
-    fn sweep_answers(&mut self) -> Result<(), Failure> {
-        let from = std::mem::take(&mut self.sweep.answers);
-        let (rows, next) = self.page(ANSWERS, &from)?;
-        self.sweep.answers = next;
-        let mut writes = Vec::new();
-        for (key, row) in rows {
-            let Some(answer) = Answer::decode(&row) else {
-                continue;
-            };
-            if answer.until > self.now || self.owner_of_hash(answer.hash) != self.settings.index {
-                continue;
-            }
-            writes.push(Write::delete(ANSWERS, key));
-            if let Outcome::Pending(gateway) = answer.outcome {
-                writes.push(Write::delete(GATEWAYS, gateway));
-            }
-        }
-        self.delete(writes);
-        Ok(())
-    }
-
-    fn delete(&self, writes: Vec<Write>) {
-        if !writes.is_empty() {
-            self.store.stage(writes);
-        }
-    }
-
-    /// A page of rows, and the key after it; an empty key when the table has ended.
-    fn page(&self, table: Table, from: &[u8]) -> Result<(Vec<(Bytes, Bytes)>, Bytes), Failure> {
-        let page = self.settings.windows.page;
-        let mut rows = self.store.scan(table, from, None, page + 1)?;
-        let next = if rows.len() > page {
-            rows.pop().map(|(key, _)| key)
-        } else {
-            None
-        };
-        Ok((rows, next.unwrap_or_default()))
     }
 }

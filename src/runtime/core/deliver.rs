@@ -2,13 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use bytes::Bytes;
-
 use super::idempotency::{Answer, Outcome};
 use super::keys::{ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, after_prefix, id_hash};
 use super::mailbox::{Mailbox, Message, Waiting};
+use super::rows::{each_row, unreadable};
 use super::{Activity, Arrival, Core, Failure, GATEWAY, Output, Refusal, wire};
-use crate::storage::{Rows as _, StorageError, Store, Table, Write};
+use crate::storage::{Rows as _, Write};
 
 impl Core {
     /// An ingress brings a message: it is staged, or refused and nothing is left of it.
@@ -81,11 +80,17 @@ impl Core {
             .store
             .get(ANSWERS, &key.row)
             .map_err(|error| Refusal::Storage(error.to_string()))?;
-        match row.as_ref().and_then(Answer::decode) {
-            Some(answer) if answer.until <= self.now => Ok(None),
-            Some(answer) if answer.digest != key.digest => Err(Refusal::KeyReused),
-            Some(answer) => Ok(Some(answer.outcome)),
-            None => Ok(None),
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let answer = Answer::decode(&row)
+            .ok_or_else(|| Refusal::Storage(unreadable(ANSWERS, &key.row).to_string()))?;
+        if answer.until <= self.now {
+            Ok(None)
+        } else if answer.digest != key.digest {
+            Err(Refusal::KeyReused)
+        } else {
+            Ok(Some(answer.outcome))
         }
     }
 
@@ -98,79 +103,46 @@ impl Core {
         }
     }
 
-    /// Whether an ingress may add a message for `target`.
-    fn admit(&self, target: &AddressKey) -> Result<(), Refusal> {
-        let (namespace, name, _) = target.parts();
-        let binding = self
-            .bindings
-            .function(namespace, name)
-            .ok_or(Refusal::UnknownFunction)?;
-        if self.backlog >= self.settings.max_backlog {
-            return Err(Refusal::Full {
-                what: format!("{} messages are waiting in the runtime", self.backlog),
-            });
-        }
-        let waiting = self.mailboxes.get(target).map_or(0, Mailbox::queued);
-        if binding.max_backlog > 0 && waiting >= binding.max_backlog {
-            return Err(Refusal::Full {
-                what: format!("{waiting} messages are waiting at this address"),
-            });
-        }
-        Ok(())
-    }
-
     /// A staged message reaches its address.
     pub(super) fn deliver(&mut self, message: Message, out: &mut Vec<Output>) {
         self.note_arrival(message.id);
+        self.open_mailbox(&message.target);
         let windows = self.settings.windows;
-        let memory_is_full = self.memory_bytes >= self.settings.max_memory_bytes;
+        let memory_is_full = self.memory_is_full(self.mailboxes.of(&message.target).type_id());
         let waiting = Waiting {
             id: message.id,
             invocation: message.invocation,
             position: message.position,
         };
-        let bytes = waiting.size();
-        let mailbox = self.open_mailbox(&message.target);
-        let before = mailbox.active();
-        let held = mailbox.push(waiting, memory_is_full, windows);
-        let added = mailbox.active() - before;
-        let idle = mailbox.activity == Activity::Idle;
-        self.backlog += 1;
-        self.active += added;
-        if held {
-            self.memory_bytes += bytes;
-        }
-        if idle {
+        let activity = self.mailboxes.change(&message.target, |mailbox| {
+            mailbox.push(waiting, memory_is_full, windows);
+            mailbox.activity()
+        });
+        if activity == Activity::Idle {
             self.start(&message.target, out);
         }
     }
 
-    /// The mailbox of `address`, made when there is none.
-    pub(super) fn open_mailbox(&mut self, address: &AddressKey) -> &mut Mailbox {
-        if !self.mailboxes.contains_key(address) {
-            let mut mailbox = Mailbox::new(self.types.of(address));
-            // What waits from before the start comes first, and may not have been read yet.
-            if self.recovery.is_parked(address) {
-                mailbox.activity = Activity::Parked;
-            } else if self.recovery.may_hold(address) {
-                mailbox.stored = 1;
-                self.backlog += 1;
-            }
-            self.mailboxes.insert(address.clone(), mailbox);
+    /// Sees to it that `address` has a mailbox.
+    fn open_mailbox(&mut self, address: &AddressKey) {
+        if self.mailboxes.get(address).is_some() {
+            return;
         }
-        self.mailboxes
-            .get_mut(address)
-            .expect("it was inserted above")
+        let mut mailbox = Mailbox::new(self.types.of(address, &*self.bindings));
+        // What waits from before the start comes first, and may not have been read yet.
+        if self.recovery.is_parked(address) {
+            mailbox.park();
+        } else if self.recovery.may_hold(address) {
+            mailbox.note_stored();
+        }
+        self.mailboxes.insert(address.clone(), mailbox);
     }
 
     /// As `open_mailbox`, for an address that has messages in the store.
-    pub(super) fn open_stored(&mut self, address: &AddressKey) -> &mut Mailbox {
-        if self.open_mailbox(address).stored == 0 {
-            self.backlog += 1;
-        }
-        let mailbox = self.open_mailbox(address);
-        mailbox.stored = mailbox.stored.max(1);
-        mailbox
+    pub(super) fn open_stored(&mut self, address: &AddressKey) {
+        self.open_mailbox(address);
+        self.mailboxes
+            .change(address, |mailbox| mailbox.note_stored());
     }
 
     /// From here on the message counts as one that waits.
@@ -194,6 +166,7 @@ impl Core {
         let windows = self.settings.windows;
         let position = self.behind_all();
         let (mut loaded, mut bytes, mut more) = (Vec::new(), 0, false);
+        let mut damaged = None;
         let end = after_prefix(address.as_bytes());
         each_row(
             &self.store,
@@ -202,11 +175,12 @@ impl Core {
             end.as_deref(),
             windows.page,
             |key, invocation| {
-                let Some(id) = key
+                let id = key
                     .get(address.as_bytes().len()..)
-                    .and_then(MessageId::decode)
-                else {
-                    return ControlFlow::Continue(());
+                    .and_then(MessageId::decode);
+                let Some(id) = id else {
+                    damaged = Some(key.clone());
+                    return ControlFlow::Break(());
                 };
                 if self.is_on_its_way(id) {
                     return ControlFlow::Continue(());
@@ -225,50 +199,11 @@ impl Core {
                 ControlFlow::Continue(())
             },
         )?;
-
-        let Some(mailbox) = self.mailboxes.get_mut(address) else {
-            return Ok(());
-        };
-        let count = u64::try_from(loaded.len()).unwrap_or(u64::MAX);
-        let before = mailbox.stored;
-        mailbox.stored = if more {
-            before.saturating_sub(count).max(1)
-        } else {
-            0
-        };
-        mailbox.waiting_bytes += bytes;
-        self.memory_bytes += bytes;
-        self.active += loaded.len();
-        // `stored` is a lower bound: what was found beyond it is counted now.
-        self.backlog = (self.backlog + mailbox.stored + count).saturating_sub(before);
-        mailbox.waiting.extend(loaded);
+        if let Some(key) = damaged {
+            return Err(unreadable(INBOX, &key));
+        }
+        self.mailboxes
+            .change(address, |mailbox| mailbox.load(loaded, more));
         Ok(())
-    }
-}
-
-/// Visits the rows from `from` to `to` in order, page by page, until it is told to stop.
-pub(super) fn each_row(
-    store: &Store,
-    table: Table,
-    from: &[u8],
-    to: Option<&[u8]>,
-    page: usize,
-    mut visit: impl FnMut(&Bytes, Bytes) -> ControlFlow<()>,
-) -> Result<(), StorageError> {
-    let mut from = from.to_vec();
-    loop {
-        let rows = store.scan(table, &from, to, page)?;
-        let full = rows.len() == page;
-        for (key, value) in rows {
-            if visit(&key, value).is_break() {
-                return Ok(());
-            }
-            from.clear();
-            from.extend_from_slice(&key);
-            from.push(0);
-        }
-        if !full {
-            return Ok(());
-        }
     }
 }

@@ -15,7 +15,18 @@ pub struct Failure {
     message: String,
     /// How StateFun words the same failure.
     original: Option<String>,
-    is_fatal: bool,
+    kind: FailureKind,
+}
+
+/// What another attempt would bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FailureKind {
+    /// Perhaps a success.
+    Passing,
+    /// The same, as far as StateFun is concerned: where [`OnError::Fail`] counts it has no attempts left.
+    Fatal,
+    /// The same until somebody repairs what is stored: the address is set aside at once.
+    Damaged,
 }
 
 impl Failure {
@@ -24,7 +35,7 @@ impl Failure {
         Self {
             message: message.into(),
             original: None,
-            is_fatal: false,
+            kind: FailureKind::Passing,
         }
     }
 
@@ -59,9 +70,22 @@ impl Failure {
     /// A failure that leaves no attempts where [`OnError::Fail`] counts: another one would fare no better.
     pub fn fatal(message: impl Into<String>) -> Self {
         Self {
-            is_fatal: true,
+            kind: FailureKind::Fatal,
             ..Self::new(message)
         }
+    }
+
+    /// Something of the address is stored and cannot be read: it is set aside whatever the policy says, and others go on.
+    pub fn damaged(message: impl Into<String>) -> Self {
+        Self {
+            kind: FailureKind::Damaged,
+            ..Self::new(message)
+        }
+    }
+
+    /// Whether something stored is damaged.
+    pub(super) const fn is_damage(&self) -> bool {
+        matches!(self.kind, FailureKind::Damaged)
     }
 }
 
@@ -124,12 +148,19 @@ impl FailurePolicy {
         }
     }
 
+    /// Whether what kills a job of StateFun's ends the application here.
+    pub(super) fn is_strict(&self) -> bool {
+        self.on_error == OnError::Fail
+    }
+
     /// What follows when a batch failed for the `attempt`th time.
     pub(super) fn verdict(&self, failure: &Failure, attempt: u32, now: Timestamp) -> Verdict {
         let used_up = self.attempts.is_some_and(|limit| attempt >= limit.get());
-        match self.on_error {
-            OnError::Park if used_up => Verdict::Parked,
-            OnError::Fail if used_up || failure.is_fatal => Verdict::Stopped,
+        match (failure.kind, self.on_error) {
+            (FailureKind::Damaged, _) => Verdict::Parked,
+            (FailureKind::Fatal, OnError::Fail) => Verdict::Stopped,
+            (_, OnError::Park) if used_up => Verdict::Parked,
+            (_, OnError::Fail) if used_up => Verdict::Stopped,
             _ => Verdict::Retried(now + self.backoff.delay(attempt)),
         }
     }

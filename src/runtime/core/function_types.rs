@@ -1,15 +1,23 @@
 //! What a core knows of function types: the states their functions asked for since the start.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 
-use super::keys::AddressKey;
-use super::state::StateSpec;
+use super::declared::Declared;
+use super::keys::{AddressKey, take_text};
+use super::{Bindings, FunctionBinding};
 
 /// Index of a function type within one core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TypeId(usize);
+
+impl TypeId {
+    /// The number behind it, from 0.
+    pub(super) const fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// How far the acquaintance with a type has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,15 +57,28 @@ pub(super) struct FunctionType {
     /// Addresses that wait for it.
     pub(super) queue: VecDeque<AddressKey>,
     /// The states that go with every request, in the order in which they were asked for.
-    pub(super) states: Vec<StateSpec>,
+    pub(super) states: Declared,
     /// Counters since the start.
     pub(super) counters: TypeCounters,
+    /// What is bound to it; found out once.
+    binding: Option<FunctionBinding>,
+    /// Types that its functions have sent to since the start.
+    feeds: HashSet<TypeId>,
+    /// Egresses that its functions have sent to since the start, by the front of their rows.
+    pub(super) egresses: HashSet<Bytes>,
 }
 
 impl FunctionType {
-    /// The state of this name.
-    pub(super) fn state(&self, name: &str) -> Option<&StateSpec> {
-        self.states.iter().find(|state| state.name == name)
+    /// Namespace and name.
+    pub(super) fn names(&self) -> (&str, &str) {
+        let mut rest = &self.prefix[..];
+        let mut next = || take_text(&mut rest).expect("a type is made from an address");
+        (next(), next())
+    }
+
+    /// What is bound to it; `None` when nothing is.
+    pub(super) const fn binding(&self) -> Option<FunctionBinding> {
+        self.binding
     }
 }
 
@@ -69,22 +90,67 @@ pub(super) struct FunctionTypes {
 }
 
 impl FunctionTypes {
-    /// The type of `address`.
-    pub(super) fn of(&mut self, address: &AddressKey) -> TypeId {
+    /// The type of `address`. A new one is looked up in `bindings`.
+    pub(super) fn of(&mut self, address: &AddressKey, bindings: &dyn Bindings) -> TypeId {
         if let Some(id) = self.ids.get(address.type_prefix()) {
             return *id;
         }
         let prefix = Bytes::copy_from_slice(address.type_prefix());
         let id = TypeId(self.types.len());
+        let (namespace, name, _) = address.parts();
         self.ids.insert(prefix.clone(), id);
         self.types.push(FunctionType {
             prefix,
             acquaintance: Acquaintance::New,
             queue: VecDeque::new(),
-            states: Vec::new(),
+            states: Declared::default(),
             counters: TypeCounters::default(),
+            binding: bindings.function(namespace, name),
+            feeds: HashSet::new(),
+            egresses: HashSet::new(),
         });
         id
+    }
+
+    /// The type of `address` if something is bound to it. One that is not leaves nothing behind.
+    pub(super) fn bound(
+        &mut self,
+        address: &AddressKey,
+        bindings: &dyn Bindings,
+    ) -> Option<(TypeId, FunctionBinding)> {
+        let id = match self.find(address.type_prefix()) {
+            Some(id) => id,
+            None => {
+                let (namespace, name, _) = address.parts();
+                bindings.function(namespace, name)?;
+                self.of(address, bindings)
+            }
+        };
+        Some((id, self.get(id).binding?))
+    }
+
+    /// Notes that functions of type `from` send to functions of type `to`.
+    pub(super) fn note_feed(&mut self, from: TypeId, to: TypeId) {
+        if from != to && !self.get(from).feeds.contains(&to) {
+            self.get_mut(from).feeds.insert(to);
+        }
+    }
+
+    /// The first type, from `start` along what its functions send to, that `is_wanted`.
+    pub(super) fn downstream(
+        &self,
+        start: TypeId,
+        is_wanted: impl Fn(TypeId) -> bool,
+    ) -> Option<TypeId> {
+        let (mut seen, mut next) = (HashSet::from([start]), vec![start]);
+        while let Some(id) = next.pop() {
+            if is_wanted(id) {
+                return Some(id);
+            }
+            let feeds = self.get(id).feeds.iter();
+            next.extend(feeds.copied().filter(|id| seen.insert(*id)));
+        }
+        None
     }
 
     /// The type with this index.
@@ -101,8 +167,21 @@ impl FunctionTypes {
             .expect("ids are given out by this table")
     }
 
-    /// All types.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &FunctionType> {
-        self.types.iter()
+    /// The type whose keys begin with `prefix`, if it was seen.
+    pub(super) fn find(&self, prefix: &[u8]) -> Option<TypeId> {
+        self.ids.get(prefix).copied()
+    }
+
+    /// All types, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut FunctionType> {
+        self.types.iter_mut()
+    }
+
+    /// All types, with their indexes.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (TypeId, &FunctionType)> {
+        self.types
+            .iter()
+            .enumerate()
+            .map(|(index, kind)| (TypeId(index), kind))
     }
 }

@@ -10,17 +10,27 @@
 
 mod admin;
 mod apply;
+mod counts;
+mod declared;
 mod deliver;
+mod effects;
 pub mod failure;
 mod function_types;
+mod handshake;
+mod held;
 pub mod idempotency;
 pub mod keys;
+mod limits;
 mod mailbox;
+mod mailboxes;
+mod quotas;
 #[cfg(any(test, feature = "testing"))]
 mod recount;
 mod recovery;
+mod rows;
 mod start;
 pub mod state;
+mod sweep;
 pub mod timers;
 pub mod wire;
 
@@ -31,20 +41,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::admin::{AdminChange, QueueView};
+pub use self::counts::Counts;
 pub use self::failure::{Failure, FailurePolicy, OnError, Parked, Verdict};
 pub use self::function_types::TypeCounters;
 pub use self::idempotency::IdempotencyKey;
 pub use self::keys::{AddressKey, MessageId};
+pub use self::limits::AnswerLimits;
 pub use self::mailbox::{Activity, Message};
-#[cfg(any(test, feature = "testing"))]
-pub use self::recount::Counts;
+pub use self::quotas::TypeLoad;
 
 use self::function_types::FunctionTypes;
-use self::mailbox::Mailbox;
+use self::held::{Held, Release};
+use self::mailboxes::Mailboxes;
 use self::timers::TimerWindow;
 use crate::protocol::reqreply::FromFunction;
 use crate::sdk::TypeName;
-use crate::storage::{Position, StorageError, Store};
+use crate::storage::{Position, Store};
 use crate::timestamp::Timestamp;
 
 /// Function type of the callers that an ingress stands for: what is sent to `statefun.http/gateway/<id>` answers a call.
@@ -72,6 +84,14 @@ pub trait Bindings: fmt::Debug + Send + Sync {
     fn function(&self, namespace: &str, name: &str) -> Option<FunctionBinding>;
     /// The egress of this name.
     fn egress(&self, namespace: &str, name: &str) -> Option<EgressBinding>;
+    /// Whether some egress has so many undelivered records that no more should be made.
+    fn has_full_egresses(&self) -> bool {
+        false
+    }
+    /// Whether the egress whose rows begin with `egress` has, of all functions or of those of the type `sender`: what is full, in words.
+    fn full_egress(&self, _egress: &[u8], _sender: &[u8]) -> Option<String> {
+        None
+    }
 }
 
 /// Where the records of an egress go.
@@ -94,8 +114,13 @@ pub struct CoreSettings {
     pub at_rest: bool,
     /// What happens to addresses that fail.
     pub failure: FailurePolicy,
+    /// How much one answer may ask for.
+    pub answers: AnswerLimits,
     /// Messages waiting or in flight beyond which an ingress is refused. Messages between functions never are. Default 100,000.
     pub max_backlog: u64,
+    /// How much of `max_backlog` and of `max_memory_bytes` the messages of one function type may take, in percent. What it has beyond
+    /// that does not count against others. Default 50; 100 and more: no such bound.
+    pub type_share_percent: u8,
     /// Bytes of messages held in memory beyond which further ones, and due timers, stay in the store. Default 64 MiB.
     pub max_memory_bytes: usize,
     /// Messages in flight and on their way there beyond which due timers wait. Default 8,192.
@@ -140,11 +165,25 @@ impl Default for CoreSettings {
             cores: 1,
             at_rest: false,
             failure: FailurePolicy::default(),
+            answers: AnswerLimits::default(),
             max_backlog: 100_000,
+            type_share_percent: 50,
             max_memory_bytes: 64 << 20,
             max_active: 8_192,
             max_calls: 8_192,
             windows: Windows::default(),
+        }
+    }
+}
+
+impl CoreSettings {
+    /// The share of one function type in `whole`, 1 at least.
+    pub fn share_of(&self, whole: u64) -> u64 {
+        match self.type_share_percent {
+            100.. => u64::MAX,
+            percent => {
+                (whole / 100 * u64::from(percent) + whole % 100 * u64::from(percent) / 100).max(1)
+            }
         }
     }
 }
@@ -240,6 +279,8 @@ pub enum Output {
         id: MessageId,
         /// The encoded `TypedValue`.
         record: Bytes,
+        /// The type of the function that sent it, as it stands in keys.
+        sender: Bytes,
         /// The commit that holds it.
         position: Position,
     },
@@ -262,14 +303,6 @@ pub enum Output {
     Warning(String),
 }
 
-/// What waits until a commit is durable.
-#[derive(Debug)]
-enum Release {
-    Output(Output),
-    /// The messages of an address are on disk: its function may be called.
-    Start(AddressKey),
-}
-
 /// One partition: all addresses whose ids belong to it.
 #[derive(Debug)]
 pub struct Core {
@@ -281,24 +314,20 @@ pub struct Core {
     next_number: u64,
     next_call: u64,
     types: FunctionTypes,
-    mailboxes: HashMap<AddressKey, Mailbox>,
+    mailboxes: Mailboxes,
     calls: HashMap<CallId, AddressKey>,
     /// Addresses that wait because as many calls are out as may, oldest first.
     turns: VecDeque<AddressKey>,
     /// Messages that this core sent to itself, to be taken in when the present step is done.
     local: VecDeque<Message>,
-    /// In the order of their positions.
-    held: VecDeque<(Position, Release)>,
+    held: Held,
     durable: Position,
     timers: TimerWindow,
     backoffs: BTreeSet<(Timestamp, AddressKey)>,
     /// The last number that arrived from each core: what is in the store beyond it is still on its way here.
     arrived: Vec<u64>,
     recovery: recovery::Recovery,
-    sweep: admin::SweepPosition,
-    backlog: u64,
-    memory_bytes: usize,
-    active: usize,
+    sweep: sweep::SweepPosition,
     draining: bool,
 }
 
@@ -311,20 +340,17 @@ impl Core {
             next_call: 1,
             now: Timestamp::default(),
             types: FunctionTypes::default(),
-            mailboxes: HashMap::new(),
+            mailboxes: Mailboxes::new(settings.share_of(settings.max_backlog)),
             calls: HashMap::new(),
             turns: VecDeque::new(),
             local: VecDeque::new(),
-            held: VecDeque::new(),
+            held: Held::default(),
             durable: store.durable(),
             timers: TimerWindow::unread(settings.windows.timers),
             backoffs: BTreeSet::new(),
             arrived: vec![0; usize::from(settings.cores)],
             recovery: recovery::Recovery::start(),
-            sweep: admin::SweepPosition::default(),
-            backlog: 0,
-            memory_bytes: 0,
-            active: 0,
+            sweep: sweep::SweepPosition::default(),
             draining: settings.at_rest,
             settings,
             bindings,
@@ -408,26 +434,28 @@ impl Core {
 
     /// Messages that wait or are in flight, as far as they are known.
     pub const fn backlog(&self) -> u64 {
-        self.backlog
+        self.mailboxes.counts().backlog
+    }
+
+    /// All that the core keeps count of.
+    pub const fn counts(&self) -> Counts {
+        self.mailboxes.counts()
     }
 
     /// Counters of each type, with its namespace and name.
     pub fn counters(&self) -> impl Iterator<Item = (&str, &str, TypeCounters)> {
-        self.types.iter().filter_map(|kind| {
-            let mut rest = &kind.prefix[..];
-            Some((
-                keys::take_text(&mut rest)?,
-                keys::take_text(&mut rest)?,
-                kind.counters,
-            ))
+        self.types.iter().map(|(_, kind)| {
+            let (namespace, name) = kind.names();
+            (namespace, name, kind.counters)
         })
     }
 
     /// Whether memory holds as many messages as timers and recovery may add to. Messages that wait for a retry count with their
     /// bytes only: a function that fails must not hold up the timers of others.
     const fn is_busy(&self) -> bool {
-        self.active >= self.settings.max_active
-            || self.memory_bytes >= self.settings.max_memory_bytes
+        let counts = self.mailboxes.counts();
+        counts.active >= self.settings.max_active
+            || counts.memory_bytes >= self.settings.max_memory_bytes
     }
 
     fn owner_of(&self, id: &str) -> u8 {
@@ -457,22 +485,16 @@ impl Core {
         if position <= self.durable {
             out.push(output);
         } else {
-            self.held.push_back((position, Release::Output(output)));
+            self.held.output(position, output);
         }
     }
 
     fn release(&mut self, position: Position, out: &mut Vec<Output>) {
         self.durable = self.durable.max(position);
-        while let Some((at, _)) = self.held.front() {
-            if *at > self.durable {
-                return;
-            }
-            match self.held.pop_front() {
-                Some((_, Release::Output(output))) => out.push(output),
-                Some((_, Release::Start(address))) => {
-                    self.start_if(&address, Activity::AwaitsDisk, out)
-                }
-                None => return,
+        while let Some(release) = self.held.pop(self.durable) {
+            match release {
+                Release::Output(output) => out.push(output),
+                Release::Start(address) => self.start_waiting(&address, Activity::AwaitsDisk, out),
             }
         }
     }
@@ -481,11 +503,4 @@ impl Core {
 /// Which of `cores` an id with this hash belongs to.
 pub fn owner(hash: u32, cores: u8) -> u8 {
     u8::try_from(hash % u32::from(cores.max(1))).unwrap_or_default()
-}
-
-/// A store that can't be read fails the batch that needed it; it is tried again like any other failure.
-impl From<StorageError> for Failure {
-    fn from(error: StorageError) -> Self {
-        Self::new(format!("reading the store failed: {error}"))
-    }
 }

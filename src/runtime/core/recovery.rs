@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::deliver::each_row;
 use super::keys::{AddressKey, INBOX, PARKED, TIMERS, TOKENS, TimerKey, after_prefix, token_key};
-use super::mailbox::Message;
+use super::mailbox::{Attached, Message};
+use super::rows::{each_row, unreadable};
 use super::timers::Timer;
 use super::{Activity, Core, Failure, GATEWAY, MessageId, Output, owner, wire};
 use crate::storage::{Rows as _, Write};
@@ -63,6 +63,16 @@ impl Recovery {
     }
 }
 
+/// What is found in the store behind a key.
+enum Next {
+    /// An address with messages.
+    Address(AddressKey),
+    /// A row that belongs to nobody.
+    Damaged(Bytes),
+    /// Nothing.
+    End,
+}
+
 /// Timers that have fired, as one commit.
 #[derive(Default)]
 struct Fired {
@@ -71,6 +81,8 @@ struct Fired {
     answers: Vec<(String, Bytes)>,
     /// What ended it early.
     failure: Option<Failure>,
+    /// Delayed messages that cannot be read. They stay in the store, and others fire.
+    damaged: Vec<Failure>,
 }
 
 impl Core {
@@ -93,29 +105,36 @@ impl Core {
                 return;
             };
             match self.next_waiting(&cursor) {
-                Ok(Some(address)) => {
+                Ok(Next::Address(address)) => {
                     self.recovery.cursor = after_prefix(address.as_bytes()).map(Bytes::from);
                     if self.owner_of(address.id()) != self.settings.index
-                        || self.mailboxes.contains_key(&address)
+                        || self.mailboxes.get(&address).is_some()
                     {
                         continue;
                     }
                     self.open_stored(&address);
                     self.start(&address, out);
                 }
-                Ok(None) => self.recovery.cursor = None,
+                Ok(Next::Damaged(key)) => {
+                    out.push(Output::Warning(unreadable(INBOX, &key).to_string()));
+                    self.recovery.cursor = Some([&key[..], &[0]].concat().into());
+                }
+                Ok(Next::End) => self.recovery.cursor = None,
                 Err(failure) => return self.rest(&failure, out),
             }
         }
     }
 
     /// The first address from `cursor` on that has a message in the store.
-    fn next_waiting(&self, cursor: &[u8]) -> Result<Option<AddressKey>, Failure> {
+    fn next_waiting(&self, cursor: &[u8]) -> Result<Next, Failure> {
         let first = self.store.scan(INBOX, cursor, None, 1)?;
-        Ok(first
-            .first()
-            .and_then(|(key, _)| AddressKey::split(key))
-            .map(|(address, _)| address))
+        Ok(match first.into_iter().next() {
+            None => Next::End,
+            Some((key, _)) => match AddressKey::split(&key) {
+                Some((address, _)) => Next::Address(address),
+                None => Next::Damaged(key),
+            },
+        })
     }
 
     /// Which addresses are set aside must be known before the first message comes.
@@ -155,30 +174,24 @@ impl Core {
             if at > self.now {
                 return;
             }
-            self.backoffs.remove(&(at, address.clone()));
             self.retry(&address, out);
         }
     }
 
-    /// Tries a failed address again at once.
+    /// Tries a failed address again at once, if it is one.
     pub(super) fn retry(&mut self, address: &AddressKey, out: &mut Vec<Output>) {
-        let Some(mailbox) = self.mailboxes.get_mut(address) else {
-            return;
-        };
-        let Activity::BacksOff(at) = mailbox.activity else {
+        let Activity::BacksOff(at) = self.mailboxes.of(address).activity() else {
             return;
         };
         self.backoffs.remove(&(at, address.clone()));
-        mailbox.activity = Activity::Idle;
-        self.active += mailbox.held();
-        if mailbox.batch.is_empty() {
+        self.mailboxes
+            .change(address, |mailbox| mailbox.set_activity(Activity::Idle));
+        if self.mailboxes.of(address).batch().is_empty() {
             return self.start(address, out);
         }
-        let (namespace, name, _) = address.parts();
-        if self.bindings.function(namespace, name).is_some() {
-            self.call(address, false, out);
-        } else {
-            self.fail(address, Failure::unbound_function(namespace, name), out);
+        match self.binding(address) {
+            Ok(_) => self.call(address, Attached::Nothing, out),
+            Err(failure) => self.fail(address, failure, out),
         }
     }
 
@@ -192,6 +205,8 @@ impl Core {
         if let Some(failure) = fired.failure {
             self.rest(&failure, out);
         }
+        let damaged = fired.damaged.into_iter();
+        out.extend(damaged.map(|damage| Output::Warning(damage.to_string())));
         if fired.writes.is_empty() {
             return;
         }
@@ -223,6 +238,10 @@ impl Core {
                 break;
             };
             if let Err(failure) = self.fire(key, &mut fired) {
+                if failure.is_damage() {
+                    fired.damaged.push(failure);
+                    continue;
+                }
                 // It stays in the store, and in the window.
                 self.timers.armed(key);
                 fired.failure = Some(failure);
@@ -235,10 +254,10 @@ impl Core {
     /// Message in and token freed are one commit.
     fn fire(&mut self, key: TimerKey, fired: &mut Fired) -> Result<(), Failure> {
         let row = key.encode();
-        let stored = self.store.get(TIMERS, &row)?;
-        let Some(timer) = stored.as_ref().and_then(Timer::decode) else {
+        let Some(stored) = self.store.get(TIMERS, &row)? else {
             return Ok(());
         };
+        let timer = Timer::decode(&stored).ok_or_else(|| unreadable(TIMERS, &row))?;
         let (namespace, name, id) = timer.target.parts();
         if (namespace, name) == GATEWAY {
             let value = wire::argument(&timer.invocation);

@@ -4,10 +4,11 @@ use bytes::Bytes;
 
 use super::function_types::Acquaintance;
 use super::keys::{AddressKey, STATE};
-use super::mailbox::{Mailbox, Waiting};
-use super::state::{StateRow, TimeToLive};
-use super::{Activity, CallId, Core, Failure, FunctionBinding, Output, Release, wire};
-use crate::storage::{Position, Rows as _, Write};
+use super::mailbox::{Attached, Mailbox};
+use super::rows::unreadable;
+use super::state::{StateRow, StateSpec};
+use super::{Activity, CallId, Core, Failure, FunctionBinding, Output, wire};
+use crate::storage::{Rows as _, Write};
 
 impl Core {
     /// Starts a call for `address` if it is idle and something waits; forgets the address if nothing is left to do.
@@ -20,56 +21,61 @@ impl Core {
         if self.draining {
             return;
         }
-        let Some(mailbox) = self.mailboxes.get(address) else {
-            return;
-        };
-        if mailbox.activity != Activity::Idle {
+        let mailbox = self.mailboxes.of(address);
+        if mailbox.activity() != Activity::Idle {
             return;
         }
-        if mailbox.waiting.is_empty()
-            && mailbox.stored > 0
+        if mailbox.waiting().is_empty()
+            && mailbox.has_stored()
             && let Err(failure) = self.load(address)
         {
             return self.fail(address, failure, out);
         }
-        let Some(mailbox) = self.mailboxes.get(address) else {
-            return;
-        };
+        let mailbox = self.mailboxes.of(address);
         if mailbox.is_done() {
             self.mailboxes.remove(address);
             return;
         }
-        if mailbox.waiting.is_empty() {
+        if mailbox.waiting().is_empty() {
             return;
         }
         match self.binding(address) {
             Ok(binding) => self.start_bound(address, binding, has_turn, out),
             Err(failure) => {
-                self.take_batch(address, None);
+                self.mailboxes
+                    .change(address, |mailbox| mailbox.take_batch(None));
                 self.fail(address, failure, out);
             }
         }
     }
 
-    /// Starts `address` if it still does what it did when it began to wait.
-    pub(super) fn start_if(
+    /// Starts an address that has waited for what `activity` says.
+    pub(super) fn start_waiting(
         &mut self,
         address: &AddressKey,
         activity: Activity,
         out: &mut Vec<Output>,
     ) {
-        match self.mailboxes.get_mut(address) {
-            Some(mailbox) if mailbox.activity == activity => mailbox.activity = Activity::Idle,
-            _ => return,
-        }
+        debug_assert_eq!(
+            self.mailboxes.of(address).activity(),
+            activity,
+            "who waits is told once"
+        );
+        self.set_activity(address, Activity::Idle);
         self.start_in_turn(address, activity == Activity::AwaitsTurn, out);
     }
 
-    fn binding(&self, address: &AddressKey) -> Result<FunctionBinding, Failure> {
-        let (namespace, name, _) = address.parts();
-        self.bindings
-            .function(namespace, name)
-            .ok_or_else(|| Failure::unbound_function(namespace, name))
+    fn set_activity(&mut self, address: &AddressKey, activity: Activity) {
+        self.mailboxes
+            .change(address, |mailbox| mailbox.set_activity(activity));
+    }
+
+    pub(super) fn binding(&self, address: &AddressKey) -> Result<FunctionBinding, Failure> {
+        let kind = self.types.get(self.mailboxes.of(address).type_id());
+        kind.binding().ok_or_else(|| {
+            let (namespace, name) = kind.names();
+            Failure::unbound_function(namespace, name)
+        })
     }
 
     fn start_bound(
@@ -80,36 +86,34 @@ impl Core {
         out: &mut Vec<Output>,
     ) {
         let durable = binding.after_durable.then_some(self.durable);
-        let Some(mailbox) = self.mailboxes.get_mut(address) else {
-            return;
-        };
-        let first = mailbox.waiting.front().map(|message| message.position);
+        let mailbox = self.mailboxes.of(address);
+        let type_id = mailbox.type_id();
+        let first = mailbox.waiting().front().map(|message| message.position);
         if let (Some(durable), Some(first)) = (durable, first)
             && first > durable
         {
-            mailbox.activity = Activity::AwaitsDisk;
-            self.held
-                .push_back((first, Release::Start(address.clone())));
-            return;
+            self.set_activity(address, Activity::AwaitsDisk);
+            return self.held.start(first, address.clone());
         }
         let others_wait = !has_turn && !self.turns.is_empty();
         if others_wait || self.calls.len() >= self.settings.max_calls {
-            mailbox.activity = Activity::AwaitsTurn;
-            self.turns.push_back(address.clone());
-            return;
+            self.set_activity(address, Activity::AwaitsTurn);
+            return self.turns.push_back(address.clone());
         }
-        let kind = self.types.get_mut(mailbox.type_id);
+        let kind = self.types.get_mut(type_id);
         match &kind.acquaintance {
             Acquaintance::Known => {}
             Acquaintance::Asking(asking) if asking != address => {
-                mailbox.activity = Activity::AwaitsType;
                 kind.queue.push_back(address.clone());
-                return;
+                return self.set_activity(address, Activity::AwaitsType);
             }
-            _ => kind.acquaintance = Acquaintance::Asking(address.clone()),
+            Acquaintance::Asking(_) | Acquaintance::New => {
+                kind.acquaintance = Acquaintance::Asking(address.clone());
+            }
         }
-        self.take_batch(address, durable);
-        self.call(address, true, out);
+        self.mailboxes
+            .change(address, |mailbox| mailbox.take_batch(durable));
+        self.call(address, Attached::States, out);
     }
 
     /// Whether another address may be called.
@@ -118,53 +122,29 @@ impl Core {
     }
 
     /// An address that waited for its type begins with what follows from this step.
-    pub(super) fn give_turn(&mut self, address: Option<AddressKey>) {
-        if let Some(address) = address
-            && let Some(mailbox) = self.mailboxes.get_mut(&address)
-        {
-            mailbox.activity = Activity::AwaitsTurn;
-            self.turns.push_front(address);
-        }
+    pub(super) fn give_turn(&mut self, address: AddressKey) {
+        self.set_activity(&address, Activity::AwaitsTurn);
+        self.turns.push_front(address);
     }
 
     /// Starts addresses that waited for others to return.
     pub(super) fn take_turns(&mut self, out: &mut Vec<Output>) {
-        while self.may_call() {
-            let Some(address) = self.turns.pop_front() else {
-                return;
-            };
-            self.start_if(&address, Activity::AwaitsTurn, out);
+        while self.may_call()
+            && let Some(address) = self.turns.pop_front()
+        {
+            self.start_waiting(&address, Activity::AwaitsTurn, out);
         }
     }
 
-    /// Makes what waits the batch: all of it, or what is on disk.
-    fn take_batch(&mut self, address: &AddressKey, durable: Option<Position>) {
-        let Some(mailbox) = self.mailboxes.get_mut(address) else {
-            return;
-        };
-        let ready = match durable {
-            None => mailbox.waiting.len(),
-            Some(durable) => mailbox
-                .waiting
-                .iter()
-                .take_while(|message| message.position <= durable)
-                .count(),
-        };
-        mailbox.batch = mailbox.waiting.drain(..ready).collect();
-        let bytes: usize = mailbox.batch.iter().map(Waiting::size).sum();
-        mailbox.waiting_bytes = mailbox.waiting_bytes.saturating_sub(bytes);
-    }
-
     /// Calls the function of `address` with its batch. Without states the function will ask for them.
-    pub(super) fn call(&mut self, address: &AddressKey, with_states: bool, out: &mut Vec<Output>) {
-        match self.request(address, with_states) {
+    pub(super) fn call(&mut self, address: &AddressKey, attached: Attached, out: &mut Vec<Output>) {
+        match self.request(address, attached) {
             Ok((request, invocations)) => {
                 let call = CallId(self.next_call);
                 self.next_call += 1;
                 self.calls.insert(call, address.clone());
-                if let Some(mailbox) = self.mailboxes.get_mut(address) {
-                    mailbox.activity = Activity::InFlight(call);
-                }
+                self.mailboxes
+                    .change(address, |mailbox| mailbox.called(call, attached));
                 out.push(Output::Call {
                     call,
                     target: address.clone(),
@@ -176,21 +156,15 @@ impl Core {
         }
     }
 
-    fn request(&self, address: &AddressKey, with_states: bool) -> Result<(Bytes, usize), Failure> {
-        let Some(mailbox) = self.mailboxes.get(address) else {
-            return Err(Failure::new("the address has no messages"));
+    fn request(&self, address: &AddressKey, attached: Attached) -> Result<(Bytes, usize), Failure> {
+        let mailbox = self.mailboxes.of(address);
+        let states = match attached {
+            Attached::States => self.attached_states(address, mailbox)?,
+            Attached::Nothing => Vec::new(),
         };
-        let states = if with_states {
-            self.attached_states(address, mailbox)?
-        } else {
-            Vec::new()
-        };
-        let request = wire::request(
-            address,
-            &states,
-            mailbox.batch.iter().map(|message| &message.invocation),
-        );
-        Ok((request, mailbox.batch.len()))
+        let batch = mailbox.batch();
+        let invocations = batch.iter().map(|message| &message.invocation);
+        Ok((wire::request(address, &states, invocations), batch.len()))
     }
 
     /// All known states of the type, with the values that `address` has. Going with a request keeps some values alive.
@@ -199,32 +173,17 @@ impl Core {
         address: &AddressKey,
         mailbox: &Mailbox,
     ) -> Result<Vec<wire::AttachedState<'_>>, Failure> {
-        let kind = self.types.get(mailbox.type_id);
+        let kind = self.types.get(mailbox.type_id());
         let mut states = Vec::with_capacity(kind.states.len());
         let mut writes = Vec::new();
-        for spec in &kind.states {
+        for spec in kind.states.iter() {
             let key = address.row(spec.name.as_bytes());
-            let row = match self.store.get(STATE, &key)? {
-                Some(row) => StateRow::decode(&row),
+            let value = match self.store.get(STATE, &key)? {
                 None => None,
-            };
-            let value = match row {
-                Some(row) if spec.ttl.is_over(row.stamp, self.now) => {
-                    writes.push(Write::delete(STATE, key));
-                    None
-                }
                 Some(row) => {
-                    if matches!(spec.ttl, TimeToLive::AfterInvoke(_)) && row.stamp < Some(self.now)
-                    {
-                        let touched = StateRow {
-                            stamp: Some(self.now),
-                            value: row.value.clone(),
-                        };
-                        writes.push(Write::put(STATE, key, touched.encode()));
-                    }
-                    Some(row.value)
+                    let row = StateRow::decode(&row).ok_or_else(|| unreadable(STATE, &key))?;
+                    self.attached_value(spec, key, row, &mut writes)?
                 }
-                None => None,
             };
             states.push((spec.name.as_str(), value));
         }
@@ -232,5 +191,31 @@ impl Core {
             self.store.stage(writes);
         }
         Ok(states)
+    }
+
+    /// A stored value as it goes with a request: expired ones do not, and the stamps of others may change.
+    ///
+    /// The declaration may be younger than the value. A value of another type stops its address; whether and when one expires is as it is
+    /// declared now.
+    fn attached_value(
+        &self,
+        spec: &StateSpec,
+        key: Bytes,
+        row: StateRow,
+        writes: &mut Vec<Write>,
+    ) -> Result<Option<Bytes>, Failure> {
+        spec.check_type(&row.value)?;
+        if spec.ttl.is_over(row.stamp, self.now) {
+            writes.push(Write::delete(STATE, key));
+            return Ok(None);
+        }
+        if spec.ttl.is_touched_by_call(row.stamp, self.now) {
+            let touched = StateRow {
+                stamp: Some(self.now),
+                value: row.value.clone(),
+            };
+            writes.push(Write::put(STATE, key, touched.encode()));
+        }
+        Ok(Some(row.value))
     }
 }

@@ -7,6 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::failure::Failure;
 use super::keys::{put_text, take_text};
+use super::wire;
 use crate::protocol::reqreply::from_function::expiration_spec::ExpireMode;
 use crate::protocol::reqreply::from_function::{ExpirationSpec, PersistedValueSpec};
 use crate::timestamp::Timestamp;
@@ -31,6 +32,16 @@ impl TimeToLive {
         match (self, stamp) {
             (Self::AfterWrite(span) | Self::AfterInvoke(span), Some(stamp)) => now >= stamp + span,
             _ => false,
+        }
+    }
+
+    /// Whether a call that a value goes with, stamped at `stamp`, counts as the start of its time. So does the first call with a value
+    /// that was written before it was declared to expire.
+    pub(super) fn is_touched_by_call(self, stamp: Option<Timestamp>, now: Timestamp) -> bool {
+        match self {
+            Self::None => false,
+            Self::AfterWrite(_) => stamp.is_none(),
+            Self::AfterInvoke(_) => stamp < Some(now),
         }
     }
 
@@ -73,29 +84,43 @@ impl StateSpec {
         })
     }
 
-    /// Compares with the same state as it was declared before.
+    /// Refuses a stored value of another type.
     ///
     /// # Errors
-    /// When the typename differs, or expiration was switched on or off: values of both kinds can't be told apart.
-    pub fn succeeds(&self, before: &Self, over_restart: bool) -> Result<(), Failure> {
+    /// What StateFun says of it.
+    pub(super) fn check_type(&self, value: &Bytes) -> Result<(), Failure> {
+        match wire::typename(value) {
+            Some(typename) if typename == self.typename => Ok(()),
+            Some(typename) => Err(type_conflict(&self.name, &typename, &self.typename)),
+            None => Err(Failure::damaged(format!(
+                "the stored value `{}` is not a TypedValue: it is damaged; remove it, or restore the data folder from a backup, and resume the address",
+                self.name
+            ))),
+        }
+    }
+
+    /// Compares with what is stored of the same state, as StateFun does after its restart: for all addresses of the type, whether they
+    /// hold a value or not.
+    ///
+    /// # Errors
+    /// When the typename differs, or expiration was switched on or off.
+    pub(super) fn succeeds(&self, before: &Self) -> Result<(), Failure> {
         if before.typename != self.typename {
             return Err(type_conflict(&self.name, &before.typename, &self.typename));
         }
-        if over_restart && before.ttl.is_on() != self.ttl.is_on() {
-            let word = |spec: &Self| if spec.ttl.is_on() { "with" } else { "without" };
-            let text = |on_flink: &str| {
-                format!(
-                    "state `{}` was declared {} expiration before and is now declared {}{on_flink}; delete its values or restore the declaration",
-                    self.name,
-                    word(before),
-                    word(self),
-                )
-            };
-            return Err(
-                Failure::new(text("")).or_on_statefun(text(" (StateMigrationException on Flink)"))
-            );
+        if before.ttl.is_on() == self.ttl.is_on() {
+            return Ok(());
         }
-        Ok(())
+        let word = |spec: &Self| if spec.ttl.is_on() { "with" } else { "without" };
+        let text = |on_flink: &str| {
+            format!(
+                "state `{}` was declared {} expiration before and is now declared {}{on_flink}; restore the declaration, or drop the old one (`statefun state specs drop`)",
+                self.name,
+                word(before),
+                word(self),
+            )
+        };
+        Err(Failure::new(text("")).or_on_statefun(text(" (StateMigrationException on Flink)")))
     }
 
     /// The stored row.
@@ -266,9 +291,11 @@ mod tests {
     }
 
     #[test]
-    fn another_typename_is_refused_in_upstreams_words() {
+    fn a_value_of_another_typename_is_refused_in_upstreams_words() {
+        let value = Bytes::from_static(b"\x0a\x03a/b\x10\x01");
+        assert!(spec("a/b", TimeToLive::None).check_type(&value).is_ok());
         let failure = spec("a/c", TimeToLive::None)
-            .succeeds(&spec("a/b", TimeToLive::None), false)
+            .check_type(&value)
             .unwrap_err();
         assert!(
             failure
@@ -278,19 +305,25 @@ mod tests {
     }
 
     #[test]
-    fn switching_expiration_over_a_restart_is_refused_and_a_changed_span_is_fine() {
+    fn switching_expiration_is_a_migration_and_a_changed_span_is_none() {
         let hour = TimeToLive::AfterWrite(Duration::from_secs(3600));
         let day = TimeToLive::AfterInvoke(Duration::from_secs(86400));
-        assert!(spec("a/b", hour).succeeds(&spec("a/b", day), true).is_ok());
+        assert!(spec("a/b", hour).succeeds(&spec("a/b", day)).is_ok());
         assert!(
             spec("a/b", hour)
-                .succeeds(&spec("a/b", TimeToLive::None), true)
+                .succeeds(&spec("a/b", TimeToLive::None))
                 .is_err()
         );
-        assert!(
-            spec("a/b", hour)
-                .succeeds(&spec("a/b", TimeToLive::None), false)
-                .is_ok()
-        );
+        assert!(spec("a/b", hour).succeeds(&spec("a/c", hour)).is_err());
+    }
+
+    #[test]
+    fn a_value_from_before_its_expiration_counts_from_the_first_call_it_goes_with() {
+        let now = Timestamp::from_millis(9);
+        let hour = Duration::from_secs(3600);
+        assert!(TimeToLive::AfterWrite(hour).is_touched_by_call(None, now));
+        assert!(!TimeToLive::AfterWrite(hour).is_touched_by_call(Some(Timestamp::default()), now));
+        assert!(TimeToLive::AfterInvoke(hour).is_touched_by_call(Some(Timestamp::default()), now));
+        assert!(!TimeToLive::None.is_touched_by_call(None, now));
     }
 }

@@ -1,5 +1,7 @@
 //! Requests written by hand from what is stored: invocations and values travel as the bytes they arrived in.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
@@ -121,6 +123,20 @@ pub fn stored_value(raw: Option<&Bytes>) -> Result<(String, Bytes), prost::Decod
     value.has_value = true;
     let bytes = Bytes::from(value.encode_to_vec());
     Ok((value.typename, bytes))
+}
+
+/// The typename of an encoded `TypedValue`, without decoding the rest where it stands in front, as all SDKs write it.
+pub fn typename(value: &Bytes) -> Option<Cow<'_, str>> {
+    if let Some((0x0A, rest)) = value.split_first().map(|(tag, rest)| (*tag, rest)) {
+        let mut rest = rest;
+        let name = super::keys::take_text(&mut rest)?;
+        // Of a field that comes twice the last one counts.
+        if rest.first().is_none_or(|tag| *tag == 0x10 || *tag == 0x1A) {
+            return Some(Cow::Borrowed(name));
+        }
+    }
+    let decoded = TypedValue::decode(value.clone()).ok()?;
+    Some(Cow::Owned(decoded.typename))
 }
 
 /// A stored value under another form of its typename.

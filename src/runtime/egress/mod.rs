@@ -80,21 +80,36 @@ pub(crate) struct Failing {
 pub(super) struct Egresses {
     by_prefix: Arc<HashMap<Bytes, (TypeName, Outbox)>>,
     limit: u64,
+    /// Records that functions of one type may have in one outbox.
+    share: u64,
 }
 
 impl Egresses {
-    /// Outboxes by the front of their rows; `limit` undelivered records of one of them stop the intake.
-    pub(super) fn new(by_prefix: HashMap<Bytes, (TypeName, Outbox)>, limit: u64) -> Self {
+    /// Outboxes by the front of their rows. With `limit` undelivered records one of them is full; functions of one type may have `share`
+    /// of them.
+    pub(super) fn new(
+        by_prefix: HashMap<Bytes, (TypeName, Outbox)>,
+        limit: u64,
+        share: u64,
+    ) -> Self {
         Self {
             by_prefix: Arc::new(by_prefix),
             limit,
+            share,
         }
     }
 
-    /// Hands a durable record to its egress.
-    pub(super) fn push(&self, prefix: &Bytes, id: MessageId, record: Bytes, position: Position) {
+    /// Hands a durable record of a function of type `sender` to its egress.
+    pub(super) fn push(
+        &self,
+        prefix: &Bytes,
+        id: MessageId,
+        record: Bytes,
+        sender: &Bytes,
+        position: Position,
+    ) {
         match self.by_prefix.get(prefix) {
-            Some((_, outbox)) => outbox.push(id, record, position),
+            Some((_, outbox)) => outbox.push(id, record, sender, position),
             // It stays in the store, and is delivered when a module binds the egress again.
             None => {
                 error!("a record was sent to an egress that is not bound; it stays in the outbox")
@@ -115,6 +130,28 @@ impl Egresses {
             .collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
+    }
+
+    /// Whether some outbox has used up the share of one type at least: only then anything can be full.
+    pub(super) fn has_full(&self) -> bool {
+        let least = self.share.min(self.limit);
+        let mut outboxes = self.by_prefix.values();
+        outboxes.any(|(_, outbox)| outbox.undelivered() >= least)
+    }
+
+    /// What of an egress is full for functions of type `sender`, in words.
+    pub(super) fn full_for(&self, egress: &[u8], sender: &[u8]) -> Option<String> {
+        let (name, outbox) = self.by_prefix.get(egress)?;
+        let all = outbox.undelivered();
+        if all >= self.limit {
+            return Some(format!("{all} records of egress {name} are not delivered"));
+        }
+        let own = outbox.undelivered_of(sender);
+        (own >= self.share).then(|| {
+            format!(
+                "{own} records of egress {name} are not delivered, which is the share of one function"
+            )
+        })
     }
 
     /// The egress whose outbox is as full as it may be.

@@ -1,6 +1,6 @@
 //! The undelivered records of one egress: a window in memory, the rest in the store, all of them on disk.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +16,8 @@ use crate::storage::{Position, Rows as _, StorageError, Store, Write};
 const WINDOW_RECORDS: usize = 4_096;
 /// Bytes of records of one egress that are held in memory at most.
 const WINDOW_BYTES: usize = 8 << 20;
+/// Records of which it is remembered who sent them.
+const ATTRIBUTED: usize = 200_000;
 /// Records that are read from the store at a time.
 const PAGE: usize = 1_024;
 
@@ -57,8 +59,38 @@ struct Window {
     page: HashSet<MessageId>,
     /// Records that the consumer has and has not settled.
     taken: HashSet<MessageId>,
+    /// Who sent the records that are not settled, as far as it is known: at most [`ATTRIBUTED`], of this start.
+    senders: HashMap<MessageId, Bytes>,
+    by_sender: HashMap<Bytes, u64>,
     /// Records that are not settled. A record that was read from the store may be settled before it is pushed: below zero then.
     undelivered: i64,
+}
+
+impl Window {
+    /// Notes who sent a record.
+    fn attribute(&mut self, id: MessageId, sender: &Bytes) {
+        if self.senders.len() >= ATTRIBUTED {
+            return;
+        }
+        self.senders.insert(id, sender.clone());
+        match self.by_sender.get_mut(sender) {
+            Some(count) => *count += 1,
+            None => _ = self.by_sender.insert(sender.clone(), 1),
+        }
+    }
+
+    /// The record is settled.
+    fn release(&mut self, id: &MessageId) {
+        let Some(sender) = self.senders.remove(id) else {
+            return;
+        };
+        let count = self.by_sender.get_mut(&sender);
+        let count = count.expect("each record that is attributed is counted");
+        *count -= 1;
+        if *count == 0 {
+            self.by_sender.remove(&sender);
+        }
+    }
 }
 
 impl Outbox {
@@ -100,11 +132,15 @@ impl Outbox {
         })))
     }
 
-    /// Takes in a durable record.
-    pub(crate) fn push(&self, id: MessageId, value: Bytes, position: Position) {
+    /// Takes in a durable record of a function of type `sender`.
+    pub(crate) fn push(&self, id: MessageId, value: Bytes, sender: &Bytes, position: Position) {
         let mut window = self.window();
         window.undelivered += 1;
         let was_read = position <= window.read_to || window.page.contains(&id);
+        if !was_read {
+            // One that was read may be settled already.
+            window.attribute(id, sender);
+        }
         let full = window.records.len() >= WINDOW_RECORDS || window.bytes >= WINDOW_BYTES;
         if window.behind || full {
             window.behind = true;
@@ -160,6 +196,7 @@ impl Outbox {
         let mut window = self.window();
         for id in ids {
             window.taken.remove(id);
+            window.release(id);
         }
         window.undelivered -= i64::try_from(ids.len()).unwrap_or_default();
     }
@@ -167,6 +204,12 @@ impl Outbox {
     /// Records that are not settled.
     pub(crate) fn undelivered(&self) -> u64 {
         u64::try_from(self.window().undelivered).unwrap_or_default()
+    }
+
+    /// Those of them that functions of type `sender` are known to have sent.
+    pub(crate) fn undelivered_of(&self, sender: &[u8]) -> u64 {
+        let window = self.window();
+        window.by_sender.get(sender).copied().unwrap_or_default()
     }
 
     /// Records that were settled since the start.

@@ -5,11 +5,12 @@ mod in_process;
 mod remote;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use super::core::{AddressKey, Bindings, EgressBinding, Failure, FunctionBinding};
+use super::egress::Egresses;
 use super::module::FunctionPattern;
 use crate::protocol::reqreply::FromFunction;
 use crate::sdk::TypeName;
@@ -61,6 +62,8 @@ pub(super) struct Directory {
     /// By namespace.
     namespaces: HashMap<String, Arc<Endpoint>>,
     egresses: HashMap<String, HashMap<String, EgressBinding>>,
+    /// How full the outboxes are, once they are open.
+    outboxes: OnceLock<Egresses>,
     /// What is counted of the attempts of all remote endpoints.
     pub(super) invocations: Invocations,
 }
@@ -90,6 +93,12 @@ impl Directory {
             .or_default()
             .insert(name.name().to_owned(), binding)
             .is_none()
+    }
+
+    /// From here on it is known how full the outboxes are.
+    pub(super) fn know_outboxes(&self, outboxes: Egresses) {
+        let is_first = self.outboxes.set(outboxes).is_ok();
+        debug_assert!(is_first, "outboxes are opened once");
     }
 
     /// The endpoint of a function type: its own, or that of its namespace.
@@ -127,5 +136,13 @@ impl Bindings for Directory {
 
     fn egress(&self, namespace: &str, name: &str) -> Option<EgressBinding> {
         self.egresses.get(namespace)?.get(name).cloned()
+    }
+
+    fn has_full_egresses(&self) -> bool {
+        self.outboxes.get().is_some_and(Egresses::has_full)
+    }
+
+    fn full_egress(&self, egress: &[u8], sender: &[u8]) -> Option<String> {
+        self.outboxes.get()?.full_for(egress, sender)
     }
 }

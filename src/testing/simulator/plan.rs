@@ -173,6 +173,7 @@ fn settings(random: &mut Random, is_tight: bool) -> CoreSettings {
     };
     if random.chance(10) {
         settings.max_backlog = 1 + random.below(10);
+        settings.type_share_percent = if random.chance(50) { 30 } else { 100 };
     }
     if is_tight {
         let mut some = |most: u64| 1 + index(random, usize::try_from(most).unwrap_or(1));

@@ -1,12 +1,12 @@
 //! The world around the cores: their store, the messages between them, calls, time, and what happens next.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::audit;
 use super::image::Image;
 use super::model::{Call, Id, Model, NOT_YET, Place, Sender, Stage, Status, Turn};
-use super::plan::{Action, Bound, OUTBOX as EGRESS, Plan, index};
+use super::plan::{Action, Bound, OUTBOX as EGRESS, Plan, TYPES, index};
 use super::reply::{Meaning, Reply, Server};
 use super::request::{gateway, message, numbered};
 use super::{Report, ensure};
@@ -27,6 +27,14 @@ use crate::timestamp::Timestamp;
 const ROUNDS: u64 = 1_000;
 /// How long idempotency keys count.
 const KEPT: u64 = 60;
+
+/// Whether there is room for a message from an ingress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Enough,
+    Perhaps,
+    None,
+}
 
 pub(super) struct World {
     pub(super) random: Random,
@@ -249,7 +257,7 @@ impl World {
             let before = self.model.keys.get(&key.row)?;
             (before.until > self.now).then(|| before.clone())
         });
-        let backlog = self.cores.get(usize::from(core)).map_or(0, Core::backlog);
+        let room = self.room(core, target);
         let out = self.feed(
             core,
             Input::Arrive(Arrival {
@@ -282,20 +290,62 @@ impl World {
                     .insert(ticket, (before.outcome, self.step));
             }
             (key, None, None) => {
+                ensure(room != Room::None, || {
+                    format!("message {id} was accepted without room for it")
+                })?;
                 self.accept(core, id);
                 if let Some(key) = key {
                     self.keep_key(id, key);
                 }
             }
             (_, None, Some(Refusal::Full { .. })) => {
-                let limit = self.plan.settings.max_backlog;
-                ensure(backlog >= limit, || {
-                    format!("refused with {backlog} of {limit} messages waiting")
+                ensure(room != Room::Enough, || {
+                    format!("message {id} was refused with room for it")
                 })?;
             }
             (_, _, refusal) => return Err(format!("message {id} was refused: {refusal:?}")),
         }
         self.follow(core, out)
+    }
+
+    /// Whether a core must have room for a message to `target`.
+    fn room(&self, core: u8, target: Place) -> Room {
+        let loads = self
+            .cores
+            .get(usize::from(core))
+            .map_or(Vec::new(), |core| core.loads(usize::MAX));
+        let used: u64 = loads.iter().map(|load| load.backlog.min(load.share)).sum();
+        let is_full = |kind: usize| {
+            let full = loads.iter().filter(|load| load.is_full());
+            let names = TYPES.get(kind).map(|kind| (kind.0, kind.1));
+            full.into_iter()
+                .any(|load| names == Some((&*load.namespace, &*load.name)))
+        };
+        let kind = self.plan.kind(target);
+        if used >= self.plan.settings.max_backlog || is_full(kind) {
+            return Room::None;
+        }
+        // Whoever sends to a full type is refused; who has sent is known since the start only.
+        let mut reached = BTreeSet::from([kind]);
+        loop {
+            let sent = self.model.entries.iter().filter_map(|entry| {
+                let Sender::Function(sender) = entry.sender else {
+                    return None;
+                };
+                let is_sent = reached.contains(&self.plan.kind(sender));
+                is_sent.then(|| self.plan.kind(entry.target))
+            });
+            let more: Vec<usize> = sent.filter(|kind| !reached.contains(kind)).collect();
+            if more.is_empty() {
+                break;
+            }
+            reached.extend(more);
+        }
+        if reached.into_iter().any(is_full) {
+            Room::Perhaps
+        } else {
+            Room::Enough
+        }
     }
 
     fn accept(&mut self, core: u8, id: Id) {

@@ -1,5 +1,6 @@
 //! The admin API of a running runtime.
 
+mod declarations;
 mod deliveries;
 
 use std::num::NonZeroU32;

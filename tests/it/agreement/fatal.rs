@@ -323,8 +323,13 @@ fn without_times(text: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sf_66_applications_fail_with_the_same_words() {
+    fail_alike(SCRIPTS).await;
+}
+
+/// Plays scripts whose application fails; the words must be the same.
+pub(super) async fn fail_alike(scripts: &[Entry]) {
     let mut faults = String::new();
-    for entry in SCRIPTS {
+    for entry in scripts {
         let script = Script::of(*entry);
         let Some(mut real) = Host::real(|settings| settings.restarts = 0).await else {
             return;

@@ -4,6 +4,7 @@
 //! `random` makes them from seeds.
 //! Each is played on both runtimes, with the same module, and what the server was sent must be the same.
 
+mod declarations;
 mod embedded;
 mod fatal;
 mod harmless;

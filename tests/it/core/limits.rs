@@ -33,6 +33,7 @@ fn sf_50_an_address_at_its_limit_refuses_its_ingress_and_delays_no_other() {
 fn sf_50_the_bound_over_all_addresses_refuses_ingresses_and_never_functions() {
     let mut rig = Rig::with(CoreSettings {
         max_backlog: 2,
+        type_share_percent: 100,
         ..CoreSettings::default()
     });
     rig.arrive("x", "1");

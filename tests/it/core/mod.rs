@@ -28,7 +28,7 @@ use crate::support::reply::{Reply, parts, typed};
 
 /// Functions of the namespaces `a` and `b`, whatever their names; `a/outside` acts outside, `a/limited` lets two messages wait.
 #[derive(Debug)]
-struct Bound;
+pub(crate) struct Bound;
 
 impl Bindings for Bound {
     fn function(&self, namespace: &str, name: &str) -> Option<FunctionBinding> {
@@ -48,32 +48,32 @@ impl Bindings for Bound {
 }
 
 /// A core, what it stands on, and what it wants done.
-struct Rig {
-    settings: CoreSettings,
-    memory: Memory,
-    store: Store,
-    syncer: Syncer,
-    core: Core,
-    now: u64,
-    calls: VecDeque<Call>,
+pub(crate) struct Rig {
+    pub(crate) settings: CoreSettings,
+    pub(crate) memory: Memory,
+    pub(crate) store: Store,
+    pub(crate) syncer: Syncer,
+    pub(crate) core: Core,
+    pub(crate) now: u64,
+    pub(crate) calls: VecDeque<Call>,
     /// All other outputs, as texts.
-    seen: Vec<String>,
-    next_ticket: u64,
+    pub(crate) seen: Vec<String>,
+    pub(crate) next_ticket: u64,
 }
 
 /// A call that the core wants made.
 #[derive(Debug, Clone)]
-struct Call {
-    id: CallId,
-    target: String,
-    states: Vec<(String, Option<TypedValue>)>,
-    callers: Vec<Option<String>>,
-    batch: Vec<String>,
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    pub(crate) target: String,
+    pub(crate) states: Vec<(String, Option<TypedValue>)>,
+    pub(crate) callers: Vec<Option<String>>,
+    pub(crate) batch: Vec<String>,
 }
 
 impl Call {
     /// The names of the attached states, with their values.
-    fn values(&self) -> Vec<(&str, Option<&str>)> {
+    pub(crate) fn values(&self) -> Vec<(&str, Option<&str>)> {
         let text = |value: &TypedValue| {
             assert!(value.has_value);
             std::str::from_utf8(&value.value).unwrap().to_owned().leak() as &str
@@ -86,12 +86,12 @@ impl Call {
 }
 
 impl Rig {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(CoreSettings::default())
     }
 
     /// Failures are told in StateFun's words.
-    fn with(mut settings: CoreSettings) -> Self {
+    pub(crate) fn with(mut settings: CoreSettings) -> Self {
         settings.failure.statefun_words = true;
         let memory = Memory::default();
         let (store, syncer) = memory.open();
@@ -111,13 +111,13 @@ impl Rig {
     }
 
     /// Addresses are set aside after so many attempts.
-    fn parking(attempts: u32) -> Self {
+    pub(crate) fn parking(attempts: u32) -> Self {
         let mut settings = CoreSettings::default();
         settings.failure.attempts = NonZeroU32::new(attempts);
         Self::with(settings)
     }
 
-    fn step(&mut self, input: Input) {
+    pub(crate) fn step(&mut self, input: Input) {
         let mut out = Vec::new();
         let now = Timestamp::from_millis(self.now);
         self.core.handle(input, now, &mut out);
@@ -127,7 +127,7 @@ impl Rig {
         assert_eq!(self.core.counts(), self.core.recount());
     }
 
-    fn note(&mut self, output: Output) {
+    pub(crate) fn note(&mut self, output: Output) {
         let shown = |value: &Bytes| {
             let value = TypedValue::decode(value.clone()).unwrap();
             String::from_utf8(value.value.to_vec()).unwrap()
@@ -178,21 +178,21 @@ impl Rig {
     }
 
     /// What was put out since the last time, calls aside.
-    fn seen(&mut self) -> Vec<String> {
+    pub(crate) fn seen(&mut self) -> Vec<String> {
         std::mem::take(&mut self.seen)
     }
 
     /// An ingress brings a message.
-    fn arrive(&mut self, target: &str, text: &str) -> u64 {
+    pub(crate) fn arrive(&mut self, target: &str, text: &str) -> u64 {
         self.bring(target, text, None, None)
     }
 
     /// An ingress brings a message and waits for the answer to `gateway`.
-    fn ask(&mut self, target: &str, text: &str, gateway: &str) -> u64 {
+    pub(crate) fn ask(&mut self, target: &str, text: &str, gateway: &str) -> u64 {
         self.bring(target, text, Some(gateway), None)
     }
 
-    fn bring(
+    pub(crate) fn bring(
         &mut self,
         target: &str,
         text: &str,
@@ -211,28 +211,28 @@ impl Rig {
     }
 
     /// Has the functions of type `a/f` known as ones without states.
-    fn meet(&mut self) {
+    pub(crate) fn meet(&mut self) {
         self.arrive("met", "");
         self.drain();
     }
 
     /// The oldest call that was not answered yet.
-    fn call(&mut self) -> Call {
+    pub(crate) fn call(&mut self) -> Call {
         self.calls.pop_front().expect("a call is out")
     }
 
     /// The call of this address.
-    fn call_of(&mut self, target: &str) -> Call {
+    pub(crate) fn call_of(&mut self, target: &str) -> Call {
         let at = self.calls.iter().position(|call| call.target == target);
         let at = at.unwrap_or_else(|| panic!("{target} is called, not {:?}", self.calls));
         self.calls.remove(at).unwrap()
     }
 
-    fn has_calls(&self) -> bool {
+    pub(crate) fn has_calls(&self) -> bool {
         !self.calls.is_empty()
     }
 
-    fn answer(&mut self, call: &Call, reply: Reply) {
+    pub(crate) fn answer(&mut self, call: &Call, reply: Reply) {
         self.step(Input::Answered {
             call: call.id,
             result: Ok(FromFunction {
@@ -241,7 +241,7 @@ impl Rig {
         });
     }
 
-    fn fail(&mut self, call: &Call) {
+    pub(crate) fn fail(&mut self, call: &Call) {
         self.step(Input::Answered {
             call: call.id,
             result: Err(Failure::new("no answer")),
@@ -249,7 +249,7 @@ impl Rig {
     }
 
     /// Answers every call with nothing, until none is left. Gives what was called.
-    fn drain(&mut self) -> Vec<(String, Vec<String>)> {
+    pub(crate) fn drain(&mut self) -> Vec<(String, Vec<String>)> {
         let mut called = Vec::new();
         while let Some(call) = self.calls.pop_front() {
             self.answer(&call, Reply::new());
@@ -259,36 +259,36 @@ impl Rig {
     }
 
     /// Makes everything durable.
-    fn sync(&mut self) {
+    pub(crate) fn sync(&mut self) {
         let position = self.syncer.sync().unwrap();
         self.step(Input::Durable(position));
     }
 
-    fn advance(&mut self, millis: u64) {
+    pub(crate) fn advance(&mut self, millis: u64) {
         self.now += millis;
         self.step(Input::Tick);
     }
 
     /// Starts anew with what is durable.
-    fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) {
         (self.store, self.syncer) = self.memory.open();
         self.start();
     }
 
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.core = Core::new(self.settings, Arc::new(Bound), self.store.clone());
         self.calls.clear();
         self.step(Input::Tick);
     }
 
-    fn change(&mut self, change: AdminChange) -> u64 {
+    pub(crate) fn change(&mut self, change: AdminChange) -> u64 {
         self.next_ticket += 1;
         self.step(Input::Change(self.next_ticket, change));
         self.next_ticket
     }
 
     /// All rows of all tables.
-    fn rows(&self) -> Vec<(Bytes, Bytes)> {
+    pub(crate) fn rows(&self) -> Vec<(Bytes, Bytes)> {
         let tables = (0..10).map(|number| match number {
             1 | 3 | 6 => Table::with_fresh_keys(number),
             _ => Table::new(number),
@@ -299,7 +299,7 @@ impl Rig {
     }
 
     /// Nothing waits and nothing is remembered of any address.
-    fn is_at_rest(&self) -> bool {
+    pub(crate) fn is_at_rest(&self) -> bool {
         self.core.counts() == Default::default() && self.core.addresses() == 0
     }
 }
@@ -339,12 +339,12 @@ fn read(id: CallId, request: &Bytes) -> Call {
     }
 }
 
-fn key_of(text: &str) -> AddressKey {
+pub(crate) fn key_of(text: &str) -> AddressKey {
     let (namespace, name, id) = parts(text);
     AddressKey::new(namespace, name, id)
 }
 
-fn name(address: &AddressKey) -> String {
+pub(crate) fn name(address: &AddressKey) -> String {
     let (namespace, name, id) = address.parts();
     format!("{namespace}/{name}/{id}")
 }

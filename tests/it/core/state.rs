@@ -1,6 +1,6 @@
 //! States: what goes with a request, what is kept, what expires.
 
-use stateful_functions::runtime::core::{AdminChange, Input};
+use stateful_functions::runtime::core::{AdminChange, CoreSettings, FailurePolicy, Input};
 
 use super::ExpireMode::{AfterInvoke, AfterWrite, None as Never};
 use super::{Reply, Rig, key_of, typed};
@@ -139,12 +139,15 @@ fn sf_40_another_time_or_mode_is_fine_after_a_restart_and_counts_for_old_values(
 }
 
 #[test]
-fn sf_40_switching_expiration_or_the_type_over_a_restart_is_refused() {
+fn sf_40_a_strict_core_refuses_another_expiration_or_type_after_a_restart_as_statefun_does() {
     for (before, after, text) in [
         (AfterWrite, Never, "StateMigrationException on Flink"),
         (Never, AfterInvoke, "StateMigrationException on Flink"),
     ] {
-        let mut rig = Rig::new();
+        let mut rig = Rig::with(CoreSettings {
+            failure: FailurePolicy::strict(),
+            ..CoreSettings::default()
+        });
         visit(
             &mut rig,
             "x",
@@ -154,7 +157,7 @@ fn sf_40_switching_expiration_or_the_type_over_a_restart_is_refused() {
         rig.sync();
         rig.crash();
         rig.seen();
-        rig.arrive("x", "");
+        rig.arrive("y", "");
         let call = rig.call();
         rig.answer(&call, Reply::missing(&[("v", after, 9)]));
         let failed = rig.seen().concat();

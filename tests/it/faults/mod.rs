@@ -2,8 +2,16 @@
 
 mod broken_values;
 mod cli;
+#[cfg(feature = "testing")]
+mod damaged_rows;
+#[cfg(feature = "testing")]
+mod declarations;
 mod default_ports;
 mod framing_headers;
+#[cfg(feature = "testing")]
+mod full_functions;
+#[cfg(feature = "testing")]
+mod greedy_answers;
 mod guesses;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod hidden_attempts;

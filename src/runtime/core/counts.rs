@@ -1,0 +1,30 @@
+//! What a core keeps count of.
+
+use std::ops::{AddAssign, SubAssign};
+
+/// What a core, a function type or an address holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Messages that wait or are in flight, as far as they are known.
+    pub backlog: u64,
+    /// Messages in memory that do not wait for a retry.
+    pub active: usize,
+    /// Bytes of messages in memory.
+    pub memory_bytes: usize,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.backlog += other.backlog;
+        self.active += other.active;
+        self.memory_bytes += other.memory_bytes;
+    }
+}
+
+impl SubAssign for Counts {
+    fn sub_assign(&mut self, other: Self) {
+        self.backlog -= other.backlog;
+        self.active -= other.active;
+        self.memory_bytes -= other.memory_bytes;
+    }
+}

@@ -1,0 +1,112 @@
+//! The values that the functions of one type have declared since the start.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::state::StateSpec;
+
+/// Declarations in the order in which they were made, found by name.
+#[derive(Debug, Default)]
+pub(super) struct Declared {
+    specs: Vec<StateSpec>,
+    by_name: HashMap<String, usize>,
+    /// Those that the store does not hold as they are. They are written with the next batch of the type that is applied.
+    unsaved: BTreeSet<usize>,
+}
+
+impl Declared {
+    /// The declaration of this name.
+    pub(super) fn get(&self, name: &str) -> Option<&StateSpec> {
+        self.specs.get(*self.by_name.get(name)?)
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &StateSpec> {
+        self.specs.iter()
+    }
+
+    /// How many there are.
+    pub(super) const fn len(&self) -> usize {
+        self.specs.len()
+    }
+
+    /// Takes a declaration in; one of the same name is replaced.
+    pub(super) fn declare(&mut self, spec: StateSpec, is_saved: bool) {
+        let next = self.specs.len();
+        let place = *self.by_name.entry(spec.name.clone()).or_insert(next);
+        match self.specs.get_mut(place) {
+            Some(before) => *before = spec,
+            None => self.specs.push(spec),
+        }
+        if is_saved {
+            self.unsaved.remove(&place);
+        } else {
+            self.unsaved.insert(place);
+        }
+    }
+
+    /// Forgets a declaration: the function will be asked anew.
+    pub(super) fn forget(&mut self, name: &str) {
+        let Some(place) = self.by_name.remove(name) else {
+            return;
+        };
+        self.specs.remove(place);
+        for later in self.by_name.values_mut().filter(|later| **later > place) {
+            *later -= 1;
+        }
+        let unsaved = std::mem::take(&mut self.unsaved).into_iter();
+        let moved = unsaved.filter(|unsaved| *unsaved != place);
+        self.unsaved = moved
+            .map(|unsaved| unsaved - usize::from(unsaved > place))
+            .collect();
+    }
+
+    /// Forgets those that no batch was applied with.
+    pub(super) fn forget_unsaved(&mut self) {
+        for spec in self.take_unsaved() {
+            self.forget(&spec.name);
+        }
+    }
+
+    /// Those that are to be written now; they count as saved from here on.
+    pub(super) fn take_unsaved(&mut self) -> Vec<StateSpec> {
+        let places = std::mem::take(&mut self.unsaved);
+        places
+            .into_iter()
+            .filter_map(|place| self.specs.get(place).cloned())
+            .collect()
+    }
+
+    /// The store does not hold them any more, as far as it did.
+    pub(super) fn note_unsaved(&mut self, name: &str) {
+        self.unsaved.extend(self.by_name.get(name).copied());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::TimeToLive;
+    use super::*;
+
+    fn spec(name: &str) -> StateSpec {
+        StateSpec {
+            name: name.into(),
+            typename: "a/b".into(),
+            ttl: TimeToLive::None,
+        }
+    }
+
+    #[test]
+    fn a_forgotten_declaration_leaves_the_others_in_their_order_and_as_saved_as_they_were() {
+        let mut declared = Declared::default();
+        for (name, is_saved) in [("a", true), ("b", false), ("c", true), ("d", false)] {
+            declared.declare(spec(name), is_saved);
+        }
+        declared.forget("b");
+        let names: Vec<_> = declared.iter().map(|spec| &*spec.name).collect();
+        assert_eq!(names, ["a", "c", "d"]);
+        assert_eq!(declared.get("d"), Some(&spec("d")));
+        assert_eq!(declared.get("b"), None);
+        assert_eq!(declared.take_unsaved(), [spec("d")]);
+        assert_eq!(declared.take_unsaved(), []);
+    }
+}

@@ -1,0 +1,147 @@
+//! What a function asks for: the values that it declares, and the acquaintance with its type.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::function_types::Acquaintance;
+use super::keys::{AddressKey, SPECS};
+use super::mailbox::Attached;
+use super::state::{StateSpec, type_conflict};
+use super::{Activity, Core, Failure, Output};
+use crate::protocol::reqreply::from_function::IncompleteInvocationContext;
+use crate::storage::{Rows as _, StorageError, Write};
+
+/// The batch fails with the last of so many incomplete answers in a row without a new state.
+const STALE_HANDSHAKES: u32 = 10;
+
+impl Core {
+    /// The function asks for states: they are registered, and the same batch is sent again with them.
+    pub(super) fn handshake(
+        &mut self,
+        address: &AddressKey,
+        missing: IncompleteInvocationContext,
+        out: &mut Vec<Output>,
+    ) {
+        match self.register(address, missing) {
+            Ok(()) => {
+                self.meet(address, out);
+                self.call(address, Attached::States, out);
+            }
+            Err(failure) => self.fail(address, failure, out),
+        }
+    }
+
+    /// Takes declarations in. They are stored with the first batch that is applied with them.
+    ///
+    /// A batch that is sent again goes without states, as after a restart of StateFun's job: what its function declares then replaces
+    /// what was declared before. Where StateFun's failures count, it must go with what is stored; else only an address that holds a value
+    /// of another type fails, when the value goes with a call.
+    fn register(
+        &mut self,
+        address: &AddressKey,
+        missing: IncompleteInvocationContext,
+    ) -> Result<(), Failure> {
+        let mailbox = self.mailboxes.of(address);
+        let (type_id, attached) = (mailbox.type_id(), mailbox.attached());
+        let kind = self.types.get(type_id);
+        let limits = self.settings.answers;
+        limits.check_values(missing.missing_values.len())?;
+        let mut declared = Vec::with_capacity(missing.missing_values.len());
+        let mut new = 0;
+        for wire_spec in missing.missing_values {
+            let spec = StateSpec::from_wire(wire_spec)?;
+            match kind.states.get(&spec.name) {
+                None => new += 1,
+                Some(known) if *known == spec => continue,
+                Some(_) if attached == Attached::Nothing => {}
+                Some(known) if known.typename == spec.typename => continue,
+                Some(known) => {
+                    return Err(type_conflict(&spec.name, &known.typename, &spec.typename));
+                }
+            }
+            let row = self.store.get(SPECS, &spec_key(&kind.prefix, &spec.name))?;
+            let is_saved = row == Some(spec.encode());
+            if self.settings.failure.is_strict()
+                && let Some(before) = row.and_then(|row| StateSpec::decode(&spec.name, &row))
+            {
+                spec.succeeds(&before)?;
+            }
+            declared.push((spec, is_saved));
+        }
+        let (rounds, stale_rounds) = self
+            .mailboxes
+            .change(address, |mailbox| mailbox.note_round(new > 0));
+        let all = kind.states.len() + new;
+        let bounded = limits
+            .check_values(all)
+            .and_then(|()| limits.check_rounds(rounds));
+        let kind = self.types.get_mut(type_id);
+        if let Err(failure) = bounded {
+            // What led here must not be in the way of a function that was mended.
+            kind.states.forget_unsaved();
+            return Err(failure);
+        }
+        for (spec, is_saved) in declared {
+            kind.states.declare(spec, is_saved);
+        }
+        // What a batch that goes without states brings is not new, and is in order once.
+        let in_order = u32::from(self.mailboxes.of(address).failures() > 0);
+        if stale_rounds >= STALE_HANDSHAKES + in_order {
+            return Err(Failure::new(format!(
+                "the function answered {STALE_HANDSHAKES} times in a row that values are missing and named none that it was not given; it may declare other values with each call"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The states of the type are known: addresses that waited for that go on.
+    pub(super) fn meet(&mut self, address: &AddressKey, out: &mut Vec<Output>) {
+        let kind = self.types.get_mut(self.mailboxes.of(address).type_id());
+        if kind.acquaintance == Acquaintance::Known {
+            return;
+        }
+        kind.acquaintance = Acquaintance::Known;
+        for waiting in std::mem::take(&mut kind.queue) {
+            self.start_waiting(&waiting, Activity::AwaitsType, out);
+        }
+    }
+
+    /// The rows of declarations that are not stored yet, to be written with the batch of `address`.
+    pub(super) fn unsaved_specs(&mut self, address: &AddressKey) -> Vec<Write> {
+        let kind = self.types.get_mut(self.mailboxes.of(address).type_id());
+        let unsaved = kind.states.take_unsaved().into_iter();
+        unsaved
+            .map(|spec| Write::put(SPECS, spec_key(&kind.prefix, &spec.name), spec.encode()))
+            .collect()
+    }
+
+    /// What functions of a type declared of a state: in this run, or else in an earlier one.
+    pub(super) fn declared(
+        &self,
+        type_prefix: &[u8],
+        name: &str,
+    ) -> Result<Option<StateSpec>, StorageError> {
+        let kind = self.types.find(type_prefix).map(|id| self.types.get(id));
+        if let Some(spec) = kind.and_then(|kind| kind.states.get(name)) {
+            return Ok(Some(spec.clone()));
+        }
+        let row = self.store.get(SPECS, &spec_key(type_prefix, name))?;
+        Ok(row.and_then(|row| StateSpec::decode(name, &row)))
+    }
+
+    /// Forgets what was declared of a state; its values stay. The function declares it anew with its next call.
+    pub(super) fn forget_declaration(&mut self, type_prefix: &[u8], name: &str) {
+        if let Some(id) = self.types.find(type_prefix) {
+            self.types.get_mut(id).states.forget(name);
+        }
+        self.store
+            .stage(vec![Write::delete(SPECS, spec_key(type_prefix, name))]);
+    }
+}
+
+/// The key of the row that keeps a declaration.
+pub(super) fn spec_key(type_prefix: &[u8], name: &str) -> Bytes {
+    let mut key = BytesMut::with_capacity(type_prefix.len() + name.len());
+    key.put_slice(type_prefix);
+    key.put_slice(name.as_bytes());
+    key.freeze()
+}

@@ -1,0 +1,121 @@
+//! The share of each function type in what a core has room for. Who has used up its share is refused at the ingress, and so are those
+//! that send to it; all others are not.
+
+use super::function_types::TypeId;
+use super::keys::AddressKey;
+use super::mailbox::Mailbox;
+use super::{Core, FunctionBinding, Refusal};
+
+/// What the functions of one type hold of a core's room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeLoad {
+    /// The namespace of the type.
+    pub namespace: String,
+    /// The name of the type.
+    pub name: String,
+    /// Messages that wait or are in flight.
+    pub backlog: u64,
+    /// Bytes of those that are in memory.
+    pub memory_bytes: usize,
+    /// Messages that the type may have before an ingress is refused.
+    pub share: u64,
+}
+
+impl TypeLoad {
+    /// Whether the type has used up its share.
+    pub const fn is_full(&self) -> bool {
+        self.backlog >= self.share
+    }
+}
+
+impl Core {
+    /// What each function type with messages holds, most messages first, at most `limit` types.
+    pub fn loads(&self, limit: usize) -> Vec<TypeLoad> {
+        let share = self.settings.share_of(self.settings.max_backlog);
+        let mut loads: Vec<TypeLoad> = self
+            .types
+            .iter()
+            .map(|(id, kind)| (kind.names(), self.mailboxes.of_type(id)))
+            .filter(|(_, counts)| counts.backlog > 0)
+            .map(|((namespace, name), counts)| TypeLoad {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                backlog: counts.backlog,
+                memory_bytes: counts.memory_bytes,
+                share,
+            })
+            .collect();
+        loads.sort_by(|a, b| {
+            (b.backlog, &a.namespace, &a.name).cmp(&(a.backlog, &b.namespace, &b.name))
+        });
+        loads.truncate(limit);
+        loads
+    }
+
+    /// Whether an ingress may add a message for `target`.
+    pub(super) fn admit(&mut self, target: &AddressKey) -> Result<(), Refusal> {
+        let bound = self.types.bound(target, &*self.bindings);
+        let (type_id, binding) = bound.ok_or(Refusal::UnknownFunction)?;
+        if self.mailboxes.within_quotas() >= self.settings.max_backlog {
+            let what = format!("{} messages are waiting in the runtime", self.backlog());
+            return Err(Refusal::Full { what });
+        }
+        self.admit_to_address(target, binding)?;
+        self.admit_to_type(type_id)
+    }
+
+    fn admit_to_address(
+        &self,
+        target: &AddressKey,
+        binding: FunctionBinding,
+    ) -> Result<(), Refusal> {
+        let mailbox = self.mailboxes.get(target);
+        let waiting = mailbox.map_or(0, Mailbox::queued);
+        if binding.max_backlog > 0 && waiting >= binding.max_backlog {
+            let what = format!("{waiting} messages are waiting at this address");
+            return Err(Refusal::Full { what });
+        }
+        Ok(())
+    }
+
+    /// Refuses messages for a type that has used up its share, or that sends to one which has, or to an egress that is full.
+    fn admit_to_type(&self, type_id: TypeId) -> Result<(), Refusal> {
+        if self.mailboxes.has_full_types() {
+            let full = self
+                .types
+                .downstream(type_id, |id| self.mailboxes.is_full(id));
+            if let Some(full) = full {
+                let (namespace, name) = self.types.get(full).names();
+                let what = format!(
+                    "{} messages are waiting for {namespace}/{name}, which is the share of one function",
+                    self.mailboxes.of_type(full).backlog
+                );
+                return Err(Refusal::Full { what });
+            }
+        }
+        if !self.bindings.has_full_egresses() {
+            return Ok(());
+        }
+        let full_of = |id: TypeId| {
+            let kind = self.types.get(id);
+            let mut egresses = kind.egresses.iter();
+            egresses.find_map(|egress| self.bindings.full_egress(egress, &kind.prefix))
+        };
+        let full = self
+            .types
+            .downstream(type_id, |id| full_of(id).is_some())
+            .and_then(full_of);
+        full.map_or(Ok(()), |what| Err(Refusal::Full { what }))
+    }
+
+    /// Whether messages of this type stay in the store, as far as they can.
+    pub(super) fn memory_is_full(&self, type_id: TypeId) -> bool {
+        let most = self.settings.max_memory_bytes;
+        let share = self
+            .settings
+            .share_of(u64::try_from(most).unwrap_or(u64::MAX));
+        let share = usize::try_from(share).unwrap_or(usize::MAX);
+        self.mailboxes.counts().memory_bytes >= most
+            || self.mailboxes.of_type(type_id).memory_bytes >= share
+    }
+}

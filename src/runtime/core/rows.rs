@@ -1,0 +1,93 @@
+//! Rows that are read one after the other, and what is said of those that cannot be.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use super::Failure;
+use super::keys::{
+    ANSWERS, AddressKey, GATEWAYS, INBOX, OUTBOX, PARKED, SPECS, STATE, TIMERS, TOKENS, TimerKey,
+};
+use crate::storage::{Rows as _, StorageError, Store, Table};
+
+/// A store that cannot be read fails the batch that needed it; it is tried again like any other failure. What is damaged fares no
+/// better the next time: its address is set aside.
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Damaged { .. } => Self::damaged(format!("{error}")),
+            error => Self::new(format!("reading the store failed: {error}")),
+        }
+    }
+}
+
+/// A row is there, and is not what was written.
+pub(super) fn unreadable(table: Table, key: &[u8]) -> Failure {
+    Failure::damaged(format!(
+        "{} cannot be read: it is damaged; restore the data folder from a backup, or remove what is damaged, and resume the address then",
+        described(table, key)
+    ))
+}
+
+/// Which row that is, for people.
+pub(super) fn described(table: Table, key: &[u8]) -> String {
+    let key = Bytes::copy_from_slice(key);
+    let of = |what: &str, key: &Bytes| match AddressKey::split(key) {
+        Some((address, _)) => format!("{what} of {}", address.to_address()),
+        None => format!("{what} with the key {}", hex(key)),
+    };
+    match table {
+        INBOX => of("a waiting message", &key),
+        STATE => match AddressKey::split(&key) {
+            Some((address, name)) => format!(
+                "value `{}` of {}",
+                String::from_utf8_lossy(&name),
+                address.to_address()
+            ),
+            None => format!("a value with the key {}", hex(&key)),
+        },
+        PARKED => of("the note why an address is parked,", &key),
+        TIMERS => match TimerKey::decode(&key) {
+            Some(timer) => format!("the delayed message that is due at {}", timer.due),
+            None => format!("a delayed message with the key {}", hex(&key)),
+        },
+        TOKENS => format!("the cancellation token with the key {}", hex(&key)),
+        SPECS => format!("the declaration with the key {}", hex(&key)),
+        OUTBOX => format!("the egress record with the key {}", hex(&key)),
+        GATEWAYS | ANSWERS => format!("the kept answer with the key {}", hex(&key)),
+        table => format!("a row of {table:?} with the key {}", hex(&key)),
+    }
+}
+
+/// Bytes as they are, where they are readable.
+fn hex(key: &[u8]) -> String {
+    let shown: Vec<u8> = key.iter().copied().take(80).collect();
+    format!("`{}`", shown.escape_ascii())
+}
+
+/// Visits the rows from `from` to `to` in order, page by page, until it is told to stop.
+pub(super) fn each_row(
+    store: &Store,
+    table: Table,
+    from: &[u8],
+    to: Option<&[u8]>,
+    page: usize,
+    mut visit: impl FnMut(&Bytes, Bytes) -> ControlFlow<()>,
+) -> Result<(), StorageError> {
+    let mut from = from.to_vec();
+    loop {
+        let rows = store.scan(table, &from, to, page)?;
+        let full = rows.len() == page;
+        for (key, value) in rows {
+            if visit(&key, value).is_break() {
+                return Ok(());
+            }
+            from.clear();
+            from.extend_from_slice(&key);
+            from.push(0);
+        }
+        if !full {
+            return Ok(());
+        }
+    }
+}
