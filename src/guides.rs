@@ -6,5 +6,8 @@ pub mod writing_functions {}
 #[doc = include_str!("../docs/modules.md")]
 pub mod module_files {}
 
+#[doc = include_str!("../docs/connectors.md")]
+pub mod connectors {}
+
 #[doc = include_str!("../docs/admin-api.md")]
 pub mod admin_api {}

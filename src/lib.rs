@@ -3,6 +3,8 @@
 #[cfg(feature = "runtime")]
 pub mod admin;
 pub mod clock;
+#[cfg(feature = "runtime")]
+mod connectors;
 #[cfg(feature = "pipeline")]
 mod document;
 #[cfg(feature = "http-client")]

@@ -1,5 +1,7 @@
 //! `GET /metrics`: counters and gauges for Prometheus, with StateFun's names where it has them.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use http::header::HeaderValue;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -12,11 +14,13 @@ use prometheus_client::registry::Registry;
 use super::params::Params;
 use super::{Admin, Reply, whole};
 use crate::runtime::StoreStatus;
+use crate::runtime::condition::Condition;
 use crate::runtime::core::TypeCounters;
 use crate::runtime::egress::Delivering;
 use crate::runtime::endpoint::{FunctionLabels, Invocations};
 use crate::runtime::partition::Inspection;
 use crate::runtime::respond::{self, Refusal, refuse};
+use crate::sdk::TypeName;
 use crate::storage::Health;
 
 const OPEN_METRICS: HeaderValue =
@@ -25,6 +29,11 @@ const OPEN_METRICS: HeaderValue =
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EgressLabels {
     egress: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IngressLabels {
+    ingress: String,
 }
 
 /// What is told at one moment; made anew for each scrape, so that nothing can drift.
@@ -42,6 +51,7 @@ impl Admin {
         snapshot.functions(&self.runtime.inspect(0).await);
         snapshot.remote(self.runtime.invocations());
         snapshot.egresses(&self.runtime.delivering());
+        snapshot.sources(self.runtime.sources());
         snapshot.store(&self.runtime.store_health(), &self.runtime.store_status());
         snapshot.count(
             "unclaimed_answers",
@@ -172,6 +182,29 @@ impl Snapshot {
             "egress_delivered",
             "Records that an egress has delivered since the start",
             delivered,
+        );
+    }
+
+    fn sources(&mut self, sources: &[(TypeName, Arc<Condition>)]) {
+        let brought = Family::<IngressLabels, Counter>::default();
+        let failing = Family::<IngressLabels, Gauge>::default();
+        for (name, condition) in sources {
+            let labels = IngressLabels {
+                ingress: name.to_string(),
+            };
+            let attempts = condition.failing().map_or(0, |failing| failing.attempts);
+            brought.get_or_create(&labels).inc_by(condition.moved());
+            failing.get_or_create(&labels).set(attempts.into());
+        }
+        self.registry.register(
+            "ingress_brought",
+            "Records that a source has brought since the start",
+            brought,
+        );
+        self.registry.register(
+            "ingress_failedAttempts",
+            "Runs in a row of a source that failed",
+            failing,
         );
     }
 

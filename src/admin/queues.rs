@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -9,11 +10,13 @@ use super::page::{Weigh, page};
 use super::params::Params;
 use super::{Admin, Change, Reply, ok};
 use crate::calendar::rfc3339;
+use crate::runtime::condition::Condition;
 use crate::runtime::core::keys::{PARKED, TIMERS};
 use crate::runtime::core::{Activity, AddressKey, AdminChange, Parked};
 use crate::runtime::egress::Delivering;
 use crate::runtime::partition::{Inspection, Queue};
 use crate::runtime::respond::{Refusal, refuse};
+use crate::sdk::TypeName;
 use crate::storage::{Rows, StorageError, Table};
 
 /// Rows are counted up to this number; a million timers need not be read to be told of.
@@ -40,6 +43,7 @@ impl Admin {
         let functions = functions.iter().take(limit).map(load_json);
         let egresses = self.runtime.delivering();
         let egresses = egresses.iter().map(egress_json);
+        let sources = self.runtime.sources().iter();
         Ok(ok(&json!({
             "totals": {
                 "backlog": backlog,
@@ -51,6 +55,7 @@ impl Admin {
             "addresses": addresses,
             "functions": functions.collect::<Vec<_>>(),
             "egresses": egresses.collect::<Vec<_>>(),
+            "ingresses": sources.map(source_json).collect::<Vec<_>>(),
         })))
     }
 
@@ -171,6 +176,16 @@ fn urgency(queue: &Queue) -> (u32, u32, u64, std::cmp::Reverse<&AddressKey>) {
         view.waiting,
         std::cmp::Reverse(&view.address),
     )
+}
+
+fn source_json((name, condition): &(TypeName, Arc<Condition>)) -> Value {
+    let failing = condition.failing();
+    json!({
+        "ingress": name.as_str(),
+        "brought": condition.moved(),
+        "failed_attempts": failing.as_ref().map_or(0, |failing| failing.attempts),
+        "last_failure": failing.map(|failing| failing.last_failure),
+    })
 }
 
 fn egress_json(egress: &Delivering) -> Value {

@@ -1,8 +1,9 @@
 //! From a checked module to a runtime: here, and nowhere else, the parts are put together.
 
-use super::builder::EgressPlan;
-use super::egress::stdout::StdoutEgress;
 use super::{RuntimeBuilder, StartError, samples};
+use crate::connectors::file::FileEgress;
+use crate::connectors::playground::PlaygroundSink;
+use crate::connectors::stdout::StdoutEgress;
 use crate::module::{EgressTarget, Ingress, Module, Place};
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::sdk::StatefulFunctions;
@@ -42,20 +43,20 @@ impl RuntimeBuilder {
             }
         }
         for egress in &module.egresses {
-            let plan = match &egress.target {
-                EgressTarget::Stdout => EgressPlan::Push(std::sync::Arc::new(StdoutEgress {
-                    name: egress.id.clone(),
-                })),
-                EgressTarget::File(spec) => EgressPlan::File(spec.path.clone()),
-                EgressTarget::Playground(spec) => EgressPlan::Playground(spec.clone()),
+            let name = egress.id.clone();
+            self = match &egress.target {
+                EgressTarget::Stdout => self.egress(name, StdoutEgress),
+                EgressTarget::File(spec) => self.egress(name, FileEgress::new(&spec.path)),
+                EgressTarget::Playground(spec) => {
+                    self.egress(name, PlaygroundSink::new(spec.clone()))
+                }
                 EgressTarget::Http(spec) => {
                     let pipeline = self.built(&spec.pipeline, &egress.place)?;
-                    self = self.pipeline(&pipeline)?;
-                    EgressPlan::Function(pipeline.entry().clone())
+                    self.pipeline(&pipeline)?
+                        .egress_function(name, pipeline.entry().clone())
                 }
-                EgressTarget::Kafka(_) | EgressTarget::Kinesis(_) => continue,
+                EgressTarget::Kafka(_) | EgressTarget::Kinesis(_) => self,
             };
-            self.egresses.push((egress.id.clone(), plan));
         }
         Ok(self)
     }

@@ -1,29 +1,32 @@
 //! What a runtime is made of, and the start: open everything first, so that what is wrong stops the start; then run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::commit::Committer;
+use super::condition::Condition;
 use super::config::RuntimeConfig;
 use super::core::keys::egress_prefix;
-use super::core::{Bindings as _, Core, CoreSettings, EgressBinding};
-use super::egress::file::FileEgress;
-use super::egress::playground::OpenPlaygroundEgress;
-use super::egress::{Egress, Egresses, OpenEgress, Outbox, Push};
+use super::core::{Bindings as _, Core, CoreSettings, EgressBinding, SourceCore};
+use super::egress::{Egresses, Outbox};
 use super::endpoint::{Directory, Endpoint, InProcess, Remote};
 use super::error::StartError;
 use super::fate::Fate;
 use super::gateways::Gateways;
 use super::ingress::Ingress;
 use super::intake::Intake;
-use super::module::{Endpoint as EndpointSpec, FunctionPattern, PlaygroundEgress};
+use super::listener::Listener;
+use super::module::{Endpoint as EndpointSpec, FunctionPattern};
 use super::partition::{self, Router, Surroundings};
 use super::running::{Runtime, Tasks};
+use super::sink::{self, Lives, Sink};
+use super::source::{self, Inlet, Source};
 use crate::clock::{Clock, SystemClock};
 use crate::handler::RequestReplyHandler;
 use crate::random::Random;
@@ -37,15 +40,6 @@ pub(super) enum Home {
     Disk(Arc<dyn Disk>),
     /// In memory: gone with the process.
     Ephemeral,
-}
-
-/// What stands behind an egress name.
-#[derive(Debug)]
-pub(super) enum EgressPlan {
-    Push(Arc<dyn Egress>),
-    File(PathBuf),
-    Playground(PlaygroundEgress),
-    Function(TypeName),
 }
 
 /// Puts a runtime together. Nothing is opened before [`RuntimeBuilder::start`].
@@ -69,7 +63,10 @@ pub struct RuntimeBuilder {
     functions: Vec<StatefulFunctions>,
     pub(super) endpoints: Vec<EndpointSpec>,
     pub(crate) ingresses: Vec<Box<dyn Ingress>>,
-    pub(super) egresses: Vec<(TypeName, EgressPlan)>,
+    sources: Vec<(TypeName, Box<dyn Source>)>,
+    sinks: Vec<(TypeName, Box<dyn Sink>)>,
+    /// Egresses whose records are messages to a function.
+    egress_functions: Vec<(TypeName, TypeName)>,
 }
 
 impl RuntimeBuilder {
@@ -82,7 +79,9 @@ impl RuntimeBuilder {
             functions: Vec::new(),
             endpoints: Vec::new(),
             ingresses: Vec::new(),
-            egresses: Vec::new(),
+            sources: Vec::new(),
+            sinks: Vec::new(),
+            egress_functions: Vec::new(),
         }
     }
 
@@ -92,10 +91,21 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Binds an egress: what functions send to `name` is brought to `egress`.
-    pub fn egress(mut self, name: TypeName, egress: impl Egress) -> Self {
-        self.egresses
-            .push((name, EgressPlan::Push(Arc::new(egress))));
+    /// Binds an ingress: what `source` brings goes to the functions it names. Its positions are stored under `name`.
+    pub fn ingress(mut self, name: TypeName, source: impl Source) -> Self {
+        self.sources.push((name, Box::new(source)));
+        self
+    }
+
+    /// Binds an egress: what functions send to `name` is brought to `sink`.
+    pub fn egress(mut self, name: TypeName, sink: impl Sink) -> Self {
+        self.sinks.push((name, Box::new(sink)));
+        self
+    }
+
+    /// Binds an egress whose records are messages to `function`, with the sender's id.
+    pub(super) fn egress_function(mut self, name: TypeName, function: TypeName) -> Self {
+        self.egress_functions.push((name, function));
         self
     }
 
@@ -146,14 +156,22 @@ impl RuntimeBuilder {
     pub async fn start(self) -> Result<Runtime, StartError> {
         let (closing, closed) = watch::channel(false);
         let directory = Arc::new(self.directory(&closed)?);
+        let sources = self.sources;
+        let sources = open_sources(sources, self.config.partitions.get()).await?;
+        let sinks = open_sinks(self.sinks).await?;
         let mut open = Vec::with_capacity(self.ingresses.len());
         for ingress in self.ingresses {
             open.push(ingress.open().await?);
         }
         let (store, syncer) = open_store(self.home, self.config.storage.clone()).await?;
         let committer = Committer::start(store.clone(), syncer).map_err(StartError::Thread)?;
-        let egresses = open_egresses(self.egresses, &store, &committer, &self.config).await?;
-        directory.know_outboxes(egresses.all.clone());
+        let lives = Lives::begin(&store, Uuid::new_v4().as_u64_pair().0)?;
+        let egresses = Egresses::new(
+            outboxes(&sinks, &store, &committer)?,
+            self.config.max_outbox,
+            settings(&self.config, 0).share_of(self.config.max_outbox),
+        );
+        directory.know_outboxes(egresses.clone());
 
         let (ending, ended) = watch::channel(false);
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.config.partitions.get())
@@ -163,8 +181,9 @@ impl RuntimeBuilder {
             router: Router::new(senders),
             gateways: Gateways::default(),
             directory,
-            egresses: egresses.all,
+            egresses,
             store,
+            sources: conditions(&sources),
             status: committer.status.clone(),
             stopping: closed.clone(),
             fate: Fate::new(closing.clone()),
@@ -189,9 +208,24 @@ impl RuntimeBuilder {
 
         let mut listeners = Vec::new();
         let (mut ingresses, mut delivering) = (JoinSet::new(), JoinSet::new());
-        for (egress, outbox) in egresses.open {
-            listeners.extend(egress.listening());
-            delivering.spawn(egress.run(outbox, ended.clone()));
+        for opened in sinks {
+            listeners.extend(opened.listener);
+            if let Some(outbox) = intake.egresses.outbox(&opened.name) {
+                let (lives, ended) = (lives.clone(), ended.clone());
+                delivering.spawn(sink::drive(opened.name, opened.part, outbox, lives, ended));
+            }
+        }
+        let conditions = Arc::clone(&intake.sources);
+        for ((opened, index), (_, condition)) in sources.into_iter().zip(conditions.iter()) {
+            listeners.extend(opened.listener);
+            let cores = self.config.partitions.get();
+            let core = SourceCore::new(index, cores, opened.name.as_str(), intake.store.clone());
+            let condition = Arc::clone(condition);
+            let durable = committer.durable.clone();
+            let inlet = Inlet::new(opened.name, intake.clone(), core, durable, condition);
+            if !self.at_rest {
+                ingresses.spawn(source::drive(opened.part, inlet));
+            }
         }
         for ingress in open {
             listeners.push(ingress.listening());
@@ -239,22 +273,19 @@ impl RuntimeBuilder {
             let endpoint = Arc::new(Endpoint::Remote(Box::new(remote)));
             bind(&mut directory, &functions, &endpoint)?;
         }
-        for (name, plan) in &self.egresses {
-            let binding = match plan {
-                EgressPlan::Function(function) => EgressBinding::Function(function.clone()),
-                _ => EgressBinding::Outbox,
-            };
+        let sinks = self.sinks.iter();
+        let sinks = sinks.map(|(name, _)| (name, EgressBinding::Outbox));
+        let functions = self.egress_functions.iter();
+        let functions = functions.map(|(name, f)| (name, EgressBinding::Function(f.clone())));
+        for (name, binding) in sinks.chain(functions) {
             if !directory.bind_egress(name, binding) {
-                return Err(StartError::BoundTwice {
-                    what: format!("egress {name}"),
-                });
+                return Err(bound_twice("egress", name));
             }
         }
-        for (name, plan) in &self.egresses {
-            if let EgressPlan::Function(function) = plan
-                && directory
-                    .function(function.namespace(), function.name())
-                    .is_none()
+        for (name, function) in &self.egress_functions {
+            if directory
+                .function(function.namespace(), function.name())
+                .is_none()
             {
                 return Err(StartError::Declared {
                     what: format!("egress {name}: function {function} is not bound"),
@@ -318,50 +349,74 @@ async fn open_store(home: Home, settings: LogSettings) -> Result<(Store, Syncer)
     }
 }
 
-/// Egresses whose sockets and files are open.
-struct OpenEgresses {
-    all: Egresses,
-    open: Vec<(Box<dyn OpenEgress>, Outbox)>,
+fn bound_twice(what: &str, name: &TypeName) -> StartError {
+    StartError::BoundTwice {
+        what: format!("{what} {name}"),
+    }
 }
 
-async fn open_egresses(
-    plans: Vec<(TypeName, EgressPlan)>,
+/// A source or a sink with its sockets and files open.
+struct Opened<T> {
+    name: TypeName,
+    part: T,
+    listener: Option<Listener>,
+}
+
+/// Opens the sources, and gives each a number beside those of the cores.
+async fn open_sources(
+    sources: Vec<(TypeName, Box<dyn Source>)>,
+    cores: u8,
+) -> Result<Vec<(Opened<Box<dyn Source>>, u8)>, StartError> {
+    let (mut open, mut names) = (Vec::with_capacity(sources.len()), HashSet::new());
+    for ((name, mut part), place) in sources.into_iter().zip(0_u16..) {
+        if !names.insert(name.clone()) {
+            return Err(bound_twice("ingress", &name));
+        }
+        let index = u8::try_from(u16::from(cores) + place).map_err(|_| StartError::Declared {
+            what: format!("ingress {name}: partitions and ingresses together are 256 at most"),
+        })?;
+        let listener = part.open().await?;
+        let opened = Opened {
+            name,
+            part,
+            listener,
+        };
+        open.push((opened, index));
+    }
+    Ok(open)
+}
+
+fn conditions(sources: &[(Opened<Box<dyn Source>>, u8)]) -> Arc<[(TypeName, Arc<Condition>)]> {
+    let names = sources.iter().map(|(opened, _)| opened.name.clone());
+    names.map(|name| (name, Arc::default())).collect()
+}
+
+async fn open_sinks(
+    sinks: Vec<(TypeName, Box<dyn Sink>)>,
+) -> Result<Vec<Opened<Box<dyn Sink>>>, StartError> {
+    let mut open = Vec::with_capacity(sinks.len());
+    for (name, mut part) in sinks {
+        let listener = part.open().await?;
+        open.push(Opened {
+            name,
+            part,
+            listener,
+        });
+    }
+    Ok(open)
+}
+
+/// The outboxes of the sinks by the front of their rows, with what waits in them from before.
+fn outboxes(
+    sinks: &[Opened<Box<dyn Sink>>],
     store: &Store,
     committer: &Committer,
-    config: &RuntimeConfig,
-) -> Result<OpenEgresses, StartError> {
-    let (mut all, mut open) = (HashMap::new(), Vec::new());
-    for (name, plan) in plans {
-        let driver: Box<dyn OpenEgress> = match plan {
-            EgressPlan::Push(egress) => Box::new(Push {
-                name: name.clone(),
-                egress,
-            }),
-            EgressPlan::File(path) => {
-                let file =
-                    FileEgress::open(name.clone(), &path).map_err(|source| StartError::Egress {
-                        egress: name.clone(),
-                        source: format!("{}: {source}", path.display()).into(),
-                    })?;
-                Box::new(Push {
-                    name: name.clone(),
-                    egress: Arc::new(file),
-                })
-            }
-            EgressPlan::Playground(spec) => Box::new(OpenPlaygroundEgress::open(spec).await?),
-            EgressPlan::Function(_) => continue,
-        };
+) -> Result<HashMap<Bytes, (TypeName, Outbox)>, StartError> {
+    let mut all = HashMap::new();
+    for Opened { name, .. } in sinks {
         let prefix = egress_prefix(name.namespace(), name.name());
         let outbox = Outbox::open(prefix.clone(), store.clone(), committer.durable.clone())?;
-        all.insert(prefix, (name, outbox.clone()));
-        open.push((driver, outbox));
+        all.insert(prefix, (name.clone(), outbox));
     }
-    Ok(OpenEgresses {
-        all: Egresses::new(
-            all,
-            config.max_outbox,
-            settings(config, 0).share_of(config.max_outbox),
-        ),
-        open,
-    })
+    Ok(all)
 }

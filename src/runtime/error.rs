@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::sdk::TypeName;
+use crate::sdk::BoxError;
 use crate::storage::StorageError;
 
 /// Why a runtime does not start. Nothing is left running.
@@ -23,14 +23,14 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// An egress can't be opened.
-    #[error("egress {egress} can't be opened")]
-    Egress {
-        /// Its name.
-        egress: TypeName,
+    /// What a source or a sink needs can't be opened.
+    #[error("{what} can't be opened")]
+    Connector {
+        /// What it is, such as `file out.jsonl`.
+        what: String,
         /// Why not.
         #[source]
-        source: crate::sdk::BoxError,
+        source: BoxError,
     },
     /// A name is bound twice.
     #[error("{what} is bound twice")]
@@ -47,4 +47,14 @@ pub enum StartError {
     /// The system refuses a thread.
     #[error("a thread can't be started")]
     Thread(#[source] io::Error),
+}
+
+impl StartError {
+    /// What a source or a sink needs can't be opened: `what` it is, and why.
+    pub fn connector(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Self::Connector {
+            what: what.into(),
+            source: source.into(),
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What stands above a running runtime may do with it: the admin API, the console, jobs and streams use this and nothing behind it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::commit::StoreStatus;
+use super::condition::Condition;
 use super::core::{AddressKey, AdminChange};
 use super::egress::Delivering;
 use super::endpoint::Invocations;
@@ -131,6 +133,11 @@ impl RuntimeHandle {
     /// How each egress is doing.
     pub(crate) fn delivering(&self) -> Vec<Delivering> {
         self.intake.egresses.delivering()
+    }
+
+    /// How each source is doing, by the name of its ingress.
+    pub(crate) fn sources(&self) -> &[(TypeName, Arc<Condition>)] {
+        &self.intake.sources
     }
 
     /// The egress whose outbox stops intake, and the records in it.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::commit::StoreStatus;
+use super::condition::Condition;
 use super::core::{AddressKey, Arrival, Bindings as _, IdempotencyKey, Refusal};
 use super::egress::Egresses;
 use super::endpoint::Directory;
@@ -18,6 +19,7 @@ use super::partition::{Admission, Command, Router};
 use super::waits;
 use crate::clock::Clock;
 use crate::elapsed::rounded;
+use crate::sdk::TypeName;
 use crate::storage::Store;
 use crate::timestamp::Timestamp;
 
@@ -85,6 +87,8 @@ pub(crate) struct Intake {
     pub(super) gateways: Gateways,
     pub(super) directory: Arc<Directory>,
     pub(super) egresses: Egresses,
+    /// How each source is doing.
+    pub(super) sources: Arc<[(TypeName, Arc<Condition>)]>,
     pub(super) store: Store,
     pub(super) status: watch::Receiver<StoreStatus>,
     pub(super) stopping: watch::Receiver<bool>,
@@ -204,15 +208,35 @@ impl Intake {
         }
     }
 
+    /// Whether a function is bound to the type of `target`.
+    pub(super) fn check_bound(&self, target: &AddressKey) -> Result<(), IntakeError> {
+        let (namespace, name, _) = target.parts();
+        match self.directory.function(namespace, name) {
+            Some(_) => Ok(()),
+            None => Err(self.unknown(namespace, name)),
+        }
+    }
+
+    /// Whether a source has to wait: the disk or an outbox is full, or the disk is behind. An error: it would wait in vain.
+    pub(super) fn waits_for_room(&self) -> Result<bool, IntakeError> {
+        if *self.stopping.borrow() {
+            return Err(IntakeError::Stopping);
+        }
+        match &*self.status.borrow() {
+            StoreStatus::Closed(reason) => Err(IntakeError::NotWritable {
+                reason: reason.clone(),
+            }),
+            StoreStatus::Full(_) => Ok(true),
+            StoreStatus::Writable => Ok(self.store.pressure() || self.egresses.full().is_some()),
+        }
+    }
+
     /// What can be told before a partition is asked.
     fn check(&self, target: &AddressKey) -> Result<(), IntakeError> {
         if *self.stopping.borrow() {
             return Err(IntakeError::Stopping);
         }
-        let (namespace, name, _) = target.parts();
-        if self.directory.function(namespace, name).is_none() {
-            return Err(self.unknown(namespace, name));
-        }
+        self.check_bound(target)?;
         match &*self.status.borrow() {
             StoreStatus::Writable => {}
             StoreStatus::Full(reason) | StoreStatus::Closed(reason) => {

@@ -14,6 +14,8 @@ mod builder;
 #[cfg(feature = "runtime")]
 mod commit;
 #[cfg(feature = "runtime")]
+pub(crate) mod condition;
+#[cfg(feature = "runtime")]
 mod config;
 #[doc(hidden)]
 pub mod core;
@@ -34,6 +36,8 @@ pub(crate) mod ingress;
 #[cfg(feature = "runtime")]
 pub(crate) mod intake;
 #[cfg(feature = "runtime")]
+pub(crate) mod listener;
+#[cfg(feature = "runtime")]
 pub(crate) mod partition;
 #[cfg(feature = "runtime")]
 pub(crate) mod request;
@@ -43,6 +47,10 @@ pub(crate) mod respond;
 mod running;
 #[cfg(feature = "runtime")]
 pub mod samples;
+#[cfg(feature = "runtime")]
+pub(crate) mod sink;
+#[cfg(feature = "runtime")]
+pub(crate) mod source;
 #[cfg(feature = "runtime")]
 pub(crate) mod values;
 #[cfg(feature = "runtime")]
@@ -57,11 +65,12 @@ pub use self::{
     builder::RuntimeBuilder,
     commit::StoreStatus,
     config::RuntimeConfig,
-    egress::{Egress, EgressRecord},
     endpoint::TlsFindings,
     error::StartError,
     fate::ApplicationFailure,
-    ingress::Listener,
     intake::IntakeError,
+    listener::Listener,
     running::Runtime,
+    sink::{EgressRecord, Settler, Sink, SinkBatch, SinkPosition},
+    source::{Batch, Inlet, Receipt, Source, SourceRecord},
 };

@@ -57,6 +57,8 @@ pub(super) enum Command {
     Inspect(usize, oneshot::Sender<Inspection>),
     /// Somebody wants to see what waits at one address.
     Look(AddressKey, oneshot::Sender<Option<Queue>>),
+    /// A source waits until it may bring more.
+    AwaitRoom(oneshot::Sender<()>),
     /// Start no more calls; answered when none is out.
     Drain(oneshot::Sender<()>),
 }
@@ -105,7 +107,7 @@ impl Router {
     }
 
     /// Hands a command to a partition by its number.
-    fn to(&self, partition: u8, command: Command) -> bool {
+    pub(super) fn to(&self, partition: u8, command: Command) -> bool {
         self.partitions
             .get(usize::from(partition))
             .is_some_and(|sender| sender.send(command).is_ok())
@@ -167,6 +169,7 @@ pub(super) async fn run(
         admissions: HashMap::new(),
         changes: HashMap::new(),
         drained: Vec::new(),
+        rooms: Vec::new(),
         abandoned: 0,
         out: Vec::new(),
     };
@@ -208,6 +211,8 @@ struct Partition {
     admissions: HashMap<Ticket, oneshot::Sender<Admission>>,
     changes: HashMap<Ticket, oneshot::Sender<Result<(), String>>>,
     drained: Vec<oneshot::Sender<()>>,
+    /// Sources that wait for room.
+    rooms: Vec<oneshot::Sender<()>>,
     /// Calls that are out for the core, but never come back.
     abandoned: usize,
     out: Vec<Output>,
@@ -241,6 +246,7 @@ impl Partition {
             Command::Look(address, sender) => {
                 let _ = sender.send(self.look(&address));
             }
+            Command::AwaitRoom(sender) => self.rooms.push(sender),
             Command::Drain(sender) => {
                 self.step(Input::Drain);
                 self.drained.push(sender);
@@ -315,6 +321,11 @@ impl Partition {
         }
         // Its room is used again.
         self.out = out;
+        if self.core.has_room() {
+            for sender in self.rooms.drain(..) {
+                let _ = sender.send(());
+            }
+        }
         if self.core.in_flight() == self.abandoned {
             for sender in self.drained.drain(..) {
                 let _ = sender.send(());
@@ -415,6 +426,7 @@ impl Partition {
     async fn without_committer(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) {
         self.admissions.clear();
         self.changes.clear();
+        self.rooms.clear();
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Inspect(limit, sender) => {

@@ -22,6 +22,8 @@ example!(delayed_reminder, "../../examples/delayed_reminder.rs");
 example!(egress, "../../examples/egress.rs");
 example!(greeter, "../../examples/greeter.rs");
 #[cfg(feature = "runtime")]
+example!(custom_source, "../../examples/custom_source.rs");
+#[cfg(feature = "runtime")]
 example!(pipeline_export, "../../examples/pipeline_export.rs");
 #[path = "../../examples/testing.rs"]
 mod testing;
@@ -141,4 +143,13 @@ async fn the_pipeline_delivers_after_the_outage_in_order_and_without_what_it_fil
     let arrived = pipeline_export::run(folder.path()).await.unwrap();
     let reading = |celsius| format!(r#"{{"celsius":{celsius},"device":"d1","site":"north"}}"#);
     assert_eq!(arrived, [31, 32, 33].map(reading));
+}
+
+#[cfg(feature = "runtime")]
+#[tokio::test]
+async fn the_custom_source_counts_each_line_once_over_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    for lines in 1..=3 {
+        assert_eq!(custom_source::run(folder.path()).await.unwrap(), lines);
+    }
 }

@@ -68,6 +68,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "retry",
         ],
     ),
+    (
+        "connectors",
+        &["runtime", "module", "transport", "sdk", "protocol"],
+    ),
     // Here the parts are put together.
     ("runtime::assemble", &["*"]),
     ("admin", &["*"]),

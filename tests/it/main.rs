@@ -15,6 +15,8 @@ mod cli;
 mod client;
 #[cfg(feature = "codegen")]
 mod codegen;
+#[cfg(all(feature = "runtime", feature = "testing"))]
+mod connectors;
 #[cfg(feature = "testing")]
 mod core;
 #[cfg(feature = "delivery")]

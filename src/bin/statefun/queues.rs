@@ -100,6 +100,15 @@ fn print(queues: &Value) -> anyhow::Result<()> {
             last_failure(egress)
         ))?;
     }
+    for source in list_at(queues, "/ingresses") {
+        output::line(format_args!(
+            "ingress {}: {} brought{}{}",
+            field(source, "ingress"),
+            field(source, "brought"),
+            failed_attempts(source),
+            last_failure(source)
+        ))?;
+    }
     Ok(())
 }
 

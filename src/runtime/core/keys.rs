@@ -28,6 +28,8 @@ pub const PARKED: Table = Table::new(7);
 pub const GATEWAYS: Table = Table::new(8);
 /// Idempotency keys with their answers. Key: made by the ingress. Value: see [`super::idempotency`].
 pub const ANSWERS: Table = Table::new(9);
+/// How far sources have come. Key: the source's name with its length in front, then the split. Value: the source's own.
+pub const SOURCES: Table = Table::new(10);
 
 /// An address as it stands in keys: namespace, type and id, each with its length in front.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -28,6 +28,7 @@ mod quotas;
 mod recount;
 mod recovery;
 mod rows;
+mod source;
 mod start;
 pub mod state;
 mod sweep;
@@ -49,6 +50,7 @@ pub use self::keys::{AddressKey, MessageId};
 pub use self::limits::AnswerLimits;
 pub use self::mailbox::{Activity, Message};
 pub use self::quotas::TypeLoad;
+pub use self::source::{Brought, SourceCore, SplitPosition};
 
 use self::function_types::FunctionTypes;
 use self::held::{Held, Release};
@@ -324,7 +326,7 @@ pub struct Core {
     durable: Position,
     timers: TimerWindow,
     backoffs: BTreeSet<(Timestamp, AddressKey)>,
-    /// The last number that arrived from each core: what is in the store beyond it is still on its way here.
+    /// The last number that arrived from each core and each source: what is in the store beyond it is still on its way here.
     arrived: Vec<u64>,
     recovery: recovery::Recovery,
     sweep: sweep::SweepPosition,
@@ -348,7 +350,7 @@ impl Core {
             durable: store.durable(),
             timers: TimerWindow::unread(settings.windows.timers),
             backoffs: BTreeSet::new(),
-            arrived: vec![0; usize::from(settings.cores)],
+            arrived: vec![0; usize::from(u8::MAX) + 1],
             recovery: recovery::Recovery::start(),
             sweep: sweep::SweepPosition::default(),
             draining: settings.at_rest,

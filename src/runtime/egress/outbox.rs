@@ -1,13 +1,12 @@
 //! The undelivered records of one egress: a window in memory, the rest in the store, all of them on disk.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::{Notify, watch};
 
-use super::Failing;
+use crate::runtime::condition::Condition;
 use crate::runtime::core::MessageId;
 use crate::runtime::core::keys::{OUTBOX, after_prefix};
 use crate::storage::{Position, Rows as _, StorageError, Store, Write};
@@ -41,8 +40,7 @@ struct Shared {
     durable: watch::Receiver<Position>,
     window: Mutex<Window>,
     arrived: Notify,
-    delivered: AtomicU64,
-    failing: Mutex<Option<Failing>>,
+    condition: Condition,
 }
 
 #[derive(Debug, Default)]
@@ -127,8 +125,7 @@ impl Outbox {
             durable,
             window: Mutex::new(window),
             arrived: Notify::new(),
-            delivered: AtomicU64::new(0),
-            failing: Mutex::new(None),
+            condition: Condition::default(),
         })))
     }
 
@@ -191,8 +188,7 @@ impl Outbox {
             .map(|id| Write::delete(OUTBOX, self.row(*id)))
             .collect();
         self.0.store.stage(deletes);
-        let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
-        self.0.delivered.fetch_add(count, Ordering::Relaxed);
+        self.0.condition.moved_on(ids.len());
         let mut window = self.window();
         for id in ids {
             window.taken.remove(id);
@@ -212,27 +208,22 @@ impl Outbox {
         window.by_sender.get(sender).copied().unwrap_or_default()
     }
 
-    /// Records that were settled since the start.
-    pub(crate) fn delivered(&self) -> u64 {
-        self.0.delivered.load(Ordering::Relaxed)
+    /// Stages a row beside the records; ready when it is on disk. A store that has closed never is.
+    pub(crate) async fn make_durable(&self, write: Write) {
+        let position = self.0.store.stage(vec![write]);
+        let mut durable = self.0.durable.clone();
+        if durable
+            .wait_for(|durable| *durable >= position)
+            .await
+            .is_err()
+        {
+            std::future::pending::<()>().await;
+        }
     }
 
-    /// The consumer tells how its present batch fares; `None`: it was delivered, or there is none.
-    pub(crate) fn set_failing(&self, failing: Option<Failing>) {
-        *self
-            .0
-            .failing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = failing;
-    }
-
-    /// The failed attempts of the consumer's present batch.
-    pub(crate) fn failing(&self) -> Option<Failing> {
-        self.0
-            .failing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// How its consumer is doing.
+    pub(crate) fn condition(&self) -> &Condition {
+        &self.0.condition
     }
 
     /// Reads the oldest records from the store into the empty window, and waits until they are durable.

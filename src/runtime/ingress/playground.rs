@@ -139,7 +139,7 @@ fn target(path: &str) -> Option<AddressKey> {
 }
 
 /// StateFun's playground wrote the status to a header of this name; readers of it still find it.
-pub(in crate::runtime) fn with_status_header(mut answer: Answer) -> Answer {
+pub(crate) fn with_status_header(mut answer: Answer) -> Answer {
     let status = HeaderValue::from(answer.status().as_u16());
     answer
         .headers_mut()

@@ -1,3 +1,16 @@
 //! Suites that every implementation of a part runs, ours and users'. Outside semantic versioning.
 
+#[cfg(feature = "runtime")]
+mod memory;
+#[cfg(feature = "runtime")]
+pub mod sink;
+#[cfg(feature = "runtime")]
+pub mod source;
+#[cfg(feature = "runtime")]
+mod stage;
 pub mod storage;
+
+#[cfg(feature = "runtime")]
+pub use self::memory::{MemoryFarSide, MemoryLog, MemorySink, MemorySource};
+#[cfg(feature = "runtime")]
+pub use self::stage::{Guarantee, LEDGER, OUT, Record};

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use http::Method;
 use serde_json::Value;
 use stateful_functions::admin::AdminConfig;
-use stateful_functions::runtime::{Egress, EgressRecord, Runtime, RuntimeBuilder};
+use stateful_functions::runtime::{Runtime, RuntimeBuilder, Sink, SinkBatch};
 use stateful_functions::{BoxError, TypeName};
 
 use crate::endpoint::{ASYNC, OKHTTP, functions_at};
@@ -114,8 +114,8 @@ spec: {listen: '127.0.0.1:0', callTimeout: 50ms}
 struct Away;
 
 #[async_trait]
-impl Egress for Away {
-    async fn deliver(&self, _records: &[EgressRecord]) -> Result<(), BoxError> {
+impl Sink for Away {
+    async fn deliver(&self, _batch: &SinkBatch) -> Result<(), BoxError> {
         let cause = std::io::Error::other("the queue manager is away");
         Err(format!("no delivery: {cause}").into())
     }

@@ -10,7 +10,7 @@ use stateful_functions::BoxError;
 use stateful_functions::admin::AdminConfig;
 use stateful_functions::random::Random;
 use stateful_functions::runtime::{
-    Egress, EgressRecord, Runtime, RuntimeConfig, StartError, StoreStatus,
+    EgressRecord, Runtime, RuntimeConfig, Sink, SinkBatch, StartError, StoreStatus,
 };
 use stateful_functions::storage::LogSettings;
 use stateful_functions::testing::faulty::FaultyDisk;
@@ -32,14 +32,17 @@ spec: {listen: '127.0.0.1:0', callTimeout: 30s}
 struct FarSide(Arc<Mutex<Vec<(String, String)>>>);
 
 #[async_trait]
-impl Egress for FarSide {
-    async fn deliver(&self, records: &[EgressRecord]) -> Result<(), BoxError> {
+impl Sink for FarSide {
+    async fn deliver(&self, batch: &SinkBatch) -> Result<(), BoxError> {
         let entry = |record: &EgressRecord| {
             let typed = stateful_functions::types::STRING;
             let text = typed.decode(&record.value).unwrap();
             (record.id.clone(), text)
         };
-        self.0.lock().unwrap().extend(records.iter().map(entry));
+        self.0
+            .lock()
+            .unwrap()
+            .extend(batch.records().iter().map(entry));
         Ok(())
     }
 }

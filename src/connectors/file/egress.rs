@@ -1,36 +1,60 @@
 //! `statefun.file.v1/egress`: a line of JSON for each record, appended to a file and synced.
 
 use std::io::{self, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Egress, EgressRecord, json_line};
-use crate::sdk::{BoxError, TypeName};
+use crate::connectors::line::lines;
+use crate::runtime::{Listener, Sink, SinkBatch, StartError};
+use crate::sdk::BoxError;
 
 /// Appends `{"egress", "id", "type", "value"}` lines. A record counts as delivered when its line is on disk.
 #[derive(Debug)]
 pub(crate) struct FileEgress {
-    name: TypeName,
-    file: Arc<Mutex<std::fs::File>>,
+    path: PathBuf,
+    file: Option<Arc<Mutex<std::fs::File>>>,
 }
 
 impl FileEgress {
-    /// Opens the file, and makes it when it does not exist. A half line that a crash left is cut off.
-    pub(crate) fn open(name: TypeName, path: &Path) -> io::Result<Self> {
-        let mut file = std::fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(path)?;
-        cut_half_line(&mut file)?;
-        Ok(Self {
-            name,
-            file: Arc::new(Mutex::new(file)),
-        })
+    /// Appends to the file at `path`.
+    pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            file: None,
+        }
     }
+}
+
+#[async_trait]
+impl Sink for FileEgress {
+    async fn open(&mut self) -> Result<Option<Listener>, StartError> {
+        let file = open(&self.path).map_err(|source| {
+            StartError::connector(format!("file {}", self.path.display()), source)
+        })?;
+        self.file = Some(Arc::new(Mutex::new(file)));
+        Ok(None)
+    }
+
+    async fn deliver(&self, batch: &SinkBatch) -> Result<(), BoxError> {
+        let file = self.file.clone().ok_or("the file was not opened")?;
+        let text = lines(batch);
+        tokio::task::spawn_blocking(move || append(&file, text.as_bytes())).await??;
+        Ok(())
+    }
+}
+
+/// Opens the file, and makes it when it does not exist. A half line that a crash left is cut off.
+fn open(path: &Path) -> io::Result<std::fs::File> {
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)?;
+    cut_half_line(&mut file)?;
+    Ok(file)
 }
 
 /// Ends the file behind its last line feed, and stands there.
@@ -55,20 +79,6 @@ fn cut_half_line(file: &mut std::fs::File) -> io::Result<()> {
     file.set_len(end)?;
     file.seek(SeekFrom::Start(end))?;
     Ok(())
-}
-
-#[async_trait]
-impl Egress for FileEgress {
-    async fn deliver(&self, records: &[EgressRecord]) -> Result<(), BoxError> {
-        let mut text = String::new();
-        for record in records {
-            text.push_str(&json_line(&self.name, record));
-            text.push('\n');
-        }
-        let file = Arc::clone(&self.file);
-        tokio::task::spawn_blocking(move || append(&file, text.as_bytes())).await??;
-        Ok(())
-    }
 }
 
 /// Appends all of `text`, or nothing of it.
@@ -99,8 +109,8 @@ mod tests {
             (&long, "{\"a\":1}\n"),
         ] {
             std::fs::write(&path, before).unwrap();
-            let egress = FileEgress::open(TypeName::new("a/b"), &path).unwrap();
-            append(&egress.file, b"new\n").unwrap();
+            let file = Mutex::new(open(&path).unwrap());
+            append(&file, b"new\n").unwrap();
             assert_eq!(
                 std::fs::read_to_string(&path).unwrap(),
                 format!("{after}new\n")

@@ -10,19 +10,16 @@ use http::header::HeaderValue;
 use http::{Request, StatusCode};
 use hyper::body::Incoming as Body;
 use hyper::service::service_fn;
-use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
-use tracing::{error, warn};
+use tracing::error;
 
-use super::{OpenEgress, Outbox, OutboxRecord};
 use crate::module::PlaygroundEgress;
-use crate::protocol::reqreply::TypedValue;
-use crate::runtime::core::MessageId;
-use crate::runtime::error::StartError;
 use crate::runtime::ingress::playground::with_status_header;
-use crate::runtime::ingress::{Listener, listen, stopped};
+use crate::runtime::listener::{listen, stopped};
 use crate::runtime::respond::{self, Answer};
+use crate::runtime::{EgressRecord, Listener, Settler, Sink, SinkBatch, StartError};
+use crate::sdk::BoxError;
 use crate::transport::http::{ServerLimits, serve_connections};
 
 /// Type of the records: JSON `{"topic", "payload"}`.
@@ -30,87 +27,91 @@ const EGRESS_RECORD: &str = "io.statefun.playground/EgressRecord";
 /// Records that are held for readers; the rest waits in the outbox.
 const HELD: usize = 10_000;
 
-/// The egress with its open socket.
+/// Holds records until they are fetched.
 #[derive(Debug)]
-pub(crate) struct OpenPlaygroundEgress {
-    topics: Vec<String>,
-    socket: TcpListener,
-    listener: Listener,
+pub(crate) struct PlaygroundSink {
+    spec: PlaygroundEgress,
+    /// Until it is served.
+    socket: Mutex<Option<TcpListener>>,
+    shelf: Arc<Shelf>,
 }
 
-impl OpenPlaygroundEgress {
-    /// Opens the socket.
-    pub(crate) async fn open(spec: PlaygroundEgress) -> Result<Self, StartError> {
-        let address = format!("{}:{}", spec.host, spec.port);
-        let (socket, listener) = listen("playground egress", &address).await?;
-        Ok(Self {
-            topics: spec.topics,
-            socket,
-            listener,
-        })
+impl PlaygroundSink {
+    pub(crate) fn new(spec: PlaygroundEgress) -> Self {
+        let topics = spec.topics.iter().cloned();
+        let shelf = Shelf {
+            queues: Mutex::new(topics.map(|topic| (topic, VecDeque::new())).collect()),
+            popped: Notify::new(),
+        };
+        Self {
+            spec,
+            socket: Mutex::new(None),
+            shelf: Arc::new(shelf),
+        }
+    }
+
+    fn socket(&self) -> MutexGuard<'_, Option<TcpListener>> {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
-impl OpenEgress for OpenPlaygroundEgress {
-    fn listening(&self) -> Option<Listener> {
-        Some(self.listener.clone())
+impl Sink for PlaygroundSink {
+    async fn open(&mut self) -> Result<Option<Listener>, StartError> {
+        let address = format!("{}:{}", self.spec.host, self.spec.port);
+        let (socket, listener) = listen("playground egress", &address).await?;
+        *self.socket() = Some(socket);
+        Ok(Some(listener))
     }
 
-    async fn run(self: Box<Self>, outbox: Outbox, stop: watch::Receiver<bool>) {
-        let queues = self
-            .topics
-            .into_iter()
-            .map(|topic| (topic, VecDeque::new()))
-            .collect();
-        let shelf = Arc::new(Shelf {
-            outbox,
-            queues: Mutex::new(queues),
-            popped: Notify::new(),
-        });
-        let filling = Arc::clone(&shelf);
+    async fn deliver(&self, batch: &SinkBatch) -> Result<(), BoxError> {
+        for (index, record) in batch.records().iter().enumerate() {
+            self.shelf.room().await;
+            if let Some(settler) = batch.settler(index) {
+                self.shelf.offer(record, settler);
+            }
+        }
+        Ok(())
+    }
+
+    /// A record is settled when it is fetched.
+    fn settles_itself(&self) -> bool {
+        true
+    }
+
+    async fn serve(&self, stop: watch::Receiver<bool>) {
+        let Some(socket) = self.socket().take() else {
+            return;
+        };
+        let shelf = Arc::clone(&self.shelf);
         let service = service_fn(move |request: Request<Body>| {
             let shelf = Arc::clone(&shelf);
             async move { Ok::<_, Infallible>(with_status_header(shelf.answer(request.uri().path()))) }
         });
-        tokio::select! {
-            () = filling.fill() => {}
-            () = serve_connections(self.socket, service, ServerLimits::default(), stopped(stop)) => {}
-        }
+        serve_connections(socket, service, ServerLimits::default(), stopped(stop)).await;
     }
 }
 
 /// Records on offer, by topic.
+#[derive(Debug)]
 struct Shelf {
-    outbox: Outbox,
-    queues: Mutex<HashMap<String, VecDeque<(MessageId, Bytes)>>>,
+    queues: Mutex<HashMap<String, VecDeque<(Settler, Bytes)>>>,
     popped: Notify,
 }
 
 impl Shelf {
-    /// Takes records from the outbox as readers make room.
-    async fn fill(&self) {
-        loop {
-            let held: usize = self.queues().values().map(VecDeque::len).sum();
-            if held >= HELD {
-                self.popped.notified().await;
-                continue;
-            }
-            match self.outbox.take(HELD - held).await {
-                Ok(records) => records.into_iter().for_each(|record| self.offer(record)),
-                Err(failure) => {
-                    warn!(%failure, "the playground's outbox can't be read; will retry");
-                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-                }
-            }
+    /// Ready when readers have made room.
+    async fn room(&self) {
+        while self.queues().values().map(VecDeque::len).sum::<usize>() >= HELD {
+            self.popped.notified().await;
         }
     }
 
     /// Puts a record on offer. One that no topic takes stays in the outbox.
-    fn offer(&self, record: OutboxRecord) {
-        match read(&record.value) {
+    fn offer(&self, record: &EgressRecord, settler: Settler) {
+        match read(record) {
             Ok((topic, payload)) => match self.queues().get_mut(&topic) {
-                Some(queue) => queue.push_back((record.id, payload)),
+                Some(queue) => queue.push_back((settler, payload)),
                 None => {
                     error!("Message was targeted to unknown topic {topic}. It stays in the outbox.")
                 }
@@ -131,14 +132,14 @@ impl Shelf {
             }
             Some(queue) => queue.pop_front(),
         };
-        let Some((id, payload)) = popped else {
+        let Some((settler, payload)) = popped else {
             return respond::error(
                 StatusCode::NOT_FOUND,
                 "topic.empty",
                 "the topic has no record now",
             );
         };
-        self.outbox.settle(&[id]);
+        settler.settle();
         self.popped.notify_one();
         respond::with_type(
             StatusCode::OK,
@@ -147,20 +148,19 @@ impl Shelf {
         )
     }
 
-    fn queues(&self) -> MutexGuard<'_, HashMap<String, VecDeque<(MessageId, Bytes)>>> {
+    fn queues(&self) -> MutexGuard<'_, HashMap<String, VecDeque<(Settler, Bytes)>>> {
         // The table is whole after every statement.
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Topic and payload of a record; or what it is instead.
-fn read(value: &Bytes) -> Result<(String, Bytes), String> {
-    let value = TypedValue::decode(value.clone()).map_err(|failure| failure.to_string())?;
-    if value.typename != EGRESS_RECORD {
-        return Err(format!("of type {}", value.typename));
+fn read(record: &EgressRecord) -> Result<(String, Bytes), String> {
+    if record.value_type_name != EGRESS_RECORD {
+        return Err(format!("of type {}", record.value_type_name));
     }
     let json: serde_json::Value =
-        serde_json::from_slice(&value.value).map_err(|failure| failure.to_string())?;
+        serde_json::from_slice(&record.value).map_err(|failure| failure.to_string())?;
     let topic = json.get("topic").and_then(serde_json::Value::as_str);
     let payload = json.get("payload").and_then(serde_json::Value::as_str);
     match (topic, payload) {

@@ -1,0 +1,5 @@
+//! Files: records as lines of JSON.
+
+mod egress;
+
+pub(crate) use self::egress::FileEgress;

@@ -1,0 +1,8 @@
+//! Sources and sinks, a folder per system: `ingress` where messages come from, `egress` where records go, `config` the settings. A
+//! connector knows its system and the two traits of the runtime, `Source` and `Sink`, and no other connector. Who builds them from
+//! documents of a module stands above.
+
+pub(crate) mod file;
+mod line;
+pub(crate) mod playground;
+pub(crate) mod stdout;

@@ -1,0 +1,22 @@
+//! `statefun.stdout.v1/egress`: a line of JSON for each record, on standard output.
+
+use async_trait::async_trait;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::connectors::line::lines;
+use crate::runtime::{Sink, SinkBatch};
+use crate::sdk::BoxError;
+
+/// Writes `{"egress", "id", "type", "value"}` lines.
+#[derive(Debug)]
+pub(crate) struct StdoutEgress;
+
+#[async_trait]
+impl Sink for StdoutEgress {
+    async fn deliver(&self, batch: &SinkBatch) -> Result<(), BoxError> {
+        let mut stdout = tokio::io::stdout();
+        stdout.write_all(lines(batch).as_bytes()).await?;
+        stdout.flush().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! What a sink is given at once.
+
+use bytes::Bytes;
+use prost::Message as _;
+use tracing::warn;
+
+use super::SinkPosition;
+use crate::protocol::reqreply::TypedValue;
+use crate::runtime::core::MessageId;
+use crate::runtime::egress::{Outbox, OutboxRecord};
+use crate::sdk::TypeName;
+
+/// A record that leaves the runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EgressRecord {
+    /// Names the record: the same at every attempt, also after a crash, so that the far side can drop repetitions.
+    pub id: String,
+    /// The typename of the value, such as `io.statefun.types/string`.
+    pub value_type_name: String,
+    /// The encoded value.
+    pub value: Bytes,
+}
+
+/// Records in the order of their outbox.
+#[derive(Debug)]
+pub struct SinkBatch {
+    egress: TypeName,
+    records: Vec<EgressRecord>,
+    ids: Vec<MessageId>,
+    position: SinkPosition,
+    outbox: Outbox,
+}
+
+impl SinkBatch {
+    pub(super) fn new(
+        egress: &TypeName,
+        records: &[OutboxRecord],
+        position: SinkPosition,
+        outbox: &Outbox,
+    ) -> Self {
+        Self {
+            egress: egress.clone(),
+            ids: records.iter().map(|record| record.id).collect(),
+            records: records
+                .iter()
+                .map(|record| readable(egress, record))
+                .collect(),
+            position,
+            outbox: outbox.clone(),
+        }
+    }
+
+    /// The egress whose records they are.
+    pub const fn egress(&self) -> &TypeName {
+        &self.egress
+    }
+
+    /// The records; at least one.
+    pub fn records(&self) -> &[EgressRecord] {
+        &self.records
+    }
+
+    /// Up to where all records are safe once these are.
+    pub const fn position(&self) -> &SinkPosition {
+        &self.position
+    }
+
+    /// What settles the record at `index`; `None` behind the last one.
+    pub fn settler(&self, index: usize) -> Option<Settler> {
+        Some(Settler {
+            id: *self.ids.get(index)?,
+            outbox: self.outbox.clone(),
+        })
+    }
+}
+
+/// Settles one record of a sink that [settles itself](super::Sink::settles_itself). Dropped without that, the record comes again
+/// after the next start.
+#[derive(Debug)]
+#[must_use = "a record that is not settled comes again after the next start"]
+pub struct Settler {
+    id: MessageId,
+    outbox: Outbox,
+}
+
+impl Settler {
+    /// The record is gone for good.
+    pub fn settle(self) {
+        self.outbox.settle(&[self.id]);
+    }
+}
+
+/// Bytes that are no `TypedValue` go out as they are.
+fn readable(egress: &TypeName, record: &OutboxRecord) -> EgressRecord {
+    let id = format!("{}-{}", record.id.boot, record.id.number);
+    let decoded = TypedValue::decode(record.value.clone()).unwrap_or_else(|failure| {
+        warn!(%egress, %id, %failure, "the record is not a TypedValue; it goes out as it is");
+        TypedValue {
+            typename: String::new(),
+            has_value: true,
+            value: record.value.clone(),
+        }
+    });
+    EgressRecord {
+        id,
+        value_type_name: decoded.typename,
+        value: decoded.value,
+    }
+}

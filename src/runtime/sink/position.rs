@@ -1,0 +1,147 @@
+//! How far the records of an outbox are safe on the far side.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::Lives;
+use crate::runtime::core::MessageId;
+
+/// Up to which record of an outbox all are safe on the far side: one entry for each partition of the runtime, because ids ascend
+/// only within one. Opaque; the far side stores its bytes.
+///
+/// It also tells in which life of which data folder each id was given. A position of another folder, or of one that was brought
+/// back from a backup, does not cover what was sent since.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SinkPosition {
+    reached: BTreeMap<u8, (MessageId, u64)>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Stored {
+    #[prost(message, repeated, tag = "1")]
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Entry {
+    #[prost(uint32, tag = "1")]
+    partition: u32,
+    #[prost(uint32, tag = "2")]
+    boot: u32,
+    #[prost(uint64, tag = "3")]
+    number: u64,
+    #[prost(uint64, tag = "4")]
+    life: u64,
+}
+
+impl SinkPosition {
+    /// The bytes that the far side stores.
+    pub fn to_bytes(&self) -> Bytes {
+        let entries = self.reached.iter().map(|(partition, (id, life))| Entry {
+            partition: u32::from(*partition),
+            boot: id.boot,
+            number: id.number,
+            life: *life,
+        });
+        let stored = Stored {
+            entries: entries.collect(),
+        };
+        stored.encode_to_vec().into()
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) gave.
+    ///
+    /// # Errors
+    /// When it is something else: whoever goes on from there would lose or repeat records.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidPosition> {
+        let stored = Stored::decode(bytes).map_err(|_| InvalidPosition)?;
+        let mut reached = BTreeMap::new();
+        for entry in stored.entries {
+            let partition = u8::try_from(entry.partition).map_err(|_| InvalidPosition)?;
+            let id = MessageId {
+                boot: entry.boot,
+                number: entry.number,
+            };
+            if id.core() != partition || reached.insert(partition, (id, entry.life)).is_some() {
+                return Err(InvalidPosition);
+            }
+        }
+        Ok(Self { reached })
+    }
+
+    /// Whether the record is safe.
+    pub(super) fn covers(&self, id: MessageId) -> bool {
+        let reached = self.reached.get(&id.core());
+        reached.is_some_and(|(reached, _)| id <= *reached)
+    }
+
+    /// The record is safe too, and with it those of its partition before it.
+    pub(super) fn advance(&mut self, id: MessageId, lives: &Lives) {
+        if !self.covers(id) {
+            self.reached.insert(id.core(), (id, lives.of(id.boot)));
+        }
+    }
+
+    /// Leaves out what was reached in another life; how many entries these were.
+    pub(super) fn retain(&mut self, lives: &Lives) -> usize {
+        let before = self.reached.len();
+        self.reached
+            .retain(|_, (id, life)| lives.of(id.boot) == *life);
+        before - self.reached.len()
+    }
+}
+
+/// The bytes are no position of an outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the bytes are no position of an outbox; give back unchanged what was stored")]
+pub struct InvalidPosition;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn id(boot: u32, number: u64, core: u8) -> MessageId {
+        MessageId {
+            boot,
+            number: number << 8 | core as u64,
+        }
+    }
+
+    #[test]
+    fn a_position_covers_each_partition_by_itself() {
+        let lives = Lives::of_tests(&[(1, 10), (2, 20)]);
+        let mut position = SinkPosition::default();
+        position.advance(id(1, 5, 0), &lives);
+        position.advance(id(2, 1, 1), &lives);
+        position.advance(id(1, 3, 0), &lives);
+        assert!(position.covers(id(1, 5, 0)) && position.covers(id(1, 1, 0)));
+        assert!(!position.covers(id(1, 6, 0)) && !position.covers(id(2, 1, 0)));
+        assert!(position.covers(id(1, 900, 1)), "of an earlier start");
+        assert!(!position.covers(id(1, 1, 2)), "nothing came from there");
+        let stored = SinkPosition::from_bytes(&position.to_bytes()).unwrap();
+        assert_eq!(stored, position);
+    }
+
+    #[test]
+    fn what_was_reached_in_another_life_covers_nothing() {
+        let before = Lives::of_tests(&[(1, 10), (2, 20)]);
+        let mut position = SinkPosition::default();
+        position.advance(id(1, 5, 0), &before);
+        position.advance(id(2, 5, 1), &before);
+        // The folder was brought back from a backup made after its first start.
+        let restored = Lives::of_tests(&[(1, 10), (2, 21)]);
+        assert_eq!(position.retain(&restored), 1);
+        assert!(position.covers(id(1, 5, 0)) && !position.covers(id(2, 5, 1)));
+    }
+
+    #[test]
+    fn other_bytes_are_refused() {
+        assert_eq!(SinkPosition::from_bytes(b""), Ok(SinkPosition::default()));
+        assert_eq!(SinkPosition::from_bytes(b"\xff"), Err(InvalidPosition));
+        // An entry whose id is of another partition.
+        let entry = b"\x0a\x06\x08\x01\x10\x01\x18\x02";
+        assert_eq!(SinkPosition::from_bytes(entry), Err(InvalidPosition));
+    }
+}

@@ -1,0 +1,74 @@
+//! What every sink keeps, wherever its records go.
+#![expect(clippy::unwrap_used, reason = "a suite of tests: a failure is a panic")]
+
+use async_trait::async_trait;
+
+use super::memory::MemoryLog;
+use super::stage::{Guarantee, Life, Record, check, end};
+use crate::random::Random;
+use crate::runtime::{Runtime, RuntimeBuilder};
+use crate::sdk::TypeName;
+use crate::testing::faulty::FaultyDisk;
+
+/// A sink under test, with its far side. The far side outlives every runtime.
+#[async_trait]
+pub trait SinkRig: Send + Sync {
+    /// Binds the sink to the egress [`OUT`](super::OUT) of a runtime that starts, again in each life.
+    fn bind(&self, builder: RuntimeBuilder) -> RuntimeBuilder;
+
+    /// The texts that the far side has by now, in their order, repetitions included.
+    async fn arrived(&self, runtime: &Runtime) -> Vec<String>;
+
+    /// What the sink promises.
+    fn guarantee(&self) -> Guarantee;
+}
+
+const LOG: TypeName = TypeName::new("conformance/log");
+
+/// Runs the suite, with random kills from `seed`.
+///
+/// # Panics
+/// When the sink breaks a promise; the message says which.
+pub fn run(rig: &dyn SinkRig, seed: u64) {
+    let mut random = Random::seeded(seed);
+    let mut disk = FaultyDisk::default();
+    let log = MemoryLog::default();
+    let mut texts = Vec::new();
+    let mut write = |count: u64| -> usize {
+        for _ in 0..count {
+            // Of one function: its order is promised.
+            let record = Record {
+                id: "one".to_owned(),
+                text: format!("record-{}", texts.len()),
+            };
+            texts.push(record.text.clone());
+            log.append(record);
+        }
+        texts.len()
+    };
+    for _ in 0..4 {
+        write(10 + random.below(30));
+        disk.cut_power_after(random.below(250));
+        let source = log.source(Random::seeded(random.next_u64()));
+        let bind = |builder: RuntimeBuilder| rig.bind(builder).ingress(LOG, source);
+        let Ok(life) = Life::start(&disk, bind) else {
+            disk = disk.lose_power(&mut random);
+            continue;
+        };
+        let enough = usize::try_from(random.below(60)).unwrap();
+        life.until("some records to arrive", async |runtime| {
+            rig.arrived(runtime).await.len() >= enough.min(10)
+        });
+        disk = end(life, &disk, &mut random);
+    }
+    let count = write(10);
+    let last = format!("record-{}", count - 1);
+    let source = log.source(Random::seeded(random.next_u64()));
+    let life = Life::start(&disk, |builder| rig.bind(builder).ingress(LOG, source)).unwrap();
+    life.until("all records to arrive", async |runtime| {
+        rig.arrived(runtime).await.contains(&last)
+    });
+    let arrived = life.run(rig.arrived(&life.runtime));
+    life.stop();
+    check(rig.guarantee(), &texts, &arrived, "the far side");
+}

@@ -1,0 +1,106 @@
+//! What every source keeps, whatever it reads.
+#![expect(clippy::unwrap_used, reason = "a suite of tests: a failure is a panic")]
+
+use async_trait::async_trait;
+
+use super::memory::MemoryFarSide;
+use super::stage::{Guarantee, Life, OUT, Record, check, end, ledger};
+use crate::random::Random;
+use crate::runtime::{Runtime, RuntimeBuilder};
+use crate::testing::faulty::FaultyDisk;
+
+/// A source under test, with its far side. The far side outlives every runtime.
+#[async_trait]
+pub trait SourceRig: Send + Sync {
+    /// Binds the source to a runtime that starts, again in each life.
+    fn bind(&self, builder: RuntimeBuilder) -> RuntimeBuilder;
+
+    /// Gives the far side a record for the source to bring, or brings it to a source that waits for requests. `true`: the far side
+    /// has it, or was told that it is taken in. `false`: it was not, and the same record is fed again, maybe to the next life.
+    async fn feed(&self, runtime: &Runtime, record: &Record) -> bool;
+
+    /// What the source promises.
+    fn guarantee(&self) -> Guarantee;
+}
+
+/// Runs the suite, with random kills from `seed`.
+///
+/// # Panics
+/// When the source breaks a promise; the message says which.
+pub fn run(rig: &dyn SourceRig, seed: u64) {
+    let mut random = Random::seeded(seed);
+    let mut disk = FaultyDisk::default();
+    let far_side = MemoryFarSide::default();
+    let bind = |builder: RuntimeBuilder| rig.bind(builder).egress(OUT, far_side.sink());
+    let mut fed: Vec<Record> = Vec::new();
+    for _ in 0..4 {
+        disk.cut_power_after(random.below(250));
+        let Ok(life) = Life::start(&disk, bind) else {
+            disk = disk.lose_power(&mut random);
+            continue;
+        };
+        feed(rig, &life, &mut fed, 10 + random.below(40));
+        // It dies on the way, or when all is done.
+        if random.chance(50) {
+            arrives(&life, &fed);
+        }
+        disk = end(life, &disk, &mut random);
+    }
+    let life = Life::start(&disk, bind).unwrap();
+    feed(rig, &life, &mut fed, 10);
+    arrives(&life, &fed);
+    life.stop();
+    // What was taken in before the stop is there, and only that.
+    let life = Life::start(&disk, bind).unwrap();
+    feed(rig, &life, &mut fed, 1);
+    arrives(&life, &fed);
+    let mut all = Vec::new();
+    for id in ids() {
+        let arrived = life.run(ledger(&life.runtime, &id)).unwrap();
+        check(rig.guarantee(), &texts(&fed, &id), &arrived, &id);
+        all.extend(arrived);
+    }
+    // What took effect leaves once: the far side stores how far it has come.
+    let has_left = async |_: &Runtime| far_side.texts().len() >= all.len();
+    assert!(life.until("all records to leave", has_left));
+    life.stop();
+    let mut left = far_side.texts();
+    left.sort();
+    all.sort();
+    assert_eq!(left, all, "on the far side, and in the ledgers");
+}
+
+/// Feeds so many further records, until the runtime has died.
+fn feed(rig: &dyn SourceRig, life: &Life, fed: &mut Vec<Record>, count: u64) {
+    for _ in 0..count {
+        let record = Record::numbered(fed.len() as u64);
+        if !life.until("a record to be taken in", async |runtime| {
+            rig.feed(runtime, &record).await
+        }) {
+            return;
+        }
+        fed.push(record);
+    }
+}
+
+/// Waits until all that was fed is in the ledgers, or the runtime has died.
+fn arrives(life: &Life, fed: &[Record]) {
+    for id in ids() {
+        let expected = texts(fed, &id);
+        life.until("all records to arrive", async |runtime| {
+            let Some(arrived) = ledger(runtime, &id).await else {
+                return false;
+            };
+            expected.iter().all(|text| arrived.contains(text))
+        });
+    }
+}
+
+fn ids() -> impl Iterator<Item = String> {
+    (0..3).map(|number| Record::numbered(number).id)
+}
+
+fn texts(fed: &[Record], id: &str) -> Vec<String> {
+    let of_id = fed.iter().filter(|record| record.id == id);
+    of_id.map(|record| record.text.clone()).collect()
+}

@@ -1,0 +1,201 @@
+//! The two contracts themselves, on a log and a far side in memory: killed between a position and its effect, nothing is lost and
+//! nothing comes twice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use stateful_functions::random::Random;
+use stateful_functions::runtime::{
+    Batch, Inlet, Runtime, RuntimeBuilder, RuntimeConfig, Source, StartError,
+};
+use stateful_functions::testing::conformance::sink::SinkRig;
+use stateful_functions::testing::conformance::source::SourceRig;
+use stateful_functions::testing::conformance::{
+    Guarantee, MemoryFarSide, MemoryLog, OUT, Record, sink, source,
+};
+use stateful_functions::{
+    Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, StatefulFunctions, TypeName,
+};
+use tokio::sync::Semaphore;
+
+use crate::support::seeds::for_each_seed;
+use crate::support::until::until;
+
+const LOG: TypeName = TypeName::new("test/log");
+
+struct Log {
+    log: MemoryLog,
+    seeds: AtomicU64,
+    far_side: MemoryFarSide,
+}
+
+impl Log {
+    fn new(seed: u64) -> Self {
+        Self {
+            log: MemoryLog::default(),
+            seeds: AtomicU64::new(seed),
+            far_side: MemoryFarSide::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl SourceRig for Log {
+    fn bind(&self, builder: RuntimeBuilder) -> RuntimeBuilder {
+        let seed = self.seeds.fetch_add(1, Ordering::Relaxed);
+        let source = self.log.source(Random::seeded(seed));
+        builder.ingress(LOG, source)
+    }
+
+    async fn feed(&self, _runtime: &Runtime, record: &Record) -> bool {
+        self.log.append(record.clone());
+        true
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::ExactlyOnce
+    }
+}
+
+#[async_trait]
+impl SinkRig for Log {
+    fn bind(&self, builder: RuntimeBuilder) -> RuntimeBuilder {
+        builder.egress(OUT, self.far_side.sink())
+    }
+
+    async fn arrived(&self, _runtime: &Runtime) -> Vec<String> {
+        self.far_side.texts()
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::ExactlyOnce
+    }
+}
+
+#[test]
+fn records_take_effect_exactly_once_whatever_is_killed_between_their_position_and_their_effect() {
+    for_each_seed(12, |seed| source::run(&Log::new(seed), seed));
+}
+
+#[test]
+fn a_far_side_that_stores_the_position_has_every_record_exactly_once() {
+    for_each_seed(12, |seed| sink::run(&Log::new(seed), seed));
+}
+
+/// Brings records without end, and counts them.
+#[derive(Debug)]
+struct Endless(Arc<AtomicU64>);
+
+#[async_trait]
+impl Source for Endless {
+    async fn run(&mut self, inlet: &Inlet) -> Result<(), BoxError> {
+        loop {
+            let target = Address::new(TypeName::new("test/slow"), "a");
+            let batch = Batch::new().record(&MessageBuilder::to(target).value(1));
+            let _ = inlet.bring(batch).await?;
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_pauses_while_as_many_messages_wait_as_may_and_goes_on_behind_them() {
+    let gate = Arc::new(Semaphore::new(0));
+    let slow = {
+        let gate = Arc::clone(&gate);
+        FunctionSpec::new(TypeName::new("test/slow"), Held(gate))
+    };
+    let brought = Arc::new(AtomicU64::new(0));
+    let mut config = RuntimeConfig::default();
+    config.partitions = 1.try_into().unwrap();
+    config.max_backlog = 10;
+    let runtime = Runtime::builder()
+        .config(config)
+        .functions(StatefulFunctions::new().with(slow).unwrap())
+        .ingress(LOG, Endless(Arc::clone(&brought)))
+        .start()
+        .await
+        .unwrap();
+    let count = || brought.load(Ordering::Relaxed);
+    until("the source to fill the runtime", async || {
+        (count() >= 10).then_some(())
+    })
+    .await;
+    // What was asked about room before the last message arrived may still come in: one.
+    assert!(count() <= 11, "{}", count());
+    gate.add_permits(1_000_000);
+    until("the source to go on", async || {
+        (count() > 100).then_some(())
+    })
+    .await;
+    runtime.shutdown().await;
+}
+
+/// A function that returns when it is let.
+struct Held(Arc<Semaphore>);
+
+impl stateful_functions::StatefulFunction for Held {
+    async fn invoke(&self, _context: &mut Context, _message: Message) -> Result<(), BoxError> {
+        self.0.acquire().await?.forget();
+        Ok(())
+    }
+}
+
+/// Fails, and works from the third run on.
+#[derive(Debug)]
+struct Flaky(Arc<AtomicU64>);
+
+#[async_trait]
+impl Source for Flaky {
+    async fn run(&mut self, inlet: &Inlet) -> Result<(), BoxError> {
+        match self.0.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => Err("the broker is away".into()),
+            _ => {
+                let position = inlet.position("")?;
+                assert_eq!(position, None);
+                let batch = Batch::new().position("", "end");
+                inlet.bring(batch).await?.durable().await?;
+                assert_eq!(inlet.position("")?.unwrap(), "end");
+                assert_eq!(inlet.positions()?.len(), 1);
+                let batch = Batch::new().forget("");
+                inlet.bring(batch).await?.durable().await?;
+                assert_eq!(inlet.positions()?, []);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_fails_is_run_again_and_one_that_has_ended_is_not() {
+    let runs = Arc::new(AtomicU64::new(0));
+    let source = Flaky(Arc::clone(&runs));
+    let runtime = Runtime::builder()
+        .ingress(LOG, source)
+        .start()
+        .await
+        .unwrap();
+    until("the third run", async || {
+        (runs.load(Ordering::Relaxed) == 3).then_some(())
+    })
+    .await;
+    tokio::time::timeout(Duration::from_secs(5), runtime.shutdown())
+        .await
+        .unwrap();
+    assert_eq!(runs.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn two_ingresses_of_one_name_are_refused() {
+    let log = MemoryLog::default();
+    let source = || log.source(Random::seeded(1));
+    let builder = Runtime::builder()
+        .ingress(LOG, source())
+        .ingress(LOG, source());
+    let Err(StartError::BoundTwice { what }) = builder.start().await else {
+        panic!("it started");
+    };
+    assert_eq!(what, "ingress test/log");
+}

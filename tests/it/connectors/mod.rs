@@ -1,0 +1,5 @@
+//! Sources and sinks: every edge runs the suite of its trait, with random kills. `STATEFUN_SEED` replays one.
+
+mod contract;
+mod edges;
+mod simulation;
