@@ -17,6 +17,7 @@ use super::stages::{self, Batch, HttpExport, StageKind};
 use crate::clock::{Clock, SystemClock};
 use crate::document::{At, Finding, Findings, Node, Place};
 use crate::sdk::{FunctionSpec, TypeName};
+use crate::transport::http::client::Network;
 
 /// A pipeline: the functions that move records through its stages.
 ///
@@ -134,6 +135,7 @@ pub struct PipelineBuilder {
     is_chained: bool,
     clock: Arc<dyn Clock>,
     id_seed: Option<Uuid>,
+    network: Network,
 }
 
 impl PipelineBuilder {
@@ -148,6 +150,7 @@ impl PipelineBuilder {
             is_chained: true,
             clock: Arc::new(SystemClock),
             id_seed: None,
+            network: Network::default(),
         }
     }
 
@@ -252,6 +255,12 @@ impl PipelineBuilder {
         self
     }
 
+    /// What the process knows of its network: proxies and authorities for its exports. Default: no proxy, and the public authorities.
+    pub fn network(mut self, network: &Network) -> Self {
+        self.network.clone_from(network);
+        self
+    }
+
     /// Whether stages that only compute run one after the other in one call. Default true; the results are the same.
     pub const fn chained(mut self, is_chained: bool) -> Self {
         self.is_chained = is_chained;
@@ -290,6 +299,11 @@ impl PipelineBuilder {
         };
         let stages: Option<Vec<StageConfig>> = self.stages.into_iter().collect();
         let stages = self.faults.into_result(stages).map_err(invalid)?;
+        let stages = if self.network == Network::default() {
+            stages
+        } else {
+            within(&self.network, stages).map_err(invalid)?
+        };
         let config = PipelineConfig::from_parts(self.name, self.namespace, stages);
         let seed = self.id_seed.unwrap_or_else(Uuid::new_v4);
         let plan = Plan::new(config, self.is_chained, self.clock, seed).map_err(|err| {
@@ -303,6 +317,18 @@ impl PipelineBuilder {
             plan: Arc::new(plan),
         })
     }
+}
+
+/// The stages in a process that knows its network.
+fn within(network: &Network, stages: Vec<StageConfig>) -> Result<Vec<StageConfig>, Vec<Finding>> {
+    let placed = stages.into_iter().map(|StageConfig { name, kind }| {
+        let kind = kind.within(network).map_err(|err| {
+            let finding = Finding::new(Place::nowhere(), name.as_str(), err.to_string());
+            vec![finding]
+        })?;
+        Ok(StageConfig { name, kind })
+    });
+    placed.collect()
 }
 
 impl fmt::Debug for PipelineBuilder {

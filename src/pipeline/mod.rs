@@ -35,5 +35,5 @@ pub use gate::Circuit;
 pub use kept::Kept;
 pub use record::{NotJson, RECORD, Record};
 pub use stage::{Answer, Stage};
-pub use stages::{Batch, BatchFormat, HttpExport};
+pub use stages::{Batch, BatchFormat, ExportProxy, ExportTls, HttpExport};
 pub use uuid::Uuid;

@@ -78,6 +78,7 @@ impl RuntimeBuilder {
     fn built(&self, config: &PipelineConfig, place: &Place) -> Result<Pipeline, StartError> {
         let built = Pipeline::declared(config.clone())
             .clock(self.wall_clock())
+            .network(self.known_network())
             .build();
         built.map_err(|error| StartError::Declared {
             what: format!("{place}: {error}"),

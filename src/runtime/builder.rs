@@ -32,6 +32,7 @@ use crate::handler::RequestReplyHandler;
 use crate::random::Random;
 use crate::sdk::{StatefulFunctions, TypeName};
 use crate::storage::{Disk, Folder, LogSettings, Memory, Store, Syncer};
+use crate::transport::http::client::Network;
 
 /// Where a runtime keeps what it must not forget.
 #[derive(Debug, Clone)]
@@ -60,6 +61,7 @@ pub struct RuntimeBuilder {
     clock: Arc<dyn Clock>,
     home: Home,
     at_rest: bool,
+    network: Network,
     functions: Vec<StatefulFunctions>,
     pub(super) endpoints: Vec<EndpointSpec>,
     pub(crate) ingresses: Vec<Box<dyn Ingress>>,
@@ -76,6 +78,7 @@ impl RuntimeBuilder {
             clock: Arc::new(SystemClock),
             home: Home::Ephemeral,
             at_rest: false,
+            network: Network::default(),
             functions: Vec::new(),
             endpoints: Vec::new(),
             ingresses: Vec::new(),
@@ -142,6 +145,17 @@ impl RuntimeBuilder {
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
+    }
+
+    /// What the process knows of its network: proxies and authorities for its exports and remote functions. The exports of a module know of it
+    /// when it is said before [`module`](Self::module).
+    pub fn network(mut self, network: Network) -> Self {
+        self.network = network;
+        self
+    }
+
+    pub(super) const fn known_network(&self) -> &Network {
+        &self.network
     }
 
     /// The clock of everything that stores times.
@@ -269,7 +283,13 @@ impl RuntimeBuilder {
             let functions = spec.functions.clone();
             let random = Random::seeded(Uuid::new_v4().as_u64_pair().0);
             let invocations = directory.invocations.clone();
-            let remote = Remote::new(spec.clone(), invocations, closed.clone(), random);
+            let remote = Remote::new(
+                spec.clone(),
+                self.network.clone(),
+                invocations,
+                closed.clone(),
+                random,
+            );
             let endpoint = Arc::new(Endpoint::Remote(Box::new(remote)));
             bind(&mut directory, &functions, &endpoint)?;
         }

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use flate2::Compression;
@@ -12,14 +11,13 @@ use http::{HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use stateful_functions::transport::http::client::{
     HttpClient, HttpClientConfig, HttpError, HttpRequest, HttpResponse,
 };
 use tokio::net::TcpListener;
 
 use crate::support::canned::{Answer, Canned, ok};
+use crate::support::tls;
 
 /// Far longer than any of these tests takes.
 const LONG: Duration = Duration::from_secs(60);
@@ -27,7 +25,6 @@ const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(50);
 
 const CERTIFICATE: &[u8] = include_bytes!("../data/tls/localhost.crt");
-const KEY: &[u8] = include_bytes!("../data/tls/localhost.key");
 
 fn client(change: impl FnOnce(&mut HttpClientConfig)) -> HttpClient {
     let mut config = HttpClientConfig::default();
@@ -319,10 +316,8 @@ async fn unusable_urls_are_named_without_their_secrets() {
 #[tokio::test]
 async fn https_needs_a_trusted_certificate() {
     let canned = Canned::start([ok("", b"over TLS")]).await;
-    let address = start_tls(canned.clone()).await;
-    let url: http::Uri = format!("https://localhost:{}/", address.port())
-        .parse()
-        .unwrap();
+    let port = tls::open_to_all(canned.clone(), "localhost").await;
+    let url: http::Uri = format!("https://localhost:{port}/").parse().unwrap();
 
     let strangers = client(|_| ());
     let err = strangers
@@ -339,35 +334,8 @@ async fn https_needs_a_trusted_certificate() {
         .unwrap();
     assert_eq!(response.body, "over TLS");
     let (_, request) = &canned.received()[0];
-    let host = format!("localhost:{}", address.port());
+    let host = format!("localhost:{port}");
     assert_eq!(request.header("host"), Some(host.as_str()));
-}
-
-async fn start_tls(canned: Canned) -> std::net::SocketAddr {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from_pem_slice(CERTIFICATE).unwrap()],
-            PrivateKeyDer::from_pem_slice(KEY).unwrap(),
-        )
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        for connection in 0.. {
-            let (socket, _) = listener.accept().await.unwrap();
-            let Ok(stream) = acceptor.accept(socket).await else {
-                continue;
-            };
-            let canned = canned.clone();
-            tokio::spawn(async move { canned.converse(connection, stream).await });
-        }
-    });
-    address
 }
 
 #[test]

@@ -19,6 +19,7 @@ use stateful_functions::{Address, TypeName, printable};
 
 use crate::args::ADMIN;
 use crate::json::text_at;
+use crate::network;
 
 /// Longer than any limit of the server.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -132,7 +133,7 @@ impl AdminArgs {
                 value
             })
         });
-        let mut config = HttpClientConfig::default();
+        let mut config = HttpClientConfig::default().network(&network::of_environment()?);
         config.max_response_body_bytes = MAX_RESPONSE_BYTES;
         Ok(Admin {
             base: self.base.clone(),

@@ -12,6 +12,7 @@ mod deliveries;
 mod json;
 mod list;
 mod logging;
+mod network;
 mod output;
 mod queues;
 mod run;

@@ -15,7 +15,7 @@ use stateful_functions::runtime::{
 
 use crate::admin::host_port;
 use crate::args::{ADMIN, ModuleArgs};
-use crate::{check, output, signals};
+use crate::{check, network, output, signals};
 
 /// Run a module: its ingresses, functions, pipelines and egresses, with everything that must not be lost in one folder.
 ///
@@ -84,6 +84,7 @@ pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode
     admin.token = args.admin_token.as_deref().map(Secret::new);
     let builder = Runtime::builder()
         .config(config(&args))
+        .network(network::of_environment()?)
         .module(&module)?
         .admin(admin);
     let builder = if args.ephemeral {

@@ -18,11 +18,12 @@ use std::sync::Arc;
 
 pub(crate) use batch::Batching;
 pub use batch::{Batch, BatchFormat};
-pub use http_export::HttpExport;
+pub use http_export::{ExportProxy, ExportTls, HttpExport};
 pub(crate) use http_export::{Exporter, Prepared, Sent};
 
 use super::stage::Stage;
 use crate::document::At;
+use crate::transport::http::client::{HttpError, Network};
 
 /// A stage, ready to run.
 #[derive(Clone)]
@@ -38,6 +39,14 @@ pub(crate) enum StageKind {
 impl StageKind {
     pub(crate) fn pure(stage: impl Stage) -> Self {
         Self::Pure(Arc::new(stage))
+    }
+
+    /// The same stage in a process that knows its network.
+    pub(crate) fn within(self, network: &Network) -> Result<Self, HttpError> {
+        match self {
+            Self::HttpExport(exporter) => Ok(Self::HttpExport(Arc::new(exporter.within(network)?))),
+            other => Ok(other),
+        }
     }
 
     /// Whether the stage keeps state or acts on the outside, so that it runs at an address of its own.

@@ -1,61 +1,19 @@
 //! Certificates on both sides.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
 use stateful_functions::admin::AdminConfig;
 use stateful_functions::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::runtime::{Runtime, RuntimeConfig};
-use tokio::net::TcpListener;
 
 use super::{ASYNC, Caller, fine, functions_at, warnings};
 use crate::runtime::Started;
 use crate::support::canned::Canned;
-
-pub(super) const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
-const AUTHORITY: &[u8] = include_bytes!("../../data/tls/authority.crt");
-const CERTIFICATE: &[u8] = include_bytes!("../../data/tls/server.crt");
-const KEY: &[u8] = include_bytes!("../../data/tls/server.key");
+use crate::support::tls::{self, DATA};
 
 /// A server that wants a certificate of the authority; its URL.
 pub(super) async fn start(canned: Canned) -> String {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(AUTHORITY).unwrap())
-        .unwrap();
-    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(clients.build().unwrap())
-        .with_single_cert(
-            vec![CertificateDer::from_pem_slice(CERTIFICATE).unwrap()],
-            PrivateKeyDer::from_pem_slice(KEY).unwrap(),
-        )
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!(
-        "https://localhost:{}/",
-        listener.local_addr().unwrap().port()
-    );
-    tokio::spawn(async move {
-        for connection in 0.. {
-            let (socket, _) = listener.accept().await.unwrap();
-            let (acceptor, canned) = (acceptor.clone(), canned.clone());
-            tokio::spawn(async move {
-                if let Ok(stream) = acceptor.accept(socket).await {
-                    canned.converse(connection, stream).await;
-                }
-            });
-        }
-    });
-    url
+    format!("https://localhost:{}/", tls::mutual(canned).await)
 }
 
 fn files(authority: &str, rest: &[(&str, &str)]) -> String {

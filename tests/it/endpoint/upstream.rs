@@ -224,7 +224,7 @@ async fn sf_24_sf_25_a_call_that_fails_for_good_fails_with_the_words_of_the_real
 
 #[tokio::test]
 async fn sf_29_the_real_runtime_reads_the_same_files_for_mutual_tls() {
-    let data = mutual_tls::DATA;
+    let data = crate::support::tls::DATA;
     let folder = tempfile::tempdir().unwrap();
     let password = folder.path().join("password");
     // The real runtime takes a line end for a part of the password.

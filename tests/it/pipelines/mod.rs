@@ -4,6 +4,7 @@ mod batches;
 mod exports;
 mod flow;
 mod order;
+mod reach;
 #[cfg(feature = "runtime")]
 mod runtime;
 mod town;

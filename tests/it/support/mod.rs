@@ -22,6 +22,8 @@ pub(crate) mod load;
 pub(crate) mod made;
 #[cfg(all(feature = "cli", feature = "testing"))]
 pub(crate) mod process;
+#[cfg(all(feature = "pipeline", feature = "testing"))]
+pub(crate) mod proxy;
 #[cfg(any(feature = "http", feature = "http-client"))]
 pub(crate) mod raw;
 #[cfg(feature = "testing")]
@@ -32,6 +34,8 @@ pub(crate) mod scripted;
 pub(crate) mod sdk_servers;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod seeds;
+#[cfg(feature = "http-client")]
+pub(crate) mod tls;
 #[cfg(feature = "runtime")]
 pub(crate) mod until;
 

@@ -5,7 +5,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
 use super::super::super::gate::Circuit;
@@ -16,13 +18,16 @@ use super::url::{Target, absolute, redacted};
 use crate::delivery::engine::{Failure, FailureKind, Policy};
 use crate::printable;
 use crate::timestamp::Timestamp;
-use crate::transport::http::client::{HttpClient, HttpError, HttpRequest, HttpResponse};
+use crate::transport::http::client::{
+    HttpClient, HttpClientConfig, HttpError, HttpRequest, HttpResponse, Network,
+};
 
 /// The first line of so much of an answer's body is told of a failure.
 const MAX_READ_BYTES: usize = 8 * 1024;
 const MAX_TOLD_CHARS: usize = 300;
 
 /// [`HttpExport`] after its check.
+#[derive(Clone)]
 pub(crate) struct Exporter {
     pub(super) url: Target,
     pub(super) method: Method,
@@ -31,6 +36,9 @@ pub(crate) struct Exporter {
     pub(crate) order_key: Option<Template>,
     pub(crate) policy: Policy,
     pub(super) client: HttpClient,
+    /// What `client` was made with.
+    pub(super) config: HttpClientConfig,
+    pub(super) has_own_proxy: bool,
     pub(super) return_input: bool,
     pub(crate) max_in_flight: NonZeroUsize,
     pub(crate) circuit: Option<Circuit>,
@@ -80,6 +88,19 @@ impl Sent {
 }
 
 impl Exporter {
+    /// The same export from a process that knows its network.
+    pub(crate) fn within(&self, network: &Network) -> Result<Self, HttpError> {
+        let mut config = self.config.clone().network(network);
+        if self.has_own_proxy {
+            config.proxies.clone_from(&self.config.proxies);
+        }
+        Ok(Self {
+            client: HttpClient::new(config.clone())?,
+            config,
+            ..self.clone()
+        })
+    }
+
     /// Makes the request for `record`, with `item` as its idempotency key.
     pub(crate) fn prepare(
         &self,
@@ -151,7 +172,7 @@ impl Exporter {
         {
             Ok(response) if response.status.is_success() => Ok(self.sent(response)),
             Ok(response) => Err(Box::new(self.refused(&url, &response, now))),
-            Err(err) => self.unanswered(&url, &err),
+            Err(err) => self.unanswered(&url, &err, now),
         }
     }
 
@@ -173,24 +194,39 @@ impl Exporter {
             .get(..MAX_READ_BYTES)
             .unwrap_or(&response.body);
         let told = printable::first_line(&String::from_utf8_lossy(body), MAX_TOLD_CHARS);
-        let failure = self.failure_of(url, response.status, &told);
-        let after = response.headers.get(RETRY_AFTER);
-        match after.and_then(|value| value.to_str().ok()) {
+        self.failure_of(url, response.status, &response.headers, &told, now)
+    }
+
+    /// What an answer's status, its headers and its first words say.
+    fn failure_of(
+        &self,
+        url: &Uri,
+        status: StatusCode,
+        headers: &HeaderMap,
+        told: &str,
+        now: Timestamp,
+    ) -> Failure {
+        let shown = url.to_string();
+        let header = |name| headers.get(name).map(HeaderValue::as_bytes);
+        let mut text = format!("{} {}: {}", self.method, redacted(&shown), status.as_u16());
+        if let Some(to) = header(LOCATION).filter(|_| status.is_redirection()) {
+            // Redirects are not followed: the body would go where nobody has declared it to go.
+            let to = printable::first_line(&String::from_utf8_lossy(to), MAX_TOLD_CHARS);
+            text.push_str(&format!(" to {}", redacted(&to)));
+        }
+        if !told.is_empty() {
+            text.push_str(&format!(" {told}"));
+        }
+        let failure = Failure::of_status(self.policy.classes, status.as_u16(), &text)
+            .unwrap_or_else(|| Failure::retry("http", text));
+        match header(RETRY_AFTER).and_then(|value| str::from_utf8(value).ok()) {
             Some(after) => failure.with_retry_after(after, now),
             None => failure,
         }
     }
 
-    fn failure_of(&self, url: &Uri, status: StatusCode, told: &str) -> Failure {
-        let shown = url.to_string();
-        let status = status.as_u16();
-        let text = format!("{} {}: {status} {told}", self.method, redacted(&shown));
-        Failure::of_status(self.policy.classes, status, text.trim_end())
-            .unwrap_or_else(|| Failure::retry("http", text))
-    }
-
     /// No whole answer. When its head was there and said 2xx, the record was taken: sending it again would be wrong.
-    fn unanswered(&self, url: &Uri, err: &HttpError) -> Result<Sent, Box<Failure>> {
+    fn unanswered(&self, url: &Uri, err: &HttpError, now: Timestamp) -> Result<Sent, Box<Failure>> {
         match err.status() {
             Some(status) if status.is_success() => {
                 tracing::warn!(error = %err, "an export was accepted, but the answer's body could not be read");
@@ -202,7 +238,10 @@ impl Exporter {
                     },
                 });
             }
-            Some(status) => return Err(Box::new(self.failure_of(url, status, &err.to_string()))),
+            Some(status) => {
+                let (headers, told) = (err.headers(), err.to_string());
+                return Err(Box::new(self.failure_of(url, status, headers, &told, now)));
+            }
             None => {}
         }
         let kind = match err {

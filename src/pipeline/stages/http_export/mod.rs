@@ -1,5 +1,6 @@
 //! `http-export: {url, …}`: sends each record as an HTTP request. What cannot be delivered waits and is tried again.
 
+mod connection;
 mod exporter;
 mod url;
 
@@ -12,6 +13,7 @@ use http::header::{CONTENT_ENCODING, HOST, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, Method};
 
+pub use self::connection::{ExportProxy, ExportTls};
 pub(crate) use self::exporter::{Exporter, Prepared, Sent};
 use self::url::{Target, redacted};
 use super::super::config;
@@ -52,6 +54,10 @@ pub struct HttpExport {
     pub max_payload_bytes: usize,
     /// Of larger answers the body is left away. Default 1 MiB.
     pub max_response_bytes: usize,
+    /// Certificates and keys. Default: the public authorities are trusted.
+    pub tls: ExportTls,
+    /// Which proxy requests go through. Default: that of the process.
+    pub proxy: ExportProxy,
 }
 
 impl HttpExport {
@@ -71,6 +77,8 @@ impl HttpExport {
             circuit: Some(Circuit::default()),
             max_payload_bytes: 16 * 1024 * 1024,
             max_response_bytes: 1024 * 1024,
+            tls: ExportTls::default(),
+            proxy: ExportProxy::default(),
         }
     }
 
@@ -155,14 +163,17 @@ impl HttpExport {
         if let Err(invalid) = policy.check() {
             fault("retry", &invalid);
         }
-        let client = HttpClient::new(HttpClientConfig {
+        let mut config = HttpClientConfig {
             connect_timeout: self.connect_timeout,
             max_idle_per_host: self.max_in_flight.get(),
             max_response_body_bytes: self.max_response_bytes,
             decompress: false,
             ..HttpClientConfig::default()
-        })
-        .map_err(|err| fault("", &err));
+        };
+        self.tls.read_into(&mut config, &fault);
+        let proxies = self.proxy.check(&fault);
+        config.proxies = proxies.clone().unwrap_or_default();
+        let client = HttpClient::new(config.clone()).map_err(|err| fault("", &err));
         let (Ok(url), Ok(method), Ok(client)) = (url, method, client) else {
             return None;
         };
@@ -175,6 +186,8 @@ impl HttpExport {
                 order_key,
                 policy,
                 client,
+                config,
+                has_own_proxy: proxies.is_some(),
                 return_input: self.return_input,
                 max_in_flight: self.max_in_flight,
                 circuit: self.circuit,
@@ -254,6 +267,8 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
         fields.set("maxResponseBytes", &mut export.max_response_bytes, |node| {
             size(node).map(NonZeroUsize::get)
         }),
+        fields.set("tls", &mut export.tls, connection::read_tls),
+        fields.set("proxy", &mut export.proxy, connection::read_proxy),
     ];
     fields.finish();
     // What was read is checked even where something else was not, so that all faults are told at once. Of a URL that is

@@ -9,6 +9,7 @@ use super::super::super::template::Template;
 use crate::transport::http::client::origin::port_of;
 
 /// Where requests go.
+#[derive(Clone)]
 pub(super) enum Target {
     Fixed(Uri, Arc<str>),
     Filled(Template),

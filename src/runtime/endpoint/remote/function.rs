@@ -26,7 +26,7 @@ use crate::runtime::endpoint::in_process::chain;
 use crate::runtime::module::{Endpoint as EndpointSpec, Transport};
 use crate::sdk::TypeName;
 use crate::transport::http::client::{
-    HttpClient, HttpClientConfig, HttpError, HttpRequest, HttpResponse,
+    HttpClient, HttpClientConfig, HttpError, HttpRequest, HttpResponse, Network,
 };
 
 /// Connections of one function type over okhttp, which has no setting for it.
@@ -57,13 +57,14 @@ pub(super) struct Function {
 impl Function {
     pub(super) fn new(
         spec: &EndpointSpec,
+        network: &Network,
         type_name: &TypeName,
         invocations: &Invocations,
         seed: u64,
     ) -> Result<Self, String> {
         let rules = Rules::of(&spec.transport);
         let destination = Destination::parse(&spec.url(type_name), rules)?;
-        let mut config = client_config(spec, seed)?;
+        let mut config = client_config(spec, network, seed)?;
         config.unix_socket = destination.socket;
         let (connections, connect) = match &spec.transport {
             Transport::Async(transport) => (transport.pool_size, transport.connect),
@@ -199,7 +200,16 @@ impl Function {
 }
 
 /// The client of one function type; `seed` spreads the ages of its connections.
-pub(super) fn client_config(spec: &EndpointSpec, seed: u64) -> Result<HttpClientConfig, String> {
+pub(super) fn client_config(
+    spec: &EndpointSpec,
+    network: &Network,
+    seed: u64,
+) -> Result<HttpClientConfig, String> {
+    own_config(spec, seed).map(|config| config.network(network))
+}
+
+/// What the endpoint itself says.
+fn own_config(spec: &EndpointSpec, seed: u64) -> Result<HttpClientConfig, String> {
     match &spec.transport {
         Transport::Async(transport) => {
             let ttl = transport.pool_ttl;
@@ -243,7 +253,7 @@ mod tests {
             transport,
             lazy_fault: None,
         };
-        client_config(&spec, 7).unwrap()
+        client_config(&spec, &Network::default(), 7).unwrap()
     }
 
     fn seconds(seconds: u64) -> Duration {

@@ -33,6 +33,7 @@ use crate::random::Random;
 use crate::runtime::core::{AddressKey, Failure, FunctionBinding};
 use crate::runtime::module::Endpoint as EndpointSpec;
 use crate::sdk::TypeName;
+use crate::transport::http::client::Network;
 
 pub(crate) use self::invocations::{FunctionLabels, Invocations};
 pub use self::tls_findings::TlsFindings;
@@ -41,6 +42,7 @@ pub use self::tls_findings::TlsFindings;
 #[derive(Debug)]
 pub(crate) struct Remote {
     spec: EndpointSpec,
+    network: Network,
     schedule: Schedule,
     /// By name, from their first call on.
     functions: RwLock<HashMap<String, Arc<Function>>>,
@@ -54,11 +56,12 @@ impl Remote {
     /// An endpoint of a module file. What keeps it from being called is told here, and is the failure of each call.
     pub(crate) fn new(
         spec: EndpointSpec,
+        network: Network,
         invocations: Invocations,
         stopping: watch::Receiver<bool>,
         random: Random,
     ) -> Self {
-        if let Err(cause) = function::client_config(&spec, 0) {
+        if let Err(cause) = function::client_config(&spec, &network, 0) {
             warn!(functions = %spec.functions, %cause, "calls will fail");
         }
         Self {
@@ -67,6 +70,7 @@ impl Remote {
             invocations,
             stopping,
             random: Mutex::new(random),
+            network,
             spec,
         }
     }
@@ -161,7 +165,13 @@ impl Remote {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .next_u64();
-        let function = Function::new(&self.spec, &type_name, &self.invocations, seed)?;
+        let function = Function::new(
+            &self.spec,
+            &self.network,
+            &type_name,
+            &self.invocations,
+            seed,
+        )?;
         let mut functions = self
             .functions
             .write()

@@ -5,6 +5,7 @@ use super::{function, tls};
 use crate::runtime::module::{
     Complaint, Endpoint as EndpointSpec, Finding, Module, TlsFiles, Transport,
 };
+use crate::transport::http::client::Network;
 
 /// What the files of a module's endpoints are found to be.
 #[derive(Debug, Default)]
@@ -35,7 +36,7 @@ impl TlsFindings {
         let finding = |complaint: Complaint| {
             Finding::new(endpoint.place.clone(), "spec.transport", complaint)
         };
-        if let Err(cause) = function::client_config(endpoint, 0) {
+        if let Err(cause) = function::client_config(endpoint, &Network::default(), 0) {
             let remedy = "each call fails, unless the file is right where the module runs";
             self.warnings
                 .push(finding(Complaint::with_remedy(cause, remedy)));

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::proxy::Proxies;
+
 /// Settings of an [`HttpClient`](super::HttpClient).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -39,8 +41,33 @@ pub struct HttpClientConfig {
     pub trusted_certificates_pem: Vec<u8>,
     /// Whether the public authorities are trusted as well. Default true.
     pub trust_public_authorities: bool,
+    /// PEM certificates that are the public authorities, instead of those that this crate was built with. Default `None`.
+    pub public_authorities_pem: Option<Vec<u8>>,
+    /// Which requests go through a proxy. Default none. A UNIX socket is never behind one.
+    pub proxies: Proxies,
     /// Who the client is, to servers that ask for a certificate. Default nobody.
     pub identity: Option<ClientIdentity>,
+}
+
+/// What a process knows of the network around it, such as from its environment: for all of its clients.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Network {
+    /// Which requests go through a proxy.
+    pub proxies: Proxies,
+    /// See [`HttpClientConfig::public_authorities_pem`].
+    pub public_authorities_pem: Option<Vec<u8>>,
+}
+
+impl HttpClientConfig {
+    /// With what the process knows of its network.
+    #[must_use]
+    pub fn network(mut self, network: &Network) -> Self {
+        self.proxies.clone_from(&network.proxies);
+        let authorities = &network.public_authorities_pem;
+        self.public_authorities_pem.clone_from(authorities);
+        self
+    }
 }
 
 /// A certificate and its private key, for mutual TLS.
@@ -69,6 +96,8 @@ impl Default for HttpClientConfig {
             unix_socket: None,
             trusted_certificates_pem: Vec::new(),
             trust_public_authorities: true,
+            public_authorities_pem: None,
+            proxies: Proxies::default(),
             identity: None,
         }
     }

@@ -15,6 +15,7 @@ use tower_service::Service as _;
 use super::connection::{Connection, Dialect};
 use super::error::Kind;
 use super::origin::Origin;
+use super::proxy::{Proxies, Proxy};
 use super::stream::{Pauses, Stream};
 use super::tls::tls;
 use super::{HttpClientConfig, HttpError};
@@ -24,10 +25,19 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Far longer than a call lasts.
 const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// A proxy that takes no connection.
+#[derive(Debug, thiserror::Error)]
+#[error("{proxy} cannot be reached")]
+struct ProxyDown {
+    proxy: String,
+    source: BoxError,
+}
+
 pub(super) struct Connector {
     tcp: HttpConnector,
     tls: TlsConnector,
     unix_socket: Option<PathBuf>,
+    proxies: Proxies,
     timeout: Duration,
     dialect: Dialect,
     pauses: Option<Pauses>,
@@ -51,6 +61,7 @@ impl Connector {
             tcp,
             tls: TlsConnector::from(Arc::new(tls(config)?)),
             unix_socket: config.unix_socket.clone(),
+            proxies: config.proxies.clone(),
             timeout: config.connect_timeout,
             dialect,
             pauses,
@@ -80,13 +91,38 @@ impl Connector {
         if let Some(path) = &self.unix_socket {
             return unix(path).await;
         }
-        let tcp: TokioIo<TcpStream> = self.tcp.clone().call(origin.url()).await?;
+        let tcp = self.tcp(origin).await?;
         if !origin.tls {
             return Ok(Box::new(tcp));
         }
         let name = ServerName::try_from(origin.name().to_owned())?;
         let secured = self.tls.connect(name, tcp.into_inner()).await?;
         Ok(Box::new(TokioIo::new(secured)))
+    }
+
+    /// A connection to the origin, or to the proxy before it.
+    async fn tcp(&self, origin: &Origin) -> Result<TokioIo<TcpStream>, BoxError> {
+        let mut connector = self.tcp.clone();
+        let Some(proxy) = self.proxy(origin) else {
+            return Ok(connector.call(origin.url()).await?);
+        };
+        let connected = connector.call(proxy.origin.url()).await;
+        let mut tcp = connected.map_err(|source| ProxyDown {
+            proxy: proxy.to_string(),
+            source: source.into(),
+        })?;
+        if origin.tls {
+            proxy.tunnel(tcp.inner_mut(), origin).await?;
+        }
+        Ok(tcp)
+    }
+
+    /// The proxy before `origin`.
+    pub(super) fn proxy(&self, origin: &Origin) -> Option<&Proxy> {
+        match self.unix_socket {
+            Some(_) => None,
+            None => self.proxies.of(origin),
+        }
     }
 }
 

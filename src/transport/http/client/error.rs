@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 use std::{fmt, io};
 
-use http::{Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 
 use crate::elapsed::rounded;
 
@@ -16,6 +16,7 @@ struct Failure {
     /// Method and URL; empty when there is no call yet.
     call: String,
     status: Option<StatusCode>,
+    headers: HeaderMap,
 }
 
 #[derive(Debug)]
@@ -44,6 +45,7 @@ impl HttpError {
             kind,
             call,
             status: None,
+            headers: HeaderMap::new(),
         }))
     }
 
@@ -52,17 +54,27 @@ impl HttpError {
             kind: Kind::InvalidConfig(text, source),
             call: String::new(),
             status: None,
+            headers: HeaderMap::new(),
         }))
     }
 
-    pub(super) fn with_status(mut self, status: Option<StatusCode>) -> Self {
-        self.0.status = status;
+    /// With the head of the response that began.
+    pub(super) fn with_head(mut self, head: Option<(StatusCode, HeaderMap)>) -> Self {
+        if let Some((status, headers)) = head {
+            self.0.status = Some(status);
+            self.0.headers = headers;
+        }
         self
     }
 
     /// The status of the response whose body did not come, or could not be read; `None` when there was no response.
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
+    }
+
+    /// The headers of that response.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.headers
     }
 
     /// Whether time ran out: that of the call, or that of connecting.

@@ -1,4 +1,4 @@
-//! The pooled HTTP client: bytes to a URL and back, always within a time limit. Of this crate it names `random` only.
+//! The pooled HTTP client: bytes to a URL and back, always within a time limit. Of this crate it names `random` and plain data only.
 
 mod config;
 mod connection;
@@ -8,22 +8,23 @@ pub(crate) mod framing;
 mod message;
 pub(crate) mod origin;
 mod pool;
+mod proxy;
 mod stream;
 mod tls;
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST};
-use http::{Response, StatusCode, Uri};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION};
+use http::{HeaderMap, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-pub use self::config::{ClientIdentity, HttpClientConfig};
+pub use self::config::{ClientIdentity, HttpClientConfig, Network};
 pub use self::error::HttpError;
 pub use self::message::{HttpRequest, HttpResponse};
+pub use self::proxy::{InvalidProxy, Proxies};
 
 use self::connection::{Connection, Outgoing};
 use self::connector::Connector;
@@ -84,27 +85,29 @@ impl HttpClient {
     ) -> Result<HttpResponse, HttpError> {
         let method = request.method.clone();
         let url = request.url.clone();
-        let status = AtomicU16::new(0);
-        tokio::time::timeout(timeout, self.exchange(request, &status))
+        let head = OnceLock::new();
+        tokio::time::timeout(timeout, self.exchange(request, &head))
             .await
             .unwrap_or(Err(Kind::TimedOut(timeout)))
-            .map_err(|kind| {
-                let status = StatusCode::from_u16(status.load(Ordering::Relaxed)).ok();
-                HttpError::new(kind, &method, &url).with_status(status)
-            })
+            .map_err(|kind| HttpError::new(kind, &method, &url).with_head(head.into_inner()))
     }
 
-    /// `status` is told as soon as it is known: it survives a time limit that ends the rest.
+    /// `begun` is told the head of a response whose body may not come: it survives a time limit that ends the rest.
     async fn exchange(
         &self,
         request: HttpRequest,
-        status: &AtomicU16,
+        begun: &OnceLock<(StatusCode, HeaderMap)>,
     ) -> Result<HttpResponse, Kind> {
         let origin = Origin::of(&request.url)?;
         framing::check(&request)?;
         let outgoing = self.outgoing(request, &origin);
         let (connection, response) = self.transmit(&origin, outgoing).await?;
-        status.store(response.status().as_u16(), Ordering::Relaxed);
+        // Of an answer that says yes the status is enough. It is told once.
+        let headers = match response.status().is_success() {
+            true => HeaderMap::new(),
+            false => response.headers().clone(),
+        };
+        let _ = begun.set((response.status(), headers));
         let response = connection.watch(self.read(response)).await?;
         self.pool.put(origin, connection);
         Ok(response)
@@ -119,8 +122,15 @@ impl HttpClient {
             *outgoing.uri_mut() = request.url;
             return outgoing;
         }
-        if let Some(path) = request.url.path_and_query() {
-            *outgoing.uri_mut() = Uri::from(path.clone());
+        let proxy = self.connector.proxy(origin).filter(|_| !origin.tls);
+        if let Some(value) = proxy.and_then(|proxy| proxy.authorization.clone()) {
+            outgoing.headers_mut().insert(PROXY_AUTHORIZATION, value);
+        }
+        match (proxy, request.url.path_and_query()) {
+            (None, Some(path)) => *outgoing.uri_mut() = Uri::from(path.clone()),
+            // A proxy is told the whole URL.
+            (Some(_), _) => *outgoing.uri_mut() = request.url,
+            (None, None) => {}
         }
         if !outgoing.headers().contains_key(HOST)
             && let Some(host) = origin.host()

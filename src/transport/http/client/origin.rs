@@ -53,6 +53,16 @@ impl Origin {
             .unwrap_or(host)
     }
 
+    pub(super) fn port(&self) -> u16 {
+        let default = if self.tls { 443 } else { 80 };
+        self.authority.port_u16().unwrap_or(default)
+    }
+
+    /// Host and port, always with the port.
+    pub(super) fn with_port(&self) -> String {
+        format!("{}:{}", self.authority.host(), self.port())
+    }
+
     /// Host and port, without the default port.
     pub(super) fn host(&self) -> Option<HeaderValue> {
         let default = if self.tls { 443 } else { 80 };

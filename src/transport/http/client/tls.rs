@@ -40,22 +40,35 @@ pub(super) fn tls(config: &HttpClientConfig) -> Result<ClientConfig, HttpError> 
 }
 
 fn roots(config: &HttpClientConfig) -> Result<RootCertStore, HttpError> {
-    let refused = |source: BoxError| {
-        let text = "`trusted_certificates_pem` holds something else than PEM certificates";
-        HttpError::invalid_config(text, Some(source))
-    };
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&config.trusted_certificates_pem) {
+    let own = &config.trusted_certificates_pem;
+    let text = "`trusted_certificates_pem` holds something else than PEM certificates";
+    add(&mut roots, own, text)?;
+    if !config.trust_public_authorities {
+        return Ok(roots);
+    }
+    match &config.public_authorities_pem {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(pem) => {
+            let text = "`public_authorities_pem` holds something else than PEM certificates";
+            add(&mut roots, pem, text)?;
+        }
+    }
+    Ok(roots)
+}
+
+/// Adds the certificates in `pem`. A file of nothing but white space is none; anything else has one.
+fn add(roots: &mut RootCertStore, pem: &[u8], text: &'static str) -> Result<(), HttpError> {
+    let refused = |source: BoxError| HttpError::invalid_config(text, Some(source));
+    let before = roots.len();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|err| refused(err.into()))?;
         roots.add(certificate).map_err(|err| refused(err.into()))?;
     }
-    if roots.is_empty() && !config.trusted_certificates_pem.trim_ascii().is_empty() {
+    if roots.len() == before && !pem.trim_ascii().is_empty() {
         return Err(refused("no certificate found".into()));
     }
-    if config.trust_public_authorities {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    Ok(roots)
+    Ok(())
 }
 
 type Credentials = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
