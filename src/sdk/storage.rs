@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::typed_bytes::HAS_VALUE;
 use super::wire::{bytes_len, field_len, put_bytes, put_header, put_text, text_len};
-use super::{DeclaredValue, SdkError, TypeName, TypedBytes, ValueSpec};
+use super::{DeclaredValue, SdkError, TypeName, TypedBytes, ValueSpec, is_same};
 
 /// The values of one address. What is written is kept if, and only if, the whole batch succeeds.
 ///
@@ -102,8 +102,9 @@ impl AddressScopedStorage {
 
     fn index<T>(&self, spec: &ValueSpec<T>) -> Result<usize, SdkError> {
         let mut found = self.declared.iter().enumerate();
-        let Some((index, declared)) = found.find(|(_, declared)| declared.name == spec.name())
-        else {
+        let is_meant =
+            |declared: &DeclaredValue| is_same(declared.name.as_bytes(), spec.name().as_bytes());
+        let Some((index, declared)) = found.find(|(_, declared)| is_meant(declared)) else {
             let names: Vec<&str> = self.declared.iter().map(|value| &*value.name).collect();
             return Err(SdkError::UndeclaredValue {
                 function: self.function.clone(),

@@ -6,6 +6,8 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::is_same;
+
 /// A name `<namespace>/<name>`: exactly one slash, both halves not empty.
 ///
 /// It names function types, egresses and value types. Cloning is cheap.
@@ -139,7 +141,7 @@ impl fmt::Debug for TypeName {
 
 impl PartialEq for TypeName {
     fn eq(&self, other: &Self) -> bool {
-        self.slash == other.slash && self.as_str() == other.as_str()
+        self.slash == other.slash && is_same(self.as_str().as_bytes(), other.as_str().as_bytes())
     }
 }
 

@@ -193,17 +193,23 @@ const MAX_GROUP_DEPTH: usize = 100;
 const TRUNCATED: WireError = WireError("it ends within a field");
 
 /// How many bytes `number` takes as a varint.
+#[inline]
 pub(crate) const fn varint_len(number: usize) -> usize {
+    if number < 0x80 {
+        return 1;
+    }
     let bits = (usize::BITS - (number | 1).leading_zeros()) as usize;
     bits.div_ceil(7)
 }
 
 /// How many bytes a length-delimited field with a number below 16 takes.
+#[inline]
 pub(crate) const fn field_len(content: usize) -> usize {
     1 + varint_len(content) + content
 }
 
 /// [`field_len`], or nothing for no bytes: proto3 leaves them out.
+#[inline]
 pub(crate) const fn bytes_len(content: &[u8]) -> usize {
     if content.is_empty() {
         0
@@ -213,6 +219,7 @@ pub(crate) const fn bytes_len(content: &[u8]) -> usize {
 }
 
 /// As [`bytes_len`].
+#[inline]
 pub(crate) const fn text_len(text: &str) -> usize {
     bytes_len(text.as_bytes())
 }

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 
 use super::Type;
-use crate::sdk::wire::{Field, Fields, WireError, put_text, text_len};
+use crate::sdk::wire::{Field, Fields, WireError, put_text, text, text_len};
 use crate::sdk::{BoxError, TypeName, TypedBytes};
 
 /// `io.statefun.types/bool`.
@@ -54,6 +54,9 @@ pub(crate) fn typed<T: BuiltIn>(value: &T) -> TypedBytes {
 
 /// What can be read back.
 trait Unwrapped: Wrapped + Default {
+    /// The value in `bytes` when they are what [`Wrapped::put`] writes, as nearly all are.
+    fn from_canonical(bytes: &[u8]) -> Option<Self>;
+
     fn from_field(field: Field<'_>) -> Result<Self, WireError>;
 }
 
@@ -66,6 +69,9 @@ fn encode<T: Wrapped>(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError> {
 }
 
 fn decode<T: Unwrapped>(bytes: &[u8]) -> Result<T, BoxError> {
+    if let Some(value) = T::from_canonical(bytes) {
+        return Ok(value);
+    }
     let mut value = T::default();
     let mut fields = Fields::of(bytes);
     while let Some((number, field)) = fields.next()? {
@@ -77,6 +83,7 @@ fn decode<T: Unwrapped>(bytes: &[u8]) -> Result<T, BoxError> {
 }
 
 const VARINT: u8 = 1 << 3;
+const TEXT: u8 = 1 << 3 | 2;
 const FIXED64: u8 = 1 << 3 | 1;
 const FIXED32: u8 = 1 << 3 | 5;
 const WRONG: WireError = WireError("a field has an unexpected wire type");
@@ -96,6 +103,14 @@ impl Wrapped for bool {
 }
 
 impl Unwrapped for bool {
+    fn from_canonical(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [] => Some(false),
+            [VARINT, 1] => Some(true),
+            _ => None,
+        }
+    }
+
     fn from_field(field: Field<'_>) -> Result<Self, WireError> {
         field.bool()
     }
@@ -122,6 +137,14 @@ macro_rules! fixed {
         }
 
         impl Unwrapped for $number {
+            fn from_canonical(bytes: &[u8]) -> Option<Self> {
+                match bytes {
+                    [] => Some(Self::default()),
+                    [$tag, number @ ..] => number.try_into().ok().map(Self::from_le_bytes),
+                    _ => None,
+                }
+            }
+
             fn from_field(field: Field<'_>) -> Result<Self, WireError> {
                 match field {
                     Field::$field(bytes) => Ok(Self::from_le_bytes(bytes)),
@@ -162,6 +185,16 @@ impl Wrapped for String {
 }
 
 impl Unwrapped for String {
+    fn from_canonical(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [] => Some(Self::new()),
+            [TEXT, len @ ..0x80, content @ ..] if content.len() == usize::from(*len) => {
+                text(content).ok().map(str::to_owned)
+            }
+            _ => None,
+        }
+    }
+
     fn from_field(field: Field<'_>) -> Result<Self, WireError> {
         field.text().map(str::to_owned)
     }
