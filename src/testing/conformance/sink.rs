@@ -4,20 +4,25 @@
 use async_trait::async_trait;
 
 use super::memory::MemoryLog;
-use super::stage::{Guarantee, Life, Record, check, end};
+use super::stage::{Guarantee, Life, Record, check, end, plain};
 use crate::random::Random;
 use crate::runtime::{Runtime, RuntimeBuilder};
-use crate::sdk::TypeName;
+use crate::sdk::{EgressMessage, TypeName};
 use crate::testing::faulty::FaultyDisk;
 
 /// A sink under test, with its far side. The far side outlives every runtime.
 #[async_trait]
 pub trait SinkRig: Send + Sync {
-    /// Binds the sink to the egress [`OUT`](super::OUT) of a runtime that starts, again in each life.
+    /// Binds the sink to the egress of [`record`](Self::record) in a runtime that starts, again in each life.
     fn bind(&self, builder: RuntimeBuilder) -> RuntimeBuilder;
 
     /// The texts that the far side has by now, in their order, repetitions included.
     async fn arrived(&self, runtime: &Runtime) -> Vec<String>;
+
+    /// How a text becomes a record of the sink's egress. Default: the text as it is, to [`OUT`](super::OUT).
+    fn record(&self) -> fn(&str) -> EgressMessage {
+        plain
+    }
 
     /// What the sink promises.
     fn guarantee(&self) -> Guarantee;
@@ -51,7 +56,7 @@ pub fn run(rig: &dyn SinkRig, seed: u64) {
         disk.cut_power_after(random.below(250));
         let source = log.source(Random::seeded(random.next_u64()));
         let bind = |builder: RuntimeBuilder| rig.bind(builder).ingress(LOG, source);
-        let Ok(life) = Life::start(&disk, bind) else {
+        let Ok(life) = Life::start(&disk, rig.record(), bind) else {
             disk = disk.lose_power(&mut random);
             continue;
         };
@@ -64,7 +69,10 @@ pub fn run(rig: &dyn SinkRig, seed: u64) {
     let count = write(10);
     let last = format!("record-{}", count - 1);
     let source = log.source(Random::seeded(random.next_u64()));
-    let life = Life::start(&disk, |builder| rig.bind(builder).ingress(LOG, source)).unwrap();
+    let life = Life::start(&disk, rig.record(), |builder| {
+        rig.bind(builder).ingress(LOG, source)
+    })
+    .unwrap();
     life.until("all records to arrive", async |runtime| {
         rig.arrived(runtime).await.contains(&last)
     });

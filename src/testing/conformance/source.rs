@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::memory::MemoryFarSide;
-use super::stage::{Guarantee, Life, OUT, Record, check, end, ledger};
+use super::stage::{Guarantee, Life, OUT, Record, check, end, ledger, plain};
 use crate::random::Random;
 use crate::runtime::{Runtime, RuntimeBuilder};
 use crate::testing::faulty::FaultyDisk;
@@ -35,7 +35,7 @@ pub fn run(rig: &dyn SourceRig, seed: u64) {
     let mut fed: Vec<Record> = Vec::new();
     for _ in 0..4 {
         disk.cut_power_after(random.below(250));
-        let Ok(life) = Life::start(&disk, bind) else {
+        let Ok(life) = Life::start(&disk, plain, bind) else {
             disk = disk.lose_power(&mut random);
             continue;
         };
@@ -46,12 +46,12 @@ pub fn run(rig: &dyn SourceRig, seed: u64) {
         }
         disk = end(life, &disk, &mut random);
     }
-    let life = Life::start(&disk, bind).unwrap();
+    let life = Life::start(&disk, plain, bind).unwrap();
     feed(rig, &life, &mut fed, 10);
     arrives(&life, &fed);
     life.stop();
     // What was taken in before the stop is there, and only that.
-    let life = Life::start(&disk, bind).unwrap();
+    let life = Life::start(&disk, plain, bind).unwrap();
     feed(rig, &life, &mut fed, 1);
     arrives(&life, &fed);
     let mut all = Vec::new();

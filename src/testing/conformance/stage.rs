@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::random::Random;
 use crate::runtime::{Runtime, RuntimeBuilder, RuntimeConfig, StartError, StoreStatus};
 use crate::sdk::{
-    Address, BoxError, Context, EgressMessageBuilder, FunctionSpec, Message, MessageBuilder,
-    StatefulFunctions, TypeName, ValueSpec, types,
+    Address, BoxError, Context, EgressMessage, EgressMessageBuilder, FunctionSpec, Message,
+    MessageBuilder, StatefulFunction, StatefulFunctions, TypeName, ValueSpec, types,
 };
 use crate::testing::faulty::FaultyDisk;
 
@@ -55,20 +55,34 @@ impl Record {
     }
 }
 
-async fn write_down(context: &mut Context, message: Message) -> Result<(), BoxError> {
-    let text = message.require(&types::STRING)?;
-    let mut texts = context.storage().get(&TEXTS)?.unwrap_or_default();
-    if text == READ {
-        if let Some(caller) = context.caller().cloned() {
-            context.send(MessageBuilder::to(caller).value(texts));
+/// The record that an egress is sent for a text: its name, and the record.
+pub(super) type Out = fn(&str) -> EgressMessage;
+
+/// The text itself, for [`OUT`].
+pub(super) fn plain(text: &str) -> EgressMessage {
+    EgressMessageBuilder::to(OUT).value(text)
+}
+
+struct Ledger {
+    out: Out,
+}
+
+impl StatefulFunction for Ledger {
+    async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
+        let text = message.require(&types::STRING)?;
+        let mut texts = context.storage().get(&TEXTS)?.unwrap_or_default();
+        if text == READ {
+            if let Some(caller) = context.caller().cloned() {
+                context.send(MessageBuilder::to(caller).value(texts));
+            }
+            return Ok(());
         }
-        return Ok(());
+        texts.push_str(&text);
+        texts.push('\n');
+        context.storage().set(&TEXTS, texts)?;
+        context.send_egress((self.out)(&text));
+        Ok(())
     }
-    texts.push_str(&text);
-    texts.push('\n');
-    context.storage().set(&TEXTS, texts)?;
-    context.send_egress(EgressMessageBuilder::to(OUT).value(text));
-    Ok(())
 }
 
 /// One life of a runtime, on an executor that dies with it.
@@ -78,12 +92,13 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// Starts a runtime over `disk`; `bind` binds what is tried.
+    /// Starts a runtime over `disk`, with a ledger that sends records made by `out`; `bind` binds what is tried.
     pub(super) fn start(
         disk: &FaultyDisk,
+        out: Out,
         bind: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder,
     ) -> Result<Self, StartError> {
-        let ledger = FunctionSpec::new(LEDGER, write_down).value(TEXTS);
+        let ledger = FunctionSpec::new(LEDGER, Ledger { out }).value(TEXTS);
         let functions = StatefulFunctions::new().with(ledger).unwrap();
         let config = RuntimeConfig {
             partitions: 3.try_into().unwrap(),

@@ -1,16 +1,18 @@
 //! The edges that exist.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use stateful_functions::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::runtime::{Runtime, RuntimeBuilder};
 use stateful_functions::testing::conformance::sink::SinkRig;
 use stateful_functions::testing::conformance::source::SourceRig;
 use stateful_functions::testing::conformance::{Guarantee, Record, sink, source};
 use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
+use stateful_functions::{EgressMessage, EgressMessageBuilder, TypeName};
 
 use crate::support::seeds::for_each_seed;
 
@@ -137,4 +139,44 @@ fn the_file_egress_is_a_sink() {
         let folder = tempfile::tempdir().unwrap();
         sink::run(&FileEgress(folder.path().join("out.jsonl")), seed);
     });
+}
+
+/// `io.statefun.playground.v1/egress`: who fetches has a record, and may get it once more after a crash.
+#[derive(Default)]
+struct PlaygroundEgress(Mutex<Vec<String>>);
+
+#[async_trait]
+impl SinkRig for PlaygroundEgress {
+    fn bind(&self, builder: RuntimeBuilder) -> RuntimeBuilder {
+        let module = "kind: io.statefun.playground.v1/egress\nspec: {port: 0, topics: [records]}\n";
+        with(builder, module)
+    }
+
+    fn record(&self) -> fn(&str) -> EgressMessage {
+        |text| {
+            let egress = TypeName::new("io.statefun.playground/egress");
+            let record = serde_json::json!({"topic": "records", "payload": text}).to_string();
+            let kind = "io.statefun.playground/EgressRecord";
+            EgressMessageBuilder::to(egress).raw(kind, record.as_bytes())
+        }
+    }
+
+    async fn arrived(&self, runtime: &Runtime) -> Vec<String> {
+        let request = HttpRequest::new(Method::GET, url(runtime, "playground egress", "/records"));
+        let answer = ask(request).await;
+        let mut fetched = self.0.lock().unwrap();
+        if let Some(answer) = answer.filter(|answer| answer.status() == StatusCode::OK) {
+            fetched.push(String::from_utf8(answer.body().to_vec()).unwrap());
+        }
+        fetched.clone()
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::AtLeastOnce
+    }
+}
+
+#[test]
+fn the_playground_egress_is_a_sink() {
+    for_each_seed(4, |seed| sink::run(&PlaygroundEgress::default(), seed));
 }
