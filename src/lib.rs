@@ -1,4 +1,58 @@
 //! Remote stateful functions in Rust, compatible with Apache Flink StateFun 3.x.
+//!
+//! Small functions, each with an address, a memory that survives crashes, messages to other functions, and delayed messages that can be
+//! cancelled. The same functions run behind Apache Flink StateFun, on AWS Lambda, in a test without a server, and on the embedded
+//! durable runtime.
+//!
+//! ```
+//! use stateful_functions::{
+//!     BoxError, Context, FunctionSpec, Message, MessageBuilder, SdkError, StatefulFunctions, TypeName,
+//!     ValueSpec, types,
+//! };
+//!
+//! const GREETER: TypeName = TypeName::new("example/greeter");
+//! const SEEN: ValueSpec<i32> = ValueSpec::new("seen", types::INT);
+//!
+//! async fn greet(context: &mut Context, _message: Message) -> Result<(), BoxError> {
+//!     let seen = context.storage().get(&SEEN)?.unwrap_or(0) + 1;
+//!     context.storage().set(&SEEN, seen)?;
+//!     let caller = context
+//!         .caller()
+//!         .ok_or("greet answers its caller, and there is none")?
+//!         .clone();
+//!     let name = context.address().id();
+//!     let greeting = match seen {
+//!         1 => format!("Hello, {name}."),
+//!         _ => format!("Hello again, {name}: visit {seen}."),
+//!     };
+//!     context.send(MessageBuilder::to(caller).value(greeting));
+//!     Ok(())
+//! }
+//!
+//! fn functions() -> Result<StatefulFunctions, SdkError> {
+//!     StatefulFunctions::new().with(FunctionSpec::new(GREETER, greet).value(SEEN))
+//! }
+//! # assert!(functions().is_ok());
+//! ```
+//!
+//! The [`guides`] explain the rest.
+//!
+//! # Features
+//!
+//! | feature | opens |
+//! |---|---|
+//! | `http` (default) | functions served over HTTP/1.1 and h2c: `transport::http` |
+//! | `lambda` | functions on AWS Lambda: `transport::lambda`; use it without default features |
+//! | `http-client` | the pooled HTTP client: `transport::http::client` |
+//! | `delivery` | policies, retries, history, dead letters: `delivery` |
+//! | `pipeline` | records, stages and their builder, store and forward: `pipeline` |
+//! | `compress` | the gzip and zlib stages |
+//! | `embedded` | storage on disk |
+//! | `runtime` | the embedded durable runtime, module files, the admin API: `runtime`, `module`, `admin` |
+//! | `testing` | the test kit, for dev-dependencies: `testing` |
+//! | `cli` | the `statefun` binary |
+//! | `full` | everything but `codegen` |
+//! | `codegen` | regenerating the wire types from `proto/` |
 
 #[cfg(feature = "runtime")]
 pub mod admin;
@@ -13,7 +67,9 @@ pub mod guides;
 #[doc(hidden)]
 pub mod printable;
 pub mod protocol;
+#[doc(hidden)]
 pub mod random;
+#[doc(hidden)]
 pub mod retry;
 mod sdk;
 mod time;
@@ -31,6 +87,7 @@ pub mod pipeline;
 #[cfg(any(feature = "runtime", feature = "testing"))]
 pub mod runtime;
 #[cfg(any(feature = "embedded", feature = "runtime", feature = "testing"))]
+#[doc(hidden)]
 pub mod storage;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -74,3 +74,7 @@ pub use self::{
     sink::{EgressRecord, Settler, Sink, SinkBatch, SinkPosition},
     source::{Batch, Inlet, Receipt, Source, SourceRecord},
 };
+/// What settings and errors of a runtime name of its storage.
+#[cfg(feature = "runtime")]
+#[doc(inline)]
+pub use crate::storage::{Disk, DiskFile, Folder, LogSettings, StorageError};

@@ -338,6 +338,19 @@ async fn https_needs_a_trusted_certificate() {
     assert_eq!(request.header("host"), Some(host.as_str()));
 }
 
+#[tokio::test]
+async fn unused_connections_are_bounded_over_all_hosts() {
+    let one = Canned::always([], ok("", b"")).await;
+    let other = Canned::always([], ok("", b"")).await;
+    let client = client(|config| config.max_idle = 1);
+    for server in [&one, &other, &one, &other] {
+        let request = HttpRequest::post(server.url("/"), "in");
+        assert_eq!(client.send(request, LONG).await.unwrap().status, 200);
+    }
+    let connections = |server: &Canned| server.received().last().unwrap().0 + 1;
+    assert_eq!((connections(&one), connections(&other)), (1, 2));
+}
+
 #[test]
 fn unreadable_trusted_certificates_are_refused() {
     for pem in [

@@ -58,13 +58,16 @@ impl Cli {
 
 /// A folder is read instead of a runtime that runs: whoever names both means one of them.
 fn state_of_two_places(matches: &ArgMatches) -> Result<(), clap::Error> {
-    let command = matches.subcommand().and_then(|(_, of)| of.subcommand());
-    let Some((_, command)) = command.filter(|_| matches.subcommand_name() == Some("state")) else {
+    if matches.subcommand_name() != Some("state") {
         return Ok(());
-    };
+    }
+    let mut command = matches;
+    while let Some((_, inner)) = command.subcommand() {
+        command = inner;
+    }
     let is_given = |name| {
-        let source = command.value_source(name);
-        source == Some(ValueSource::CommandLine)
+        let is_known = command.try_contains_id(name).is_ok();
+        is_known && command.value_source(name) == Some(ValueSource::CommandLine)
     };
     for other in ["admin", "token"] {
         if is_given("data") && is_given(other) {

@@ -24,6 +24,9 @@ use crate::delivery::engine::{Order, Policy};
 use crate::document::{At, Value, scalar};
 use crate::transport::http::client::{HttpClient, HttpClientConfig, framing};
 
+/// Unused connections of an export to all its destinations, or as many as one destination may have if that is more.
+const MAX_IDLE: usize = 256;
+
 /// Sends records as HTTP requests: the settings of one export.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -166,6 +169,7 @@ impl HttpExport {
         let mut config = HttpClientConfig {
             connect_timeout: self.connect_timeout,
             max_idle_per_host: self.max_in_flight.get(),
+            max_idle: self.max_in_flight.get().max(MAX_IDLE),
             max_response_body_bytes: self.max_response_bytes,
             decompress: false,
             ..HttpClientConfig::default()

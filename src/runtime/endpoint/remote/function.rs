@@ -216,6 +216,7 @@ fn own_config(spec: &EndpointSpec, seed: u64) -> Result<HttpClientConfig, String
             let mut config = HttpClientConfig {
                 connect_timeout: transport.connect,
                 max_idle_per_host: transport.pool_size,
+                max_idle: transport.pool_size,
                 max_response_body_bytes: transport.payload_max_bytes,
                 // A connection is closed by its age, however it was used.
                 max_connection_age: ttl.map(|ttl| ttl + JITTER.0..=ttl + JITTER.1),

@@ -21,6 +21,8 @@ pub struct HttpClientConfig {
     pub pool_idle_timeout: Duration,
     /// Unused connections kept per scheme, host and port; more are closed after their exchange. Default 1024. 0 keeps none.
     pub max_idle_per_host: usize,
+    /// Unused connections kept to all hosts together. Default 1024.
+    pub max_idle: usize,
     /// A connection is used for so long at most; each gets its own age from this range. One that is in use finishes its
     /// exchange. Default `None`: connections do not age.
     pub max_connection_age: Option<RangeInclusive<Duration>>,
@@ -87,6 +89,7 @@ impl Default for HttpClientConfig {
             write_timeout: None,
             pool_idle_timeout: Duration::from_secs(15),
             max_idle_per_host: 1024,
+            max_idle: 1024,
             max_connection_age: None,
             seed: 0,
             max_response_body_bytes: 32 * 1024 * 1024,

@@ -13,6 +13,9 @@ use super::connection::Connection;
 use super::origin::Origin;
 use crate::random::Random;
 
+/// Lists of connections are looked through when there are more.
+const FEW_ORIGINS: usize = 64;
+
 /// Waiting connections by where they lead. Clones share it; the last one closes them.
 #[derive(Clone)]
 pub(super) struct Pool(Arc<Shared>);
@@ -20,6 +23,7 @@ pub(super) struct Pool(Arc<Shared>);
 struct Shared {
     idle_timeout: Duration,
     max_idle_per_origin: usize,
+    max_idle: usize,
     max_age: Option<RangeInclusive<Duration>>,
     waiting: Mutex<Waiting>,
     /// Wakes the reaper before its time.
@@ -43,6 +47,7 @@ impl Pool {
         Self(Arc::new(Shared {
             idle_timeout: config.pool_idle_timeout,
             max_idle_per_origin: config.max_idle_per_host,
+            max_idle: config.max_idle,
             max_age: config.max_connection_age.clone(),
             waiting: Mutex::new(Waiting {
                 connections: HashMap::new(),
@@ -66,6 +71,10 @@ impl Pool {
     pub(super) fn take(&self, origin: &Origin) -> Option<Connection> {
         let now = Instant::now();
         let mut waiting = self.0.waiting();
+        if waiting.connections.len() > FEW_ORIGINS {
+            // Whoever sends to ever new hosts leaves empty lists behind.
+            waiting.connections.retain(|_, idle| !idle.is_empty());
+        }
         let connections = waiting.connections.get_mut(origin)?;
         while let Some(idle) = connections.pop() {
             if idle.until <= now || !idle.connection.is_ready() {
@@ -108,6 +117,10 @@ impl Pool {
             return;
         }
         let mut waiting = self.0.waiting();
+        let all: usize = waiting.connections.values().map(Vec::len).sum();
+        if all >= self.0.max_idle {
+            return;
+        }
         let connections = waiting.connections.entry(origin).or_default();
         let is_shared = connection.share().is_some();
         if connections.len() >= self.0.max_idle_per_origin || (is_shared && !connections.is_empty())
