@@ -129,7 +129,7 @@ pub enum Record {
 }
 
 impl Default for Policy {
-    /// 1 s doubled up to 10 min with full jitter, 21 attempts, 72 h, then discard; in order for those with a key.
+    /// 1 s doubled up to 10 min with full jitter, for 72 h whatever the number of attempts, then discard; in order for those with a key.
     fn default() -> Self {
         Self {
             retry: Retry::Backoff {
@@ -139,7 +139,7 @@ impl Default for Policy {
                 jitter: Jitter::Full,
             },
             start: Start::Now,
-            attempts: Some(21),
+            attempts: None,
             within: None,
             max_age: Some(secs(72 * 3600)),
             then: Then::Discard,

@@ -29,7 +29,7 @@ fn dl_01_presets_are_those_of_the_originals_field_by_field() {
     });
     let default = json!({
         "retry": {"backoff": {"first": "1s", "factor": 2.0, "max": "10m0s", "jitter": "full"}}, "start": "now",
-        "attempts": 21, "within": "endless", "maxAge": "72h0m0s", "then": "discard", "timeout": "30s",
+        "attempts": "endless", "within": "endless", "maxAge": "72h0m0s", "then": "discard", "timeout": "30s",
         "order": "key", "batch": "single", "retryAfter": true, "classes": "default", "wake": true, "record": "with",
     });
     assert_eq!(written(Policy::edgex()), edgex);
