@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::super::record::{Record, content_type};
 use super::super::template::{InvalidTemplate, Template};
 use super::StageKind;
+use crate::delivery::engine::Failure;
 use crate::document::At;
 
 /// A batch is let go at this many items, whatever its settings say.
@@ -56,7 +57,8 @@ pub(crate) struct Batching {
 #[derive(Debug)]
 pub(crate) struct Release {
     pub(crate) payload: Bytes,
-    pub(crate) content_type: &'static str,
+    /// `None`: what its items are.
+    pub(crate) content_type: Option<&'static str>,
 }
 
 impl Batch {
@@ -156,26 +158,43 @@ impl Batching {
                     push_json(&mut payload, item);
                 }
                 payload.push(b']');
-                content_type::JSON
+                Some(content_type::JSON)
             }
             BatchFormat::Ndjson => {
                 for item in items {
                     push_line(&mut payload, item);
                     payload.push(b'\n');
                 }
-                "application/x-ndjson"
+                Some("application/x-ndjson")
             }
             BatchFormat::Concat => {
                 items
                     .iter()
                     .for_each(|item| payload.extend_from_slice(item));
-                content_type::BYTES
+                None
             }
         };
         Release {
             payload: payload.into(),
             content_type,
         }
+    }
+
+    /// Why `record` cannot be part of a batch: compressed bytes are no text that could stand in a document, and only those of gzip can
+    /// stand one after the other.
+    pub(crate) fn takes(&self, record: &Record) -> Result<(), Box<Failure>> {
+        let encoding = record.content_encoding();
+        let why = match (self.format, encoding) {
+            (_, "") | (BatchFormat::Concat, "gzip") => return Ok(()),
+            (BatchFormat::Concat, _) => {
+                "cannot stand one after the other; put the stage that compresses behind `batch`, or use gzip"
+            }
+            (BatchFormat::JsonArray | BatchFormat::Ndjson, _) => {
+                "cannot stand in a document; put the stage that compresses behind `batch`"
+            }
+        };
+        let text = format!("records compressed with {encoding} {why}");
+        Err(Box::new(Failure::permanent("stage_error", text)))
     }
 
     /// The key under which `record` is collected.

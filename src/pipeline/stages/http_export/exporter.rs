@@ -10,12 +10,12 @@ use http::header::{
 };
 use http::{HeaderMap, Method, StatusCode, Uri};
 
-use super::super::super::gate::Circuit;
 use super::super::super::record::{Record, content_type};
 use super::super::super::template::{Template, Unfilled};
 use super::header_value;
 use super::url::{Target, absolute, redacted};
 use crate::delivery::engine::{Failure, FailureKind, Policy};
+use crate::delivery::owner::Circuit;
 use crate::printable;
 use crate::timestamp::Timestamp;
 use crate::transport::http::client::{
@@ -71,6 +71,7 @@ pub(crate) enum Sent {
     Answer {
         payload: Bytes,
         content_type: String,
+        content_encoding: String,
     },
 }
 
@@ -80,9 +81,11 @@ impl Sent {
         if let Self::Answer {
             payload,
             content_type,
+            content_encoding,
         } = self
         {
             record.set_payload(payload, content_type);
+            record.set_content_encoding(content_encoding);
         }
     }
 }
@@ -152,6 +155,12 @@ impl Exporter {
         if let Some(name) = &self.idempotency {
             headers.insert(name, value("id", item)?);
         }
+        // The trace that the record belongs to goes on at the destination.
+        for name in ["traceparent", "tracestate"] {
+            if let Some(text) = record.value(name) {
+                headers.insert(HeaderName::from_static(name), value(name, text)?);
+            }
+        }
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());
         }
@@ -180,11 +189,16 @@ impl Exporter {
         if self.return_input {
             return Sent::Input;
         }
-        let content_type = response.headers.get(CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let header = |name| {
+            let value = response.headers.get(name);
+            value.and_then(|value: &HeaderValue| value.to_str().ok())
+        };
         Sent::Answer {
+            content_type: header(CONTENT_TYPE)
+                .unwrap_or(content_type::BYTES)
+                .to_owned(),
+            content_encoding: header(CONTENT_ENCODING).unwrap_or_default().to_owned(),
             payload: response.body,
-            content_type: content_type.unwrap_or(content_type::BYTES).to_owned(),
         }
     }
 
@@ -235,6 +249,7 @@ impl Exporter {
                     false => Sent::Answer {
                         payload: Bytes::new(),
                         content_type: content_type::BYTES.to_owned(),
+                        content_encoding: String::new(),
                     },
                 });
             }
@@ -256,6 +271,14 @@ impl Exporter {
             source = cause.source();
         }
         Err(Box::new(Failure::of_kind(self.policy.classes, kind, text)))
+    }
+
+    /// Where all records go; `None` when that depends on the record.
+    pub(crate) fn destination(&self) -> Option<Arc<str>> {
+        match &self.url {
+            Target::Fixed(_, destination) => Some(Arc::clone(destination)),
+            Target::Filled(_) => None,
+        }
     }
 
     /// The key in whose order `record` is sent; none when any order will do.
