@@ -3,18 +3,26 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use super::params::Params;
 use super::queues::loads;
 use super::{Admin, Reply, ok, whole};
 use crate::runtime::StoreStatus;
+use crate::runtime::gone::Gone;
 use crate::runtime::partition::Inspection;
 use crate::runtime::respond::{self, Refusal};
 
 /// A partition that is silent for longer is in trouble.
 const PARTITION_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is kept for functions and egresses that exist no more.
+pub(super) fn gone_json(gone: &[Gone]) -> Value {
+    let one =
+        |gone: &Gone| json!({"kind": gone.kind, "name": gone.name.as_str(), "keeps": gone.keeps});
+    gone.iter().map(one).collect()
+}
 
 impl Admin {
     pub(super) async fn health(&self, params: &Params) -> Result<Reply, Refusal> {
@@ -41,11 +49,15 @@ impl Admin {
         }
         let limited = limited(&partitions.unwrap_or_default());
         if reasons.is_empty() {
-            return Ok(ok(&if limited.is_empty() {
-                json!({"status": "ok"})
-            } else {
-                json!({"status": "ok", "limited": limited})
-            }));
+            let mut body = Map::from_iter([("status".to_owned(), json!("ok"))]);
+            // Nothing fails for these, and somebody should know.
+            if !limited.is_empty() {
+                body.insert("limited".to_owned(), json!(limited));
+            }
+            if !self.runtime.gone().is_empty() {
+                body.insert("gone".to_owned(), gone_json(self.runtime.gone()));
+            }
+            return Ok(ok(&Value::Object(body)));
         }
         let body = json!({"status": "failing", "reasons": reasons, "limited": limited});
         Ok(whole(respond::json(StatusCode::SERVICE_UNAVAILABLE, &body)))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::health::gone_json;
 use super::page::{Weigh, page};
 use super::params::Params;
 use super::{Admin, Change, Reply, ok};
@@ -56,6 +57,7 @@ impl Admin {
             "functions": functions.collect::<Vec<_>>(),
             "egresses": egresses.collect::<Vec<_>>(),
             "ingresses": sources.map(source_json).collect::<Vec<_>>(),
+            "gone": gone_json(self.runtime.gone()),
         })))
     }
 

@@ -109,6 +109,14 @@ fn print(queues: &Value) -> anyhow::Result<()> {
             last_failure(source)
         ))?;
     }
+    for gone in list_at(queues, "/gone") {
+        output::line(format_args!(
+            "{} {} exists no more and keeps {} values or records since before this start",
+            field(gone, "kind"),
+            field(gone, "name"),
+            field(gone, "keeps")
+        ))?;
+    }
     Ok(())
 }
 

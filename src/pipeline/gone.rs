@@ -1,0 +1,144 @@
+//! Stands in for the functions of stages that exist no more and keep records: they can be called off, given up and exported, and one that is
+//! tried becomes a dead letter, `stage_gone`, which goes on where it stopped once the stage is back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::builder::Destinations;
+use super::job::Job;
+use super::record::{RECORD, Record};
+use crate::clock::Clock;
+use crate::delivery::engine::{Failure, Order, Policy};
+use crate::delivery::owner::{DestinationFunction, Lane, Names, Owner, Prepared, Target};
+use crate::sdk::{BoxError, Context, FunctionSpec, Message, StatefulFunction, TypeName};
+use crate::timestamp::Timestamp;
+
+/// A stage that exists no more.
+struct GoneStage {
+    pipeline: String,
+    stage: String,
+}
+
+/// Functions `<namespace>/<pipeline>.<stage>` and `<namespace>/lane.<pipeline>.<stage>`.
+enum StandIn {
+    Item(Box<Owner<GoneStage>>),
+    Lane(Lane<GoneStage>),
+}
+
+/// The function that stands in for `function`, when that was a pipeline's: known by the values that it declared, and their types.
+pub(crate) fn stand_in(
+    function: &TypeName,
+    declared: &[(String, String)],
+    destinations: &Destinations,
+    clock: &Arc<dyn Clock>,
+) -> Option<FunctionSpec> {
+    let has = |name: &str, type_name: &str| {
+        let mut declared = declared.iter();
+        declared.any(|(value, of)| value == name && of == type_name)
+    };
+    let gates = &destinations.0;
+    if has("waking", "statefun.pipelines/waking") {
+        let (gates, clock) = (Arc::clone(gates), Arc::clone(clock));
+        return Some(DestinationFunction::spec(
+            function.clone(),
+            Vec::new(),
+            gates,
+            clock,
+        ));
+    }
+    let is_lane = has("lead", "statefun.pipelines/lead");
+    if !is_lane && !has("head", "statefun.pipelines/head") {
+        return None;
+    }
+    let owner = |name: &str| {
+        let (pipeline, stage) = name.rsplit_once('.')?;
+        let part = |text: String| TypeName::from_parts(function.namespace(), &text).ok();
+        let names = Names {
+            item: part(name.to_owned())?,
+            lane: part(format!("lane.{name}"))?,
+            destination: part(format!("destination.{pipeline}"))?,
+            stage: stage.to_owned(),
+        };
+        let target = GoneStage {
+            pipeline: pipeline.to_owned(),
+            stage: stage.to_owned(),
+        };
+        let policy = Policy {
+            order: Order::Key,
+            ..Policy::default()
+        };
+        let (gates, clock) = (Arc::clone(gates), Arc::clone(clock));
+        Some(Owner::new(target, policy, names, gates, clock))
+    };
+    if is_lane {
+        let owner = Arc::new(owner(function.name().strip_prefix("lane.")?)?);
+        let lane = Lane::new(&owner);
+        let values = lane.values();
+        let spec = FunctionSpec::new(function.clone(), StandIn::Lane(lane));
+        return Some(values.declare(spec).after_durable());
+    }
+    gates.add_stand_in(function);
+    let spec = FunctionSpec::new(
+        function.clone(),
+        StandIn::Item(Box::new(owner(function.name())?)),
+    );
+    Some(Owner::<GoneStage>::declare(spec).after_durable())
+}
+
+impl StatefulFunction for StandIn {
+    async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
+        let is_record = message.value_type_name() == RECORD.name().as_str();
+        let is_known = match self {
+            Self::Item(owner) if is_record => {
+                let record = Record::decode(message.raw_value().unwrap_or_default())?;
+                return owner.arrive(context, record).await;
+            }
+            Self::Lane(_) if is_record => false,
+            Self::Item(owner) => owner.handle(context, &message).await?,
+            Self::Lane(lane) => lane.handle(context, &message)?,
+        };
+        if is_known {
+            return Ok(());
+        }
+        // It stays where it is, and goes on when the stage is back.
+        let (address, what) = (context.address(), message.value_type_name());
+        Err(format!("the stage of {address} exists no more and cannot take {what}").into())
+    }
+}
+
+impl Target for GoneStage {
+    type Unit = Record;
+    type Call = ();
+    type Taken = ();
+
+    fn encode(&self, record: &Record) -> Bytes {
+        Job::of(record, &self.pipeline, &self.stage)
+    }
+
+    fn decode(&self, bytes: &Bytes) -> Result<Record, BoxError> {
+        Job::decode(bytes.clone())?.record()
+    }
+
+    fn prepare(
+        &self,
+        _: &mut Record,
+        _: &str,
+        _: Option<&str>,
+    ) -> Result<Prepared<()>, Box<Failure>> {
+        let Self { pipeline, stage } = self;
+        let text = format!(
+            "pipeline `{pipeline}` has no stage `{stage}` any more; give a stage that name again and retry, or export the record"
+        );
+        Err(Box::new(Failure::permanent("stage_gone", text)))
+    }
+
+    async fn call(&self, (): (), _: &mut Record, _: Timestamp) -> Result<(), Box<Failure>> {
+        Ok(())
+    }
+
+    fn follow(&self, _: &mut Context, _: Record, (): ()) -> Result<(), BoxError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! What is kept for functions and egresses that exist no more.
+
+use super::core::Bindings as _;
+use super::core::keys::{OUTBOX, SPECS, STATE, after_prefix, take_text, type_prefix};
+use super::core::state::StateSpec;
+use super::endpoint::Directory;
+use crate::sdk::{FunctionSpec, TypeName};
+use crate::storage::{Rows, StorageError};
+
+/// Rows are counted up to this number.
+const COUNTED: usize = 1_000;
+
+/// A function or an egress that keeps something and is not bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gone {
+    pub(crate) kind: &'static str,
+    pub(crate) name: TypeName,
+    /// Values, or records, up to a thousand.
+    pub(crate) keeps: usize,
+}
+
+/// Makes functions that look after what was kept by functions which exist no more: given the type, and the names of its values with their
+/// typenames.
+pub(crate) struct StandIns(pub(crate) MakeStandIn);
+
+type MakeStandIn = Box<dyn Fn(&TypeName, &[(String, String)]) -> Option<FunctionSpec> + Send>;
+
+impl std::fmt::Debug for StandIns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StandIns")
+    }
+}
+
+/// What is kept, and by whom: read once, at the start.
+pub(super) fn find(rows: &dyn Rows, directory: &Directory) -> Result<Vec<Gone>, StorageError> {
+    let mut gone = Vec::new();
+    for (kind, table) in [("function", STATE), ("egress", OUTBOX)] {
+        let mut from = Vec::new();
+        while let Some((key, _)) = rows.scan(table, &from, None, 1)?.into_iter().next() {
+            let mut rest = &key[..];
+            let (Some(namespace), Some(name)) = (take_text(&mut rest), take_text(&mut rest)) else {
+                break;
+            };
+            let is_bound = match kind {
+                "egress" => directory.egress(namespace, name).is_some(),
+                _ => directory.function(namespace, name).is_some(),
+            };
+            let prefix = type_prefix(namespace, name);
+            let end = after_prefix(&prefix);
+            if !is_bound {
+                gone.push(Gone {
+                    kind,
+                    name: TypeName::from_wire(namespace, name),
+                    keeps: rows.scan(table, &prefix, end.as_deref(), COUNTED)?.len(),
+                });
+            }
+            match end {
+                Some(end) => from = end,
+                None => break,
+            }
+        }
+    }
+    Ok(gone)
+}
+
+/// What a function declared: names of values and their typenames.
+pub(super) fn declared(
+    rows: &dyn Rows,
+    function: &TypeName,
+) -> Result<Vec<(String, String)>, StorageError> {
+    let prefix = type_prefix(function.namespace(), function.name());
+    let end = after_prefix(&prefix);
+    let specs = rows.scan(SPECS, &prefix, end.as_deref(), COUNTED)?;
+    let declared = specs.iter().filter_map(|(key, row)| {
+        let name = std::str::from_utf8(key.get(prefix.len()..)?).ok()?;
+        Some((name.to_owned(), StateSpec::decode(name, row)?.typename))
+    });
+    Ok(declared.collect())
+}

@@ -1,0 +1,143 @@
+//! State without an owner. A user renamed a stage: what it had kept was shown as waiting for ever, nothing named it, and retry, cancel and
+//! discard answered that the function is unknown.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ::http::{HeaderValue, Method};
+use serde_json::{Value, json};
+use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
+
+use crate::support::destination::{Destination, Reaction};
+use crate::support::process::Process;
+use crate::support::until::until;
+
+/// A pipeline with one export of that name.
+fn module(folder: &Path, stage: &str, destination: &Destination) -> PathBuf {
+    let text = format!(
+        "kind: statefun.http.v1/ingress\nspec: {{listen: \"127.0.0.1:0\"}}\n---\n\
+         kind: statefun.pipelines.v1/pipeline\nspec: {{name: p, stages: [{{name: {stage}, \
+         http-export: {{url: \"{}\", circuit: false, retry: {{every: 1h}}}}}}]}}\n",
+        destination.url("/")
+    );
+    let file = folder.join(format!("{stage}.yaml"));
+    fs::write(&file, text).unwrap();
+    file
+}
+
+struct Api {
+    base: String,
+    client: HttpClient,
+}
+
+impl Api {
+    fn of(runtime: &Process, listener: &str) -> Self {
+        Self {
+            base: runtime.url(listener),
+            client: HttpClient::new(HttpClientConfig::default()).unwrap(),
+        }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
+        let url = format!("{}{path}", self.base).parse().unwrap();
+        let mut request = HttpRequest::new(method, url);
+        if let Some(body) = body {
+            request.body = body.to_string().into();
+            let json = HeaderValue::from_static("application/json");
+            request.headers.insert("content-type", json);
+        }
+        let answer = self.client.send(request, Duration::from_secs(60)).await;
+        let answer = answer.unwrap();
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        assert!(
+            answer.status.is_success(),
+            "{path}: {} {text}",
+            answer.status
+        );
+        serde_json::from_str(&text).unwrap_or(Value::String(text))
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.ask(Method::GET, path, None).await
+    }
+
+    /// Has the delivery at that address do something.
+    async fn act(&self, address: &str, verb: &str) -> Value {
+        let path = format!("/api/deliveries/{address}/{verb}");
+        let asked = json!({"actor": "alice", "reason": "the stage was renamed"});
+        self.ask(Method::POST, &path, Some(&asked)).await
+    }
+
+    async fn addresses(&self) -> Vec<String> {
+        let page = self.get("/api/deliveries").await;
+        let items = page["items"].as_array().unwrap().iter();
+        items
+            .map(|item| item["address"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_renamed_stage_keeps_is_named_and_can_be_called_off_given_up_and_brought_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let destination = Destination::start().await;
+    destination.react(Reaction::status(503));
+    let (before, after) = (
+        module(folder.path(), "crm", &destination),
+        module(folder.path(), "crm2", &destination),
+    );
+
+    let mut runtime = Process::run(&before, &data);
+    let ingress = Api::of(&runtime, "http ingress");
+    for n in 0..3 {
+        ingress
+            .ask(Method::POST, "/send/pipelines/p/d", Some(&json!({"n": n})))
+            .await;
+    }
+    let admin = Api::of(&runtime, "admin api");
+    until("three that wait", async || {
+        (admin.addresses().await.len() == 3).then_some(())
+    })
+    .await;
+    runtime.kill();
+
+    let mut runtime = Process::run(&after, &data);
+    let admin = Api::of(&runtime, "admin api");
+    let health = admin.get("/health").await;
+    assert_eq!(health["status"], "ok");
+    let gone = json!([{"kind": "function", "name": "pipelines/p.crm", "keeps": 3}]);
+    assert_eq!(health["gone"], gone);
+    assert_eq!(admin.get("/api/queues").await["gone"], gone);
+
+    let addresses = admin.addresses().await;
+    let [one, two, three] = &addresses[..] else {
+        panic!("{addresses:?}")
+    };
+    assert_eq!(admin.act(one, "cancel").await["state"], "cancelled");
+    assert_eq!(admin.act(two, "discard").await["reason"], "operator");
+    let tried = admin.act(three, "retry").await;
+    assert_eq!(tried["reason"], "stage_gone", "{tried}");
+    let letters = admin.get("/api/dead-letters/export").await;
+    let letters = letters.as_str().unwrap();
+    assert_eq!(letters.lines().count(), 2, "{letters}");
+    assert!(letters.contains("has no stage `crm` any more"), "{letters}");
+    assert_eq!(runtime.terminate(), Some(0));
+
+    destination.react(Reaction::status(200));
+    destination.forget();
+    let mut runtime = Process::run(&before, &data);
+    let admin = Api::of(&runtime, "admin api");
+    assert_eq!(admin.get("/health").await, json!({"status": "ok"}));
+    let redriven = admin
+        .ask(
+            Method::POST,
+            "/api/dead-letters/redrive",
+            Some(&json!({"actor": "alice", "reason": "the stage is back"})),
+        )
+        .await;
+    assert_eq!(redriven["redriven"], 2);
+    destination.until(|received| received.len() >= 2).await;
+    assert_eq!(runtime.terminate(), Some(0));
+}
