@@ -13,6 +13,7 @@ mod metrics;
 mod page;
 mod params;
 mod queues;
+pub(crate) mod rearm;
 mod routes;
 mod send;
 mod state;

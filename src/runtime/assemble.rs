@@ -1,11 +1,14 @@
 //! From a checked module to a runtime: here, and nowhere else, the parts are put together.
 
+use super::gone::StandIns;
+use super::handle::Chore;
 use super::{RuntimeBuilder, StartError, samples};
+use crate::admin::rearm::rearm;
 use crate::connectors::file::FileEgress;
 use crate::connectors::playground::PlaygroundSink;
 use crate::connectors::stdout::StdoutEgress;
 use crate::module::{EgressTarget, Ingress, Module, Place};
-use crate::pipeline::{Pipeline, PipelineConfig};
+use crate::pipeline::{Destinations, Pipeline, PipelineConfig, stand_in};
 use crate::sdk::StatefulFunctions;
 
 impl RuntimeBuilder {
@@ -24,6 +27,7 @@ impl RuntimeBuilder {
                 what: format!("the module cannot be run here:\n{}", parts.join("\n")),
             });
         }
+        self = self.with_stand_ins();
         self.endpoints.extend(module.endpoints.iter().cloned());
         if module.samples {
             let functions = samples::functions().map_err(|error| StartError::Declared {
@@ -65,14 +69,36 @@ impl RuntimeBuilder {
     ///
     /// # Errors
     /// When two of its functions have the same name.
-    pub fn pipeline(self, pipeline: &Pipeline) -> Result<Self, StartError> {
+    pub fn pipeline(mut self, pipeline: &Pipeline) -> Result<Self, StartError> {
+        self = self.with_stand_ins();
         let mut functions = StatefulFunctions::new();
-        for spec in pipeline.functions() {
+        for spec in pipeline.functions_beside(&self.destinations()) {
             functions = functions.with(spec).map_err(|error| StartError::Declared {
                 what: error.to_string(),
             })?;
         }
+        for (function, policy) in pipeline.policies() {
+            let (function, policy) = (function.clone(), policy.clone());
+            let work = move |runtime| rearm(runtime, function, policy);
+            self.chores.push(Chore::new(work));
+        }
         Ok(self.functions(functions))
+    }
+
+    /// What all pipelines of this runtime know of destinations.
+    fn destinations(&mut self) -> Destinations {
+        self.shared
+            .get_or_insert_with(Destinations::default)
+            .clone()
+    }
+
+    /// What stages keep that exist no more is looked after.
+    fn with_stand_ins(mut self) -> Self {
+        let (destinations, clock) = (self.destinations(), self.wall_clock());
+        self.stand_ins = Some(StandIns(Box::new(move |function, declared| {
+            stand_in(function, declared, &destinations, &clock)
+        })));
+        self
     }
 
     fn built(&self, config: &PipelineConfig, place: &Place) -> Result<Pipeline, StartError> {

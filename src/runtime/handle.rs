@@ -1,5 +1,6 @@
 //! What stands above a running runtime may do with it: the admin API, the console, jobs and streams use this and nothing behind it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,20 +10,45 @@ use tokio::time::timeout;
 
 use super::commit::StoreStatus;
 use super::condition::Condition;
+use super::core::keys::NOTES;
 use super::core::{AddressKey, AdminChange};
 use super::egress::Delivering;
 use super::endpoint::Invocations;
 use super::fate::ApplicationFailure;
+use super::gone::Gone;
 use super::intake::{Incoming, Intake, IntakeError};
 use super::partition::{Command, Inspection};
 use crate::sdk::TypeName;
-use crate::storage::{Health, Rows, StorageError};
+use crate::storage::{Health, Rows, StorageError, Write};
 use crate::timestamp::Timestamp;
 
 /// A running runtime, as the rooms above it see it; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct RuntimeHandle {
     intake: Intake,
+}
+
+/// Work that is done once beside a running runtime, and cut off when that takes nothing more.
+pub(crate) struct Chore(Box<dyn FnOnce(RuntimeHandle) -> Work + Send>);
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Chore {
+    pub(crate) fn new<F: Future<Output = ()> + Send + 'static>(
+        work: impl FnOnce(RuntimeHandle) -> F + Send + 'static,
+    ) -> Self {
+        Self(Box::new(move |runtime| -> Work { Box::pin(work(runtime)) }))
+    }
+
+    pub(super) fn begin(self, runtime: RuntimeHandle) -> Work {
+        (self.0)(runtime)
+    }
+}
+
+impl std::fmt::Debug for Chore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Chore")
+    }
 }
 
 /// What became of a change that an operator asked for.
@@ -50,6 +76,11 @@ pub(crate) enum ReadError {
 impl RuntimeHandle {
     pub(crate) const fn new(intake: Intake) -> Self {
         Self { intake }
+    }
+
+    /// What was kept at the start for functions and egresses that exist no more.
+    pub(crate) fn gone(&self) -> &[Gone] {
+        &self.intake.gone
     }
 
     /// The time that stored deadlines count from.
@@ -118,6 +149,18 @@ impl RuntimeHandle {
         let store = self.intake.store.clone();
         let done = tokio::task::spawn_blocking(move || work(&store)).await;
         Ok(done.map_err(|_| ReadError::CutOff)??)
+    }
+
+    /// What was noted under `key`, at this start or an earlier one.
+    pub(crate) async fn noted(&self, key: &str) -> Result<Option<Bytes>, ReadError> {
+        let key = key.to_owned();
+        self.read(move |rows| rows.get(NOTES, key.as_bytes())).await
+    }
+
+    /// Notes something for the next start. It is durable with what is staged after it.
+    pub(crate) fn note(&self, key: &str, value: Bytes) {
+        let write = Write::put(NOTES, key.to_owned(), value);
+        self.intake.store.stage(vec![write]);
     }
 
     /// How the store is.

@@ -31,6 +31,9 @@ pub const ANSWERS: Table = Table::new(9);
 /// How far sources have come. Key: the source's name with its length in front, then the split. Value: the source's own.
 pub const SOURCES: Table = Table::new(10);
 
+/// What parts above the runtime note from one start to the next. Key and value: theirs.
+pub const NOTES: Table = Table::new(20);
+
 /// An address as it stands in keys: namespace, type and id, each with its length in front.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AddressKey(Bytes);

@@ -1,0 +1,68 @@
+//! Wakes and settings that stop at a border. A user saw records of one pipeline wait for hours while another pipeline delivered to the same
+//! destination, and waits of an hour go on after `every` was made a second.
+
+use std::path::Path;
+
+use serde_json::json;
+use stateful_functions::pipeline::{Pipeline, PipelineConfig};
+use stateful_functions::runtime::{Runtime, RuntimeBuilder};
+use stateful_functions::{Address, MessageBuilder, TypeName};
+
+use crate::support::destination::{Destination, Reaction};
+
+fn exporting(name: &str, destination: &Destination, every: &str) -> Pipeline {
+    let export = json!({"url": destination.url("/"), "circuit": false, "retry": {"every": every}});
+    let spec = json!({"name": name, "stages": [{"name": "crm", "http-export": export}]});
+    let config = PipelineConfig::from_json(&spec).unwrap();
+    Pipeline::declared(config).build().unwrap()
+}
+
+fn with(pipelines: &[Pipeline]) -> RuntimeBuilder {
+    let bind = |runtime: RuntimeBuilder, pipeline| runtime.pipeline(pipeline).unwrap();
+    pipelines.iter().fold(Runtime::builder(), bind)
+}
+
+async fn send(runtime: &Runtime, pipeline: &str, text: &str) {
+    let entry = Address::new(TypeName::from_parts("pipelines", pipeline).unwrap(), "d");
+    let message = MessageBuilder::to(entry).value(text);
+    runtime.send(&message).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_success_of_one_pipeline_wakes_what_waits_in_others_for_the_same_destination() {
+    let destination = Destination::start().await;
+    destination.react(Reaction::status(503));
+    let pipelines = [
+        exporting("one", &destination, "1h"),
+        exporting("two", &destination, "1h"),
+    ];
+    let runtime = with(&pipelines).start().await.unwrap();
+    send(&runtime, "one", "waits").await;
+    destination.until(|received| received.len() == 1).await;
+    destination.react(Reaction::status(200));
+    send(&runtime, "two", "arrives").await;
+    destination.until(|received| received.len() == 3).await;
+    assert_eq!(destination.bodies(), ["waits", "arrives", "waits"]);
+    runtime.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_policy_reaches_what_waits_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let destination = Destination::start().await;
+    destination.react(Reaction::status(503));
+    let start = async |data: &Path, every| {
+        let pipelines = [exporting("one", &destination, every)];
+        with(&pipelines).data(data).start().await.unwrap()
+    };
+    let runtime = start(folder.path(), "1h").await;
+    send(&runtime, "one", "waits").await;
+    destination.until(|received| received.len() == 1).await;
+    runtime.shutdown().await;
+    destination.react(Reaction::status(200));
+
+    let runtime = start(folder.path(), "10ms").await;
+    destination.until(|received| received.len() == 2).await;
+    runtime.shutdown().await;
+    assert_eq!(destination.bodies(), ["waits", "waits"]);
+}
