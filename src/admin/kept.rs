@@ -13,7 +13,7 @@ use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::AddressKey;
 use crate::runtime::core::keys::{SPECS, STATE, after_prefix, take_text, type_prefix};
 use crate::runtime::core::state::{StateRow, StateSpec};
-use crate::sdk::{BoxError, TypeName};
+use crate::sdk::TypeName;
 use crate::storage::{Rows, StorageError};
 
 /// The state that every stage with a delivery has, and the typename that tells it from others of the same name.
@@ -37,7 +37,6 @@ pub(super) struct KeptFilter {
 pub(super) struct Item {
     pub(super) address: AddressKey,
     kept: Kept,
-    has_bytes: bool,
 }
 
 /// A page of the deliveries that `filter` names. `full` reads their bytes too.
@@ -135,19 +134,17 @@ fn read(
             .as_ref()
             .and_then(bytes_of))
     };
-    let (Some(head), Some(log)) = (bytes_of(head), value(LOG)?) else {
+    let Some(head) = bytes_of(head) else {
         return Ok(None);
     };
+    let log = if Kept::is_old(&head) {
+        value(LOG)?
+    } else {
+        None
+    };
     let job = if full { value(JOB)? } else { None };
-    // Bytes that cannot be read must not hide the delivery itself.
-    let with_bytes = Kept::read(&head, &log, job.as_deref());
-    let has_bytes = job.is_some() && with_bytes.is_ok();
-    let kept: Result<Kept, BoxError> = with_bytes.or_else(|_| Kept::read(&head, &log, None));
-    Ok(kept.ok().map(|kept| Item {
-        address,
-        kept,
-        has_bytes,
-    }))
+    let kept = Kept::read(&head, log.as_deref(), job.as_deref());
+    Ok(kept.ok().map(|kept| Item { address, kept }))
 }
 
 /// The value's own bytes in a stored row.
@@ -211,11 +208,7 @@ impl Item {
     /// Everything, with the bytes as `base64` if they can be read.
     pub(super) fn with_bytes(&self) -> Value {
         let mut details = self.details();
-        let record = if self.has_bytes {
-            self.kept.record()
-        } else {
-            None
-        };
+        let record = self.kept.record();
         if let (Some(record), Some(fields)) = (record, details.as_object_mut()) {
             fields.insert(
                 "base64".to_owned(),

@@ -1,12 +1,15 @@
 //! What happens to something that must reach a target: attempts, backoff, giving up, history.
 //!
-//! The [`engine`] decides and does nothing; its owners keep what it says and call the targets.
+//! The [`engine`] decides and does nothing; the owner keeps what it says and calls the targets.
 #![doc = include_str!("../../docs/deliveries.md")]
 
 mod command;
 mod dead_letter;
 pub mod engine;
 mod index;
+#[cfg(feature = "pipeline")]
+#[doc(hidden)]
+pub mod owner;
 
 pub use command::{COMMAND, Command, REPLY, Reply, Verb};
 pub use dead_letter::{DeadLetter, Payload};

@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::config::{self, DEFAULT_NAMESPACE, PipelineConfig, StageConfig, StageNames};
-use super::destination::DestinationFunction;
 use super::function::Entry;
-use super::lane::LaneFunction;
 use super::plan::Plan;
 use super::stage::{Guarded, Stage};
-use super::stage_function::StageFunction;
+use super::stage_function;
 use super::stages::{self, Batch, HttpExport, StageKind};
 use crate::clock::{Clock, SystemClock};
+#[cfg(feature = "runtime")]
+use crate::delivery::engine::Policy;
+use crate::delivery::owner::{DestinationFunction, Gates};
 use crate::document::{At, Finding, Findings, Node, Place};
 use crate::sdk::{FunctionSpec, TypeName};
 use crate::transport::http::client::Network;
@@ -63,25 +64,37 @@ impl Pipeline {
 
     /// The functions, to be registered together.
     pub fn functions(&self) -> Vec<FunctionSpec> {
+        self.functions_beside(&Destinations::default())
+    }
+
+    /// The functions, with knowledge of destinations that other pipelines of this process have too.
+    pub fn functions_beside(&self, destinations: &Destinations) -> Vec<FunctionSpec> {
+        let gates = &destinations.0;
         let mut specs = vec![FunctionSpec::new(
             self.plan.entry.clone(),
             Entry {
                 plan: Arc::clone(&self.plan),
             },
         )];
-        let mut exports = false;
+        let (mut exports, mut items) = (false, Vec::new());
         for (at, step) in self.plan.steps().iter().enumerate() {
-            specs.push(StageFunction::spec(&self.plan, at));
-            if let StageKind::HttpExport(exporter) = &step.kind {
-                exports = true;
-                // Without an order key too: what was kept when there was one still has its place in a lane.
-                specs.push(LaneFunction::spec(&self.plan, at, exporter));
-            }
+            specs.extend(stage_function::specs(&self.plan, at, gates));
+            exports |= matches!(step.kind, StageKind::HttpExport(_));
+            items.push((step.name.clone(), step.function.clone()));
         }
         if exports {
-            specs.push(DestinationFunction::spec(&self.plan));
+            let destination = self.plan.destination.clone();
+            let (gates, clock) = (Arc::clone(gates), self.plan.clock());
+            specs.push(DestinationFunction::spec(destination, items, gates, clock));
         }
         specs
+    }
+
+    /// The functions whose records wait by a policy, with that policy.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn policies(&self) -> impl Iterator<Item = (&TypeName, &Policy)> {
+        let steps = self.plan.steps().iter();
+        steps.map(|step| (&step.function, &step.policy))
     }
 
     /// The function by which records enter.
@@ -94,6 +107,13 @@ impl Pipeline {
         self.plan.steps().iter().map(|step| &step.function)
     }
 }
+
+/// What pipelines know of the destinations of their exports: whether one is away, and who waits for it.
+///
+/// Pipelines that share it learn from one another: what arrives from one of them wakes the records of the others that wait for the same
+/// destination. Cheap to clone. The embedded runtime shares one among all its pipelines.
+#[derive(Debug, Clone, Default)]
+pub struct Destinations(pub(crate) Arc<Gates>);
 
 /// A pipeline that cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,11 +1,13 @@
 //! Reads what stages keep, for those who look at it from outside: lists of deliveries, their histories, dead letters.
 
 use bytes::Bytes;
+use prost::Message as _;
 use serde_json::{Map, Value, json};
 
-use super::item::{HEAD, Head, JOB, Job, LOG};
+use super::job::Job;
 use super::record::Record;
-use crate::delivery::engine::{Delivery, History};
+use crate::delivery::engine::Delivery;
+use crate::delivery::owner::{HEAD, Item, JOB, LOG, Row};
 use crate::delivery::{DeadLetter, Payload};
 use crate::sdk::BoxError;
 
@@ -19,31 +21,45 @@ use crate::sdk::BoxError;
 /// ```
 #[derive(Debug)]
 pub struct Kept {
-    head: Head,
-    log: History,
+    item: Item,
     job: Option<Job>,
 }
 
 impl Kept {
-    /// The names of the values at an address that keeps a record. Only the first two are needed for [`Kept::summary`] and
-    /// [`Kept::transitions`]; the third holds the record's bytes.
+    /// The names of the values at an address that keeps a record. The first is always there; earlier versions wrote all three, and the
+    /// bytes of large records are in the third.
     pub const VALUES: [&'static str; 3] = ["head", "log", "job"];
 
-    /// What the bytes of these values say. `job` is only needed for [`Kept::details`] and [`Kept::dead_letter`].
+    /// What the bytes of these values say. `job` is only needed for [`Kept::details`] and [`Kept::dead_letter`]; one that cannot be read
+    /// does not hide the delivery.
     ///
     /// # Errors
     /// When the bytes are something else.
-    pub fn read(head: &[u8], log: &[u8], job: Option<&[u8]>) -> Result<Self, BoxError> {
-        Ok(Self {
-            head: HEAD.value_type().decode(head)?,
-            log: LOG.value_type().decode(log)?,
-            job: job.map(|job| JOB.value_type().decode(job)).transpose()?,
-        })
+    pub fn read(head: &[u8], log: Option<&[u8]>, job: Option<&[u8]>) -> Result<Self, BoxError> {
+        let (item, unit) = match HEAD.value_type().decode(head)? {
+            Row::Stored(stored) => (stored.item, stored.unit),
+            Row::Old(old) => {
+                let log = log.map(|log| LOG.value_type().decode(log)).transpose()?;
+                (old.into_item(log.unwrap_or_default()), None)
+            }
+        };
+        let unit = match (unit, job) {
+            (Some(unit), _) => Some(unit),
+            (None, Some(job)) => JOB.value_type().decode(job).ok(),
+            (None, None) => None,
+        };
+        let job = unit.and_then(|unit| Job::decode(unit).ok());
+        Ok(Self { item, job })
+    }
+
+    /// Whether the first value was written by an earlier version, so that the history is in the second.
+    pub fn is_old(head: &[u8]) -> bool {
+        head.starts_with(b"{")
     }
 
     /// Where the delivery stands.
     pub const fn delivery(&self) -> &Delivery {
-        &self.head.delivery
+        &self.item.delivery
     }
 
     /// One line of a list: target, state, reason, attempts, times and the last error.
@@ -52,7 +68,7 @@ impl Kept {
     }
 
     fn summary_fields(&self) -> Map<String, Value> {
-        let delivery = &self.head.delivery;
+        let delivery = &self.item.delivery;
         let stored = serde_json::to_value(delivery).unwrap_or_default();
         let fields = [
             "id",
@@ -73,7 +89,7 @@ impl Kept {
                 summary.insert(field.to_owned(), value.clone());
             }
         }
-        if let Some(error) = self.log.last_error() {
+        if let Some(error) = self.item.history.last_error() {
             summary.insert("error".to_owned(), json!(error));
         }
         summary
@@ -81,7 +97,7 @@ impl Kept {
 
     /// Every step, oldest first; of a long history the middle is folded.
     pub fn transitions(&self) -> Value {
-        json!(self.log)
+        json!(self.item.history)
     }
 
     /// The summary, with the pipeline, the stage, the destination, the size and kind of the payload, and the steps.
@@ -91,7 +107,9 @@ impl Kept {
         if let Some(job) = &self.job {
             tell("pipeline", json!(job.pipeline));
             tell("stage", json!(job.stage));
-            tell("destination", json!(job.destination));
+            let known = Some(self.item.delivery.target.as_str());
+            let destination = known.filter(|_| self.item.has_destination);
+            tell("destination", json!(destination.unwrap_or_default()));
         }
         if let Some(record) = self.record() {
             tell("record", json!(record.id().to_string()));
@@ -113,7 +131,11 @@ impl Kept {
         let record = self.record();
         let payload = record.as_ref().map_or_else(Bytes::new, Record::payload);
         self.job.as_ref()?;
-        let mut letter = DeadLetter::of(&self.head.delivery, &self.log, Payload::Bytes(payload))?;
+        let mut letter = DeadLetter::of(
+            &self.item.delivery,
+            &self.item.history,
+            Payload::Bytes(payload),
+        )?;
         if let Some(record) = record {
             letter.content_type = Some(record.content_type().to_owned());
             letter.values = record.values().clone();

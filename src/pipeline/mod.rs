@@ -1,37 +1,35 @@
 //! Records, stages, the builder, and store and forward: a pipeline is stateful functions.
 //!
-//! Here live records and stages, the builder and the declared form, and the functions that move records: the entry, one per stage,
-//! lanes for order per key, destinations for waking. Not here: scheduling, which is the runtime's, and the decisions about
-//! deliveries, which are the engine's. May import `sdk`, `delivery`, `clock`, `retry` and the HTTP client.
+//! Records and stages, the builder and the declared form, and the functions that move records: the entry, and those of each stage.
+//! Not here: scheduling, which is the runtime's, and what becomes of a record that a stage could not send, which is the owner's of
+//! deliveries: a stage is one of its targets. May import `sdk`, `delivery`, `clock`, `retry` and the HTTP client.
 #![doc = include_str!("../../docs/pipelines.md")]
 
-mod blob;
 mod builder;
 mod collector;
 mod config;
-mod destination;
 mod function;
-mod gate;
+#[cfg(feature = "runtime")]
+mod gone;
 mod ids;
-mod item;
+mod job;
 mod kept;
-mod lane;
-mod outbound;
 mod path;
 mod plan;
 mod record;
 mod rule;
-mod segments;
 mod stage;
 mod stage_function;
+mod stage_target;
 mod stages;
 mod template;
-mod wire;
 
+pub use crate::delivery::owner::Circuit;
 pub use crate::document::Finding;
-pub use builder::{InvalidPipeline, Pipeline, PipelineBuilder};
+pub use builder::{Destinations, InvalidPipeline, Pipeline, PipelineBuilder};
 pub use config::PipelineConfig;
-pub use gate::Circuit;
+#[cfg(feature = "runtime")]
+pub(crate) use gone::stand_in;
 pub use kept::Kept;
 pub use record::{NotJson, RECORD, Record};
 pub use stage::{Answer, Stage};

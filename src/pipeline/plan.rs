@@ -5,14 +5,14 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::config::{PipelineConfig, StageConfig};
-use super::gate::Gates;
 use super::ids::{ItemIds, RecordIds};
+use super::job::Job;
 use super::record::{RECORD, Record};
 use super::stage::Answer;
 use super::stages::StageKind;
-use super::wire::{SUBMISSION, Submission};
 use crate::clock::Clock;
-use crate::delivery::engine::Failure;
+use crate::delivery::engine::{Failure, Policy};
+use crate::delivery::owner::submit_failed;
 use crate::sdk::{Address, BoxError, Context, InvalidTypeName, MessageBuilder, TypeName};
 use crate::timestamp::Timestamp;
 
@@ -22,9 +22,6 @@ pub(crate) struct Plan {
     pub(crate) name: String,
     pub(crate) entry: TypeName,
     pub(crate) destination: TypeName,
-    /// Names the stages in their order: another one after a stage was added, removed, moved or renamed.
-    pub(crate) version: Uuid,
-    pub(crate) gates: Gates,
     ids: RecordIds,
     clock: Arc<dyn Clock>,
     steps: Vec<Step>,
@@ -38,6 +35,8 @@ pub(crate) struct Step {
     pub(crate) kind: StageKind,
     pub(crate) function: TypeName,
     pub(crate) lane: TypeName,
+    /// What becomes of records with which the stage fails.
+    pub(crate) policy: Policy,
     ids: ItemIds,
 }
 
@@ -66,6 +65,7 @@ impl Plan {
                 function: function(format!("{name}.{}", stage.name))?,
                 lane: function(format!("lane.{name}.{}", stage.name))?,
                 ids: ItemIds::of(&format!("{namespace}/{name}"), &stage.name),
+                policy: policy(&stage.kind),
                 name: stage.name,
                 kind: stage.kind,
             })
@@ -76,14 +76,16 @@ impl Plan {
         Ok(Self {
             entry: function(name.clone())?,
             destination: function(format!("destination.{name}"))?,
-            version: version(&steps),
-            gates: Gates::default(),
             ids: RecordIds::seeded(id_seed),
             clock,
             steps,
             is_chained,
             name,
         })
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -103,7 +105,7 @@ impl Plan {
     /// Gives the record what it gets when it enters: an id, if it brings none, and the time.
     pub(crate) fn admit(&self, record: Record) -> Record {
         let mut record = match record.id() {
-            id if id.is_nil() => record.with_id(self.ids.next()),
+            id if id.is_nil() => record.with_id(self.ids.next(self.now())),
             _ => record,
         };
         record.set_received_at(self.now());
@@ -190,15 +192,10 @@ impl Plan {
         record: &Record,
         failure: &Failure,
     ) -> Result<(), BoxError> {
-        let submission = Submission {
-            record: Some(record.to_wire()),
-            started: self.now().as_millis(),
-            ..Submission::default()
-        };
-        let target = self.step(at).item(record);
-        let submission = submission.with_failure(failure)?;
-        context.send(MessageBuilder::to(target).value_as(&SUBMISSION, &submission)?);
-        Ok(())
+        let step = self.step(at);
+        let to = (&step.function, step.item_id(record).to_string());
+        let unit = Job::of(record, &self.name, &step.name);
+        submit_failed(context, to, unit, failure.clone(), &step.policy, self.now())
     }
 }
 
@@ -217,12 +214,13 @@ impl Step {
     }
 }
 
-fn version(steps: &[Step]) -> Uuid {
-    let mut text = String::new();
-    for step in steps {
-        let boundary = if step.kind.is_boundary() { '!' } else { '.' };
-        text.push_str(&step.name);
-        text.push(boundary);
+/// Stages that only compute and fail for a while are tried again as records are that an export could not send.
+fn policy(kind: &StageKind) -> Policy {
+    match kind {
+        StageKind::HttpExport(exporter) => exporter.policy.clone(),
+        StageKind::Pure(_) | StageKind::Batch(_) => Policy {
+            wake: false,
+            ..Policy::default()
+        },
     }
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes())
 }

@@ -19,9 +19,11 @@ use super::endpoint::{Directory, Endpoint, InProcess, Remote};
 use super::error::StartError;
 use super::fate::Fate;
 use super::gateways::Gateways;
+use super::gone::{self, Gone, StandIns};
+use super::handle::{Chore, RuntimeHandle};
 use super::ingress::Ingress;
 use super::intake::Intake;
-use super::listener::Listener;
+use super::listener::{Listener, stopped};
 use super::module::{Endpoint as EndpointSpec, FunctionPattern};
 use super::partition::{self, Router, Surroundings};
 use super::running::{Runtime, Tasks};
@@ -41,6 +43,33 @@ pub(super) enum Home {
     Disk(Arc<dyn Disk>),
     /// In memory: gone with the process.
     Ephemeral,
+}
+
+/// Names what is kept for functions and egresses that exist no more, and binds functions that look after it, where there are some.
+fn stand_in(
+    store: &Store,
+    gone: &[Gone],
+    stand_ins: Option<&StandIns>,
+    config: &RuntimeConfig,
+    directory: &mut Directory,
+) -> Result<(), StartError> {
+    let mut functions = StatefulFunctions::new();
+    for Gone { kind, name, keeps } in gone {
+        tracing::warn!(
+            %name, keeps,
+            "this {kind} exists no more and keeps something; bring it back, or see `statefun queues` and `statefun deliveries`"
+        );
+        if *kind != "function" {
+            continue;
+        }
+        let declared = gone::declared(store, name)?;
+        if let Some(spec) = stand_ins.and_then(|StandIns(make)| make(name, &declared)) {
+            functions = functions.with(spec).map_err(|error| StartError::Declared {
+                what: error.to_string(),
+            })?;
+        }
+    }
+    bind_all(directory, &functions, config)
 }
 
 /// Puts a runtime together. Nothing is opened before [`RuntimeBuilder::start`].
@@ -69,6 +98,11 @@ pub struct RuntimeBuilder {
     sinks: Vec<(TypeName, Box<dyn Sink>)>,
     /// Egresses whose records are messages to a function.
     egress_functions: Vec<(TypeName, TypeName)>,
+    /// What parts above the runtime share among what they bind.
+    pub(super) shared: http::Extensions,
+    pub(super) stand_ins: Option<StandIns>,
+    /// What is done beside, once the runtime runs.
+    pub(super) chores: Vec<Chore>,
 }
 
 impl RuntimeBuilder {
@@ -85,6 +119,9 @@ impl RuntimeBuilder {
             sources: Vec::new(),
             sinks: Vec::new(),
             egress_functions: Vec::new(),
+            shared: http::Extensions::new(),
+            stand_ins: None,
+            chores: Vec::new(),
         }
     }
 
@@ -169,7 +206,7 @@ impl RuntimeBuilder {
     /// When something can't be opened, or a name is bound twice. Nothing is left running then.
     pub async fn start(self) -> Result<Runtime, StartError> {
         let (closing, closed) = watch::channel(false);
-        let directory = Arc::new(self.directory(&closed)?);
+        let mut directory = self.directory(&closed)?;
         let sources = self.sources;
         let sources = open_sources(sources, self.config.partitions.get()).await?;
         let sinks = open_sinks(self.sinks).await?;
@@ -178,6 +215,15 @@ impl RuntimeBuilder {
             open.push(ingress.open().await?);
         }
         let (store, syncer) = open_store(self.home, self.config.storage.clone()).await?;
+        let gone = gone::find(&store, &directory)?;
+        stand_in(
+            &store,
+            &gone,
+            self.stand_ins.as_ref(),
+            &self.config,
+            &mut directory,
+        )?;
+        let directory = Arc::new(directory);
         let committer = Committer::start(store.clone(), syncer).map_err(StartError::Thread)?;
         let lives = Lives::begin(&store, Uuid::new_v4().as_u64_pair().0)?;
         let egresses = Egresses::new(
@@ -202,6 +248,7 @@ impl RuntimeBuilder {
             stopping: closed.clone(),
             fate: Fate::new(closing.clone()),
             clock: self.clock,
+            gone: gone.into(),
         };
         let mut partitions = JoinSet::new();
         for (index, commands) in (0..).zip(receivers) {
@@ -245,6 +292,12 @@ impl RuntimeBuilder {
             listeners.push(ingress.listening());
             ingresses.spawn(ingress.run(intake.clone(), closed.clone()));
         }
+        if !self.at_rest {
+            for chore in self.chores {
+                let work = chore.begin(RuntimeHandle::new(intake.clone()));
+                ingresses.spawn(until_closing(work, closed.clone()));
+            }
+        }
         let tasks = Tasks {
             closing,
             ingresses,
@@ -265,19 +318,7 @@ impl RuntimeBuilder {
     fn directory(&self, closed: &watch::Receiver<bool>) -> Result<Directory, StartError> {
         let mut directory = Directory::default();
         for functions in &self.functions {
-            let names: Vec<_> = functions
-                .specs()
-                .iter()
-                .map(|spec| spec.type_name().clone())
-                .collect();
-            let handler = RequestReplyHandler::new(functions.clone());
-            let endpoint = Arc::new(Endpoint::InProcess(InProcess::new(
-                handler,
-                self.config.max_backlog_per_address,
-            )));
-            for name in names {
-                bind(&mut directory, &FunctionPattern::Exact(name), &endpoint)?;
-            }
+            bind_all(&mut directory, functions, &self.config)?;
         }
         for spec in &self.endpoints {
             let functions = spec.functions.clone();
@@ -314,6 +355,33 @@ impl RuntimeBuilder {
         }
         Ok(directory)
     }
+}
+
+async fn until_closing(work: impl Future<Output = ()>, closed: watch::Receiver<bool>) {
+    tokio::select! {
+        () = work => {}
+        () = stopped(closed) => {}
+    }
+}
+
+/// Binds functions of this process.
+fn bind_all(
+    directory: &mut Directory,
+    functions: &StatefulFunctions,
+    config: &RuntimeConfig,
+) -> Result<(), StartError> {
+    let names: Vec<_> = functions
+        .specs()
+        .iter()
+        .map(|spec| spec.type_name().clone())
+        .collect();
+    let handler = RequestReplyHandler::new(functions.clone());
+    let in_process = InProcess::new(handler, config.max_backlog_per_address);
+    let endpoint = Arc::new(Endpoint::InProcess(in_process));
+    for name in names {
+        bind(directory, &FunctionPattern::Exact(name), &endpoint)?;
+    }
+    Ok(())
 }
 
 fn bind(

@@ -15,6 +15,7 @@ use super::egress::Egresses;
 use super::endpoint::Directory;
 use super::fate::Fate;
 use super::gateways::Gateways;
+use super::gone::Gone;
 use super::partition::{Admission, Command, Router};
 use super::waits;
 use crate::clock::Clock;
@@ -94,6 +95,8 @@ pub(crate) struct Intake {
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) fate: Fate,
     pub(super) clock: Arc<dyn Clock>,
+    /// What was kept at the start for functions and egresses that exist no more.
+    pub(super) gone: Arc<[Gone]>,
 }
 
 impl Intake {

@@ -36,10 +36,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "delivery::owner",
+        &["delivery", "delivery::engine", "sdk", "clock"],
+    ),
+    (
         "pipeline",
         &[
             "delivery",
             "delivery::engine",
+            "delivery::owner",
             "document",
             "sdk",
             "clock",
@@ -94,6 +99,11 @@ const PURE: &[&str] = &[
     "sdk",
     "handler",
     "delivery::engine",
+    "delivery::owner::decide",
+    "delivery::owner::places",
+    "delivery::owner::queue",
+    "delivery::owner::row",
+    "delivery::owner::waking",
     "runtime::core",
 ];
 const IMPURE: &[&str] = &[

@@ -19,7 +19,7 @@ mod codegen;
 mod connectors;
 #[cfg(feature = "testing")]
 mod core;
-#[cfg(feature = "delivery")]
+#[cfg(feature = "pipeline")]
 mod deliveries;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod endpoint;

@@ -77,6 +77,12 @@ pub struct Delivery {
     /// An operator lets it rest.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub paused: bool,
+    /// It waits without a timer until it is woken, because its target takes no requests.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub held: bool,
+    /// The attempt in progress asks whether the target works again: its failure does not count against the limit.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub probing: bool,
     /// It has a place in the lane of its key.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub in_lane: bool,
@@ -141,6 +147,8 @@ impl Delivery {
             interruptions: 0,
             cancel: None,
             paused: false,
+            held: false,
+            probing: false,
             in_lane: false,
             arm: 0,
             armed: None,
@@ -150,6 +158,12 @@ impl Delivery {
     /// True while it waits behind others of its key.
     pub fn waits_for_turn(&self) -> bool {
         self.state == Some(State::Awaiting) && self.reason == Some(Reason::Turn)
+    }
+
+    /// True while it waits for nothing but its target, so that a success there may have it tried at once.
+    pub fn can_be_woken(&self) -> bool {
+        let waits = matches!(self.reason, Some(Reason::Retry | Reason::Blocked)) || self.held;
+        self.state == Some(State::Awaiting) && waits && !self.paused
     }
 
     /// True once it has ended: delivered, given up or called off.

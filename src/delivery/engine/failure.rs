@@ -131,6 +131,16 @@ pub struct AttemptError {
     pub detail: Detail,
 }
 
+impl AttemptError {
+    pub(crate) const fn new(code: String, message: String, detail: Detail) -> Self {
+        Self {
+            code,
+            message,
+            detail,
+        }
+    }
+}
+
 impl fmt::Display for AttemptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.message)

@@ -40,6 +40,7 @@ impl Head {
         match transition.state_after {
             State::Acknowledged => self.submitted_at = Some(at),
             State::Executing => _ = self.first_at.get_or_insert(at),
+            State::Failed | State::Unknown if transition.probe => self.interruptions = 0,
             State::Failed => self.spend(),
             State::Unknown
                 if transition

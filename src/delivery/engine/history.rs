@@ -108,6 +108,11 @@ impl History {
         })
     }
 
+    /// The history with these entries, as it was stored.
+    pub(crate) const fn stored(entries: Vec<Entry>) -> Self {
+        Self { entries }
+    }
+
     /// The entries, oldest first.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

@@ -12,6 +12,8 @@ pub enum Input {
         /// Not before this time.
         due: Option<Timestamp>,
     },
+    /// It is handed over by the owner of its key, whose turn it has: it is tried at once.
+    SubmitInTurn,
     /// It is handed over after a first attempt that failed. With an order by key its owner held the key already.
     SubmitTried {
         /// When that attempt began.
@@ -81,12 +83,35 @@ pub enum Input {
     Pause,
     /// End the rest.
     Resume,
+    /// The policy has changed: the wait after this failure is what it is by the new one.
+    Rearm {
+        /// The last failure, as far as it is known.
+        failure: Failure,
+    },
+    /// Nobody else looks after the end of its time while it is held: it arms a timer for that itself.
+    Watch,
+}
+
+/// Whether an attempt could be made now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Readiness {
+    /// It could.
+    #[default]
+    Ready,
+    /// As the one that asks whether the target works again.
+    Probe,
+    /// Not before this time.
+    Later(Timestamp),
+    /// Not before the target works again; whoever knows of that wakes it.
+    Held,
 }
 
 impl Input {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Submit { .. } => "submit",
+            Self::SubmitInTurn => "submit_in_turn",
             Self::SubmitTried { .. } => "submit_tried",
             Self::Due { .. } => "due",
             Self::Turn { .. } => "turn",
@@ -99,6 +124,8 @@ impl Input {
             Self::RetryNow { .. } => "retry_now",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Rearm { .. } => "rearm",
+            Self::Watch => "watch",
         }
     }
 }
@@ -176,6 +203,9 @@ pub enum Refused {
         /// The current state.
         state: Option<State>,
     },
+    /// What is stored does not belong together: the history lacks transitions.
+    #[error("the stored history is damaged")]
+    Damaged(#[from] super::OutOfSequence),
     /// The reason is one for waiting, not for giving up.
     #[error("discard is refused: `{reason}` is no reason for giving up")]
     NoGiveUp {

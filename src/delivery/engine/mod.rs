@@ -1,7 +1,6 @@
 //! The engine that decides what becomes of a delivery: [`step`] takes an input and answers effects.
 //!
-//! Here live the states and their transitions, policies, failures, the history and the lane that keeps an order. Not
-//! here: bytes, targets, stores, timers. The engine knows no clock, I/O, async runtime or generator, so equal arguments
+//! States and their transitions, policies, failures, the history. Not here: bytes, targets, stores, timers, queues. The engine knows no clock, I/O, async runtime or generator, so equal arguments
 //! give equal results. It imports `retry` and the crate's time and duration texts, nothing else of ours.
 
 mod class;
@@ -12,7 +11,6 @@ mod failure;
 mod head;
 mod history;
 mod input;
-mod lane;
 mod moves;
 mod policy;
 mod policy_form;
@@ -29,10 +27,9 @@ pub use effect::{Effect, Effects, Follow, Purpose, Token};
 pub use failure::{AttemptError, Detail, Failure, Validation};
 pub use head::Head;
 pub use history::{Entry, Folded, History, OutOfSequence};
-pub use input::{Actor, Input, Outcome, Refused};
-pub use lane::{Lane, LaneError, Lead, Place};
+pub use input::{Actor, Input, Outcome, Readiness, Refused};
 pub use policy::{Batch, InvalidPolicy, Order, Policy, PolicyFault, Record, Start, Then};
 pub use reason::Reason;
 pub use retry_rule::{Jitter, Retry};
-pub use step::step;
+pub use step::{step, step_when};
 pub use transition::{State, Transition};

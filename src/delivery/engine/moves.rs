@@ -2,8 +2,8 @@
 
 use super::step::Step;
 use super::{
-    Actor, AttemptError, Class, Effect, Failure, Follow, Kind, Order, Purpose, Reason, Record,
-    State, Then, Transition,
+    Actor, AttemptError, Class, Effect, Failure, Follow, Kind, Order, Purpose, Readiness, Reason,
+    Record, State, Then, Transition,
 };
 use crate::timestamp::Timestamp;
 
@@ -14,6 +14,7 @@ pub(super) struct Mark {
     pub(super) error: Option<AttemptError>,
     pub(super) by: Option<Actor>,
     pub(super) due: Option<Timestamp>,
+    pub(super) probe: bool,
 }
 
 impl Mark {
@@ -54,6 +55,7 @@ impl Step<'_> {
 
     pub(super) fn wait(&mut self, reason: Reason, due: Timestamp, by: Option<Actor>) {
         self.disarm();
+        self.delivery.held = false;
         let due = self.expiry().map_or(due, |expiry| due.min(expiry));
         let mark = Mark {
             due: Some(due),
@@ -64,8 +66,40 @@ impl Step<'_> {
         self.arm_wait();
     }
 
+    /// Makes the next attempt, if one can be made now.
     pub(super) fn start(&mut self, by: Option<Actor>) {
         self.disarm();
+        let until = match self.readiness {
+            Readiness::Ready | Readiness::Probe => return self.begin(by),
+            Readiness::Later(until) => Some(until),
+            Readiness::Held => None,
+        };
+        self.put_off(until, by);
+    }
+
+    /// The attempt cannot be made now: it is made at `until`, or when the delivery is woken.
+    fn put_off(&mut self, until: Option<Timestamp>, by: Option<Actor>) {
+        let delivery = &mut *self.delivery;
+        let waits = delivery.state == Some(State::Awaiting) && !delivery.waits_for_turn();
+        // What waited already waits on, with the same reason: its history does not grow because its target is away.
+        if !waits || by.is_some() {
+            let mark = Mark {
+                due: until,
+                by,
+                ..Mark::reason(Reason::Scheduled)
+            };
+            self.append(State::Awaiting, mark);
+        }
+        self.delivery.held = until.is_none();
+        let expiry = self.expiry();
+        let at = until.map(|until| expiry.map_or(until, |expiry| until.min(expiry)));
+        if let Some(at) = at {
+            self.arm(Purpose::Retry, self.delivery.attempt + 1, at.max(self.now));
+        }
+    }
+
+    fn begin(&mut self, by: Option<Actor>) {
+        self.delivery.probing = self.readiness == Readiness::Probe;
         self.execute(by);
         let (n, epoch) = (self.delivery.attempt, self.delivery.epoch);
         let deadline = self.now + self.policy.timeout;
@@ -82,6 +116,7 @@ impl Step<'_> {
 
     pub(super) fn execute(&mut self, by: Option<Actor>) {
         self.delivery.attempt += 1;
+        self.delivery.held = false;
         self.delivery.first_at.get_or_insert(self.now);
         self.append(
             State::Executing,
@@ -101,6 +136,11 @@ impl Step<'_> {
     pub(super) fn fail(&mut self, after: State, failure: Failure) {
         self.disarm();
         self.delivery.interruptions = 0;
+        let probed = std::mem::take(&mut self.delivery.probing);
+        let blames_target = failure.class != Class::Permanent && !failure.discard;
+        if probed && blames_target && self.delivery.cancel.is_none() && !self.expired() {
+            return self.probed(after, failure);
+        }
         self.delivery.spent += 1;
         if failure.discard {
             self.give_up_now(Reason::Forced, failure.into_error());
@@ -114,13 +154,42 @@ impl Step<'_> {
         }
     }
 
-    pub(super) fn retry(&mut self, after: State, failure: Failure) {
+    /// The target does not work yet. The delivery waits to be woken, or, where nobody would, for its next time; it has spent nothing.
+    fn probed(&mut self, after: State, failure: Failure) {
+        let reason = self.wait_before();
+        let due = self.next_due(&failure, self.now);
+        let mark = Mark {
+            error: Some(failure.into_error()),
+            probe: true,
+            ..Mark::default()
+        };
+        self.append(after, mark);
+        if after == State::Failed {
+            self.follow(Follow::Failed);
+        }
+        if self.policy.wake {
+            self.append(State::Awaiting, Mark::reason(reason));
+            self.delivery.held = true;
+        } else {
+            self.wait(reason, due, None);
+        }
+    }
+
+    /// When the attempt after a failure at `ended` is due.
+    pub(super) fn next_due(&self, failure: &Failure, ended: Timestamp) -> Timestamp {
         let delivery = &*self.delivery;
-        let count = (delivery.id.as_str(), delivery.attempt, delivery.spent);
-        let due = self
-            .policy
+        let count = (
+            delivery.id.as_str(),
+            delivery.attempt,
+            delivery.spent.max(1),
+        );
+        self.policy
             .retry
-            .due(&failure, self.policy.retry_after, count, self.now);
+            .due(failure, self.policy.retry_after, count, ended)
+    }
+
+    pub(super) fn retry(&mut self, after: State, failure: Failure) {
+        let due = self.next_due(&failure, self.now);
         self.failed(after, None, failure.into_error());
         self.wait(Reason::Retry, due, None);
     }
@@ -217,6 +286,7 @@ impl Step<'_> {
     pub(super) fn end(&mut self, state: State, mark: Mark) {
         self.append(state, mark);
         (self.delivery.cancel, self.delivery.paused) = (None, false);
+        (self.delivery.held, self.delivery.probing) = (false, false);
         self.delivery.interruptions = 0;
         match state {
             State::Succeeded => self.follow(Follow::Succeeded),
@@ -260,6 +330,7 @@ impl Step<'_> {
             error: mark.error,
             actor,
             note,
+            probe: mark.probe,
             worker: None,
             due: mark.due,
             created_at: self.now,

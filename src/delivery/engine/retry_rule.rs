@@ -87,7 +87,11 @@ impl Retry {
             Self::Every(_) | Self::Cron(_) => self.next_tick(now).unwrap_or(now),
         };
         match failure.retry_after {
-            Some(wish) if heed_retry_after => due.max(now + wish.min(MAX_RETRY_AFTER)),
+            Some(wish) if heed_retry_after => {
+                let wish = wish.min(MAX_RETRY_AFTER);
+                // A target that sends everybody away at once must not have everybody back at once.
+                due.max(now + wish + Jitter::Full.spread(wish / 10, id, attempt))
+            }
             _ => due,
         }
     }
@@ -161,9 +165,9 @@ mod tests {
                 .since(now)
                 .as_secs()
         };
-        assert_eq!(due(true, 90), 90);
+        assert!((90..=99).contains(&due(true, 90)), "up to a tenth later");
         assert_eq!(due(false, 90), 60);
         assert_eq!(due(true, 7), 60);
-        assert_eq!(due(true, 86_400), 3600);
+        assert!((3600..=3960).contains(&due(true, 86_400)));
     }
 }

@@ -2,7 +2,7 @@ use super::head::FREE_INTERRUPTIONS;
 use super::moves::Mark;
 use super::{
     Actor, Delivery, Effect, Effects, Failure, Input, Kind, Order, Outcome, Policy, Purpose,
-    Reason, Refused, Start, State, Token,
+    Readiness, Reason, Refused, Start, State, Token,
 };
 use crate::timestamp::Timestamp;
 
@@ -20,16 +20,33 @@ pub fn step(
     policy: &Policy,
     out: &mut Effects,
 ) -> Result<(), Refused> {
+    step_when(delivery, input, Readiness::Ready, now, policy, out)
+}
+
+/// As [`step`], when an attempt that follows from the input may not be made at once.
+///
+/// # Errors
+/// As [`step`].
+pub fn step_when(
+    delivery: &mut Delivery,
+    input: Input,
+    readiness: Readiness,
+    now: Timestamp,
+    policy: &Policy,
+    out: &mut Effects,
+) -> Result<(), Refused> {
     let now = delivery.last_at.map_or(now, |last| now.max(last));
     let name = input.name();
     let mut step = Step {
         delivery,
         policy,
+        readiness,
         now,
         out,
     };
     match input {
         Input::Submit { due } => step.submit(due)?,
+        Input::SubmitInTurn => step.submit_in_turn()?,
         Input::SubmitTried { started, failure } => step.submit_tried(started, failure)?,
         Input::Due { epoch, n, arm } => step.due(epoch, n, arm),
         Input::Turn { seq } => step.turn(seq),
@@ -49,6 +66,8 @@ pub fn step(
         Input::RetryNow { by, at } => step.retry_now(by, at)?,
         Input::Pause => step.pause()?,
         Input::Resume => step.resume()?,
+        Input::Watch => step.watch(),
+        Input::Rearm { failure } => step.rearm(&failure),
     }
     Ok(())
 }
@@ -57,6 +76,7 @@ pub fn step(
 pub(super) struct Step<'a> {
     pub(super) delivery: &'a mut Delivery,
     pub(super) policy: &'a Policy,
+    pub(super) readiness: Readiness,
     pub(super) now: Timestamp,
     pub(super) out: &'a mut Effects,
 }
@@ -76,6 +96,14 @@ impl Step<'_> {
         } else {
             self.start(None);
         }
+        Ok(())
+    }
+
+    fn submit_in_turn(&mut self) -> Result<(), Refused> {
+        self.only("submit_in_turn", None)?;
+        self.birth();
+        self.delivery.in_lane = self.policy.order == Order::Key && self.delivery.key.is_some();
+        self.start(None);
         Ok(())
     }
 
@@ -123,14 +151,41 @@ impl Step<'_> {
     }
 
     fn wake(&mut self) {
-        let waits = matches!(self.delivery.reason, Some(Reason::Retry | Reason::Blocked));
-        if self.delivery.state != Some(State::Awaiting) || !waits || self.delivery.paused {
+        if !self.delivery.can_be_woken() {
             return;
         }
         if self.expired() {
             self.expire();
         } else {
             self.start(None);
+        }
+    }
+
+    fn rearm(&mut self, failure: &Failure) {
+        let delivery = &*self.delivery;
+        let waits = delivery.state == Some(State::Awaiting) && !delivery.paused;
+        let (Some(last), true) = (delivery.last_at, waits) else {
+            return;
+        };
+        if delivery.held {
+            self.watch();
+        } else if delivery.reason == Some(Reason::Retry) {
+            let due = self.next_due(failure, last);
+            let due = self.expiry().map_or(due, |expiry| due.min(expiry));
+            if Some(due) != delivery.due {
+                self.wait(Reason::Retry, due.max(self.now), None);
+            }
+        }
+    }
+
+    fn watch(&mut self) {
+        let expiry = self.expiry();
+        if let (true, None, Some(expiry)) = (self.delivery.held, self.delivery.armed, expiry) {
+            self.arm(
+                Purpose::Retry,
+                self.delivery.attempt + 1,
+                expiry.max(self.now),
+            );
         }
     }
 
@@ -163,6 +218,7 @@ impl Step<'_> {
     fn interrupted(&mut self) {
         let in_a_row = self.delivery.interruptions + 1;
         let failure = Failure::interrupted();
+        self.delivery.probing = false;
         if let Some(by) = self.delivery.cancel.take() {
             self.disarm();
             self.failed(State::Unknown, None, failure.into_error());
@@ -267,7 +323,7 @@ impl Step<'_> {
         delivery.state == Some(State::Executing) && delivery.epoch == epoch && delivery.attempt == n
     }
 
-    fn wait_before(&self) -> Reason {
+    pub(super) fn wait_before(&self) -> Reason {
         match self.delivery.reason {
             Some(Reason::Blocked) => Reason::Blocked,
             _ => Reason::Retry,

@@ -12,7 +12,7 @@ impl Step<'_> {
             .due
             .filter(|_| !self.delivery.waits_for_turn());
         let at = due.into_iter().chain(self.expiry()).min();
-        if let Some(at) = at.filter(|_| !self.delivery.paused) {
+        if let Some(at) = at.filter(|_| !self.delivery.paused && !self.delivery.held) {
             self.arm(Purpose::Retry, self.delivery.attempt + 1, at.max(self.now));
         }
     }

@@ -78,6 +78,9 @@ pub struct Transition {
     /// The actor's reason, in their words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// The attempt only asked whether the target works again: its failure does not count against the limit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probe: bool,
     /// The process that made the attempt; filled in by the owner, never by the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,

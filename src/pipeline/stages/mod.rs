@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub(crate) use batch::Batching;
 pub use batch::{Batch, BatchFormat};
 pub use http_export::{ExportProxy, ExportTls, HttpExport};
-pub(crate) use http_export::{Exporter, Prepared, Sent};
+pub(crate) use http_export::{Exporter, Prepared};
 
 use super::stage::Stage;
 use crate::document::At;
@@ -47,11 +47,6 @@ impl StageKind {
             Self::HttpExport(exporter) => Ok(Self::HttpExport(Arc::new(exporter.within(network)?))),
             other => Ok(other),
         }
-    }
-
-    /// Whether the stage keeps state or acts on the outside, so that it runs at an address of its own.
-    pub(crate) const fn is_boundary(&self) -> bool {
-        !matches!(self, Self::Pure(_))
     }
 }
 

@@ -56,7 +56,7 @@ impl<T> Type<T> {
     }
 
     /// Like `new`, for values that keep a part of the received bytes.
-    const fn sharing(
+    pub(crate) const fn sharing(
         name: TypeName,
         encode: fn(&T, &mut Vec<u8>) -> Result<(), BoxError>,
         decode: fn(Bytes) -> Result<T, BoxError>,

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bytes::Bytes;
 use stateful_functions::Timestamp;
 use stateful_functions::delivery::engine::{
-    Class, Delivery, Effect, Failure, Follow, Head, History, Input, Lane, Lead, Outcome, Place,
-    Policy, Purpose, Reason, Record, State, Token, Transition, step,
+    Class, Delivery, Effect, Entry, Failure, Follow, Head, Input, Outcome, Policy, Purpose,
+    Readiness, Reason, Record, State, Token, Transition,
+};
+use stateful_functions::delivery::owner::{
+    Action, Item, Place, Places, Stored, Woken, adopt, attempts, decide,
 };
 use stateful_functions::random::Random;
 
-use super::{START, is_stale};
+use super::START;
 
 /// Where the process can end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +51,12 @@ pub(super) enum Message {
     Leave {
         key: String,
         id: String,
+        seq: u64,
+    },
+    /// From the destination: it works again, or is asked whether it does.
+    Wake {
+        id: String,
+        probe: bool,
     },
 }
 
@@ -58,7 +66,8 @@ impl Message {
             Self::Input { id, .. }
             | Self::Attempt { id, .. }
             | Self::Call { id, .. }
-            | Self::Leave { id, .. } => id,
+            | Self::Leave { id, .. }
+            | Self::Wake { id, .. } => id,
             Self::Join { place, .. } => &place.id,
         }
     }
@@ -66,8 +75,7 @@ impl Message {
 
 /// What is kept of a delivery, and what is known of its target.
 pub(super) struct Kept {
-    pub(super) delivery: Delivery,
-    pub(super) history: History,
+    pub(super) item: Item,
     /// The fold of all transitions, none of them folded before.
     pub(super) head: Head,
     pub(super) follows: [u32; 3],
@@ -84,7 +92,8 @@ pub(super) struct Timer {
     arm: u64,
 }
 
-pub(super) type StoredLane = (Lead, [Bytes; Lane::SEGMENTS]);
+/// Whose turn it is, and who is behind.
+pub(super) type StoredLane = (Places, VecDeque<Place>);
 
 pub(super) struct Host {
     pub(super) policy: Policy,
@@ -97,6 +106,8 @@ pub(super) struct Host {
     pub(super) position: u64,
     pub(super) timers: BTreeMap<String, Timer>,
     pub(super) lanes: BTreeMap<String, StoredLane>,
+    /// Who waits for the destination, in the order in which they said so, and whether they have no time of their own.
+    pub(super) listed: VecDeque<(String, bool)>,
     boot: u32,
     /// Firings and answers that had their effect, or were cancelled.
     past: Vec<(String, Input)>,
@@ -109,6 +120,10 @@ pub(super) struct Seen {
     pub(super) moves: BTreeSet<(Option<State>, State, Option<Reason>)>,
     pub(super) kills: BTreeSet<KillPoint>,
     pub(super) stale: BTreeSet<&'static str>,
+    pub(super) answers: BTreeSet<Woken>,
+    /// Attempts that only asked, and failed.
+    pub(super) probes: u32,
+    pub(super) handed: u32,
     pub(super) refused: u32,
 }
 
@@ -128,6 +143,7 @@ impl Host {
             position: 0,
             timers: BTreeMap::new(),
             lanes: BTreeMap::new(),
+            listed: VecDeque::new(),
             boot: 0,
             past: Vec::new(),
             seen: Seen::default(),
@@ -138,9 +154,11 @@ impl Host {
     pub(super) fn add(&mut self, delivery: Delivery, submit: Input) {
         let id = delivery.id.clone();
         let earlier = self.kept.remove(&id);
+        let mut item = Item::new(delivery);
+        item.has_destination = true;
+        self.listed.retain(|(listed, _)| *listed != id);
         let kept = Kept {
-            delivery,
-            history: History::default(),
+            item,
             head: Head::default(),
             follows: [0; 3],
             accepted: earlier.as_ref().map_or(0, |kept| kept.accepted),
@@ -179,11 +197,11 @@ impl Host {
         match message {
             Message::Input { id, input } => self.run(&id, input),
             Message::Attempt { id, boot, n } if boot != self.boot => {
-                let epoch = self.kept[&id].delivery.epoch;
+                let epoch = self.kept[&id].item.delivery.epoch;
                 self.run(&id, Input::Interrupted { epoch, n })
             }
             Message::Attempt { id, n, .. } => {
-                let epoch = self.kept[&id].delivery.epoch;
+                let epoch = self.kept[&id].item.delivery.epoch;
                 match self.call(&id) {
                     Some(outcome) => self.run(&id, Input::Outcome { epoch, n, outcome }),
                     None => false,
@@ -200,34 +218,56 @@ impl Host {
                 }
                 true
             }
-            Message::Join { key, place } => {
-                self.lane(&key, |lane| lane.join(place).unwrap().cloned())
-            }
-            Message::Leave { key, id } => self.lane(&key, |lane| lane.leave(&id).unwrap().cloned()),
+            Message::Join { key, place } => self.lane(&key, |(places, behind)| {
+                if places.turn().is_some() {
+                    behind.push_back(place);
+                    return None;
+                }
+                places.give(Some(place));
+                places.turn().cloned()
+            }),
+            Message::Leave { key, id, seq } => self.lane(&key, |(places, behind)| {
+                if !places.leave(&id, seq) {
+                    return None;
+                }
+                places.give(behind.pop_front());
+                places.turn().cloned()
+            }),
+            Message::Wake { id, probe } => self.run_as(&id, Input::Wake, probe),
         }
     }
 
-    fn lane(&mut self, key: &str, change: impl FnOnce(&mut Lane) -> Option<Place>) -> bool {
+    fn lane(&mut self, key: &str, change: impl FnOnce(&mut StoredLane) -> Option<Place>) -> bool {
         if self.kill(KillPoint::BeforeCommit) {
             return false;
         }
-        let (lead, segments) = self.lanes.entry(key.to_owned()).or_default();
-        let mut lane = Lane::stored(lead.clone(), segments.clone());
-        let turn = change(&mut lane);
-        for (n, lines) in lane.changed() {
-            segments[n] = lines.clone();
-        }
-        *lead = lane.lead().clone();
+        let turn = change(self.lanes.entry(key.to_owned()).or_default());
         if let Some(Place { id, seq }) = turn {
             self.send(&id, Input::Turn { seq });
         }
         true
     }
 
-    /// One invocation: the step, an attempt made within it, and the commit of both.
+    /// Whether an attempt could be made now, as a gate would say.
+    fn readiness(&mut self, probe: bool) -> Readiness {
+        match self.random.below(100) {
+            _ if self.healthy => Readiness::Ready,
+            0..15 if self.policy.wake => Readiness::Held,
+            0..15 => Readiness::Later(self.now + super::secs(self.random.below(20))),
+            15..30 => Readiness::Probe,
+            _ if probe => Readiness::Probe,
+            _ => Readiness::Ready,
+        }
+    }
+
     fn run(&mut self, id: &str, input: Input) -> bool {
-        let mut delivery = self.kept[id].delivery.clone();
-        let mut effects = Vec::new();
+        self.run_as(id, input, false)
+    }
+
+    /// One invocation: the decision, an attempt made within it, and the commit of both.
+    fn run_as(&mut self, id: &str, input: Input, probe: bool) -> bool {
+        let mut item = self.kept[id].item.clone();
+        let is_new = item.delivery.state.is_none();
         let answered = matches!(
             &input,
             Input::Outcome {
@@ -235,43 +275,51 @@ impl Host {
                 ..
             }
         );
-        if let Err(refused) = step(
-            &mut delivery,
-            input.clone(),
-            self.now,
-            &self.policy,
-            &mut effects,
-        ) {
-            let by_actor = matches!(
-                input,
-                Input::Cancel { .. }
-                    | Input::Discard { .. }
-                    | Input::RetryNow { .. }
-                    | Input::Pause
-                    | Input::Resume
-            );
-            assert!(by_actor, "{input:?}: {refused}");
-            assert_eq!(delivery, self.kept[id].delivery);
-            self.seen.refused += 1;
-            return true;
-        }
-        if let (Some(n), Record::With) = (attempt(&effects), self.policy.record) {
+        let may_attempt = attempts(&item, &input, self.now, &self.policy);
+        let readiness = match may_attempt {
+            true => self.readiness(probe),
+            false => Readiness::Ready,
+        };
+        let decided = decide(&mut item, input.clone(), readiness, self.now, &self.policy);
+        let mut actions = match decided {
+            Ok(actions) => actions,
+            Err(refused) => {
+                let by_actor = matches!(
+                    input,
+                    Input::Cancel { .. }
+                        | Input::Discard { .. }
+                        | Input::RetryNow { .. }
+                        | Input::Pause
+                        | Input::Resume
+                );
+                assert!(by_actor, "{input:?}: {refused}");
+                assert_eq!(item, self.kept[id].item, "a refused input changes nothing");
+                self.seen.refused += 1;
+                return true;
+            }
+        };
+        assert!(
+            attempt(&actions).is_none() || may_attempt,
+            "an attempt that nothing announced: {input:?}"
+        );
+        if let (Some(n), Record::With) = (attempt(&actions), self.policy.record) {
             let Some(outcome) = self.call(id) else {
                 return false;
             };
-            let input = Input::Outcome {
-                epoch: delivery.epoch,
+            let ended = Input::Outcome {
+                epoch: item.delivery.epoch,
                 n,
                 outcome,
             };
-            step(&mut delivery, input, self.now, &self.policy, &mut effects).unwrap();
+            let ready = Readiness::Ready;
+            actions.extend(decide(&mut item, ended, ready, self.now, &self.policy).unwrap());
         } else if self.kill(KillPoint::BeforeCommit) {
-            if answered && !is_stale(&effects) && self.policy.record == Record::Before {
+            if answered && !is_stale(&actions) && self.policy.record == Record::Before {
                 self.kept.get_mut(id).unwrap().excused += 1;
             }
             return false;
         }
-        if is_stale(&effects) {
+        if is_stale(&actions) {
             self.kept.get_mut(id).unwrap().excused += u32::from(answered);
         } else if matches!(
             input,
@@ -279,7 +327,20 @@ impl Host {
         ) {
             self.past.push((id.to_owned(), input));
         }
-        self.commit(id, delivery, effects);
+        let is_rest = item.delivery.state == Some(State::Awaiting);
+        if is_new && is_rest && self.random.chance(30) {
+            // Begun at another address, and handed over as it stands.
+            self.seen.handed += 1;
+            let join = actions
+                .iter()
+                .any(|action| matches!(action, Action::Engine(Effect::Join { .. })));
+            if !join {
+                let follows = |action: &Action| matches!(action, Action::Engine(Effect::Follow(_)));
+                actions.retain(follows);
+                actions.extend(adopt(&mut item, self.now, &self.policy));
+            }
+        }
+        self.commit(id, item, actions);
         true
     }
 
@@ -301,7 +362,7 @@ impl Host {
         if self.healthy {
             return Outcome::Ok;
         }
-        let cancel = self.kept[id].delivery.cancel.is_some();
+        let cancel = self.kept[id].item.delivery.cancel.is_some();
         match self.random.below(100) {
             0..35 => Outcome::Ok,
             35..65 => self.failure(Class::Retry),
@@ -321,47 +382,36 @@ impl Host {
         Outcome::Err(failure)
     }
 
-    fn commit(&mut self, id: &str, delivery: Delivery, effects: Vec<Effect>) {
-        let before = std::mem::replace(&mut self.kept.get_mut(id).unwrap().delivery, delivery);
-        let mut requeued = false;
-        for effect in effects {
-            match effect {
-                Effect::Append(transition) => {
-                    requeued |= transition.reason == Some(Reason::Requeued);
-                    self.append(id, transition);
+    fn commit(&mut self, id: &str, item: Item, actions: Vec<Action>) {
+        let before = std::mem::replace(&mut self.kept.get_mut(id).unwrap().item, item);
+        let requeued = self.append_all(id, before.delivery.seq, before.delivery.state);
+        for action in actions {
+            match action {
+                Action::Engine(effect) => self.apply(id, effect),
+                Action::List { expires, is_held } => {
+                    let item = &self.kept[id].item;
+                    assert_eq!(expires, item.expires(&self.policy));
+                    assert!(self.policy.wake && is_held == item.is_listed_held);
+                    self.listed.push_back((id.to_owned(), is_held));
+                    if is_held && self.random.chance(20) {
+                        self.send(id, Input::Watch);
+                    }
                 }
-                Effect::Attempt {
-                    epoch,
-                    n,
-                    deadline,
-                    key,
-                } => {
-                    assert_eq!(key, id);
-                    assert_eq!(deadline, self.now + self.policy.timeout);
-                    self.attempt(id, epoch, n);
+                Action::Answer(woken) => {
+                    self.seen.answers.insert(woken);
+                    if woken == Woken::Waits {
+                        self.listed.push_front((id.to_owned(), true));
+                    }
                 }
-                Effect::Disarm { token } => self.disarm(id, token),
-                Effect::Arm { token, at, arm } => self.arm(id, token, at, arm),
-                Effect::Follow(follow) => {
-                    self.kept.get_mut(id).unwrap().follows[index(follow)] += 1
-                }
-                Effect::Advance { position } => self.advance(id, &position),
-                Effect::Join { seq } => {
+                Action::PassTurn { seq } => {
                     let (key, id) = (self.key(id), id.to_owned());
-                    self.inbox.push_back(Message::Join {
-                        key,
-                        place: Place { id, seq },
-                    });
+                    self.inbox.push_back(Message::Leave { key, id, seq });
                 }
-                Effect::Leave => {
-                    let (key, id) = (self.key(id), id.to_owned());
-                    self.inbox.push_back(Message::Leave { key, id });
-                }
-                Effect::Count { label, .. } => _ = self.seen.stale.insert(label),
-                other => panic!("unknown effect {other:?}"),
+                Action::Works => {}
+                other => panic!("unknown action {other:?}"),
             }
         }
-        let after = &self.kept[id].delivery;
+        let (before, after) = (&before.delivery, &self.kept[id].item.delivery);
         assert!(
             after.spent >= before.spent || requeued,
             "only an actor restarts spent"
@@ -370,13 +420,57 @@ impl Host {
         self.check(id);
     }
 
-    fn key(&self, id: &str) -> String {
-        self.kept[id].delivery.key.clone().unwrap()
+    fn apply(&mut self, id: &str, effect: Effect) {
+        match effect {
+            Effect::Attempt {
+                epoch,
+                n,
+                deadline,
+                key,
+            } => {
+                assert_eq!(key, id);
+                assert_eq!(deadline, self.now + self.policy.timeout);
+                self.attempt(id, epoch, n);
+            }
+            Effect::Disarm { token } => self.disarm(id, token),
+            Effect::Arm { token, at, arm } => self.arm(id, token, at, arm),
+            Effect::Follow(follow) => self.kept.get_mut(id).unwrap().follows[index(follow)] += 1,
+            Effect::Advance { position } => self.advance(id, &position),
+            Effect::Join { seq } => {
+                let (key, id) = (self.key(id), id.to_owned());
+                let place = Place { id, seq };
+                self.inbox.push_back(Message::Join { key, place });
+            }
+            Effect::Leave => {
+                let (key, id) = (self.key(id), id.to_owned());
+                self.inbox.push_back(Message::Leave { key, id, seq: 0 });
+            }
+            Effect::Count { label, .. } => _ = self.seen.stale.insert(label),
+            other => panic!("unknown effect {other:?}"),
+        }
     }
 
-    fn append(&mut self, id: &str, transition: Transition) {
+    fn key(&self, id: &str) -> String {
+        self.kept[id].item.delivery.key.clone().unwrap()
+    }
+
+    /// Folds the transitions that came with a commit. True when an actor took the delivery up again.
+    fn append_all(&mut self, id: &str, before: u64, was: Option<State>) -> bool {
+        let entries = self.kept[id].item.history.entries().to_vec();
+        let new = entries.into_iter().filter_map(|entry| match entry {
+            Entry::One(one) if was.is_none() || one.seq > before => Some(one),
+            _ => None,
+        });
+        let mut requeued = false;
+        for transition in new {
+            requeued |= transition.reason == Some(Reason::Requeued);
+            self.append(id, &transition);
+        }
+        requeued
+    }
+
+    fn append(&mut self, id: &str, t: &Transition) {
         let kept = self.kept.get_mut(id).unwrap();
-        let t = &transition;
         assert_eq!(
             t.seq,
             kept.head.state.map_or(0, |_| kept.head.seq + 1),
@@ -399,8 +493,12 @@ impl Host {
         self.seen
             .moves
             .insert((t.state_before, t.state_after, t.reason));
+        let spent = kept.head.spent;
         kept.head.apply(t);
-        kept.history.append(transition).unwrap();
+        if t.probe {
+            assert_eq!(kept.head.spent, spent, "a probe costs nothing");
+            self.seen.probes += 1;
+        }
     }
 
     fn attempt(&mut self, id: &str, epoch: u64, n: u32) {
@@ -419,7 +517,7 @@ impl Host {
             "batches pass in order, each once"
         );
         let kept = &self.kept[id];
-        assert!(kept.accepted > 0 || kept.delivery.state == Some(State::Discarded));
+        assert!(kept.accepted > 0 || kept.item.delivery.state == Some(State::Discarded));
         self.position += 1;
     }
 
@@ -480,12 +578,17 @@ impl Host {
         self.seen.kills.insert(point);
         self.boot += 1;
         for kept in self.kept.values_mut() {
-            kept.delivery = reloaded(&kept.delivery);
-            kept.history = reloaded(&kept.history);
+            kept.item = reloaded(&kept.item);
         }
-        for (lead, _) in self.lanes.values_mut() {
-            *lead = reloaded(lead);
-        }
+    }
+
+    /// The destination wakes the first who waits. False when nobody does.
+    pub(super) fn wake_next(&mut self, probe: bool) -> bool {
+        let Some((id, _)) = self.listed.pop_front() else {
+            return false;
+        };
+        self.inbox.push_back(Message::Wake { id, probe });
+        true
     }
 
     /// Something that is over comes once more: a timer that was cancelled as it fired, an answer sent twice.
@@ -494,18 +597,15 @@ impl Host {
             return;
         };
         let (id, input) = self.past[at].clone();
-        let mut delivery = self.kept[&id].delivery.clone();
-        let mut effects = Vec::new();
-        step(
-            &mut delivery,
-            input.clone(),
-            self.now,
-            &self.policy,
-            &mut effects,
-        )
-        .unwrap();
-        assert!(is_stale(&effects), "{input:?} had an effect: {effects:?}");
-        assert_eq!(delivery, self.kept[&id].delivery);
+        let mut item = self.kept[&id].item.clone();
+        let ready = Readiness::Ready;
+        let actions = decide(&mut item, input.clone(), ready, self.now, &self.policy).unwrap();
+        let passes_on = |action: &Action| matches!(action, Action::PassTurn { .. });
+        assert!(
+            is_stale(&actions) || actions.iter().all(passes_on),
+            "{input:?} had an effect: {actions:?}"
+        );
+        assert_eq!(item, self.kept[&id].item);
     }
 
     pub(super) fn random_index(&mut self, length: usize) -> Option<usize> {
@@ -536,11 +636,21 @@ fn announced(input: &Input) -> Option<Token> {
     Some(Token { purpose, epoch, n })
 }
 
-fn attempt(effects: &[Effect]) -> Option<u32> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Attempt { n, .. } => Some(*n),
+fn attempt(actions: &[Action]) -> Option<u32> {
+    actions.iter().find_map(|action| match action {
+        Action::Engine(Effect::Attempt { n, .. }) => Some(*n),
         _ => None,
     })
+}
+
+fn is_stale(actions: &[Action]) -> bool {
+    matches!(
+        actions,
+        [Action::Engine(Effect::Count {
+            metric: "stale_inputs",
+            ..
+        })]
+    )
 }
 
 const fn index(follow: Follow) -> usize {
@@ -551,11 +661,10 @@ const fn index(follow: Follow) -> usize {
     }
 }
 
-fn reloaded<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(
-    value: &T,
-) -> T {
-    let json = serde_json::to_string(value).unwrap();
-    let loaded = serde_json::from_str(&json).unwrap();
-    assert_eq!(&loaded, value, "{json}");
+/// The item after its way through the row that is stored.
+fn reloaded(item: &Item) -> Item {
+    let row = Stored::new(item.clone(), None).encode();
+    let loaded = Stored::decode(row.into()).unwrap().item;
+    assert_eq!(&loaded, item);
     loaded
 }

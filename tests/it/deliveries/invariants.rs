@@ -1,20 +1,20 @@
 //! What holds after every commit, whatever came before it.
 
-use bytes::Bytes;
 use stateful_functions::delivery::engine::{
-    Delivery, Entry, Head, Kind, Lane, Lead, Order, Purpose, Reason, Record, State, Token,
+    Delivery, Entry, Head, Kind, Order, Purpose, Reason, Record, State, Token,
 };
+use stateful_functions::delivery::owner::Item;
 
-use super::host::{Host, Kept};
+use super::host::{Host, Kept, Message};
 
 impl Host {
     pub(super) fn check(&self, id: &str) {
         let kept = &self.kept[id];
-        let delivery = &kept.delivery;
+        let (item, delivery) = (&kept.item, &kept.item.delivery);
         let head = Head::from(delivery);
         assert_eq!(head, kept.head, "I1: the head is the fold of the log");
-        assert_eq!(head, kept.history.head(), "I1: also of a folded log");
-        assert!(kept.history.entries().len() <= 64);
+        assert_eq!(head, kept.item.history.head(), "I1: also of a folded log");
+        assert!(kept.item.history.entries().len() <= 64);
         assert!(delivery.spent <= delivery.attempt, "I3");
         let rests = !matches!(
             delivery.state,
@@ -27,6 +27,7 @@ impl Host {
         );
         self.check_order(delivery);
         self.check_timers(delivery);
+        self.check_waiting(item);
         self.check_follows(kept);
     }
 
@@ -41,17 +42,15 @@ impl Host {
         let of_key = self
             .kept
             .values()
-            .map(|kept| &kept.delivery)
+            .map(|kept| &kept.item.delivery)
             .filter(|d| d.key.as_ref() == Some(key));
         let executing = of_key.filter(|d| d.state == Some(State::Executing)).count();
         assert!(executing <= 1, "I5: one attempt at a time for a key");
         let tries = matches!(delivery.state, Some(State::Executing))
             || delivery.reason == Some(Reason::Retry);
         if tries && !delivery.is_terminal() {
-            let turn = self.lanes[key].0.clone();
-            let lane = Lane::stored(turn, Default::default());
             assert_eq!(
-                lane.turn().unwrap().id,
+                self.lanes[key].0.turn().unwrap().id,
                 delivery.id,
                 "I5: only the first of the lane is tried"
             );
@@ -63,7 +62,7 @@ impl Host {
     }
 
     fn check_timers(&self, delivery: &Delivery) {
-        let timed = !delivery.waits_for_turn() || self.policy.max_age.is_some();
+        let timed = !delivery.held && (!delivery.waits_for_turn() || self.policy.max_age.is_some());
         let purpose = match delivery.state {
             Some(State::Awaiting) if !delivery.paused && timed => {
                 Some((Purpose::Retry, delivery.attempt + 1))
@@ -72,6 +71,11 @@ impl Host {
                 Some((Purpose::Deadline, delivery.attempt))
             }
             _ => None,
+        };
+        let purpose = match delivery.held {
+            // Its destination looks after the end of its time, or has told it to do so itself.
+            true => delivery.armed.map(|token| (token.purpose, token.n)),
+            false => purpose,
         };
         let expected = purpose.map(|(purpose, n)| Token {
             purpose,
@@ -90,12 +94,31 @@ impl Host {
         assert!(pending.next().is_none(), "I8: one timer at most");
     }
 
+    /// Whoever has no time of its own is known to the destination, or has just been woken by it.
+    fn check_waiting(&self, item: &Item) {
+        let id = &item.delivery.id;
+        let entries = self.listed.iter().filter(|(listed, _)| listed == id);
+        let is_woken = self
+            .inbox
+            .iter()
+            .any(|message| matches!(message, Message::Wake { id: woken, .. } if woken == id));
+        let is_out = is_woken || item.is_woken;
+        assert!(!item.is_listed || is_out || entries.clone().count() > 0);
+        let waits = item.delivery.held && !item.delivery.paused;
+        let is_known = entries.clone().any(|(_, is_held)| *is_held);
+        assert!(
+            !waits || is_known || is_out,
+            "I14: nobody would wake {item:?}"
+        );
+        assert!(entries.count() <= 2, "it is listed once for each reason");
+    }
+
     fn check_follows(&self, kept: &Kept) {
         let mut outcomes = [0; 3];
-        if kept.delivery.kind == Kind::Stream || kept.history.entries().len() > 40 {
+        if kept.item.delivery.kind == Kind::Stream || kept.item.history.entries().len() > 40 {
             return; // streams have none; folded transitions cannot be counted one by one
         }
-        for entry in kept.history.entries() {
+        for entry in kept.item.history.entries() {
             if let Entry::One(t) = entry {
                 match t.state_after {
                     State::Succeeded => outcomes[0] += 1,
@@ -115,7 +138,7 @@ impl Host {
     pub(super) fn check_end(&self) {
         assert!(self.timers.is_empty(), "I8: timers are left");
         for (id, kept) in &self.kept {
-            let (delivery, accepted) = (&kept.delivery, kept.accepted);
+            let (delivery, accepted) = (&kept.item.delivery, kept.accepted);
             assert!(
                 delivery.is_terminal(),
                 "I13: {id} is left {:?}",
@@ -130,9 +153,11 @@ impl Host {
                 "I7: {id} was taken {accepted} times"
             );
         }
-        for (lead, segments) in self.lanes.values() {
-            assert_eq!(lead, &Lead::default(), "a lane is not empty");
-            assert!(segments.iter().all(Bytes::is_empty));
+        for (places, behind) in self.lanes.values() {
+            assert!(
+                places.turn().is_none() && behind.is_empty(),
+                "a lane is not empty"
+            );
         }
     }
 }

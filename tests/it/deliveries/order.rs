@@ -1,6 +1,7 @@
 use stateful_functions::delivery::engine::{
-    Delivery, Effect, Failure, Input, Lane, Order, Outcome, Place, Reason, Refused, State, Then,
+    Delivery, Effect, Failure, Input, Order, Outcome, Reason, Refused, State, Then,
 };
+use stateful_functions::delivery::owner::{Place, Places};
 
 use super::{Rig, actor, armed, down, every, firefly_batch, is_stale, secs, states, transitions};
 use State::{Acknowledged, Awaiting, Cancelled, Discarded, Executing, Failed, Succeeded};
@@ -21,21 +22,20 @@ fn dl_06_while_the_first_of_a_key_retries_the_second_waits_and_another_key_runs(
     };
     let ((mut a1, a1_place), (mut a2, a2_place), (mut b1, b1_place)) =
         (job("a1", "a"), job("a2", "a"), job("b1", "b"));
-    let (mut a, mut b) = (Lane::default(), Lane::default());
+    let (mut a, mut b) = (Places::default(), Places::default());
     let turn = |rig: &mut Rig, place: Option<&Place>| {
         let place = place.filter(|place| place.id == rig.delivery.id);
         place.is_some_and(|place| states(&rig.put(Input::Turn { seq: place.seq })) == [Executing])
     };
-    assert!(turn(&mut a1, a.join(a1_place).unwrap()));
-    assert!(!turn(&mut a2, a.join(a2_place).unwrap()));
+    a.give(Some(a1_place));
+    assert!(turn(&mut a1, a.turn()));
+    assert!(!turn(&mut a2, a.turn()));
     a1.ends(down());
     a1.fires();
     a1.ends(down());
     assert!(a2.delivery.waits_for_turn());
-    assert!(
-        turn(&mut b1, b.join(b1_place).unwrap()),
-        "the other key's lane is free"
-    );
+    b.give(Some(b1_place));
+    assert!(turn(&mut b1, b.turn()), "the other key's lane is free");
     assert!(
         a1.put(Input::Discard {
             by: actor(),
@@ -43,7 +43,10 @@ fn dl_06_while_the_first_of_a_key_retries_the_second_waits_and_another_key_runs(
         })
         .contains(&Effect::Leave)
     );
-    assert!(turn(&mut a2, a.leave("a1").unwrap()));
+    assert!(!a.leave("a2", 0), "only the first ends its turn");
+    assert!(a.leave("a1", 0));
+    a.give(Some(a2_place));
+    assert!(turn(&mut a2, a.turn()));
 }
 
 #[test]

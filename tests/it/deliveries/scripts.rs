@@ -8,6 +8,7 @@ use stateful_functions::delivery::engine::{
     Delivery, Failure, Input, Jitter, Order, Outcome, Policy, Reason, Record, Retry, Start, State,
     Then,
 };
+use stateful_functions::delivery::owner::Woken;
 use stateful_functions::random::Random;
 
 use super::host::{Host, KillPoint, Seen};
@@ -71,6 +72,10 @@ fn dl_08_jobs_keep_the_invariants_in_random_scripts() {
         );
     }
     all_kill_points_and_late_inputs(&seen);
+    for woken in [Woken::Arrived, Woken::Failed, Woken::Gone, Woken::Waits] {
+        assert!(seen.answers.contains(&woken), "none answered {woken:?}");
+    }
+    assert!(seen.probes > 0 && seen.handed > 0);
 }
 
 #[test]
@@ -118,6 +123,9 @@ fn run_all(name: &str, script: fn(u64) -> Seen) -> Seen {
                 all.moves.extend(seen.moves);
                 all.kills.extend(seen.kills);
                 all.stale.extend(seen.stale);
+                all.answers.extend(seen.answers);
+                all.probes += seen.probes;
+                all.handed += seen.handed;
                 all.refused += seen.refused;
             }
             Err(_) => {
@@ -136,7 +144,7 @@ fn jobs(seed: u64) -> Seen {
         match host.random.below(100) {
             0..12 => submit(&mut host),
             12..25 => step_in(&mut host),
-            25..30 => wake_all(&mut host),
+            25..30 => wake_some(&mut host),
             30..36 => host.repeat_one(),
             36..38 => host.restart(KillPoint::Idle),
             38..42 => pass_time(&mut host),
@@ -193,6 +201,7 @@ fn any_policy(random: &mut Random) -> Policy {
     policy.within = random.chance(30).then(|| secs(1 + random.below(100)));
     policy.max_age = random.chance(40).then(|| secs(1 + random.below(300)));
     policy.timeout = secs(1 + random.below(40));
+    policy.wake = random.chance(70);
     policy
 }
 
@@ -227,11 +236,11 @@ fn step_in(host: &mut Host) {
         return;
     };
     let (id, kept) = host.kept.iter().nth(at).unwrap();
-    if kept.delivery.state.is_none() {
+    if kept.item.delivery.state.is_none() {
         return;
     }
     let (id, by) = (id.clone(), actor());
-    let input = match host.random.below(6) {
+    let input = match host.random.below(7) {
         0 => Input::Cancel { by },
         1 => Input::Discard {
             by,
@@ -243,14 +252,19 @@ fn step_in(host: &mut Host) {
             at: Some(host.now + secs(host.random.below(60))),
         },
         4 => Input::Pause,
+        5 => Input::Rearm {
+            failure: Failure::retry("http_503", ""),
+        },
         _ => Input::Resume,
     };
     host.send(&id, input);
 }
 
-fn wake_all(host: &mut Host) {
-    for id in host.kept.keys().cloned().collect::<Vec<_>>() {
-        host.send(&id, Input::Wake);
+/// The destination wakes some of those who wait, or asks one whether it works.
+fn wake_some(host: &mut Host) {
+    let (probe, many) = (host.random.chance(40), host.random.below(3));
+    for _ in 0..=many {
+        host.wake_next(probe);
     }
 }
 
@@ -264,7 +278,7 @@ fn come_to_rest(host: &mut Host) {
     host.healthy = true;
     for (id, kept) in &host.kept {
         let id = id.clone();
-        if kept.delivery.state.is_some() {
+        if kept.item.delivery.state.is_some() {
             host.inbox.push_back(super::host::Message::Input {
                 id,
                 input: Input::Resume,
@@ -272,7 +286,7 @@ fn come_to_rest(host: &mut Host) {
         }
     }
     for _ in 0..2_000 {
-        if !host.handle_one() && !host.fire_next() {
+        if !host.handle_one() && !host.fire_next() && !host.wake_next(false) {
             return;
         }
     }
@@ -292,7 +306,7 @@ fn stream(seed: u64) -> Seen {
         match stream.host.random.below(100) {
             0..6 => stream.stop(),
             6..16 => stream.start(),
-            16..20 => wake_all(&mut stream.host),
+            16..20 => wake_some(&mut stream.host),
             20..26 => stream.host.repeat_one(),
             26..28 => stream.host.restart(KillPoint::Idle),
             28..31 => pass_time(&mut stream.host),
@@ -336,7 +350,7 @@ struct Stream {
 impl Stream {
     fn batch(&self) -> Option<&Delivery> {
         let id = format!("s/{}", self.host.position + 1);
-        Some(&self.host.kept.get(&id)?.delivery)
+        Some(&self.host.kept.get(&id)?.item.delivery)
     }
 
     /// Submits the batch behind the position, unless it is on its way.

@@ -1,5 +1,7 @@
 //! Faults by their kind: what went wrong once, as inputs, with the right result. One file per kind; each opens with what a user saw.
 
+#[cfg(feature = "full")]
+mod borders;
 mod broken_values;
 mod cli;
 #[cfg(feature = "testing")]
@@ -18,8 +20,14 @@ mod hidden_attempts;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod hidden_causes;
 mod long_lists;
+#[cfg(all(feature = "pipeline", feature = "testing"))]
+mod lost_metadata;
 mod module_messages;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod old_folders;
+#[cfg(all(feature = "pipeline", feature = "testing"))]
+mod outages;
 mod printed_raw;
 mod rules_by_meaning;
+#[cfg(all(feature = "cli", feature = "testing"))]
+mod stage_gone;

@@ -7,5 +7,5 @@ mod order;
 mod reach;
 #[cfg(feature = "runtime")]
 mod runtime;
-mod town;
+pub(crate) mod town;
 mod waking;

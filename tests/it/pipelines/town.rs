@@ -177,9 +177,9 @@ impl Town {
                 assert!(storage.get(&JOB).unwrap().is_none(), "a job without a head");
                 continue;
             };
-            let log = storage.get(&LOG).unwrap().unwrap();
+            let log = storage.get(&LOG).unwrap();
             let job = storage.get(&JOB).unwrap();
-            let read = Kept::read(&head, &log, job.as_deref()).unwrap();
+            let read = Kept::read(&head, log.as_deref(), job.as_deref()).unwrap();
             kept.insert(address.clone(), read);
         }
         kept

@@ -14,13 +14,13 @@ use http::uri::Authority;
 use http::{HeaderMap, Method};
 
 pub use self::connection::{ExportProxy, ExportTls};
-pub(crate) use self::exporter::{Exporter, Prepared, Sent};
+pub(crate) use self::exporter::{Exporter, Prepared};
 use self::url::{Target, redacted};
 use super::super::config;
-use super::super::gate::Circuit;
 use super::super::template::Template;
 use super::StageKind;
 use crate::delivery::engine::{Order, Policy};
+use crate::delivery::owner::Circuit;
 use crate::document::{At, Value, scalar};
 use crate::transport::http::client::{HttpClient, HttpClientConfig, framing};
 

@@ -1,0 +1,217 @@
+//! The one path of an attempt, the first and all later ones: make it ready, decide, make it, decide again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::super::engine::{
+    Class, Classes, Effect, Failure, Input, Outcome, Readiness, Refused, Retry,
+};
+use super::decide::{Action, attempts, decide};
+use super::function::Owner;
+use super::gate::{Admission, Circuit, Door, Sign};
+use super::item::Item;
+use super::target::Target;
+use crate::timestamp::Timestamp;
+
+/// How often a destination without a circuit is asked.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// What came of an input.
+pub(super) struct Ran<T: Target> {
+    pub(super) actions: Vec<Action>,
+    /// The unit, when it was delivered.
+    pub(super) taken: Option<(T::Unit, T::Taken)>,
+    pub(super) way: Option<Way>,
+}
+
+/// The way to a destination.
+pub(super) struct Way {
+    pub(super) name: Arc<str>,
+    pub(super) door: Arc<Door>,
+    circuit: Option<Circuit>,
+}
+
+/// What an attempt needs.
+struct Ready<C> {
+    readiness: Readiness,
+    /// What is to be called, or why the attempt has failed already.
+    call: Result<C, Box<Failure>>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Way {
+    /// How often the destination is asked whether it works again.
+    pub(super) fn ask_every(&self) -> Duration {
+        self.circuit.map_or(ASK_EVERY, |circuit| circuit.open_for)
+    }
+}
+
+impl<T: Target> Owner<T> {
+    /// Puts `input` to the item, and makes the attempt that follows from it; `unit` is left where it was not delivered. `is_probe`: the
+    /// destination is asked by it.
+    pub(super) async fn run(
+        &self,
+        item: &mut Item,
+        unit: &mut Option<T::Unit>,
+        input: Input,
+        is_probe: bool,
+    ) -> Result<Ran<T>, Refused> {
+        let now = self.now();
+        let (mut ready, mut way) = (None, None);
+        if let Some(unit) = unit
+            .as_mut()
+            .filter(|_| attempts(item, &input, now, &self.policy))
+        {
+            let made = self.ready(item, unit, is_probe).await;
+            (ready, way) = (Some(made.0), made.1);
+        }
+        let readiness = ready.as_ref().map(|ready| ready.readiness);
+        let mut actions = decide(
+            item,
+            input,
+            readiness.unwrap_or_default(),
+            now,
+            &self.policy,
+        )?;
+        let mut taken = None;
+        if let Some((epoch, n)) = called(&actions) {
+            let outcome = match (ready, unit.as_mut()) {
+                (Some(ready), Some(unit)) => self.attempt(ready, unit, way.as_ref()).await,
+                // Not to be had: an attempt is made ready whenever one follows. It counts as one without an answer.
+                _ => Err(None),
+            };
+            let outcome = match outcome {
+                Ok(success) => {
+                    taken = unit.take().map(|unit| (unit, success));
+                    Outcome::Ok
+                }
+                Err(Some(failure)) => Outcome::Err(*failure),
+                Err(None) => Outcome::NoAnswer,
+            };
+            let ended = Input::Outcome { epoch, n, outcome };
+            let (ready, now) = (Readiness::Ready, self.now());
+            actions.extend(decide(item, ended, ready, now, &self.policy)?);
+        }
+        Ok(Ran {
+            actions,
+            taken,
+            way,
+        })
+    }
+
+    /// Makes an attempt ready, and waits for a permit.
+    async fn ready(
+        &self,
+        item: &mut Item,
+        unit: &mut T::Unit,
+        is_probe: bool,
+    ) -> (Ready<T::Call>, Option<Way>) {
+        let mut ready = Ready {
+            readiness: Readiness::Ready,
+            call: Err(Box::new(Failure::retry("busy", "no attempt is possible"))),
+            permit: None,
+        };
+        let delivery = &item.delivery;
+        let prepared = self
+            .target
+            .prepare(unit, &delivery.id, delivery.key.as_deref());
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                ready.call = Err(failure);
+                return (ready, None);
+            }
+        };
+        ready.call = Ok(prepared.call);
+        let Some(goal) = prepared.goal else {
+            return (ready, None);
+        };
+        if *item.delivery.target != *goal.name {
+            goal.name.as_ref().clone_into(&mut item.delivery.target);
+        }
+        item.has_destination = true;
+        let door = self.doors.of(&goal, &self.gates);
+        let spread = longest_wait(&self.policy.retry);
+        match door.admit(self.now(), self.policy.timeout, spread).await {
+            Admission::Granted { permit, asks } => {
+                ready.permit = Some(permit);
+                if asks || is_probe {
+                    ready.readiness = Readiness::Probe;
+                }
+            }
+            // Whoever is woken needs no time to come back at.
+            Admission::Later(_) if self.policy.wake => ready.readiness = Readiness::Held,
+            Admission::Later(at) => ready.readiness = Readiness::Later(at),
+        }
+        let way = Way {
+            name: goal.name,
+            door,
+            circuit: goal.circuit,
+        };
+        (ready, Some(way))
+    }
+
+    async fn attempt(
+        &self,
+        ready: Ready<T::Call>,
+        unit: &mut T::Unit,
+        way: Option<&Way>,
+    ) -> Result<T::Taken, Option<Box<Failure>>> {
+        let outcome = self.target.call(ready.call?, unit, self.now()).await;
+        drop(ready.permit);
+        if let Some(way) = way {
+            way.note(outcome.as_ref().err().map(Box::as_ref), self.now());
+        }
+        Ok(outcome?)
+    }
+}
+
+impl Way {
+    /// Takes note of how an attempt went, and tells when the destination goes down or works again.
+    fn note(&self, failure: Option<&Failure>, now: Timestamp) {
+        let sign = failure.map_or(Sign::Works, sign_of);
+        let Some(waiting) = self.door.gate.note(sign, now, self.circuit) else {
+            return;
+        };
+        let destination = &self.name;
+        match failure {
+            Some(failure) => {
+                let (code, error) = (&failure.code, &failure.message);
+                tracing::warn!(%destination, waiting, code, error, "destination is down; what is for it waits");
+            }
+            None => tracing::info!(%destination, waiting, "destination works again"),
+        }
+    }
+}
+
+/// The attempt that the engine asks for.
+fn called(actions: &[Action]) -> Option<(u64, u32)> {
+    actions.iter().find_map(|action| match action {
+        Action::Engine(Effect::Attempt { epoch, n, .. }) => Some((*epoch, *n)),
+        _ => None,
+    })
+}
+
+/// What a failure says of the destination: an answer that blames the unit shows that the destination works.
+fn sign_of(failure: &Failure) -> Sign {
+    let blames_unit = match failure.detail.status_code {
+        Some(status) => Classes::Default.of_status(status) == Some(Class::Permanent),
+        None => failure.class == Class::Permanent,
+    };
+    if blames_unit {
+        Sign::Works
+    } else {
+        Sign::Fails
+    }
+}
+
+/// What is sent away comes back within the time that a policy lets pass between two attempts.
+fn longest_wait(retry: &Retry) -> Duration {
+    match retry {
+        Retry::Backoff { max, .. } => *max,
+        Retry::Every(gap) => *gap,
+        _ => Duration::from_secs(60),
+    }
+}

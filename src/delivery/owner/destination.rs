@@ -1,0 +1,314 @@
+//! Who waits for a destination: tried when it works again, a bounded number at a time, and given up when their time is over.
+//!
+//! Items tell the destination's address that they wait, and need no timer of their own then. One probe after the other asks whether it
+//! works again, and owners tell it that something arrived.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+
+use super::blob::Blob;
+use super::gate::Gates;
+use super::queue::{
+    Capacity, FRONT, OldEnds, PAGE, Queue, QueueValues, Taken, give_page, is_page_of, page_address,
+};
+use super::waking::Waking;
+use super::wire::{Empty, FETCH, PROBE, Probe, REPORT, WAITING, WAKE, WATCH, WaitingItem, Wake};
+use crate::clock::Clock;
+use crate::sdk::types::protobuf_as;
+use crate::sdk::{
+    Address, BoxError, CancellationToken, Context, FunctionSpec, Message, MessageBuilder,
+    StatefulFunction, TypeName, ValueSpec,
+};
+use crate::timestamp::Timestamp;
+
+const WAKING: ValueSpec<Waking> = ValueSpec::new(
+    "waking",
+    protobuf_as(TypeName::new("statefun.pipelines/waking")),
+);
+/// The newest items in the list of an earlier version.
+const BACK: ValueSpec<Blob> = ValueSpec::new("back", PAGE);
+/// Items on a page of an earlier version.
+const OLD_PAGE_ITEMS: u64 = 500;
+
+const CAPACITY: Capacity = Capacity {
+    chunks: 12,
+    chunk_items: 24,
+    chunk_bytes: 16 * 1024,
+    has_pages: true,
+};
+/// What stands between the id of a destination and the number of one of its pages.
+const PAGE_MARK: char = '#';
+/// Items of stages that are not known here are looked at again by the next probe.
+const MAX_STRANGERS: u32 = 100;
+
+/// Function `<namespace>/destination.<pipeline>`, id = scheme, host and port; pages have a `#` and a number behind it.
+pub(crate) struct DestinationFunction {
+    list: Arc<QueueValues>,
+    /// The functions of items, by the name under which they say that they wait.
+    items: Vec<(String, TypeName)>,
+    gates: Arc<Gates>,
+    clock: Arc<dyn Clock>,
+}
+
+impl DestinationFunction {
+    pub(crate) fn spec(
+        function: TypeName,
+        items: Vec<(String, TypeName)>,
+        gates: Arc<Gates>,
+        clock: Arc<dyn Clock>,
+    ) -> FunctionSpec {
+        let list = Arc::new(QueueValues::new(CAPACITY));
+        let destination = Self {
+            list: Arc::clone(&list),
+            items,
+            gates,
+            clock,
+        };
+        let spec = FunctionSpec::new(function, destination);
+        list.declare(spec.value(WAKING).value(BACK))
+    }
+}
+
+impl StatefulFunction for DestinationFunction {
+    async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
+        let is = |name: &TypeName| message.value_type_name() == name.as_str();
+        if is(FETCH.name()) {
+            return Ok(give_page(context)?);
+        }
+        if is(PAGE.name()) && is_page_of(context, PAGE_MARK) {
+            return Ok(context.storage().set(&FRONT, message.require(&PAGE)?)?);
+        }
+        let mut list = List::load(self, context)?;
+        if is(WAITING.name()) {
+            list.add(context, message.require(&WAITING)?)?;
+        } else if is(REPORT.name()) {
+            list.hear(context, &message)?;
+        } else if is(PROBE.name()) {
+            list.probe(context, message.require(&PROBE)?)?;
+        } else if is(PAGE.name()) {
+            let page = message.require(&PAGE)?;
+            list.queue.page_came(context.storage(), page)?;
+            list.wake(context)?;
+        } else {
+            let value_type = message.value_type_name();
+            tracing::warn!(address = %context.address(), value_type, "unknown message; ignored");
+        }
+        list.save(context)
+    }
+}
+
+/// The list of one destination, while it is worked on.
+struct List<'f> {
+    function: &'f DestinationFunction,
+    queue: Queue<'f>,
+    waking: Waking,
+    before: Waking,
+    now: Timestamp,
+}
+
+impl<'f> List<'f> {
+    fn load(function: &'f DestinationFunction, context: &mut Context) -> Result<Self, BoxError> {
+        let storage = context.storage();
+        let mut waking = storage.get(&WAKING)?.unwrap_or_default();
+        let before = waking.clone();
+        let mut queue = Queue::load(&function.list, storage)?;
+        let is_old = waking.old_next_page > 0 || waking.old_taken > 0 || waking.old_back_items > 0;
+        if is_old || waking.old_is_fetching {
+            let old = OldEnds {
+                taken: std::mem::take(&mut waking.old_taken),
+                first_page: std::mem::take(&mut waking.old_first_page),
+                next_page: std::mem::take(&mut waking.old_next_page),
+                is_fetching: std::mem::take(&mut waking.old_is_fetching),
+                page_items: OLD_PAGE_ITEMS,
+            };
+            waking.old_back_items = 0;
+            let back = storage.get(&BACK)?.unwrap_or_default();
+            queue.adopt(storage, old, back)?;
+            storage.remove(&BACK)?;
+        }
+        Ok(Self {
+            function,
+            queue,
+            waking,
+            before,
+            now: function.clock.now(),
+        })
+    }
+
+    /// Puts an item at the end of the list.
+    fn add(&mut self, context: &mut Context, mut item: WaitingItem) -> Result<(), BoxError> {
+        self.waking.ask_every(std::mem::take(&mut item.ask_every));
+        self.watch(context, &item)?;
+        self.push(context, &item)
+    }
+
+    /// The list ends those in front whose time is over. One that comes behind others with more time has to see to it itself.
+    fn watch(&mut self, context: &mut Context, item: &WaitingItem) -> Result<(), BoxError> {
+        if !item.is_held || item.expires == 0 {
+            return Ok(());
+        }
+        let last = self.waking.last_expires;
+        let is_first = !self.waking.must_ask() && self.waking.out == 0;
+        if is_first || (last != 0 && last <= item.expires) {
+            self.waking.last_expires = item.expires;
+            return Ok(());
+        }
+        if let Some(caller) = context.caller().cloned() {
+            context.send(MessageBuilder::to(caller).value_as(&WATCH, &Empty {})?);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, context: &mut Context, item: &WaitingItem) -> Result<(), BoxError> {
+        if item.is_held && item.expires == 0 {
+            self.waking.last_expires = 0; // nobody behind it is ended by the list
+        }
+        self.waking.held += u64::from(item.is_held);
+        let page = self.queue.push(context.storage(), &item.encode_to_vec())?;
+        if let Some((number, page)) = page {
+            let to = page_address(context, PAGE_MARK, number);
+            context.send(MessageBuilder::to(to).value_as(&PAGE, &page)?);
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, context: &mut Context, message: &Message) -> Result<(), BoxError> {
+        let report = message.require(&REPORT)?;
+        let caller = context.caller().cloned();
+        let item = caller.and_then(|caller| self.waiting(&caller, report.expires));
+        self.waking.hear(report.reported(), item, self.now);
+        self.wake(context)
+    }
+
+    /// The item at that address, as one that waits.
+    fn waiting(&self, item: &Address, expires: u64) -> Option<WaitingItem> {
+        let known = self.function.items.iter();
+        let known = known.map(|(name, function)| (name.as_str(), function));
+        let mut all = known.chain(
+            item.type_name()
+                .name()
+                .rsplit_once('.')
+                .map(|(_, name)| (name, item.type_name())),
+        );
+        let (name, _) = all.find(|(_, function)| *function == item.type_name())?;
+        let mut waiting = WaitingItem::new(name.to_owned(), item.id());
+        (waiting.expires, waiting.is_held) = (expires, true);
+        Some(waiting)
+    }
+
+    fn probe(&mut self, context: &mut Context, probe: Probe) -> Result<(), BoxError> {
+        if !self.waking.is_armed || self.waking.probe != probe.number {
+            return Ok(());
+        }
+        self.waking.probe(self.now);
+        self.wake(context)
+    }
+
+    /// Wakes as many as may be out.
+    fn wake(&mut self, context: &mut Context) -> Result<(), BoxError> {
+        let mut strangers = 0;
+        while strangers < MAX_STRANGERS {
+            let Some(item) = self.next(context)? else {
+                break;
+            };
+            let Some(function) = self.function_of(context, &item.stage) else {
+                // Its stage is gone, and may come back.
+                self.push(context, &item)?;
+                strangers += 1;
+                continue;
+            };
+            let wake = Wake {
+                is_probe: self.waking.is_probing,
+            };
+            let to = Address::new(function, item.id());
+            context.send(MessageBuilder::to(to).value_as(&WAKE, &wake)?);
+            self.waking.woke(self.now);
+        }
+        if self.waking.out == 0 && !self.queue.is_fetching() {
+            self.waking.window = 0; // nobody waits
+        }
+        Ok(())
+    }
+
+    /// Takes the next item, if it may be woken. None also when its page has to be fetched first.
+    fn next(&mut self, context: &mut Context) -> Result<Option<WaitingItem>, BoxError> {
+        if let Some(first) = self.waking.returned.first() {
+            let may = self.waking.may_wake(first.expires, self.now);
+            return Ok(may.then(|| self.waking.returned.remove(0)));
+        }
+        if !self.waking.may_wake(0, self.now) {
+            let Some(first) = self.queue.peek(context.storage())? else {
+                return Ok(None);
+            };
+            let first = WaitingItem::decode(first)?;
+            if !self.waking.may_wake(first.expires, self.now) {
+                return Ok(None);
+            }
+        }
+        match self.queue.take(context.storage())? {
+            Taken::Item(item) => {
+                let item = WaitingItem::decode(item)?;
+                let held = u64::from(item.is_held);
+                self.waking.held = self.waking.held.saturating_sub(held);
+                Ok(Some(item))
+            }
+            Taken::Fetch(page) => {
+                let page = page_address(context, PAGE_MARK, page);
+                context.send(MessageBuilder::to(page).value_as(&FETCH, &Empty {})?);
+                Ok(None)
+            }
+            Taken::Fetching | Taken::Empty => Ok(None),
+        }
+    }
+
+    fn function_of(&self, context: &Context, stage: &str) -> Option<TypeName> {
+        let mut known = self.function.items.iter();
+        if let Some((_, function)) = known.find(|(name, _)| name == stage) {
+            return Some(function.clone());
+        }
+        let own = context.address().type_name();
+        let pipeline = own.name().strip_prefix("destination.")?;
+        let gone = TypeName::from_parts(own.namespace(), &format!("{pipeline}.{stage}")).ok()?;
+        self.function.gates.has_stand_in(&gone).then_some(gone)
+    }
+
+    /// Arms the next probe while anybody has to be asked for. Nothing is kept of a destination for which nobody does.
+    fn save(mut self, context: &mut Context) -> Result<(), BoxError> {
+        let waiting = self.queue.len() + self.waking.returned.len() as u64;
+        let must_ask = self.waking.must_ask();
+        if must_ask && !self.waking.is_armed {
+            self.waking.is_armed = true;
+            self.waking.probe += 1;
+            let number = self.waking.probe;
+            let message = MessageBuilder::to(context.address().clone())
+                .value_as(&PROBE, &Probe { number })?;
+            let token = probe_token(context, number)?;
+            context.send_after_with_token(self.waking.asked_every(), token, message)?;
+        }
+        if !must_ask && std::mem::take(&mut self.waking.is_armed) {
+            let token = probe_token(context, self.waking.probe)?;
+            context.cancel_delayed_message(&token);
+        }
+        let name = Arc::from(context.address().id());
+        let list = context.address().type_name().clone();
+        self.function.gates.of(&name).set_waiting(&list, waiting);
+        let rests = self.queue.is_empty() && !self.queue.is_fetching() && self.waking.rests();
+        let storage = context.storage();
+        self.queue.save(storage)?;
+        if rests {
+            if storage.get(&WAKING)?.is_some() {
+                storage.remove(&WAKING)?;
+            }
+        } else if self.waking != self.before {
+            storage.set(&WAKING, self.waking)?;
+        }
+        Ok(())
+    }
+}
+
+/// A probe's token: two may be armed and cancelled at one address in one call, so each has its own.
+fn probe_token(context: &Context, number: u64) -> Result<CancellationToken, BoxError> {
+    let text = format!("{}/probe/{number}", context.address());
+    Ok(CancellationToken::new(text)?)
+}

@@ -1,0 +1,615 @@
+//! Items: a delivery at an address of its own, in the state of a stateful function. Does there what was decided.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::super::command::{COMMAND, Command, REPLY, Reply, Verb};
+use super::super::engine::{
+    Actor, Delivery, Effect, Failure, Input, Policy, Readiness, Reason, Refused, State, Token,
+};
+use super::attempt::{Ran, Way};
+use super::decide::{Action, Woken, adopt, decide};
+use super::gate::{Doors, Gates};
+use super::item::{HEAD, Item, JOB, LOG};
+use super::row::{Row, Stored};
+use super::target::Target;
+use super::wire::{
+    HANDED, JOIN, LEAVE, OldUnit, Place, REPORT, RULES, Report, Reported, SUBMISSION, Submission,
+    TICK, TURN, Tick, WAITING, WAKE, WATCH, WaitingItem,
+};
+use crate::clock::Clock;
+use crate::sdk::{
+    Address, BoxError, CancellationToken, Context, FunctionSpec, Message, MessageBuilder, SdkError,
+    Type, TypeName,
+};
+use crate::timestamp::Timestamp;
+
+/// A larger unit is stored apart from its item, so that it is not written again with each attempt.
+const MAX_INLINE_UNIT_BYTES: usize = 8 * 1024;
+
+/// The functions that belong together.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    /// Items: the id is the delivery's.
+    pub(crate) item: TypeName,
+    /// Lanes: the id is the order key.
+    pub(crate) lane: TypeName,
+    /// Destinations: the id is the destination's name.
+    pub(crate) destination: TypeName,
+    /// Under this name items say that they wait.
+    pub(crate) stage: String,
+}
+
+/// Keeps what must reach one target. Its items and lanes are addresses of stateful functions.
+pub(crate) struct Owner<T> {
+    pub(super) target: T,
+    pub(super) policy: Policy,
+    pub(super) names: Names,
+    pub(super) gates: Arc<Gates>,
+    pub(super) doors: Doors,
+    clock: Arc<dyn Clock>,
+}
+
+impl<T: Target> Owner<T> {
+    pub(crate) fn new(
+        target: T,
+        policy: Policy,
+        names: Names,
+        gates: Arc<Gates>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            target,
+            policy,
+            names,
+            gates,
+            doors: Doors::default(),
+            clock,
+        }
+    }
+
+    /// Declares the values of an item.
+    pub(crate) fn declare(spec: FunctionSpec) -> FunctionSpec {
+        spec.value(HEAD).value(LOG).value(JOB)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A delivery that is about to be submitted.
+    pub(super) fn fresh(&self, id: String, key: Option<String>) -> Item {
+        Item::new(Delivery::job(id, self.names.item.as_str(), key))
+    }
+
+    /// A unit that comes for the first time: tried at once, and kept if that fails. One that is here already stays as it is.
+    pub(crate) async fn arrive(
+        &self,
+        context: &mut Context,
+        unit: T::Unit,
+    ) -> Result<(), BoxError> {
+        if is_taken(context)? {
+            return Ok(());
+        }
+        let mut kept = Kept {
+            item: self.fresh(context.address().id().to_owned(), None),
+            unit: None,
+            is_old: false,
+        };
+        let mut unit = Some(unit);
+        let ran = self
+            .run(&mut kept.item, &mut unit, Input::SubmitInTurn, false)
+            .await?;
+        kept.unit = unit.map(|unit| self.target.encode(&unit));
+        self.settle(context, kept, ran)
+    }
+
+    /// Does what a message of the owner's asks for. False when the message is none.
+    pub(crate) async fn handle(
+        &self,
+        context: &mut Context,
+        message: &Message,
+    ) -> Result<bool, BoxError> {
+        let is = |name: &TypeName| message.value_type_name() == name.as_str();
+        if is(TICK.name()) {
+            let Tick { attempt: n, arm } = message.require(&TICK)?;
+            let epoch = 0;
+            self.take_up(context, Input::Due { epoch, n, arm }, false)
+                .await?;
+        } else if is(WAKE.name()) {
+            let is_probe = message.require(&WAKE)?.is_probe;
+            self.take_up(context, Input::Wake, is_probe).await?;
+        } else if is(TURN.name()) {
+            let seq = message.require(&TURN)?.seq;
+            self.take_up(context, Input::Turn { seq }, false).await?;
+        } else if is(WATCH.name()) {
+            self.take_up(context, Input::Watch, false).await?;
+        } else if is(RULES.name()) {
+            if let Some(kept) = Kept::load(context)? {
+                let failure = self.last_failure(&kept.item);
+                self.put(context, kept, Input::Rearm { failure }, false)
+                    .await??;
+            }
+        } else if is(COMMAND.name()) {
+            self.command(context, message).await?;
+        } else if is(HANDED.name()) {
+            self.take_over(context, message.require(&HANDED)?)?;
+        } else if is(SUBMISSION.name()) {
+            self.submit(context, message.require(&SUBMISSION)?)?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+}
+
+/// An item on its way from and to its state.
+struct Kept {
+    item: Item,
+    /// The unit as it is kept; `None` when it is stored apart.
+    unit: Option<Bytes>,
+    /// It was stored by an earlier version.
+    is_old: bool,
+}
+
+impl Kept {
+    fn load(context: &mut Context) -> Result<Option<Self>, BoxError> {
+        let storage = context.storage();
+        Ok(match storage.get(&HEAD)? {
+            None => None,
+            Some(Row::Stored(stored)) => Some(Self {
+                item: stored.item,
+                unit: stored.unit,
+                is_old: false,
+            }),
+            Some(Row::Old(old)) => Some(Self {
+                item: old.into_item(storage.get(&LOG)?.unwrap_or_default()),
+                unit: None,
+                is_old: true,
+            }),
+        })
+    }
+
+    fn unit<T: Target>(&self, context: &mut Context, target: &T) -> Result<T::Unit, BoxError> {
+        match &self.unit {
+            Some(unit) => target.decode(unit),
+            None => {
+                let unit = context.storage().get(&JOB)?;
+                target.decode(&unit.ok_or("the unit is not there")?)
+            }
+        }
+    }
+
+    /// Writes the delivery; one that succeeded leaves nothing behind.
+    fn save(mut self, context: &mut Context) -> Result<(), BoxError> {
+        if self.item.delivery.state == Some(State::Succeeded) {
+            return erase(context);
+        }
+        let storage = context.storage();
+        if let Some(unit) = self.unit.take_if(|unit| unit.len() > MAX_INLINE_UNIT_BYTES) {
+            storage.set(&JOB, unit)?;
+        }
+        if self.is_old {
+            storage.remove(&LOG)?;
+        }
+        let stored = Stored::new(self.item, self.unit);
+        Ok(storage.set(&HEAD, Row::Stored(Box::new(stored)))?)
+    }
+}
+
+/// Removes the delivery at this address.
+fn erase(context: &mut Context) -> Result<(), BoxError> {
+    let storage = context.storage();
+    if storage.get(&HEAD)?.is_some() {
+        storage.remove(&HEAD)?;
+    }
+    if storage.get(&LOG)?.is_some() {
+        storage.remove(&LOG)?;
+    }
+    if storage.get(&JOB)?.is_some() {
+        storage.remove(&JOB)?;
+    }
+    Ok(())
+}
+
+fn is_taken(context: &mut Context) -> Result<bool, BoxError> {
+    let is_taken = context.storage().get(&HEAD)?.is_some();
+    if is_taken {
+        tracing::debug!(address = %context.address(), "the unit is here already; ignored");
+    }
+    Ok(is_taken)
+}
+
+// What is kept is taken up again.
+impl<T: Target> Owner<T> {
+    async fn take_up(
+        &self,
+        context: &mut Context,
+        input: Input,
+        is_probe: bool,
+    ) -> Result<(), BoxError> {
+        let Some(kept) = Kept::load(context)? else {
+            return self.nothing_here(context, &input);
+        };
+        match self.put(context, kept, input, is_probe).await? {
+            Ok(_) => Ok(()),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    /// A lane must not wait for one that is gone, and a destination wants an answer.
+    fn nothing_here(&self, context: &mut Context, input: &Input) -> Result<(), BoxError> {
+        match input {
+            Input::Wake => self.answer(context, Woken::Gone, None),
+            Input::Turn { seq } => self.pass_turn(context, *seq),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts an input to a delivery, and does what follows. Answers where it stands then.
+    async fn put(
+        &self,
+        context: &mut Context,
+        mut kept: Kept,
+        input: Input,
+        is_probe: bool,
+    ) -> Result<Result<Delivery, Refused>, BoxError> {
+        let (mut unit, mut input) = (None, input);
+        if super::decide::attempts(&kept.item, &input, self.now(), &self.policy) {
+            match kept.unit(context, &self.target) {
+                Ok(found) => unit = Some(found),
+                Err(err) => {
+                    tracing::error!(address = %context.address(), error = %err, "what was stored cannot be read back");
+                    let by = Actor::new("statefun", format!("cannot be read back: {err}"));
+                    let reason = Reason::Damaged;
+                    input = Input::Discard { by, reason };
+                }
+            }
+        }
+        let ran = self.run(&mut kept.item, &mut unit, input, is_probe).await;
+        let ran = match ran {
+            Ok(ran) => ran,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let delivery = kept.item.delivery.clone();
+        self.settle(context, kept, ran)?;
+        Ok(Ok(delivery))
+    }
+
+    /// How the last attempt failed, as far as the history tells.
+    fn last_failure(&self, item: &Item) -> Failure {
+        let error = item.history.last_error();
+        let status = error.and_then(|error| error.detail.status_code);
+        let of_status = |status| Failure::of_status(self.policy.classes, status, "");
+        status
+            .and_then(of_status)
+            .unwrap_or_else(|| Failure::retry("", ""))
+    }
+
+    /// Takes over a delivery that was begun elsewhere. One that is here already stays as it is.
+    fn take_over(&self, context: &mut Context, row: Bytes) -> Result<(), BoxError> {
+        let Stored { mut item, unit, .. } = Stored::decode(row)?;
+        if is_taken(context)? {
+            return self.pass_turn(context, item.delivery.seq);
+        }
+        let ran = Ran {
+            actions: adopt(&mut item, self.now(), &self.policy),
+            taken: None,
+            way: None,
+        };
+        let is_old = false;
+        self.settle(context, Kept { item, unit, is_old }, ran)
+    }
+
+    /// What an earlier version sent instead.
+    fn submit(&self, context: &mut Context, submission: Submission) -> Result<(), BoxError> {
+        if is_taken(context)? {
+            return Ok(());
+        }
+        let failure = submission.read_failure()?;
+        let mut item = self.fresh(context.address().id().to_owned(), submission.lane);
+        if !submission.destination.is_empty() {
+            item.delivery.target = submission.destination;
+            item.has_destination = true;
+        }
+        let mut inputs = vec![match failure {
+            Some(failure) => Input::SubmitTried {
+                started: Timestamp::from_millis(submission.started),
+                failure,
+            },
+            None => Input::Submit {
+                due: submission.due.map(Timestamp::from_millis),
+            },
+        }];
+        if submission.full {
+            inputs.push(no_room());
+        }
+        let (now, later) = (self.now(), Readiness::Later(self.now()));
+        let mut actions = Vec::new();
+        for input in inputs {
+            actions.extend(decide(&mut item, input, later, now, &self.policy)?);
+        }
+        // Its lane has a place for it.
+        actions.retain(|action| !matches!(action, Action::Engine(Effect::Join { .. })));
+        let record = submission.record.unwrap_or_default();
+        let kept = Kept {
+            item,
+            unit: Some(OldUnit { record }.encode_to_vec().into()),
+            is_old: false,
+        };
+        let ran = Ran {
+            actions,
+            taken: None,
+            way: None,
+        };
+        self.settle(context, kept, ran)
+    }
+}
+
+/// Gives up what comes to a lane that has no room.
+pub(super) fn no_room() -> Input {
+    Input::Discard {
+        by: Actor::new("statefun", "no room behind others with this key"),
+        reason: Reason::Full,
+    }
+}
+
+// What follows.
+impl<T: Target> Owner<T> {
+    fn settle(&self, context: &mut Context, kept: Kept, ran: Ran<T>) -> Result<(), BoxError> {
+        let Ran {
+            actions,
+            taken,
+            way,
+        } = ran;
+        for action in actions {
+            self.apply(context, &kept.item, action, way.as_ref())?;
+        }
+        if let Some((unit, taken)) = taken {
+            self.target.follow(context, unit, taken)?;
+        }
+        log(context, &kept.item);
+        kept.save(context)
+    }
+
+    fn apply(
+        &self,
+        context: &mut Context,
+        item: &Item,
+        action: Action,
+        way: Option<&Way>,
+    ) -> Result<(), BoxError> {
+        match action {
+            Action::Engine(effect) => self.apply_effect(context, item, effect),
+            Action::List { expires, is_held } => {
+                let id = context.address().id();
+                let mut waiting = WaitingItem::new(self.names.stage.clone(), id);
+                waiting.expires = expires.map_or(0, Timestamp::as_millis);
+                waiting.is_held = is_held;
+                let ask_every = way.map_or(Duration::ZERO, Way::ask_every);
+                waiting.ask_every = u64::try_from(ask_every.as_millis()).unwrap_or(u64::MAX);
+                let to = Address::new(
+                    self.names.destination.clone(),
+                    item.delivery.target.as_str(),
+                );
+                context.send(MessageBuilder::to(to).value_as(&WAITING, &waiting)?);
+                Ok(())
+            }
+            Action::Answer(woken) => self.answer(context, woken, item.expires(&self.policy)),
+            Action::Works => self.tell_success(context, way),
+            Action::PassTurn { seq } => self.pass_turn(context, seq),
+        }
+    }
+
+    fn apply_effect(
+        &self,
+        context: &mut Context,
+        item: &Item,
+        effect: Effect,
+    ) -> Result<(), BoxError> {
+        match effect {
+            Effect::Disarm { token } => {
+                let token = CancellationToken::new(token.text(context.address()))?;
+                context.cancel_delayed_message(&token);
+                Ok(())
+            }
+            Effect::Arm { token, at, arm } => self.arm(context, token, at, arm),
+            Effect::Join { seq } => self.tell_lane(context, item, &JOIN, seq),
+            Effect::Leave => self.tell_lane(context, item, &LEAVE, 0),
+            // The attempt has been made, and the history has been written. What follows from an outcome is the target's, and a unit
+            // that owns its bytes has no position.
+            _ => Ok(()),
+        }
+    }
+
+    fn arm(
+        &self,
+        context: &mut Context,
+        token: Token,
+        at: Timestamp,
+        arm: u64,
+    ) -> Result<(), BoxError> {
+        let attempt = token.n;
+        let tick = Tick { attempt, arm };
+        let text = token.text(context.address());
+        let message = MessageBuilder::to(context.address().clone()).value_as(&TICK, &tick)?;
+        let delay = at.since(self.now());
+        context.send_after_with_token(delay, CancellationToken::new(text)?, message)?;
+        Ok(())
+    }
+
+    fn tell_lane(
+        &self,
+        context: &mut Context,
+        item: &Item,
+        what: &Type<Place>,
+        seq: u64,
+    ) -> Result<(), BoxError> {
+        if let Some(key) = &item.delivery.key {
+            let lane = Address::new(self.names.lane.clone(), key.as_str());
+            let id = context.address().id().to_owned();
+            context.send(MessageBuilder::to(lane).value_as(what, &Place { id, seq })?);
+        }
+        Ok(())
+    }
+
+    /// Gives a turn back to the lane that it came from.
+    fn pass_turn(&self, context: &mut Context, seq: u64) -> Result<(), BoxError> {
+        match context.caller().cloned() {
+            Some(lane) if lane.type_name() == &self.names.lane => {
+                let id = context.address().id().to_owned();
+                context.send(MessageBuilder::to(lane).value_as(&LEAVE, &Place { id, seq })?);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn answer(
+        &self,
+        context: &mut Context,
+        woken: Woken,
+        expires: Option<Timestamp>,
+    ) -> Result<(), BoxError> {
+        let reported = match woken {
+            Woken::Arrived => Reported::WokenArrived,
+            Woken::Failed => Reported::WokenFailed,
+            Woken::Gone => Reported::WokenGone,
+            Woken::Waits => Reported::WokenWaits,
+        };
+        match context.caller().cloned() {
+            Some(caller) if caller.type_name() == &self.names.destination => {
+                report(context, caller, reported, expires)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets those who wait for the destination know that it works, not more often than once a second: those of other owners too.
+    pub(super) fn tell_success(
+        &self,
+        context: &mut Context,
+        way: Option<&Way>,
+    ) -> Result<(), BoxError> {
+        let Some(way) = way.filter(|_| self.policy.wake) else {
+            return Ok(());
+        };
+        if !way.door.gate.may_report(self.now()) {
+            return Ok(());
+        }
+        for list in self.gates.lists(&way.name) {
+            let to = Address::new(list, Arc::clone(&way.name));
+            report(context, to, Reported::Works, None)?;
+        }
+        Ok(())
+    }
+}
+
+fn report(
+    context: &mut Context,
+    to: Address,
+    reported: Reported,
+    expires: Option<Timestamp>,
+) -> Result<(), BoxError> {
+    let report = Report {
+        reported: reported.into(),
+        expires: expires.map_or(0, Timestamp::as_millis),
+    };
+    context.send(MessageBuilder::to(to).value_as(&REPORT, &report)?);
+    Ok(())
+}
+
+fn log(context: &Context, item: &Item) {
+    let (address, attempt) = (context.address(), item.delivery.attempt);
+    match (item.delivery.state, item.delivery.reason) {
+        (Some(State::Discarded), reason) => {
+            tracing::warn!(%address, attempt, reason = reason.map(Reason::as_str), "given up; it is a dead letter now");
+        }
+        (Some(State::Awaiting), Some(Reason::Retry)) => {
+            tracing::debug!(%address, attempt, "attempt failed; will retry");
+        }
+        _ => {}
+    }
+}
+
+// Somebody steps in.
+impl<T: Target> Owner<T> {
+    async fn command(&self, context: &mut Context, message: &Message) -> Result<(), BoxError> {
+        let reply = match message.require(&COMMAND) {
+            Ok(command) => self.obey(context, command).await?,
+            Err(err) => Reply::failed("job.bad_command", err.to_string()),
+        };
+        if let Some(caller) = context.caller().cloned() {
+            context.send(MessageBuilder::to(caller).value_as(&REPLY, &reply)?);
+        }
+        Ok(())
+    }
+
+    async fn obey(&self, context: &mut Context, command: Command) -> Result<Reply, BoxError> {
+        let Some(kept) = Kept::load(context)? else {
+            return Ok(Reply::failed(
+                "job.not_found",
+                "nothing is kept at this address",
+            ));
+        };
+        let before = kept.item.delivery.clone();
+        let by = Actor::new(command.actor, command.reason);
+        let input = match command.verb {
+            Verb::Retry => Input::RetryNow { by, at: None },
+            Verb::Cancel => Input::Cancel { by },
+            Verb::Discard => Input::Discard {
+                by,
+                reason: Reason::Operator,
+            },
+            Verb::Purge if before.is_terminal() => {
+                erase(context)?;
+                return Ok(Reply::done(&before));
+            }
+            Verb::Purge => {
+                let text = "only what was given up or called off can be purged";
+                return Ok(Reply {
+                    ok: false,
+                    code: Some("job.bad_state".to_owned()),
+                    message: Some(text.to_owned()),
+                    ..Reply::done(&before)
+                });
+            }
+        };
+        Ok(match self.put(context, kept, input, false).await? {
+            Ok(delivery) => Reply::done(&delivery),
+            Err(refused) => Reply::refused(&refused, &before),
+        })
+    }
+}
+
+/// Hands a delivery to the address where it is to be kept.
+pub(super) fn hand_over(
+    context: &mut Context,
+    function: &TypeName,
+    item: Item,
+    unit: Bytes,
+) -> Result<(), SdkError> {
+    let to = Address::new(function.clone(), item.delivery.id.as_str());
+    let row = Stored::new(item, Some(unit)).encode();
+    context.send(MessageBuilder::to(to).value_as(&HANDED, &row.into())?);
+    Ok(())
+}
+
+/// Has a unit kept whose first attempt was made here, and failed.
+pub(crate) fn submit_failed(
+    context: &mut Context,
+    (function, id): (&TypeName, String),
+    unit: Bytes,
+    failure: Failure,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<(), BoxError> {
+    let mut item = Item::new(Delivery::job(id, function.as_str(), None));
+    let started = now;
+    let input = Input::SubmitTried { started, failure };
+    decide(&mut item, input, Readiness::Ready, now, policy)?;
+    Ok(hand_over(context, function, item, unit)?)
+}

@@ -1,0 +1,437 @@
+//! Order per key: the units of one key are sent one after the other.
+//!
+//! Units come to the lane first, in their order. While none of them is kept the lane sends them itself, which is in order because an
+//! address does one thing at a time. Once one had to be kept, those after it queue behind it at their own addresses, and each has its
+//! turn when the one before it is done.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message as _;
+use serde::Deserialize;
+
+use super::super::engine::{Input, Readiness};
+use super::blob::Blob;
+use super::decide::{Action, decide};
+use super::function::{Owner, hand_over, no_room};
+use super::item::Item;
+use super::places::{self, Places};
+use super::queue::{
+    Capacity, FRONT, PAGE, Queue, QueueValues, Taken, give_page, is_page_of, page_address,
+};
+use super::target::Target;
+use super::wire::{Empty, FETCH, JOIN, LEAVE, Place, TURN, Turn};
+use crate::sdk::types::{json, protobuf_as};
+use crate::sdk::{
+    Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, Type, TypeName, ValueSpec,
+};
+use crate::timestamp::Timestamp;
+
+const TURNS: ValueSpec<Place> = ValueSpec::new(
+    "turn",
+    protobuf_as(TypeName::new("statefun.deliveries/place")),
+);
+/// What an earlier version kept: whose turn it is and where the others stand, who stand in values of their own.
+const LEAD: ValueSpec<OldLead> =
+    ValueSpec::new("lead", json(TypeName::new("statefun.pipelines/lead")));
+const OLD_PLACES: Type<Blob> = protobuf_as(TypeName::new("statefun.pipelines/places"));
+const OLD_SEGMENTS: usize = 11;
+
+/// With this many in a lane the next one finds no room.
+const MAX_PLACES: u64 = 10_000;
+/// Delay before a delivery that found its lane full asks for a place again.
+const NO_ROOM: Duration = Duration::from_secs(1);
+
+const CAPACITY: Capacity = Capacity {
+    chunks: 8,
+    chunk_items: 32,
+    chunk_bytes: 16 * 1024,
+    has_pages: true,
+};
+
+/// The lanes of one owner. The id is the order key.
+pub(crate) struct Lane<T> {
+    owner: Arc<Owner<T>>,
+    values: Arc<LaneValues>,
+    runs: Runs,
+}
+
+/// The values of a lane.
+#[derive(Debug)]
+pub(crate) struct LaneValues {
+    queue: QueueValues,
+    old_segments: Vec<ValueSpec<Blob>>,
+}
+
+impl LaneValues {
+    fn new() -> Self {
+        let segment = |at| {
+            ValueSpec::try_new(format!("places_{at}"), OLD_PLACES)
+                .expect("a name of letters and digits")
+        };
+        Self {
+            queue: QueueValues::new(CAPACITY),
+            old_segments: (0..OLD_SEGMENTS).map(segment).collect(),
+        }
+    }
+
+    /// Declares the values.
+    pub(crate) fn declare(&self, spec: FunctionSpec) -> FunctionSpec {
+        let spec = self.queue.declare(spec.value(TURNS).value(LEAD));
+        let segments = self.old_segments.iter().cloned();
+        segments.fold(spec, FunctionSpec::value)
+    }
+}
+
+#[derive(Debug, Clone, serde::Serialize, Deserialize)]
+struct OldLead {
+    turn: Option<places::Place>,
+    /// The segment with the next one, and where its line begins there.
+    front: (usize, usize),
+    /// The segment with the last one.
+    back: (usize, usize),
+}
+
+impl<T: Target> Lane<T> {
+    pub(crate) fn new(owner: &Arc<Owner<T>>) -> Self {
+        Self {
+            owner: Arc::clone(owner),
+            values: Arc::new(LaneValues::new()),
+            runs: Runs::default(),
+        }
+    }
+
+    /// What has to be declared.
+    pub(crate) fn values(&self) -> Arc<LaneValues> {
+        Arc::clone(&self.values)
+    }
+
+    /// A unit that comes to the lane of its key, to be kept under `id` if it has to be.
+    pub(crate) async fn arrive(
+        &self,
+        context: &mut Context,
+        unit: T::Unit,
+        id: String,
+    ) -> Result<(), BoxError> {
+        let mut line = self.load(context)?;
+        let (lane, started) = (context.address().id().to_owned(), self.owner.now());
+        let mut item = self.owner.fresh(id, Some(lane.clone()));
+        if !line.is_empty() {
+            return self.queue(context, line, item, &unit);
+        }
+        if !self
+            .runs
+            .may_begin(&lane, started, self.owner.policy.timeout)
+        {
+            return self.queue(context, line, item, &unit);
+        }
+        let mut unit = Some(unit);
+        let input = Input::SubmitInTurn;
+        let ran = self.owner.run(&mut item, &mut unit, input, false).await?;
+        self.runs.ended(&lane, started, self.owner.now());
+        // What concerns the item follows where it is kept.
+        if ran.actions.contains(&Action::Works) {
+            self.owner.tell_success(context, ran.way.as_ref())?;
+        }
+        if let Some((unit, taken)) = ran.taken {
+            return self.owner.target.follow(context, unit, taken);
+        }
+        if item.delivery.in_lane {
+            line.places.give(Some(place_of(&item)));
+        }
+        line.save(context)?;
+        self.hand_over(context, item, unit.as_ref())
+    }
+
+    /// Others are in front: the unit queues behind them, at its own address.
+    fn queue(
+        &self,
+        context: &mut Context,
+        mut line: Line<'_>,
+        mut item: Item,
+        unit: &T::Unit,
+    ) -> Result<(), BoxError> {
+        let now = self.owner.now();
+        let mut put = |input| decide(&mut item, input, Readiness::Ready, now, &self.owner.policy);
+        put(Input::Submit { due: None })?;
+        let is_full = line.len() >= MAX_PLACES;
+        if is_full {
+            put(no_room())?;
+        }
+        // The item must be there when its turn comes.
+        let place = place_of(&item);
+        self.hand_over(context, item, Some(unit))?;
+        if !is_full {
+            line.join(context, place)?;
+        }
+        self.end(context, line)
+    }
+
+    fn hand_over(
+        &self,
+        context: &mut Context,
+        item: Item,
+        unit: Option<&T::Unit>,
+    ) -> Result<(), BoxError> {
+        let unit = unit.map_or_else(Bytes::new, |unit| self.owner.target.encode(unit));
+        Ok(hand_over(context, &self.owner.names.item, item, unit)?)
+    }
+
+    /// Does what a message of the lane's asks for. False when the message is none.
+    pub(crate) fn handle(
+        &self,
+        context: &mut Context,
+        message: &Message,
+    ) -> Result<bool, BoxError> {
+        let is = |name: &TypeName| message.value_type_name() == name.as_str();
+        if is(JOIN.name()) {
+            self.join(context, message.require(&JOIN)?)?;
+        } else if is(LEAVE.name()) {
+            let Place { id, seq } = message.require(&LEAVE)?;
+            let mut line = self.load(context)?;
+            if line.places.leave(&id, seq) {
+                line.give_next(context)?;
+            }
+            self.end(context, line)?;
+        } else if is(FETCH.name()) {
+            give_page(context)?;
+        } else if is(PAGE.name()) {
+            let page = message.require(&PAGE)?;
+            if is_page_of(context, LANE_PAGE) {
+                context.storage().set(&FRONT, page)?;
+                return Ok(true);
+            }
+            let mut line = self.load(context)?;
+            line.queue.page_came(context.storage(), page)?;
+            if line.places.turn().is_none() {
+                line.give_next(context)?;
+            }
+            self.end(context, line)?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// One that was done already is taken up again: behind all others.
+    fn join(&self, context: &mut Context, place: Place) -> Result<(), BoxError> {
+        let mut line = self.load(context)?;
+        if line.len() >= MAX_PLACES {
+            let again = MessageBuilder::to(context.address().clone()).value_as(&JOIN, &place)?;
+            return Ok(context.send_after(NO_ROOM, again)?);
+        }
+        line.join(context, place.into())?;
+        self.end(context, line)
+    }
+
+    /// Writes the lane, and tells the one whose turn it has become.
+    fn end(&self, context: &mut Context, line: Line<'_>) -> Result<(), BoxError> {
+        if let Some(place) = &line.given {
+            let item = Address::new(self.owner.names.item.clone(), place.id.as_str());
+            let turn = Turn { seq: place.seq };
+            context.send(MessageBuilder::to(item).value_as(&TURN, &turn)?);
+        }
+        line.save(context)
+    }
+
+    fn load(&self, context: &mut Context) -> Result<Line<'_>, BoxError> {
+        let storage = context.storage();
+        let turn = storage.get(&TURNS)?;
+        let mut line = Line {
+            places: Places::stored(turn.map(places::Place::from)),
+            queue: Queue::load(&self.values.queue, storage)?,
+            given: None,
+        };
+        if let Some(lead) = storage.get(&LEAD)? {
+            self.adopt(context, &mut line, lead)?;
+        }
+        Ok(line)
+    }
+
+    /// Takes over what an earlier version kept: lines of JSON, in segments that are used in turn.
+    fn adopt(
+        &self,
+        context: &mut Context,
+        line: &mut Line<'_>,
+        lead: OldLead,
+    ) -> Result<(), BoxError> {
+        line.places = Places::stored(lead.turn);
+        let ((mut at, mut from), (back, _)) = (lead.front, lead.back);
+        for _ in 0..OLD_SEGMENTS {
+            let Some(segment) = self.values.old_segments.get(at) else {
+                break;
+            };
+            let lines = context.storage().get(segment)?.unwrap_or_default().bytes;
+            let rest = lines.get(from..).unwrap_or_default();
+            for text in rest
+                .split(|byte| *byte == b'\n')
+                .filter(|text| !text.is_empty())
+            {
+                let (id, seq) = serde_json::from_slice(text)
+                    .map_err(|err| format!("segment {at} of the lane is damaged: {err}"))?;
+                line.push(context, &Place { id, seq })?;
+            }
+            if at == back {
+                break;
+            }
+            (at, from) = ((at + 1) % OLD_SEGMENTS, 0);
+        }
+        context.storage().remove(&LEAD)?;
+        for segment in &self.values.old_segments {
+            if context.storage().get(segment)?.is_some() {
+                context.storage().remove(segment)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn place_of(item: &Item) -> places::Place {
+    places::Place {
+        id: item.delivery.id.clone(),
+        seq: item.delivery.seq,
+    }
+}
+
+/// What stands between the id of a lane and the number of one of its pages.
+const LANE_PAGE: char = '\u{1f}';
+
+/// A lane while it is worked on.
+struct Line<'v> {
+    places: Places,
+    queue: Queue<'v>,
+    /// Whose turn it has become.
+    given: Option<places::Place>,
+}
+
+impl Line<'_> {
+    const fn len(&self) -> u64 {
+        self.queue.len() + self.places.turn().is_some() as u64
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn join(&mut self, context: &mut Context, place: places::Place) -> Result<(), BoxError> {
+        if self.is_empty() {
+            self.given = Some(place.clone());
+            self.places.give(Some(place));
+            return Ok(());
+        }
+        self.push(context, &place.into())
+    }
+
+    fn push(&mut self, context: &mut Context, place: &Place) -> Result<(), BoxError> {
+        let page = self.queue.push(context.storage(), &place.encode_to_vec())?;
+        if let Some((number, page)) = page {
+            let to = page_address(context, LANE_PAGE, number);
+            context.send(MessageBuilder::to(to).value_as(&PAGE, &page)?);
+        }
+        Ok(())
+    }
+
+    fn give_next(&mut self, context: &mut Context) -> Result<(), BoxError> {
+        let next = match self.queue.take(context.storage())? {
+            Taken::Item(place) => Some(places::Place::from(Place::decode(place)?)),
+            Taken::Fetch(page) => {
+                let page = page_address(context, LANE_PAGE, page);
+                context.send(MessageBuilder::to(page).value_as(&FETCH, &Empty {})?);
+                None
+            }
+            Taken::Fetching | Taken::Empty => None,
+        };
+        self.given.clone_from(&next);
+        self.places.give(next);
+        Ok(())
+    }
+
+    fn save(self, context: &mut Context) -> Result<(), BoxError> {
+        let storage = context.storage();
+        self.queue.save(storage)?;
+        let (before, turn) = (storage.get(&TURNS)?, self.places.turn().cloned());
+        match (before, turn.map(Place::from)) {
+            (Some(_), None) => storage.remove(&TURNS)?,
+            (before, Some(turn)) if before.as_ref() != Some(&turn) => storage.set(&TURNS, turn)?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// How long lanes have been sending without a pause.
+///
+/// The records that wait for a lane come in one call, which must end in good time. With a destination that is slow but works, a
+/// record is passed on to its own address then, and what comes after it queues behind.
+#[derive(Debug, Default)]
+struct Runs(Mutex<HashMap<String, Run>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    ended: Timestamp,
+    spent: Duration,
+}
+
+/// Attempts that take less are not counted.
+const SLOW: Duration = Duration::from_millis(100);
+/// A run goes on when the next attempt begins within this time.
+const GAP: Duration = Duration::from_millis(50);
+
+/// More slow lanes at once are not told apart.
+const MAX_RUNS: usize = 10_000;
+
+impl Runs {
+    /// Whether another attempt may begin in this run; one that may not is forgotten.
+    fn may_begin(&self, lane: &str, now: Timestamp, limit: Duration) -> bool {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match runs.get(lane) {
+            Some(run) if now.since(run.ended) > GAP || run.spent >= limit => {
+                let is_over = now.since(run.ended) <= GAP;
+                runs.remove(lane);
+                !is_over
+            }
+            _ => true,
+        }
+    }
+
+    fn ended(&self, lane: &str, started: Timestamp, ended: Timestamp) {
+        let took = ended.since(started);
+        if took < SLOW {
+            return;
+        }
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if runs.len() >= MAX_RUNS {
+            runs.clear(); // those that end late are found out late
+        }
+        let spent = runs.get(lane).map_or(Duration::ZERO, |run| run.spent) + took;
+        runs.insert(lane.to_owned(), Run { ended, spent });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_slow_attempts_ends_after_its_time_and_starts_anew_after_a_pause() {
+        let at = Timestamp::from_millis;
+        let limit = Duration::from_secs(10);
+        let runs = Runs::default();
+        runs.ended("k", at(0), at(6_000));
+        assert!(
+            runs.may_begin("k", at(6_010), limit),
+            "six seconds are within ten"
+        );
+        runs.ended("k", at(6_010), at(11_000));
+        assert!(!runs.may_begin("k", at(11_000), limit));
+        assert!(
+            runs.may_begin("k", at(11_000), limit),
+            "the next call is another run"
+        );
+        runs.ended("k", at(11_000), at(30_000));
+        assert!(runs.may_begin("k", at(31_000), limit), "after a pause");
+        assert!(runs.may_begin("other", at(31_000), limit));
+    }
+}

@@ -1,0 +1,135 @@
+//! The functions of a stage: the one that takes records and keeps those with which it failed, and the one that keeps the order of
+//! those with one key. Both hand on what an owner of deliveries does.
+
+use std::sync::Arc;
+
+use super::collector::Collector;
+use super::collector::FLUSH;
+use super::plan::{Plan, Step};
+use super::record::{RECORD, Record};
+use super::stage_target::StageTarget;
+use super::stages::StageKind;
+use crate::delivery::owner::{Gates, Lane, Names, Owner};
+use crate::sdk::{BoxError, Context, FunctionSpec, Message, StatefulFunction, TypeName};
+
+/// Function `<namespace>/<pipeline>.<stage>`.
+struct StageFunction {
+    owner: Arc<Owner<StageTarget>>,
+    collector: Option<Collector>,
+    plan: Arc<Plan>,
+    at: usize,
+}
+
+/// Function `<namespace>/lane.<pipeline>.<stage>`, id = the order key.
+struct LaneFunction {
+    lane: Lane<StageTarget>,
+    plan: Arc<Plan>,
+    at: usize,
+}
+
+/// The functions of the stage at `at`.
+pub(crate) fn specs(plan: &Arc<Plan>, at: usize, gates: &Arc<Gates>) -> Vec<FunctionSpec> {
+    let step = plan.step(at);
+    let target = StageTarget {
+        plan: Arc::clone(plan),
+        at,
+    };
+    let (policy, clock) = (step.policy.clone(), plan.clock());
+    let owner = Owner::new(target, policy, names(plan, step), Arc::clone(gates), clock);
+    let owner = Arc::new(owner);
+    let collector = match &step.kind {
+        StageKind::Batch(batching) => Some(Collector::new(Arc::clone(batching))),
+        StageKind::Pure(_) | StageKind::HttpExport(_) => None,
+    };
+    let function = StageFunction {
+        owner: Arc::clone(&owner),
+        collector: collector.clone(),
+        plan: Arc::clone(plan),
+        at,
+    };
+    let mut spec =
+        Owner::<StageTarget>::declare(FunctionSpec::new(step.function.clone(), function));
+    if let Some(collector) = collector {
+        spec = collector.declare(spec);
+    }
+    let StageKind::HttpExport(exporter) = &step.kind else {
+        return vec![spec];
+    };
+    if step.policy.wake {
+        gates.add_list(&plan.destination, exporter.destination());
+    }
+    // Without an order key too: what was kept when there was one still has its place in a lane.
+    let lane = LaneFunction {
+        lane: Lane::new(&owner),
+        plan: Arc::clone(plan),
+        at,
+    };
+    let declare = |lane: LaneFunction| {
+        let queue = lane.lane.values();
+        queue.declare(FunctionSpec::new(step.lane.clone(), lane))
+    };
+    vec![spec.after_durable(), declare(lane).after_durable()]
+}
+
+fn names(plan: &Plan, step: &Step) -> Names {
+    Names {
+        item: step.function.clone(),
+        lane: step.lane.clone(),
+        destination: plan.destination.clone(),
+        stage: step.name.clone(),
+    }
+}
+
+fn is(message: &Message, name: &TypeName) -> bool {
+    message.value_type_name() == name.as_str()
+}
+
+fn ignored(context: &Context, message: &Message) {
+    let value_type = message.value_type_name();
+    tracing::warn!(address = %context.address(), value_type, "unknown message; ignored");
+}
+
+impl StatefulFunction for StageFunction {
+    async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
+        if is(&message, RECORD.name()) {
+            let record = Record::decode(message.raw_value().unwrap_or_default())?;
+            return match &self.collector {
+                Some(collector) => match collector.add(context, &record)? {
+                    Ok(batch) => self.let_go(context, batch),
+                    Err(failure) => self.plan.keep(context, self.at, &record, &failure),
+                },
+                None => self.owner.arrive(context, record).await,
+            };
+        }
+        if let (true, Some(collector)) = (is(&message, FLUSH.name()), &self.collector) {
+            let batch = collector.flush(context, &message.require(&FLUSH)?)?;
+            return self.let_go(context, batch);
+        }
+        if !self.owner.handle(context, &message).await? {
+            ignored(context, &message);
+        }
+        Ok(())
+    }
+}
+
+impl StageFunction {
+    fn let_go(&self, context: &mut Context, batch: Option<Record>) -> Result<(), BoxError> {
+        batch.map_or(Ok(()), |batch| {
+            self.plan.advance(context, self.at + 1, batch)
+        })
+    }
+}
+
+impl StatefulFunction for LaneFunction {
+    async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
+        if is(&message, RECORD.name()) {
+            let record = Record::decode(message.raw_value().unwrap_or_default())?;
+            let id = self.plan.step(self.at).item_id(&record).to_string();
+            return self.lane.arrive(context, record, id).await;
+        }
+        if !self.lane.handle(context, &message)? {
+            ignored(context, &message);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! A stage as what records are delivered to: an export sends them away, other stages compute.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::job::Job;
+use super::plan::{Plan, Step};
+use super::record::{RECORD, Record};
+use super::stage::Answer;
+use super::stages::{Prepared as Request, StageKind};
+use crate::delivery::engine::Failure;
+use crate::delivery::owner::{Goal, Prepared, Target};
+use crate::sdk::{Address, BoxError, Context, MessageBuilder};
+use crate::timestamp::Timestamp;
+
+/// The stage at one place of a plan.
+pub(crate) struct StageTarget {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) at: usize,
+}
+
+/// What an attempt does.
+#[expect(clippy::large_enum_variant, reason = "the large one is the common one")]
+pub(crate) enum Call {
+    Export(Request),
+    Compute,
+    /// Passes the record on to the address that works on it.
+    Pass(Address),
+}
+
+/// How a record goes on.
+pub(crate) enum Taken {
+    Next,
+    Done,
+    Passed(Address),
+}
+
+impl StageTarget {
+    fn step(&self) -> &Step {
+        self.plan.step(self.at)
+    }
+}
+
+impl Target for StageTarget {
+    type Unit = Record;
+    type Call = Call;
+    type Taken = Taken;
+
+    fn encode(&self, record: &Record) -> Bytes {
+        Job::of(record, &self.plan.name, &self.step().name)
+    }
+
+    fn decode(&self, bytes: &Bytes) -> Result<Record, BoxError> {
+        Job::decode(bytes.clone())?.record()
+    }
+
+    fn prepare(
+        &self,
+        record: &mut Record,
+        id: &str,
+        key: Option<&str>,
+    ) -> Result<Prepared<Call>, Box<Failure>> {
+        let (call, goal) = match &self.step().kind {
+            StageKind::Pure(_) => (Call::Compute, None),
+            StageKind::HttpExport(exporter) if exporter.order_key.is_none() || key.is_some() => {
+                let request = exporter.prepare(record, id)?;
+                let goal = Goal {
+                    name: Arc::clone(&request.destination),
+                    max_in_flight: exporter.max_in_flight,
+                    circuit: exporter.circuit,
+                };
+                (Call::Export(request), Some(goal))
+            }
+            StageKind::Batch(_) | StageKind::HttpExport(_) => {
+                (Call::Pass(self.plan.target(self.at, record)?), None)
+            }
+        };
+        Ok(Prepared { call, goal })
+    }
+
+    async fn call(
+        &self,
+        call: Call,
+        record: &mut Record,
+        now: Timestamp,
+    ) -> Result<Taken, Box<Failure>> {
+        match (call, &self.step().kind) {
+            (Call::Export(request), StageKind::HttpExport(exporter)) => {
+                exporter.send(request, now).await?.apply_to(record);
+                Ok(Taken::Next)
+            }
+            (Call::Compute, StageKind::Pure(stage)) => match stage.apply(record) {
+                Answer::Continue => Ok(Taken::Next),
+                Answer::Stop => Ok(Taken::Done),
+                Answer::Fail(failure) => Err(Box::new(failure)),
+            },
+            (Call::Pass(address), _) => Ok(Taken::Passed(address)),
+            (Call::Export(_) | Call::Compute, _) => Err(Box::new(Failure::permanent(
+                "stage_error",
+                "the stage does not make such attempts",
+            ))),
+        }
+    }
+
+    fn follow(&self, context: &mut Context, record: Record, taken: Taken) -> Result<(), BoxError> {
+        match taken {
+            Taken::Next => self.plan.advance(context, self.at + 1, record),
+            Taken::Done => Ok(()),
+            Taken::Passed(address) => {
+                context.send(MessageBuilder::to(address).value_as(&RECORD, &record)?);
+                Ok(())
+            }
+        }
+    }
+}
