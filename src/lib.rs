@@ -101,6 +101,7 @@ pub use sdk::{
 pub use time::Timestamp;
 
 // Their names before they were one room.
+#[cfg(any(feature = "delivery", feature = "testing"))]
 use time as timestamp;
 #[cfg(feature = "delivery")]
 use time::{calendar, span as duration};

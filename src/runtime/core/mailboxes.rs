@@ -120,6 +120,7 @@ impl Mailboxes {
     }
 
     /// How many there are.
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn len(&self) -> usize {
         self.by_address.len()
     }
