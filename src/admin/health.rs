@@ -32,6 +32,13 @@ impl Admin {
         if let Some(failure) = health.checkpoint_failure {
             reasons.push(format!("the last checkpoint failed: {failure}"));
         }
+        reasons.extend(
+            health
+                .low_room
+                .iter()
+                .chain(&health.damage)
+                .map(ToString::to_string),
+        );
         if health.pressure && reasons.is_empty() {
             reasons.push("the disk is behind the intake".to_owned());
         }

@@ -203,7 +203,12 @@ impl Intake {
         {
             return Err(IntakeError::Stopping);
         }
-        match tokio::time::timeout(DURABLE_WITHIN, receiver).await {
+        let admission = tokio::select! {
+            biased;
+            admission = tokio::time::timeout(DURABLE_WITHIN, receiver) => admission,
+            reason = self.not_writable_any_more() => return Err(IntakeError::NotWritable { reason }),
+        };
+        match admission {
             Ok(Ok(Admission::Refused(refusal))) => Err(self.refused(refusal, &incoming.target)),
             Ok(Ok(admission)) => Ok(admission),
             Ok(Err(_)) => Err(self.not_writable("the store has closed")),
@@ -234,6 +239,15 @@ impl Intake {
         }
     }
 
+    /// Ready once the store takes nothing more: who waits then is told at once, and not after the time in which it may become durable.
+    async fn not_writable_any_more(&self) -> String {
+        self.store_is(|status| match status {
+            StoreStatus::Writable => None,
+            StoreStatus::Full(reason) | StoreStatus::Closed(reason) => Some(reason.clone()),
+        })
+        .await
+    }
+
     /// What can be told before a partition is asked.
     fn check(&self, target: &AddressKey) -> Result<(), IntakeError> {
         if *self.stopping.borrow() {
@@ -249,8 +263,9 @@ impl Intake {
             }
         }
         if self.store.pressure() {
-            // Without checkpoints the disk will not catch up by itself.
-            return Err(match self.store.health().checkpoint_failure {
+            // Without room or checkpoints the disk will not catch up by itself.
+            let health = self.store.health();
+            return Err(match health.low_room.or(health.checkpoint_failure) {
                 Some(reason) => IntakeError::NotWritable {
                     reason: reason.to_string(),
                 },
@@ -264,10 +279,18 @@ impl Intake {
 
     /// Ready once the store has closed: what is not answered by then is answered after a restart at the earliest.
     async fn closed(&self) -> String {
+        self.store_is(|status| match status {
+            StoreStatus::Closed(reason) => Some(reason.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn store_is(&self, wanted: impl Fn(&StoreStatus) -> Option<String>) -> String {
         let mut status = self.status.clone();
         loop {
-            if let StoreStatus::Closed(reason) = &*status.borrow_and_update() {
-                return reason.clone();
+            if let Some(reason) = wanted(&status.borrow_and_update()) {
+                return reason;
             }
             if status.changed().await.is_err() {
                 std::future::pending::<()>().await;

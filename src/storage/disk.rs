@@ -2,9 +2,9 @@
 
 use std::any::Any;
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A folder of files, flat. All names are chosen by this crate.
@@ -60,6 +60,43 @@ pub trait Disk: fmt::Debug + fmt::Display + Send + Sync {
     ///
     /// When the disk fails; what is durable is not known then.
     fn sync_names(&self) -> io::Result<()>;
+
+    /// How much room there is.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be told.
+    fn room(&self) -> io::Result<Room>;
+
+    /// Creates a file that takes `bytes` bytes of room, durably, whatever is in it.
+    ///
+    /// # Errors
+    ///
+    /// When there is less room; a part of the file may be there then.
+    fn set_aside(&self, name: &str, bytes: u64) -> io::Result<()>;
+
+    /// Whether what is written is there after the process. Without that nothing is done for later.
+    fn is_lasting(&self) -> bool {
+        true
+    }
+}
+
+/// The room on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "implementers of `Disk` make it")]
+pub struct Room {
+    /// Bytes that can still be written.
+    pub free: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
+impl Room {
+    /// Of a disk without bounds.
+    pub const ENDLESS: Self = Self {
+        free: u64::MAX,
+        total: u64::MAX,
+    };
 }
 
 /// An open file, read and written at offsets, by one writer and any number of readers.
@@ -111,6 +148,8 @@ pub(super) fn is_full(err: &io::Error) -> bool {
 }
 
 /// A folder of the file system (Unix).
+///
+/// Folder and files are for their owner alone (0700 and 0600). Of a folder that is there the modes are mended, unless other files are in it.
 #[derive(Debug, Clone)]
 pub struct Folder(PathBuf);
 
@@ -126,26 +165,80 @@ impl Folder {
     }
 }
 
-const LOCK: &str = "lock";
+/// The file that is locked. Earlier versions made it first of all.
+pub(super) const LOCK: &str = "lock";
+
+impl Folder {
+    /// The folder's path.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn make(&self) -> io::Result<()> {
+        let parent = self.0.parent();
+        let parent = parent.filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        fs::create_dir_all(parent)?;
+        match DirBuilder::new().mode(0o700).create(&self.0) {
+            Err(err) if err.kind() != io::ErrorKind::AlreadyExists => return Err(err),
+            _ => {}
+        }
+        File::open(parent)?.sync_all()
+    }
+
+    /// Takes from group and others what they may do with files of ours; with the folder only when nothing else is in it.
+    fn mend_modes(&self) -> io::Result<()> {
+        let (mut open, mut foreign) = (Vec::new(), false);
+        let was_used = self.list()?.iter().any(|name| super::log::is_segment(name));
+        for entry in fs::read_dir(&self.0)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if !name.to_str().is_some_and(super::is_ours) {
+                foreign = true;
+            } else if entry.metadata()?.permissions().mode() & 0o077 != 0 {
+                open.push(entry.path());
+            }
+        }
+        let of_folder = fs::metadata(&self.0)?.permissions().mode();
+        let mut mended = !open.is_empty();
+        for path in open {
+            fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        }
+        if of_folder & 0o077 != 0 && !foreign {
+            fs::set_permissions(&self.0, Permissions::from_mode(0o700))?;
+            mended = true;
+        }
+        if mended && was_used {
+            tracing::warn!(folder = %self, "others could read the data folder; its modes are 0700 and 0600 now");
+        } else if of_folder & 0o077 != 0 && foreign {
+            tracing::warn!(folder = %self, "the data folder holds other files and is left open to others: give it one of its own, with mode 0700");
+        }
+        Ok(())
+    }
+}
 
 impl Disk for Folder {
     fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
         if !self.0.is_dir() {
-            fs::create_dir_all(&self.0)?;
-            let parent = self
-                .0
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+            self.make()?;
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(self.0.join(LOCK))?;
+        let mut options = private();
+        options.create(true).truncate(false);
+        let lock = self.0.join(LOCK);
+        if !lock.exists() {
+            // It tells this new folder from one of an earlier version that has lost its log.
+            options.open(self.0.join(super::REACHED))?;
+        }
+        let file = options.open(lock)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(err)) => Err(err),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(err)) => return Err(err),
         }
+        if let Err(err) = self.mend_modes() {
+            tracing::warn!(folder = %self, error = %err, "others may read the data folder, and its modes cannot be changed");
+        }
+        Ok(Some(Box::new(file)))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -159,18 +252,11 @@ impl Disk for Folder {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.open_with(
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(true),
-            name,
-        )
+        self.open_with(private().create(true).truncate(true), name)
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.open_with(OpenOptions::new().read(true).write(true), name)
+        self.open_with(&private(), name)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -184,6 +270,51 @@ impl Disk for Folder {
     fn sync_names(&self) -> io::Result<()> {
         File::open(&self.0)?.sync_all()
     }
+
+    fn room(&self) -> io::Result<Room> {
+        let told = rustix::fs::statvfs(&self.0)?;
+        Ok(Room {
+            free: told.f_bavail.saturating_mul(told.f_frsize),
+            total: told.f_blocks.saturating_mul(told.f_frsize),
+        })
+    }
+
+    fn set_aside(&self, name: &str, bytes: u64) -> io::Result<()> {
+        let file = private()
+            .create(true)
+            .truncate(true)
+            .open(self.0.join(name))?;
+        let flags = rustix::fs::FallocateFlags::empty();
+        match rustix::fs::fallocate(&file, flags, 0, bytes) {
+            Ok(()) => {}
+            // Not every file system knows this.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                write_zeros(&file, bytes)?
+            }
+            Err(err) => return Err(err.into()),
+        }
+        file.sync_all()
+    }
+}
+
+fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
+    let zeros = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < bytes {
+        let part = (bytes - at).min(zeros.len() as u64);
+        let part = zeros.get(..usize::try_from(part).unwrap_or(zeros.len()));
+        let part = part.unwrap_or(&zeros);
+        file.write_all_at(part, at)?;
+        at += part.len() as u64;
+    }
+    Ok(())
+}
+
+/// Read and written by the owner alone.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
 }
 
 impl fmt::Display for Folder {

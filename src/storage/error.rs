@@ -3,6 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use super::row::Table;
+
 /// Why a store does not open, or a row cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -22,6 +26,39 @@ pub enum StorageError {
         offset: u64,
         /// What is wrong there.
         fault: String,
+        /// What the operator can do.
+        remedy: &'static str,
+    },
+    /// The tables are damaged; no crash does that.
+    #[error("{file} is damaged: {fault}; {remedy}")]
+    DamagedTables {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        fault: String,
+        /// What the operator can do.
+        remedy: &'static str,
+    },
+    /// One row of the tables is not what was written there. The others are not touched by it.
+    #[error(
+        "{file} is damaged: row `{}` of {table:?} is not what was written; restore a backup of the whole folder, or delete the value",
+        shown(key)
+    )]
+    DamagedRow {
+        /// The file.
+        file: String,
+        /// The table of the row.
+        table: Table,
+        /// Its key.
+        key: Bytes,
+    },
+    /// A part of the folder is gone.
+    #[error("data folder {folder} was used before, and {missing}; {remedy}")]
+    Lost {
+        /// The folder.
+        folder: String,
+        /// What is not there.
+        missing: String,
         /// What the operator can do.
         remedy: &'static str,
     },
@@ -63,8 +100,39 @@ pub enum StorageError {
     },
 }
 
+/// A key in one short line: names and ids in it are readable.
+fn shown(key: &[u8]) -> String {
+    let text = key.escape_ascii().to_string();
+    let short: String = text.chars().take(200).collect();
+    if short.len() < text.len() {
+        format!("{short}…")
+    } else {
+        short
+    }
+}
+
+impl StorageError {
+    /// Whether it is about one row only: what else is asked for may be answered.
+    pub const fn is_of_one_row(&self) -> bool {
+        matches!(self, Self::DamagedRow { .. })
+    }
+}
+
 #[cfg(feature = "embedded")]
 impl StorageError {
+    /// Whether there was no room on the disk.
+    pub(super) fn is_full(&self) -> bool {
+        let source = std::error::Error::source(self);
+        std::iter::successors(source, |err| err.source()).any(|err| {
+            let io = err.downcast_ref::<io::Error>();
+            let below = err.downcast_ref::<redb::Error>();
+            match (io, below) {
+                (Some(io), _) | (_, Some(redb::Error::Io(io))) => super::disk::is_full(io),
+                _ => false,
+            }
+        })
+    }
+
     pub(super) fn io(action: impl Into<String>, source: io::Error) -> Self {
         let action = action.into();
         Self::Io { action, source }

@@ -17,6 +17,8 @@ mod memory;
 mod row;
 #[cfg(feature = "embedded")]
 mod tables;
+#[cfg(feature = "embedded")]
+mod untouched;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,12 +27,28 @@ use std::time::Duration;
 use bytes::Bytes;
 
 #[cfg(feature = "embedded")]
-pub use disk::{Disk, DiskFile, Folder};
+pub use disk::{Disk, DiskFile, Folder, Room};
 pub use error::{StorageError, SyncError};
 #[cfg(feature = "embedded")]
-pub use log::{LogSettings, open};
+pub use log::{LogSettings, Verified, open, verify};
 pub use memory::Memory;
 pub use row::{Position, Table, Write};
+#[cfg(feature = "embedded")]
+pub use untouched::Untouched;
+
+/// The file that says how far the log has come.
+#[cfg(feature = "embedded")]
+const REACHED: &str = "folder";
+/// The file that keeps room for getting well again.
+#[cfg(feature = "embedded")]
+const RESERVE: &str = "reserve";
+
+/// Whether this crate gives files of a data folder this name.
+#[cfg(feature = "embedded")]
+fn is_ours(name: &str) -> bool {
+    [disk::LOCK, REACHED, RESERVE, tables::FILE, tables::NEW_FILE].contains(&name)
+        || log::is_segment(name)
+}
 
 /// The reading side of a store. Reads see all that is staged, durable or not, and never wait for a sync.
 pub trait Rows: Send + Sync {
@@ -170,6 +188,10 @@ pub struct Health {
     pub closed: Option<Arc<str>>,
     /// Whether the last round found no room on the disk.
     pub disk_full: bool,
+    /// Why intake stops although the disk is not full yet: what is left is needed to finish what is there.
+    pub low_room: Option<Arc<str>>,
+    /// The damage that was found last, in the rows or in the file of the tables; `None` while there is none.
+    pub damage: Option<Arc<str>>,
     /// Why the last checkpoint failed; `None` when it did not. It is tried again by itself.
     pub checkpoint_failure: Option<Arc<str>>,
     /// As [`Store::pressure`].

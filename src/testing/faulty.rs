@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::random::Random;
-use crate::storage::{Disk, DiskFile};
+use crate::storage::{Disk, DiskFile, Room};
 
 /// A [`Disk`] in memory with faults. Clones share one disk.
 ///
@@ -39,14 +39,28 @@ struct State {
 }
 
 impl State {
-    /// How far a write of `file` that is to end at `end` gets.
-    fn take_room(&mut self, file: &FileState, end: usize) -> usize {
-        let growth = end.saturating_sub(file.written);
+    /// Gives back the room of a file that nobody names any more.
+    fn give_back(&mut self, gone: Option<Arc<Mutex<FileState>>>) {
+        if let (Some(room), Some(gone)) = (&mut self.room, gone) {
+            *room += lock(&gone).taken() as u64;
+        }
+    }
+
+    /// How far a write of `file` from `offset` to `end` gets. Holes take no room until they are written.
+    fn take_room(&mut self, file: &mut FileState, offset: usize, end: usize) -> usize {
+        let in_holes = file.fill_holes(offset, end);
+        let growth = end.saturating_sub(file.written.max(offset));
+        if offset > file.written {
+            file.holes.push(file.written..offset);
+        }
         let Some(room) = &mut self.room else {
             return end;
         };
-        let granted = growth.min(usize::try_from(*room).unwrap_or(usize::MAX));
-        *room -= granted as u64;
+        let Some(left) = room.checked_sub(in_holes as u64) else {
+            return offset;
+        };
+        let granted = growth.min(usize::try_from(left).unwrap_or(usize::MAX));
+        *room = left - granted as u64;
         end - (growth - granted)
     }
 
@@ -80,9 +94,35 @@ struct FileState {
     unsynced: Vec<Change>,
     /// The end of what was ever written: beyond it, writes take room.
     written: usize,
+    /// What was never written before it.
+    holes: Vec<std::ops::Range<usize>>,
 }
 
 impl FileState {
+    /// Takes a range out of the holes; how many bytes of it were in them.
+    fn fill_holes(&mut self, offset: usize, end: usize) -> usize {
+        let mut filled = 0;
+        let mut left = Vec::new();
+        for hole in self.holes.drain(..) {
+            let (from, to) = (hole.start.max(offset), hole.end.min(end));
+            if from >= to {
+                left.push(hole);
+                continue;
+            }
+            filled += to - from;
+            let around = [hole.start..from, to..hole.end];
+            left.extend(around.into_iter().filter(|hole| !hole.is_empty()));
+        }
+        self.holes = left;
+        filled
+    }
+
+    /// The room it takes.
+    fn taken(&self) -> usize {
+        let holes = self.holes.iter().map(std::ops::Range::len);
+        self.written.saturating_sub(holes.sum())
+    }
+
     fn apply(&mut self, change: Change) {
         self.seen.apply(&change);
         self.unsynced.push(change);
@@ -221,6 +261,7 @@ fn after_power_loss(file: &FileState, random: &mut Random) -> FileState {
         seen: kept.clone(),
         synced: kept,
         unsynced: Vec::new(),
+        holes: Vec::new(),
     }
 }
 
@@ -246,7 +287,8 @@ impl Disk for FaultyDisk {
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let file = Arc::default();
         self.change_names(|state| {
-            state.files.insert(name.to_owned(), Arc::clone(&file));
+            let gone = state.files.insert(name.to_owned(), Arc::clone(&file));
+            state.give_back(gone);
             Ok(())
         })?;
         Ok(self.handle(&file))
@@ -261,18 +303,17 @@ impl Disk for FaultyDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.change_names(|state| {
             let file = state.files.remove(from).ok_or_else(|| missing(from))?;
-            state.files.insert(to.to_owned(), file);
+            let gone = state.files.insert(to.to_owned(), file);
+            state.give_back(gone);
             Ok(())
         })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.change_names(|state| {
-            state
-                .files
-                .remove(name)
-                .map(drop)
-                .ok_or_else(|| missing(name))
+            let gone = state.files.remove(name).ok_or_else(|| missing(name))?;
+            state.give_back(Some(gone));
+            Ok(())
         })
     }
 
@@ -282,6 +323,36 @@ impl Disk for FaultyDisk {
         state.unsynced_names.clear();
         state.synced_names = state.files.clone();
         Ok(())
+    }
+
+    fn room(&self) -> io::Result<Room> {
+        let state = self.locked();
+        Ok(state.room.map_or(Room::ENDLESS, |free| Room {
+            free,
+            total: u64::MAX,
+        }))
+    }
+
+    fn set_aside(&self, name: &str, bytes: u64) -> io::Result<()> {
+        let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
+        self.create(name)?;
+        {
+            let mut state = self.locked();
+            state.use_power()?;
+            let file = state
+                .files
+                .get(name)
+                .cloned()
+                .ok_or_else(|| missing(name))?;
+            let mut file = lock(&file);
+            let reached = state.take_room(&mut file, 0, bytes);
+            file.written = reached;
+            file.apply(Change::SetLen(reached));
+            if reached < bytes {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+        }
+        self.open(name)?.sync_data()
     }
 }
 
@@ -342,7 +413,7 @@ impl DiskFile for FaultyFile {
         let (mut disk, mut file) = self.locked();
         disk.use_power()?;
         let end = offset + bytes.len();
-        let reached = disk.take_room(&file, end);
+        let reached = disk.take_room(&mut file, offset, end);
         let written = bytes
             .get(..reached.saturating_sub(offset))
             .unwrap_or_default()
@@ -364,8 +435,16 @@ impl DiskFile for FaultyFile {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         let (mut disk, mut file) = self.locked();
         disk.use_power()?;
+        let before = file.taken();
         file.apply(Change::SetLen(len));
         file.written = file.written.min(len);
+        file.holes.retain(|hole| hole.start < len);
+        for hole in &mut file.holes {
+            hole.end = hole.end.min(len);
+        }
+        if let Some(room) = &mut disk.room {
+            *room += before.saturating_sub(file.taken()) as u64;
+        }
         Ok(())
     }
 

@@ -145,6 +145,7 @@ impl Schedule {
         settings.log_bytes = 200 + random.below(10_000);
         settings.segment_bytes = 100 + random.below(6_000);
         settings.cache_bytes = 64 << 10;
+        settings.reserve_bytes = random.below(2) * random.below(20_000);
         settings.background = false;
         Self {
             random,
@@ -306,6 +307,7 @@ fn every_crash_leaves_a_prefix_of_whole_rounds_with_all_that_was_confirmed() {
 fn small() -> LogSettings {
     let mut settings = LogSettings::default();
     settings.overlay_bytes = 1_000;
+    settings.reserve_bytes = 0;
     settings.background = false;
     settings
 }

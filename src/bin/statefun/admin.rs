@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -12,6 +13,7 @@ use http::{HeaderValue, Method, Uri};
 use serde_json::Value;
 use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::Runtime;
+use stateful_functions::storage::Disk;
 use stateful_functions::transport::http::client::{
     HttpClient, HttpClientConfig, HttpRequest, HttpResponse,
 };
@@ -100,11 +102,13 @@ pub(crate) fn must_be_data(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Opens the data folder of a runtime that does not run, and directs `admin` to it. Nothing in it is called or fired.
-pub(crate) async fn at_rest(folder: &Path, admin: &mut AdminArgs) -> anyhow::Result<Runtime> {
+///
+/// `disk` may be the folder [untouched](stateful_functions::storage::Untouched).
+pub(crate) async fn at_rest(disk: Arc<dyn Disk>, admin: &mut AdminArgs) -> anyhow::Result<Runtime> {
     let mut config = AdminConfig::default();
     config.listen = "127.0.0.1:0".to_owned();
     let runtime = Runtime::builder()
-        .data(folder)
+        .disk(disk)
         .admin(config)
         .at_rest()
         .start()

@@ -5,11 +5,14 @@ mod specs;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 use stateful_functions::TypeName;
+use stateful_functions::storage::{Disk, Folder, Untouched, Verified, verify};
 
 use crate::admin::{self, AddressArg, AdminArgs, Query, encoded};
 use crate::json::field;
@@ -30,7 +33,8 @@ Examples:
   statefun state import state.jsonl                          writes what an export printed
   statefun state specs list                                  what functions declared of their values
   statefun state specs drop statefun.samples/counter total   forgets a declaration; the values stay
-  statefun state list --data statefun-data                   of a runtime that does not run")]
+  statefun state list --data statefun-data                   of a runtime that does not run
+  statefun state verify --data statefun-data                 is anything in the folder damaged?")]
 pub(crate) struct StateArgs {
     /// The data folder of a runtime that does not run, instead of the admin API of one that does.
     #[arg(long, global = true, value_name = "DIR")]
@@ -85,6 +89,11 @@ enum StateCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
+    /// Read everything in the folder of --data, and hold it against its checksums.
+    Verify {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
     /// Write values from the lines of an export. It may be repeated; with --data the folder may be new.
     Import {
         /// The export; `-` is the standard input.
@@ -93,6 +102,22 @@ enum StateCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
+}
+
+/// Holds a folder against its checksums, and changes nothing in it.
+async fn verify_folder(folder: PathBuf, as_json: bool) -> anyhow::Result<ExitCode> {
+    let disk = Arc::new(Untouched::new(&folder));
+    let read = tokio::task::spawn_blocking(move || verify(disk)).await?;
+    let Verified { rows, position, .. } = read?;
+    if as_json {
+        output::json(&json!({"damaged": false, "rows": rows, "position": position.as_u64()}))?;
+    } else {
+        output::line(format!(
+            "{}: no damage in {rows} rows of the tables and in the log up to position {position}",
+            folder.display()
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Which values.
@@ -136,6 +161,17 @@ impl One {
 }
 
 impl StateCommand {
+    /// Whether it changes something.
+    const fn writes(&self) -> bool {
+        match self {
+            Self::Specs { command } => command.writes(),
+            Self::Set { .. } | Self::Delete { .. } | Self::Import { .. } => true,
+            Self::List { .. } | Self::Get { .. } | Self::Export { .. } | Self::Verify { .. } => {
+                false
+            }
+        }
+    }
+
     fn admin_mut(&mut self) -> &mut AdminArgs {
         match self {
             Self::List { admin, .. }
@@ -143,6 +179,7 @@ impl StateCommand {
             | Self::Set { admin, .. }
             | Self::Delete { admin, .. }
             | Self::Export { admin, .. }
+            | Self::Verify { admin }
             | Self::Import { admin, .. } => admin,
             Self::Specs { command } => command.admin_mut(),
         }
@@ -153,11 +190,20 @@ pub(crate) async fn run(mut args: StateArgs, as_json: bool) -> anyhow::Result<Ex
     let Some(folder) = args.data else {
         return ask(args.command, as_json).await;
     };
+    let writes = args.command.writes();
     // An import may fill a new folder; looking must not make one of something else.
     if !matches!(args.command, StateCommand::Import { .. }) {
         admin::must_be_data(&folder)?;
     }
-    let runtime = admin::at_rest(&folder, args.command.admin_mut()).await?;
+    if matches!(args.command, StateCommand::Verify { .. }) {
+        return verify_folder(folder, as_json).await;
+    }
+    let disk: Arc<dyn Disk> = if writes {
+        Arc::new(Folder::new(&folder))
+    } else {
+        Arc::new(Untouched::new(&folder))
+    };
+    let runtime = admin::at_rest(disk, args.command.admin_mut()).await?;
     let result = ask(args.command, as_json).await;
     runtime.shutdown().await;
     result
@@ -206,6 +252,11 @@ async fn ask(command: StateCommand, as_json: bool) -> anyhow::Result<ExitCode> {
             } else {
                 output::line("deleted")?;
             }
+        }
+        StateCommand::Verify { .. } => {
+            bail!(
+                "say which folder: statefun state verify --data <DIR>; a running runtime tells by itself, see its /health"
+            );
         }
         StateCommand::Import { file, admin } => {
             import::run(&file, &admin.connect()?, as_json).await?;

@@ -8,10 +8,10 @@ use bytes::Bytes;
 
 use super::keys::{AddressKey, INBOX, PARKED, TIMERS, TOKENS, TimerKey, after_prefix, token_key};
 use super::mailbox::{Attached, Message};
-use super::rows::{each_row, unreadable};
+use super::rows::{Row, each_key, unreadable};
 use super::timers::Timer;
 use super::{Activity, Core, Failure, GATEWAY, MessageId, Output, owner, wire};
-use crate::storage::{Rows as _, Write};
+use crate::storage::{Rows as _, StorageError, Write};
 use crate::timestamp::Timestamp;
 
 /// How long nothing is taken up from a store that could not be read.
@@ -127,10 +127,14 @@ impl Core {
 
     /// The first address from `cursor` on that has a message in the store.
     fn next_waiting(&self, cursor: &[u8]) -> Result<Next, Failure> {
-        let first = self.store.scan(INBOX, cursor, None, 1)?;
-        Ok(match first.into_iter().next() {
+        let first = match self.store.scan(INBOX, cursor, None, 1) {
+            // Its address is stopped by it, and no other.
+            Err(StorageError::DamagedRow { key, .. }) => Some(key),
+            rows => rows?.into_iter().next().map(|(key, _)| key),
+        };
+        Ok(match first {
             None => Next::End,
-            Some((key, _)) => match AddressKey::split(&key) {
+            Some(key) => match AddressKey::split(&key) {
                 Some((address, _)) => Next::Address(address),
                 None => Next::Damaged(key),
             },
@@ -150,17 +154,11 @@ impl Core {
 
     fn read_parked(&mut self) -> Result<(), Failure> {
         let parked = &mut self.recovery.parked;
-        each_row(
-            &self.store,
-            PARKED,
-            &[],
-            None,
-            self.settings.windows.page,
-            |key, _| {
-                parked.extend(AddressKey::split(key).map(|(address, _)| address));
-                ControlFlow::Continue(())
-            },
-        )?;
+        let page = self.settings.windows.page;
+        each_key(&self.store, PARKED, &[], page, |key, _| {
+            parked.extend(AddressKey::split(key).map(|(address, _)| address));
+            ControlFlow::Continue(())
+        })?;
         self.recovery.parked_are_known = true;
         Ok(())
     }
@@ -286,8 +284,8 @@ impl Core {
             let (index, cores, limit) =
                 (self.settings.index, self.settings.cores, self.timers.page());
             let rows = self.settings.windows.page;
-            each_row(&self.store, TIMERS, &from.encode(), None, rows, |key, _| {
-                let Some(key) = TimerKey::decode(key) else {
+            each_key(&self.store, TIMERS, &from.encode(), rows, |key, row| {
+                let Some(key) = TimerKey::decode(key).filter(|_| row == Row::Sound) else {
                     return ControlFlow::Continue(());
                 };
                 if owner(key.hash, cores) != index {

@@ -15,7 +15,12 @@ use crate::storage::{Rows as _, StorageError, Store, Table};
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
         match error {
-            StorageError::Damaged { .. } => Self::damaged(format!("{error}")),
+            StorageError::DamagedRow { table, ref key, .. } => {
+                Self::damaged(format!("{} cannot be read: {error}", described(table, key)))
+            }
+            StorageError::Damaged { .. } | StorageError::DamagedTables { .. } => {
+                Self::damaged(format!("{error}"))
+            }
             error => Self::new(format!("reading the store failed: {error}")),
         }
     }
@@ -63,6 +68,47 @@ pub(super) fn described(table: Table, key: &[u8]) -> String {
 fn hex(key: &[u8]) -> String {
     let shown: Vec<u8> = key.iter().copied().take(80).collect();
     format!("`{}`", shown.escape_ascii())
+}
+
+/// Visits the keys of a table from `from` on in order, until it is told to stop. A damaged row is visited like the others, as
+/// [`Row::Damaged`]: it must not be in the way of the rest. The store has told of it.
+pub(super) fn each_key(
+    store: &Store,
+    table: Table,
+    from: &[u8],
+    page: usize,
+    mut visit: impl FnMut(&Bytes, Row) -> ControlFlow<()>,
+) -> Result<(), StorageError> {
+    let mut from = from.to_vec();
+    loop {
+        let (rows, damaged) = match store.scan(table, &from, None, page) {
+            // The page up to it is sound.
+            Err(StorageError::DamagedRow { key, .. }) => {
+                (store.scan(table, &from, Some(&key), page)?, Some(key))
+            }
+            rows => (rows?, None),
+        };
+        let ends = rows.len() < page && damaged.is_none();
+        let sound = rows.into_iter().map(|(key, _)| (key, Row::Sound));
+        for (key, row) in sound.chain(damaged.map(|key| (key, Row::Damaged))) {
+            if visit(&key, row).is_break() {
+                return Ok(());
+            }
+            from.clear();
+            from.extend_from_slice(&key);
+            from.push(0);
+        }
+        if ends {
+            return Ok(());
+        }
+    }
+}
+
+/// How [`each_key`] found a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Row {
+    Sound,
+    Damaged,
 }
 
 /// Visits the rows from `from` to `to` in order, page by page, until it is told to stop.

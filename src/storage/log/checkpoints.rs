@@ -15,23 +15,43 @@ use super::writer::{Finished, segment_name};
 
 /// The time between two tries of a checkpoint that fails.
 const RETRY: Duration = Duration::from_secs(1);
+/// The time after which a thread with nothing to do looks up.
+const LONG: Duration = Duration::from_secs(600);
 
 impl LogStore {
     /// Starts the thread that does the checkpoints; `retire` ends it.
     pub(super) fn start_checkpoints(store: &Arc<Self>) -> Result<(), StorageError> {
-        let thread = thread::Builder::new()
-            .name("statefun-checkpoints".to_owned())
-            .spawn({
-                let store = Arc::clone(store);
-                move || store.do_checkpoints()
-            });
-        let thread =
-            thread.map_err(|err| StorageError::io("start the thread for checkpoints", err))?;
-        *store.checkpointer.lock().expect("no holder panics") = Some(thread);
+        let start = |name: &str, work: fn(&Self)| {
+            let own = Arc::clone(store);
+            let thread = thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || work(&own));
+            thread.map_err(|err| StorageError::io(format!("start thread {name}"), err))
+        };
+        let threads = [
+            start("statefun-checkpoints", Self::do_checkpoints)?,
+            start("statefun-verify", |store| {
+                // What is found stands in `health` and in the log.
+                let _ = store.verify(true);
+            })?,
+        ];
+        store
+            .workers
+            .lock()
+            .expect("no holder panics")
+            .extend(threads);
         Ok(())
     }
 
     fn do_checkpoints(&self) {
+        // A failure shows again at the first checkpoint.
+        if let Err(err) = self.upgrade_tables() {
+            tracing::warn!(
+                error = chain(&err),
+                "the tables keep the format of an earlier version for now"
+            );
+        }
+        self.reserve.keep();
         while self.wait_until_due() {
             // The failure is in `health` and has been logged.
             if self.checkpoint_once().is_err() {
@@ -55,11 +75,29 @@ impl LogStore {
             if self.due(state.layers.lower.frozen.as_ref()).is_some() {
                 return true;
             }
-            state = self
+            let is_low = state.health.low_room.is_some();
+            (state, _) = self
                 .checkpoint_due
-                .wait(state)
+                .wait_timeout(state, if is_low { RETRY } else { LONG })
                 .expect("no holder of the state panics");
+            if is_low {
+                drop(state);
+                self.reserve.keep();
+                self.look_at_room();
+                state = self.locked();
+            }
         }
+    }
+
+    /// Gives rows of an earlier format their checksums.
+    fn upgrade_tables(&self) -> Result<(), StorageError> {
+        let mut tables = self.locked_tables();
+        if tables.upgrade()? {
+            let snapshot = tables.snapshot()?;
+            self.locked().layers.lower.tables = Arc::new(snapshot);
+            tracing::info!(folder = %self.disk, "the tables have the format of this version now");
+        }
+        Ok(())
     }
 
     /// The overlay, if it can be moved: the tables must never be ahead of the log.
@@ -90,12 +128,21 @@ impl LogStore {
             position,
             boot: self.boot,
         };
-        let written = tables.write(&overlay, mark, &self.retired);
+        let before = tables.written_bytes();
+        let mut written = tables.write(overlay.rows(), mark, &self.retired);
+        if written.as_ref().is_err_and(StorageError::is_full) && self.reserve.release() {
+            written = tables.write(overlay.rows(), mark, &self.retired);
+        }
         match written.and_then(|()| tables.snapshot()) {
             Ok(snapshot) => {
+                let rows = overlay.len() as u64;
+                self.locked()
+                    .note_cost(rows, tables.written_bytes() - before);
                 let unneeded = self.install(snapshot);
-                drop(overlay);
+                drop((tables, overlay));
                 self.remove(unneeded);
+                self.reserve.keep();
+                self.look_at_room();
                 Ok(true)
             }
             Err(err) => {

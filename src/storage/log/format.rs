@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::super::row::{Position, Table, Write};
 
-/// The version of all that is described here.
-pub(super) const FORMAT: u32 = 1;
+/// The version of the folder. 1 is the same here, with tables whose rows have no seals, and without the file `folder`.
+pub(super) const FORMAT: u32 = 2;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"sfnlog\r\n";
 const RECORD_MAGIC: [u8; 4] = *b"rnd\n";
@@ -111,7 +111,7 @@ impl SegmentHeader {
             return None;
         }
         let format = reader.u32()?;
-        if format != FORMAT {
+        if !(1..=FORMAT).contains(&format) {
             return Some(HeaderRead::OtherFormat(format));
         }
         let (segment, boot) = (reader.u64()?, reader.u64()?);

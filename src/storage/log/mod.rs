@@ -5,7 +5,10 @@ mod checkpoints;
 mod format;
 mod layers;
 mod overlay;
+mod reached;
 mod recovery;
+mod reserve;
+mod room;
 mod round;
 mod store;
 mod writer;
@@ -13,10 +16,14 @@ mod writer;
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::{Backend, StorageError, Store, Syncer};
+use super::{Backend, Position, StorageError, Store, Syncer};
 
-pub(super) use overlay::Overlay;
 use store::LogStore;
+
+/// Whether a file of this name is a segment of the log.
+pub(super) fn is_segment(name: &str) -> bool {
+    writer::segment_number(name).is_some()
+}
 
 /// The bounds of a store on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +39,10 @@ pub struct LogSettings {
     pub unsynced_bytes: usize,
     /// Memory with which the tables cache their pages. Default 8 MiB.
     pub cache_bytes: usize,
-    /// Whether a thread of the store does the checkpoints. Without it they are done by [`Store::checkpoint`] only. Default true.
+    /// Room that is kept on the disk for getting well again when it is full; never more than a sixteenth of the disk. 0: none, and
+    /// intake goes on until the disk is full. Default 16 MiB.
+    pub reserve_bytes: u64,
+    /// Whether threads of the store do the checkpoints and verify the tables. Without it they are done by [`Store::checkpoint`] only. Default true.
     pub background: bool,
 }
 
@@ -44,6 +54,7 @@ impl Default for LogSettings {
             segment_bytes: 16 << 20,
             unsynced_bytes: 8 << 20,
             cache_bytes: 8 << 20,
+            reserve_bytes: 16 << 20,
             background: true,
         }
     }
@@ -75,11 +86,44 @@ impl Default for LogSettings {
 /// assert_eq!(store.get(COUNTS, b"visits")?.as_deref(), Some(&b"1"[..]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn open(disk: Arc<dyn Disk>, settings: LogSettings) -> Result<(Store, Syncer), StorageError> {
+pub fn open(
+    disk: Arc<dyn Disk>,
+    mut settings: LogSettings,
+) -> Result<(Store, Syncer), StorageError> {
+    settings.background &= disk.is_lasting();
     let background = settings.background;
     let store = Arc::new(LogStore::open(disk, settings)?);
+    store.look_at_room();
     if background {
         LogStore::start_checkpoints(&store)?;
     }
     Ok((Store(Arc::clone(&store) as Arc<dyn Backend>), Syncer(store)))
+}
+
+/// What [`verify`] has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Rows in the tables; 0 as well when an earlier version wrote them, without checksums.
+    pub rows: u64,
+    /// The last position in the log.
+    pub position: Position,
+}
+
+/// Reads everything in the folder and holds it against its checksums and counts. On an [`Untouched`](super::Untouched) folder nothing
+/// in it is changed.
+///
+/// # Errors
+///
+/// As [`open`], and the first damage found in the tables.
+pub fn verify(disk: Arc<dyn Disk>) -> Result<Verified, StorageError> {
+    let settings = LogSettings {
+        background: false,
+        ..LogSettings::default()
+    };
+    let store = LogStore::open(disk, settings)?;
+    Ok(Verified {
+        rows: store.verify(false)?,
+        position: store.durable_position(),
+    })
 }

@@ -10,7 +10,7 @@ use super::super::row::{Table, Write};
 
 /// Rows changed since a checkpoint, deletions included, table by table and sorted by key.
 #[derive(Debug, Default)]
-pub(crate) struct Overlay {
+pub(super) struct Overlay {
     tables: BTreeMap<Table, BTreeMap<Bytes, Option<Bytes>>>,
     bytes: usize,
 }
@@ -24,7 +24,7 @@ fn cost(key: &[u8], value: Option<&Bytes>) -> usize {
 
 impl Overlay {
     /// Makes the write the last word on its row, here and over all that lies below.
-    pub(crate) fn apply(&mut self, write: Write) {
+    pub(super) fn apply(&mut self, write: Write) {
         let Write { table, key, value } = write;
         let rows = self.tables.entry(table).or_default();
         if value.is_none() && table.has_fresh_keys() {
@@ -48,12 +48,12 @@ impl Overlay {
     }
 
     /// What is known of the row here: nothing (`None`), that it is deleted (`Some(None)`), or its value.
-    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Option<Option<Bytes>> {
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Option<Option<Bytes>> {
         self.tables.get(&table)?.get(key).cloned()
     }
 
     /// What is known of the rows from `from` to `to`, deletions included, ascending by key.
-    pub(crate) fn range(
+    pub(super) fn range(
         &self,
         table: Table,
         from: &[u8],
@@ -70,7 +70,7 @@ impl Overlay {
     }
 
     /// Everything, table by table, ascending by key.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (Table, &Bytes, Option<&Bytes>)> {
+    pub(super) fn rows(&self) -> impl Iterator<Item = (Table, &Bytes, Option<&Bytes>)> {
         let tables = self.tables.iter();
         tables.flat_map(|(table, rows)| {
             rows.iter()
@@ -79,7 +79,12 @@ impl Overlay {
     }
 
     /// Bytes in memory, overhead included (estimated).
-    pub(crate) const fn bytes(&self) -> usize {
+    /// How many rows it has; deletions count.
+    pub(super) fn len(&self) -> usize {
+        self.tables.values().map(BTreeMap::len).sum()
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 }

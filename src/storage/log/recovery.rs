@@ -2,10 +2,12 @@
 
 use std::io;
 
-use super::super::StorageError;
-use super::super::disk::{Disk, DiskFile};
+use super::super::disk::{Disk, DiskFile, LOCK};
 use super::super::row::{Position, Write};
+use super::super::tables::Mark;
+use super::super::{REACHED, StorageError};
 use super::format::{FORMAT, HeaderRead, Record, SEGMENT_HEADER, SegmentHeader};
+use super::reached::Reached;
 use super::writer::{Finished, segment_name, segment_number};
 
 /// What the log holds.
@@ -17,6 +19,8 @@ pub(super) struct Recovered {
     pub(super) boot: u64,
     /// The highest segment number in it; 0 when there is none.
     pub(super) segment: u64,
+    /// The highest number of a segment with a good header; 0 when there is none.
+    pub(super) begun: u64,
     /// The segments with records that the tables do not have.
     pub(super) needed: Vec<Finished>,
     /// The segments without such records.
@@ -25,7 +29,7 @@ pub(super) struct Recovered {
     pub(super) bytes: u64,
 }
 
-const REMEDY: &str = "restore a backup, or cut the file there and remove the later log files to start without what they hold";
+const REMEDY: &str = "restore a backup, or cut the file there and remove the later log files and the file `folder` to start without what they hold";
 
 /// Gives `apply` all writes after `checkpoint`, in order. Afterwards the log ends with its last whole record, durably.
 ///
@@ -60,6 +64,51 @@ pub(super) fn replay(
         settled.map_err(|source| StorageError::io(format!("write {}", segment.name), source))?;
     }
     Ok(replay.recovered)
+}
+
+const LOST: &str =
+    "put the files back or restore a backup of the whole folder; to begin anew, remove the folder";
+
+impl Recovered {
+    /// Whether this is all that the folder had, as far as it tells.
+    ///
+    /// # Errors
+    /// When the end of the log is gone, or all of it.
+    pub(super) fn must_be_all(
+        &self,
+        disk: &dyn Disk,
+        names: &[String],
+        mark: Mark,
+        reached: Reached,
+    ) -> Result<(), StorageError> {
+        let has = |name: &str| names.iter().any(|there| there == name);
+        let missing = if self.begun < reached.segment {
+            let name = segment_name(reached.segment);
+            let how = if has(&name) {
+                "has lost its content"
+            } else {
+                "is gone"
+            };
+            format!("its log file {name} {how}")
+        } else if self.boot < mark.boot {
+            format!("the log files of its start number {} are gone", mark.boot)
+        } else if self.last.max(mark.position) < reached.position {
+            format!(
+                "its log ends at position {}, and had come to {}",
+                self.last.max(mark.position),
+                reached.position
+            )
+        } else if self.segment == 0 && has(LOCK) && !has(REACHED) {
+            "its log files are gone".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(StorageError::Lost {
+            folder: disk.to_string(),
+            missing,
+            remedy: LOST,
+        })
+    }
 }
 
 /// A segment as it was found.
@@ -104,6 +153,7 @@ impl SegmentBytes {
         match SegmentHeader::decode(&self.bytes) {
             HeaderRead::Good(header) if header.segment == self.number => {
                 recovered.boot = recovered.boot.max(header.boot);
+                recovered.begun = self.number;
                 Ok(SEGMENT_HEADER)
             }
             HeaderRead::Good(_) | HeaderRead::Bad => Ok(0),
@@ -222,6 +272,7 @@ impl Replay<'_> {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::reached::ReachedFile;
     use super::super::round::Round;
     use super::super::writer::Writer;
     use super::*;
@@ -235,6 +286,12 @@ mod tests {
         Position::from_u64(position)
     }
 
+    fn start(disk: &FaultyDisk, boot: u64, begin: (u64, Position), segment_bytes: u64) -> Writer {
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        let (file, _) = ReachedFile::open(Arc::clone(&disk), &disk.list().unwrap()).unwrap();
+        Writer::start(disk, boot, begin, segment_bytes, file).unwrap()
+    }
+
     /// Appends one round a list, with one write to a list; its key is the position.
     fn append(
         disk: &FaultyDisk,
@@ -242,8 +299,8 @@ mod tests {
         segment: u64,
         positions: std::ops::RangeInclusive<u64>,
     ) {
-        let mut writer =
-            Writer::start(Arc::new(disk.clone()), boot, segment, SEGMENT_BYTES).unwrap();
+        let before = at(positions.start() - 1);
+        let mut writer = start(disk, boot, (segment, before), SEGMENT_BYTES);
         for position in positions {
             let mut round = Round::after(at(position - 1));
             round.push(&Write::put(STATE, position.to_string(), vec![b'v'; 20]));
@@ -417,7 +474,7 @@ mod tests {
         let disk = FaultyDisk::default();
         append(&disk, 1, 1, 1..=2);
         let copy = disk.contents("log-0000000001").unwrap();
-        let mut writer = Writer::start(Arc::new(disk.clone()), 2, 2, 10_000).unwrap();
+        let mut writer = start(&disk, 2, (2, at(2)), 10_000);
         let mut round = Round::after(at(2));
         round.push(&Write::put(STATE, "3", copy));
         round.end_list();
@@ -449,7 +506,7 @@ mod tests {
             .write_at(0, &header)
             .unwrap();
         let err = replayed(&disk, 0).unwrap_err().to_string();
-        assert!(err.contains("has format 9, this version reads 1"), "{err}");
+        assert!(err.contains("has format 9, this version reads 2"), "{err}");
     }
 
     #[test]

@@ -16,12 +16,20 @@ use super::super::{Backend, Health, Position, Rows, StorageError, SyncError, Tab
 use super::LogSettings;
 use super::layers::{Frozen, Layers, Lower};
 use super::overlay::Overlay;
+use super::reached::ReachedFile;
 use super::recovery;
+use super::reserve::Reserve;
 use super::round::Round;
 use super::writer::{AppendError, Finished, Writer, segment_name};
 
 /// How long one call of `stage` waits at most for the checkpoint that is behind.
 const LONGEST_WAIT: Duration = Duration::from_millis(10);
+
+/// After so many bytes of log the room on the disk is looked at.
+const LOOK_EVERY: u64 = 1 << 20;
+
+/// With little room a checkpoint begins with so small a part of what else begins one.
+const LOW_ROOM_SHARE: u64 = 16;
 
 /// With so many times the log that begins a checkpoint, checkpoints fail: intake stops before the disk is full of log.
 const MOST_LOG: u64 = 8;
@@ -44,7 +52,9 @@ pub(super) struct LogStore {
     closed: OnceLock<Arc<str>>,
     /// The syncer is gone.
     pub(super) retired: AtomicBool,
-    pub(super) checkpointer: Mutex<Option<JoinHandle<()>>>,
+    /// Threads that end with the syncer.
+    pub(super) workers: Mutex<Vec<JoinHandle<()>>>,
+    pub(super) reserve: Reserve,
     pub(super) settings: LogSettings,
     pub(super) boot: u64,
     pub(super) disk: Arc<dyn Disk>,
@@ -56,6 +66,8 @@ struct Syncing {
     writer: Writer,
     /// Taken and not durable: being written, or kept by a full disk.
     round: Round,
+    /// Bytes written since the room on the disk was looked at.
+    since_look: u64,
 }
 
 /// What stagers, readers, syncer and checkpointer share.
@@ -67,6 +79,8 @@ pub(super) struct State {
     taken_bytes: usize,
     /// Bytes of the rounds in the current overlay.
     current_log_bytes: u64,
+    /// Bytes that the last checkpoint wrote for each of its rows.
+    pub(super) row_cost: Option<u64>,
     /// Segments that get no more records, oldest first.
     pub(super) finished: Vec<Finished>,
     pub(super) health: Health,
@@ -84,21 +98,33 @@ impl LogStore {
         })?;
         let names = disk.list().map_err(|err| io("read folder", err))?;
 
+        let (reached_file, reached) = ReachedFile::open(Arc::clone(&disk), &names)?;
+        let reserve = Reserve::open(Arc::clone(&disk), &names, settings.reserve_bytes);
         let mut tables = Tables::open(Arc::clone(&disk), &names, settings.cache_bytes)?;
-        let snapshot = tables.snapshot()?;
+        let snapshot = match tables.snapshot() {
+            // redb writes to the file before it reads it.
+            Err(_) if reserve.release() => tables.snapshot()?,
+            opened => opened?,
+        };
         let mark = snapshot.mark();
         let mut overlay = Overlay::default();
         let recovered = recovery::replay(&*disk, &names, mark.position, &mut |write| {
             overlay.apply(write)
         })?;
 
+        recovered.must_be_all(&*disk, &names, mark, reached)?;
+
         let boot = recovered.boot.max(mark.boot) + 1;
-        let writer = Writer::start(
-            Arc::clone(&disk),
-            boot,
-            recovered.segment + 1,
-            settings.segment_bytes,
-        );
+        let last = recovered.last.max(mark.position);
+        let begin = (recovered.segment.max(reached.segment) + 1, last);
+        let segment_bytes = settings.segment_bytes;
+        let start = |file| Writer::start(Arc::clone(&disk), boot, begin, segment_bytes, file);
+        let writer = match start(reached_file) {
+            Err(AppendError::Full(_)) if reserve.release() => {
+                start(ReachedFile::open(Arc::clone(&disk), &names)?.0)
+            }
+            started => started,
+        };
         let writer = writer.map_err(|err| {
             let (AppendError::Full(source) | AppendError::Failed { source, .. }) = err;
             io("start a log file in folder", source)
@@ -109,7 +135,6 @@ impl LogStore {
             disk.remove(&name)
                 .map_err(|err| io(&format!("remove {name} from folder"), err))?;
         }
-        let last = recovered.last.max(mark.position);
         tracing::info!(folder = %disk, boot, position = last.as_u64(), replayed_bytes = recovered.bytes, "storage opened");
 
         let lower = Lower {
@@ -124,6 +149,7 @@ impl LogStore {
             round: Round::after(last),
             taken_bytes: 0,
             current_log_bytes: recovered.bytes,
+            row_cost: None,
             finished: recovered.needed,
             health: Health::default(),
             waiting: false,
@@ -134,7 +160,9 @@ impl LogStore {
             syncing: Mutex::new(Syncing {
                 writer,
                 round: Round::after(last),
+                since_look: 0,
             }),
+            reserve,
             tables: Mutex::new(tables),
             state: Mutex::new(state),
             staged: Condvar::new(),
@@ -144,7 +172,7 @@ impl LogStore {
             pressure: AtomicBool::new(false),
             closed: OnceLock::new(),
             retired: AtomicBool::new(false),
-            checkpointer: Mutex::new(None),
+            workers: Mutex::default(),
             settings,
             boot,
             disk,
@@ -198,8 +226,12 @@ impl LogStore {
     }
 
     fn write_round(&self, syncing: &mut Syncing) -> Result<(), SyncError> {
-        let last = syncing.round.last();
-        let written = syncing.round.write(&mut syncing.writer);
+        let (last, bytes) = (syncing.round.last(), syncing.round.bytes() as u64);
+        let mut written = syncing.round.write(&mut syncing.writer);
+        if matches!(written, Err(AppendError::Full(_))) && self.reserve.release() {
+            written = syncing.round.write(&mut syncing.writer);
+            syncing.since_look = LOOK_EVERY;
+        }
         if let Err(AppendError::Failed { action, source }) = written {
             let reason = self.close(&format!("cannot {action}: {source}"));
             return Err(SyncError::Closed { reason });
@@ -218,6 +250,13 @@ impl LogStore {
         if state.layers.lower.frozen.is_some() {
             self.checkpoint_due.notify_all();
         }
+        let is_low = state.health.low_room.is_some();
+        drop(state);
+        syncing.since_look += bytes;
+        if is_low || syncing.since_look >= LOOK_EVERY {
+            syncing.since_look = 0;
+            self.look_at_room();
+        }
         Ok(())
     }
 
@@ -226,19 +265,54 @@ impl LogStore {
         &self,
         mut ask: impl FnMut(&Self) -> Result<T, (u64, StorageError)>,
     ) -> Result<T, StorageError> {
-        match ask(self) {
-            Ok(answer) => Ok(answer),
-            Err((generation, err)) if self.reopen_tables(generation).is_err() => Err(err),
-            Err(_) => ask(self).map_err(|(_, err)| err),
+        let answer = match ask(self) {
+            Err((generation, err)) if !err.is_of_one_row() => {
+                match self.reopen_tables(generation) {
+                    Ok(()) => ask(self),
+                    Err(_) => Err((generation, err)),
+                }
+            }
+            answer => answer,
+        };
+        answer.map_err(|(_, err)| {
+            self.note_damage(&err);
+            err
+        })
+    }
+
+    /// Lets health tell of damage.
+    pub(super) fn note_damage(&self, err: &StorageError) {
+        use StorageError::{DamagedRow, DamagedTables};
+        if !matches!(err, DamagedRow { .. } | DamagedTables { .. }) {
+            return;
         }
+        let text: Arc<str> = err.to_string().into();
+        let mut state = self.locked();
+        if state.health.damage.as_ref() != Some(&text) {
+            tracing::error!("{text}");
+            state.health.damage = Some(text);
+        }
+    }
+
+    /// Reads all rows of the tables and holds them against their checksums and counts.
+    pub(super) fn verify(&self, gently: bool) -> Result<u64, StorageError> {
+        let tables = Arc::clone(&self.locked().layers.lower.tables);
+        let verified = tables.verify(&self.retired, gently);
+        verified.inspect_err(|err| self.note_damage(err))
     }
 }
 
 impl State {
     /// Ends the current overlay if it is large enough and the one before is in the tables.
     fn freeze_if_due(&mut self, settings: &LogSettings) {
-        let large = self.layers.current.bytes() >= settings.overlay_bytes;
-        let due = large || self.current_log_bytes >= settings.log_bytes;
+        // With little room the log has to go soon.
+        let share = if self.health.low_room.is_some() || self.health.disk_full {
+            LOW_ROOM_SHARE
+        } else {
+            1
+        };
+        let large = self.layers.current.bytes() >= settings.overlay_bytes / share as usize;
+        let due = large || self.current_log_bytes >= settings.log_bytes / share;
         if due && self.layers.lower.frozen.is_none() {
             self.layers.lower.frozen = Some(Frozen {
                 overlay: Arc::new(mem::take(&mut self.layers.current)),
@@ -264,6 +338,7 @@ impl State {
 
     fn is_pressed(&self, settings: &LogSettings) -> bool {
         self.health.disk_full
+            || self.health.low_room.is_some()
             || self.has_overlays_of(settings.overlay_bytes)
             || self.unsynced_bytes() >= settings.unsynced_bytes
             || self.log_bytes() >= settings.log_bytes.saturating_mul(MOST_LOG)
@@ -418,10 +493,14 @@ impl Backend for LogStore {
             self.retired.store(true, Ordering::SeqCst);
         }
         self.checkpoint_due.notify_all();
-        let checkpointer = self.checkpointer.lock().expect("no holder panics").take();
-        if let Some(thread) = checkpointer {
+        for thread in mem::take(&mut *self.workers.lock().expect("no holder panics")) {
             // An error is a panic of that thread, which has been reported.
             let _ = thread.join();
+        }
+        let mut syncing = self.syncing.lock().expect("the syncer does not panic");
+        if self.closed.get().is_none() && syncing.round.is_empty() && self.disk.is_lasting() {
+            // Without it the next start knows less of where the log must end.
+            let _ = syncing.writer.end();
         }
     }
 }
@@ -454,6 +533,7 @@ mod tests {
             segment_bytes: 4_000,
             unsynced_bytes: 100_000,
             cache_bytes: 1 << 20,
+            reserve_bytes: 0,
             background: false,
         }
     }

@@ -4,9 +4,11 @@ use std::io;
 use std::mem;
 use std::sync::Arc;
 
+use super::super::REACHED;
 use super::super::disk::{Disk, DiskFile, is_full};
 use super::super::row::Position;
 use super::format::{RecordHeader, SEGMENT_HEADER, SegmentHeader};
+use super::reached::{Reached, ReachedFile};
 
 /// A file is filled with zeros this far ahead: a sync is slow when it has to make a new length durable too.
 const AHEAD: u64 = 256 << 10;
@@ -63,17 +65,20 @@ pub(super) struct Writer {
     segment_bytes: u64,
     segment: Segment,
     finished: Vec<Finished>,
+    reached: ReachedFile,
 }
 
 impl Writer {
-    /// Starts the boot, with segment `number`.
+    /// Starts the boot, with segment `number` after `last`, the last position of the log.
     pub(super) fn start(
         disk: Arc<dyn Disk>,
         boot: u64,
-        number: u64,
+        (number, last): (u64, Position),
         segment_bytes: u64,
+        mut reached: ReachedFile,
     ) -> Result<Self, AppendError> {
-        let segment = Segment::create(&*disk, number, boot)?;
+        let segment = Segment::create(&*disk, number, boot, last)?;
+        segment.note(&mut reached)?;
         let finished = Vec::new();
         Ok(Self {
             disk,
@@ -81,7 +86,13 @@ impl Writer {
             segment_bytes,
             segment,
             finished,
+            reached,
         })
+    }
+
+    /// Notes that the log is all written, for the next start.
+    pub(super) fn end(&mut self) -> Result<(), AppendError> {
+        self.segment.note(&mut self.reached)
     }
 
     /// Makes `record` durable: room for its header, then the writes of the lists from `first` to `last`.
@@ -93,7 +104,9 @@ impl Writer {
     ) -> Result<(), AppendError> {
         let holds_records = self.segment.end > SEGMENT_HEADER as u64;
         if holds_records && self.segment.end + record.len() as u64 > self.segment_bytes {
-            let next = Segment::create(&*self.disk, self.segment.number + 1, self.boot)?;
+            let number = self.segment.number + 1;
+            let next = Segment::create(&*self.disk, number, self.boot, self.segment.last)?;
+            next.note(&mut self.reached)?;
             let full = mem::replace(&mut self.segment, next);
             let (segment, last) = (full.number, full.last);
             self.finished.push(Finished { segment, last });
@@ -119,6 +132,7 @@ impl Writer {
 #[derive(Debug)]
 struct Segment {
     number: u64,
+    boot: u64,
     file: Box<dyn DiskFile>,
     /// Where the next record goes.
     end: u64,
@@ -128,8 +142,13 @@ struct Segment {
 }
 
 impl Segment {
-    /// A durable segment without records.
-    fn create(disk: &dyn Disk, number: u64, boot: u64) -> Result<Self, AppendError> {
+    /// A durable segment without records; those before it end at `last`.
+    fn create(
+        disk: &dyn Disk,
+        number: u64,
+        boot: u64,
+        last: Position,
+    ) -> Result<Self, AppendError> {
         let name = segment_name(number);
         let unwritten = |err| {
             // What is left of it is in the way of nothing: a start sorts it out, as does the next try.
@@ -144,11 +163,23 @@ impl Segment {
         synced.map_err(|err| AppendError::failed("sync", &name, err))?;
         Ok(Self {
             number,
+            boot,
             file,
             end: SEGMENT_HEADER as u64,
             filled: SEGMENT_HEADER as u64,
-            last: Position::START,
+            last,
         })
+    }
+
+    /// Writes down that the log has come to here.
+    fn note(&self, file: &mut ReachedFile) -> Result<(), AppendError> {
+        let reached = Reached {
+            segment: self.number,
+            boot: self.boot,
+            position: self.last,
+        };
+        let noted = file.write(reached);
+        noted.map_err(|err| AppendError::unwritten(REACHED, err))
     }
 
     fn append(&mut self, record: &[u8], segment_bytes: u64) -> Result<(), AppendError> {

@@ -4,11 +4,15 @@
 mod borders;
 mod broken_values;
 mod cli;
+#[cfg(all(feature = "cli", feature = "testing"))]
+mod damage;
 #[cfg(feature = "testing")]
 mod damaged_rows;
 #[cfg(feature = "testing")]
 mod declarations;
 mod default_ports;
+#[cfg(all(feature = "cli", feature = "testing"))]
+mod disk_full;
 mod framing_headers;
 #[cfg(feature = "testing")]
 mod full_functions;
@@ -20,6 +24,10 @@ mod hidden_attempts;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod hidden_causes;
 mod long_lists;
+#[cfg(all(feature = "cli", feature = "testing"))]
+mod looking;
+#[cfg(all(feature = "cli", feature = "testing"))]
+mod lost_folder;
 #[cfg(all(feature = "pipeline", feature = "testing"))]
 mod lost_metadata;
 mod module_messages;

@@ -29,7 +29,7 @@ fn fixture(name: &str) -> std::path::PathBuf {
 }
 
 /// The folder as the earlier version left it.
-fn unpack(name: &str) -> TempDir {
+pub(super) fn unpack(name: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     fs::create_dir(&data).unwrap();

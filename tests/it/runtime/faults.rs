@@ -127,6 +127,8 @@ fn small() -> LogSettings {
     storage.overlay_bytes = 60_000;
     storage.log_bytes = 100_000;
     storage.segment_bytes = 30_000;
+    // A disk is to get really full.
+    storage.reserve_bytes = 0;
     storage
 }
 
@@ -307,9 +309,11 @@ fn log_files(disk: &FaultyDisk) -> Vec<(String, usize)> {
 }
 
 #[test]
-fn what_was_in_flight_when_the_disk_was_full_is_acknowledged_once_there_is_room() {
+fn what_was_in_flight_when_the_disk_was_full_is_told_so_at_once_and_counts_once() {
     let (disk, far_side) = (FaultyDisk::default(), FarSide::default());
-    let life = Life::start(&disk, LogSettings::default(), &far_side).unwrap();
+    let mut storage = LogSettings::default();
+    storage.reserve_bytes = 0;
+    let life = Life::start(&disk, storage, &far_side).unwrap();
     let before = log_files(&disk);
     disk.set_room(Some(50));
     let first = async {
@@ -325,10 +329,10 @@ fn what_was_in_flight_when_the_disk_was_full_is_acknowledged_once_there_is_room(
                 .await;
             assert_eq!(second.status, 503, "{}", text(&second));
             assert!(second.headers.contains_key("retry-after"));
-            disk.set_room(None);
         };
         let (sent, ()) = tokio::join!(sent, second);
-        assert_eq!(sent.status, 202, "{}", text(&sent));
+        disk.set_room(None);
+        assert_eq!(sent.status, 503, "{}", text(&sent));
         let written = async || {
             let read = life.started.post("/call/test/ledger/a", &[], "read").await;
             (read.status == 200).then(|| text(&read).to_owned())

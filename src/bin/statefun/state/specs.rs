@@ -36,6 +36,11 @@ pub(super) enum SpecsCommand {
 }
 
 impl SpecsCommand {
+    /// Whether it changes something.
+    pub(super) const fn writes(&self) -> bool {
+        matches!(self, Self::Drop { .. })
+    }
+
     pub(super) const fn admin_mut(&mut self) -> &mut AdminArgs {
         match self {
             Self::List { admin, .. } | Self::Drop { admin, .. } => admin,

@@ -1,0 +1,131 @@
+//! The file `folder`: up to which log file and position the log has come, so that an end that is lost does not look like an earlier one.
+
+use std::io;
+use std::sync::Arc;
+
+use super::super::disk::{Disk, DiskFile};
+use super::super::row::Position;
+use super::super::{REACHED, StorageError};
+use super::format::FORMAT;
+
+const MAGIC: [u8; 8] = *b"sfnfold\n";
+/// Bytes of a slot; the next one begins at [`SLOT`].
+const LENGTH: usize = 48;
+/// A write that a crash tears spoils one slot of the two.
+const SLOT: u64 = 512;
+
+/// How far the log has come, at least.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Reached {
+    /// This log file has been started; 0: none.
+    pub(super) segment: u64,
+    /// By this boot.
+    pub(super) boot: u64,
+    /// The lists up to here were durable.
+    pub(super) position: Position,
+}
+
+/// The file, written in two slots by turns.
+#[derive(Debug)]
+pub(super) struct ReachedFile {
+    disk: Arc<dyn Disk>,
+    file: Option<Box<dyn DiskFile>>,
+    /// Counts the writes; it tells the newer slot.
+    turn: u64,
+}
+
+impl ReachedFile {
+    /// What stands in the file; nothing when there is none, or when the first write of all was torn.
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        names: &[String],
+    ) -> Result<(Self, Reached), StorageError> {
+        let name = format!("{disk}/{REACHED}");
+        let mut found = Self {
+            disk,
+            file: None,
+            turn: 0,
+        };
+        let mut reached = Reached::default();
+        if !names.iter().any(|name| name == REACHED) {
+            return Ok((found, reached));
+        }
+        let io = |source| StorageError::io(format!("read {name}"), source);
+        let file = found.disk.open(REACHED).map_err(io)?;
+        let len = file.len().map_err(io)?;
+        for slot in 0..2 {
+            let mut bytes = [0; LENGTH];
+            if len < slot * SLOT + LENGTH as u64 {
+                continue;
+            }
+            file.read_at(slot * SLOT, &mut bytes).map_err(io)?;
+            let Some((format, turn, there)) = decode(&bytes) else {
+                continue;
+            };
+            if format > FORMAT {
+                return Err(StorageError::Format {
+                    file: name,
+                    found: format,
+                    expected: FORMAT,
+                });
+            }
+            if turn > found.turn {
+                (found.turn, reached) = (turn, there);
+            }
+        }
+        found.file = Some(file);
+        Ok((found, reached))
+    }
+
+    /// Writes it durably.
+    pub(super) fn write(&mut self, reached: Reached) -> io::Result<()> {
+        let created = self.file.is_none();
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => self.disk.create(REACHED)?,
+        };
+        let file = self.file.insert(file);
+        file.write_at((self.turn + 1) % 2 * SLOT, &encode(self.turn + 1, reached))?;
+        self.turn += 1;
+        file.sync_data()?;
+        if created {
+            self.disk.sync_names()?;
+        }
+        Ok(())
+    }
+}
+
+fn encode(turn: u64, reached: Reached) -> [u8; LENGTH] {
+    let mut tail = Vec::with_capacity(LENGTH);
+    tail.extend_from_slice(&FORMAT.to_le_bytes());
+    tail.extend_from_slice(&turn.to_le_bytes());
+    tail.extend_from_slice(&reached.segment.to_le_bytes());
+    tail.extend_from_slice(&reached.boot.to_le_bytes());
+    tail.extend_from_slice(&reached.position.as_u64().to_le_bytes());
+    let crc = crc32fast::hash(&tail).to_le_bytes();
+    let mut out = [0; LENGTH];
+    for (to, from) in out.iter_mut().zip(MAGIC.into_iter().chain(crc).chain(tail)) {
+        *to = from;
+    }
+    out
+}
+
+/// Format, turn, and how far it was.
+fn decode(bytes: &[u8; LENGTH]) -> Option<(u32, u64, Reached)> {
+    let (magic, rest) = bytes.split_first_chunk::<8>()?;
+    let (crc, tail) = rest.split_first_chunk::<4>()?;
+    if *magic != MAGIC || u32::from_le_bytes(*crc) != crc32fast::hash(tail) {
+        return None;
+    }
+    let (format, rest) = tail.split_first_chunk::<4>()?;
+    let mut numbers = rest
+        .chunks_exact(8)
+        .filter_map(|bytes| bytes.try_into().ok().map(u64::from_le_bytes));
+    let turn = numbers.next()?;
+    let reached = Reached {
+        segment: numbers.next()?,
+        boot: numbers.next()?,
+        position: Position::from_u64(numbers.next()?),
+    };
+    Some((u32::from_le_bytes(*format), turn, reached))
+}

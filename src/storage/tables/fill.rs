@@ -1,0 +1,86 @@
+//! Writes changed rows into the sorted table of redb, so that its pages get full where rows are added behind one another.
+
+use std::io;
+use std::iter::Peekable;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::guard::Fault;
+use super::seal::{Sums, seal};
+
+type Table<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
+
+/// After so many vain looks for a run only each so many-th new row is taken for the beginning of one.
+const VAIN: u32 = 16;
+
+/// A change: the key with the byte of its table in front, and the value without its seal; `None` deletes.
+pub(super) type Change<'a> = (Vec<u8>, Option<&'a [u8]>);
+
+/// Writes rows in ascending order of their keys.
+///
+/// redb splits a full page in halves, and a row added at a time behind all others leaves each page half full. A run of new rows
+/// between two neighbours is given to it as one, and it packs them.
+pub(super) fn fill<'a>(
+    rows: &mut Table<'_>,
+    sums: &mut Sums,
+    changes: impl Iterator<Item = Change<'a>>,
+    stop: &AtomicBool,
+) -> Result<(), Fault> {
+    let mut changes = changes.peekable();
+    let (mut vain, mut stored) = (0_u32, Vec::new());
+    while let Some((key, value)) = changes.next() {
+        if stop.load(Ordering::Relaxed) {
+            return Err(redb::Error::Io(io::ErrorKind::Interrupted.into()).into());
+        }
+        let Some(value) = value else {
+            if let Some(old) = rows.remove(key.as_slice())? {
+                sums.take(&key, old.value());
+            }
+            continue;
+        };
+        seal(&key, value, &mut stored);
+        let replaced = rows
+            .insert(key.as_slice(), stored.as_slice())?
+            .map(|old| sums.take(&key, old.value()));
+        sums.add(&key, &stored);
+        if replaced.is_some() {
+            continue;
+        }
+        vain = vain.saturating_add(1);
+        if vain < VAIN || vain.is_multiple_of(VAIN) {
+            let length = run(rows, sums, &key, &mut changes, &mut stored)?;
+            if length > 0 {
+                vain = 0;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds the rows that stand between `key` and the row after it, and tells how many these were.
+fn run<'a>(
+    rows: &mut Table<'_>,
+    sums: &mut Sums,
+    key: &[u8],
+    changes: &mut Peekable<impl Iterator<Item = Change<'a>>>,
+    stored: &mut Vec<u8>,
+) -> Result<u64, Fault> {
+    // A look at the table costs more than it brings when there is nothing to add.
+    if !matches!(changes.peek(), Some((_, Some(_)))) {
+        return Ok(0);
+    }
+    let mut cursor = rows.upper_bound_mut(Bound::Included(key))?;
+    let next = cursor.peek_next()?.map(|(key, _)| key.value().to_vec());
+    let belongs = |key: &[u8]| next.as_deref().is_none_or(|next| key < next);
+    let mut length = 0;
+    while let Some((key, Some(value))) =
+        changes.next_if(|(key, value)| value.is_some() && belongs(key))
+    {
+        seal(&key, value, stored);
+        cursor.insert_before(key.as_slice(), stored.as_slice())?;
+        sums.add(&key, stored);
+        length += 1;
+    }
+    cursor.close()?;
+    Ok(length)
+}

@@ -1,0 +1,304 @@
+//! The rows that checkpoints have moved out of the log, in one sorted table of redb. The only folder that names redb.
+//!
+//! A key is the byte of its table followed by its key there; behind each value stands its [`seal`]. Beside the rows stand the marks,
+//! written in the same transaction: the position up to which the log is in the rows, how many rows each table has, and the sum of their seals.
+
+mod fill;
+mod guard;
+mod marks;
+mod seal;
+mod snapshot;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use redb::{
+    Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+    TableError, WriteTransaction,
+};
+
+use super::StorageError;
+use super::disk::{Disk, DiskFile};
+use super::row::{Position, Table};
+use fill::fill;
+use guard::{Fault, WRITE, guarded};
+use marks::Marks;
+use seal::{Sums, seal};
+use snapshot::OpenRows;
+pub(super) use snapshot::Snapshot;
+
+/// The name of the file.
+pub(super) const FILE: &str = "tables.redb";
+/// Its name until the first checkpoint is in it: under the other name the file is always whole.
+pub(super) const NEW_FILE: &str = "tables.new";
+
+type RowsOf = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// Rows with a seal behind each value.
+const ROWS: RowsOf = TableDefinition::new("sealed");
+/// Rows as format 1 had them, without seals.
+const UNSEALED: RowsOf = TableDefinition::new("rows");
+
+/// What a checkpoint is named by.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Mark {
+    /// The tables hold the rows as they are after this position.
+    pub(super) position: Position,
+    /// The boot that wrote it.
+    pub(super) boot: u64,
+}
+
+/// The file of tables, with one writer.
+pub(super) struct Tables {
+    disk: Arc<dyn Disk>,
+    /// With the folder.
+    file: Arc<str>,
+    cache_bytes: usize,
+    /// Open when it has to be; redb refuses all work after an I/O error until it is opened again.
+    database: Option<Database>,
+    exists: bool,
+    generation: u64,
+    sync_failed: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+}
+
+impl Tables {
+    /// The tables on `disk`; the file is made by the first checkpoint.
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        names: &[String],
+        cache_bytes: usize,
+    ) -> Result<Self, StorageError> {
+        if names.iter().any(|name| name == NEW_FILE) {
+            let removed = disk.remove(NEW_FILE);
+            removed
+                .map_err(|source| StorageError::io(format!("remove {disk}/{NEW_FILE}"), source))?;
+        }
+        Ok(Self {
+            file: format!("{disk}/{FILE}").into(),
+            disk,
+            cache_bytes,
+            database: None,
+            exists: names.iter().any(|name| name == FILE),
+            generation: 0,
+            sync_failed: Arc::default(),
+            written: Arc::default(),
+        })
+    }
+
+    /// Whether a sync of the file has failed: what it holds is not known then, until a restart.
+    pub(super) fn sync_failed(&self) -> bool {
+        self.sync_failed.load(Ordering::SeqCst)
+    }
+
+    /// Bytes written to the file since it was opened.
+    pub(super) fn written_bytes(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Lets go of the file; the next use opens it again.
+    pub(super) fn close(&mut self) {
+        let database = self.database.take();
+        // What redb has to write now, it writes at the next opening too.
+        let _ = guarded(&self.file, "close", || {
+            drop(database);
+            Ok(())
+        });
+    }
+
+    /// The rows as the last checkpoint left them.
+    pub(super) fn snapshot(&mut self) -> Result<Snapshot, StorageError> {
+        self.generation += 1;
+        let (file, generation) = (Arc::clone(&self.file), self.generation);
+        if !self.exists {
+            return Ok(Snapshot::new(file, generation, None, Marks::default()));
+        }
+        let opened = guarded(&file, "open", || self.open_snapshot());
+        if opened.is_err() {
+            self.close();
+        }
+        let (rows, marks) = opened?;
+        Ok(Snapshot::new(file, generation, rows, marks))
+    }
+
+    fn open_snapshot(&mut self) -> Result<(Option<OpenRows>, Marks), Fault> {
+        let file = Arc::clone(&self.file);
+        let reading = self.database(FILE)?.begin_read()?;
+        let marks = Marks::read(&file, &reading.open_table(marks::MARKS)?)?;
+        let name = if marks.is_sealed() { ROWS } else { UNSEALED };
+        let rows = match reading.open_table(name) {
+            Ok(rows) => Some(rows),
+            Err(TableError::TableDoesNotExist(_)) => None,
+            Err(err) => return Err(err.into()),
+        };
+        Ok((rows, marks))
+    }
+
+    /// Moves the changed rows, ascending by table and key, into the tables, durably and all together. Between rows it gives up
+    /// when `stop` is set.
+    pub(super) fn write<'a>(
+        &mut self,
+        rows: impl Iterator<Item = (Table, &'a Bytes, Option<&'a Bytes>)>,
+        mark: Mark,
+        stop: &AtomicBool,
+    ) -> Result<(), StorageError> {
+        let changes = rows.map(|(table, key, value)| {
+            let mut full_key = Vec::new();
+            key_of(&mut full_key, table, key);
+            (full_key, value.map(Bytes::as_ref))
+        });
+        self.change(|writing, marks| {
+            fill(
+                &mut writing.open_table(ROWS)?,
+                &mut marks.sums,
+                changes,
+                stop,
+            )?;
+            (marks.position, marks.boot) = (mark.position.as_u64(), mark.boot);
+            Ok(())
+        })
+    }
+
+    /// Gives the rows of an earlier format their seals, all together. Tells whether there were any to give.
+    pub(super) fn upgrade(&mut self) -> Result<bool, StorageError> {
+        if !self.exists || self.snapshot()?.is_sealed() {
+            return Ok(false);
+        }
+        self.change(|_, _| Ok(()))?;
+        Ok(true)
+    }
+
+    /// One transaction; on the way the rows of an earlier format get their seals.
+    fn change(
+        &mut self,
+        work: impl FnOnce(&WriteTransaction, &mut Marks) -> Result<(), Fault>,
+    ) -> Result<(), StorageError> {
+        let file = Arc::clone(&self.file);
+        let written = guarded(&file, WRITE, || {
+            let name = if self.exists { FILE } else { NEW_FILE };
+            let mut writing = self.database(name)?.begin_write()?;
+            writing.set_quick_repair(true);
+            let mut marks = Marks::read(&file, &writing.open_table(marks::MARKS)?)?;
+            if !marks.is_sealed() {
+                seal_all(&writing, &mut marks.sums)?;
+            }
+            work(&writing, &mut marks)?;
+            marks.write(&mut writing.open_table(marks::MARKS)?)?;
+            writing.commit()?;
+            if !self.exists {
+                self.publish()?;
+            }
+            Ok(())
+        });
+        if written.is_err() {
+            self.close();
+        }
+        written
+    }
+
+    fn publish(&mut self) -> io::Result<()> {
+        self.disk.rename(NEW_FILE, FILE)?;
+        self.exists = true;
+        self.disk
+            .sync_names()
+            .inspect_err(|_| self.sync_failed.store(true, Ordering::SeqCst))
+    }
+
+    fn database(&mut self, name: &str) -> Result<&Database, redb::Error> {
+        let opened = match self.database.take() {
+            Some(database) => database,
+            None => self.open_database(name)?,
+        };
+        Ok(self.database.insert(opened))
+    }
+
+    fn open_database(&self, name: &str) -> Result<Database, redb::Error> {
+        let file = if self.exists {
+            self.disk.open(name)
+        } else {
+            self.disk.create(name)
+        }?;
+        let backend = TablesFile {
+            file,
+            sync_failed: Arc::clone(&self.sync_failed),
+            written: Arc::clone(&self.written),
+        };
+        let database = Builder::new()
+            .set_cache_size(self.cache_bytes)
+            .create_with_backend(backend)?;
+        Ok(database)
+    }
+}
+
+/// Moves what format 1 left to where rows have seals.
+fn seal_all(writing: &WriteTransaction, sums: &mut Sums) -> Result<(), Fault> {
+    let unsealed = match writing.open_table(UNSEALED) {
+        Ok(unsealed) => unsealed,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+        Err(err) => return Err(err.into()),
+    };
+    let mut rows = writing.open_table(ROWS)?;
+    let mut cursor = rows.upper_bound_mut(std::ops::Bound::<&[u8]>::Unbounded)?;
+    let mut stored = Vec::new();
+    for row in unsealed.iter()? {
+        let (key, value) = row?;
+        seal(key.value(), value.value(), &mut stored);
+        cursor.insert_before(key.value(), stored.as_slice())?;
+        sums.add(key.value(), &stored);
+    }
+    cursor.close()?;
+    drop(rows);
+    writing.delete_table(unsealed)?;
+    Ok(())
+}
+
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tables")
+            .field("exists", &self.exists)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+fn key_of(full: &mut Vec<u8>, table: Table, key: &[u8]) {
+    full.clear();
+    full.reserve(1 + key.len());
+    full.push(table.to_byte());
+    full.extend_from_slice(key);
+}
+
+/// One file of the disk as redb wants it.
+#[derive(Debug)]
+struct TablesFile {
+    file: Box<dyn DiskFile>,
+    sync_failed: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+}
+
+impl StorageBackend for TablesFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let synced = self.file.sync_data();
+        synced.inspect_err(|_| self.sync_failed.store(true, Ordering::SeqCst))
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
+        self.file.write_at(offset, data)
+    }
+}

@@ -1,0 +1,249 @@
+//! The rows after one checkpoint, unchanged by later ones.
+
+use std::fmt;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use bytes::Bytes;
+use redb::{ReadOnlyTable, ReadableTable};
+
+use super::super::StorageError;
+use super::super::row::Table;
+use super::guard::{Fault, guarded};
+use super::marks::Marks;
+use super::seal::{Sum, Sums, unseal};
+use super::{Mark, key_of};
+
+pub(super) type OpenRows = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// The rows after one checkpoint.
+pub(in super::super) struct Snapshot {
+    /// With the folder.
+    file: Arc<str>,
+    rows: Option<OpenRows>,
+    marks: Marks,
+    generation: u64,
+}
+
+impl Snapshot {
+    pub(super) fn new(
+        file: Arc<str>,
+        generation: u64,
+        rows: Option<OpenRows>,
+        marks: Marks,
+    ) -> Self {
+        Self {
+            file,
+            rows,
+            marks,
+            generation,
+        }
+    }
+
+    pub(in super::super) const fn mark(&self) -> Mark {
+        self.marks.mark()
+    }
+
+    /// Tells snapshots apart; a later one has a higher number.
+    pub(in super::super) const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) const fn is_sealed(&self) -> bool {
+        self.marks.is_sealed()
+    }
+
+    /// The rows, unless the table has none: then nobody has to look.
+    fn rows_of(&self, table: Table) -> Option<&OpenRows> {
+        let known_empty = self.is_sealed() && self.marks.sums.get(table.to_byte()).rows == 0;
+        self.rows.as_ref().filter(|_| !known_empty)
+    }
+
+    pub(in super::super) fn get(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<Bytes>, StorageError> {
+        let Some(rows) = self.rows_of(table) else {
+            return Ok(None);
+        };
+        let mut full = Vec::new();
+        key_of(&mut full, table, key);
+        guarded(&self.file, "read", || {
+            let Some(stored) = rows.get(full.as_slice())? else {
+                return Ok(None);
+            };
+            self.opened(&full, stored.value()).map(Some)
+        })
+    }
+
+    /// The value behind a key, if it is what was written there.
+    fn opened(&self, full_key: &[u8], stored: &[u8]) -> Result<Bytes, Fault> {
+        if !self.is_sealed() {
+            return Ok(Bytes::copy_from_slice(stored));
+        }
+        match unseal(full_key, stored) {
+            Some(value) => Ok(Bytes::copy_from_slice(value)),
+            None => Err(Fault::Ours(self.damaged_row(full_key))),
+        }
+    }
+
+    fn damaged_row(&self, full_key: &[u8]) -> StorageError {
+        let (table, key) = full_key.split_first().unwrap_or((&0, &[]));
+        StorageError::DamagedRow {
+            file: self.file.to_string(),
+            table: Table::from_byte(*table),
+            key: Bytes::copy_from_slice(key),
+        }
+    }
+
+    /// Rows of the table from `from` to `to`, ascending by key.
+    pub(in super::super) fn range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> Result<Range<'_>, StorageError> {
+        let none = Range {
+            snapshot: self,
+            rows: None,
+        };
+        let Some(rows) = self.rows_of(table) else {
+            return Ok(none);
+        };
+        let (mut start, mut end) = (Vec::new(), Vec::new());
+        key_of(&mut start, table, from);
+        match to {
+            Some(to) => key_of(&mut end, table, to),
+            None => end.extend(table.to_byte().checked_add(1)),
+        }
+        let end = match end.as_slice() {
+            [] => Bound::Unbounded,
+            end if end <= start.as_slice() => return Ok(none),
+            end => Bound::Excluded(end),
+        };
+        guarded(&self.file, "read", || {
+            let range = (Bound::Included(start.as_slice()), end);
+            Ok(Range {
+                snapshot: self,
+                rows: Some(ReadableTable::range::<&[u8]>(rows, range)?),
+            })
+        })
+    }
+
+    /// Reads all rows, and holds them against their seals and what the checkpoint counted. Ends early when `stop` is set, and rests
+    /// as long as it works when `gently`.
+    ///
+    /// # Errors
+    /// The first damage found.
+    pub(in super::super) fn verify(
+        &self,
+        stop: &AtomicBool,
+        gently: bool,
+    ) -> Result<u64, StorageError> {
+        let Some(rows) = self.rows.as_ref().filter(|_| self.is_sealed()) else {
+            return Ok(0);
+        };
+        let mut all = guarded(&self.file, "read", || Ok(ReadableTable::iter(rows)?))?;
+        let (mut found, mut counted, mut ended) = (Sums::default(), 0, false);
+        while !ended {
+            let begun = Instant::now();
+            guarded(&self.file, "read", || {
+                for _ in 0..PAGE {
+                    let Some((key, stored)) = all.next().transpose()? else {
+                        ended = true;
+                        break;
+                    };
+                    if unseal(key.value(), stored.value()).is_none() {
+                        return Err(Fault::Ours(self.damaged_row(key.value())));
+                    }
+                    // The way to it may be damaged where the row is not.
+                    if rows.get(key.value())?.is_none() {
+                        let key = key.value().escape_ascii();
+                        let fault = format!("its row `{key}` is not found by its key");
+                        return Err(redb::Error::Corrupted(fault).into());
+                    }
+                    found.add(key.value(), stored.value());
+                    counted += 1;
+                }
+                Ok(())
+            })?;
+            if stop.load(Ordering::Relaxed) {
+                return Ok(counted);
+            }
+            if gently {
+                thread::sleep(begun.elapsed());
+            }
+        }
+        self.hold_against_marks(&found)?;
+        Ok(counted)
+    }
+
+    fn hold_against_marks(&self, found: &Sums) -> Result<(), StorageError> {
+        let bytes = self.marks.sums.iter().chain(found.iter());
+        for table in bytes.map(|(table, _)| table) {
+            let (Sum { rows: wanted, .. }, Sum { rows, .. }) =
+                (self.marks.sums.get(table), found.get(table));
+            if self.marks.sums.get(table) != found.get(table) {
+                let table = Table::from_byte(table);
+                let fault = if rows == wanted {
+                    format!("{table:?} holds rows of another time")
+                } else {
+                    format!("{table:?} has {rows} rows, and the last checkpoint left {wanted}")
+                };
+                return guarded(&self.file, "read", || {
+                    Err(redb::Error::Corrupted(fault).into())
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rows that are verified at a stretch.
+const PAGE: usize = 1024;
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        let rows = self.rows.take();
+        // Of a damaged file redb may panic here, too.
+        let _ = guarded(&self.file, "close", || {
+            drop(rows);
+            Ok(())
+        });
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("mark", &self.mark())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Rows in order; see [`Snapshot::range`].
+pub(in super::super) struct Range<'a> {
+    snapshot: &'a Snapshot,
+    rows: Option<redb::Range<'a, &'static [u8], &'static [u8]>>,
+}
+
+impl Iterator for Range<'_> {
+    type Item = Result<(Bytes, Bytes), StorageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rows = self.rows.as_mut()?;
+        let row = guarded(&self.snapshot.file, "read", || {
+            let Some((key, stored)) = rows.next().transpose()? else {
+                return Ok(None);
+            };
+            let value = self.snapshot.opened(key.value(), stored.value())?;
+            let key = key.value().get(1..).unwrap_or_default();
+            Ok(Some((Bytes::copy_from_slice(key), value)))
+        });
+        row.transpose()
+    }
+}
