@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::connectors::line::lines;
+use crate::printable;
 use crate::runtime::{Sink, SinkBatch};
 use crate::sdk::BoxError;
 
@@ -15,7 +16,9 @@ pub(crate) struct StdoutEgress;
 impl Sink for StdoutEgress {
     async fn deliver(&self, batch: &SinkBatch) -> Result<(), BoxError> {
         let mut stdout = tokio::io::stdout();
-        stdout.write_all(lines(batch).as_bytes()).await?;
+        let lines = lines(batch);
+        // A terminal may be behind it; JSON means the same with its control characters escaped.
+        stdout.write_all(printable::json(&lines).as_bytes()).await?;
         stdout.flush().await?;
         Ok(())
     }
