@@ -29,6 +29,7 @@ mod error;
 mod fate;
 #[cfg(feature = "runtime")]
 mod gateways;
+#[cfg(feature = "runtime")]
 pub(crate) mod gone;
 #[cfg(feature = "runtime")]
 pub(crate) mod handle;
