@@ -68,7 +68,7 @@ impl Admin {
         params: &Params,
     ) -> Result<Reply, Refusal> {
         params.only(&["target", "reason", "type"])?;
-        let (filter, asked) = (given_up(params)?, Asked::of(request).await?);
+        let (filter, asked) = (given_up(params)?, Asked::of(request, &self.bodies).await?);
         let dry_run = asked.dry_run.unwrap_or(false);
         let (mut after, mut redriven) = (None, 0);
         loop {

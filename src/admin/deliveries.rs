@@ -21,6 +21,7 @@ use crate::runtime::request;
 use crate::runtime::respond::{self, Refusal, refuse};
 use crate::sdk::{Message, MessageBuilder, TypeName, TypedBytes};
 use crate::storage::Rows;
+use crate::transport::http::BodyReader;
 
 /// A command waits for the call of its address, and a retry for its attempt.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,8 +43,8 @@ const MAX_REASON_CHARS: usize = 2_000;
 
 impl Asked {
     /// Reads the body of a request that asks for something.
-    pub(super) async fn of(request: Request<Body>) -> Result<Self, Refusal> {
-        let body = request::body(request, MAX_COMMAND_BYTES).await?;
+    pub(super) async fn of(request: Request<Body>, bodies: &BodyReader) -> Result<Self, Refusal> {
+        let body = request::body(request, &bodies.up_to(MAX_COMMAND_BYTES)).await?;
         let asked: Self = serde_json::from_slice(&body).map_err(|err| {
             bad_request(&format!(
                 "the body is to be {{\"actor\", \"reason\"}}: {err}"
@@ -119,7 +120,7 @@ impl Admin {
         verb: Verb,
     ) -> Result<Reply, Refusal> {
         params.only(&[])?;
-        let asked = Asked::of(request).await?;
+        let asked = Asked::of(request, &self.bodies).await?;
         if asked.dry_run.is_some() {
             let text = "`dry_run` counts for many at a time: /api/dead-letters/redrive";
             return Err(bad_request(text));

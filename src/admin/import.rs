@@ -11,7 +11,6 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::params::Params;
-use super::send::MAX_BODY_BYTES;
 use super::{Admin, Change, Reply, ok};
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::{AddressKey, AdminChange};
@@ -72,7 +71,11 @@ impl Admin {
         params: &Params,
     ) -> Result<Reply, Refusal> {
         params.only(&[])?;
-        let body = request::body(request, MAX_BODY_BYTES).await?;
+        let body = request::body(request, &self.bodies).await?;
+        if body.iter().all(u8::is_ascii_whitespace) {
+            let text = "the body is empty; send lines of an export";
+            return Err(refuse(StatusCode::BAD_REQUEST, "body.empty", text));
+        }
         let changes = changes(&body)
             .map_err(|text| refuse(StatusCode::BAD_REQUEST, "import.malformed", &text))?;
         let count = changes.len();

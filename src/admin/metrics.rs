@@ -16,6 +16,7 @@ use super::{Admin, Reply, whole};
 use crate::runtime::StoreStatus;
 use crate::runtime::condition::Condition;
 use crate::runtime::core::TypeCounters;
+use crate::runtime::door::Doors;
 use crate::runtime::egress::Delivering;
 use crate::runtime::endpoint::{FunctionLabels, Invocations};
 use crate::runtime::partition::Inspection;
@@ -53,6 +54,7 @@ impl Admin {
         snapshot.egresses(&self.runtime.delivering());
         snapshot.sources(self.runtime.sources());
         snapshot.store(&self.runtime.store_health(), &self.runtime.store_status());
+        snapshot.doors(&self.doors);
         snapshot.count(
             "unclaimed_answers",
             "Answers to calls that nobody waited for any more",
@@ -233,6 +235,29 @@ impl Snapshot {
             "store_checkpoints",
             "Checkpoints since the start",
             health.checkpoints,
+        );
+    }
+
+    fn doors(&mut self, doors: &Doors) {
+        self.gauge(
+            "http_connections",
+            "Connections to the HTTP listeners, without those to the admin API",
+            doors.places.taken() as u64,
+        );
+        self.gauge(
+            "http_connections_limit",
+            "How many of them there may be",
+            doors.places.count() as u64,
+        );
+        self.gauge(
+            "http_body_bytes",
+            "Memory of request bodies that are arriving",
+            doors.memory.used() as u64,
+        );
+        self.gauge(
+            "http_body_bytes_limit",
+            "How much of it there may be",
+            doors.memory.total() as u64,
         );
     }
 

@@ -20,34 +20,31 @@ mod state;
 mod states;
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
-use http::uri::Authority;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming as Body};
 use hyper::service::service_fn;
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use crate::runtime::bearer::is_authorised;
+use crate::module::Token;
 use crate::runtime::core::{AddressKey, AdminChange};
+use crate::runtime::door::{Door, Doors, Guard, check_head};
 use crate::runtime::handle::{Changed, RuntimeHandle};
-use crate::runtime::ingress::{Ingress, OpenIngress, listen, stopped};
+use crate::runtime::ingress::{Ingress, OpenIngress};
 use crate::runtime::intake::Intake;
-use crate::runtime::module::Secret;
 use crate::runtime::respond::{self, Answer, Refusal, refuse};
 use crate::runtime::{IntakeError, Listener, RuntimeBuilder, StartError};
 use crate::sdk::BoxError;
 use crate::storage::{Rows, StorageError};
-use crate::transport::http::{ServerLimits, serve_connections};
+use crate::transport::http::BodyReader;
 
 use page::Page;
 use params::{Params, page_json};
@@ -60,7 +57,7 @@ pub struct AdminConfig {
     /// `host:port`. Default `127.0.0.1:8191`.
     pub listen: String,
     /// Requests must carry it as `authorization: Bearer …`; without it the API listens on loopback addresses only.
-    pub token: Option<Secret>,
+    pub token: Option<Token>,
 }
 
 impl Default for AdminConfig {
@@ -85,39 +82,40 @@ type Reply = Response<UnsyncBoxBody<Bytes, BoxError>>;
 
 #[async_trait]
 impl Ingress for AdminConfig {
-    async fn open(self: Box<Self>) -> Result<Box<dyn OpenIngress>, StartError> {
-        let (socket, listener) = listen("admin api", &self.listen).await?;
-        if self.token.is_none() && !listener.address.ip().is_loopback() {
+    async fn open(self: Box<Self>, doors: &Doors) -> Result<Box<dyn OpenIngress>, StartError> {
+        let has_token = self.token.is_some();
+        let door = doors.open("admin api", &self.listen, self.token).await?;
+        let address = door.listener.address;
+        if !has_token && !address.ip().is_loopback() {
             let what = format!(
-                "the admin API on {} would be open to everyone on the network: give it a token",
-                listener.address
+                "the admin API on {address} would be open to everyone on the network: give it a token"
             );
             return Err(StartError::Declared { what });
         }
         Ok(Box::new(OpenAdmin {
-            token: self.token,
-            socket,
-            listener,
+            door: door.reserved(doors),
+            doors: doors.clone(),
         }))
     }
 }
 
 #[derive(Debug)]
 struct OpenAdmin {
-    token: Option<Secret>,
-    socket: TcpListener,
-    listener: Listener,
+    door: Door,
+    doors: Doors,
 }
 
 #[async_trait]
 impl OpenIngress for OpenAdmin {
     fn listening(&self) -> Listener {
-        self.listener.clone()
+        self.door.listener.clone()
     }
 
     async fn run(self: Box<Self>, intake: Intake, stop: watch::Receiver<bool>) {
         let admin = Arc::new(Admin {
-            token: self.token,
+            guard: self.door.guard.clone(),
+            bodies: self.door.bodies.clone(),
+            doors: self.doors,
             runtime: RuntimeHandle::new(intake),
             reads: Arc::new(Semaphore::new(READS_AT_A_TIME)),
         });
@@ -128,13 +126,15 @@ impl OpenIngress for OpenAdmin {
                 Ok::<_, Infallible>(reply.unwrap_or_else(|refusal| whole(*refusal)))
             }
         });
-        serve_connections(self.socket, service, ServerLimits::default(), stopped(stop)).await;
+        self.door.serve(service, stop).await;
     }
 }
 
 /// What every route needs.
 struct Admin {
-    token: Option<Secret>,
+    guard: Guard,
+    bodies: BodyReader,
+    doors: Doors,
     runtime: RuntimeHandle,
     /// Lists that are read at the same time; others wait their turn.
     reads: Arc<Semaphore>,
@@ -142,9 +142,10 @@ struct Admin {
 
 impl Admin {
     async fn answer(&self, request: Request<Body>) -> Result<Reply, Refusal> {
+        check_head(&request)?;
         let Routed { route, allowed } = routes::route(request.uri().path())?;
         if !matches!(route, Route::Health | Route::Ready) {
-            self.authorise(&request)?;
+            self.guard.admit(&request)?;
         }
         if !allowed.contains(request.method()) {
             return Err(wrong_method(allowed));
@@ -172,24 +173,6 @@ impl Admin {
             Route::DeadLetterExport => self.export_dead_letters(&params),
             Route::DeadLetter(address) => self.dead_letter(&params, address).await,
             Route::RedriveAll => self.redrive_all(request, &params).await,
-        }
-    }
-
-    fn authorise(&self, request: &Request<Body>) -> Result<(), Refusal> {
-        if !is_same_origin(request) {
-            let text = "pages of other origins may not use the admin API";
-            return Err(refuse(StatusCode::FORBIDDEN, "origin_refused", text));
-        }
-        if self.token.is_none() && !host_of(request).is_none_or(is_local) {
-            let text = "without a token the admin API is asked by address or as localhost only";
-            return Err(refuse(StatusCode::FORBIDDEN, "host_refused", text));
-        }
-        match &self.token {
-            Some(token) if !is_authorised(request.headers().get(AUTHORIZATION), token.expose()) => {
-                let text = "a bearer token is needed: `authorization: Bearer …`";
-                Err(refuse(StatusCode::UNAUTHORIZED, "unauthorised", text))
-            }
-            _ => Ok(()),
         }
     }
 
@@ -281,36 +264,6 @@ enum Change {
 
 /// A change waits for the call of its address, and calls may take minutes; who asked may not.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Browsers send `origin` with what scripts do: a page from elsewhere must not use what listens on loopback.
-fn is_same_origin(request: &Request<Body>) -> bool {
-    let Some(origin) = request.headers().get(ORIGIN) else {
-        return true;
-    };
-    let origin = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.parse::<Uri>().ok());
-    let origin = origin.as_ref().and_then(Uri::authority);
-    origin.is_some_and(|origin| Some(origin.as_str()) == host_of(request))
-}
-
-/// Whom the request asks for: host and port.
-fn host_of(request: &Request<Body>) -> Option<&str> {
-    match request.headers().get(HOST) {
-        Some(host) => host.to_str().ok(),
-        None => request.uri().authority().map(Authority::as_str),
-    }
-}
-
-/// Whether a host is no name that somebody else's DNS server may lead here.
-fn is_local(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else {
-        return false;
-    };
-    let name = authority.host().trim_matches(['[', ']']);
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
-}
 
 fn wrong_method(allowed: &[Method]) -> Refusal {
     let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use super::bad_request;
 use crate::delivery::Verb;
 use crate::runtime::core::AddressKey;
-use crate::runtime::request::percent_decoded;
+use crate::runtime::request::path_part;
 use crate::runtime::respond::{Refusal, refuse};
 use crate::sdk::TypeName;
 
@@ -54,11 +54,8 @@ pub(super) fn route(path: &str) -> Result<Routed, Refusal> {
             "there is no such route",
         )
     };
-    let parts: Option<Vec<String>> = path.split('/').skip(1).map(percent_decoded).collect();
-    let parts = parts.ok_or_else(|| {
-        let text = "the path is not percent-encoded UTF-8: write `%` as `%25`";
-        refuse(StatusCode::BAD_REQUEST, "path.malformed", text)
-    })?;
+    let parts: Result<Vec<String>, Refusal> = path.split('/').skip(1).map(path_part).collect();
+    let parts = parts?;
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let at = |namespace, name, id| match TypeName::from_parts(namespace, name) {
         Ok(_) => Ok(AddressKey::new(namespace, name, id)),

@@ -13,8 +13,6 @@ use crate::runtime::request::{self, Terms};
 use crate::runtime::respond::{self, Refusal};
 use crate::sdk::TypeName;
 
-/// Larger bodies are refused.
-pub(super) const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// The type of `application/json`.
 const JSON_TYPE: TypeName = TypeName::new("statefun/json");
 /// Idempotency keys of the admin API count within it.
@@ -32,7 +30,8 @@ impl Admin {
         let terms = Terms {
             ingress: &INGRESS,
             json_type: &JSON_TYPE,
-            max_body_bytes: MAX_BODY_BYTES,
+            bodies: &self.bodies,
+            record: self.runtime.record_of(&target),
             keys_until: self.runtime.now() + KEYS_LIVE,
         };
         let incoming = request::message(request, target, &terms).await?;

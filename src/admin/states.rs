@@ -6,7 +6,6 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming as Body;
 
 use super::params::Params;
-use super::send::MAX_BODY_BYTES;
 use super::state::{self, StateFilter, StoredState};
 use super::{Admin, Change, Reply, bad_request, ok};
 use crate::runtime::core::{AddressKey, AdminChange};
@@ -108,7 +107,7 @@ impl Admin {
                 return Err(refuse(status, code, &text));
             }
         };
-        let body = request::body(request, MAX_BODY_BYTES).await?;
+        let body = request::body(request, &self.bodies).await?;
         request::parsed(&type_name, &body)
     }
 

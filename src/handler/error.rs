@@ -8,6 +8,9 @@ use crate::sdk::{Address, BoxError, TypeName, WireError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandlerError {
+    /// The body has no bytes. Nothing was asked, so nothing could be answered but what looks like success.
+    #[error("the request body is empty; a ToFunction message is expected")]
+    Empty,
     /// The body is not a `ToFunction`: the same bytes will never do.
     #[error("request body is not a ToFunction message")]
     Malformed(#[source] BoxError),
@@ -38,7 +41,7 @@ impl HandlerError {
     /// The HTTP status that says so: 400 when the request is at fault, else 500.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Malformed(_) => 400,
+            Self::Empty | Self::Malformed(_) => 400,
             Self::UnknownFunction { .. } | Self::Function { .. } => 500,
         }
     }

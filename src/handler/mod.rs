@@ -26,11 +26,10 @@ use resolve::Resolved;
 /// use stateful_functions::StatefulFunctions;
 /// use stateful_functions::handler::RequestReplyHandler;
 ///
-/// # async fn serve() -> Result<(), stateful_functions::handler::HandlerError> {
+/// # async fn serve(request: Bytes) -> Result<Bytes, stateful_functions::handler::HandlerError> {
 /// let handler = RequestReplyHandler::new(StatefulFunctions::new());
-/// let reply = handler.handle(Bytes::new()).await?; // a request without a batch
-/// assert!(reply.is_empty());
-/// # Ok(())
+/// let reply = handler.handle(request).await?;
+/// # Ok(reply)
 /// # }
 /// ```
 #[derive(Clone)]
@@ -63,8 +62,11 @@ impl RequestReplyHandler {
     /// runs nothing. Dropping the future stops the batch at an `.await`.
     ///
     /// # Errors
-    /// When the bytes are no `ToFunction`, the function is not registered, or it fails or panics. No effect is left then.
+    /// When there are no bytes or they are no `ToFunction`, the function is not registered, or it fails or panics. No effect is left then.
     pub async fn handle(&self, request: Bytes) -> Result<Bytes, HandlerError> {
+        if request.is_empty() {
+            return Err(HandlerError::Empty);
+        }
         let Some(request) = Request::parse(&request)? else {
             return Ok(Bytes::new());
         };

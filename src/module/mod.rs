@@ -14,6 +14,7 @@ mod legacy;
 mod listeners;
 mod placeholder;
 mod scalars;
+mod token;
 mod uri;
 
 use std::fmt;
@@ -29,6 +30,7 @@ pub use kinds::{
     PlaygroundIngress, Properties, Route, TlsFiles, TopicPartition, Transport,
 };
 pub use placeholder::Placeholders;
+pub use token::{InvalidToken, Token};
 
 use draft::Draft;
 use listeners::Listening;

@@ -1,5 +1,8 @@
 //! From a checked module to a runtime: here, and nowhere else, the parts are put together.
 
+use bytes::Bytes;
+use prost::Message as _;
+
 use super::gone::StandIns;
 use super::handle::Chore;
 use super::{RuntimeBuilder, StartError, samples};
@@ -8,7 +11,8 @@ use crate::connectors::file::FileEgress;
 use crate::connectors::playground::PlaygroundSink;
 use crate::connectors::stdout::StdoutEgress;
 use crate::module::{EgressTarget, Ingress, Module, Place};
-use crate::pipeline::{Destinations, Pipeline, PipelineConfig, stand_in};
+use crate::pipeline::{Destinations, Pipeline, PipelineConfig, RECORD, Record, stand_in};
+use crate::protocol::reqreply::TypedValue;
 use crate::sdk::StatefulFunctions;
 
 impl RuntimeBuilder {
@@ -71,6 +75,7 @@ impl RuntimeBuilder {
     /// When two of its functions have the same name.
     pub fn pipeline(mut self, pipeline: &Pipeline) -> Result<Self, StartError> {
         self = self.with_stand_ins();
+        self.records.push((pipeline.entry().clone(), record));
         let mut functions = StatefulFunctions::new();
         for spec in pipeline.functions_beside(&self.destinations()) {
             functions = functions.with(spec).map_err(|error| StartError::Declared {
@@ -110,4 +115,16 @@ impl RuntimeBuilder {
             what: format!("{place}: {error}"),
         })
     }
+}
+
+/// A record of what came in with a content type: what a pipeline is sent that takes any.
+fn record(content_type: &str, payload: Bytes) -> Bytes {
+    let record = Record::new(payload).with_content_type(content_type.to_owned());
+    let value = RECORD.encode(&record);
+    let value = TypedValue {
+        typename: RECORD.name().to_string(),
+        has_value: true,
+        value: value.expect("a record is written to memory, which grows"),
+    };
+    value.encode_to_vec().into()
 }

@@ -14,8 +14,9 @@ use super::condition::Condition;
 use super::config::RuntimeConfig;
 use super::core::keys::egress_prefix;
 use super::core::{Bindings as _, Core, CoreSettings, EgressBinding, SourceCore};
+use super::door::Doors;
 use super::egress::{Egresses, Outbox};
-use super::endpoint::{Directory, Endpoint, InProcess, Remote};
+use super::endpoint::{Directory, Endpoint, InProcess, RecordForm, Remote};
 use super::error::StartError;
 use super::fate::Fate;
 use super::gateways::Gateways;
@@ -103,6 +104,8 @@ pub struct RuntimeBuilder {
     pub(super) stand_ins: Option<StandIns>,
     /// What is done beside, once the runtime runs.
     pub(super) chores: Vec<Chore>,
+    /// Functions that take records.
+    pub(super) records: Vec<(TypeName, RecordForm)>,
 }
 
 impl RuntimeBuilder {
@@ -122,6 +125,7 @@ impl RuntimeBuilder {
             shared: http::Extensions::new(),
             stand_ins: None,
             chores: Vec::new(),
+            records: Vec::new(),
         }
     }
 
@@ -210,9 +214,11 @@ impl RuntimeBuilder {
         let sources = self.sources;
         let sources = open_sources(sources, self.config.partitions.get()).await?;
         let sinks = open_sinks(self.sinks).await?;
+        let largest = self.ingresses.iter().map(|ingress| ingress.largest_body());
+        let doors = Doors::new(&self.config, largest.max().unwrap_or(0));
         let mut open = Vec::with_capacity(self.ingresses.len());
         for ingress in self.ingresses {
-            open.push(ingress.open().await?);
+            open.push(ingress.open(&doors).await?);
         }
         let (store, syncer) = open_store(self.home, self.config.storage.clone()).await?;
         let gone = gone::find(&store, &directory)?;
@@ -317,6 +323,9 @@ impl RuntimeBuilder {
     /// All functions and egresses by name. Calls are not tried again once `closed` turns true.
     fn directory(&self, closed: &watch::Receiver<bool>) -> Result<Directory, StartError> {
         let mut directory = Directory::default();
+        for (function, form) in &self.records {
+            directory.takes_records(function.clone(), *form);
+        }
         for functions in &self.functions {
             bind_all(&mut directory, functions, &self.config)?;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::core::{AnswerLimits, FailurePolicy};
 use crate::storage::LogSettings;
+use crate::transport::http::ServerLimits;
 
 /// Settings of a runtime, with their defaults.
 #[derive(Debug, Clone)]
@@ -29,6 +30,12 @@ pub struct RuntimeConfig {
     pub max_outbox: u64,
     /// Bytes of waiting messages that a partition holds in memory. Default 64 MiB.
     pub max_memory_bytes: usize,
+    /// What clients of all HTTP listeners together may take. The admin API has 64 connections of its own besides.
+    pub server: ServerLimits,
+    /// A request body that takes longer to arrive is answered 408. Default 60 s.
+    pub body_timeout: Duration,
+    /// A request body of which nothing arrives for this time is answered 408. Default 10 s.
+    pub body_pause: Duration,
     /// Bounds of the store on disk.
     pub storage: LogSettings,
     /// How long a stop waits for calls in flight. Default 10 s.
@@ -48,6 +55,9 @@ impl Default for RuntimeConfig {
             max_backlog_per_address: 1_000,
             max_outbox: 100_000,
             max_memory_bytes: 64 << 20,
+            server: ServerLimits::default(),
+            body_timeout: Duration::from_secs(60),
+            body_pause: Duration::from_secs(10),
             storage: LogSettings::default(),
             shutdown_timeout: Duration::from_secs(10),
         }

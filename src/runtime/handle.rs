@@ -13,7 +13,7 @@ use super::condition::Condition;
 use super::core::keys::NOTES;
 use super::core::{AddressKey, AdminChange};
 use super::egress::Delivering;
-use super::endpoint::Invocations;
+use super::endpoint::{Invocations, RecordForm};
 use super::fate::ApplicationFailure;
 use super::gone::Gone;
 use super::intake::{Incoming, Intake, IntakeError};
@@ -196,6 +196,11 @@ impl RuntimeHandle {
     /// Whether the runtime takes nothing more because it goes down.
     pub(crate) fn is_stopping(&self) -> bool {
         *self.intake.stopping.borrow()
+    }
+
+    /// What makes a record for the function of `target`, if it takes records.
+    pub(crate) fn record_of(&self, target: &AddressKey) -> Option<RecordForm> {
+        self.intake.directory.record_of(target)
     }
 
     /// Counters of calls to remote functions.

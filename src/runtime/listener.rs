@@ -2,10 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-
-use super::error::StartError;
 
 /// Something that listens on an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,21 +22,6 @@ impl Listener {
             address,
         }
     }
-}
-
-/// Opens a listening socket.
-pub(crate) async fn listen(
-    name: &str,
-    address: &str,
-) -> Result<(TcpListener, Listener), StartError> {
-    let failed = |source| StartError::Listen {
-        name: name.to_owned(),
-        address: address.to_owned(),
-        source,
-    };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, Listener::new(name, address)))
 }
 
 /// Ready when `stop` is true, or its sender is gone.

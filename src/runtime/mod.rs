@@ -8,7 +8,7 @@
 #[cfg(feature = "runtime")]
 mod assemble;
 #[cfg(feature = "runtime")]
-pub(crate) mod bearer;
+mod bearer;
 #[cfg(feature = "runtime")]
 mod builder;
 #[cfg(feature = "runtime")]
@@ -19,6 +19,8 @@ pub(crate) mod condition;
 mod config;
 #[doc(hidden)]
 pub mod core;
+#[cfg(feature = "runtime")]
+pub(crate) mod door;
 #[cfg(feature = "runtime")]
 pub(crate) mod egress;
 #[cfg(feature = "runtime")]
@@ -59,7 +61,7 @@ pub(crate) mod values;
 mod waits;
 
 #[cfg(feature = "runtime")]
-pub use crate::module;
+pub use crate::module::{self, InvalidToken, Token};
 
 pub use self::core::{AnswerLimits, Failure, FailurePolicy, OnError};
 #[cfg(feature = "runtime")]

@@ -1,19 +1,20 @@
 //! Requests that bring a value: for a function, or for its state.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming as Body;
 use uuid::Uuid;
 
 use super::core::keys::{put_bytes, put_text};
 use super::core::{AddressKey, IdempotencyKey};
+use super::endpoint::RecordForm;
 use super::intake::Incoming;
 use super::respond::{Refusal, refuse};
 use super::values;
 use crate::sdk::TypeName;
 use crate::time::Timestamp;
+use crate::transport::http::{BodyFault, BodyReader, Encoding};
 
 /// Names the type of the value.
 pub(crate) const TYPE_HEADER: HeaderName = HeaderName::from_static("statefun-type");
@@ -21,6 +22,8 @@ const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// Longer keys are refused.
 const MAX_KEY_BYTES: usize = 256;
 const STRING: &str = "io.statefun.types/string";
+/// Foreign text is shown up to this length.
+const SHOWN_CHARACTERS: usize = 100;
 
 /// How a message for a function is read.
 pub(crate) struct Terms<'a> {
@@ -28,10 +31,22 @@ pub(crate) struct Terms<'a> {
     pub(crate) ingress: &'a TypeName,
     /// The type of `application/json`.
     pub(crate) json_type: &'a TypeName,
-    /// Larger bodies are refused.
-    pub(crate) max_body_bytes: usize,
+    pub(crate) bodies: &'a BodyReader,
+    /// What makes a record of a body, when the target is a pipeline.
+    pub(crate) record: Option<RecordForm>,
     /// Until when an idempotency key counts.
     pub(crate) keys_until: Timestamp,
+}
+
+/// What a body becomes.
+enum Form {
+    /// A value of this type.
+    Value { type_name: String, is_json: bool },
+    /// A pipeline's record, with the content type that came with it.
+    Record {
+        form: RecordForm,
+        content_type: String,
+    },
 }
 
 /// The message that a request brings for `target`.
@@ -40,19 +55,75 @@ pub(crate) async fn message(
     target: AddressKey,
     terms: &Terms<'_>,
 ) -> Result<Incoming, Refusal> {
-    let type_name = match named_type(request.headers())? {
-        Some(name) => name,
-        None => type_of_content(request.headers(), terms.json_type)?,
-    };
+    let form = Form::of(request.headers(), terms)?;
     let key = idempotency_key(request.headers())?;
-    let body = body(request, terms.max_body_bytes).await?;
-    let argument = parsed(&type_name, &body)?;
-    let key = key.map(|key| keyed(&target, &key, &type_name, &body, terms));
+    let body = body(request, terms.bodies).await?;
+    let argument = form.argument(&body)?;
+    let key = key.map(|key| keyed(&target, &key, form.name(), &body, terms));
     Ok(Incoming {
         target,
         argument,
         key,
     })
+}
+
+impl Form {
+    fn of(headers: &HeaderMap, terms: &Terms<'_>) -> Result<Self, Refusal> {
+        let named = named_type(headers)?;
+        let content_type = content_type(headers)?;
+        if let (Some(form), Some(content_type)) = (terms.record, content_type)
+            && !is_plain(content_type, named.is_some())
+        {
+            return Ok(Self::Record {
+                form,
+                content_type: content_type.to_owned(),
+            });
+        }
+        Ok(match named {
+            Some(type_name) => Self::Value {
+                type_name,
+                is_json: false,
+            },
+            None => {
+                let type_name = type_of_content(headers, terms.json_type)?;
+                let is_json = type_name == terms.json_type.as_str();
+                Self::Value { type_name, is_json }
+            }
+        })
+    }
+
+    /// The encoded `TypedValue` of `body`.
+    fn argument(&self, body: &Bytes) -> Result<Bytes, Refusal> {
+        match self {
+            Self::Value { is_json: true, .. } if body.is_empty() => {
+                let text = "the body is empty, and a JSON document is expected";
+                Err(refuse(StatusCode::BAD_REQUEST, "body.empty", text))
+            }
+            Self::Value { type_name, .. } => parsed(type_name, body),
+            Self::Record { form, content_type } => Ok(form(content_type, body.clone())),
+        }
+    }
+
+    /// What a repeated idempotency key has to come with again.
+    fn name(&self) -> &str {
+        match self {
+            Self::Value { type_name, .. } => type_name,
+            Self::Record { content_type, .. } => content_type,
+        }
+    }
+}
+
+/// Whether a pipeline makes the same record of the value alone: of text and JSON it does. A type that is named says what
+/// the bytes are, unless the content type tells more than `text/plain` or `application/octet-stream`.
+fn is_plain(content_type: &str, has_type: bool) -> bool {
+    let content_type = content_type.to_ascii_lowercase();
+    let content_type: String = content_type.split_whitespace().collect();
+    match content_type.as_str() {
+        "text/plain" | "text/plain;charset=utf-8" => true,
+        "application/octet-stream" => has_type,
+        "application/json" | "application/json;charset=utf-8" => !has_type,
+        _ => false,
+    }
 }
 
 /// The encoded `TypedValue` of a body that is a value of type `type_name`.
@@ -63,15 +134,54 @@ pub(crate) fn parsed(type_name: &str, body: &Bytes) -> Result<Bytes, Refusal> {
 
 /// The type that the request names itself.
 pub(crate) fn named_type(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    match headers.get(TYPE_HEADER).map(HeaderValue::to_str) {
-        None => Ok(None),
-        Some(Ok(name)) if !name.is_empty() => Ok(Some(name.to_owned())),
-        Some(_) => Err(refuse(
-            StatusCode::BAD_REQUEST,
-            "type.invalid",
-            "`statefun-type` is no typename",
-        )),
+    let invalid = |text: &str| refuse(StatusCode::BAD_REQUEST, "type.invalid", text);
+    let Some(value) = single(headers, &TYPE_HEADER, "type.invalid")? else {
+        return Ok(None);
+    };
+    let name = value.to_str().unwrap_or_default();
+    match name.rsplit_once('/') {
+        Some((namespace, local)) if !namespace.is_empty() && !local.is_empty() => {
+            Ok(Some(name.to_owned()))
+        }
+        _ => Err(invalid(&format!(
+            "`statefun-type` is `{}`; a type is named <namespace>/<name>, such as {STRING}",
+            shown(value)
+        ))),
     }
+}
+
+fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let value = headers.get(CONTENT_TYPE).map(HeaderValue::to_str);
+    value.transpose().map_err(|_| {
+        let text = "`content-type` has characters that are not visible ASCII";
+        refuse(StatusCode::BAD_REQUEST, "head.invalid", text)
+    })
+}
+
+/// The value of a header that may be repeated, but not with another value.
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    code: &str,
+) -> Result<Option<&'a HeaderValue>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.all(|other| other == value) {
+        return Ok(Some(value));
+    }
+    let text = format!("`{name}` stands in the request with two values; send one");
+    Err(refuse(StatusCode::BAD_REQUEST, code, &text))
+}
+
+/// Foreign bytes, cut, and without what a terminal would act upon.
+fn shown(value: &HeaderValue) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    text.chars()
+        .filter(|character| !character.is_control())
+        .take(SHOWN_CHARACTERS)
+        .collect()
 }
 
 /// The type that follows from the content type; without one it is text.
@@ -79,56 +189,55 @@ pub(crate) fn type_of_content(
     headers: &HeaderMap,
     json_type: &TypeName,
 ) -> Result<String, Refusal> {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .map_or(&b"text/plain"[..], HeaderValue::as_bytes);
-    let essence = content_type
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
-    if essence.eq_ignore_ascii_case(b"text/plain") {
-        Ok(STRING.to_owned())
-    } else if is_json(essence) {
-        Ok(json_type.to_string())
-    } else {
-        let shown: String = String::from_utf8_lossy(essence).chars().take(100).collect();
-        let text = format!(
-            "content type `{shown}` says nothing of the value's type: send `text/plain`, `application/json`, or name the type in `statefun-type`"
-        );
-        Err(refuse(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "type.unknown",
-            &text,
-        ))
-    }
-}
-
-/// `application/json`, or `+json` at the end of another type.
-fn is_json(essence: &[u8]) -> bool {
+    let content_type = content_type(headers)?.unwrap_or("text/plain");
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();
-    essence == b"application/json" || essence.ends_with(b"+json")
+    match essence.as_str() {
+        "text/plain" => Ok(STRING.to_owned()),
+        "application/json" => Ok(json_type.to_string()),
+        // RFC 6839: `application/cloudevents+json` is JSON.
+        json if json.ends_with("+json") => Ok(json_type.to_string()),
+        other => {
+            let other: String = other.chars().take(SHOWN_CHARACTERS).collect();
+            let text = format!(
+                "content type `{other}` says nothing of the value's type: send `text/plain`, `application/json`, or name the type in `statefun-type`"
+            );
+            Err(refuse(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "type.unknown",
+                &text,
+            ))
+        }
+    }
 }
 
-/// The whole body, of at most `limit` bytes.
-pub(crate) async fn body(request: Request<Body>, limit: usize) -> Result<Bytes, Refusal> {
-    match Limited::new(request.into_body(), limit).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(refuse(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body.too_large",
-            &format!("the body is larger than {limit} bytes"),
-        )),
-        Err(_) => Err(refuse(
-            StatusCode::BAD_REQUEST,
-            "body.broken",
-            "the body ended early",
-        )),
-    }
+/// The whole body, within the limits of its listener.
+pub(crate) async fn body(request: Request<Body>, bodies: &BodyReader) -> Result<Bytes, Refusal> {
+    let encoding = Encoding::of(request.headers());
+    let read = bodies.read(encoding, request.into_body()).await;
+    read.map_err(|fault| {
+        let code = match fault {
+            BodyFault::Encoding => "body.encoding",
+            BodyFault::TooLarge { .. } => "body.too_large",
+            BodyFault::TooSlow(_) => "body.too_slow",
+            BodyFault::NoMemory => "memory.full",
+            BodyFault::Broken => "body.broken",
+            BodyFault::Malformed(_) => "body.malformed",
+        };
+        let status = StatusCode::from_u16(fault.status());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut refusal = refuse(status, code, &fault.to_string());
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let soon = HeaderValue::from_static("1");
+            refusal.headers_mut().insert(RETRY_AFTER, soon);
+        }
+        refusal
+    })
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    match headers.get(KEY_HEADER).map(HeaderValue::to_str) {
+    let key = single(headers, &KEY_HEADER, "idempotency.invalid")?;
+    match key.map(HeaderValue::to_str) {
         None => Ok(None),
         Some(Ok(key)) if !key.is_empty() && key.len() <= MAX_KEY_BYTES => Ok(Some(key.to_owned())),
         Some(_) => Err(refuse(
@@ -158,6 +267,17 @@ fn keyed(
     }
 }
 
+/// A part of a path, decoded.
+pub(crate) fn path_part(part: &str) -> Result<String, Refusal> {
+    percent_decoded(part).ok_or_else(|| {
+        let part: String = part.chars().take(SHOWN_CHARACTERS).collect();
+        let text = format!(
+            "`{part}` in the path is not percent-encoded UTF-8: write a percent sign as %25, and other characters as %xx"
+        );
+        refuse(StatusCode::BAD_REQUEST, "path.malformed", &text)
+    })
+}
+
 /// The text behind `%xx` sequences; `None` when it is not UTF-8 or a sequence is broken.
 pub(crate) fn percent_decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
@@ -182,11 +302,62 @@ pub(crate) fn percent_decoded(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
     #[test]
     fn broken_sequences_and_other_encodings_are_refused() {
         assert_eq!(percent_decoded("a%2Fb%c3%a4+").as_deref(), Some("a/bä+"));
         for broken in ["%", "%2", "%zz", "%+f", "%ff"] {
             assert_eq!(percent_decoded(broken), None, "{broken}");
         }
+    }
+
+    #[test]
+    fn a_type_is_named_once_and_by_namespace_and_name() {
+        let named = |pairs: &[_]| named_type(&headers(pairs)).map_err(|refusal| refusal.status());
+        assert_eq!(named(&[]), Ok(None));
+        let twice = [
+            ("statefun-type", "shop/order"),
+            ("statefun-type", "shop/order"),
+        ];
+        assert_eq!(named(&twice), Ok(Some("shop/order".to_owned())));
+        let different = [
+            ("statefun-type", "shop/order"),
+            ("statefun-type", "shop/cart"),
+        ];
+        assert_eq!(named(&different), Err(StatusCode::BAD_REQUEST));
+        for wrong in ["", "order", "/order", "shop/"] {
+            let pairs = [("statefun-type", wrong)];
+            assert_eq!(named(&pairs), Err(StatusCode::BAD_REQUEST), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn two_different_keys_are_no_key() {
+        let key =
+            |pairs: &[_]| idempotency_key(&headers(pairs)).map_err(|refusal| refusal.status());
+        let twice = [("idempotency-key", "a"), ("idempotency-key", "a")];
+        assert_eq!(key(&twice), Ok(Some("a".to_owned())));
+        let different = [("idempotency-key", "a"), ("idempotency-key", "b")];
+        assert_eq!(key(&different), Err(StatusCode::BAD_REQUEST));
+    }
+
+    #[test]
+    fn json_with_another_name_is_json() {
+        let json = TypeName::new("statefun/json");
+        let of = |value| type_of_content(&headers(&[("content-type", value)]), &json);
+        for content_type in [
+            "application/json",
+            "Application/CloudEvents+JSON; charset=utf-8",
+        ] {
+            assert_eq!(of(content_type).ok().unwrap(), "statefun/json");
+        }
+        assert!(of("application/jsonl").is_err());
     }
 }

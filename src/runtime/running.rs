@@ -13,8 +13,8 @@ use super::commit::{Committer, StoreStatus};
 use super::config::RuntimeConfig;
 use super::core::AddressKey;
 use super::fate::ApplicationFailure;
-use super::ingress::Listener;
 use super::intake::{Incoming, Intake, IntakeError};
+use super::listener::Listener;
 use super::partition::Command;
 use crate::sdk::{Address, Message, TypedBytes};
 

@@ -45,6 +45,7 @@ impl Answer {
         }
     }
 
+    #[cfg(feature = "lambda")]
     pub(super) fn unsupported_encoding() -> Self {
         Self::text(415, "the content-encoding of the request is not supported")
     }

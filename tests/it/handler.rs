@@ -223,7 +223,6 @@ async fn sf_04_a_forwarded_message_keeps_fields_above_three() {
 #[tokio::test]
 async fn sf_05_a_request_without_a_batch_is_answered_with_no_effects() {
     let handler = handler(greeter());
-    assert!(handler.handle(Bytes::new()).await.unwrap().is_empty());
     let unknown = Bytes::from_static(&[0x0A, 0x01, b'x']);
     assert!(handler.handle(unknown).await.unwrap().is_empty());
     let idle = FunctionSpec::new(GREETER, async |_: &mut Context, _: Message| Ok(()));

@@ -211,10 +211,7 @@ async fn sf_22_answers_decode_to_what_the_http_adapter_returns() {
         }
     }
     let empty = lambda.invoke(&event("load_balancer_empty")).await.unwrap();
-    assert_eq!(
-        (&empty["statusCode"], decoded(&empty)),
-        (&json!(200), Vec::new())
-    );
+    assert_eq!(empty["statusCode"], 400);
 }
 
 #[tokio::test]

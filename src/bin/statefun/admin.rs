@@ -12,7 +12,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, Uri};
 use serde_json::Value;
 use stateful_functions::admin::AdminConfig;
-use stateful_functions::runtime::Runtime;
+use stateful_functions::runtime::{Runtime, Token};
 use stateful_functions::storage::Disk;
 use stateful_functions::transport::http::client::{
     HttpClient, HttpClientConfig, HttpRequest, HttpResponse,
@@ -93,6 +93,12 @@ pub(crate) fn host_port(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The token of the admin API, as `option` or the environment gives it. It is not repeated when it is wrong.
+pub(crate) fn token(given: Option<&str>, option: &str) -> anyhow::Result<Option<Token>> {
+    let token = given.map(Token::parse).transpose();
+    token.with_context(|| format!("{option} or STATEFUN_ADMIN_TOKEN cannot be used"))
+}
+
 /// Whether a runtime has written `folder`: every data folder has this file.
 pub(crate) fn must_be_data(folder: &Path) -> anyhow::Result<()> {
     if !folder.join("lock").is_file() {
@@ -131,8 +137,9 @@ pub(crate) struct Admin {
 
 impl AdminArgs {
     pub(crate) fn connect(&self) -> anyhow::Result<Admin> {
-        let authorization = self.token.as_ref().map(|token| {
-            HeaderValue::try_from(format!("Bearer {token}")).map(|mut value| {
+        let token = token(self.token.as_deref(), "--token")?;
+        let authorization = token.map(|token| {
+            HeaderValue::try_from(format!("Bearer {}", token.expose())).map(|mut value| {
                 value.set_sensitive(true);
                 value
             })

@@ -8,12 +8,12 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use stateful_functions::admin::AdminConfig;
-use stateful_functions::module::{Module, ModuleFile, Secret};
+use stateful_functions::module::{Module, ModuleFile};
 use stateful_functions::runtime::{
     ApplicationFailure, FailurePolicy, OnError, Runtime, RuntimeConfig,
 };
 
-use crate::admin::host_port;
+use crate::admin::{host_port, token};
 use crate::args::{ADMIN, ModuleArgs};
 use crate::{check, network, output, signals};
 
@@ -54,7 +54,7 @@ pub(crate) struct RunArgs {
     /// Where the admin API listens.
     #[arg(long, value_name = "ADDR", default_value = ADMIN, value_parser = host_port)]
     admin: String,
-    /// What requests to the admin API must carry; needed when it listens on more than loopback.
+    /// What requests to the admin API must carry, 8 or more characters; needed when it listens on more than loopback.
     #[arg(
         long,
         value_name = "TEXT",
@@ -73,6 +73,7 @@ enum AfterAttempts {
 }
 
 pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+    let token = token(args.admin_token.as_deref(), "--admin-token")?;
     let module = load(&args.module)?;
     let collisions = module.collisions_with_admin(&args.admin);
     if !collisions.is_empty() {
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode
     }
     let mut admin = AdminConfig::default();
     admin.listen.clone_from(&args.admin);
-    admin.token = args.admin_token.as_deref().map(Secret::new);
+    admin.token = token;
     let builder = Runtime::builder()
         .config(config(&args))
         .network(network::of_environment()?)

@@ -10,17 +10,15 @@ use http::header::HeaderValue;
 use http::{Request, StatusCode};
 use hyper::body::Incoming as Body;
 use hyper::service::service_fn;
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tracing::error;
 
 use crate::module::PlaygroundEgress;
+use crate::runtime::door::{Door, Doors};
 use crate::runtime::ingress::playground::with_status_header;
-use crate::runtime::listener::{listen, stopped};
 use crate::runtime::respond::{self, Answer};
 use crate::runtime::{EgressRecord, Listener, Settler, Sink, SinkBatch, StartError};
 use crate::sdk::BoxError;
-use crate::transport::http::{ServerLimits, serve_connections};
 
 /// Type of the records: JSON `{"topic", "payload"}`.
 const EGRESS_RECORD: &str = "io.statefun.playground/EgressRecord";
@@ -32,7 +30,7 @@ const HELD: usize = 10_000;
 pub(crate) struct PlaygroundSink {
     spec: PlaygroundEgress,
     /// Until it is served.
-    socket: Mutex<Option<TcpListener>>,
+    door: Mutex<Option<Door>>,
     shelf: Arc<Shelf>,
 }
 
@@ -45,13 +43,13 @@ impl PlaygroundSink {
         };
         Self {
             spec,
-            socket: Mutex::new(None),
+            door: Mutex::new(None),
             shelf: Arc::new(shelf),
         }
     }
 
-    fn socket(&self) -> MutexGuard<'_, Option<TcpListener>> {
-        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
+    fn door(&self) -> MutexGuard<'_, Option<Door>> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,8 +57,10 @@ impl PlaygroundSink {
 impl Sink for PlaygroundSink {
     async fn open(&mut self) -> Result<Option<Listener>, StartError> {
         let address = format!("{}:{}", self.spec.host, self.spec.port);
-        let (socket, listener) = listen("playground egress", &address).await?;
-        *self.socket() = Some(socket);
+        let doors = Doors::for_trials();
+        let door = doors.open("playground egress", &address, None).await?;
+        let listener = door.listener.clone();
+        *self.door() = Some(door);
         Ok(Some(listener))
     }
 
@@ -80,15 +80,22 @@ impl Sink for PlaygroundSink {
     }
 
     async fn serve(&self, stop: watch::Receiver<bool>) {
-        let Some(socket) = self.socket().take() else {
+        let Some(door) = self.door().take() else {
             return;
         };
+        let guard = door.guard.clone();
         let shelf = Arc::clone(&self.shelf);
         let service = service_fn(move |request: Request<Body>| {
-            let shelf = Arc::clone(&shelf);
-            async move { Ok::<_, Infallible>(with_status_header(shelf.answer(request.uri().path()))) }
+            let (shelf, guard) = (Arc::clone(&shelf), guard.clone());
+            async move {
+                let answer = match guard.admit(&request) {
+                    Ok(()) => shelf.answer(request.uri().path()),
+                    Err(refusal) => *refusal,
+                };
+                Ok::<_, Infallible>(with_status_header(answer))
+            }
         });
-        serve_connections(socket, service, ServerLimits::default(), stopped(stop)).await;
+        door.serve(service, stop).await;
     }
 }
 

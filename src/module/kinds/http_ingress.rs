@@ -8,8 +8,9 @@ use crate::sdk::TypeName;
 
 use super::super::draft::{Binding, Draft};
 use super::super::listeners::Listening;
-use super::super::{Ingress, Secret, coerce};
+use super::super::{Ingress, Token, coerce};
 use super::Spec;
+use super::exposed::is_exposed;
 
 const DEFAULT_ID: TypeName = TypeName::new("statefun.http/ingress");
 const DEFAULT_JSON_TYPE: TypeName = TypeName::new("statefun/json");
@@ -24,8 +25,9 @@ pub struct HttpIngress {
     pub id: TypeName,
     /// `host:port` to listen on.
     pub listen: String,
-    /// Requests must carry it as `authorization: Bearer …`.
-    pub token: Option<Secret>,
+    /// Requests must carry it as `authorization: Bearer …`. Without it web pages of other origins are refused, and on a loopback
+    /// address so is every host name but `localhost` and that of `listen`.
+    pub token: Option<Token>,
     /// Larger bodies are refused with 413. Default 8 MiB.
     pub max_body_bytes: usize,
     /// A call without an answer after this time is 504. Default 30 s.
@@ -40,11 +42,19 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let fields = spec.fields;
     let id = fields.optional("id", coerce::own_name);
     let listen = fields.must("listen", listen);
-    let token = fields.optional("token", scalar::filled_text);
+    let token = fields.optional("token", token_of);
     let max_body_bytes = fields.optional("maxBodyBytes", scalar::count_of::<NonZeroUsize>);
     let call_timeout = fields.optional("callTimeout", scalar::span);
     let json_type = fields.optional("jsonType", coerce::own_name);
     let idempotency_window = fields.optional("idempotencyWindow", scalar::span);
+    let host = listen.as_deref().and_then(|listen| listen.rsplit_once(':'));
+    if !fields.has("token") && host.is_some_and(|(host, _)| is_exposed(host)) {
+        let warning = Complaint::with_remedy(
+            "everybody who reaches this address may send messages and call functions",
+            "set `token`, or listen on 127.0.0.1",
+        );
+        fields.warn("listen", warning);
+    }
     let (place, at) = (fields.place().clone(), fields.at());
     if let Some(listen) = &listen {
         let at = fields.finding("listen", "");
@@ -59,12 +69,16 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
         place,
         id,
         listen,
-        token: token.map(Secret::new),
+        token,
         max_body_bytes: max_body_bytes.map_or(8 * 1024 * 1024, NonZeroUsize::get),
         call_timeout: call_timeout.unwrap_or(Duration::from_secs(30)),
         json_type: json_type.unwrap_or(DEFAULT_JSON_TYPE),
         idempotency_window: idempotency_window.unwrap_or(Duration::from_secs(24 * 3600)),
     }));
+}
+
+fn token_of(node: &Node) -> Result<Token, Complaint> {
+    Ok(Token::parse(&scalar::text(node)?).map_err(|fault| fault.to_string())?)
 }
 
 /// `host:port`.

@@ -2,6 +2,7 @@
 
 mod aws;
 mod endpoint;
+mod exposed;
 mod file_egress;
 mod http_egress;
 mod http_ingress;

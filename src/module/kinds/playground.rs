@@ -1,12 +1,13 @@
 //! `io.statefun.playground.v1/ingress` and `/egress`: StateFun's HTTP edges for trials.
 
-use crate::document::{Fields, Place, scalar};
+use crate::document::{Complaint, Fields, Place, scalar};
 use crate::sdk::TypeName;
 
 use super::super::draft::{Binding, Draft};
 use super::super::listeners::Listening;
 use super::super::{Egress, EgressTarget, Ingress};
 use super::Spec;
+use super::exposed::is_exposed;
 
 const INGRESS: TypeName = TypeName::new("io.statefun.playground/ingress");
 const EGRESS: TypeName = TypeName::new("io.statefun.playground/egress");
@@ -87,6 +88,13 @@ fn host(fields: &Fields<'_>) -> String {
         let text = "`host` is an addition; StateFun ignores it and listens on all interfaces";
         let finding = fields.finding("host", text);
         fields.findings().not_for_flink(finding);
+    }
+    if host.as_deref().is_some_and(is_exposed) {
+        let warning = Complaint::with_remedy(
+            "everybody who reaches this address may use the playground, which has no token",
+            "leave `host` out to listen on 127.0.0.1",
+        );
+        fields.warn("host", warning);
     }
     host.unwrap_or_else(|| "127.0.0.1".to_owned())
 }

@@ -52,6 +52,9 @@ impl Endpoint {
     }
 }
 
+/// Makes a record for a pipeline, as an encoded `TypedValue`, of a content type and a payload.
+pub(crate) type RecordForm = fn(&str, Bytes) -> Bytes;
+
 type TypeNameParts<'a> = (&'a str, &'a str);
 
 /// All functions and egresses of a runtime.
@@ -64,6 +67,8 @@ pub(super) struct Directory {
     egresses: HashMap<String, HashMap<String, EgressBinding>>,
     /// How full the outboxes are, once they are open.
     outboxes: OnceLock<Egresses>,
+    /// The functions that take records, which are few.
+    records: Vec<(TypeName, RecordForm)>,
     /// What is counted of the attempts of all remote endpoints.
     pub(super) invocations: Invocations,
 }
@@ -99,6 +104,20 @@ impl Directory {
     pub(super) fn know_outboxes(&self, outboxes: Egresses) {
         let is_first = self.outboxes.set(outboxes).is_ok();
         debug_assert!(is_first, "outboxes are opened once");
+    }
+
+    /// Says of a function that it takes records.
+    pub(super) fn takes_records(&mut self, function: TypeName, form: RecordForm) {
+        self.records.push((function, form));
+    }
+
+    /// What makes a record for the function of `target`, if it takes records.
+    pub(super) fn record_of(&self, target: &AddressKey) -> Option<RecordForm> {
+        let (namespace, name, _) = target.parts();
+        let is_it =
+            |function: &TypeName| function.namespace() == namespace && function.name() == name;
+        let found = self.records.iter().find(|(function, _)| is_it(function));
+        found.map(|(_, form)| *form)
     }
 
     /// The endpoint of a function type: its own, or that of its namespace.

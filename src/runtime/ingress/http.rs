@@ -5,72 +5,75 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderValue};
+use http::header::HeaderValue;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming as Body;
 use hyper::service::service_fn;
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{Ingress, Listener, OpenIngress, listen, stopped};
+use super::{Ingress, Listener, OpenIngress};
 use crate::module::HttpIngress;
-use crate::runtime::bearer::is_authorised;
 use crate::runtime::core::AddressKey;
+use crate::runtime::door::{Door, Doors, Guard};
 use crate::runtime::error::StartError;
 use crate::runtime::intake::Intake;
-use crate::runtime::request::{self, TYPE_HEADER, Terms, percent_decoded};
+use crate::runtime::request::{self, TYPE_HEADER, Terms, path_part};
 use crate::runtime::respond::{self, Answer, Refusal, refuse};
 use crate::runtime::values;
-use crate::transport::http::{ServerLimits, serve_connections};
+use crate::transport::http::BodyReader;
 
 #[async_trait]
 impl Ingress for HttpIngress {
-    async fn open(self: Box<Self>) -> Result<Box<dyn OpenIngress>, StartError> {
-        let (socket, listener) = listen("http ingress", &self.listen).await?;
-        Ok(Box::new(OpenHttpIngress {
-            spec: *self,
-            socket,
-            listener,
-        }))
+    fn largest_body(&self) -> usize {
+        self.max_body_bytes
+    }
+
+    async fn open(self: Box<Self>, doors: &Doors) -> Result<Box<dyn OpenIngress>, StartError> {
+        let token = self.token.clone();
+        let door = doors.open("http ingress", &self.listen, token).await?;
+        Ok(Box::new(OpenHttpIngress { spec: *self, door }))
     }
 }
 
 #[derive(Debug)]
 struct OpenHttpIngress {
     spec: HttpIngress,
-    socket: TcpListener,
-    listener: Listener,
+    door: Door,
 }
 
 #[async_trait]
 impl OpenIngress for OpenHttpIngress {
     fn listening(&self) -> Listener {
-        self.listener.clone()
+        self.door.listener.clone()
     }
 
     async fn run(self: Box<Self>, intake: Intake, stop: watch::Receiver<bool>) {
-        let door = Arc::new(Door {
+        let desk = Arc::new(Desk {
+            guard: self.door.guard.clone(),
+            bodies: self.door.bodies.up_to(self.spec.max_body_bytes),
             spec: self.spec,
             intake,
         });
         let service = service_fn(move |request| {
-            let door = Arc::clone(&door);
+            let desk = Arc::clone(&desk);
             async move {
                 Ok::<_, Infallible>(
-                    door.answer(request)
+                    desk.answer(request)
                         .await
                         .unwrap_or_else(|refusal| *refusal),
                 )
             }
         });
-        serve_connections(self.socket, service, ServerLimits::default(), stopped(stop)).await;
+        self.door.serve(service, stop).await;
     }
 }
 
 /// What every request needs.
-struct Door {
+struct Desk {
     spec: HttpIngress,
+    guard: Guard,
+    bodies: BodyReader,
     intake: Intake,
 }
 
@@ -81,17 +84,9 @@ enum Verb {
     Call,
 }
 
-impl Door {
+impl Desk {
     async fn answer(&self, request: Request<Body>) -> Result<Answer, Refusal> {
-        if let Some(token) = &self.spec.token
-            && !is_authorised(request.headers().get(AUTHORIZATION), token.expose())
-        {
-            return Err(refuse(
-                StatusCode::UNAUTHORIZED,
-                "unauthorised",
-                "a bearer token is needed: `authorization: Bearer …`",
-            ));
-        }
+        self.guard.admit(&request)?;
         let (verb, target) = route(request.uri().path())?;
         if request.method() != Method::POST {
             return Err(refuse(
@@ -103,7 +98,8 @@ impl Door {
         let terms = Terms {
             ingress: &self.spec.id,
             json_type: &self.spec.json_type,
-            max_body_bytes: self.spec.max_body_bytes,
+            bodies: &self.bodies,
+            record: self.intake.directory.record_of(&target),
             keys_until: self.intake.now() + self.spec.idempotency_window,
         };
         let incoming = request::message(request, target, &terms).await?;
@@ -168,10 +164,9 @@ fn route(path: &str) -> Result<(Verb, AddressKey), Refusal> {
         "call" => Verb::Call,
         _ => return Err(not_found()),
     };
-    let decode = |part| percent_decoded(part).ok_or_else(not_found);
     Ok((
         verb,
-        AddressKey::new(&decode(namespace)?, &decode(name)?, &decode(id)?),
+        AddressKey::new(&path_part(namespace)?, &path_part(name)?, &path_part(id)?),
     ))
 }
 
@@ -189,19 +184,12 @@ mod tests {
 
     #[test]
     fn other_paths_are_not_found() {
-        for path in [
-            "/",
-            "/send",
-            "/send/a/b",
-            "/give/a/b/c",
-            "/send/a/b/%zz",
-            "/send/a/b/%ff",
-        ] {
-            assert_eq!(
-                route(path).err().unwrap().status(),
-                StatusCode::NOT_FOUND,
-                "{path}"
-            );
+        let status = |path| route(path).err().unwrap().status().as_u16();
+        for path in ["/", "/send", "/send/a/b", "/give/a/b/c"] {
+            assert_eq!(status(path), 404, "{path}");
+        }
+        for path in ["/send/a/b/%zz", "/send/a/b/%ff", "/call/%/b/c"] {
+            assert_eq!(status(path), 400, "{path}");
         }
     }
 }

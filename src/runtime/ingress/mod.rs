@@ -8,15 +8,21 @@ use std::fmt;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use super::door::Doors;
 use super::error::StartError;
 use super::intake::Intake;
-pub(crate) use super::listener::{Listener, listen, stopped};
+use super::listener::Listener;
 
 /// A source of messages that was read from a module.
 #[async_trait]
 pub(crate) trait Ingress: fmt::Debug + Send {
+    /// The size of the largest request body that it takes.
+    fn largest_body(&self) -> usize {
+        0
+    }
+
     /// Opens what the ingress listens on.
-    async fn open(self: Box<Self>) -> Result<Box<dyn OpenIngress>, StartError>;
+    async fn open(self: Box<Self>, doors: &Doors) -> Result<Box<dyn OpenIngress>, StartError>;
 }
 
 /// An ingress that is ready to take messages.

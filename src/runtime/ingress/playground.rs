@@ -7,37 +7,33 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming as Body;
 use hyper::service::service_fn;
 use prost::Message as _;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{Ingress, Listener, OpenIngress, listen, stopped};
+use super::{Ingress, Listener, OpenIngress};
+use crate::module::PlaygroundIngress;
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::AddressKey;
+use crate::runtime::door::{Door, Doors, Guard};
 use crate::runtime::error::StartError;
 use crate::runtime::intake::{Incoming, Intake};
-use crate::runtime::module::PlaygroundIngress;
-use crate::runtime::request::percent_decoded;
-use crate::runtime::respond::{self, Answer};
+use crate::runtime::request::{self, path_part};
+use crate::runtime::respond::{self, Answer, Refusal, refuse};
 use crate::runtime::values;
-use crate::transport::http::{ServerLimits, serve_connections};
+use crate::transport::http::BodyReader;
 
-/// Larger bodies are refused.
-const MAX_BODY_BYTES: usize = 8 << 20;
 const STRING: &str = "io.statefun.types/string";
 
 #[async_trait]
 impl Ingress for PlaygroundIngress {
-    async fn open(self: Box<Self>) -> Result<Box<dyn OpenIngress>, StartError> {
+    async fn open(self: Box<Self>, doors: &Doors) -> Result<Box<dyn OpenIngress>, StartError> {
         let address = format!("{}:{}", self.host, self.port);
-        let (socket, listener) = listen("playground ingress", &address).await?;
+        let door = doors.open("playground ingress", &address, None).await?;
         Ok(Box::new(OpenPlaygroundIngress {
             wraps_text: self.wraps_text,
-            socket,
-            listener,
+            door,
         }))
     }
 }
@@ -45,61 +41,60 @@ impl Ingress for PlaygroundIngress {
 #[derive(Debug)]
 struct OpenPlaygroundIngress {
     wraps_text: bool,
-    socket: TcpListener,
-    listener: Listener,
+    door: Door,
 }
 
 #[async_trait]
 impl OpenIngress for OpenPlaygroundIngress {
     fn listening(&self) -> Listener {
-        self.listener.clone()
+        self.door.listener.clone()
     }
 
     async fn run(self: Box<Self>, intake: Intake, stop: watch::Receiver<bool>) {
-        let intake = Arc::new(intake);
-        let wraps_text = self.wraps_text;
+        let desk = Arc::new(Desk {
+            guard: self.door.guard.clone(),
+            bodies: self.door.bodies.clone(),
+            wraps_text: self.wraps_text,
+            intake,
+        });
         let service = service_fn(move |request| {
-            let intake = Arc::clone(&intake);
+            let desk = Arc::clone(&desk);
             async move {
+                let answer = desk.answer(request).await;
                 Ok::<_, Infallible>(with_status_header(
-                    answer(&intake, wraps_text, request).await,
+                    answer.unwrap_or_else(|refusal| *refusal),
                 ))
             }
         });
-        serve_connections(self.socket, service, ServerLimits::default(), stopped(stop)).await;
+        self.door.serve(service, stop).await;
     }
 }
 
-async fn answer(intake: &Intake, wraps_text: bool, request: Request<Body>) -> Answer {
-    let Some(target) = target(request.uri().path()) else {
-        return respond::error(
-            StatusCode::BAD_REQUEST,
-            "path.invalid",
-            "the path is /<namespace>/<type>/<id>",
-        );
-    };
-    let type_name = type_name(request.headers());
-    let Ok(body) = Limited::new(request.into_body(), MAX_BODY_BYTES)
-        .collect()
-        .await
-    else {
-        let text = format!("the body is larger than {MAX_BODY_BYTES} bytes, or ended early");
-        return respond::error(StatusCode::PAYLOAD_TOO_LARGE, "body.too_large", &text);
-    };
-    let argument = match typed(&type_name, body.to_bytes(), wraps_text) {
-        Ok(argument) => argument,
-        Err(fault) => return respond::error(StatusCode::BAD_REQUEST, "value.invalid", &fault),
-    };
-    match intake
-        .send(Incoming {
+/// What every request needs.
+struct Desk {
+    guard: Guard,
+    bodies: BodyReader,
+    wraps_text: bool,
+    intake: Intake,
+}
+
+impl Desk {
+    async fn answer(&self, request: Request<Body>) -> Result<Answer, Refusal> {
+        self.guard.admit(&request)?;
+        let target = target(request.uri().path())?;
+        let type_name = type_name(request.headers());
+        let body = request::body(request, &self.bodies).await?;
+        let argument = typed(&type_name, body, self.wraps_text)
+            .map_err(|fault| refuse(StatusCode::BAD_REQUEST, "value.invalid", &fault))?;
+        let incoming = Incoming {
             target,
             argument,
             key: None,
-        })
-        .await
-    {
-        Ok(()) => Answer::default(),
-        Err(refusal) => respond::refused(&refusal),
+        };
+        match self.intake.send(incoming).await {
+            Ok(()) => Ok(Answer::default()),
+            Err(refusal) => Ok(respond::refused(&refusal)),
+        }
     }
 }
 
@@ -128,14 +123,20 @@ fn type_name(headers: &HeaderMap) -> String {
         .to_owned()
 }
 
-fn target(path: &str) -> Option<AddressKey> {
-    let mut parts = path.trim_start_matches('/').split('/');
-    let mut next = || percent_decoded(parts.next().filter(|part| !part.is_empty())?);
-    let (namespace, name, id) = (next()?, next()?, next()?);
-    parts
-        .next()
-        .is_none()
-        .then(|| AddressKey::new(&namespace, &name, &id))
+fn target(path: &str) -> Result<AddressKey, Refusal> {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match *parts.as_slice() {
+        [namespace, name, id] if parts.iter().all(|part| !part.is_empty()) => Ok(AddressKey::new(
+            &path_part(namespace)?,
+            &path_part(name)?,
+            &path_part(id)?,
+        )),
+        _ => Err(refuse(
+            StatusCode::BAD_REQUEST,
+            "path.invalid",
+            "the path is /<namespace>/<type>/<id>",
+        )),
+    }
 }
 
 /// StateFun's playground wrote the status to a header of this name; readers of it still find it.
@@ -153,10 +154,10 @@ mod tests {
 
     #[test]
     fn the_path_has_exactly_three_segments() {
-        assert_eq!(target("/a/b/c").unwrap().parts(), ("a", "b", "c"));
-        assert!(
-            target("/a/b").is_none() && target("/a/b/c/d").is_none() && target("/a//c").is_none()
-        );
+        assert_eq!(target("/a/b/c").ok().unwrap().parts(), ("a", "b", "c"));
+        for wrong in ["/a/b", "/a/b/c/d", "/a//c", "/a/b/%zz"] {
+            assert_eq!(target(wrong).err().unwrap().status(), 400, "{wrong}");
+        }
     }
 
     #[test]

@@ -1,61 +1,127 @@
 //! Reading a body to its end, up to a limit.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
-use bytes::{Buf, Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper::body::Body;
+use bytes::{Buf, Bytes};
+use hyper::body::{Body, Frame};
 
 /// No more than this is set aside on the word of a `content-length` alone.
-const MAX_TRUSTED_BYTES: u64 = 1024 * 1024;
+const MAX_TRUSTED_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug)]
-pub(super) enum ReadError<E> {
+pub(super) enum ReadError<E, R> {
     TooLarge,
     Broken(E),
+    /// The reader's own terms were not kept.
+    Refused(R),
 }
 
-/// The whole body. One that comes in a single frame, as small ones do, is not copied.
+/// A frame, the end, or what broke the body.
+pub(super) type NextFrame<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
+
+/// What a body has to keep to, besides its size.
+pub(super) trait Terms {
+    /// Why reading ends.
+    type Refusal;
+
+    /// Waits for the next frame.
+    async fn frame<B: Body>(&mut self, body: Pin<&mut B>) -> Result<NextFrame<B>, Self::Refusal>;
+
+    /// Asks for `bytes` of memory in addition to what was asked for before.
+    async fn hold(&mut self, bytes: usize) -> Result<(), Self::Refusal>;
+}
+
+/// The whole body. One that comes in a single frame, as small ones do, is not copied and asks for no memory.
 ///
 /// An announced length beyond `limit` is refused before anything is read.
-pub(super) async fn read<B>(body: B, limit: usize) -> Result<Bytes, ReadError<B::Error>>
+pub(super) async fn read<B, T>(
+    body: B,
+    limit: usize,
+    terms: &mut T,
+) -> Result<Bytes, ReadError<B::Error, T::Refusal>>
 where
     B: Body,
+    T: Terms,
 {
     let mut body = pin!(body);
-    let announced = body.size_hint().lower();
-    if announced > limit as u64 {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limit {
         return Err(ReadError::TooLarge);
     }
     let mut first = Bytes::new();
-    let mut whole = BytesMut::new();
+    let mut whole = Vec::new();
     while !body.is_end_stream() {
-        let Some(frame) = body.frame().await else {
+        let frame = terms
+            .frame(body.as_mut())
+            .await
+            .map_err(ReadError::Refused)?;
+        let Some(frame) = frame else {
             break;
         };
         let Ok(mut data) = frame.map_err(ReadError::Broken)?.into_data() else {
             continue; // trailers
         };
         let length = data.remaining();
-        if first.len() + whole.len() + length > limit {
+        let needed = first.len() + whole.len() + length;
+        if needed > limit {
             return Err(ReadError::TooLarge);
         }
         if first.is_empty() && whole.is_empty() {
             first = data.copy_to_bytes(length);
-        } else {
-            if whole.is_empty() {
-                let expected = announced.min(MAX_TRUSTED_BYTES) as usize;
-                whole.reserve(expected.max(first.len() + length));
-                whole.extend_from_slice(&std::mem::take(&mut first));
-            }
-            whole.extend_from_slice(&data.copy_to_bytes(length));
+            continue;
+        }
+        if needed > whole.capacity() {
+            let size = next_size(whole.capacity(), needed, announced, limit);
+            let more = size - whole.capacity();
+            terms.hold(more).await.map_err(ReadError::Refused)?;
+            whole.reserve_exact(size - whole.len());
+        }
+        if whole.is_empty() {
+            whole.extend_from_slice(&std::mem::take(&mut first));
+        }
+        while data.has_remaining() {
+            let chunk = data.chunk();
+            whole.extend_from_slice(chunk);
+            let length = chunk.len();
+            data.advance(length);
         }
     }
     Ok(if whole.is_empty() {
         first
     } else {
-        whole.freeze()
+        whole.into()
     })
+}
+
+/// How large a buffer becomes that must hold `needed` bytes: twice as large as it was, within what can still come.
+fn next_size(size: usize, needed: usize, announced: usize, limit: usize) -> usize {
+    let end = if announced == 0 { limit } else { announced };
+    let wanted = match size {
+        0 => announced.min(MAX_TRUSTED_BYTES),
+        _ => size.saturating_mul(2),
+    };
+    wanted.min(end).max(needed)
+}
+
+/// For bodies with nothing to keep to but their size: their reader limits the time by itself.
+#[cfg(any(feature = "http-client", test))]
+pub(super) struct NoTerms;
+
+#[cfg(any(feature = "http-client", test))]
+impl Terms for NoTerms {
+    type Refusal = std::convert::Infallible;
+
+    async fn frame<B: Body>(
+        &mut self,
+        mut body: Pin<&mut B>,
+    ) -> Result<NextFrame<B>, Self::Refusal> {
+        use http_body_util::BodyExt as _;
+        Ok(body.frame().await)
+    }
+
+    async fn hold(&mut self, _: usize) -> Result<(), Self::Refusal> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -64,7 +130,6 @@ mod tests {
 
     use futures_util::stream;
     use http_body_util::{Full, StreamBody};
-    use hyper::body::Frame;
 
     use super::*;
 
@@ -74,6 +139,13 @@ mod tests {
             .map(|part| Ok(Frame::data(Bytes::from_static(part.as_bytes()))))
             .collect();
         StreamBody::new(stream::iter(parts))
+    }
+
+    async fn read<B: Body>(
+        body: B,
+        limit: usize,
+    ) -> Result<Bytes, ReadError<B::Error, Infallible>> {
+        super::read(body, limit, &mut NoTerms).await
     }
 
     #[tokio::test]
@@ -102,5 +174,22 @@ mod tests {
             read(Full::new(Bytes::from_static(b"abcde")), 4).await,
             Err(ReadError::TooLarge)
         ));
+    }
+
+    #[test]
+    fn a_buffer_doubles_within_what_can_still_come() {
+        let megabyte = MAX_TRUSTED_BYTES;
+        assert_eq!(next_size(0, 100, 3000, 9000), 3000);
+        assert_eq!(next_size(0, 100, 8 * megabyte, 9 * megabyte), megabyte);
+        assert_eq!(
+            next_size(megabyte, megabyte + 1, 8 * megabyte, 9 * megabyte),
+            2 * megabyte
+        );
+        assert_eq!(
+            next_size(megabyte, megabyte + 1, megabyte + 5, 9 * megabyte),
+            megabyte + 5
+        );
+        assert_eq!(next_size(0, 100, 0, 9000), 100);
+        assert_eq!(next_size(6000, 6001, 0, 9000), 9000);
     }
 }

@@ -1,9 +1,9 @@
 //! One connection: HTTP/1.1 or HTTP/2, whichever its first bytes speak.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,26 @@ use hyper_util::server::conn::auto;
 use tokio::sync::watch;
 use tokio::time::{self, MissedTickBehavior};
 
+use super::guarded::Guarded;
 use super::listener::Socket;
+use super::places::Seat;
+use super::server::ServerLimits;
 use crate::sdk::BoxError;
 
 /// How often a silent HTTP/2 client is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// An HTTP/1.1 head is no larger, and no more of a body is read at once: what a connection may keep for itself.
+const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
+/// Requests of one HTTP/2 connection that are answered at the same time.
+const HTTP2_STREAMS: u32 = 100;
+/// What HTTP/2 clients may send before it is read: for a request, and for all requests of a connection.
+const HTTP2_WINDOWS: (u32, u32) = (64 * 1024, 256 * 1024);
+/// The idle timeout in ticks.
+const TICKS: u32 = 4;
+/// A connection that writes less than this between two ticks, as for pings, and does nothing else is idle.
+const TRICKLE_BYTES: u64 = 1024;
+/// How long a connection that was asked to make room may take to write what it has.
+const LEAVE_WITHIN: Duration = Duration::from_millis(100);
 
 /// Serves until the peer closes, or, once the sender of `stopped` is dropped, until the requests in flight are answered.
 ///
@@ -29,7 +44,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 pub(super) async fn serve_connection<S, B>(
     socket: Socket,
     service: S,
-    idle_timeout: Duration,
+    limits: ServerLimits,
+    seat: Arc<Seat>,
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), BoxError>
 where
@@ -40,46 +56,126 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let clock = TickClock::new(idle_timeout / 2);
-    let begun = Arc::new(AtomicBool::new(false));
+    let clock = TickClock::new(limits.idle_timeout / TICKS);
     let service = service_fn({
-        let begun = begun.clone();
+        let seat = Arc::clone(&seat);
         move |request| {
-            begun.store(true, Ordering::Relaxed);
-            service.call(request)
+            let busy = seat.begin();
+            let answer = service.call(request);
+            async move {
+                let answer = answer.await;
+                drop(busy);
+                answer
+            }
         }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(clock.clone())
-        .header_read_timeout(idle_timeout);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING_INTERVAL);
+    let builder = builder(&clock, limits.idle_timeout);
+    let socket = Guarded::new(socket, Arc::clone(&seat), limits.write_timeout);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
 
     let mut stopped = pin!(stopped.changed());
-    let mut stopping = false;
+    let (mut is_stopping, mut is_leaving) = (false, false);
+    let mut leave = None;
+    let mut quiet = Quiet::default();
     let mut ticks = clock.ticks();
     loop {
         tokio::select! {
             biased;
             ended = connection.as_mut() => return ended,
-            _ = stopped.as_mut(), if !stopping => {
-                stopping = true;
+            _ = stopped.as_mut(), if !is_stopping => {
+                is_stopping = true;
                 connection.as_mut().graceful_shutdown();
+            }
+            () = seat.asked(), if !is_leaving => {
+                is_leaving = true;
+                connection.as_mut().graceful_shutdown();
+                leave = Some(Leave::of(&seat));
+            }
+            () = until(&mut leave) => {
+                if leave.as_ref().is_none_or(|leave| leave.is_over(&seat)) {
+                    return Err("it made room for another connection".into());
+                }
+                leave = Some(Leave::of(&seat));
             }
             // Then the connection is polled again, and with it what sleeps by this clock.
             _ = ticks.tick() => {
                 clock.advance();
-                // Until the protocol is known, and in HTTP/2, nobody else looks at the time.
-                if clock.now() > clock.start + idle_timeout && !begun.load(Ordering::Relaxed) {
-                    return Err("no request within the idle timeout".into());
+                match quiet.look(&seat) {
+                    ..=TICKS => {}
+                    // Until the protocol is known, and in HTTP/2, nobody else looks at the time.
+                    _ if seat.begun() == 0 => return Err("no request within the idle timeout".into()),
+                    ticks if ticks == TICKS + 1 => connection.as_mut().graceful_shutdown(),
+                    _ => return Err("nothing was asked or read within the idle timeout".into()),
                 }
             }
         }
+    }
+}
+
+fn builder(clock: &TickClock, idle_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(clock.clone())
+        .header_read_timeout(idle_timeout)
+        .max_buf_size(HTTP1_BUFFER_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .initial_stream_window_size(HTTP2_WINDOWS.0)
+        .initial_connection_window_size(HTTP2_WINDOWS.1);
+    builder
+}
+
+/// Notices a connection on which nothing happens.
+#[derive(Debug, Default)]
+struct Quiet {
+    ticks: u32,
+    begun: u64,
+    written_bytes: u64,
+}
+
+impl Quiet {
+    /// For how many ticks nothing has happened.
+    fn look(&mut self, seat: &Seat) -> u32 {
+        let (begun, written_bytes) = (seat.begun(), seat.written_bytes());
+        let is_quiet = !seat.is_busy()
+            && begun == self.begun
+            && written_bytes - self.written_bytes < TRICKLE_BYTES;
+        self.ticks = if is_quiet { self.ticks + 1 } else { 0 };
+        (self.begun, self.written_bytes) = (begun, written_bytes);
+        self.ticks
+    }
+}
+
+/// The last wait for a connection that is to make room.
+#[derive(Debug)]
+struct Leave {
+    until: Pin<Box<time::Sleep>>,
+    written_bytes: u64,
+}
+
+impl Leave {
+    fn of(seat: &Seat) -> Self {
+        Self {
+            until: Box::pin(time::sleep(LEAVE_WITHIN)),
+            written_bytes: seat.written_bytes(),
+        }
+    }
+
+    /// Whether it neither answers nor writes.
+    fn is_over(&self, seat: &Seat) -> bool {
+        !seat.is_busy() && seat.written_bytes() == self.written_bytes
+    }
+}
+
+/// Ready when the wait is over; never without one.
+async fn until(leave: &mut Option<Leave>) {
+    match leave {
+        Some(leave) => leave.until.as_mut().await,
+        None => pending().await,
     }
 }
 

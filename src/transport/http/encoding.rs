@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(crate) enum Encoding {
     Identity,
     Gzip,
     Deflate,
@@ -23,7 +23,7 @@ pub(super) enum DecodeError {
 }
 
 impl Encoding {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(CONTENT_ENCODING).iter();
         let Some(value) = values.next() else {
             return Self::Identity;

@@ -7,9 +7,21 @@ pub mod client;
 mod body;
 #[cfg(feature = "http")]
 mod connection;
+#[cfg(feature = "http")]
+mod descriptors;
 mod encoding;
 #[cfg(feature = "http")]
+mod guarded;
+#[cfg(feature = "http")]
+pub(crate) mod head;
+#[cfg(feature = "http")]
 mod listener;
+#[cfg(feature = "http")]
+mod memory;
+#[cfg(feature = "http")]
+mod places;
+#[cfg(feature = "http")]
+mod request_body;
 #[cfg(feature = "http")]
 pub(crate) mod server;
 #[cfg(feature = "http")]
@@ -17,9 +29,15 @@ mod service;
 
 #[cfg(feature = "http")]
 pub use self::listener::Listener;
-#[cfg(feature = "runtime")]
-pub(crate) use self::server::serve_connections;
 #[cfg(feature = "http")]
 pub use self::server::{Serve, ServerLimits, serve};
 #[cfg(feature = "http")]
 pub use self::service::{HandlerService, ReplyBody};
+#[cfg(feature = "runtime")]
+pub(crate) use self::{
+    encoding::Encoding,
+    memory::BodyMemory,
+    places::Places,
+    request_body::{BodyFault, BodyLimits, BodyReader},
+    server::serve_connections,
+};

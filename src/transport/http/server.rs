@@ -4,20 +4,23 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, IntoFuture, pending};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::service::{Service, service_fn};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::connection::serve_connection;
-use super::listener::Listener;
+use super::descriptors;
+use super::listener::{Listener, Socket};
+use super::memory::BodyMemory;
+use super::places::{Place, Places};
 use super::service::HandlerService;
 use crate::sdk::BoxError;
 
@@ -25,15 +28,26 @@ use crate::sdk::BoxError;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a server allows its clients.
+///
+/// A connection keeps at most 64 KiB for itself over HTTP/1.1, the most a request head may have, and 256 KiB over HTTP/2,
+/// where it may have 100 requests at a time.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ServerLimits {
-    /// Connections open at the same time; further ones wait in the listener's backlog. Default 8192.
+    /// Connections open at the same time. When there are more, the one that has been idle longest is closed; while none is
+    /// idle, further ones wait. Default 8192, but at most half of the descriptors that the system gives the process
+    /// (`ulimit -n`), so that files and outgoing calls find theirs.
     pub max_connections: usize,
     /// A connection that does not bring a whole request head within this time is closed: one that idles between
-    /// requests, and one that sends its headers slowly. It may take half of it longer. Default 75 s, more than the
+    /// requests, and one that sends its headers slowly. It may take a quarter of it longer. Default 75 s, more than the
     /// minute for which HTTP clients and load balancers commonly keep their connections.
     pub idle_timeout: Duration,
+    /// A connection whose peer does not read what it is answered is closed: it takes less than 16 KiB within this time.
+    /// Default 30 s.
+    pub write_timeout: Duration,
+    /// Bytes that request bodies may take while they arrive, over all connections. A body for which there is no room within
+    /// a second is answered 503 with `retry-after`. Default 128 MiB; never less than one body may have.
+    pub max_body_memory_bytes: usize,
     /// How long requests in flight may take to finish once the server stops; then their connections are cut. Default 10 s.
     pub shutdown_grace: Duration,
 }
@@ -43,8 +57,29 @@ impl Default for ServerLimits {
         Self {
             max_connections: 8192,
             idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            max_body_memory_bytes: 128 << 20,
             shutdown_grace: Duration::from_secs(10),
         }
+    }
+}
+
+impl ServerLimits {
+    /// Places for as many connections as the limits and the system allow.
+    pub(crate) fn places(&self) -> Places {
+        let by_system = descriptors::limit().map_or(usize::MAX, |limit| limit / 2);
+        if by_system < self.max_connections {
+            debug!(
+                connections = by_system,
+                "half of the descriptors are for connections"
+            );
+        }
+        Places::new(self.max_connections.min(by_system))
+    }
+
+    /// Memory for bodies of which one may have `largest` bytes.
+    pub(crate) fn body_memory(&self, largest: usize) -> BodyMemory {
+        BodyMemory::new(self.max_body_memory_bytes.max(largest))
     }
 }
 
@@ -104,12 +139,13 @@ impl IntoFuture for Serve {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let handler = self.service;
+            let handler = self.service.with_memory_of(&self.limits);
             let service = service_fn(move |request| {
                 let handler = handler.clone();
-                async move { Ok::<_, Infallible>(handler.answer(request).await) }
+                async move { Ok::<_, Infallible>(handler.answer_raw(request).await) }
             });
-            serve_connections(self.listener, service, self.limits, self.stop).await;
+            let places = self.limits.places();
+            serve_connections(self.listener, service, self.limits, places, self.stop).await;
             Ok(())
         })
     }
@@ -129,6 +165,7 @@ pub(crate) async fn serve_connections<S, B>(
     listener: impl Into<Listener>,
     service: S,
     limits: ServerLimits,
+    places: Places,
     stop: impl Future<Output = ()>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -140,43 +177,56 @@ pub(crate) async fn serve_connections<S, B>(
 {
     let listener = listener.into();
     let mut stop = pin!(stop);
-    let slots = Arc::new(Semaphore::new(
-        limits.max_connections.min(Semaphore::MAX_PERMITS),
-    ));
     let (stopping, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
+    let open = |(socket, peer): Accepted, place: Place, connections: &mut JoinSet<()>| {
+        let connection = serve_connection(
+            socket,
+            service.clone(),
+            limits,
+            place.seat(),
+            stopped.clone(),
+        );
+        connections.spawn(async move {
+            if let Err(err) = connection.await {
+                debug!(?peer, error = %err, "connection ended early");
+            }
+            drop(place);
+        });
+    };
+    let mut waiting: Option<Accepted> = None;
+    let mut trouble = Trouble::default();
     loop {
-        let accepting = async {
-            let slot = slots
-                .clone()
-                .acquire_owned()
-                .await
-                .expect("slots stay open");
-            (listener.accept().await, slot)
-        };
         tokio::select! {
             () = &mut stop => break,
             Some(ended) = connections.join_next() => note(ended),
-            (accepted, slot) = accepting => match accepted {
-                Ok((socket, peer)) => {
-                    let connection = serve_connection(socket, service.clone(), limits.idle_timeout, stopped.clone());
-                    connections.spawn(async move {
-                        if let Err(err) = connection.await {
-                            debug!(?peer, error = %err, "connection ended early");
+            place = places.take(), if waiting.is_some() => {
+                if let Some(accepted) = waiting.take() {
+                    open(accepted, place, &mut connections);
+                }
+            }
+            accepted = listener.accept(), if waiting.is_none() => match accepted {
+                Ok(accepted) => {
+                    trouble.is_over();
+                    match places.try_take() {
+                        Some(place) => open(accepted, place, &mut connections),
+                        None => {
+                            places.make_room();
+                            waiting = Some(accepted);
                         }
-                        drop(slot);
-                    });
+                    }
                 }
                 // The one connection failed, not the listener.
                 Err(err) if is_of_one_connection(&err) => debug!(error = %err, "connection lost before it was accepted"),
                 Err(err) => {
-                    warn!(error = %err, "accept failed; will retry");
+                    trouble.is_told(&err);
+                    places.make_room();
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
         }
     }
-    drop((listener, stopping)); // each connection sees the stop and finishes what is in flight
+    drop((listener, waiting, stopping)); // each connection sees the stop and finishes what is in flight
     let finished = async {
         while let Some(ended) = connections.join_next().await {
             note(ended);
@@ -188,6 +238,31 @@ pub(crate) async fn serve_connections<S, B>(
             "requests still in flight were cut off"
         );
         connections.shutdown().await;
+    }
+}
+
+/// A connection, and who is at its other end.
+type Accepted = (Socket, Option<SocketAddr>);
+
+/// Accepting fails, for want of descriptors or memory. That is told once, and when it is over.
+#[derive(Debug, Default)]
+struct Trouble {
+    failures: u32,
+}
+
+impl Trouble {
+    fn is_told(&mut self, err: &io::Error) {
+        if self.failures == 0 {
+            warn!(error = %err, "no connection can be accepted; idle ones are closed, and it is tried again");
+        }
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    fn is_over(&mut self) {
+        let failures = std::mem::take(&mut self.failures);
+        if failures > 0 {
+            info!(failures, "connections are accepted again");
+        }
     }
 }
 

@@ -1,20 +1,20 @@
 //! The handler as a service of hyper and of tower.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
 
-use super::body::{self, ReadError};
-use super::encoding::{DecodeError, Encoding};
+use super::encoding::Encoding;
+use super::head;
+use super::request_body::{BodyFault, BodyLimits, BodyReader};
+use super::server::ServerLimits;
 use crate::handler::RequestReplyHandler;
 use crate::sdk::StatefulFunctions;
 use crate::transport::exchange::{self, Answer, Route};
@@ -23,10 +23,16 @@ use crate::transport::exchange::{self, Answer, Route};
 ///
 /// - `POST` at any path, with `content-type: application/octet-stream` or none, is a batch of invocations. The answer
 ///   is 200 with exactly `content-type: application/octet-stream`.
-/// - 405 for other methods, 415 for another `content-type`, 400 for bytes that are no request, 413 for too many of them,
-///   408 for a body that comes too slowly, and 500 with one line of text for what a function gets wrong.
-/// - `gzip` and `deflate` request bodies are accepted.
+/// - 405 for other methods, 415 for another `content-type`, 400 for a body that is empty or no request, 413 for one that is
+///   too large, as soon as its length is known, 408 for one that comes too slowly, 503 when the bodies that arrive take up
+///   the server's memory, and 500 with one line of text for what a function gets wrong.
+/// - `gzip` and `deflate` request bodies are accepted; 415 for others.
+/// - Served by [`serve`](super::serve): 400 for a request that leaves a guess, such as one without a host or with two content
+///   types; 417 for an expectation other than `100-continue`.
 /// - `GET /health` is 200 as long as the server answers.
+///
+/// It may be asked under any host name: StateFun calls it by the name it has in the network. Web pages cannot call functions:
+/// a browser asks before it sends this content type, and is answered 405; what it would send without asking is 403.
 ///
 /// ```
 /// use stateful_functions::StatefulFunctions;
@@ -38,40 +44,66 @@ use crate::transport::exchange::{self, Answer, Route};
 #[derive(Debug, Clone)]
 pub struct HandlerService {
     handler: RequestReplyHandler,
-    max_body_bytes: usize,
-    body_timeout: Duration,
+    bodies: BodyReader,
 }
 
 impl HandlerService {
     /// The handler with default limits.
     pub fn new(handler: RequestReplyHandler) -> Self {
+        let limits = BodyLimits {
+            max_bytes: 64 * 1024 * 1024,
+            timeout: Duration::from_secs(60),
+            pause: Duration::from_secs(10),
+        };
         Self {
             handler,
-            max_body_bytes: 64 * 1024 * 1024,
-            body_timeout: Duration::from_secs(60),
+            bodies: BodyReader::new(limits, None),
         }
     }
 
     /// Larger request bodies are answered 413, counted as received and again when decompressed. Default 64 MiB; StateFun
     /// itself sets no limit, and sends all that waits for an address as one batch.
     #[must_use]
-    pub fn with_max_body_bytes(self, max_body_bytes: usize) -> Self {
-        Self {
-            max_body_bytes,
-            ..self
-        }
+    pub fn with_max_body_bytes(mut self, max_body_bytes: usize) -> Self {
+        self.bodies.limits.max_bytes = max_body_bytes;
+        self
     }
 
     /// A request body that takes longer to arrive is answered 408. Default 60 s.
     #[must_use]
-    pub fn with_body_timeout(self, body_timeout: Duration) -> Self {
-        Self {
-            body_timeout,
-            ..self
+    pub fn with_body_timeout(mut self, body_timeout: Duration) -> Self {
+        self.bodies.limits.timeout = body_timeout;
+        self
+    }
+
+    /// A request body of which nothing arrives for this time is answered 408. Default 10 s.
+    #[must_use]
+    pub fn with_body_pause(mut self, body_pause: Duration) -> Self {
+        self.bodies.limits.pause = body_pause;
+        self
+    }
+
+    /// Bodies that arrive take no more memory than a server allows.
+    pub(super) fn with_memory_of(mut self, limits: &ServerLimits) -> Self {
+        self.bodies.memory = Some(limits.body_memory(self.bodies.limits.max_bytes));
+        self
+    }
+
+    /// Answers a request that came over the network as it is. Behind somebody else's server its head is theirs to check.
+    pub(super) async fn answer_raw<B: Body>(&self, request: Request<B>) -> Response<ReplyBody> {
+        match head::check(&request) {
+            Ok(()) => self.answer(request).await,
+            Err(fault) => into_response(Answer::text(fault.status(), fault.to_string())),
         }
     }
 
-    pub(super) async fn answer<B: Body>(&self, request: Request<B>) -> Response<ReplyBody> {
+    async fn answer<B: Body>(&self, request: Request<B>) -> Response<ReplyBody> {
+        let host = head::host_of(&request);
+        // Pages may send this without asking first.
+        let is_simple = !request.headers().contains_key(CONTENT_TYPE);
+        if is_simple && head::is_cross_site(request.headers(), host) {
+            return into_response(Answer::text(403, "web pages may not call functions"));
+        }
         let (head, body) = request.into_parts();
         let content_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let route = exchange::route(head.method.as_str(), head.uri.path(), content_type);
@@ -79,53 +111,18 @@ impl HandlerService {
         drop(head); // it shares the connection's read buffer, which is reused once nobody does
         let answer = match route {
             Route::Answered(answer) => answer,
-            Route::Call => match self.read(encoding, body).await {
+            Route::Call => match self.bodies.read(encoding, body).await {
                 Ok(request) => exchange::call(&self.handler, request).await,
-                Err(answer) => answer,
+                Err(fault) => fault.into(),
             },
         };
         into_response(answer)
     }
-
-    async fn read<B: Body>(&self, encoding: Encoding, body: B) -> Result<Bytes, Answer> {
-        if encoding == Encoding::Other {
-            return Err(Answer::unsupported_encoding());
-        }
-        let limit = self.max_body_bytes;
-        let too_large = || {
-            Answer::text(
-                413,
-                format!("the request body is larger than {limit} bytes"),
-            )
-        };
-        let body = within(self.body_timeout, body::read(body, limit))
-            .await
-            .map_err(|_| {
-                Answer::text(
-                    408,
-                    format!("the request body took longer than {:?}", self.body_timeout),
-                )
-            })?
-            .map_err(|err| match err {
-                ReadError::TooLarge => too_large(),
-                ReadError::Broken(_) => Answer::text(400, "the request body broke off"),
-            })?;
-        encoding.decode(body, limit).map_err(|err| match err {
-            DecodeError::TooLarge => too_large(),
-            DecodeError::Malformed(err) => Answer::text(
-                400,
-                format!("the request body cannot be decompressed: {err}"),
-            ),
-        })
-    }
 }
 
-/// As [`timeout`], but a future that is ready at once, as that of a small body is, costs no look at the clock.
-async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let mut future = pin!(future);
-    match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-        Poll::Ready(output) => Ok(output),
-        Poll::Pending => timeout(limit, future).await,
+impl From<BodyFault> for Answer {
+    fn from(fault: BodyFault) -> Self {
+        Self::text(fault.status(), fault.to_string())
     }
 }
 
@@ -156,6 +153,9 @@ fn into_response(answer: Answer) -> Response<ReplyBody> {
     headers.insert(CONTENT_TYPE, content_type);
     if let Some(methods) = answer.allow {
         headers.insert(ALLOW, HeaderValue::from_static(methods));
+    }
+    if answer.status == 503 {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }

@@ -11,8 +11,7 @@ use std::time::Duration;
 use ::http::Method;
 use serde_json::{Value, json};
 use stateful_functions::admin::AdminConfig;
-use stateful_functions::module::Secret;
-use stateful_functions::runtime::{Runtime, RuntimeBuilder, RuntimeConfig, StartError};
+use stateful_functions::runtime::{Runtime, RuntimeBuilder, RuntimeConfig, StartError, Token};
 use stateful_functions::transport::http::client::HttpResponse;
 use stateful_functions::{
     BoxError, Context, FunctionSpec, Message, StatefulFunction, StatefulFunctions, TypeName,
@@ -27,7 +26,7 @@ const INT: (&str, &str) = ("statefun-type", "io.statefun.types/int");
 fn admin(listen: &str, token: Option<&str>) -> AdminConfig {
     let mut config = AdminConfig::default();
     config.listen = listen.to_owned();
-    config.token = token.map(Secret::new);
+    config.token = token.map(|token| Token::parse(token).unwrap());
     config
 }
 
@@ -84,8 +83,8 @@ fn code(response: &HttpResponse) -> (u16, String) {
 
 #[tokio::test]
 async fn everything_but_health_wants_the_token() {
-    let config = admin("127.0.0.1:0", Some("secret"));
-    assert!(!format!("{config:?}").contains("secret"));
+    let config = admin("127.0.0.1:0", Some("open-sesame"));
+    assert!(!format!("{config:?}").contains("open-sesame"));
     let started = Started::with(Runtime::builder().admin(config), SAMPLES).await;
     let status = async |path: &str, headers: &[(&str, &str)]| {
         started
@@ -105,7 +104,7 @@ async fn everything_but_health_wants_the_token() {
             "{path}"
         );
         assert_eq!(
-            status(path, &[("authorization", "Bearer secret")]).await,
+            status(path, &[("authorization", "Bearer open-sesame")]).await,
             200,
             "{path}"
         );
@@ -123,7 +122,7 @@ async fn an_api_without_token_stays_on_loopback() {
     };
     assert!(what.contains("give it a token"), "{what}");
     let with_token = Runtime::builder()
-        .admin(admin("0.0.0.0:0", Some("secret")))
+        .admin(admin("0.0.0.0:0", Some("open-sesame")))
         .start()
         .await;
     with_token.unwrap().shutdown().await;

@@ -354,11 +354,15 @@ async fn what_a_destination_will_never_take_is_a_dead_letter_until_somebody_send
 #[tokio::test]
 async fn commands_need_the_token_the_runtime_was_started_with() {
     let folder = tempfile::tempdir().unwrap();
-    let runtime = Runtime::start(folder.path(), "127.0.0.1:9", &["--admin-token", "secret"]);
+    let runtime = Runtime::start(
+        folder.path(),
+        "127.0.0.1:9",
+        &["--admin-token", "open-sesame"],
+    );
     let (code, _, err) = output(&["queues", "--admin", &runtime.admin]);
     assert_eq!(code, 1);
     assert!(err.contains("(unauthorised)"), "{err}");
-    runtime.ask(&["queues", "--token", "secret"]);
+    runtime.ask(&["queues", "--token", "open-sesame"]);
 }
 
 #[test]

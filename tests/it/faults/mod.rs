@@ -1,9 +1,11 @@
 //! Faults by their kind: what went wrong once, as inputs, with the right result. One file per kind; each opens with what a user saw.
 
+mod body_memory;
 #[cfg(feature = "full")]
 mod borders;
 mod broken_values;
 mod cli;
+mod content_types;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod damage;
 #[cfg(feature = "testing")]
@@ -11,13 +13,16 @@ mod damaged_rows;
 #[cfg(feature = "testing")]
 mod declarations;
 mod default_ports;
+mod descriptors;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod disk_full;
+mod empty_input;
 mod framing_headers;
 #[cfg(feature = "testing")]
 mod full_functions;
 #[cfg(feature = "testing")]
 mod greedy_answers;
+mod guessed_requests;
 mod guesses;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod hidden_attempts;
@@ -35,7 +40,11 @@ mod module_messages;
 mod old_folders;
 #[cfg(all(feature = "pipeline", feature = "testing"))]
 mod outages;
+mod pages;
 mod printed_raw;
 mod rules_by_meaning;
+mod slow_peers;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod stage_gone;
+mod two_doors;
+mod weak_tokens;

@@ -234,9 +234,9 @@ fn all_fields_of_our_own_kinds_are_read() {
     );
     assert_eq!(
         first.token.as_ref().map(|token| token.expose()),
-        Some("secret")
+        Some("open-sesame")
     );
-    assert!(!format!("{first:?}").contains("secret"));
+    assert!(!format!("{first:?}").contains("open-sesame"));
     assert_eq!(
         (second.max_body_bytes, second.token.clone()),
         (8 * 1024 * 1024, None)

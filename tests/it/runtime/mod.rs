@@ -68,6 +68,11 @@ impl Started {
         Self::with(Runtime::builder().data(folder), module).await
     }
 
+    /// Host and port of the listener called `listener`.
+    pub(crate) fn address(&self, listener: &str) -> String {
+        self.url(listener, "").replace("http://", "")
+    }
+
     /// The URL of `path` at the listener called `listener`.
     pub(crate) fn url(&self, listener: &str, path: &str) -> String {
         let found = self

@@ -1,6 +1,7 @@
 //! HTTP/1.1 messages as the bytes that go over the wire.
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// One message. Its body may be any bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,17 @@ impl RawMessage {
         Some(message)
     }
 
+    /// The status, of an answer.
+    pub(crate) fn status(&self) -> u16 {
+        let status = self.head.split(' ').nth(1).unwrap();
+        status.parse().unwrap()
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
     /// The value of the first header called `name`, whatever its case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let lines = self
@@ -44,4 +56,13 @@ impl RawMessage {
             .find(|(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
     }
+}
+
+/// What the server at `address` answers to `request`, on a connection of its own.
+#[cfg(feature = "http")]
+pub(crate) async fn ask(address: &str, request: &[u8]) -> RawMessage {
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    // A server may have heard enough before it has heard all.
+    let _ = connection.write_all(request).await;
+    RawMessage::read(&mut connection).await.expect("an answer")
 }

@@ -31,7 +31,7 @@ use self::connector::Connector;
 use self::error::Kind;
 use self::origin::Origin;
 use self::pool::Pool;
-use super::body::{self, ReadError};
+use super::body::{self, NoTerms, ReadError};
 use super::encoding::{DecodeError, Encoding};
 
 /// A client with a pool of connections. Clones share the pool.
@@ -163,9 +163,11 @@ impl HttpClient {
     async fn read(&self, response: Response<Incoming>) -> Result<HttpResponse, Kind> {
         let (mut head, body) = response.into_parts();
         let limit = self.max_response_body_bytes;
-        let mut body = body::read(body, limit).await.map_err(|err| match err {
+        let read = body::read(body, limit, &mut NoTerms).await;
+        let mut body = read.map_err(|err| match err {
             ReadError::TooLarge => Kind::BodyTooLarge { limit },
             ReadError::Broken(source) => Kind::Broken(source.into()),
+            ReadError::Refused(never) => match never {},
         })?;
         let encoding = Encoding::of(&head.headers);
         if self.decompress

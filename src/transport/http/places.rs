@@ -1,0 +1,269 @@
+//! Places for connections. When all are taken, the connection that has been idle longest makes room.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// Shared by the listeners whose connections count together. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(crate) struct Places(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    #[cfg(any(feature = "runtime", test))]
+    count: usize,
+    free: Arc<Semaphore>,
+    seats: Mutex<HashMap<u64, Arc<Seat>>>,
+    /// Numbers the seats.
+    next: AtomicU64,
+    /// Connections that wait for the next one to become idle.
+    wanted: AtomicUsize,
+    start: Instant,
+}
+
+/// A connection's place; free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    number: u64,
+    seat: Arc<Seat>,
+    places: Places,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What is known of a connection while it is served.
+#[derive(Debug)]
+pub(super) struct Seat {
+    places: Places,
+    /// Requests that are being answered.
+    running: AtomicUsize,
+    /// Requests that have begun.
+    begun: AtomicU64,
+    written_bytes: AtomicU64,
+    /// Microseconds since the start of the places.
+    idle_since: AtomicU64,
+    /// It was asked to make room.
+    is_asked: AtomicBool,
+    asked: Notify,
+}
+
+impl Places {
+    pub(crate) fn new(count: usize) -> Self {
+        let count = count.clamp(1, Semaphore::MAX_PERMITS);
+        Self(Arc::new(Inner {
+            #[cfg(any(feature = "runtime", test))]
+            count,
+            free: Arc::new(Semaphore::new(count)),
+            seats: Mutex::default(),
+            next: AtomicU64::new(0),
+            wanted: AtomicUsize::new(0),
+            start: Instant::now(),
+        }))
+    }
+
+    /// How many there are.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn count(&self) -> usize {
+        self.0.count
+    }
+
+    /// How many of them are taken.
+    #[cfg(any(feature = "runtime", test))]
+    pub(crate) fn taken(&self) -> usize {
+        self.0.count - self.0.free.available_permits()
+    }
+
+    /// A free place, if there is one.
+    pub(super) fn try_take(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.0.free).try_acquire_owned().ok()?;
+        Some(self.seated(permit))
+    }
+
+    /// Waits for a place.
+    pub(super) async fn take(&self) -> Place {
+        let permit = Arc::clone(&self.0.free).acquire_owned().await;
+        self.seated(permit.expect("places are never closed"))
+    }
+
+    /// Asks the connection that has been idle longest to end; if none is idle, the next one that is.
+    pub(super) fn make_room(&self) {
+        let longest = {
+            let seats = self.seats();
+            let idle = seats.values().filter(|seat| seat.is_idle());
+            idle.min_by_key(|seat| seat.idle_since.load(Ordering::Relaxed))
+                .cloned()
+        };
+        match longest {
+            Some(seat) => seat.ask(),
+            None => {
+                self.0.wanted.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn seated(&self, permit: OwnedSemaphorePermit) -> Place {
+        // Whoever waited for an idle connection has a place now.
+        self.0.take_back_wish();
+        let seat = Arc::new(Seat {
+            places: self.clone(),
+            running: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
+            written_bytes: AtomicU64::new(0),
+            idle_since: AtomicU64::new(self.now()),
+            is_asked: AtomicBool::new(false),
+            asked: Notify::new(),
+        });
+        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+        self.seats().insert(number, Arc::clone(&seat));
+        Place {
+            number,
+            seat,
+            places: self.clone(),
+            _permit: permit,
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn seats(&self) -> MutexGuard<'_, HashMap<u64, Arc<Seat>>> {
+        // The table is whole after every statement.
+        self.0.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Whether an idle connection was wanted.
+    fn take_back_wish(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) > 0
+            && self
+                .wanted
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |wanted| {
+                    wanted.checked_sub(1)
+                })
+                .is_ok()
+    }
+}
+
+impl Place {
+    pub(super) fn seat(&self) -> Arc<Seat> {
+        Arc::clone(&self.seat)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.seats().remove(&self.number);
+    }
+}
+
+impl Seat {
+    /// A request begins. It is being answered until the guard is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> Busy {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.running.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn wrote(&self, bytes: usize) {
+        self.written_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn written_bytes(&self) -> u64 {
+        self.written_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Ready once the connection has been asked to make room.
+    pub(super) async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.is_busy() && !self.is_asked.load(Ordering::Relaxed)
+    }
+
+    fn ask(&self) {
+        self.is_asked.store(true, Ordering::Relaxed);
+        self.asked.notify_one();
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Seat>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let Self(seat) = self;
+        seat.idle_since.store(seat.places.now(), Ordering::Relaxed);
+        let was_last = seat.running.fetch_sub(1, Ordering::Relaxed) == 1;
+        if was_last && seat.places.0.take_back_wish() {
+            seat.ask();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_asked(place: &Place) -> bool {
+        place.seat.is_asked.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_its_connection_has_gone() {
+        let places = Places::new(1);
+        let place = places.try_take().unwrap();
+        assert!(places.try_take().is_none() && places.taken() == 1);
+        drop(place);
+        assert_eq!(places.taken(), 0);
+        assert!(places.seats().is_empty());
+        assert!(places.try_take().is_some());
+    }
+
+    #[test]
+    fn whoever_is_idle_longest_makes_room_once() {
+        let places = Places::new(3);
+        let taken: Vec<_> = (0..3).map(|_| places.try_take().unwrap()).collect();
+        let busy = taken[0].seat.begin();
+        taken[1].seat.idle_since.store(20, Ordering::Relaxed);
+        taken[2].seat.idle_since.store(10, Ordering::Relaxed);
+        places.make_room();
+        assert_eq!(
+            taken.iter().map(is_asked).collect::<Vec<_>>(),
+            [false, false, true]
+        );
+        places.make_room();
+        assert_eq!(
+            taken.iter().map(is_asked).collect::<Vec<_>>(),
+            [false, true, true]
+        );
+        drop(busy);
+        assert!(!is_asked(&taken[0]));
+    }
+
+    #[test]
+    fn when_all_are_busy_the_first_that_is_done_makes_room() {
+        let places = Places::new(2);
+        let (one, two) = (places.try_take().unwrap(), places.try_take().unwrap());
+        let (first, second) = (one.seat.begin(), two.seat.begin());
+        places.make_room();
+        drop(second);
+        assert!(is_asked(&two));
+        drop(first);
+        assert!(!is_asked(&one));
+    }
+}

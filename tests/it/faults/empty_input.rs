@@ -1,0 +1,70 @@
+//! Kind: nothing looks like success. An empty body was answered 200 with an empty reply by the function handler, over HTTP and on Lambda, which
+//! tells a StateFun runtime "done, no effects".
+
+use std::future::IntoFuture as _;
+
+use ::http::Method;
+use stateful_functions::admin::AdminConfig;
+use stateful_functions::runtime::Runtime;
+use stateful_functions::transport::http::serve;
+use tokio::net::TcpListener;
+
+use crate::runtime::{SAMPLES, Started, text};
+use crate::support::functions::functions;
+use crate::support::raw::ask;
+
+#[tokio::test]
+async fn an_empty_call_of_functions_is_400_however_it_is_empty() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(serve(listener, functions()).into_future());
+    for headers in [
+        "content-length: 0\r\n",
+        "",
+        "transfer-encoding: chunked\r\n\r\n0\r\n",
+    ] {
+        let request = format!("POST / HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+        let answer = ask(&address, request.as_bytes()).await;
+        let line = "the request body is empty; a ToFunction message is expected";
+        assert_eq!((answer.status(), answer.text()), (400, line), "{headers}");
+    }
+}
+
+#[cfg(feature = "lambda")]
+#[tokio::test]
+async fn an_event_without_a_body_is_400_on_lambda() {
+    use crate::support::another_self;
+    use crate::support::lambda_api::{Lambda, event};
+    let process = another_self("lambda::process_of_the_test_functions");
+    let lambda = Lambda::start(process, 1).await;
+    let whole = event("http_api");
+    for body in [None, Some(serde_json::Value::Null), Some("".into())] {
+        let mut event = whole.clone();
+        let fields = event.as_object_mut().unwrap();
+        fields.remove("body");
+        fields.extend(body.map(|body| ("body".to_owned(), body)));
+        let response = lambda.invoke(&event).await.unwrap();
+        assert_eq!(response["statusCode"], 400, "{event}");
+        let line = response["body"].as_str().unwrap();
+        assert!(line.contains("the request body is empty"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_body_is_no_json_and_no_import() {
+    let mut admin = AdminConfig::default();
+    admin.listen = "127.0.0.1:0".to_owned();
+    let started = Started::with(Runtime::builder().admin(admin), SAMPLES).await;
+    for (listener, path) in [
+        ("http ingress", "/send/statefun.samples/counter/a"),
+        ("admin api", "/api/send/statefun.samples/counter/a"),
+        ("admin api", "/api/state/import"),
+    ] {
+        let json = [("content-type", "application/json")];
+        let answer = started
+            .request(Method::POST, listener, path, &json, "")
+            .await;
+        assert_eq!(answer.status, 400, "{path}");
+        assert!(text(&answer).contains("empty"), "{}", text(&answer));
+    }
+}

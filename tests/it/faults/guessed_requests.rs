@@ -1,0 +1,170 @@
+//! Kind: a guess instead of a refusal, the part of HTTP requests. Those without a host or with two, with two different idempotency keys, with a type that is no type name
+//! or with a broken percent escape were served as if they were something else, or were told that there is no such path.
+
+use stateful_functions::admin::AdminConfig;
+use stateful_functions::runtime::Runtime;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::runtime::{SAMPLES, Started};
+use crate::support::raw::{RawMessage, ask};
+
+async fn started() -> Started {
+    let mut admin = AdminConfig::default();
+    admin.listen = "127.0.0.1:0".to_owned();
+    let module = format!(
+        "{SAMPLES}---
+kind: io.statefun.playground.v1/ingress
+spec: {{port: 0}}
+---
+kind: io.statefun.playground.v1/egress
+spec: {{port: 0, topics: [a]}}
+"
+    );
+    Started::with(Runtime::builder().admin(admin), &module).await
+}
+
+async fn asked(started: &Started, listener: &str, line: &str, headers: &str) -> RawMessage {
+    let request = format!("{line} HTTP/1.1\r\n{headers}content-length: 1\r\n\r\n5");
+    ask(&started.address(listener), request.as_bytes()).await
+}
+
+const SEND: &str = "POST /send/statefun.samples/counter/a";
+const HOST: &str = "host: localhost\r\n";
+
+#[tokio::test]
+async fn http_1_1_without_a_host_or_with_two_is_400_at_every_door() {
+    let started = started().await;
+    for (listener, line) in [
+        ("http ingress", SEND),
+        ("playground ingress", "POST /statefun.samples/counter/a"),
+        ("playground egress", "GET /a"),
+        ("admin api", "GET /health"),
+        ("admin api", "GET /api/queues"),
+    ] {
+        for headers in ["", "host: localhost\r\nhost: localhost\r\n"] {
+            let answer = asked(&started, listener, line, headers).await;
+            assert_eq!(answer.status(), 400, "{listener} {headers}");
+        }
+        let other = format!(
+            "{} http://localhost:1{}",
+            line.split(' ').next().unwrap(),
+            line.split(' ').nth(1).unwrap()
+        );
+        assert_eq!(
+            asked(&started, listener, &other, HOST).await.status(),
+            400,
+            "{other}"
+        );
+    }
+    // HTTP/1.0 has no host to name.
+    let old = format!("{SEND} HTTP/1.0\r\ncontent-length: 1\r\n\r\n5");
+    assert_eq!(
+        ask(&started.address("http ingress"), old.as_bytes())
+            .await
+            .status(),
+        202
+    );
+}
+
+#[tokio::test]
+async fn headers_that_contradict_each_other_are_400() {
+    let started = started().await;
+    for (twice, code) in [
+        (
+            "idempotency-key: a\r\nidempotency-key: b\r\n",
+            "idempotency.invalid",
+        ),
+        (
+            "statefun-type: io.statefun.types/int\r\nstatefun-type: io.statefun.types/long\r\n",
+            "type.invalid",
+        ),
+        (
+            "content-type: text/plain\r\ncontent-type: application/json\r\n",
+            "head.invalid",
+        ),
+        (
+            "authorization: Bearer a\r\nauthorization: Bearer b\r\n",
+            "head.invalid",
+        ),
+    ] {
+        for listener in ["http ingress", "admin api"] {
+            let line = match listener {
+                "admin api" => SEND.replace("/send", "/api/send"),
+                _ => SEND.to_owned(),
+            };
+            let answer = asked(&started, listener, &line, &format!("{HOST}{twice}")).await;
+            assert_eq!(answer.status(), 400, "{twice}");
+            assert!(answer.text().contains(code), "{}", answer.text());
+        }
+    }
+    let same = format!("{HOST}idempotency-key: a\r\nidempotency-key: a\r\n");
+    assert_eq!(
+        asked(&started, "http ingress", SEND, &same).await.status(),
+        202
+    );
+}
+
+/// hyperium/hyper#4123: a length and chunks in one request are how another request is smuggled past a proxy.
+#[tokio::test]
+async fn a_request_with_a_length_and_chunks_is_the_last_of_its_connection() {
+    let started = started().await;
+    let smuggled = "GET /none HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    for both in [
+        "content-length: 100\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked\r\ncontent-length: 100\r\n",
+    ] {
+        let request = format!("{SEND} HTTP/1.1\r\n{HOST}{both}\r\n1\r\n5\r\n0\r\n\r\n{smuggled}");
+        let mut connection = TcpStream::connect(started.address("http ingress"))
+            .await
+            .unwrap();
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut all = String::new();
+        connection.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all.matches("HTTP/1.1 ").count(), 1, "{all}");
+    }
+    for wrong in [
+        "content-length: 1\r\ncontent-length: 2\r\n",
+        "content-length: +1\r\n",
+        "transfer-encoding: chunked, identity\r\n",
+    ] {
+        let request = format!("{SEND} HTTP/1.1\r\n{HOST}{wrong}\r\n5");
+        let answer = ask(&started.address("http ingress"), request.as_bytes()).await;
+        assert_eq!(answer.status(), 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_type_is_400_with_what_is_right() {
+    let started = started().await;
+    for wrong in ["counter", "/counter", "statefun.samples/"] {
+        let headers = format!("{HOST}statefun-type: {wrong}\r\n");
+        let answer = asked(&started, "http ingress", SEND, &headers).await;
+        assert_eq!(answer.status(), 400, "{wrong}");
+        let told = answer.text();
+        assert!(
+            told.contains(wrong) && told.contains("<namespace>/<name>"),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_broken_percent_escape_in_a_path_is_400() {
+    let started = started().await;
+    for (listener, line) in [
+        ("http ingress", "POST /send/statefun.samples/counter/%zz"),
+        ("http ingress", "POST /call/statefun.samples/%f/a"),
+        ("playground ingress", "POST /statefun.samples/counter/%ff"),
+        ("admin api", "GET /api/state/a/b/c/%zz"),
+        ("admin api", "POST /api/send/a/b/%"),
+    ] {
+        let answer = asked(&started, listener, line, HOST).await;
+        assert_eq!(answer.status(), 400, "{line}");
+        assert!(
+            answer.text().contains("percent-encoded"),
+            "{}",
+            answer.text()
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! Kind: two doors, two rules. The function handler decoded compressed bodies, refused an announced length at once and limited the time of a
+//! body; the HTTP ingress did none of it: a pipeline was sent gzip bytes as JSON, 100 MB were invited with `100 Continue` at a limit of 8 MiB, and a
+//! body that never came whole kept its connection for ever. Now every listener reads bodies with one reader.
+
+use std::future::IntoFuture as _;
+use std::io::Write as _;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
+use stateful_functions::admin::AdminConfig;
+use stateful_functions::runtime::{Runtime, RuntimeConfig};
+use stateful_functions::transport::http::{HandlerService, serve};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::runtime::{SAMPLES, Started};
+use crate::support::functions::functions;
+use crate::support::raw::{RawMessage, ask};
+
+/// Short, because a test waits for it to pass.
+const SHORT: Duration = Duration::from_millis(50);
+
+/// A server of each kind, and what asks it for something that has a body.
+struct Doors {
+    _started: Started,
+    doors: Vec<Door>,
+}
+
+#[derive(Debug)]
+struct Door {
+    name: &'static str,
+    address: String,
+    /// The first line of a request, without the version.
+    line: &'static str,
+    /// What takes a body of text.
+    content_type: &'static str,
+}
+
+impl Doors {
+    async fn open(pause: Duration) -> Self {
+        let mut config = RuntimeConfig::default();
+        config.body_pause = pause;
+        let mut admin = AdminConfig::default();
+        admin.listen = "127.0.0.1:0".to_owned();
+        let builder = Runtime::builder().config(config).admin(admin);
+        let module = format!(
+            "{SAMPLES}---
+kind: io.statefun.playground.v1/ingress
+spec: {{port: 0, wrapText: true}}
+"
+        );
+        let started = Started::with(builder, &module).await;
+        let of = |name, listener, line, content_type| Door {
+            name,
+            address: started.address(listener),
+            line,
+            content_type,
+        };
+        let path = "POST /send/statefun.samples/counter/a";
+        let mut doors = vec![
+            of("ingress", "http ingress", path, "text/plain"),
+            of(
+                "admin",
+                "admin api",
+                "POST /api/send/statefun.samples/counter/a",
+                "text/plain",
+            ),
+            of(
+                "playground",
+                "playground ingress",
+                "POST /statefun.samples/counter/a",
+                "text/plain",
+            ),
+        ];
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        doors.push(Door {
+            name: "handler",
+            address: listener.local_addr().unwrap().to_string(),
+            line: "POST /",
+            content_type: "application/octet-stream",
+        });
+        let service = HandlerService::from(functions()).with_body_pause(pause);
+        tokio::spawn(serve(listener, service).into_future());
+        Self {
+            _started: started,
+            doors,
+        }
+    }
+}
+
+impl Door {
+    fn request(&self, headers: &str, body: &[u8]) -> Vec<u8> {
+        let Self {
+            line, content_type, ..
+        } = self;
+        let head = format!(
+            "{line} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\n{headers}\r\n"
+        );
+        [head.as_bytes(), body].concat()
+    }
+
+    async fn ask(&self, headers: &str, body: &[u8]) -> RawMessage {
+        let headers = format!("{headers}content-length: {}\r\n", body.len());
+        ask(&self.address, &self.request(&headers, body)).await
+    }
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn deflate(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn compressed_bodies_are_decoded_at_every_door() {
+    let started = Started::ephemeral(SAMPLES).await;
+    let address = started.address("http ingress");
+    for (encoding, body) in [
+        ("gzip", gzip(b"5")),
+        ("deflate", deflate(b"5")),
+        ("identity", b"5".to_vec()),
+    ] {
+        let head = format!(
+            "POST /call/statefun.samples/counter/{encoding} HTTP/1.1\r\nhost: localhost\r\ncontent-encoding: {encoding}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let answer = ask(&address, &[head.as_bytes(), &body].concat()).await;
+        assert_eq!((answer.status(), answer.text()), (200, "5"), "{encoding}");
+    }
+    for door in Doors::open(SHORT).await.doors.iter().take(3) {
+        let answer = door.ask("content-encoding: gzip\r\n", &gzip(b"5")).await;
+        assert!(answer.status() < 300, "{}: {}", door.name, answer.text());
+    }
+}
+
+#[tokio::test]
+async fn other_encodings_are_415_and_broken_ones_400_at_every_door() {
+    for door in Doors::open(SHORT).await.doors {
+        let brotli = door.ask("content-encoding: br\r\n", b"5").await;
+        assert_eq!(brotli.status(), 415, "{}", door.name);
+        assert!(
+            brotli.text().contains("gzip, deflate or identity"),
+            "{}",
+            brotli.text()
+        );
+        let broken = door.ask("content-encoding: gzip\r\n", b"5").await;
+        assert_eq!(broken.status(), 400, "{}", door.name);
+    }
+}
+
+#[tokio::test]
+async fn an_announced_length_beyond_the_limit_is_refused_before_the_body_is_invited() {
+    for door in Doors::open(SHORT).await.doors {
+        let announced = "expect: 100-continue\r\ncontent-length: 100000000\r\n";
+        let answer = ask(&door.address, &door.request(announced, b"")).await;
+        assert_eq!(answer.status(), 413, "{}", door.name);
+        let invited = "expect: 100-continue\r\ncontent-length: 1\r\n";
+        let answer = ask(&door.address, &door.request(invited, b"")).await;
+        assert_eq!(answer.status(), 100, "{}", door.name);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_its_large_body_all_the_same_can_read_the_refusal() {
+    for door in Doors::open(SHORT).await.doors {
+        let large = door.request("content-length: 100000000\r\n", &vec![0; 4 << 20]);
+        let answer = ask(&door.address, &large).await;
+        assert_eq!(answer.status(), 413, "{}", door.name);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_never_comes_whole_is_408_and_ends_the_connection_at_every_door() {
+    for door in Doors::open(SHORT).await.doors {
+        let mut connection = TcpStream::connect(&door.address).await.unwrap();
+        let begun = door.request("content-length: 10\r\n", b"abc");
+        connection.write_all(&begun).await.unwrap();
+        let answer = RawMessage::read(&mut connection).await.unwrap();
+        assert_eq!(answer.status(), 408, "{}", door.name);
+        let mut rest = Vec::new();
+        connection.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.is_empty(), "{}", door.name);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_expectation_is_417_at_every_door() {
+    for door in Doors::open(SHORT).await.doors {
+        let answer = door.ask("expect: 200-ok\r\n", b"5").await;
+        assert_eq!(answer.status(), 417, "{}", door.name);
+    }
+}
