@@ -99,9 +99,3 @@ pub use sdk::{
     StatefulFunction, StatefulFunctions, TimeToLive, Type, TypeName, ValueSpec, types,
 };
 pub use time::Timestamp;
-
-// Their names before they were one room.
-#[cfg(any(feature = "delivery", feature = "testing"))]
-use time as timestamp;
-#[cfg(feature = "delivery")]
-use time::{calendar, span as duration};

@@ -10,7 +10,6 @@ use super::health::gone_json;
 use super::page::{Weigh, page};
 use super::params::Params;
 use super::{Admin, Change, Reply, ok};
-use crate::calendar::rfc3339;
 use crate::runtime::condition::Condition;
 use crate::runtime::core::keys::{PARKED, TIMERS};
 use crate::runtime::core::{Activity, AddressKey, AdminChange, Parked};
@@ -19,6 +18,7 @@ use crate::runtime::partition::{Inspection, Queue};
 use crate::runtime::respond::{Refusal, refuse};
 use crate::sdk::TypeName;
 use crate::storage::{Rows, StorageError, Table};
+use crate::time::calendar::rfc3339;
 
 /// Rows are counted up to this number; a million timers need not be read to be told of.
 const COUNTED: usize = 100_000;

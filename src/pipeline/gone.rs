@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::delivery::engine::{Failure, Order, Policy};
 use crate::delivery::owner::{DestinationFunction, Lane, Names, Owner, Prepared, Target};
 use crate::sdk::{BoxError, Context, FunctionSpec, Message, StatefulFunction, TypeName};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// A stage that exists no more.
 struct GoneStage {

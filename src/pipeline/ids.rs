@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
 
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// The bits of a counter behind the milliseconds.
 const COUNTER_BITS: u32 = 12;

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::delivery::engine::{Failure, Policy};
 use crate::delivery::owner::submit_failed;
 use crate::sdk::{Address, BoxError, Context, InvalidTypeName, MessageBuilder, TypeName};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// What the functions of one pipeline share.
 #[derive(Debug)]

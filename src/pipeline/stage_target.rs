@@ -13,7 +13,7 @@ use super::stages::{Prepared as Request, StageKind};
 use crate::delivery::engine::Failure;
 use crate::delivery::owner::{Goal, Prepared, Target};
 use crate::sdk::{Address, BoxError, Context, MessageBuilder};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// The stage at one place of a plan.
 pub(crate) struct StageTarget {

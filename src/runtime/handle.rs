@@ -20,7 +20,7 @@ use super::intake::{Incoming, Intake, IntakeError};
 use super::partition::{Command, Inspection};
 use crate::sdk::TypeName;
 use crate::storage::{Health, Rows, StorageError, Write};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// A running runtime, as the rooms above it see it; cheap to clone.
 #[derive(Debug, Clone)]

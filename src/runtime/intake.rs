@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::elapsed::rounded;
 use crate::sdk::TypeName;
 use crate::storage::Store;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// How long a message may wait for its round to become durable before its sender is told that it is not known whether it was.
 const DURABLE_WITHIN: Duration = Duration::from_secs(30);

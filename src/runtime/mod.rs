@@ -61,7 +61,7 @@ pub(crate) mod values;
 mod waits;
 
 #[cfg(feature = "runtime")]
-pub use crate::module::{self, InvalidToken, Token};
+pub use crate::module::{InvalidToken, Token};
 
 pub use self::core::{AnswerLimits, Failure, FailurePolicy, OnError};
 #[cfg(feature = "runtime")]

@@ -9,10 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("random", &[]),
     ("retry", &[]),
-    ("timestamp", &[]),
     ("printable", &[]),
-    ("calendar", &[]),
-    ("duration", &[]),
     ("time", &[]),
     ("elapsed", &[]),
     // The tree that documents are read from.
@@ -84,14 +81,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Plain data: every part may name these.
-const FOR_ALL: &[&str] = &[
-    "time",
-    "elapsed",
-    "printable",
-    "timestamp",
-    "calendar",
-    "duration",
-];
+const FOR_ALL: &[&str] = &["time", "elapsed", "printable"];
 
 /// Parts without I/O, tasks, clocks or generators, and what they therefore never name.
 const PURE: &[&str] = &[

@@ -3,7 +3,7 @@ use std::ops::Not;
 use serde::{Deserialize, Serialize};
 
 use super::{Actor, Reason, State, Token};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// A unit on its way to a target: what is known of it between two steps.
 ///
@@ -41,7 +41,7 @@ pub struct Delivery {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "crate::calendar::serde_option_time"
+        with = "crate::time::calendar::serde_option_time"
     )]
     pub due: Option<Timestamp>,
     /// What it waits for, while executing what it waited for before, or why it was given up.
@@ -51,21 +51,21 @@ pub struct Delivery {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "crate::calendar::serde_option_time"
+        with = "crate::time::calendar::serde_option_time"
     )]
     pub submitted_at: Option<Timestamp>,
     /// When the first attempt since then began; a policy's `within` counts from here.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "crate::calendar::serde_option_time"
+        with = "crate::time::calendar::serde_option_time"
     )]
     pub first_at: Option<Timestamp>,
     /// When the last transition was.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "crate::calendar::serde_option_time"
+        with = "crate::time::calendar::serde_option_time"
     )]
     pub last_at: Option<Timestamp>,
     /// Attempts in a row that ended with their process.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::head::INTERRUPTED;
 use super::{Class, Classes, FailureKind, retry_after};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// No longer message is kept; foreign text can be of any length.
 const MAX_MESSAGE_CHARS: usize = 500;
@@ -28,7 +28,7 @@ pub struct Failure {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "crate::duration::serde_option"
+        with = "crate::time::span::serde_option"
     )]
     pub retry_after: Option<Duration>,
     /// The target demands to give up at once. Needs a message.

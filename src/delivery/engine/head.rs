@@ -1,5 +1,5 @@
 use super::{Delivery, Folded, Reason, State, Transition};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// What a history says of its delivery: the part of a [`Delivery`] that follows from its transitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::{AttemptError, Effect, Head, Reason, State, Transition};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Above so many entries, rounds of failures are folded.
 const MAX_ENTRIES: usize = 64;
@@ -43,10 +43,10 @@ pub struct Folded {
     /// How many rounds.
     pub count: u64,
     /// When the first attempt began.
-    #[serde(with = "crate::calendar::serde_time")]
+    #[serde(with = "crate::time::calendar::serde_time")]
     pub first_at: Timestamp,
     /// When the last wait began.
-    #[serde(with = "crate::calendar::serde_time")]
+    #[serde(with = "crate::time::calendar::serde_time")]
     pub last_at: Timestamp,
     /// The last attempt's number.
     pub attempt: u32,
@@ -63,7 +63,7 @@ pub struct Folded {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "crate::calendar::serde_option_time"
+        with = "crate::time::calendar::serde_option_time"
     )]
     pub due: Option<Timestamp>,
     /// What went wrong.

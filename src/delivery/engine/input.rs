@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Failure, Reason, State};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// What can happen to a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use super::{
     Actor, AttemptError, Class, Effect, Failure, Follow, Kind, Order, Purpose, Readiness, Reason,
     Record, State, Then, Transition,
 };
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// What a transition says besides its states.
 #[derive(Default)]

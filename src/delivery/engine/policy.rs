@@ -77,7 +77,7 @@ pub enum Then {
     /// It is never given up: one attempt in each delay, and everything behind it waits.
     Block {
         /// The delay.
-        #[serde(with = "crate::duration::serde_text")]
+        #[serde(with = "crate::time::span::serde_text")]
         every: Duration,
     },
 }
@@ -109,7 +109,7 @@ pub enum Batch {
         /// The number.
         size: u32,
         /// No unit waits longer for others.
-        #[serde(with = "crate::duration::serde_text")]
+        #[serde(with = "crate::time::span::serde_text")]
         linger: Duration,
     },
     /// All that are due.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::cron::Cron;
 use super::{Class, Failure};
 use crate::retry::Backoff;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// No target's wish for a longer wait is granted.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -22,20 +22,20 @@ pub enum Retry {
     /// Waits that grow by a factor up to a bound.
     Backoff {
         /// The wait after the first failure. Default 1 s.
-        #[serde(default = "default_first", with = "crate::duration::serde_text")]
+        #[serde(default = "default_first", with = "crate::time::span::serde_text")]
         first: Duration,
         /// What each further wait is multiplied by; not below 1. Default 2.
         #[serde(default = "default_factor")]
         factor: f64,
         /// No wait is longer; a slow failure waits this long at once. Default 10 m.
-        #[serde(default = "default_max", with = "crate::duration::serde_text")]
+        #[serde(default = "default_max", with = "crate::time::span::serde_text")]
         max: Duration,
         /// Default full.
         #[serde(default)]
         jitter: Jitter,
     },
     /// Always the same wait, from the end of the attempt.
-    #[serde(with = "crate::duration::serde_text")]
+    #[serde(with = "crate::time::span::serde_text")]
     Every(Duration),
     /// The next time that fits a cron rule.
     Cron(Cron),

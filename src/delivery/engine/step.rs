@@ -4,7 +4,7 @@ use super::{
     Actor, Delivery, Effect, Effects, Failure, Input, Kind, Order, Outcome, Policy, Purpose,
     Readiness, Reason, Refused, Start, State, Token,
 };
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Does what `input` means for `delivery` at `now`, and appends the effects to `out`.
 ///

@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use super::{Effect, Purpose, Token};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 impl Step<'_> {
     /// Arms the timer that the current wait needs, if any.

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{AttemptError, Reason};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -88,10 +88,10 @@ pub struct Transition {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "crate::calendar::serde_option_time"
+        with = "crate::time::calendar::serde_option_time"
     )]
     pub due: Option<Timestamp>,
     /// When it happened; never before the entry in front of it.
-    #[serde(with = "crate::calendar::serde_time")]
+    #[serde(with = "crate::time::calendar::serde_time")]
     pub created_at: Timestamp,
 }

@@ -13,7 +13,7 @@ use super::function::Owner;
 use super::gate::{Admission, Circuit, Door, Sign};
 use super::item::Item;
 use super::target::Target;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// How often a destination without a circuit is asked.
 const ASK_EVERY: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use super::super::engine::{
     Class, Effect, Input, Order, Outcome, Policy, Readiness, Refused, Start, State, step_when,
 };
 use super::item::Item;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// One thing for the owner to do; all that follows from one input is one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]

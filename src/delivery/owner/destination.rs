@@ -20,7 +20,7 @@ use crate::sdk::{
     Address, BoxError, CancellationToken, Context, FunctionSpec, Message, MessageBuilder,
     StatefulFunction, TypeName, ValueSpec,
 };
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 const WAKING: ValueSpec<Waking> = ValueSpec::new(
     "waking",

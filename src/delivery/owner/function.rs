@@ -25,7 +25,7 @@ use crate::sdk::{
     Address, BoxError, CancellationToken, Context, FunctionSpec, Message, MessageBuilder, SdkError,
     Type, TypeName,
 };
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// A larger unit is stored apart from its item, so that it is not written again with each attempt.
 const MAX_INLINE_UNIT_BYTES: usize = 8 * 1024;

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::target::Goal;
 use crate::sdk::TypeName;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// More attempts than this do not wait for a permit, they come back later.
 const MAX_WAITING: usize = 1024;

@@ -6,7 +6,7 @@ use super::super::engine::{Delivery, History, Policy};
 use super::row::Row;
 use crate::sdk::types::json;
 use crate::sdk::{Type, TypeName, ValueSpec, types};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// The item: all of it, but for a large unit.
 pub(crate) const HEAD: ValueSpec<Row> = ValueSpec::new(

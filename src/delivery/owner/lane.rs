@@ -27,7 +27,7 @@ use crate::sdk::types::{json, protobuf_as};
 use crate::sdk::{
     Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, Type, TypeName, ValueSpec,
 };
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 const TURNS: ValueSpec<Place> = ValueSpec::new(
     "turn",

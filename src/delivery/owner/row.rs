@@ -11,7 +11,7 @@ use super::super::engine::{
 };
 use super::item::Item;
 use crate::sdk::BoxError;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// The form of the row that follows this byte. An earlier version's begins with a brace.
 const FORM: u8 = 1;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::super::engine::Failure;
 use super::gate::Circuit;
 use crate::sdk::{BoxError, Context};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Whatever units are delivered to.
 ///

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::wire::{Reported, WaitingItem};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// At most this many items are out.
 pub(super) const MAX_WINDOW: u32 = 256;

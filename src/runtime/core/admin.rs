@@ -9,7 +9,7 @@ use super::mailbox::Mailbox;
 use super::state::StateRow;
 use super::{Activity, Core, Failure, Output, Ticket};
 use crate::storage::{Rows as _, StorageError, Write};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// A change that an operator asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -158,7 +158,7 @@ impl Core {
         });
     }
 
-    fn back_off(&mut self, address: &AddressKey, retry_at: crate::timestamp::Timestamp) {
+    fn back_off(&mut self, address: &AddressKey, retry_at: crate::time::Timestamp) {
         self.mailboxes.change(address, |mailbox| {
             mailbox.set_activity(Activity::BacksOff(retry_at));
         });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::retry::Backoff;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Why a batch has no effects: the call failed, or its answer could not be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::keys::{put_text, take_text};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// An idempotency key, as it comes with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]

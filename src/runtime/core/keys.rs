@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::sdk::Address;
 use crate::storage::Table;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Settings of the store itself. Key: a text.
 pub const META: Table = Table::new(0);

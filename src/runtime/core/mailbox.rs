@@ -9,7 +9,7 @@ use super::function_types::TypeId;
 use super::keys::{AddressKey, MessageId};
 use super::{AdminChange, CallId, Ticket, Windows};
 use crate::storage::Position;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// A message on its way to an address. Its row is staged already.
 #[derive(Debug, Clone, PartialEq, Eq)]

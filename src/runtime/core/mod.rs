@@ -59,7 +59,7 @@ use self::timers::TimerWindow;
 use crate::protocol::reqreply::FromFunction;
 use crate::sdk::TypeName;
 use crate::storage::{Position, Store};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Function type of the callers that an ingress stands for: what is sent to `statefun.http/gateway/<id>` answers a call.
 pub const GATEWAY: (&str, &str) = ("statefun.http", "gateway");

@@ -12,7 +12,7 @@ use super::rows::{Row, each_key, unreadable};
 use super::timers::Timer;
 use super::{Activity, Core, Failure, GATEWAY, MessageId, Output, owner, wire};
 use crate::storage::{Rows as _, StorageError, Write};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// How long nothing is taken up from a store that could not be read.
 const REST: Duration = Duration::from_secs(1);

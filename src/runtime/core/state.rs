@@ -10,7 +10,7 @@ use super::keys::{put_text, take_text};
 use super::wire;
 use crate::protocol::reqreply::from_function::expiration_spec::ExpireMode;
 use crate::protocol::reqreply::from_function::{ExpirationSpec, PersistedValueSpec};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// The typename of a state whose function gave none, as StateFun fills it in.
 const UNSET_TYPE: &str = "io.statefun.types/unset";

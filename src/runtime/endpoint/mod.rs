@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::core::{AddressKey, Bindings, EgressBinding, Failure, FunctionBinding};
 use super::egress::Egresses;
-use super::module::FunctionPattern;
+use crate::module::FunctionPattern;
 use crate::protocol::reqreply::FromFunction;
 use crate::sdk::TypeName;
 

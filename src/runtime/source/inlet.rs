@@ -15,7 +15,7 @@ use crate::runtime::listener::stopped;
 use crate::runtime::partition::Command;
 use crate::sdk::{BoxError, TypeName};
 use crate::storage::Position;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Between two looks whether there is room again on the disk or in the outboxes, which nobody announces.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

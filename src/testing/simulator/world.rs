@@ -21,7 +21,7 @@ use crate::runtime::core::{
     owner,
 };
 use crate::storage::{Memory, Position, Store, Syncer, Write};
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// Rounds after which a world that does not come to rest is stuck.
 const ROUNDS: u64 = 1_000;

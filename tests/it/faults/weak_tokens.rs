@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use stateful_functions::runtime::module::{Module, ModuleFile, Placeholders};
+use stateful_functions::module::{Module, ModuleFile, Placeholders};
 
 fn statefun(args: &[&str], token: &str) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_statefun"));

@@ -17,7 +17,7 @@ use super::url::{Target, absolute, redacted};
 use crate::delivery::engine::{Failure, FailureKind, Policy};
 use crate::delivery::owner::Circuit;
 use crate::printable;
-use crate::timestamp::Timestamp;
+use crate::time::Timestamp;
 use crate::transport::http::client::{
     HttpClient, HttpClientConfig, HttpError, HttpRequest, HttpResponse, Network,
 };

@@ -20,10 +20,10 @@ use super::redirect::{MAX_FOLLOW_UPS, Step};
 use super::tls;
 use super::url::Destination;
 use super::words;
+use crate::module::{Endpoint as EndpointSpec, Transport};
 use crate::protocol::reqreply::FromFunction;
 use crate::runtime::core::AddressKey;
 use crate::runtime::endpoint::in_process::chain;
-use crate::runtime::module::{Endpoint as EndpointSpec, Transport};
 use crate::sdk::TypeName;
 use crate::transport::http::client::{
     HttpClient, HttpClientConfig, HttpError, HttpRequest, HttpResponse, Network,
@@ -241,9 +241,7 @@ fn own_config(spec: &EndpointSpec, seed: u64) -> Result<HttpClientConfig, String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::module::{
-        AsyncTransport, FunctionPattern, OkHttpTransport, Place, TlsFiles,
-    };
+    use crate::module::{AsyncTransport, FunctionPattern, OkHttpTransport, Place, TlsFiles};
 
     fn config(transport: Transport) -> HttpClientConfig {
         let spec = EndpointSpec {

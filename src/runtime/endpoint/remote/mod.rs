@@ -1,7 +1,7 @@
 //! A function server over HTTP: one call is as many attempts as its transport's budget allows.
 //!
 //! StateFun's two transports differ in what is in `schedule` (when is tried again), `answer` (what is tried again), `headers`,
-//! `url`, and `redirect` (okhttp only). `words` has the texts of failures. `function` makes one attempt. Settings come from `runtime::module`.
+//! `url`, and `redirect` (okhttp only). `words` has the texts of failures. `function` makes one attempt. Settings come from `module`.
 
 mod answer;
 mod failed;
@@ -28,10 +28,10 @@ use tracing::warn;
 
 use self::function::Function;
 use self::schedule::Schedule;
+use crate::module::Endpoint as EndpointSpec;
 use crate::protocol::reqreply::FromFunction;
 use crate::random::Random;
 use crate::runtime::core::{AddressKey, Failure, FunctionBinding};
-use crate::runtime::module::Endpoint as EndpointSpec;
 use crate::sdk::TypeName;
 use crate::transport::http::client::Network;
 

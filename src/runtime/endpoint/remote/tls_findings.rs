@@ -2,9 +2,7 @@
 
 use super::old_key::OldKey;
 use super::{function, tls};
-use crate::runtime::module::{
-    Complaint, Endpoint as EndpointSpec, Finding, Module, TlsFiles, Transport,
-};
+use crate::module::{Complaint, Endpoint as EndpointSpec, Finding, Module, TlsFiles, Transport};
 use crate::transport::http::client::Network;
 
 /// What the files of a module's endpoints are found to be.
