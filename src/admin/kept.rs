@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::page::{Page, Weigh, page};
 use crate::delivery::engine::{Reason, State};
+use crate::delivery::owner::Outline;
 use crate::pipeline::Kept;
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::AddressKey;
@@ -17,7 +18,7 @@ use crate::sdk::TypeName;
 use crate::storage::{Rows, StorageError};
 
 /// The state that every stage with a delivery has, and the typename that tells it from others of the same name.
-const HEAD: &str = Kept::VALUES[0];
+pub(super) const HEAD: &str = Kept::VALUES[0];
 const LOG: &str = Kept::VALUES[1];
 const JOB: &str = Kept::VALUES[2];
 const HEAD_TYPE: &str = "statefun.pipelines/head";
@@ -90,7 +91,7 @@ pub(super) fn get(rows: &dyn Rows, address: &AddressKey) -> Result<Option<Item>,
 }
 
 /// The function types that keep deliveries, in this run or an earlier one, as fronts of keys in their order.
-fn stages(rows: &dyn Rows, only: Option<&TypeName>) -> Result<Vec<Bytes>, StorageError> {
+pub(super) fn stages(rows: &dyn Rows, only: Option<&TypeName>) -> Result<Vec<Bytes>, StorageError> {
     let only = only.map(|name| type_prefix(name.namespace(), name.name()));
     let (mut stages, mut after) = (Vec::new(), None::<Bytes>);
     loop {
@@ -151,6 +152,13 @@ fn read(
 fn bytes_of(row: &Bytes) -> Option<Bytes> {
     let typed = TypedValue::decode(StateRow::decode(row)?.value).ok()?;
     typed.has_value.then_some(typed.value)
+}
+
+/// What is counted of a delivery; `None` when the row is something else.
+pub(super) fn outline(row: &Bytes) -> Option<Outline> {
+    let typed = TypedValue::decode(StateRow::decode(row)?.value).ok()?;
+    let is_kept = typed.has_value && typed.typename == HEAD_TYPE;
+    is_kept.then(|| Outline::decode(&typed.value).ok())?
 }
 
 impl Weigh for Item {

@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::figures::{Destination, destinations};
 use super::params::Params;
 use super::{Admin, Reply, whole};
 use crate::runtime::StoreStatus;
@@ -30,6 +31,11 @@ const OPEN_METRICS: HeaderValue =
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EgressLabels {
     egress: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetLabels {
+    target: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -53,6 +59,7 @@ impl Admin {
         snapshot.remote(self.runtime.invocations());
         snapshot.egresses(&self.runtime.delivering());
         snapshot.sources(self.runtime.sources());
+        snapshot.deliveries(&destinations(&self.runtime));
         snapshot.store(&self.runtime.store_health(), &self.runtime.store_status());
         snapshot.doors(&self.doors);
         snapshot.count(
@@ -100,7 +107,76 @@ const FUNCTION_COUNTERS: &[FunctionCounter] = &[
     ("functions_failures", "Batches that failed", |c| c.failures),
 ];
 
+/// A gauge per target: name, help, and what it tells, if that is known.
+type TargetGauge = (&'static str, &'static str, fn(&Destination) -> Option<u64>);
+
+const TARGET_GAUGES: &[TargetGauge] = &[
+    (
+        "deliveries_waiting",
+        "Deliveries that wait for the target",
+        |of| of.waiting,
+    ),
+    (
+        "deliveries_oldest_age_seconds",
+        "Age of the oldest delivery that waits, to the minute",
+        |of| of.oldest_age,
+    ),
+    (
+        "deliveries_dead_letters",
+        "Dead letters that are kept",
+        |of| of.dead_letters,
+    ),
+    (
+        "deliveries_circuit",
+        "0: closed, attempts are made; 1: half open, one asks; 2: open, all wait",
+        |of| Some(of.circuit as u64),
+    ),
+];
+
+/// A counter per target: name, help, and what it counts.
+type TargetCounter = (&'static str, &'static str, fn(&Destination) -> u64);
+
+const TARGET_COUNTERS: &[TargetCounter] = &[
+    (
+        "deliveries_delivered",
+        "Attempts that arrived, since the start",
+        |of| of.delivered,
+    ),
+    (
+        "deliveries_failed_attempts",
+        "Attempts that failed, since the start",
+        |of| of.failed_attempts,
+    ),
+    (
+        "deliveries_given_up",
+        "Deliveries that became dead letters, since the start",
+        |of| of.given_up,
+    ),
+];
+
 impl Snapshot {
+    fn deliveries(&mut self, targets: &[Destination]) {
+        let labels = |of: &Destination| TargetLabels {
+            target: of.target.clone(),
+        };
+        for (name, help, tell) in TARGET_GAUGES {
+            let family = Family::<TargetLabels, Gauge>::default();
+            for of in targets {
+                if let Some(value) = tell(of) {
+                    family.get_or_create(&labels(of)).set(signed(value));
+                }
+            }
+            self.registry.register(*name, *help, family);
+        }
+        for (name, help, tell) in TARGET_COUNTERS {
+            let family = Family::<TargetLabels, Counter>::default();
+            for of in targets {
+                family.get_or_create(&labels(of)).inc_by(tell(of));
+            }
+            self.registry.register(*name, *help, family);
+        }
+    }
+
     fn functions(&mut self, partitions: &[Inspection]) {
         for (name, help, of) in FUNCTION_COUNTERS {
             let family = Family::<FunctionLabels, Counter>::default();

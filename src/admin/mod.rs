@@ -6,6 +6,7 @@
 mod dead_letters;
 mod declarations;
 mod deliveries;
+pub(crate) mod figures;
 mod health;
 mod import;
 mod kept;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::figures::{Destination, destinations};
 use super::health::gone_json;
 use super::page::{Weigh, page};
 use super::params::Params;
@@ -56,6 +57,7 @@ impl Admin {
             "addresses": addresses,
             "functions": functions.collect::<Vec<_>>(),
             "egresses": egresses.collect::<Vec<_>>(),
+            "destinations": waiting_first(destinations(&self.runtime), limit),
             "ingresses": sources.map(source_json).collect::<Vec<_>>(),
             "gone": gone_json(self.runtime.gone()),
         })))
@@ -178,6 +180,12 @@ fn urgency(queue: &Queue) -> (u32, u32, u64, std::cmp::Reverse<&AddressKey>) {
         view.waiting,
         std::cmp::Reverse(&view.address),
     )
+}
+
+/// Those for which most waits first; the same ones by name.
+fn waiting_first(mut all: Vec<Destination>, limit: usize) -> Vec<Value> {
+    all.sort_by_key(|of| Reverse((of.waiting, of.dead_letters)));
+    all.iter().take(limit).map(Destination::json).collect()
 }
 
 fn source_json((name, condition): &(TypeName, Arc<Condition>)) -> Value {

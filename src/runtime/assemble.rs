@@ -1,11 +1,14 @@
 //! From a checked module to a runtime: here, and nowhere else, the parts are put together.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use prost::Message as _;
 
 use super::gone::StandIns;
 use super::handle::Chore;
 use super::{RuntimeBuilder, StartError, samples};
+use crate::admin::figures::{DeliveryWatch, count};
 use crate::admin::rearm::rearm;
 use crate::connectors::file::FileEgress;
 use crate::connectors::playground::PlaygroundSink;
@@ -97,9 +100,16 @@ impl RuntimeBuilder {
             .clone()
     }
 
-    /// What stages keep that exist no more is looked after.
+    /// What stages keep that exist no more is looked after, and what all of them keep is counted.
     fn with_stand_ins(mut self) -> Self {
         let (destinations, clock) = (self.destinations(), self.wall_clock());
+        if self.watch.is_none() {
+            let watch = DeliveryWatch(destinations.clone());
+            self.watch = Some(Arc::new(watch));
+            let counted = destinations.clone();
+            let work = move |runtime| count(runtime, counted);
+            self.chores.push(Chore::new(work));
+        }
         self.stand_ins = Some(StandIns(Box::new(move |function, declared| {
             stand_in(function, declared, &destinations, &clock)
         })));

@@ -13,7 +13,7 @@ use super::commit::Committer;
 use super::condition::Condition;
 use super::config::RuntimeConfig;
 use super::core::keys::egress_prefix;
-use super::core::{Bindings as _, Core, CoreSettings, EgressBinding, SourceCore};
+use super::core::{Bindings as _, Core, CoreSettings, EgressBinding, SourceCore, ValueWatch};
 use super::door::Doors;
 use super::egress::{Egresses, Outbox};
 use super::endpoint::{Directory, Endpoint, InProcess, RecordForm, Remote};
@@ -102,6 +102,8 @@ pub struct RuntimeBuilder {
     /// What parts above the runtime share among what they bind.
     pub(super) shared: http::Extensions,
     pub(super) stand_ins: Option<StandIns>,
+    /// Hears of changes of some values.
+    pub(super) watch: Option<Arc<dyn ValueWatch>>,
     /// What is done beside, once the runtime runs.
     pub(super) chores: Vec<Chore>,
     /// Functions that take records.
@@ -124,6 +126,7 @@ impl RuntimeBuilder {
             egress_functions: Vec::new(),
             shared: http::Extensions::new(),
             stand_ins: None,
+            watch: None,
             chores: Vec::new(),
             records: Vec::new(),
         }
@@ -211,6 +214,7 @@ impl RuntimeBuilder {
     pub async fn start(self) -> Result<Runtime, StartError> {
         let (closing, closed) = watch::channel(false);
         let mut directory = self.directory(&closed)?;
+        directory.watched_by(self.watch);
         let sources = self.sources;
         let sources = open_sources(sources, self.config.partitions.get()).await?;
         let sinks = open_sinks(self.sinks).await?;
@@ -255,6 +259,7 @@ impl RuntimeBuilder {
             fate: Fate::new(closing.clone()),
             clock: self.clock,
             gone: gone.into(),
+            shared: Arc::new(self.shared),
         };
         let mut partitions = JoinSet::new();
         for (index, commands) in (0..).zip(receivers) {

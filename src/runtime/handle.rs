@@ -83,6 +83,11 @@ impl RuntimeHandle {
         &self.intake.gone
     }
 
+    /// What parts above the runtime share, by its type.
+    pub(crate) fn shared<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.intake.shared.get()
+    }
+
     /// The time that stored deadlines count from.
     pub(crate) fn now(&self) -> Timestamp {
         self.intake.now()

@@ -97,6 +97,8 @@ pub(crate) struct Intake {
     pub(super) clock: Arc<dyn Clock>,
     /// What was kept at the start for functions and egresses that exist no more.
     pub(super) gone: Arc<[Gone]>,
+    /// What parts above the runtime share.
+    pub(super) shared: Arc<http::Extensions>,
 }
 
 impl Intake {

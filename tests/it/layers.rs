@@ -90,6 +90,7 @@ const PURE: &[&str] = &[
     "handler",
     "delivery::engine",
     "delivery::owner::decide",
+    "delivery::owner::figures",
     "delivery::owner::places",
     "delivery::owner::queue",
     "delivery::owner::row",

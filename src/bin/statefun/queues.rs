@@ -100,6 +100,9 @@ fn print(queues: &Value) -> anyhow::Result<()> {
             last_failure(egress)
         ))?;
     }
+    for destination in list_at(queues, "/destinations") {
+        output::line(destination_line(destination))?;
+    }
     for source in list_at(queues, "/ingresses") {
         output::line(format_args!(
             "ingress {}: {} brought{}{}",
@@ -152,6 +155,30 @@ fn address_line(address: &Value) -> String {
         }
     }
     text + &last_failure(address)
+}
+
+fn destination_line(destination: &Value) -> String {
+    let mut text = format!("destination {}: ", field(destination, "target"));
+    match destination.get("waiting").and_then(Value::as_u64) {
+        Some(waiting) => text.push_str(&format!("{waiting} waiting")),
+        None => text.push_str("what waits is still being counted"),
+    }
+    if let Some(age) = destination
+        .get("oldest_age_seconds")
+        .and_then(Value::as_u64)
+    {
+        text.push_str(&format!(", the oldest for {age} s"));
+    }
+    if let Some(count @ 1..) = destination.get("dead_letters").and_then(Value::as_u64) {
+        text.push_str(&format!(", {count} dead letters"));
+    }
+    text + &format!(
+        ", circuit {}; since the start {} delivered, {} failed attempts, {} given up",
+        field(destination, "circuit"),
+        field(destination, "delivered"),
+        field(destination, "failed_attempts"),
+        field(destination, "given_up")
+    )
 }
 
 fn failed_attempts(item: &Value) -> String {

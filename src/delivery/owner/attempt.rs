@@ -162,6 +162,8 @@ impl<T: Target> Owner<T> {
         let outcome = self.target.call(ready.call?, unit, self.now()).await;
         drop(ready.permit);
         if let Some(way) = way {
+            #[cfg(feature = "runtime")]
+            self.gates.figures.attempted(&way.name, outcome.is_ok());
             way.note(outcome.as_ref().err().map(Box::as_ref), self.now());
         }
         Ok(outcome?)

@@ -55,6 +55,9 @@ pub(crate) struct Gates {
     lists: Mutex<BTreeMap<TypeName, Option<Arc<str>>>>,
     /// Functions that stand in for others which exist no more.
     stand_ins: Mutex<BTreeSet<TypeName>>,
+    /// What is told of each place.
+    #[cfg(feature = "runtime")]
+    pub(crate) figures: super::figures::Figures,
 }
 
 impl Gates {
@@ -70,6 +73,15 @@ impl Gates {
             Some(known) if *known == only => {}
             Some(known) => *known = None,
         }
+    }
+
+    /// Whether the place takes attempts, as far as it is known.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn circuit(&self, destination: &str, now: Timestamp) -> CircuitState {
+        let gate = locked(&self.gates.0).0.get(destination).cloned();
+        gate.map_or(CircuitState::Closed, |gate| {
+            locked(&gate.state).circuit(now)
+        })
     }
 
     #[cfg(feature = "runtime")]
@@ -262,7 +274,29 @@ impl Gate {
     }
 }
 
+/// Whether a place takes attempts, in the words of the circuit.
+#[cfg(feature = "runtime")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CircuitState {
+    /// It does.
+    Closed,
+    /// One attempt asks, or may ask.
+    HalfOpen,
+    /// It does not.
+    Open,
+}
+
 impl State {
+    #[cfg(feature = "runtime")]
+    fn circuit(&self, now: Timestamp) -> CircuitState {
+        match (self.closed_until, self.asking_until) {
+            (None, _) => CircuitState::Closed,
+            (Some(_), Some(until)) if now < until => CircuitState::HalfOpen,
+            (Some(until), _) if now < until => CircuitState::Open,
+            (Some(_), _) => CircuitState::HalfOpen,
+        }
+    }
+
     /// Whether one that comes now may go on, and is the one that asks; or when it may come back.
     fn admission(
         &mut self,
@@ -371,6 +405,23 @@ mod tests {
         assert_eq!(later(&door, 2_500).await, None, "the next asks");
         gate.note(Sign::Works, at(2_600), Some(Circuit::default()));
         assert_eq!(later(&door, 2_600).await, None);
+    }
+
+    #[cfg(feature = "runtime")]
+    #[test]
+    fn the_circuit_is_open_until_one_may_ask() {
+        let gates = Gates::default();
+        let gate = gates.of(&Arc::from("crm"));
+        let circuit = |now| gates.circuit("crm", at(now));
+        assert_eq!(circuit(0), CircuitState::Closed);
+        for _ in 0..5 {
+            gate.note(Sign::Fails, at(0), Some(Circuit::default()));
+        }
+        assert_eq!(circuit(999), CircuitState::Open);
+        assert_eq!(circuit(1_000), CircuitState::HalfOpen);
+        gate.note(Sign::Works, at(1_000), Some(Circuit::default()));
+        assert_eq!(circuit(1_000), CircuitState::Closed);
+        assert_eq!(gates.circuit("unknown", at(0)), CircuitState::Closed);
     }
 
     #[tokio::test]

@@ -8,6 +8,8 @@ mod attempt;
 mod blob;
 mod decide;
 mod destination;
+#[cfg(feature = "runtime")]
+mod figures;
 mod function;
 mod gate;
 mod item;
@@ -21,14 +23,20 @@ mod wire;
 
 pub use decide::{Action, Woken, adopt, attempts, decide};
 pub(crate) use destination::DestinationFunction;
+#[cfg(feature = "runtime")]
+pub(crate) use figures::Figure;
 pub(crate) use function::{Names, Owner, submit_failed};
 pub use gate::Circuit;
+#[cfg(feature = "runtime")]
+pub(crate) use gate::CircuitState;
 pub(crate) use gate::Gates;
 pub use item::Item;
 pub(crate) use item::{HEAD, JOB, LOG};
 pub(crate) use lane::Lane;
 pub use places::{Place, Places};
 pub(crate) use queue::{Capacity, Queue, QueueValues, Size};
+#[cfg(feature = "runtime")]
+pub(crate) use row::Outline;
 pub(crate) use row::Row;
 pub use row::{InvalidItem, Stored};
 pub(crate) use target::{Goal, Prepared, Target};

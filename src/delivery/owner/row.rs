@@ -75,6 +75,51 @@ pub(crate) enum Row {
     Old(Box<OldHead>),
 }
 
+/// The little of a row that is counted.
+#[cfg(feature = "runtime")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outline {
+    pub(crate) target: String,
+    pub(crate) state: Option<State>,
+    pub(crate) submitted_at: Option<Timestamp>,
+}
+
+/// As much of a [`WireItem`].
+#[cfg(feature = "runtime")]
+#[derive(Clone, PartialEq, Message)]
+struct WireOutline {
+    #[prost(string, tag = "3")]
+    target: String,
+    #[prost(uint32, tag = "5")]
+    state: u32,
+    #[prost(uint64, optional, tag = "11")]
+    submitted_at: Option<u64>,
+}
+
+#[cfg(feature = "runtime")]
+impl Outline {
+    /// Reads it from a row, and skips the rest.
+    pub(crate) fn decode(row: &[u8]) -> Result<Self, BoxError> {
+        if row.first() == Some(&b'{') {
+            let OldHead { delivery, .. } = serde_json::from_slice(row)?;
+            return Ok(Self {
+                target: delivery.target,
+                state: delivery.state,
+                submitted_at: delivery.submitted_at,
+            });
+        }
+        let Some((&FORM, row)) = row.split_first() else {
+            return Err(InvalidItem("its form is not known".to_owned()).into());
+        };
+        let wire = WireOutline::decode(row)?;
+        Ok(Self {
+            target: wire.target,
+            state: numbered(&STATES, wire.state, "state")?,
+            submitted_at: time(wire.submitted_at),
+        })
+    }
+}
+
 /// Where a delivery stands, as earlier versions stored it.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct OldHead {
@@ -552,6 +597,26 @@ mod tests {
         for bytes in [&b""[..], b"\x02x", b"\x01\xff", b"\x01\x28\x63"] {
             assert!(Stored::decode(Bytes::from_static(bytes)).is_err());
         }
+    }
+
+    #[cfg(feature = "runtime")]
+    #[test]
+    fn an_outline_says_what_the_row_says() {
+        let mut delivery = Delivery::job("a", "http://h:80", None);
+        delivery.state = Some(State::Discarded);
+        delivery.submitted_at = Some(Timestamp::from_millis(7));
+        let unit = Some(Bytes::from_static(b"unit"));
+        let row = Stored::new(Item::new(delivery), unit).encode();
+        let outline = Outline::decode(&row).unwrap();
+        let expected = Outline {
+            target: "http://h:80".to_owned(),
+            state: Some(State::Discarded),
+            submitted_at: Some(Timestamp::from_millis(7)),
+        };
+        assert_eq!(outline, expected);
+        let old = br#"{"delivery":{"id":"a","kind":"job","target":"http://h:80","state":"discarded","submitted_at":"1970-01-01T00:00:00.007Z"}}"#;
+        assert_eq!(Outline::decode(old).unwrap(), expected);
+        assert!(Outline::decode(b"\x02x").is_err());
     }
 
     #[test]

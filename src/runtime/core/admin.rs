@@ -191,6 +191,7 @@ impl Core {
                 Write::put(STATE, key, StateRow { stamp, value }.encode())
             }
         };
+        self.tell(&self.watched(name, &write)?);
         self.store.stage(vec![write]);
         Ok(())
     }

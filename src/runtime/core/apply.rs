@@ -60,6 +60,7 @@ impl Core {
         counters.out_local += effects.local;
         counters.out_remote += effects.remote;
 
+        self.tell(&effects.watched);
         let position = self.store.stage(writes);
         let sender = self.types.get(type_id).prefix.clone();
         self.hold_outside(&sender, &mut effects, position, out);

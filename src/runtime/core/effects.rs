@@ -14,6 +14,7 @@ use super::keys::{
 use super::rows::unreadable;
 use super::state::{StateRow, type_conflict, type_name_of_state};
 use super::timers::Timer;
+use super::watch::{self, Change};
 use super::{Core, EgressBinding, Failure, GATEWAY, wire};
 use crate::protocol::reqreply;
 use crate::protocol::reqreply::from_function::persisted_value_mutation::MutationType;
@@ -42,6 +43,8 @@ pub(super) struct Effects {
     pub(super) warnings: Vec<String>,
     pub(super) armed: Vec<TimerKey>,
     pub(super) cancelled: Vec<TimerKey>,
+    /// Watched values that it changes.
+    pub(super) watched: Vec<Change>,
     /// Tokens that this reply armed or cancelled.
     tokens: HashMap<Bytes, Option<(TimerKey, AddressKey)>>,
 }
@@ -345,6 +348,9 @@ impl Core {
                 Write::put(STATE, key, StateRow { stamp, value }.encode())
             }
         };
+        if let Some(change) = self.watched(&spec.name, &write)? {
+            watch::add(&mut effects.watched, change);
+        }
         effects.write(write);
         Ok(())
     }

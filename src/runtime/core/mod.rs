@@ -33,6 +33,7 @@ mod start;
 pub mod state;
 mod sweep;
 pub mod timers;
+mod watch;
 pub mod wire;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -51,6 +52,7 @@ pub use self::limits::AnswerLimits;
 pub use self::mailbox::{Activity, Message};
 pub use self::quotas::TypeLoad;
 pub use self::source::{Brought, SourceCore, SplitPosition};
+pub use self::watch::ValueWatch;
 
 use self::function_types::FunctionTypes;
 use self::held::{Held, Release};
@@ -92,6 +94,10 @@ pub trait Bindings: fmt::Debug + Send + Sync {
     }
     /// Whether the egress whose rows begin with `egress` has, of all functions or of those of the type `sender`: what is full, in words.
     fn full_egress(&self, _egress: &[u8], _sender: &[u8]) -> Option<String> {
+        None
+    }
+    /// Who wants to hear of changes of some values.
+    fn watch(&self) -> Option<&dyn ValueWatch> {
         None
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::core::{AddressKey, Bindings, EgressBinding, Failure, FunctionBinding};
+use super::core::{AddressKey, Bindings, EgressBinding, Failure, FunctionBinding, ValueWatch};
 use super::egress::Egresses;
 use crate::module::FunctionPattern;
 use crate::protocol::reqreply::FromFunction;
@@ -71,9 +71,16 @@ pub(super) struct Directory {
     records: Vec<(TypeName, RecordForm)>,
     /// What is counted of the attempts of all remote endpoints.
     pub(super) invocations: Invocations,
+    /// Who hears of changes of some values.
+    watch: Option<Arc<dyn ValueWatch>>,
 }
 
 impl Directory {
+    /// From here on it hears of changes.
+    pub(super) fn watched_by(&mut self, watch: Option<Arc<dyn ValueWatch>>) {
+        self.watch = watch;
+    }
+
     /// Binds an endpoint. `false`: something is bound there already.
     pub(super) fn bind(&mut self, functions: &FunctionPattern, endpoint: Arc<Endpoint>) -> bool {
         match functions {
@@ -163,5 +170,9 @@ impl Bindings for Directory {
 
     fn full_egress(&self, egress: &[u8], sender: &[u8]) -> Option<String> {
         self.outboxes.get()?.full_for(egress, sender)
+    }
+
+    fn watch(&self) -> Option<&dyn ValueWatch> {
+        self.watch.as_deref()
     }
 }

@@ -47,4 +47,6 @@ mod slow_peers;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod stage_gone;
 mod two_doors;
+#[cfg(all(feature = "cli", feature = "testing"))]
+mod untold_destinations;
 mod weak_tokens;

@@ -26,20 +26,20 @@ fn module(folder: &Path, stage: &str, destination: &Destination) -> PathBuf {
     file
 }
 
-struct Api {
+pub(super) struct Api {
     base: String,
     client: HttpClient,
 }
 
 impl Api {
-    fn of(runtime: &Process, listener: &str) -> Self {
+    pub(super) fn of(runtime: &Process, listener: &str) -> Self {
         Self {
             base: runtime.url(listener),
             client: HttpClient::new(HttpClientConfig::default()).unwrap(),
         }
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
+    pub(super) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
         let url = format!("{}{path}", self.base).parse().unwrap();
         let mut request = HttpRequest::new(method, url);
         if let Some(body) = body {
@@ -58,18 +58,18 @@ impl Api {
         serde_json::from_str(&text).unwrap_or(Value::String(text))
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(super) async fn get(&self, path: &str) -> Value {
         self.ask(Method::GET, path, None).await
     }
 
     /// Has the delivery at that address do something.
-    async fn act(&self, address: &str, verb: &str) -> Value {
+    pub(super) async fn act(&self, address: &str, verb: &str) -> Value {
         let path = format!("/api/deliveries/{address}/{verb}");
-        let asked = json!({"actor": "alice", "reason": "the stage was renamed"});
+        let asked = json!({"actor": "alice", "reason": "a test asks"});
         self.ask(Method::POST, &path, Some(&asked)).await
     }
 
-    async fn addresses(&self) -> Vec<String> {
+    pub(super) async fn addresses(&self) -> Vec<String> {
         let page = self.get("/api/deliveries").await;
         let items = page["items"].as_array().unwrap().iter();
         items

@@ -1,0 +1,160 @@
+//! What is told of each destination of deliveries, in the metrics and the queues, and how the counts come to be right.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::kept::{HEAD, outline, stages};
+use crate::delivery::owner::{CircuitState, Figure, Gates, Outline};
+use crate::pipeline::Destinations;
+use crate::printable;
+use crate::runtime::core::keys::{STATE, after_prefix};
+use crate::runtime::core::{AddressKey, ValueWatch};
+use crate::runtime::handle::{ReadError, RuntimeHandle};
+use crate::storage::{Rows, StorageError};
+use crate::time::Timestamp;
+use crate::time::calendar::rfc3339;
+
+/// Rows that are counted at a time.
+const SLICE: usize = 1_000;
+/// Characters of a name that are told.
+const MAX_TARGET: usize = 300;
+
+/// Hears of every change of a delivery that is kept.
+#[derive(Debug)]
+pub(crate) struct DeliveryWatch(pub(crate) Destinations);
+
+impl ValueWatch for DeliveryWatch {
+    fn name(&self) -> &str {
+        HEAD
+    }
+
+    fn changes(&self, key: &Bytes, before: Option<&Bytes>, after: Option<&Bytes>) {
+        let Destinations(gates) = &self.0;
+        let (before, after) = (before.and_then(outline), after.and_then(outline));
+        gates.figures.changes(key, before, after);
+    }
+}
+
+/// Counts what is kept from before the start, in slices, beside the work.
+pub(crate) async fn count(runtime: RuntimeHandle, destinations: Destinations) {
+    let Destinations(gates) = destinations;
+    match count_all(&runtime, &gates).await {
+        Ok(()) => gates.figures.all_counted(),
+        Err(error) => {
+            tracing::warn!(%error, "what is kept for destinations was not counted, so metrics and queues do not tell it; the next start counts again");
+        }
+    }
+}
+
+async fn count_all(runtime: &RuntimeHandle, gates: &Arc<Gates>) -> Result<(), ReadError> {
+    for stage in runtime.read(|rows| stages(rows, None)).await? {
+        let mut from = Some(stage.clone());
+        while let Some(next) = from {
+            let stage = stage.clone();
+            let slice = runtime.read(move |rows| Slice::read(rows, &stage, &next));
+            let slice = slice.await?;
+            gates.figures.count(slice.kept, slice.to);
+            from = slice.next;
+        }
+    }
+    Ok(())
+}
+
+/// Some rows of a stage.
+struct Slice {
+    kept: Vec<(Bytes, Outline)>,
+    /// The key before which it ends.
+    to: Bytes,
+    /// The same, when the stage has more.
+    next: Option<Bytes>,
+}
+
+impl Slice {
+    fn read(rows: &dyn Rows, stage: &Bytes, from: &[u8]) -> Result<Self, StorageError> {
+        let end = after_prefix(stage);
+        let found = rows.scan(STATE, from, end.as_deref(), SLICE)?;
+        let next = match found.last() {
+            Some((last, _)) if found.len() == SLICE => {
+                Some(Bytes::from([last.as_ref(), &[0]].concat()))
+            }
+            _ => None,
+        };
+        let kept = found.into_iter().filter_map(|(key, row)| {
+            let (_, name) = AddressKey::split(&key)?;
+            let outline = outline(&row).filter(|_| name == HEAD.as_bytes())?;
+            Some((key, outline))
+        });
+        let kept = kept.collect();
+        let to = next.clone().or_else(|| end.map(Bytes::from));
+        Ok(Self {
+            kept,
+            to: to.unwrap_or_else(|| stage.clone()),
+            next,
+        })
+    }
+}
+
+/// What is told of a destination.
+pub(super) struct Destination {
+    /// Fit to be shown.
+    pub(super) target: String,
+    /// `None` while it is not counted yet.
+    pub(super) waiting: Option<u64>,
+    oldest: Option<Timestamp>,
+    /// Seconds.
+    pub(super) oldest_age: Option<u64>,
+    pub(super) dead_letters: Option<u64>,
+    pub(super) circuit: CircuitState,
+    pub(super) delivered: u64,
+    pub(super) failed_attempts: u64,
+    pub(super) given_up: u64,
+}
+
+/// All destinations of a runtime, by their names.
+pub(super) fn destinations(runtime: &RuntimeHandle) -> Vec<Destination> {
+    let Some(Destinations(gates)) = runtime.shared() else {
+        return Vec::new();
+    };
+    let (now, is_counted) = (runtime.now(), gates.figures.is_counted());
+    let figures = gates.figures.all().into_iter();
+    let told = figures.map(|figure| Destination::of(figure, gates, now, is_counted));
+    told.collect()
+}
+
+impl Destination {
+    fn of(figure: Figure, gates: &Gates, now: Timestamp, is_counted: bool) -> Self {
+        let oldest = figure.oldest.filter(|_| is_counted);
+        Self {
+            circuit: gates.circuit(&figure.target, now),
+            target: printable::first_line(&figure.target, MAX_TARGET),
+            waiting: is_counted.then_some(figure.waiting),
+            oldest,
+            oldest_age: oldest.map(|oldest| now.since(oldest).as_secs()),
+            dead_letters: is_counted.then_some(figure.dead_letters),
+            delivered: figure.delivered,
+            failed_attempts: figure.failed_attempts,
+            given_up: figure.given_up,
+        }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let circuit = match self.circuit {
+            CircuitState::Closed => "closed",
+            CircuitState::HalfOpen => "half_open",
+            CircuitState::Open => "open",
+        };
+        json!({
+            "target": self.target,
+            "waiting": self.waiting,
+            "oldest": self.oldest.map(rfc3339),
+            "oldest_age_seconds": self.oldest_age,
+            "dead_letters": self.dead_letters,
+            "circuit": circuit,
+            "delivered": self.delivered,
+            "failed_attempts": self.failed_attempts,
+            "given_up": self.given_up,
+        })
+    }
+}

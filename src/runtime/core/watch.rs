@@ -1,0 +1,61 @@
+//! Changes of values that a part above the runtime keeps counts of.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::Core;
+use super::keys::STATE;
+use crate::storage::{Rows as _, StorageError, Write};
+
+/// Hears of each change of the values with a name.
+pub trait ValueWatch: fmt::Debug + Send + Sync {
+    /// The name of the values.
+    fn name(&self) -> &str;
+
+    /// The row at `key` is about to change: it is staged next, and nobody can read it yet.
+    fn changes(&self, key: &Bytes, before: Option<&Bytes>, after: Option<&Bytes>);
+}
+
+/// A watched row that is about to change.
+pub(super) struct Change {
+    key: Bytes,
+    before: Option<Bytes>,
+    after: Option<Bytes>,
+}
+
+/// Adds what `write` does to the watched row; of two writes of one row the last one counts.
+pub(super) fn add(changes: &mut Vec<Change>, change: Change) {
+    match changes.iter_mut().find(|known| known.key == change.key) {
+        Some(known) => known.after = change.after,
+        None => changes.push(change),
+    }
+}
+
+impl Core {
+    /// What `write` changes of the value `name`, if somebody watches that.
+    pub(super) fn watched(
+        &self,
+        name: &str,
+        write: &Write,
+    ) -> Result<Option<Change>, StorageError> {
+        let watch = self.bindings.watch();
+        if watch.is_none_or(|watch| watch.name() != name) {
+            return Ok(None);
+        }
+        Ok(Some(Change {
+            key: write.key.clone(),
+            before: self.store.get(STATE, &write.key)?,
+            after: write.value.clone(),
+        }))
+    }
+
+    /// Tells of changes that are staged next.
+    pub(super) fn tell<'c>(&self, changes: impl IntoIterator<Item = &'c Change>) {
+        if let Some(watch) = self.bindings.watch() {
+            for change in changes {
+                watch.changes(&change.key, change.before.as_ref(), change.after.as_ref());
+            }
+        }
+    }
+}
