@@ -311,11 +311,15 @@ mod tests {
             bad[at] ^= 1;
             assert_eq!(SegmentHeader::decode(&bad), HeaderRead::Bad);
         }
-        let mut foreign = good;
-        foreign[12] = 2;
-        let crc = crc32fast::hash(&foreign[12..]).to_le_bytes();
-        foreign[8..12].copy_from_slice(&crc);
-        assert_eq!(SegmentHeader::decode(&foreign), HeaderRead::OtherFormat(2));
+        let of_format = |format: u8| {
+            let mut other = good;
+            other[12] = format;
+            let crc = crc32fast::hash(&other[12..]).to_le_bytes();
+            other[8..12].copy_from_slice(&crc);
+            SegmentHeader::decode(&other)
+        };
+        assert_eq!(of_format(1), HeaderRead::Good(header), "an older one");
+        assert_eq!(of_format(3), HeaderRead::OtherFormat(3), "a newer one");
     }
 
     #[test]
