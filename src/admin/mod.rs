@@ -1,6 +1,6 @@
 //! The admin API: what an operator sees and does. `docs/admin-api.md` is its contract.
 //!
-//! It is an edge like the ingresses: it opens with the runtime and stops with it. It sees the runtime through its `RuntimeHandle`. Routes are here, a
+//! It listens beside the ingresses: it opens with the runtime and stops with it. It sees the runtime through its `RuntimeHandle`. Routes are here, a
 //! file per group of them. May import every part but the binary.
 
 mod dead_letters;
@@ -39,9 +39,9 @@ use crate::module::Token;
 use crate::runtime::core::{AddressKey, AdminChange};
 use crate::runtime::door::{Door, Doors, Guard, check_head};
 use crate::runtime::handle::{Changed, RuntimeHandle};
-use crate::runtime::ingress::{Ingress, OpenIngress};
-use crate::runtime::intake::Intake;
+use crate::runtime::listener::stopped;
 use crate::runtime::respond::{self, Answer, Refusal, refuse};
+use crate::runtime::service::Service;
 use crate::runtime::{IntakeError, Listener, RuntimeBuilder, StartError};
 use crate::sdk::BoxError;
 use crate::storage::{Rows, StorageError};
@@ -73,7 +73,7 @@ impl Default for AdminConfig {
 impl RuntimeBuilder {
     /// Serves the admin API. Without this call there is none.
     pub fn admin(mut self, config: AdminConfig) -> Self {
-        self.ingresses.push(Box::new(config));
+        self.services.push(Box::new(Api { config, open: None }));
         self
     }
 }
@@ -81,43 +81,40 @@ impl RuntimeBuilder {
 /// A reply of the API: whole, or streamed.
 type Reply = Response<UnsyncBoxBody<Bytes, BoxError>>;
 
+/// The API as a part of a runtime.
+#[derive(Debug)]
+struct Api {
+    config: AdminConfig,
+    /// From its opening until it is served.
+    open: Option<(Door, Doors)>,
+}
+
 #[async_trait]
-impl Ingress for AdminConfig {
-    async fn open(self: Box<Self>, doors: &Doors) -> Result<Box<dyn OpenIngress>, StartError> {
-        let has_token = self.token.is_some();
-        let door = doors.open("admin api", &self.listen, self.token).await?;
-        let address = door.listener.address;
-        if !has_token && !address.ip().is_loopback() {
+impl Service for Api {
+    async fn open(&mut self, doors: &Doors) -> Result<Listener, StartError> {
+        let AdminConfig { listen, token } = &self.config;
+        let door = doors.open("admin api", listen, token.clone()).await?;
+        let listener = door.listener.clone();
+        let address = listener.address;
+        if token.is_none() && !address.ip().is_loopback() {
             let what = format!(
                 "the admin API on {address} would be open to everyone on the network: give it a token"
             );
             return Err(StartError::Declared { what });
         }
-        Ok(Box::new(OpenAdmin {
-            door: door.reserved(doors),
-            doors: doors.clone(),
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct OpenAdmin {
-    door: Door,
-    doors: Doors,
-}
-
-#[async_trait]
-impl OpenIngress for OpenAdmin {
-    fn listening(&self) -> Listener {
-        self.door.listener.clone()
+        self.open = Some((door.reserved(doors), doors.clone()));
+        Ok(listener)
     }
 
-    async fn run(self: Box<Self>, intake: Intake, stop: watch::Receiver<bool>) {
+    async fn run(self: Box<Self>, runtime: RuntimeHandle, stop: watch::Receiver<bool>) {
+        let Some((door, doors)) = self.open else {
+            return;
+        };
         let admin = Arc::new(Admin {
-            guard: self.door.guard.clone(),
-            bodies: self.door.bodies.clone(),
-            doors: self.doors,
-            runtime: RuntimeHandle::new(intake),
+            guard: door.guard.clone(),
+            bodies: door.bodies.clone(),
+            doors,
+            runtime,
             reads: Arc::new(Semaphore::new(READS_AT_A_TIME)),
         });
         let service = service_fn(move |request| {
@@ -127,7 +124,7 @@ impl OpenIngress for OpenAdmin {
                 Ok::<_, Infallible>(reply.unwrap_or_else(|refusal| whole(*refusal)))
             }
         });
-        self.door.serve(service, stop).await;
+        door.serve(service, stopped(stop)).await;
     }
 }
 

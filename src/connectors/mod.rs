@@ -3,6 +3,7 @@
 //! documents of a module stands above.
 
 pub(crate) mod file;
+pub(crate) mod http;
 mod line;
 pub(crate) mod playground;
 pub(crate) mod stdout;

@@ -23,6 +23,8 @@ use crate::document::Findings;
 use crate::sdk::TypeName;
 
 pub use crate::document::{Complaint, Finding, Place};
+/// The settings of each kind, for what puts the parts together.
+#[doc(hidden)]
 pub use kinds::{
     AsyncTransport, AwsCredentials, AwsRegion, DeliverySemantic, Endpoint, FileEgress,
     FunctionPattern, HttpEgress, HttpIngress, KafkaEgress, KafkaIngress, KafkaStart, KinesisEgress,

@@ -11,9 +11,10 @@ use super::{RuntimeBuilder, StartError, samples};
 use crate::admin::figures::{DeliveryWatch, count};
 use crate::admin::rearm::rearm;
 use crate::connectors::file::FileEgress;
-use crate::connectors::playground::PlaygroundSink;
+use crate::connectors::http::HttpSource;
+use crate::connectors::playground::{PlaygroundSink, PlaygroundSource};
 use crate::connectors::stdout::StdoutEgress;
-use crate::module::{EgressTarget, Ingress, Module, Place};
+use crate::module::{EgressTarget, Ingress, Module, Place, PlaygroundIngress};
 use crate::pipeline::{Destinations, Pipeline, PipelineConfig, RECORD, Record, stand_in};
 use crate::protocol::reqreply::TypedValue;
 use crate::sdk::StatefulFunctions;
@@ -47,11 +48,16 @@ impl RuntimeBuilder {
             self = self.pipeline(&pipeline)?;
         }
         for ingress in &module.ingresses {
-            match ingress {
-                Ingress::Http(spec) => self.ingresses.push(Box::new(spec.clone())),
-                Ingress::Playground(spec) => self.ingresses.push(Box::new(spec.clone())),
-                Ingress::Kafka(_) | Ingress::Kinesis(_) => {}
-            }
+            self = match ingress {
+                Ingress::Http(spec) => {
+                    self.largest_body = self.largest_body.max(spec.max_body_bytes);
+                    self.ingress(spec.id.clone(), HttpSource::new(spec.clone()))
+                }
+                Ingress::Playground(spec) => {
+                    self.ingress(PlaygroundIngress::ID, PlaygroundSource::new(spec.clone()))
+                }
+                Ingress::Kafka(_) | Ingress::Kinesis(_) => self,
+            };
         }
         for egress in &module.egresses {
             let name = egress.id.clone();

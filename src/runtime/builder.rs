@@ -22,11 +22,11 @@ use super::fate::Fate;
 use super::gateways::Gateways;
 use super::gone::{self, Gone, StandIns};
 use super::handle::{Chore, RuntimeHandle};
-use super::ingress::Ingress;
 use super::intake::Intake;
 use super::listener::{Listener, stopped};
 use super::partition::{self, Router, Surroundings};
 use super::running::{Runtime, Tasks};
+use super::service::Service;
 use super::sink::{self, Lives, Sink};
 use super::source::{self, Inlet, Source};
 use crate::clock::{Clock, SystemClock};
@@ -94,7 +94,9 @@ pub struct RuntimeBuilder {
     network: Network,
     functions: Vec<StatefulFunctions>,
     pub(super) endpoints: Vec<EndpointSpec>,
-    pub(crate) ingresses: Vec<Box<dyn Ingress>>,
+    pub(crate) services: Vec<Box<dyn Service>>,
+    /// The size of the largest request body that a declared ingress takes.
+    pub(super) largest_body: usize,
     sources: Vec<(TypeName, Box<dyn Source>)>,
     sinks: Vec<(TypeName, Box<dyn Sink>)>,
     /// Egresses whose records are messages to a function.
@@ -120,7 +122,8 @@ impl RuntimeBuilder {
             network: Network::default(),
             functions: Vec::new(),
             endpoints: Vec::new(),
-            ingresses: Vec::new(),
+            services: Vec::new(),
+            largest_body: 0,
             sources: Vec::new(),
             sinks: Vec::new(),
             egress_functions: Vec::new(),
@@ -215,14 +218,12 @@ impl RuntimeBuilder {
         let (closing, closed) = watch::channel(false);
         let mut directory = self.directory(&closed)?;
         directory.watched_by(self.watch);
-        let sources = self.sources;
-        let sources = open_sources(sources, self.config.partitions.get()).await?;
-        let sinks = open_sinks(self.sinks).await?;
-        let largest = self.ingresses.iter().map(|ingress| ingress.largest_body());
-        let doors = Doors::new(&self.config, largest.max().unwrap_or(0));
-        let mut open = Vec::with_capacity(self.ingresses.len());
-        for ingress in self.ingresses {
-            open.push(ingress.open(&doors).await?);
+        let doors = Doors::new(&self.config, self.largest_body);
+        let sources = open_sources(self.sources, self.config.partitions.get(), &doors).await?;
+        let sinks = open_sinks(self.sinks, &doors).await?;
+        let mut services = Vec::with_capacity(self.services.len());
+        for mut service in self.services {
+            services.push((service.open(&doors).await?, service));
         }
         let (store, syncer) = open_store(self.home, self.config.storage.clone()).await?;
         // One that only looks binds no functions, and misses none.
@@ -264,6 +265,7 @@ impl RuntimeBuilder {
             clock: self.clock,
             gone: gone.into(),
             shared: Arc::new(self.shared),
+            counted_by: None,
         };
         let mut partitions = JoinSet::new();
         for (index, commands) in (0..).zip(receivers) {
@@ -303,9 +305,10 @@ impl RuntimeBuilder {
                 ingresses.spawn(source::drive(opened.part, inlet));
             }
         }
-        for ingress in open {
-            listeners.push(ingress.listening());
-            ingresses.spawn(ingress.run(intake.clone(), closed.clone()));
+        for (listener, service) in services {
+            listeners.push(listener);
+            let runtime = RuntimeHandle::new(intake.clone());
+            ingresses.spawn(service.run(runtime, closed.clone()));
         }
         if !self.at_rest {
             for chore in self.chores {
@@ -472,6 +475,7 @@ struct Opened<T> {
 async fn open_sources(
     sources: Vec<(TypeName, Box<dyn Source>)>,
     cores: u8,
+    doors: &Doors,
 ) -> Result<Vec<(Opened<Box<dyn Source>>, u8)>, StartError> {
     let (mut open, mut names) = (Vec::with_capacity(sources.len()), HashSet::new());
     for ((name, mut part), place) in sources.into_iter().zip(0_u16..) {
@@ -481,7 +485,7 @@ async fn open_sources(
         let index = u8::try_from(u16::from(cores) + place).map_err(|_| StartError::Declared {
             what: format!("ingress {name}: partitions and ingresses together are 256 at most"),
         })?;
-        let listener = part.open().await?;
+        let listener = part.open(doors).await?;
         let opened = Opened {
             name,
             part,
@@ -499,10 +503,11 @@ fn conditions(sources: &[(Opened<Box<dyn Source>>, u8)]) -> Arc<[(TypeName, Arc<
 
 async fn open_sinks(
     sinks: Vec<(TypeName, Box<dyn Sink>)>,
+    doors: &Doors,
 ) -> Result<Vec<Opened<Box<dyn Sink>>>, StartError> {
     let mut open = Vec::with_capacity(sinks.len());
     for (name, mut part) in sinks {
-        let listener = part.open().await?;
+        let listener = part.open(doors).await?;
         open.push(Opened {
             name,
             part,

@@ -9,13 +9,12 @@ use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tracing::warn;
 
 use super::bearer::is_authorised;
 use super::config::RuntimeConfig;
 use super::error::StartError;
-use super::listener::{Listener, stopped};
+use super::listener::Listener;
 use super::respond::{Refusal, refuse};
 use crate::module::Token;
 use crate::sdk::BoxError;
@@ -28,9 +27,11 @@ const MAX_BODY_BYTES: usize = 8 << 20;
 /// Of a listener with connections of its own, as the admin API has them to answer when all others are taken.
 const OWN_CONNECTIONS: usize = 64;
 
-/// What the listeners of a runtime share. Cloning shares it.
+/// What the listeners of a runtime share: who is let in, room for connections and for the bodies of requests.
+///
+/// The connectors of this crate listen through it. It is opaque to others, which bring listeners of their own.
 #[derive(Debug, Clone)]
-pub(crate) struct Doors {
+pub struct Doors {
     limits: ServerLimits,
     body: BodyLimits,
     pub(crate) memory: BodyMemory,
@@ -76,13 +77,6 @@ impl Doors {
             places: limits.places(),
             reserve: Places::new(OWN_CONNECTIONS),
         }
-    }
-
-    /// For a listener that is for trials: a few connections of its own, and no bodies.
-    pub(crate) fn for_trials() -> Self {
-        let mut config = RuntimeConfig::default();
-        config.server.max_connections = OWN_CONNECTIONS;
-        Self::new(&config, 0)
     }
 
     /// Opens a listener; one that everybody on the network may use is warned of.
@@ -142,8 +136,8 @@ impl Door {
         }
     }
 
-    /// Serves until `stop` turns true and the requests in flight are answered.
-    pub(crate) async fn serve<S, B>(self, service: S, stop: watch::Receiver<bool>)
+    /// Serves until `stop` is ready and the requests in flight are answered.
+    pub(crate) async fn serve<S, B>(self, service: S, stop: impl Future<Output = ()>)
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send + 'static,
@@ -152,14 +146,7 @@ impl Door {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        serve_connections(
-            self.socket,
-            service,
-            self.limits,
-            self.places,
-            stopped(stop),
-        )
-        .await;
+        serve_connections(self.socket, service, self.limits, self.places, stop).await;
     }
 }
 

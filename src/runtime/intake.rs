@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use super::commit::StoreStatus;
 use super::condition::Condition;
-use super::core::{AddressKey, Arrival, Bindings as _, IdempotencyKey, Refusal};
+pub(crate) use super::core::AddressKey;
+use super::core::{Arrival, Bindings as _, IdempotencyKey, Refusal};
 use super::egress::Egresses;
-use super::endpoint::Directory;
+use super::endpoint::{Directory, RecordForm};
 use super::fate::Fate;
 use super::gateways::Gateways;
 use super::gone::Gone;
@@ -99,9 +100,24 @@ pub(crate) struct Intake {
     pub(super) gone: Arc<[Gone]>,
     /// What parts above the runtime share.
     pub(super) shared: Arc<http::Extensions>,
+    /// Counts the messages that a source has taken in this way.
+    pub(super) counted_by: Option<Arc<Condition>>,
 }
 
 impl Intake {
+    /// The same way in for a source.
+    pub(super) fn counted_by(self, condition: &Arc<Condition>) -> Self {
+        Self {
+            counted_by: Some(Arc::clone(condition)),
+            ..self
+        }
+    }
+
+    /// What makes a record for the function of `target`, if it takes records.
+    pub(crate) fn record_of(&self, target: &AddressKey) -> Option<RecordForm> {
+        self.directory.record_of(target)
+    }
+
     /// The time that stored deadlines count from.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
@@ -212,7 +228,12 @@ impl Intake {
         };
         match admission {
             Ok(Ok(Admission::Refused(refusal))) => Err(self.refused(refusal, &incoming.target)),
-            Ok(Ok(admission)) => Ok(admission),
+            Ok(Ok(admission)) => {
+                if let (Admission::Accepted, Some(condition)) = (&admission, &self.counted_by) {
+                    condition.moved_on(1);
+                }
+                Ok(admission)
+            }
             Ok(Err(_)) => Err(self.not_writable("the store has closed")),
             Err(_) => Err(self.not_writable("the message did not become durable in time")),
         }

@@ -1,7 +1,7 @@
 //! The embedded durable runtime: plays the StateFun side of the protocol in one process.
 //!
 //! `core` decides, and everything else here is a thin driver around it: `partition` drives a core, `commit` makes rounds durable,
-//! `endpoint` calls functions, `ingress` and `egress` are the edges, `assemble` puts together what a module file declares. What stands above a
+//! `endpoint` calls functions, `source` and `sink` are the edges, whose systems are in `connectors`, `assemble` puts together what a module file declares. What stands above a
 //! running runtime, such as the admin API, sees its `handle`.
 //! Feature `testing` opens the core alone.
 
@@ -36,8 +36,6 @@ pub(crate) mod gone;
 #[cfg(feature = "runtime")]
 pub(crate) mod handle;
 #[cfg(feature = "runtime")]
-pub(crate) mod ingress;
-#[cfg(feature = "runtime")]
 pub(crate) mod intake;
 #[cfg(feature = "runtime")]
 pub(crate) mod listener;
@@ -51,6 +49,8 @@ pub(crate) mod respond;
 mod running;
 #[cfg(feature = "runtime")]
 pub mod samples;
+#[cfg(feature = "runtime")]
+pub(crate) mod service;
 #[cfg(feature = "runtime")]
 pub(crate) mod sink;
 #[cfg(feature = "runtime")]
@@ -69,6 +69,7 @@ pub use self::{
     builder::RuntimeBuilder,
     commit::StoreStatus,
     config::RuntimeConfig,
+    door::Doors,
     endpoint::TlsFindings,
     error::StartError,
     fate::ApplicationFailure,

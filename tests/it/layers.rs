@@ -70,8 +70,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "retry",
         ],
     ),
+    // What systems have in common; no system names another.
+    ("connectors", &["runtime", "sdk", "protocol"]),
+    ("connectors::file", &["connectors", "runtime", "sdk"]),
+    ("connectors::stdout", &["connectors", "runtime", "sdk"]),
     (
-        "connectors",
+        "connectors::http",
+        &["runtime", "module", "transport", "sdk"],
+    ),
+    (
+        "connectors::playground",
         &["runtime", "module", "transport", "sdk", "protocol"],
     ),
     // Here the parts are put together.

@@ -13,9 +13,10 @@ use hyper::service::service_fn;
 use tokio::sync::{Notify, watch};
 use tracing::error;
 
+use super::status::with_status_header;
 use crate::module::PlaygroundEgress;
 use crate::runtime::door::{Door, Doors};
-use crate::runtime::ingress::playground::with_status_header;
+use crate::runtime::listener::stopped;
 use crate::runtime::respond::{self, Answer};
 use crate::runtime::{EgressRecord, Listener, Settler, Sink, SinkBatch, StartError};
 use crate::sdk::BoxError;
@@ -55,9 +56,8 @@ impl PlaygroundSink {
 
 #[async_trait]
 impl Sink for PlaygroundSink {
-    async fn open(&mut self) -> Result<Option<Listener>, StartError> {
+    async fn open(&mut self, doors: &Doors) -> Result<Option<Listener>, StartError> {
         let address = format!("{}:{}", self.spec.host, self.spec.port);
-        let doors = Doors::for_trials();
         let door = doors.open("playground egress", &address, None).await?;
         let listener = door.listener.clone();
         *self.door() = Some(door);
@@ -95,7 +95,7 @@ impl Sink for PlaygroundSink {
                 Ok::<_, Infallible>(with_status_header(answer))
             }
         });
-        door.serve(service, stop).await;
+        door.serve(service, stopped(stop)).await;
     }
 }
 

@@ -9,7 +9,6 @@ use super::super::{Egress, EgressTarget, Ingress};
 use super::Spec;
 use super::exposed::is_exposed;
 
-const INGRESS: TypeName = TypeName::new("io.statefun.playground/ingress");
 const EGRESS: TypeName = TypeName::new("io.statefun.playground/egress");
 
 /// `POST /<namespace>/<type>/<id>` sends a message.
@@ -24,6 +23,11 @@ pub struct PlaygroundIngress {
     pub port: u16,
     /// Bodies of `io.statefun.types/string` are plain text and wrapped here. Default false: the body is the value's bytes, as in StateFun.
     pub wraps_text: bool,
+}
+
+impl PlaygroundIngress {
+    /// The name of every playground ingress; a module has one at most.
+    pub const ID: TypeName = TypeName::new("io.statefun.playground/ingress");
 }
 
 /// `GET /<topic>` takes one record off a topic.
@@ -51,7 +55,7 @@ pub(super) fn read_ingress(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let (place, at) = (fields.place().clone(), fields.at());
     fields.finish();
     let Some(port) = port else { return };
-    draft.bind(Binding::Ingress(INGRESS), at);
+    draft.bind(Binding::Ingress(PlaygroundIngress::ID), at);
     let ingress = PlaygroundIngress {
         place,
         host,

@@ -15,6 +15,7 @@ pub(super) use self::driver::drive;
 pub(super) use self::lives::Lives;
 pub use self::position::SinkPosition;
 
+use super::door::Doors;
 use super::error::StartError;
 use super::listener::Listener;
 use crate::sdk::BoxError;
@@ -41,7 +42,9 @@ use crate::sdk::BoxError;
 #[async_trait]
 pub trait Sink: fmt::Debug + Send + Sync + 'static {
     /// Opens what has to be there before the runtime starts, such as a file; tells where it listens, if records are fetched from it.
-    async fn open(&mut self) -> Result<Option<Listener>, StartError> {
+    /// Listeners of the runtime share `doors`.
+    async fn open(&mut self, doors: &Doors) -> Result<Option<Listener>, StartError> {
+        let _ = doors;
         Ok(None)
     }
 

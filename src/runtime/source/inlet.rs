@@ -49,7 +49,7 @@ impl Inlet {
     ) -> Self {
         let shared = Shared {
             name,
-            intake,
+            intake: intake.counted_by(&condition),
             durable,
             core: Mutex::new(core),
             run: AtomicU64::new(0),
@@ -77,6 +77,11 @@ impl Inlet {
     /// The name that the source is bound to; its positions are stored under it.
     pub fn name(&self) -> &TypeName {
         &self.shared.name
+    }
+
+    /// The way in of single messages whose senders wait for an answer, and are told when there is no room.
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.shared.intake
     }
 
     /// The wall clock of the runtime.

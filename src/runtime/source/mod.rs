@@ -12,6 +12,7 @@ pub use self::batch::{Batch, SourceRecord};
 pub(super) use self::driver::drive;
 pub use self::inlet::{Inlet, Receipt};
 
+use super::door::Doors;
 use super::error::StartError;
 use super::listener::Listener;
 use crate::sdk::BoxError;
@@ -40,8 +41,10 @@ use crate::sdk::BoxError;
 /// `docs/connectors.md` thinks the contract through for Kafka, Kinesis, files, MQTT and Redis.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + 'static {
-    /// Opens what has to be there before the runtime starts, such as a socket; tells where it listens, if it does.
-    async fn open(&mut self) -> Result<Option<Listener>, StartError> {
+    /// Opens what has to be there before the runtime starts, such as a socket; tells where it listens, if it does. Listeners of
+    /// the runtime share `doors`.
+    async fn open(&mut self, doors: &Doors) -> Result<Option<Listener>, StartError> {
+        let _ = doors;
         Ok(None)
     }
 

@@ -26,6 +26,8 @@ mod request_body;
 pub(crate) mod server;
 #[cfg(feature = "http")]
 mod service;
+#[cfg(feature = "cli")]
+mod trial;
 
 #[cfg(feature = "http")]
 pub use self::listener::Listener;
@@ -33,6 +35,10 @@ pub use self::listener::Listener;
 pub use self::server::{Serve, ServerLimits, serve};
 #[cfg(feature = "http")]
 pub use self::service::{HandlerService, ReplyBody};
+/// For the binary.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use self::trial::TrialServer;
 #[cfg(feature = "runtime")]
 pub(crate) use self::{
     encoding::Encoding,

@@ -27,6 +27,17 @@ pub(crate) struct BodyLimits {
     pub(crate) pause: Duration,
 }
 
+impl BodyLimits {
+    /// The default times, for bodies of up to `max_bytes`.
+    pub(crate) const fn up_to(max_bytes: usize) -> Self {
+        Self {
+            max_bytes,
+            timeout: Duration::from_secs(60),
+            pause: Duration::from_secs(10),
+        }
+    }
+}
+
 /// Reads request bodies.
 #[derive(Debug, Clone)]
 pub(crate) struct BodyReader {

@@ -50,11 +50,7 @@ pub struct HandlerService {
 impl HandlerService {
     /// The handler with default limits.
     pub fn new(handler: RequestReplyHandler) -> Self {
-        let limits = BodyLimits {
-            max_bytes: 64 * 1024 * 1024,
-            timeout: Duration::from_secs(60),
-            pause: Duration::from_secs(10),
-        };
+        let limits = BodyLimits::up_to(64 * 1024 * 1024);
         Self {
             handler,
             bodies: BodyReader::new(limits, None),

@@ -12,6 +12,8 @@ use std::time::Duration;
 use serde_json::Value;
 use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
 
+use crate::support::raw::ask;
+
 fn statefun() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_statefun"));
     command
@@ -291,6 +293,21 @@ async fn the_sink_counts_and_is_switched_off_and_on() {
     );
     assert_eq!(sink.json_line()["duplicate"], true);
     assert_eq!(sink.json_line()["status"], 503);
+}
+
+#[tokio::test]
+async fn the_sink_reads_bodies_within_the_limits_of_every_listener() {
+    let mut sink = Running::start(&["sink", "127.0.0.1:0", "--json"]);
+    let address = sink.json_line()["listening"].as_str().unwrap().to_owned();
+    for (head, status) in [
+        ("host: x\r\ncontent-length: 68719476736", 413),
+        ("content-length: 1", 400),
+    ] {
+        let request = format!("POST /events HTTP/1.1\r\n{head}\r\n\r\n");
+        let answer = ask(&address, request.as_bytes()).await;
+        assert_eq!(answer.status(), status, "{head}: {}", answer.text());
+        assert!(answer.text().contains("message"), "{}", answer.text());
+    }
 }
 
 #[test]

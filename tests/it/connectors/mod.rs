@@ -2,4 +2,5 @@
 
 mod contract;
 mod edges;
+mod listeners;
 mod simulation;

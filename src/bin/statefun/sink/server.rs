@@ -2,27 +2,21 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::sleep;
-use tracing::{debug, warn};
+use stateful_functions::transport::http::TrialServer;
+use tokio::net::TcpListener;
 
 use crate::output;
 
 use super::counts::{Counts, Verdict};
 
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// So much of a body is printed.
 const SHOWN_BYTES: usize = 200;
 
@@ -36,44 +30,24 @@ pub(super) enum Style {
 
 /// Serves until it is dropped.
 pub(super) async fn serve(listener: TcpListener, counts: Arc<Counts>, style: Style) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => {
-                    connections.spawn(converse(socket, counts.clone(), style));
-                }
-                Err(err) => {
-                    warn!(error = %err, "accept failed; will retry");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
-        }
-    }
-}
-
-async fn converse(socket: TcpStream, counts: Arc<Counts>, style: Style) {
+    let server = TrialServer::default();
+    let bodies = server.clone();
     let service = service_fn(move |request| {
-        let counts = counts.clone();
-        async move { Ok::<_, Infallible>(answer(request, &counts, style).await) }
+        let (counts, bodies) = (counts.clone(), bodies.clone());
+        async move { Ok::<_, Infallible>(answer(request, &bodies, &counts, style).await) }
     });
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new());
-    if let Err(err) = socket.set_nodelay(true) {
-        debug!(error = %err, "socket closed at once");
-        return;
-    }
-    if let Err(err) = server.serve_connection(TokioIo::new(socket), service).await {
-        debug!(error = %err, "connection ended early");
-    }
+    server.serve(listener, service).await;
 }
 
 async fn answer(
     request: Request<Incoming>,
+    bodies: &TrialServer,
     counts: &Counts,
     style: Style,
 ) -> Response<Full<Bytes>> {
+    if let Err((status, message)) = bodies.check(&request) {
+        return reply(status, &json!({"message": message}));
+    }
     let switched = match (request.method(), request.uri().path()) {
         (&Method::GET, _) => return reply(StatusCode::OK, &counts.totals().to_json()),
         (&Method::POST, "/on") => Some(Ok(StatusCode::OK)),
@@ -93,30 +67,22 @@ async fn answer(
             reply(StatusCode::OK, &counts.totals().to_json())
         }
         Some(Err(message)) => reply(StatusCode::BAD_REQUEST, &json!({"message": message})),
-        None => receive(request, counts, style).await,
+        None => receive(request, bodies, counts, style).await,
     }
 }
 
 async fn receive(
     request: Request<Incoming>,
+    bodies: &TrialServer,
     counts: &Counts,
     style: Style,
 ) -> Response<Full<Bytes>> {
-    let (head, mut body) = request.into_parts();
-    let (mut shown, mut bytes) = (Vec::new(), 0u64);
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else {
-            return reply(
-                StatusCode::BAD_REQUEST,
-                &json!({"message": "the body broke off"}),
-            );
-        };
-        if let Some(data) = frame.data_ref() {
-            bytes += data.len() as u64;
-            let wanted = SHOWN_BYTES.saturating_sub(shown.len());
-            shown.extend(data.iter().take(wanted));
-        }
-    }
+    let (head, body) = request.into_parts();
+    let body = match bodies.body(body).await {
+        Ok(body) => body,
+        Err((status, message)) => return reply(status, &json!({"message": message})),
+    };
+    let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
     let key = head.headers.get("idempotency-key");
     let verdict = counts.count(key.map(http::HeaderValue::as_bytes), bytes);
     if style != Style::Silent {
@@ -124,7 +90,7 @@ async fn receive(
             head: &head,
             key: key.and_then(|key| key.to_str().ok()),
             bytes,
-            shown: &shown,
+            shown: body.get(..SHOWN_BYTES).unwrap_or(&body),
             verdict,
         };
         // Standard output may be closed; counting goes on.

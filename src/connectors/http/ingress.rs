@@ -10,50 +10,47 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming as Body;
 use hyper::service::service_fn;
 use serde_json::json;
-use tokio::sync::watch;
 
-use super::{Ingress, Listener, OpenIngress};
 use crate::module::HttpIngress;
-use crate::runtime::core::AddressKey;
 use crate::runtime::door::{Door, Doors, Guard};
-use crate::runtime::error::StartError;
-use crate::runtime::intake::Intake;
+use crate::runtime::intake::AddressKey;
 use crate::runtime::request::{self, TYPE_HEADER, Terms, path_part};
 use crate::runtime::respond::{self, Answer, Refusal, refuse};
-use crate::runtime::values;
+use crate::runtime::{Inlet, Listener, Source, StartError, values};
+use crate::sdk::BoxError;
 use crate::transport::http::BodyReader;
 
-#[async_trait]
-impl Ingress for HttpIngress {
-    fn largest_body(&self) -> usize {
-        self.max_body_bytes
-    }
-
-    async fn open(self: Box<Self>, doors: &Doors) -> Result<Box<dyn OpenIngress>, StartError> {
-        let token = self.token.clone();
-        let door = doors.open("http ingress", &self.listen, token).await?;
-        Ok(Box::new(OpenHttpIngress { spec: *self, door }))
-    }
-}
-
+/// Answers requests.
 #[derive(Debug)]
-struct OpenHttpIngress {
+pub(crate) struct HttpSource {
     spec: HttpIngress,
-    door: Door,
+    /// From its opening until it is served.
+    door: Option<Door>,
+}
+
+impl HttpSource {
+    pub(crate) const fn new(spec: HttpIngress) -> Self {
+        Self { spec, door: None }
+    }
 }
 
 #[async_trait]
-impl OpenIngress for OpenHttpIngress {
-    fn listening(&self) -> Listener {
-        self.door.listener.clone()
+impl Source for HttpSource {
+    async fn open(&mut self, doors: &Doors) -> Result<Option<Listener>, StartError> {
+        let token = self.spec.token.clone();
+        let door = doors.open("http ingress", &self.spec.listen, token).await?;
+        let listener = door.listener.clone();
+        self.door = Some(door);
+        Ok(Some(listener))
     }
 
-    async fn run(self: Box<Self>, intake: Intake, stop: watch::Receiver<bool>) {
+    async fn run(&mut self, inlet: &Inlet) -> Result<(), BoxError> {
+        let door = self.door.take().ok_or("the listener is closed")?;
         let desk = Arc::new(Desk {
-            guard: self.door.guard.clone(),
-            bodies: self.door.bodies.up_to(self.spec.max_body_bytes),
-            spec: self.spec,
-            intake,
+            guard: door.guard.clone(),
+            bodies: door.bodies.up_to(self.spec.max_body_bytes),
+            spec: self.spec.clone(),
+            inlet: inlet.clone(),
         });
         let service = service_fn(move |request| {
             let desk = Arc::clone(&desk);
@@ -65,7 +62,13 @@ impl OpenIngress for OpenHttpIngress {
                 )
             }
         });
-        self.door.serve(service, stop).await;
+        door.serve(service, inlet.stopped()).await;
+        Ok(())
+    }
+
+    /// Who has been let in is answered.
+    fn ends_by_itself(&self) -> bool {
+        true
     }
 }
 
@@ -74,7 +77,7 @@ struct Desk {
     spec: HttpIngress,
     guard: Guard,
     bodies: BodyReader,
-    intake: Intake,
+    inlet: Inlet,
 }
 
 /// What a path asks for.
@@ -95,18 +98,19 @@ impl Desk {
                 "send and call are POST",
             ));
         }
+        let intake = self.inlet.intake();
         let terms = Terms {
             ingress: &self.spec.id,
             json_type: &self.spec.json_type,
             bodies: &self.bodies,
-            record: self.intake.directory.record_of(&target),
-            keys_until: self.intake.now() + self.spec.idempotency_window,
+            record: intake.record_of(&target),
+            keys_until: intake.now() + self.spec.idempotency_window,
         };
         let incoming = request::message(request, target, &terms).await?;
         match verb {
             Verb::Send => {
                 let address = incoming.target.to_address().to_string();
-                self.intake
+                intake
                     .send(incoming)
                     .await
                     .map_err(|refusal| Box::new(respond::refused(&refusal)))?;
@@ -117,8 +121,7 @@ impl Desk {
             }
             Verb::Call => {
                 let within = self.spec.call_timeout;
-                let value = self
-                    .intake
+                let value = intake
                     .call(incoming, within)
                     .await
                     .map_err(|refusal| Box::new(respond::refused(&refusal)))?;

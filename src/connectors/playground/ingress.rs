@@ -5,57 +5,56 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming as Body;
 use hyper::service::service_fn;
 use prost::Message as _;
-use tokio::sync::watch;
 
-use super::{Ingress, Listener, OpenIngress};
+use super::status::with_status_header;
 use crate::module::PlaygroundIngress;
 use crate::protocol::reqreply::TypedValue;
-use crate::runtime::core::AddressKey;
 use crate::runtime::door::{Door, Doors, Guard};
-use crate::runtime::error::StartError;
-use crate::runtime::intake::{Incoming, Intake};
+use crate::runtime::intake::{AddressKey, Incoming};
 use crate::runtime::request::{self, path_part};
 use crate::runtime::respond::{self, Answer, Refusal, refuse};
-use crate::runtime::values;
+use crate::runtime::{Inlet, Listener, Source, StartError, values};
+use crate::sdk::BoxError;
 use crate::transport::http::BodyReader;
 
 const STRING: &str = "io.statefun.types/string";
 
-#[async_trait]
-impl Ingress for PlaygroundIngress {
-    async fn open(self: Box<Self>, doors: &Doors) -> Result<Box<dyn OpenIngress>, StartError> {
-        let address = format!("{}:{}", self.host, self.port);
-        let door = doors.open("playground ingress", &address, None).await?;
-        Ok(Box::new(OpenPlaygroundIngress {
-            wraps_text: self.wraps_text,
-            door,
-        }))
-    }
-}
-
+/// Answers requests.
 #[derive(Debug)]
-struct OpenPlaygroundIngress {
-    wraps_text: bool,
-    door: Door,
+pub(crate) struct PlaygroundSource {
+    spec: PlaygroundIngress,
+    /// From its opening until it is served.
+    door: Option<Door>,
+}
+
+impl PlaygroundSource {
+    pub(crate) const fn new(spec: PlaygroundIngress) -> Self {
+        Self { spec, door: None }
+    }
 }
 
 #[async_trait]
-impl OpenIngress for OpenPlaygroundIngress {
-    fn listening(&self) -> Listener {
-        self.door.listener.clone()
+impl Source for PlaygroundSource {
+    async fn open(&mut self, doors: &Doors) -> Result<Option<Listener>, StartError> {
+        let address = format!("{}:{}", self.spec.host, self.spec.port);
+        let door = doors.open("playground ingress", &address, None).await?;
+        let listener = door.listener.clone();
+        self.door = Some(door);
+        Ok(Some(listener))
     }
 
-    async fn run(self: Box<Self>, intake: Intake, stop: watch::Receiver<bool>) {
+    async fn run(&mut self, inlet: &Inlet) -> Result<(), BoxError> {
+        let door = self.door.take().ok_or("the listener is closed")?;
         let desk = Arc::new(Desk {
-            guard: self.door.guard.clone(),
-            bodies: self.door.bodies.clone(),
-            wraps_text: self.wraps_text,
-            intake,
+            guard: door.guard.clone(),
+            bodies: door.bodies.clone(),
+            wraps_text: self.spec.wraps_text,
+            inlet: inlet.clone(),
         });
         let service = service_fn(move |request| {
             let desk = Arc::clone(&desk);
@@ -66,7 +65,13 @@ impl OpenIngress for OpenPlaygroundIngress {
                 ))
             }
         });
-        self.door.serve(service, stop).await;
+        door.serve(service, inlet.stopped()).await;
+        Ok(())
+    }
+
+    /// Who has been let in is answered.
+    fn ends_by_itself(&self) -> bool {
+        true
     }
 }
 
@@ -75,7 +80,7 @@ struct Desk {
     guard: Guard,
     bodies: BodyReader,
     wraps_text: bool,
-    intake: Intake,
+    inlet: Inlet,
 }
 
 impl Desk {
@@ -91,7 +96,7 @@ impl Desk {
             argument,
             key: None,
         };
-        match self.intake.send(incoming).await {
+        match self.inlet.intake().send(incoming).await {
             Ok(()) => Ok(Answer::default()),
             Err(refusal) => Ok(respond::refused(&refusal)),
         }
@@ -139,17 +144,10 @@ fn target(path: &str) -> Result<AddressKey, Refusal> {
     }
 }
 
-/// StateFun's playground wrote the status to a header of this name; readers of it still find it.
-pub(crate) fn with_status_header(mut answer: Answer) -> Answer {
-    let status = HeaderValue::from(answer.status().as_u16());
-    answer
-        .headers_mut()
-        .insert(HeaderName::from_static("status"), status);
-    answer
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::HeaderValue;
+
     use super::*;
 
     #[test]

@@ -1,0 +1,5 @@
+//! Plain HTTP: messages as requests.
+
+mod ingress;
+
+pub(crate) use self::ingress::HttpSource;

@@ -1,0 +1,74 @@
+//! A server for trials, such as `statefun sink`: any service, within the limits that all listeners have.
+
+use std::future::pending;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use hyper::body::{Body, Incoming};
+use hyper::service::Service;
+use tokio::net::TcpListener;
+
+use super::encoding::Encoding;
+use super::head;
+use super::request_body::{BodyLimits, BodyReader};
+use super::server::{ServerLimits, serve_connections};
+use crate::sdk::BoxError;
+
+/// Larger bodies are refused.
+const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// Serves with the default limits; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct TrialServer {
+    limits: ServerLimits,
+    bodies: BodyReader,
+}
+
+impl Default for TrialServer {
+    fn default() -> Self {
+        let limits = ServerLimits::default();
+        let body = BodyLimits::up_to(MAX_BODY_BYTES);
+        Self {
+            bodies: BodyReader::new(body, Some(limits.body_memory(MAX_BODY_BYTES))),
+            limits,
+        }
+    }
+}
+
+impl TrialServer {
+    /// Serves until it is dropped.
+    pub async fn serve<S, B>(&self, listener: TcpListener, service: S)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let places = self.limits.places();
+        serve_connections(listener, service, self.limits, places, pending()).await;
+    }
+
+    /// Refuses a request that would leave a guess.
+    ///
+    /// # Errors
+    /// The status that refuses the request, and why.
+    pub fn check<B>(&self, request: &Request<B>) -> Result<(), (StatusCode, String)> {
+        head::check(request).map_err(|fault| refused(fault.status(), fault.to_string()))
+    }
+
+    /// The body as it was sent, whatever its encoding.
+    ///
+    /// # Errors
+    /// The status that refuses the request, and why.
+    pub async fn body(&self, body: Incoming) -> Result<Bytes, (StatusCode, String)> {
+        let read = self.bodies.read(Encoding::Identity, body).await;
+        read.map_err(|fault| refused(fault.status(), fault.to_string()))
+    }
+}
+
+fn refused(status: u16, why: String) -> (StatusCode, String) {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    (status, why)
+}
