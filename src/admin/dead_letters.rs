@@ -70,16 +70,27 @@ impl Admin {
         params.only(&["target", "reason", "type"])?;
         let (filter, asked) = (given_up(params)?, Asked::of(request, &self.bodies).await?);
         let dry_run = asked.dry_run.unwrap_or(false);
-        let (mut after, mut redriven) = (None, 0);
+        let (mut after, mut redriven, mut damaged) = (None, 0, Vec::new());
         loop {
             let page = self.given_up(filter.clone(), after, CHUNK).await?;
-            if !dry_run {
-                self.redrive(&asked, &page.items).await?;
+            let mut items = Vec::with_capacity(page.items.len());
+            for item in page.items {
+                match item {
+                    Ok(item) => items.push(item),
+                    Err(one) => damaged.push(one.to_json()),
+                }
             }
-            redriven += page.items.len();
+            if !dry_run {
+                self.redrive(&asked, &items).await?;
+            }
+            redriven += items.len();
             after = page.next;
             if after.is_none() {
-                return Ok(ok(&json!({"redriven": redriven, "dry_run": dry_run})));
+                let mut told = json!({"redriven": redriven, "dry_run": dry_run});
+                if let (false, Some(fields)) = (damaged.is_empty(), told.as_object_mut()) {
+                    fields.insert("damaged".to_owned(), damaged.into());
+                }
+                return Ok(ok(&told));
             }
         }
     }

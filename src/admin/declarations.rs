@@ -13,7 +13,7 @@ use crate::runtime::core::keys::{SPECS, take_text, type_prefix};
 use crate::runtime::core::state::{StateSpec, TimeToLive};
 use crate::runtime::respond::{Refusal, refuse};
 use crate::sdk::TypeName;
-use crate::storage::Rows;
+use crate::storage::{Rows, StorageError};
 
 /// A declaration that is stored.
 struct Stored {
@@ -61,7 +61,10 @@ impl Admin {
         let (after, limit) = (params.after(&prefix)?, params.limit()?);
         let list = move |rows: &dyn Rows| {
             page(rows, SPECS, &prefix, after.as_deref(), limit, |key, row| {
-                Ok(Stored::read(key, row))
+                let stored = Stored::read(key, &row?);
+                stored
+                    .map(Some)
+                    .ok_or_else(|| StorageError::senseless(SPECS, key))
             })
         };
         let page = self.read(list).await?;
@@ -81,11 +84,12 @@ impl Admin {
             name.as_bytes(),
         ]
         .concat();
-        if self
-            .read(move |rows| rows.get(SPECS, &key))
-            .await?
-            .is_none()
-        {
+        // One that is damaged is there, and dropping it is the remedy.
+        let is_there = move |rows: &dyn Rows| match rows.get(SPECS, &key) {
+            Err(error) if error.is_of_one_row() => Ok(true),
+            found => Ok(found?.is_some()),
+        };
+        if !self.read(is_there).await? {
             let text = format!("no value `{name}` of {function} is declared");
             return Err(refuse(StatusCode::NOT_FOUND, "state_spec.not_found", &text));
         }

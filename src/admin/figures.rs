@@ -12,7 +12,7 @@ use crate::printable;
 use crate::runtime::core::keys::{STATE, after_prefix};
 use crate::runtime::core::{AddressKey, ValueWatch};
 use crate::runtime::handle::{ReadError, RuntimeHandle};
-use crate::storage::{Rows, StorageError};
+use crate::storage::{Rows, StorageError, Stretch, stretch};
 use crate::time::Timestamp;
 use crate::time::calendar::rfc3339;
 
@@ -49,7 +49,13 @@ pub(crate) async fn count(runtime: RuntimeHandle, destinations: Destinations) {
 }
 
 async fn count_all(runtime: &RuntimeHandle, gates: &Arc<Gates>) -> Result<(), ReadError> {
-    for stage in runtime.read(|rows| stages(rows, None)).await? {
+    // Those that are damaged are named in lists.
+    for stage in runtime
+        .read(|rows| stages(rows, None))
+        .await?
+        .into_iter()
+        .flatten()
+    {
         let mut from = Some(stage.clone());
         while let Some(next) = from {
             let stage = stage.clone();
@@ -74,16 +80,17 @@ struct Slice {
 impl Slice {
     fn read(rows: &dyn Rows, stage: &Bytes, from: &[u8]) -> Result<Self, StorageError> {
         let end = after_prefix(stage);
-        let found = rows.scan(STATE, from, end.as_deref(), SLICE)?;
+        let Stretch {
+            rows: found,
+            is_last,
+        } = stretch(rows, STATE, from, end.as_deref(), SLICE)?;
         let next = match found.last() {
-            Some((last, _)) if found.len() == SLICE => {
-                Some(Bytes::from([last.as_ref(), &[0]].concat()))
-            }
+            Some((last, _)) if !is_last => Some(Bytes::from([last.as_ref(), &[0]].concat())),
             _ => None,
         };
         let kept = found.into_iter().filter_map(|(key, row)| {
             let (_, name) = AddressKey::split(&key)?;
-            let outline = outline(&row).filter(|_| name == HEAD.as_bytes())?;
+            let outline = outline(&row.ok()?).filter(|_| name == HEAD.as_bytes())?;
             Some((key, outline))
         });
         let kept = kept.collect();

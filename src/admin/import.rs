@@ -30,6 +30,17 @@ struct Line {
     base64: String,
 }
 
+/// What stands in an export for a value that could not be read.
+#[derive(Deserialize)]
+struct Lost {
+    #[serde(default)]
+    address: String,
+    #[serde(default)]
+    name: String,
+    #[serde(rename = "damaged")]
+    _why: String,
+}
+
 impl Line {
     fn value(&self) -> Result<(AddressKey, Bytes), String> {
         let mut parts = self.address.splitn(3, '/');
@@ -105,6 +116,11 @@ fn changes(body: &Bytes) -> Result<Vec<(usize, AddressKey, AdminChange)>, String
     let lines = text.lines().enumerate().map(|(n, line)| (n + 1, line));
     let lines = lines.filter(|(_, line)| !line.trim().is_empty());
     let read = |(n, line): (usize, &str)| {
+        if let Ok(Lost { address, name, .. }) = serde_json::from_str(line) {
+            return Err(format!(
+                "value `{name}` of {address} was damaged when it was exported; write it from another source, and remove this line"
+            ));
+        }
         let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let (address, value) = line.value()?;
         let change = AdminChange::SetState {
@@ -137,6 +153,10 @@ mod tests {
             (good.replace("x/y", "xy"), "xy"),
             (good.replace("\"seen\"", "\"\""), "`state` is empty"),
             ("{}".to_owned(), "missing field"),
+            (
+                r#"{"address":"a/b/c","name":"seen","damaged":"…"}"#.to_owned(),
+                "value `seen` of a/b/c was damaged when it was exported",
+            ),
         ] {
             let fault = read(format!("{good}\n{bad}")).unwrap_err();
             assert!(

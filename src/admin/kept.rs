@@ -6,6 +6,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use serde_json::{Map, Value, json};
 
+use super::damaged::Damaged;
 use super::page::{Page, Weigh, page};
 use crate::delivery::engine::{Reason, State};
 use crate::delivery::owner::Outline;
@@ -49,7 +50,15 @@ pub(super) fn list(
     full: bool,
 ) -> Result<Page<Item>, StorageError> {
     let mut items = Vec::new();
-    for prefix in stages(rows, filter.type_name.as_ref())? {
+    for stage in stages(rows, filter.type_name.as_ref())? {
+        let prefix = match stage {
+            Ok(prefix) => prefix,
+            // Told once, on the first page.
+            Err(damaged) => {
+                items.extend(after.is_none().then_some(Err(damaged)));
+                continue;
+            }
+        };
         let is_behind = |after: &[u8]| after_prefix(&prefix).is_some_and(|end| after >= &end[..]);
         if after.is_some_and(is_behind) {
             continue;
@@ -60,11 +69,11 @@ pub(super) fn list(
             STATE,
             &prefix,
             from,
-            limit - items.len(),
+            limit.saturating_sub(items.len()),
             |key, row| {
                 let item = match AddressKey::split(key) {
                     Some((address, name)) if name == HEAD.as_bytes() => {
-                        read(rows, address, row, full)?
+                        read(rows, address, &row?, full)?
                     }
                     _ => None,
                 };
@@ -91,7 +100,10 @@ pub(super) fn get(rows: &dyn Rows, address: &AddressKey) -> Result<Option<Item>,
 }
 
 /// The function types that keep deliveries, in this run or an earlier one, as fronts of keys in their order.
-pub(super) fn stages(rows: &dyn Rows, only: Option<&TypeName>) -> Result<Vec<Bytes>, StorageError> {
+pub(super) fn stages(
+    rows: &dyn Rows,
+    only: Option<&TypeName>,
+) -> Result<Vec<Result<Bytes, Damaged>>, StorageError> {
     let only = only.map(|name| type_prefix(name.namespace(), name.name()));
     let (mut stages, mut after) = (Vec::new(), None::<Bytes>);
     loop {
@@ -101,7 +113,7 @@ pub(super) fn stages(rows: &dyn Rows, only: Option<&TypeName>) -> Result<Vec<Byt
             only.as_deref().unwrap_or_default(),
             after.as_deref(),
             500,
-            |key, row| Ok(stage_of(key, row)),
+            stage_of,
         )?;
         stages.extend(found.items);
         after = found.next;
@@ -112,14 +124,18 @@ pub(super) fn stages(rows: &dyn Rows, only: Option<&TypeName>) -> Result<Vec<Byt
 }
 
 /// The front of the key of a declaration, when it is that of a stage's head.
-fn stage_of(key: &Bytes, row: &Bytes) -> Option<Bytes> {
+fn stage_of(key: &Bytes, row: Result<Bytes, StorageError>) -> Result<Option<Bytes>, StorageError> {
+    let senseless = || StorageError::senseless(SPECS, key);
     let mut name = &key[..];
-    take_text(&mut name)?;
-    take_text(&mut name)?;
-    if name != HEAD.as_bytes() || StateSpec::decode(HEAD, row)?.typename != HEAD_TYPE {
-        return None;
+    if take_text(&mut name).and(take_text(&mut name)).is_none() {
+        return Err(senseless());
     }
-    Some(key.slice(..key.len() - name.len()))
+    if name != HEAD.as_bytes() {
+        return Ok(None);
+    }
+    let spec = StateSpec::decode(HEAD, &row?).ok_or_else(senseless)?;
+    let front = key.slice(..key.len() - name.len());
+    Ok((spec.typename == HEAD_TYPE).then_some(front))
 }
 
 /// What the values at an address say; `None` when they are something else.
@@ -129,29 +145,32 @@ fn read(
     head: &Bytes,
     full: bool,
 ) -> Result<Option<Item>, StorageError> {
+    let key = |name: &str| address.row(name.as_bytes());
     let value = |name: &str| -> Result<Option<Bytes>, StorageError> {
-        Ok(rows
-            .get(STATE, &address.row(name.as_bytes()))?
-            .as_ref()
-            .and_then(bytes_of))
+        let row = rows.get(STATE, &key(name))?;
+        let typed = row.map(|row| typed(&key(name), &row)).transpose()?;
+        Ok(typed.map(|typed| typed.value))
     };
-    let Some(head) = bytes_of(head) else {
+    let head = typed(&key(HEAD), head)?;
+    if head.typename != HEAD_TYPE {
         return Ok(None);
-    };
-    let log = if Kept::is_old(&head) {
+    }
+    let log = if Kept::is_old(&head.value) {
         value(LOG)?
     } else {
         None
     };
     let job = if full { value(JOB)? } else { None };
-    let kept = Kept::read(&head, log.as_deref(), job.as_deref());
-    Ok(kept.ok().map(|kept| Item { address, kept }))
+    let kept = Kept::read(&head.value, log.as_deref(), job.as_deref());
+    let kept = kept.map_err(|_| StorageError::senseless(STATE, &key(HEAD)))?;
+    Ok(Some(Item { address, kept }))
 }
 
-/// The value's own bytes in a stored row.
-fn bytes_of(row: &Bytes) -> Option<Bytes> {
-    let typed = TypedValue::decode(StateRow::decode(row)?.value).ok()?;
-    typed.has_value.then_some(typed.value)
+/// The value in a stored row.
+fn typed(key: &[u8], row: &Bytes) -> Result<TypedValue, StorageError> {
+    let row = StateRow::decode(row);
+    let typed = row.and_then(|row| TypedValue::decode(row.value).ok());
+    typed.ok_or_else(|| StorageError::senseless(STATE, key))
 }
 
 /// What is counted of a delivery; `None` when the row is something else.

@@ -3,6 +3,7 @@
 //! It listens beside the ingresses: it opens with the runtime and stops with it. It sees the runtime through its `RuntimeHandle`. Routes are here, a
 //! file per group of them. May import every part but the binary.
 
+mod damaged;
 mod dead_letters;
 mod declarations;
 mod deliveries;
@@ -47,6 +48,7 @@ use crate::sdk::BoxError;
 use crate::storage::{Rows, StorageError};
 use crate::transport::http::BodyReader;
 
+use damaged::shown;
 use page::Page;
 use params::{Params, page_json};
 use routes::{Route, Routed};
@@ -232,7 +234,10 @@ impl Admin {
                 let after = after?;
                 let lines = move |rows: &dyn Rows| {
                     let page = next(rows, after.as_deref())?;
-                    let lines = page.items.iter().map(|item| format!("{}\n", show(item)));
+                    let lines = page
+                        .items
+                        .iter()
+                        .map(|item| format!("{}\n", shown(item, show)));
                     Ok((Bytes::from(lines.collect::<String>()), page.next))
                 };
                 let _turn = reads.acquire().await;

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use super::damaged::Damaged;
 use crate::runtime::core::keys::after_prefix;
-use crate::storage::{Rows, StorageError, Table};
+use crate::storage::{Rows, StorageError, Stretch, Table, stretch};
 
 /// Rows that one page looks at; a filter that lets few pass ends a page early.
 const MAX_SCANNED: usize = 20_000;
@@ -21,27 +22,34 @@ pub(crate) trait Weigh {
 /// Some items of a list, and where the rest begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Page<T> {
-    pub(crate) items: Vec<T>,
+    /// Items, and in their places those that are damaged.
+    pub(crate) items: Vec<Result<T, Damaged>>,
     /// The key after which the list goes on; `None` at its end.
     pub(crate) next: Option<Bytes>,
 }
 
 /// At most `limit` items made by `item` from the rows of `table` whose keys begin with `prefix`, behind the key `after`.
+///
+/// `item` is told of damaged rows, too. An error of one row, that row or another, stands in the list, which goes on behind it; any
+/// other error is the list's.
 pub(crate) fn page<T: Weigh>(
     rows: &dyn Rows,
     table: Table,
     prefix: &[u8],
     after: Option<&[u8]>,
     limit: usize,
-    mut item: impl FnMut(&Bytes, &Bytes) -> Result<Option<T>, StorageError>,
+    mut item: impl FnMut(&Bytes, Result<Bytes, StorageError>) -> Result<Option<T>, StorageError>,
 ) -> Result<Page<T>, StorageError> {
     let end = after_prefix(prefix);
     let mut from = after.map_or_else(|| prefix.to_vec(), behind);
     let (mut items, mut scanned, mut bytes) = (Vec::new(), 0, 0_usize);
     loop {
-        let chunk = rows.scan(table, &from, end.as_deref(), CHUNK)?;
-        let is_last = chunk.len() < CHUNK;
-        for (key, value) in chunk {
+        let chunk = stretch(rows, table, &from, end.as_deref(), CHUNK)?;
+        let Stretch {
+            rows: chunk,
+            is_last,
+        } = chunk;
+        for (key, row) in chunk {
             if items.len() == limit || scanned == MAX_SCANNED || bytes >= MAX_BYTES {
                 // This row begins the next page: the one before it ends this one.
                 return Ok(Page {
@@ -50,9 +58,13 @@ pub(crate) fn page<T: Weigh>(
                 });
             }
             scanned += 1;
-            if let Some(item) = item(&key, &value)? {
-                bytes = bytes.saturating_add(item.weight());
-                items.push(item);
+            match item(&key, row) {
+                Ok(Some(item)) => {
+                    bytes = bytes.saturating_add(item.weight());
+                    items.push(Ok(item));
+                }
+                Ok(None) => {}
+                Err(error) => items.push(Err(Damaged::of(error)?)),
             }
             from = behind(&key);
         }
@@ -93,8 +105,9 @@ mod tests {
         store.stage(writes.collect());
         let (mut after, mut sizes) = (None::<Bytes>, Vec::new());
         loop {
-            let read =
-                |_: &Bytes, value: &Bytes| Ok(Some(String::from_utf8(value.to_vec()).unwrap()));
+            let read = |_: &Bytes, value: Result<Bytes, StorageError>| {
+                Ok(Some(String::from_utf8(value?.to_vec()).unwrap()))
+            };
             let page = page(&store, TABLE, b"k", after.as_deref(), 100, read).unwrap();
             sizes.push(page.items.len());
             after = page.next;
@@ -117,7 +130,7 @@ mod tests {
                 .collect(),
         );
         let expected: Vec<String> = keys.into_iter().step_by(2).collect();
-        let even = |key: &Bytes, _: &Bytes| {
+        let even = |key: &Bytes, _: Result<Bytes, StorageError>| {
             let is_even = key.last().is_some_and(|digit| digit % 2 == 0);
             Ok(is_even.then(|| String::from_utf8(key.to_vec()).unwrap()))
         };
@@ -127,7 +140,7 @@ mod tests {
             loop {
                 let page = page(&store, TABLE, b"k", after.as_deref(), limit, even).unwrap();
                 assert!(page.items.len() <= limit);
-                seen.extend(page.items);
+                seen.extend(page.items.into_iter().map(Result::unwrap));
                 pages += 1;
                 match page.next {
                     Some(next) => after = Some(next),

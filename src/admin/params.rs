@@ -7,6 +7,7 @@ use http::Uri;
 use serde_json::{Value, json};
 
 use super::bad_request;
+use super::damaged::shown;
 use super::page::Page;
 use crate::runtime::core::AddressKey;
 use crate::runtime::request::percent_decoded;
@@ -124,7 +125,7 @@ fn names_an_address(key: &Bytes) -> bool {
 
 /// `{"items": […], "next": …}`.
 pub(super) fn page_json<T>(page: &Page<T>, item: impl Fn(&T) -> Value) -> Value {
-    let items: Vec<Value> = page.items.iter().map(item).collect();
+    let items: Vec<Value> = page.items.iter().map(|one| shown(one, &item)).collect();
     let next = page.next.as_ref().map(|key| URL_SAFE_NO_PAD.encode(key));
     json!({"items": items, "next": next})
 }
@@ -160,7 +161,7 @@ mod tests {
         }
         let key = AddressKey::new("shop", "cart", "a").row(b"total");
         let page = Page {
-            items: vec![1],
+            items: vec![Ok(1)],
             next: Some(key.clone()),
         };
         let json = page_json(&page, |n| (*n).into());

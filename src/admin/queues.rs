@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::damaged::{Damaged, shown};
 use super::figures::{Destination, destinations};
 use super::health::gone_json;
 use super::page::{Weigh, page};
@@ -18,7 +19,7 @@ use crate::runtime::egress::Delivering;
 use crate::runtime::partition::{Inspection, Queue};
 use crate::runtime::respond::{Refusal, refuse};
 use crate::sdk::TypeName;
-use crate::storage::{Rows, StorageError, Table};
+use crate::storage::{Rows, StorageError, count};
 use crate::time::calendar::rfc3339;
 
 /// Rows are counted up to this number; a million timers need not be read to be told of.
@@ -32,7 +33,7 @@ impl Admin {
         let stored = self.read(move |rows| Stored::read(rows, limit)).await?;
         let backlog: u64 = partitions.iter().map(|partition| partition.backlog).sum();
         let in_flight: usize = partitions.iter().map(|partition| partition.in_flight).sum();
-        let parked = stored.parked.iter().map(parked_json);
+        let parked = stored.parked.iter().map(|one| shown(one, parked_json));
         let mut active: Vec<&Queue> = partitions
             .iter()
             .flat_map(|partition| &partition.queues)
@@ -126,7 +127,7 @@ fn load_json(load: &Load) -> Value {
 
 /// What is known from the store alone.
 struct Stored {
-    parked: Vec<(AddressKey, Parked)>,
+    parked: Vec<Result<(AddressKey, Parked), Damaged>>,
     parked_count: usize,
     timers: usize,
 }
@@ -135,29 +136,17 @@ impl Stored {
     fn read(store: &dyn Rows, limit: usize) -> Result<Self, StorageError> {
         let parked = page(store, PARKED, &[], None, limit, |key, row| {
             let address = AddressKey::split(key).map(|(address, _)| address);
-            Ok(address.zip(Parked::decode(row)))
+            let parked = address.zip(Parked::decode(&row?));
+            parked
+                .map(Some)
+                .ok_or_else(|| StorageError::senseless(PARKED, key))
         })?;
         Ok(Self {
-            parked_count: count(store, PARKED)?,
-            timers: count(store, TIMERS)?,
+            parked_count: count(store, PARKED, &[], None, COUNTED)?,
+            timers: count(store, TIMERS, &[], None, COUNTED)?,
             parked: parked.items,
         })
     }
-}
-
-/// How many rows a table has, up to [`COUNTED`].
-fn count(store: &dyn Rows, table: Table) -> Result<usize, StorageError> {
-    const CHUNK: usize = 1_000;
-    let (mut total, mut from) = (0, Vec::new());
-    while total < COUNTED {
-        let rows = store.scan(table, &from, None, CHUNK)?;
-        total += rows.len();
-        match rows.last() {
-            Some((last, _)) if rows.len() == CHUNK => from = [last.as_ref(), &[0]].concat(),
-            _ => break,
-        }
-    }
-    Ok(total.min(COUNTED))
 }
 
 fn parked_json((address, parked): &(AddressKey, Parked)) -> Value {

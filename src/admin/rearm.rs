@@ -40,7 +40,12 @@ async fn told(
     while !is_done {
         let page = waiting(runtime, function, after).await?;
         for item in page.items {
-            tell(runtime, &item.address.to_address()).await?;
+            match item {
+                Ok(item) => tell(runtime, &item.address.to_address()).await?,
+                Err(damaged) => {
+                    tracing::warn!(%function, %damaged, "one that waits was not told that its policy has changed");
+                }
+            }
         }
         after = page.next;
         is_done = after.is_none();

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::page::{Page, Weigh, page};
+use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::AddressKey;
 use crate::runtime::core::keys::{SPECS, STATE, type_prefix};
 use crate::runtime::core::state::{StateRow, StateSpec, TimeToLive};
@@ -26,12 +28,11 @@ pub(crate) struct StateFilter {
 }
 
 /// One value that a function remembers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredState {
     pub(crate) address: AddressKey,
     pub(crate) name: String,
-    /// The encoded `TypedValue`.
-    pub(crate) value: Bytes,
+    pub(crate) value: TypedValue,
 }
 
 impl StateFilter {
@@ -57,14 +58,16 @@ pub(crate) fn list(
 ) -> Result<Page<StoredState>, StorageError> {
     let mut expiry = Expiry::new(rows, now);
     page(rows, STATE, &filter.prefix(), after, limit, |key, row| {
-        let Some(state) = read(key, row) else {
-            return Ok(None);
+        let name = AddressKey::split(key).map(|(_, name)| name);
+        let is_other = |name: &Bytes| {
+            let wanted = filter.name.as_ref();
+            wanted.is_some_and(|wanted| wanted.as_bytes() != &name[..])
         };
-        let wanted = filter
-            .name
-            .as_ref()
-            .is_none_or(|name| *name == state.0.name);
-        Ok((wanted && !expiry.is_over(&state.0, state.1)?).then_some(state.0))
+        if name.as_ref().is_some_and(is_other) {
+            return Ok(None);
+        }
+        let (state, stamp) = read(key, &row?)?;
+        Ok((!expiry.is_over(&state, stamp)?).then_some(state))
     })
 }
 
@@ -76,9 +79,10 @@ pub(crate) fn get(
     now: Timestamp,
 ) -> Result<Option<StoredState>, StorageError> {
     let key = address.row(name.as_bytes());
-    let Some((state, stamp)) = rows.get(STATE, &key)?.and_then(|row| read(&key, &row)) else {
+    let Some(row) = rows.get(STATE, &key)? else {
         return Ok(None);
     };
+    let (state, stamp) = read(&key, &row)?;
     Ok((!Expiry::new(rows, now).is_over(&state, stamp)?).then_some(state))
 }
 
@@ -89,20 +93,24 @@ pub(crate) fn declared(
     name: &str,
 ) -> Result<Option<StateSpec>, StorageError> {
     let key = [address.type_prefix(), name.as_bytes()].concat();
-    Ok(rows
-        .get(SPECS, &key)?
-        .and_then(|row| StateSpec::decode(name, &row)))
+    let Some(row) = rows.get(SPECS, &key)? else {
+        return Ok(None);
+    };
+    let spec = StateSpec::decode(name, &row);
+    spec.map(Some)
+        .ok_or_else(|| StorageError::senseless(SPECS, &key))
 }
 
-fn read(key: &Bytes, row: &Bytes) -> Option<(StoredState, Option<Timestamp>)> {
-    let (address, name) = AddressKey::split(key)?;
-    let row = StateRow::decode(row)?;
+fn read(key: &Bytes, row: &Bytes) -> Result<(StoredState, Option<Timestamp>), StorageError> {
+    let senseless = || StorageError::senseless(STATE, key);
+    let (address, name) = AddressKey::split(key).ok_or_else(senseless)?;
+    let row = StateRow::decode(row).ok_or_else(senseless)?;
     let state = StoredState {
         address,
         name: String::from_utf8_lossy(&name).into_owned(),
-        value: row.value,
+        value: TypedValue::decode(row.value).map_err(|_| senseless())?,
     };
-    Some((state, row.stamp))
+    Ok((state, row.stamp))
 }
 
 /// Tells what has expired; asks each declaration once.
@@ -145,14 +153,14 @@ impl<'a> Expiry<'a> {
 
 impl Weigh for StoredState {
     fn weight(&self) -> usize {
-        self.value.len()
+        self.value.value.len()
     }
 }
 
 impl StoredState {
     /// `{address, state, typename, value?, base64}`.
     pub(crate) fn to_json(&self) -> Value {
-        let (typename, text, bytes) = values::show(&self.value);
+        let (typename, text, bytes) = values::show(self.value.clone());
         let mut item = json!({
             "address": self.address.to_address().to_string(),
             "state": self.name,
@@ -200,10 +208,8 @@ mod tests {
 
     fn names(store: &Store, filter: &StateFilter, now: u64) -> Vec<String> {
         let page = list(store, filter, None, 100, Timestamp::from_millis(now)).unwrap();
-        let shown = page
-            .items
-            .iter()
-            .map(|state| format!("{}/{}", state.address.id(), state.name));
+        let items = page.items.iter().map(|item| item.as_ref().unwrap());
+        let shown = items.map(|state| format!("{}/{}", state.address.id(), state.name));
         shown.collect()
     }
 

@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use prost::Message as _;
 
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::{EgressRecord, SinkBatch, values};
@@ -25,7 +24,7 @@ fn line(egress: &TypeName, record: &EgressRecord) -> String {
         has_value: true,
         value: record.value.clone(),
     };
-    let (_, text, bytes) = values::show(&typed.encode_to_vec().into());
+    let (_, text, bytes) = values::show(typed);
     let mut line = serde_json::json!({ "egress": egress.as_str(), "id": record.id, "type": record.value_type_name });
     let value = match text {
         Some(text) => ("value", text.into()),

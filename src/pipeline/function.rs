@@ -15,12 +15,9 @@ pub(crate) struct Entry {
 impl StatefulFunction for Entry {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
         match record_of(&message) {
-            Ok(Some(record)) => self.plan.advance(context, 0, self.plan.admit(record)),
-            Ok(None) => {
-                tracing::warn!(pipeline = %self.plan.name, "message without a value; nothing to do with it");
-                Ok(())
-            }
+            Ok(record) => self.plan.advance(context, 0, self.plan.admit(record)),
             Err(err) => {
+                // Without a value there are no bytes to keep, and still the reason.
                 let raw = Record::new(message.raw_value().unwrap_or_default());
                 let failure = Failure::permanent("decode", err.to_string());
                 self.plan.keep(context, 0, &self.plan.admit(raw), &failure)
@@ -30,12 +27,11 @@ impl StatefulFunction for Entry {
 }
 
 /// What a message is as a record: text and numbers as they are written, records as they are, all else as its bytes.
-fn record_of(message: &Message) -> Result<Option<Record>, BoxError> {
-    let Some(value) = message.raw_value() else {
-        return Ok(None);
-    };
+fn record_of(message: &Message) -> Result<Record, BoxError> {
+    let value = message.raw_value();
+    let value = value.ok_or("the message has no value; a pipeline takes messages with one")?;
     let json = |text: String| Record::new(text).with_content_type(content_type::JSON);
-    Ok(Some(match message.value_type_name() {
+    Ok(match message.value_type_name() {
         name if name == RECORD.name().as_str() => Record::decode(value)?,
         name if name == types::STRING.name().as_str() => {
             Record::new(message.require(&types::STRING)?).with_content_type(content_type::TEXT)
@@ -57,7 +53,7 @@ fn record_of(message: &Message) -> Result<Option<Record>, BoxError> {
         }
         "statefun/json" => Record::new(value).with_content_type(content_type::JSON),
         _ => Record::new(value),
-    }))
+    })
 }
 
 #[cfg(test)]
@@ -65,7 +61,9 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
-    use crate::sdk::{Address, MessageBuilder, TypeName};
+    use bytes::Bytes;
+
+    use crate::sdk::{Address, MessageBuilder, TypeName, TypedBytes};
 
     #[derive(Serialize, Deserialize)]
     struct Order {
@@ -98,10 +96,20 @@ mod tests {
                 "x/y",
             ),
         ] {
-            let record = record_of(&message).unwrap().unwrap();
+            let record = record_of(&message).unwrap();
             assert_eq!(record.payload(), payload);
             assert_eq!(record.content_type(), content_type);
         }
         assert!(record_of(&to().raw("statefun.pipelines/record", b"\xff")).is_err());
+    }
+
+    #[test]
+    fn a_message_without_a_value_is_no_empty_record() {
+        let to = Address::new(TypeName::new("pipelines/p"), "x");
+        let message = Message::new(to, TypedBytes::parse(Bytes::new()).unwrap());
+        for fault in [record_of(&message), Record::of(&message)] {
+            let fault = fault.unwrap_err().to_string();
+            assert!(fault.starts_with("the message has no value"), "{fault}");
+        }
     }
 }

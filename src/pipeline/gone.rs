@@ -92,7 +92,7 @@ impl StatefulFunction for StandIn {
         let is_record = message.value_type_name() == RECORD.name().as_str();
         let is_known = match self {
             Self::Item(owner) if is_record => {
-                let record = Record::decode(message.raw_value().unwrap_or_default())?;
+                let record = Record::of(&message)?;
                 return owner.arrive(context, record).await;
             }
             Self::Lane(_) if is_record => false,

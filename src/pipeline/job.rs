@@ -34,6 +34,7 @@ impl Job {
 
     /// The record as it was kept.
     pub(crate) fn record(&self) -> Result<Record, BoxError> {
-        Record::from_wire(self.record.clone().unwrap_or_default())
+        let record = self.record.clone();
+        Record::from_wire(record.ok_or("what is kept has no record in it")?)
     }
 }

@@ -23,6 +23,9 @@ use crate::sdk::BoxError;
 pub struct Kept {
     item: Item,
     job: Option<Job>,
+    record: Option<Record>,
+    /// Why what was kept with the delivery cannot be read.
+    fault: Option<String>,
 }
 
 impl Kept {
@@ -44,12 +47,29 @@ impl Kept {
             }
         };
         let unit = match (unit, job) {
-            (Some(unit), _) => Some(unit),
-            (None, Some(job)) => JOB.value_type().decode(job).ok(),
+            (Some(unit), _) => Some(Ok(unit)),
+            (None, Some(job)) => Some(JOB.value_type().decode(job)),
             (None, None) => None,
         };
-        let job = unit.and_then(|unit| Job::decode(unit).ok());
-        Ok(Self { item, job })
+        let mut kept = Self {
+            item,
+            job: None,
+            record: None,
+            fault: None,
+        };
+        if let Some(unit) = unit {
+            let opened = unit
+                .map_err(BoxError::from)
+                .and_then(|unit| kept.open(unit));
+            kept.fault = opened.err().map(|err| err.to_string());
+        }
+        Ok(kept)
+    }
+
+    fn open(&mut self, unit: Bytes) -> Result<(), BoxError> {
+        let job = self.job.insert(Job::decode(unit)?);
+        self.record = Some(job.record()?);
+        Ok(())
     }
 
     /// Whether the first value was written by an earlier version, so that the history is in the second.
@@ -117,13 +137,19 @@ impl Kept {
             tell("payload_bytes", json!(record.payload().len()));
             tell("values", json!(record.values()));
         }
+        if let Some(fault) = &self.fault {
+            tell(
+                "damaged",
+                json!(format!("what was kept for it cannot be read: {fault}")),
+            );
+        }
         tell("transitions", self.transitions());
         Value::Object(details)
     }
 
     /// The record as it was kept; `None` when `job` was not read, or cannot be.
     pub fn record(&self) -> Option<Record> {
-        self.job.as_ref()?.record().ok()
+        self.record.clone()
     }
 
     /// What was given up, with its bytes; `None` for what still waits, and when `job` was not read.

@@ -9,7 +9,7 @@ use prost::Message as _;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::sdk::{BoxError, Type, TypeName};
+use crate::sdk::{BoxError, Message, Type, TypeName};
 use crate::time::Timestamp;
 
 /// The type under which records travel between stages. Send it to a pipeline to choose the record's id and values yourself.
@@ -246,6 +246,12 @@ impl Record {
             values: wire.values,
             received_at: Timestamp::from_millis(wire.received_at),
         })
+    }
+
+    /// The record that `message` is, which one stage sends to another.
+    pub(crate) fn of(message: &Message) -> Result<Self, BoxError> {
+        let bytes = message.raw_value();
+        Self::decode(bytes.ok_or("the message has no value; a record was expected")?)
     }
 
     /// The record in `bytes`; its payload is a part of them, not a copy.

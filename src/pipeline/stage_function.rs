@@ -92,7 +92,7 @@ fn ignored(context: &Context, message: &Message) {
 impl StatefulFunction for StageFunction {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
         if is(&message, RECORD.name()) {
-            let record = Record::decode(message.raw_value().unwrap_or_default())?;
+            let record = Record::of(&message)?;
             return match &self.collector {
                 Some(collector) => match collector.add(context, &record)? {
                     Ok(batch) => self.let_go(context, batch),
@@ -123,7 +123,7 @@ impl StageFunction {
 impl StatefulFunction for LaneFunction {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
         if is(&message, RECORD.name()) {
-            let record = Record::decode(message.raw_value().unwrap_or_default())?;
+            let record = Record::of(&message)?;
             let id = self.plan.step(self.at).item_id(&record).to_string();
             return self.lane.arrive(context, record, id).await;
         }

@@ -63,7 +63,13 @@ fn stand_in(
         if *kind != "function" {
             continue;
         }
-        let declared = gone::declared(store, name)?;
+        let declared = match gone::declared(store, name) {
+            Err(error) if error.is_of_one_row() => {
+                tracing::error!(%name, %error, "what it keeps waits until its declaration can be read");
+                continue;
+            }
+            declared => declared?,
+        };
         if let Some(spec) = stand_ins.and_then(|StandIns(make)| make(name, &declared)) {
             functions = functions.with(spec).map_err(|error| StartError::Declared {
                 what: error.to_string(),

@@ -1,11 +1,13 @@
 //! What is kept for functions and egresses that exist no more.
 
+use bytes::Bytes;
+
 use super::core::Bindings as _;
 use super::core::keys::{OUTBOX, SPECS, STATE, after_prefix, take_text, type_prefix};
 use super::core::state::StateSpec;
 use super::endpoint::Directory;
 use crate::sdk::{FunctionSpec, TypeName};
-use crate::storage::{Rows, StorageError};
+use crate::storage::{Rows, StorageError, count, stretch};
 
 /// Rows are counted up to this number.
 const COUNTED: usize = 1_000;
@@ -36,7 +38,12 @@ pub(super) fn find(rows: &dyn Rows, directory: &Directory) -> Result<Vec<Gone>, 
     let mut gone = Vec::new();
     for (kind, table) in [("function", STATE), ("egress", OUTBOX)] {
         let mut from = Vec::new();
-        while let Some((key, _)) = rows.scan(table, &from, None, 1)?.into_iter().next() {
+        // A damaged row counts like others: it keeps something, and is in nobody's way.
+        while let Some((key, _)) = stretch(rows, table, &from, None, 1)?
+            .rows
+            .into_iter()
+            .next()
+        {
             let mut rest = &key[..];
             let (Some(namespace), Some(name)) = (take_text(&mut rest), take_text(&mut rest)) else {
                 break;
@@ -51,7 +58,7 @@ pub(super) fn find(rows: &dyn Rows, directory: &Directory) -> Result<Vec<Gone>, 
                 gone.push(Gone {
                     kind,
                     name: TypeName::from_wire(namespace, name),
-                    keeps: rows.scan(table, &prefix, end.as_deref(), COUNTED)?.len(),
+                    keeps: count(rows, table, &prefix, end.as_deref(), COUNTED)?,
                 });
             }
             match end {
@@ -71,9 +78,10 @@ pub(super) fn declared(
     let prefix = type_prefix(function.namespace(), function.name());
     let end = after_prefix(&prefix);
     let specs = rows.scan(SPECS, &prefix, end.as_deref(), COUNTED)?;
-    let declared = specs.iter().filter_map(|(key, row)| {
+    let read = |(key, row): &(Bytes, Bytes)| {
         let name = std::str::from_utf8(key.get(prefix.len()..)?).ok()?;
         Some((name.to_owned(), StateSpec::decode(name, row)?.typename))
-    });
-    Ok(declared.collect())
+    };
+    let read = |row| read(row).ok_or_else(|| StorageError::senseless(SPECS, &row.0));
+    specs.iter().map(read).collect()
 }

@@ -11,6 +11,8 @@ use uuid::Uuid;
 use super::commit::StoreStatus;
 use super::condition::Condition;
 pub(crate) use super::core::AddressKey;
+use super::core::idempotency::Outcome;
+use super::core::rows::answer_of;
 use super::core::{Arrival, Bindings as _, IdempotencyKey, Refusal};
 use super::egress::Egresses;
 use super::endpoint::{Directory, RecordForm};
@@ -150,7 +152,7 @@ impl Intake {
             Admission::Replayed(None) => return Err(IntakeError::KeyReused),
             Admission::Attached(first) => {
                 drop(guard);
-                self.join(&first, row, deadline).await
+                self.join(&first, row, deadline).await?
             }
             _ => tokio::select! {
                 biased;
@@ -180,25 +182,26 @@ impl Intake {
     }
 
     /// Waits for the answer to somebody else's call under the same idempotency key.
-    async fn join(&self, gateway: &str, row: Option<Bytes>, deadline: Instant) -> Option<Bytes> {
-        use super::core::idempotency::{Answer, Outcome};
-        use super::core::keys::ANSWERS;
-        use crate::storage::Rows as _;
+    async fn join(
+        &self,
+        gateway: &str,
+        row: Option<Bytes>,
+        deadline: Instant,
+    ) -> Result<Option<Bytes>, IntakeError> {
         let answer = self.gateways.wait(gateway);
         let _guard = Forget {
             gateways: &self.gateways,
             gateway,
         };
         // It may have been answered between the look at the key and the wait.
-        let stored = row.and_then(|row| self.store.get(ANSWERS, &row).ok().flatten());
-        if let Some(Outcome::Answered(value)) = stored
-            .as_ref()
-            .and_then(Answer::decode)
-            .map(|answer| answer.outcome)
-        {
-            return Some(value);
+        let stored = row.map(|row| answer_of(&self.store, &row)).transpose();
+        let stored = stored.map_err(|failure| IntakeError::NotWritable {
+            reason: failure.to_string(),
+        })?;
+        if let Some(Outcome::Answered(value)) = stored.flatten().map(|answer| answer.outcome) {
+            return Ok(Some(value));
         }
-        timeout_at(deadline, answer).await.ok()?.ok()
+        Ok(timeout_at(deadline, answer).await.ok().and_then(Result::ok))
     }
 
     async fn admit(

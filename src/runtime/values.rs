@@ -47,13 +47,10 @@ fn number<T: std::str::FromStr + BuiltIn>(type_name: &str, text: &str) -> Result
 }
 
 /// A value as it is shown: its typename, and text for built-in types or else its bytes.
-pub(crate) fn show(value: &Bytes) -> (String, Option<String>, Bytes) {
-    let decoded = TypedValue::decode(value.clone()).unwrap_or_default();
-    let text = decoded
-        .typename
-        .strip_prefix(BUILT_IN)
-        .and_then(|built_in| text_of(built_in, &decoded.value));
-    (decoded.typename, text, decoded.value)
+pub(crate) fn show(value: TypedValue) -> (String, Option<String>, Bytes) {
+    let built_in = value.typename.strip_prefix(BUILT_IN);
+    let text = built_in.and_then(|built_in| text_of(built_in, &value.value));
+    (value.typename, text, value.value)
 }
 
 fn text_of(built_in: &str, value: &Bytes) -> Option<String> {
@@ -100,7 +97,7 @@ mod tests {
         ] {
             let type_name = format!("{BUILT_IN}{type_name}");
             let value = parse(&type_name, &Bytes::copy_from_slice(text.as_bytes())).unwrap();
-            let (shown_type, shown, _) = show(&value);
+            let (shown_type, shown, _) = show(TypedValue::decode(value).unwrap());
             assert_eq!((shown_type, shown.as_deref()), (type_name, Some(text)));
         }
     }
@@ -116,7 +113,7 @@ mod tests {
     fn other_types_are_their_bytes() {
         let value = parse("shop/order", &Bytes::from_static(b"\x00\xff")).unwrap();
         assert_eq!(
-            show(&value),
+            show(TypedValue::decode(value).unwrap()),
             (
                 "shop/order".to_owned(),
                 None,

@@ -112,6 +112,16 @@ fn shown(key: &[u8]) -> String {
 }
 
 impl StorageError {
+    /// A row whose bytes are what was written, and make no sense to whom they belong.
+    #[cfg(any(feature = "runtime", feature = "testing"))]
+    pub(crate) fn senseless(table: Table, key: &[u8]) -> Self {
+        Self::DamagedRow {
+            file: "the data folder".to_owned(),
+            table,
+            key: Bytes::copy_from_slice(key),
+        }
+    }
+
     /// Whether it is about one row only: what else is asked for may be answered.
     pub const fn is_of_one_row(&self) -> bool {
         matches!(self, Self::DamagedRow { .. })

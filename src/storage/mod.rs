@@ -15,6 +15,8 @@ mod error;
 mod log;
 mod memory;
 mod row;
+#[cfg(any(feature = "runtime", feature = "testing"))]
+mod stretch;
 #[cfg(feature = "embedded")]
 mod tables;
 #[cfg(feature = "embedded")]
@@ -33,6 +35,10 @@ pub use error::{StorageError, SyncError};
 pub use log::{LogSettings, Verified, open, verify};
 pub use memory::Memory;
 pub use row::{Position, Table, Write};
+#[cfg(feature = "runtime")]
+pub(crate) use stretch::count;
+#[cfg(any(feature = "runtime", feature = "testing"))]
+pub(crate) use stretch::{Stretch, stretch};
 #[cfg(feature = "embedded")]
 pub use untouched::Untouched;
 

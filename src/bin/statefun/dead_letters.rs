@@ -8,8 +8,8 @@ use stateful_functions::TypeName;
 
 use crate::admin::{AddressArg, AdminArgs, Query};
 use crate::deliveries::{Actor, Verb, line, show};
-use crate::json::field;
-use crate::list::Extent;
+use crate::json::{field, list_at};
+use crate::list::{Extent, damaged_line, sound};
 use crate::output;
 
 /// Show what was given up, and send it on its way again.
@@ -147,7 +147,8 @@ pub(crate) async fn run(args: DeadLettersArgs, as_json: bool) -> anyhow::Result<
             let export = |item: Value| Ok(output::json(&item)?);
             Extent::everything()
                 .for_each(&admin.connect()?, PATH, query, export)
-                .await?;
+                .await?
+                .is_sound()?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -158,18 +159,20 @@ fn print_redriven(
     is_one: bool,
     dry_run: bool,
     as_json: bool,
-) -> std::io::Result<()> {
+) -> anyhow::Result<()> {
+    let damaged = list_at(answer, "/damaged");
     if as_json {
-        return output::json(answer);
-    }
-    match (is_one, dry_run) {
-        (true, _) => output::line(line(answer)),
-        (false, true) => output::line(format_args!(
-            "{} would be sent again",
-            field(answer, "redriven")
-        )),
-        (false, false) => {
-            output::line(format_args!("{} are sent again", field(answer, "redriven")))
+        output::json(answer)?;
+    } else {
+        let count = field(answer, "redriven");
+        match (is_one, dry_run) {
+            (true, _) => output::line(line(answer))?,
+            (false, true) => output::line(format_args!("{count} would be sent again"))?,
+            (false, false) => output::line(format_args!("{count} are sent again"))?,
+        }
+        for one in damaged {
+            output::line(damaged_line(one))?;
         }
     }
+    sound(damaged.len())
 }

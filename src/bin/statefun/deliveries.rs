@@ -153,6 +153,9 @@ pub(crate) fn line(item: &Value) -> String {
     if let Some(message) = text_at(item, "/error/message") {
         text.push_str(&format!("  {message}"));
     }
+    if let Some(damaged) = text_at(item, "/damaged") {
+        text.push_str(&format!("  damaged: {damaged}"));
+    }
     text
 }
 

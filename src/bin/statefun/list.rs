@@ -2,11 +2,12 @@
 
 use std::num::NonZeroUsize;
 
+use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::admin::{Admin, Query};
-use crate::json::{list_at, text_at};
+use crate::json::{field, list_at, text_at};
 use crate::output;
 
 /// No page is larger.
@@ -36,14 +37,15 @@ impl Extent {
         }
     }
 
-    /// Hands each item to `show` as its page arrives; the `next` of the rest, if there is one.
+    /// Hands each item to `show` as its page arrives; the `next` of the rest, if there is one, and how many items are damaged.
     pub(crate) async fn for_each(
         &self,
         admin: &Admin,
         path: &str,
         query: Query,
         mut show: impl FnMut(Value) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Option<String>> {
+    ) -> anyhow::Result<Listed> {
+        let mut damaged = 0;
         let mut after = self.after.clone();
         let mut left = if self.all {
             usize::MAX
@@ -58,6 +60,7 @@ impl Extent {
             let page = admin.get(&format!("{path}{}", query.text())).await?;
             after = text_at(&page, "/next").map(str::to_owned);
             for item in list_at(&page, "/items") {
+                damaged += usize::from(is_damaged(item));
                 show(item.clone())?;
                 left = left.saturating_sub(1);
             }
@@ -65,7 +68,10 @@ impl Extent {
                 break;
             }
         }
-        Ok(after)
+        Ok(Listed {
+            next: after,
+            damaged,
+        })
     }
 
     /// Prints the list, each item as its page arrives: `line` makes its text. As JSON it is one object over several lines.
@@ -81,14 +87,15 @@ impl Extent {
         let show = |item: Value| {
             count += 1;
             match (as_json, count) {
+                (false, _) if is_damaged(&item) => output::line(damaged_line(&item))?,
                 (false, _) => output::line(line(&item))?,
                 (true, 1) => output::json_piece(format_args!("{{\"items\":[{item}"))?,
                 (true, _) => output::json_piece(format_args!(",{item}"))?,
             }
             Ok(())
         };
-        let next = self.for_each(admin, path, query, show).await?;
-        match (as_json, next) {
+        let listed = self.for_each(admin, path, query, show).await?;
+        match (as_json, listed.next.clone()) {
             (true, next) if count == 0 => output::json(&json!({"items": [], "next": next}))?,
             (true, next) => output::json_piece(format_args!("],\"next\":{}}}", json!(next)))?,
             (false, Some(next)) => {
@@ -97,6 +104,40 @@ impl Extent {
             (false, None) if count == 0 => output::note("nothing"),
             (false, None) => {}
         }
-        Ok(())
+        listed.is_sound()
     }
+}
+
+/// What came of a list.
+pub(crate) struct Listed {
+    next: Option<String>,
+    damaged: usize,
+}
+
+impl Listed {
+    /// See [`sound`].
+    pub(crate) fn is_sound(&self) -> anyhow::Result<()> {
+        sound(self.damaged)
+    }
+}
+
+/// An error when items are damaged: whoever goes by the exit code must not take a list for whole.
+pub(crate) fn sound(damaged: usize) -> anyhow::Result<()> {
+    match damaged {
+        0 => Ok(()),
+        1 => bail!("1 item is damaged; the list tells which, and what can be done"),
+        n => bail!("{n} items are damaged; the list tells which, and what can be done"),
+    }
+}
+
+/// Whether an item stands for something that is stored and cannot be read.
+fn is_damaged(item: &Value) -> bool {
+    text_at(item, "/damaged").is_some()
+}
+
+/// A damaged item on one line.
+pub(crate) fn damaged_line(item: &Value) -> String {
+    let place = text_at(item, "/address").or_else(|| text_at(item, "/function"));
+    let place = place.map_or_else(String::new, |place| format!("{place}  "));
+    format!("{place}damaged: {}", field(item, "damaged"))
 }

@@ -267,13 +267,17 @@ async fn ask(command: StateCommand, as_json: bool) -> anyhow::Result<ExitCode> {
             let everything = Extent::everything();
             everything
                 .for_each(&admin.connect()?, "/api/state", filter.query(), export)
-                .await?;
+                .await?
+                .is_sound()?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn exported(item: &Value) -> Value {
+    if item.get("damaged").is_some() {
+        return item.clone();
+    }
     let kept = ["address", "state", "typename", "base64"];
     kept.iter()
         .map(|name| {

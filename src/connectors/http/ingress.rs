@@ -9,9 +9,11 @@ use http::header::HeaderValue;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming as Body;
 use hyper::service::service_fn;
+use prost::Message as _;
 use serde_json::json;
 
 use crate::module::HttpIngress;
+use crate::protocol::reqreply::TypedValue;
 use crate::runtime::door::{Door, Doors, Guard};
 use crate::runtime::intake::AddressKey;
 use crate::runtime::request::{self, TYPE_HEADER, Terms, path_part};
@@ -125,13 +127,17 @@ impl Desk {
                     .call(incoming, within)
                     .await
                     .map_err(|refusal| Box::new(respond::refused(&refusal)))?;
-                Ok(self.show(&value))
+                self.show(value)
             }
         }
     }
 
     /// A function's answer: its typename in a header, built-in types as text.
-    fn show(&self, value: &Bytes) -> Answer {
+    fn show(&self, value: Bytes) -> Result<Answer, Refusal> {
+        let value = TypedValue::decode(value).map_err(|_| {
+            let text = "what the function answered is not a TypedValue";
+            refuse(StatusCode::BAD_GATEWAY, "answer.unreadable", text)
+        })?;
         let (type_name, text, bytes) = values::show(value);
         let (content_type, body) = match text {
             Some(text) => ("text/plain; charset=utf-8", Bytes::from(text)),
@@ -143,7 +149,7 @@ impl Desk {
         if let Ok(type_name) = HeaderValue::try_from(type_name) {
             answer.headers_mut().insert(TYPE_HEADER, type_name);
         }
-        answer
+        Ok(answer)
     }
 }
 

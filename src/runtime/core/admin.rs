@@ -108,10 +108,11 @@ impl Core {
         name: &str,
         now: Timestamp,
     ) -> Result<Option<Bytes>, StorageError> {
-        let row = self.store.get(STATE, &address.row(name.as_bytes()))?;
-        let Some(row) = row.as_ref().and_then(StateRow::decode) else {
+        let key = address.row(name.as_bytes());
+        let Some(row) = self.store.get(STATE, &key)? else {
             return Ok(None);
         };
+        let row = StateRow::decode(&row).ok_or_else(|| StorageError::senseless(STATE, &key))?;
         let spec = self.declared(address.type_prefix(), name)?;
         let is_over = spec.is_some_and(|spec| spec.ttl.is_over(row.stamp, now));
         Ok((!is_over).then_some(row.value))

@@ -5,19 +5,27 @@ use std::ops::ControlFlow;
 use super::idempotency::{Answer, Outcome};
 use super::keys::{ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, after_prefix, id_hash};
 use super::mailbox::{Mailbox, Message, Waiting};
-use super::rows::{each_row, unreadable};
+use super::rows::{answer_of, each_row, unreadable};
 use super::{Activity, Arrival, Core, Failure, GATEWAY, Output, Refusal, wire};
-use crate::storage::{Rows as _, Write};
+use crate::storage::Write;
 
 impl Core {
     /// An ingress brings a message: it is staged, or refused and nothing is left of it.
     pub(super) fn arrive(&mut self, arrival: Arrival, out: &mut Vec<Output>) {
         let ticket = arrival.ticket;
-        let known = match self.known_answer(&arrival) {
-            Ok(known) => known,
+        let kept = match self.kept_for(&arrival) {
+            Ok(kept) => kept,
             Err(refusal) => return out.push(Output::Refused(ticket, refusal)),
         };
-        if let Some(outcome) = known {
+        if let Some(answer) = kept.as_ref().filter(|answer| answer.until > self.now) {
+            if arrival
+                .key
+                .as_ref()
+                .is_some_and(|key| key.digest != answer.digest)
+            {
+                return out.push(Output::Refused(ticket, Refusal::KeyReused));
+            }
+            let outcome = answer.outcome.clone();
             let output = match outcome {
                 Outcome::Accepted => Output::Replayed(ticket, None),
                 Outcome::Pending(gateway) => Output::Attached(ticket, gateway),
@@ -42,7 +50,10 @@ impl Core {
             invocation.clone(),
         ));
         if let Some(key) = arrival.key {
-            writes.extend(self.forgotten_gateway(&key.row));
+            // A call whose key has expired and is used anew will not have its answer kept.
+            if let Some(Outcome::Pending(gateway)) = kept.map(|answer| answer.outcome) {
+                writes.push(Write::delete(GATEWAYS, gateway));
+            }
             let outcome = match arrival.gateway {
                 Some(gateway) => {
                     writes.push(Write::put(GATEWAYS, gateway.clone(), key.row.clone()));
@@ -71,36 +82,12 @@ impl Core {
         );
     }
 
-    /// What became of the first message with the same idempotency key.
-    fn known_answer(&self, arrival: &Arrival) -> Result<Option<Outcome>, Refusal> {
+    /// What is kept of the first message with the same idempotency key, be it expired.
+    fn kept_for(&self, arrival: &Arrival) -> Result<Option<Answer>, Refusal> {
         let Some(key) = &arrival.key else {
             return Ok(None);
         };
-        let row = self
-            .store
-            .get(ANSWERS, &key.row)
-            .map_err(|error| Refusal::Storage(error.to_string()))?;
-        let Some(row) = row else {
-            return Ok(None);
-        };
-        let answer = Answer::decode(&row)
-            .ok_or_else(|| Refusal::Storage(unreadable(ANSWERS, &key.row).to_string()))?;
-        if answer.until <= self.now {
-            Ok(None)
-        } else if answer.digest != key.digest {
-            Err(Refusal::KeyReused)
-        } else {
-            Ok(Some(answer.outcome))
-        }
-    }
-
-    /// A call whose key has expired and is used anew will not have its answer kept.
-    fn forgotten_gateway(&self, row: &[u8]) -> Option<Write> {
-        let before = self.store.get(ANSWERS, row).ok().flatten()?;
-        match Answer::decode(&before)?.outcome {
-            Outcome::Pending(gateway) => Some(Write::delete(GATEWAYS, gateway)),
-            _ => None,
-        }
+        answer_of(&self.store, &key.row).map_err(|failure| Refusal::Storage(failure.to_string()))
     }
 
     /// A staged message reaches its address.

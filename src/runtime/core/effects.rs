@@ -6,12 +6,12 @@ use std::collections::{HashMap, HashSet};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::function_types::TypeId;
-use super::idempotency::{Answer, Outcome};
+use super::idempotency::Outcome;
 use super::keys::{
     ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, OUTBOX, STATE, TIMERS, TOKENS, TimerKey,
     egress_prefix, id_hash, token_key,
 };
-use super::rows::unreadable;
+use super::rows::{answer_of, unreadable};
 use super::state::{StateRow, type_conflict, type_name_of_state};
 use super::timers::Timer;
 use super::watch::{self, Change};
@@ -160,10 +160,9 @@ impl Core {
         };
         let gateway_row = Bytes::copy_from_slice(gateway.as_bytes());
         let mut writes = vec![Write::delete(GATEWAYS, gateway_row)];
-        let Some(kept) = self.store.get(ANSWERS, &row)? else {
+        let Some(mut answer) = answer_of(&self.store, &row)? else {
             return Ok(writes);
         };
-        let mut answer = Answer::decode(&kept).ok_or_else(|| unreadable(ANSWERS, &row))?;
         if answer.outcome == Outcome::Pending(gateway.to_owned()) {
             answer.outcome = Outcome::Answered(value.clone());
             writes.push(Write::put(ANSWERS, row, answer.encode()));

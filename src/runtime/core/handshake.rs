@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::function_types::Acquaintance;
 use super::keys::{AddressKey, SPECS};
 use super::mailbox::Attached;
+use super::rows::unreadable;
 use super::state::{StateSpec, type_conflict};
 use super::{Activity, Core, Failure, Output};
 use crate::protocol::reqreply::from_function::IncompleteInvocationContext;
@@ -61,8 +62,11 @@ impl Core {
             let row = self.store.get(SPECS, &spec_key(&kind.prefix, &spec.name))?;
             let is_saved = row == Some(spec.encode());
             if self.settings.failure.is_strict()
-                && let Some(before) = row.and_then(|row| StateSpec::decode(&spec.name, &row))
+                && let Some(row) = row
             {
+                let key = spec_key(&kind.prefix, &spec.name);
+                let before =
+                    StateSpec::decode(&spec.name, &row).ok_or_else(|| unreadable(SPECS, &key))?;
                 spec.succeeds(&before)?;
             }
             declared.push((spec, is_saved));
@@ -124,8 +128,13 @@ impl Core {
         if let Some(spec) = kind.and_then(|kind| kind.states.get(name)) {
             return Ok(Some(spec.clone()));
         }
-        let row = self.store.get(SPECS, &spec_key(type_prefix, name))?;
-        Ok(row.and_then(|row| StateSpec::decode(name, &row)))
+        let key = spec_key(type_prefix, name);
+        let Some(row) = self.store.get(SPECS, &key)? else {
+            return Ok(None);
+        };
+        let spec = StateSpec::decode(name, &row);
+        spec.map(Some)
+            .ok_or_else(|| StorageError::senseless(SPECS, &key))
     }
 
     /// Forgets what was declared of a state; its values stay. The function declares it anew with its next call.

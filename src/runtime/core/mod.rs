@@ -27,7 +27,7 @@ mod quotas;
 #[cfg(any(test, feature = "testing"))]
 mod recount;
 mod recovery;
-mod rows;
+pub(crate) mod rows;
 mod source;
 mod start;
 pub mod state;

@@ -259,6 +259,7 @@ impl Core {
         let (namespace, name, id) = timer.target.parts();
         if (namespace, name) == GATEWAY {
             let value = wire::argument(&timer.invocation);
+            let value = value.map_err(|_| unreadable(TIMERS, &row))?;
             fired.writes.extend(self.kept_answer(id, &value)?);
             fired.answers.push((id.to_owned(), value));
         } else {

@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::Failure;
+use super::idempotency::Answer;
 use super::keys::{
     ANSWERS, AddressKey, GATEWAYS, INBOX, OUTBOX, PARKED, SPECS, STATE, TIMERS, TOKENS, TimerKey,
 };
-use crate::storage::{Rows as _, StorageError, Store, Table};
+use crate::storage::{Rows as _, StorageError, Store, Stretch, Table, stretch};
 
 /// A store that cannot be read fails the batch that needed it; it is tried again like any other failure. What is damaged fares no
 /// better the next time: its address is set aside.
@@ -32,6 +33,18 @@ pub(super) fn unreadable(table: Table, key: &[u8]) -> Failure {
         "{} cannot be read: it is damaged; restore the data folder from a backup, or remove what is damaged, and resume the address then",
         described(table, key)
     ))
+}
+
+/// What is kept under an idempotency key.
+///
+/// # Errors
+/// When the row cannot be read.
+pub(crate) fn answer_of(store: &Store, row: &[u8]) -> Result<Option<Answer>, Failure> {
+    let Some(kept) = store.get(ANSWERS, row)? else {
+        return Ok(None);
+    };
+    let answer = Answer::decode(&kept).ok_or_else(|| unreadable(ANSWERS, row))?;
+    Ok(Some(answer))
 }
 
 /// Which row that is, for people.
@@ -81,16 +94,13 @@ pub(super) fn each_key(
 ) -> Result<(), StorageError> {
     let mut from = from.to_vec();
     loop {
-        let (rows, damaged) = match store.scan(table, &from, None, page) {
-            // The page up to it is sound.
-            Err(StorageError::DamagedRow { key, .. }) => {
-                (store.scan(table, &from, Some(&key), page)?, Some(key))
-            }
-            rows => (rows?, None),
-        };
-        let ends = rows.len() < page && damaged.is_none();
-        let sound = rows.into_iter().map(|(key, _)| (key, Row::Sound));
-        for (key, row) in sound.chain(damaged.map(|key| (key, Row::Damaged))) {
+        let Stretch { rows, is_last } = stretch(store, table, &from, None, page)?;
+        for (key, row) in rows {
+            let row = if row.is_ok() {
+                Row::Sound
+            } else {
+                Row::Damaged
+            };
             if visit(&key, row).is_break() {
                 return Ok(());
             }
@@ -98,7 +108,7 @@ pub(super) fn each_key(
             from.extend_from_slice(&key);
             from.push(0);
         }
-        if ends {
+        if is_last {
             return Ok(());
         }
     }

@@ -9,10 +9,10 @@ use super::handshake::spec_key;
 use super::idempotency::{Answer, Outcome};
 use super::keys::{ANSWERS, AddressKey, GATEWAYS, SPECS, STATE};
 use super::mailbox::Mailbox;
-use super::rows::each_row;
+use super::rows::each_key;
 use super::state::StateRow;
 use super::{Activity, Core, Failure, Output};
-use crate::storage::{Rows as _, Table, Write};
+use crate::storage::{StorageError, Stretch, Table, Write, stretch};
 
 /// Where the sweep goes on.
 #[derive(Debug, Default)]
@@ -38,7 +38,9 @@ impl Core {
             let Some((address, name)) = AddressKey::split(&key) else {
                 continue;
             };
-            let stamp = StateRow::decode(&row).and_then(|row| row.stamp);
+            // A damaged value stays until somebody has looked at it, and so does its declaration.
+            let stamp = row.ok().as_ref().and_then(StateRow::decode);
+            let stamp = stamp.and_then(|row| row.stamp);
             if stamp.is_some() && self.may_sweep(&address) {
                 let name = String::from_utf8_lossy(&name);
                 let spec = self.declared(address.type_prefix(), &name)?;
@@ -74,7 +76,7 @@ impl Core {
     fn sweep_declarations(&mut self, in_use: &HashSet<Bytes>) -> Result<(), Failure> {
         let mut stored = HashSet::new();
         let page = self.settings.windows.page;
-        each_row(&self.store, SPECS, &[], None, page, |key, _| {
+        each_key(&self.store, SPECS, &[], page, |key, _| {
             stored.insert(key.clone());
             ControlFlow::Continue(())
         })?;
@@ -103,7 +105,8 @@ impl Core {
         self.sweep.answers = next;
         let mut writes = Vec::new();
         for (key, row) in rows {
-            let Some(answer) = Answer::decode(&row) else {
+            // A damaged one stays: whoever uses its key is told.
+            let Some(answer) = row.ok().as_ref().and_then(Answer::decode) else {
                 continue;
             };
             if answer.until > self.now || self.owner_of_hash(answer.hash) != self.settings.index {
@@ -124,15 +127,17 @@ impl Core {
         }
     }
 
-    /// A page of rows, and the key after it; an empty key when the table has ended.
-    fn page(&self, table: Table, from: &[u8]) -> Result<(Vec<(Bytes, Bytes)>, Bytes), Failure> {
+    /// A page of rows, and the key after it; an empty key when the table has ended. Damaged rows are among them.
+    fn page(&self, table: Table, from: &[u8]) -> Result<(Vec<Found>, Bytes), Failure> {
         let page = self.settings.windows.page;
-        let mut rows = self.store.scan(table, from, None, page + 1)?;
-        let next = if rows.len() > page {
-            rows.pop().map(|(key, _)| key)
-        } else {
-            None
+        let Stretch { rows, is_last } = stretch(&self.store, table, from, None, page)?;
+        let next = match rows.last() {
+            Some((last, _)) if !is_last => [&last[..], &[0]].concat().into(),
+            _ => Bytes::new(),
         };
-        Ok((rows, next.unwrap_or_default()))
+        Ok((rows, next))
     }
 }
+
+/// A row as the sweep finds it.
+type Found = (Bytes, Result<Bytes, StorageError>);

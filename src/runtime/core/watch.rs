@@ -43,9 +43,14 @@ impl Core {
         if watch.is_none_or(|watch| watch.name() != name) {
             return Ok(None);
         }
+        let before = match self.store.get(STATE, &write.key) {
+            // Nobody could count it, and writing over it is the remedy.
+            Err(error) if error.is_of_one_row() => None,
+            before => before?,
+        };
         Ok(Some(Change {
             key: write.key.clone(),
-            before: self.store.get(STATE, &write.key)?,
+            before,
             after: write.value.clone(),
         }))
     }

@@ -66,9 +66,12 @@ pub fn invocation(caller: Option<&AddressKey>, argument: Option<&Bytes>) -> Byte
 }
 
 /// The encoded `TypedValue` in an encoded `ToFunction.Invocation`; empty when there is none.
-pub fn argument(invocation: &Bytes) -> Bytes {
-    let invocation = to_function::Invocation::decode(invocation.clone());
-    invocation.unwrap_or_default().argument.unwrap_or_default()
+///
+/// # Errors
+/// When the bytes are something else.
+pub fn argument(invocation: &Bytes) -> Result<Bytes, prost::DecodeError> {
+    let invocation = to_function::Invocation::decode(invocation.clone())?;
+    Ok(invocation.argument.unwrap_or_default())
 }
 
 /// A state as it goes with a request: its name, and its encoded `TypedValue` when there is one.

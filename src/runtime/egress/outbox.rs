@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use crate::runtime::condition::Condition;
 use crate::runtime::core::MessageId;
 use crate::runtime::core::keys::{OUTBOX, after_prefix};
-use crate::storage::{Position, Rows as _, StorageError, Store, Write};
+use crate::storage::{Position, StorageError, Store, Stretch, Write, count, stretch};
 
 /// Records of one egress that are held in memory at most.
 const WINDOW_RECORDS: usize = 4_096;
@@ -102,18 +102,8 @@ impl Outbox {
         durable: watch::Receiver<Position>,
     ) -> Result<Self, StorageError> {
         let end = after_prefix(&prefix);
-        let (mut from, mut undelivered) = (prefix.to_vec(), 0);
-        loop {
-            let page = store.scan(OUTBOX, &from, end.as_deref(), PAGE)?;
-            undelivered += i64::try_from(page.len()).unwrap_or_default();
-            match page.last() {
-                Some((last, _)) if page.len() == PAGE => {
-                    from = last.to_vec();
-                    from.push(0);
-                }
-                _ => break,
-            }
-        }
+        let undelivered = count(&store, OUTBOX, &prefix, end.as_deref(), usize::MAX)?;
+        let undelivered = i64::try_from(undelivered).unwrap_or(i64::MAX);
         let window = Window {
             behind: undelivered > 0,
             undelivered,
@@ -226,16 +216,36 @@ impl Outbox {
         &self.0.condition
     }
 
+    /// At most `limit` of the oldest records, and whether there are more. A damaged one stays where it is: the store has told of it, and it
+    /// must not be in the way of the others.
+    fn oldest(
+        &self,
+        limit: usize,
+        end: Option<&[u8]>,
+    ) -> Result<(Vec<(Bytes, Bytes)>, bool), StorageError> {
+        let (mut sound, mut from) = (Vec::new(), self.0.prefix.to_vec());
+        loop {
+            let left = limit - sound.len();
+            let Stretch { rows, is_last } = stretch(&self.0.store, OUTBOX, &from, end, left)?;
+            if let Some((last, _)) = rows.last() {
+                from = [&last[..], &[0]].concat();
+            }
+            sound.extend(
+                rows.into_iter()
+                    .filter_map(|(key, value)| Some((key, value.ok()?))),
+            );
+            if is_last || sound.len() == limit {
+                return Ok((sound, !is_last));
+            }
+        }
+    }
+
     /// Reads the oldest records from the store into the empty window, and waits until they are durable.
     async fn read_page(&self) -> Result<(), StorageError> {
         let before = self.0.store.stage(Vec::new());
         let end = after_prefix(&self.0.prefix);
         let taken = self.window().taken.len();
-        let rows = self
-            .0
-            .store
-            .scan(OUTBOX, &self.0.prefix, end.as_deref(), PAGE + taken)?;
-        let full = rows.len() == PAGE + taken;
+        let (rows, full) = self.oldest(PAGE + taken, end.as_deref())?;
         let after = self.0.store.stage(Vec::new());
         // A store that has closed makes nothing durable any more: then nothing more is delivered.
         let mut durable = self.0.durable.clone();

@@ -35,9 +35,10 @@ impl Lives {
             for (key, value) in rows {
                 let boot = key.get(PREFIX.len()..).and_then(|key| key.try_into().ok());
                 let mark = value[..].try_into().ok();
-                if let (Some(boot), Some(mark)) = (boot, mark) {
-                    lives.insert(u32::from_be_bytes(boot), u64::from_be_bytes(mark));
-                }
+                let (Some(boot), Some(mark)) = (boot, mark) else {
+                    return Err(StorageError::senseless(META, &key));
+                };
+                lives.insert(u32::from_be_bytes(boot), u64::from_be_bytes(mark));
                 from = [&key[..], &[0]].concat();
             }
             if !full {

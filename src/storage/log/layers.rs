@@ -102,13 +102,17 @@ impl Lower {
 /// A key with its value, or with the news that it is deleted.
 type Row = Result<(Bytes, Option<Bytes>), StorageError>;
 
-/// The rows of both in one order. Of two with the same key the upper one counts; an error goes before all rows.
+/// The rows of both in one order. Of two with the same key the upper one counts, also over a damaged one; another error goes before all
+/// rows.
 fn merged(
     upper: impl Iterator<Item = Row>,
     lower: impl Iterator<Item = Row>,
 ) -> impl Iterator<Item = Row> {
     fn key(row: &Row) -> Option<&Bytes> {
-        row.as_ref().ok().map(|(key, _)| key)
+        match row {
+            Ok((key, _)) | Err(StorageError::DamagedRow { key, .. }) => Some(key),
+            Err(_) => None,
+        }
     }
     let (mut upper, mut lower) = (upper.peekable(), lower.peekable());
     std::iter::from_fn(move || {

@@ -1,12 +1,15 @@
 //! Writes changed rows into the sorted table of redb, so that its pages get full where rows are added behind one another.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::iter::Peekable;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use redb::ReadableTable as _;
+
 use super::guard::Fault;
-use super::seal::{Sums, seal};
+use super::seal::{Sum, Sums, seal, unseal};
 
 type Table<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 
@@ -20,28 +23,37 @@ pub(super) type Change<'a> = (Vec<u8>, Option<&'a [u8]>);
 ///
 /// redb splits a full page in halves, and a row added at a time behind all others leaves each page half full. A run of new rows
 /// between two neighbours is given to it as one, and it packs them.
+///
+/// Tells in which tables a row was replaced that was damaged: its seal may not be the one that was counted.
 pub(super) fn fill<'a>(
     rows: &mut Table<'_>,
     sums: &mut Sums,
     changes: impl Iterator<Item = Change<'a>>,
     stop: &AtomicBool,
-) -> Result<(), Fault> {
+) -> Result<BTreeSet<u8>, Fault> {
     let mut changes = changes.peekable();
     let (mut vain, mut stored) = (0_u32, Vec::new());
+    let mut damaged = BTreeSet::new();
+    let mut take = |sums: &mut Sums, key: &[u8], old: &[u8]| {
+        sums.take(key, old);
+        if unseal(key, old).is_none() {
+            damaged.extend(key.first());
+        }
+    };
     while let Some((key, value)) = changes.next() {
         if stop.load(Ordering::Relaxed) {
             return Err(redb::Error::Io(io::ErrorKind::Interrupted.into()).into());
         }
         let Some(value) = value else {
             if let Some(old) = rows.remove(key.as_slice())? {
-                sums.take(&key, old.value());
+                take(sums, &key, old.value());
             }
             continue;
         };
         seal(&key, value, &mut stored);
         let replaced = rows
             .insert(key.as_slice(), stored.as_slice())?
-            .map(|old| sums.take(&key, old.value()));
+            .map(|old| take(sums, &key, old.value()));
         sums.add(&key, &stored);
         if replaced.is_some() {
             continue;
@@ -53,6 +65,24 @@ pub(super) fn fill<'a>(
                 vain = 0;
             }
         }
+    }
+    Ok(damaged)
+}
+
+/// Sums up the seals of `tables` anew. The numbers of their rows stay: rows that have vanished still show.
+pub(super) fn sum_up(
+    rows: &Table<'_>,
+    sums: &mut Sums,
+    tables: &BTreeSet<u8>,
+) -> Result<(), Fault> {
+    let mut found = Sums::default();
+    for row in rows.iter()? {
+        let (key, stored) = row?;
+        found.add(key.value(), stored.value());
+    }
+    for table in tables {
+        let (Sum { rows, .. }, Sum { seals, .. }) = (sums.get(*table), found.get(*table));
+        sums.set(*table, Sum { rows, seals });
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ use redb::{
 use super::StorageError;
 use super::disk::{Disk, DiskFile};
 use super::row::{Position, Table};
-use fill::fill;
+use fill::{fill, sum_up};
 use guard::{Fault, WRITE, guarded};
 use marks::Marks;
 use seal::{Sums, seal};
@@ -151,12 +151,11 @@ impl Tables {
             (full_key, value.map(Bytes::as_ref))
         });
         self.change(|writing, marks| {
-            fill(
-                &mut writing.open_table(ROWS)?,
-                &mut marks.sums,
-                changes,
-                stop,
-            )?;
+            let mut rows = writing.open_table(ROWS)?;
+            let mended = fill(&mut rows, &mut marks.sums, changes, stop)?;
+            if !mended.is_empty() {
+                sum_up(&rows, &mut marks.sums, &mended)?;
+            }
             (marks.position, marks.boot) = (mark.position.as_u64(), mark.boot);
             Ok(())
         })

@@ -199,6 +199,44 @@ fn a_damaged_row_is_named_with_file_key_and_remedy_and_others_are_read() {
 }
 
 #[test]
+fn a_damaged_row_is_sound_once_it_is_written_anew_or_deleted() {
+    let value = |rows: &BTreeMap<Bytes, Bytes>, nth| {
+        let (key, value) = rows.iter().nth(nth).unwrap();
+        (key.clone(), value.clone())
+    };
+    for seal_is_hit in [false, true] {
+        let (disk, rows) = filled(200);
+        let (first, second) = (value(&rows, 50), value(&rows, 90));
+        for (_, value) in [&first, &second] {
+            let bytes = disk.contents(TABLES).unwrap();
+            let mut windows = bytes.windows(value.len());
+            let at = windows.rposition(|window| window == &value[..]).unwrap();
+            disk.flip(TABLES, at + if seal_is_hit { value.len() } else { 9 });
+        }
+        let (store, mut syncer) = opened(&disk).unwrap();
+        let damaged: Vec<Bytes> = rows
+            .keys()
+            .filter(|key| store.get(STATE, key).is_err())
+            .cloned()
+            .collect();
+        assert_eq!(damaged.len(), 2);
+        let (new, gone) = (&damaged[0], &damaged[1]);
+        store.stage(vec![
+            Write::put(STATE, new.clone(), &b"new"[..]),
+            Write::delete(STATE, gone.clone()),
+            Write::put(Table::new(3), "filler", vec![0; 2_000]),
+        ]);
+        let all = store.scan(STATE, b"", None, usize::MAX).unwrap();
+        assert_eq!(all.len(), 199);
+        syncer.sync().unwrap();
+        assert!(store.checkpoint().unwrap());
+        assert_eq!(store.scan(STATE, b"", None, usize::MAX).unwrap(), all);
+        drop((store, syncer));
+        assert_eq!(verify(Arc::new(disk)).unwrap().rows, 200);
+    }
+}
+
+#[test]
 fn rows_that_vanish_or_come_back_are_counted_at_the_start() {
     let (disk, rows) = filled(300);
     assert_eq!(verify(Arc::new(disk.kill())).unwrap().rows, 300);

@@ -4,8 +4,9 @@
 //! recovery ended at it for all addresses behind. Now its address is set aside with place and remedy, and others go on.
 
 use bytes::Bytes;
-use stateful_functions::runtime::core::AdminChange;
-use stateful_functions::runtime::core::keys::{INBOX, STATE, TIMERS, TOKENS, token_key};
+use stateful_functions::Timestamp;
+use stateful_functions::runtime::core::keys::{ANSWERS, INBOX, STATE, TIMERS, TOKENS, token_key};
+use stateful_functions::runtime::core::{AdminChange, IdempotencyKey};
 use stateful_functions::storage::{Rows as _, Table, Write};
 
 use crate::core::{Rig, key_of};
@@ -68,6 +69,27 @@ fn a_damaged_token_is_no_free_token() {
     let told = rig.seen().concat();
     assert!(
         told.contains("a/f/x failed (1, None): the cancellation token"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_damaged_answer_refuses_its_key_and_is_named() {
+    let mut rig = stateful();
+    let row = Bytes::from_static(b"ingress a/f/x key");
+    spoil(&rig, ANSWERS, row.clone());
+    let key = IdempotencyKey {
+        row,
+        digest: 1,
+        until: Timestamp::from_millis(rig.now + 1_000),
+    };
+    rig.bring("x", "", None, Some(key));
+    assert!(!rig.has_calls());
+    let told = rig.seen().concat();
+    assert!(
+        told.contains(
+            "the kept answer with the key `ingress a/f/x key` cannot be read: it is damaged"
+        ),
         "{told}"
     );
 }

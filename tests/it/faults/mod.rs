@@ -8,6 +8,8 @@ mod cli;
 mod content_types;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod damage;
+#[cfg(all(feature = "cli", feature = "testing"))]
+mod damaged_folder;
 #[cfg(feature = "testing")]
 mod damaged_rows;
 #[cfg(feature = "testing")]
