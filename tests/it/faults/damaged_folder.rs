@@ -146,13 +146,13 @@ async fn one_damaged_row_sets_its_address_aside_until_it_is_removed_and_nothing_
     assert_eq!(sent.status, 202);
     let parked = until("bob is set aside", async || {
         let queues = started.get("/api/queues").await;
-        let parked = queues["addresses"].as_array().unwrap().clone();
+        let all = queues["addresses"].as_array().unwrap().clone().into_iter();
+        let parked: Vec<Value> = all.filter(|one| one["activity"] == "parked").collect();
         (!parked.is_empty()).then_some(parked)
     });
     let parked = parked.await;
     assert_eq!(parked.len(), 1, "{parked:?}");
     assert_eq!(parked[0]["address"], "shop/keeper/bob");
-    assert_eq!(parked[0]["activity"], "parked");
     let why = parked[0]["last_failure"].as_str().unwrap();
     assert!(is_told(why), "{why}");
     let (status, health) = started.ask(Method::GET, "/health").await;
