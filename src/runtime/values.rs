@@ -46,6 +46,14 @@ fn number<T: std::str::FromStr + BuiltIn>(type_name: &str, text: &str) -> Result
     Ok(types::typed(&value).raw().clone())
 }
 
+/// The value in an encoded `TypedValue`.
+///
+/// # Errors
+/// When the bytes are something else.
+pub(crate) fn read(value: Bytes) -> Result<TypedValue, prost::DecodeError> {
+    TypedValue::decode(value)
+}
+
 /// A value as it is shown: its typename, and text for built-in types or else its bytes.
 pub(crate) fn show(value: TypedValue) -> (String, Option<String>, Bytes) {
     let built_in = value.typename.strip_prefix(BUILT_IN);

@@ -9,11 +9,9 @@ use http::header::HeaderValue;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming as Body;
 use hyper::service::service_fn;
-use prost::Message as _;
 use serde_json::json;
 
 use crate::module::HttpIngress;
-use crate::protocol::reqreply::TypedValue;
 use crate::runtime::door::{Door, Doors, Guard};
 use crate::runtime::intake::AddressKey;
 use crate::runtime::request::{self, TYPE_HEADER, Terms, path_part};
@@ -134,7 +132,7 @@ impl Desk {
 
     /// A function's answer: its typename in a header, built-in types as text.
     fn show(&self, value: Bytes) -> Result<Answer, Refusal> {
-        let value = TypedValue::decode(value).map_err(|_| {
+        let value = values::read(value).map_err(|_| {
             let text = "what the function answered is not a TypedValue";
             refuse(StatusCode::BAD_GATEWAY, "answer.unreadable", text)
         })?;
