@@ -16,6 +16,7 @@ use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::{AddressKey, AdminChange};
 use crate::runtime::request;
 use crate::runtime::respond::{Refusal, refuse};
+use crate::runtime::values;
 use crate::sdk::TypeName;
 
 /// Changes that are on their way to disk at the same time; they share its syncs.
@@ -61,10 +62,12 @@ impl Line {
         let value = STANDARD
             .decode(&self.base64)
             .map_err(|error| format!("`base64` is not: {error}"))?;
+        let value = Bytes::from(value);
+        values::check(&self.typename, &value).map_err(|text| format!("`base64`: {text}"))?;
         let value = TypedValue {
             typename: self.typename.clone(),
             has_value: true,
-            value: value.into(),
+            value,
         };
         Ok((
             AddressKey::new(namespace, name, id),
@@ -152,6 +155,10 @@ mod tests {
             (good.replace("AAE=", "?"), "base64"),
             (good.replace("x/y", "xy"), "xy"),
             (good.replace("\"seen\"", "\"\""), "`state` is empty"),
+            (
+                good.replace("x/y", "io.statefun.types/long"),
+                "not a value of",
+            ),
             ("{}".to_owned(), "missing field"),
             (
                 r#"{"address":"a/b/c","name":"seen","damaged":"…"}"#.to_owned(),

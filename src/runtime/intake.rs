@@ -52,7 +52,9 @@ pub enum IntakeError {
         what: String,
     },
     /// The idempotency key was used with another body.
-    #[error("the idempotency key was used before with another body or type")]
+    #[error(
+        "the idempotency key was used before with another body or type, or by a send, which has no answer to repeat"
+    )]
     KeyReused,
     /// Nothing can be made durable now. Whether the message was is not known; nothing was acknowledged.
     #[error("the store is not writable: {reason}")]

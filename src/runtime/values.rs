@@ -29,11 +29,46 @@ pub(crate) fn parse(type_name: &str, body: &Bytes) -> Result<Bytes, String> {
         "bool" => number::<bool>(type_name, text),
         "int" => number::<i32>(type_name, text),
         "long" => number::<i64>(type_name, text),
-        "float" => number::<f32>(type_name, text),
-        "double" => number::<f64>(type_name, text),
-        _ => Err(format!(
-            "there is no type {type_name}; known: bool, int, long, float, double, string"
-        )),
+        "float" => number::<f32>(type_name, fitting(type_name, text, f32::is_infinite)?),
+        "double" => number::<f64>(type_name, fitting(type_name, text, f64::is_infinite)?),
+        _ => Err(no_such_type(type_name)),
+    }
+}
+
+/// Refuses bytes that are no value of the built-in type they are said to be. Those of other types are not looked at.
+///
+/// # Errors
+/// What is wrong, in words.
+pub(crate) fn check(type_name: &str, value: &Bytes) -> Result<(), String> {
+    match type_name.strip_prefix(BUILT_IN) {
+        None => Ok(()),
+        Some(built_in @ ("bool" | "int" | "long" | "float" | "double" | "string")) => {
+            match text_of(built_in, value) {
+                Some(_) => Ok(()),
+                None => Err(format!("the bytes are not a value of {type_name}")),
+            }
+        }
+        Some(_) => Err(no_such_type(type_name)),
+    }
+}
+
+fn no_such_type(type_name: &str) -> String {
+    format!("there is no type {type_name}; known: bool, int, long, float, double, string")
+}
+
+/// `text`, unless it is a number beyond the range of its type: such a one is read as infinity, which nobody wrote.
+fn fitting<'a, T: std::str::FromStr + Copy>(
+    type_name: &str,
+    text: &'a str,
+    is_infinite: fn(T) -> bool,
+) -> Result<&'a str, String> {
+    let is_number = text.contains(|letter: char| letter.is_ascii_digit());
+    match text.trim().parse::<T>() {
+        Ok(value) if is_number && is_infinite(value) => {
+            let shown: String = text.trim().chars().take(40).collect();
+            Err(format!("`{shown}` is beyond the range of {type_name}"))
+        }
+        _ => Ok(text),
     }
 }
 
@@ -115,6 +150,35 @@ mod tests {
         let fault = parse("io.statefun.types/int", &Bytes::from_static(b"four")).unwrap_err();
         assert_eq!(fault, "`four` is not a value of io.statefun.types/int");
         assert!(parse("io.statefun.types/date", &Bytes::new()).is_err());
+    }
+
+    #[test]
+    fn a_number_beyond_the_range_of_its_type_is_not_taken_as_infinity() {
+        let read = |name: &str, text: &'static str| {
+            parse(
+                &format!("{BUILT_IN}{name}"),
+                &Bytes::from_static(text.as_bytes()),
+            )
+        };
+        let fault = read("float", "1e39").unwrap_err();
+        assert_eq!(
+            fault,
+            "`1e39` is beyond the range of io.statefun.types/float"
+        );
+        assert!(read("double", "-1e999").is_err());
+        assert!(read("double", "1e39").is_ok());
+        assert!(read("float", "inf").is_ok(), "that is what it says");
+    }
+
+    #[test]
+    fn bytes_are_checked_against_the_built_in_type_they_are_said_to_be() {
+        let long = "io.statefun.types/long";
+        let five = parse(long, &Bytes::from_static(b"5")).unwrap();
+        let five = TypedValue::decode(five).unwrap().value;
+        assert_eq!(check(long, &five), Ok(()));
+        assert!(check(long, &Bytes::from_static(&[0])).is_err());
+        assert!(check("io.statefun.types/date", &five).is_err());
+        assert_eq!(check("shop/order", &Bytes::from_static(&[0])), Ok(()));
     }
 
     #[test]

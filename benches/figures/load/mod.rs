@@ -43,14 +43,15 @@ pub(crate) struct Report {
 /// A POST with `content-length` and `extra` header lines, each ended by `\r\n`.
 pub(crate) fn post(path: &str, extra: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    let head =
-        format!("POST {path} HTTP/1.1\r\nhost: bench\r\n{extra}content-length: {length}\r\n\r\n");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\n{extra}content-length: {length}\r\n\r\n"
+    );
     [head.as_bytes(), body].concat()
 }
 
 /// A GET.
 pub(crate) fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
 }
 
 /// Runs the load. Fails on the first answer that is neither a 2xx nor a refusal with a `retry-after`, which is waited out.
