@@ -13,7 +13,9 @@ use super::queue::{
     Capacity, FRONT, OldEnds, PAGE, Queue, QueueValues, Taken, give_page, is_page_of, page_address,
 };
 use super::waking::Waking;
-use super::wire::{Empty, FETCH, PROBE, Probe, REPORT, WAITING, WAKE, WATCH, WaitingItem, Wake};
+use super::wire::{
+    Empty, FETCH, PROBE, Probe, REPORT, Reported, WAITING, WAKE, WATCH, WaitingItem, Wake,
+};
 use crate::clock::Clock;
 use crate::sdk::types::protobuf_as;
 use crate::sdk::{
@@ -176,8 +178,16 @@ impl<'f> List<'f> {
     fn hear(&mut self, context: &mut Context, message: &Message) -> Result<(), BoxError> {
         let report = message.require(&REPORT)?;
         let caller = context.caller().cloned();
-        let item = caller.and_then(|caller| self.waiting(&caller, report.expires));
-        self.waking.hear(report.reported(), item, self.now);
+        let mut item = caller.and_then(|caller| self.waiting(&caller, report.expires));
+        let reported = report.reported();
+        // The next probe is another item's: one that is never taken must not be the only one that asks.
+        let is_failed_probe = reported == Reported::WokenWaits && self.waking.is_probing;
+        let last = item.take_if(|_| is_failed_probe && !self.queue.is_empty());
+        self.waking.hear(reported, item, self.now);
+        if let Some(last) = last {
+            self.watch(context, &last)?;
+            self.push(context, &last)?;
+        }
         self.wake(context)
     }
 

@@ -178,3 +178,29 @@ async fn a_destination_that_keeps_failing_gets_one_request_a_second_and_the_rest
     assert_eq!(town.remembering(), []);
     assert_eq!(town.pending(), 0);
 }
+
+/// A record that the destination always answered with 500 was the only probe: records that came later were never tried.
+#[tokio::test]
+async fn a_record_that_is_always_refused_does_not_hold_up_the_others() {
+    let destination = Destination::start().await;
+    destination.react_with(|request| {
+        Reaction::status(match request.body.starts_with(b"bad") {
+            true => 500,
+            false => 200,
+        })
+    });
+    let mut town = exporting(&destination);
+    town.send("d", "bad").await;
+    town.advance(60 * SECOND).await; // until the circuit is open
+    for n in 0..6 {
+        town.send("d", &format!("bad {n}")).await;
+    }
+    for n in 0..30 {
+        town.send("d", &format!("good {n}")).await;
+    }
+    town.advance(60 * SECOND).await;
+    let bodies = destination.bodies();
+    let good = bodies.iter().filter(|body| body.starts_with("good"));
+    assert_eq!(good.count(), 30, "each once");
+    assert_eq!(town.kept().len(), 7, "the bad ones wait");
+}
