@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 
 /// A unit on its way to a target: what is known of it between two steps.
 ///
-/// Only [`step`](super::step) writes it. Its JSON is its stored form.
+/// Only `step` writes it. Its JSON is its stored form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Delivery {

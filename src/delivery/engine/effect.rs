@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Transition;
 use crate::time::Timestamp;
 
-/// What [`step`](super::step) answers, in this order. All effects of one step are one commit; only the call to the target is outside it.
+/// What `step` answers, in this order. All effects of one step are one commit; only the call to the target is outside it.
 pub type Effects = Vec<Effect>;
 
 /// One thing for a delivery's owner to do.

@@ -1,4 +1,4 @@
-//! The engine that decides what becomes of a delivery: [`step`] takes an input and answers effects.
+//! The engine that decides what becomes of a delivery: `step` takes an input and answers effects.
 //!
 //! States and their transitions, policies, failures, the history. Not here: bytes, targets, stores, timers, queues. The engine knows no clock, I/O, async runtime or generator, so equal arguments
 //! give equal results. It imports `retry` and the crate's time and duration texts, nothing else of ours.

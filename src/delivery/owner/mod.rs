@@ -1,6 +1,6 @@
 //! The owner of deliveries: it keeps what must reach a target at an address of its own, and sees to it until it has ended.
 //!
-//! [`decide`] is pure: what follows when something happens to an item. `function` does it, on the state and the messages of a stateful
+//! `decide` is pure: what follows when something happens to an item. `function` does it, on the state and the messages of a stateful
 //! function; `lane` keeps the order of those with one key, and `destination` wakes what waits for a place that was away. What is
 //! delivered, and how, is a `Target`'s: the owner knows neither records nor HTTP. May import the engine, `sdk` and `clock`.
 
