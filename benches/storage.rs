@@ -1,10 +1,13 @@
 //! Storage under the runtime's load, beside a bare append and fdatasync in the same run.
 //!
-//! `cargo bench --features embedded --bench storage -- [--dir DIR] [--seconds N] [--keys N]`
+//! `cargo bench --features embedded --bench storage -- [--dir DIR] [--seconds N] [--keys N] [--waiting N] [--only invocations|waiting]`
 //!
 //! One invocation stages two lists: its message put (150 bytes); then that message deleted and 200 bytes of state put at a
 //! random key. A group of invocations is staged, then made durable with one sync. The anchor appends records of the same
 //! size to a file that is already as long as it will be, and syncs each. Then the loaded process is killed, and the start is timed.
+//!
+//! An event that waits stages three lists: its message put; that message deleted and a row of 500 bytes put, with keys in the order of
+//! time; an entry of a queue, 24 to a row. The rows are then read and deleted in their order, as a drain does.
 #![expect(
     clippy::indexing_slicing,
     clippy::print_stdout,
@@ -34,6 +37,8 @@ struct Options {
     dir: PathBuf,
     seconds: u64,
     keys: u64,
+    waiting: u64,
+    only: Option<String>,
 }
 
 fn main() -> Result<()> {
@@ -41,6 +46,17 @@ fn main() -> Result<()> {
     if let Ok(folder) = std::env::var(VICTIM) {
         return run_until_killed(Path::new(&folder), &options);
     }
+    let is_wanted = |section: &str| options.only.as_deref().is_none_or(|only| only == section);
+    if is_wanted("invocations") {
+        invocations(&options)?;
+    }
+    if is_wanted("waiting") {
+        waiting(&options)?;
+    }
+    Ok(())
+}
+
+fn invocations(options: &Options) -> Result<()> {
     println!(
         "{:>9} {:>6} {:>9} {:>9} {:>6} {:>9} {:>10} {:>7} {:>8} {:>8} {:>8} {:>7}",
         "keys",
@@ -61,10 +77,10 @@ fn main() -> Result<()> {
         let _ = fs::remove_dir_all(&folder);
         preload(&folder, keys)?;
         for group in [1, 16, 128] {
-            measure(&folder, keys, group, &options)?;
+            measure(&folder, keys, group, options)?;
         }
-        run_ahead(&folder, keys, &options)?;
-        recovery(&folder, keys, &options)?;
+        run_ahead(&folder, keys, options)?;
+        recovery(&folder, keys, options)?;
         fs::remove_dir_all(&folder)?;
     }
     Ok(())
@@ -75,6 +91,8 @@ fn options() -> Result<Options> {
         dir: std::env::temp_dir(),
         seconds: 5,
         keys: 1_000_000,
+        waiting: 1_000_000,
+        only: None,
     };
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     while let Some(name) = args.next() {
@@ -85,6 +103,8 @@ fn options() -> Result<Options> {
             "--dir" => options.dir = value.into(),
             "--seconds" => options.seconds = value.parse()?,
             "--keys" => options.keys = value.parse()?,
+            "--waiting" => options.waiting = value.parse()?,
+            "--only" => options.only = Some(value),
             _ => bail!("unknown option {name}"),
         }
     }
@@ -316,6 +336,203 @@ fn recovery(folder: &Path, keys: u64, options: &Options) -> Result<()> {
         resident_mib()?,
     );
     Ok(())
+}
+
+/// The bytes of an event.
+const EVENT: usize = 500;
+/// Entries of the queue in a row.
+const CHUNK: u64 = 24;
+
+fn waiting_key(n: u64) -> Bytes {
+    format!("pipeline/stage/{n:016x}-item").into_bytes().into()
+}
+
+/// Stages and takes events on one thread, while another syncs what has come together.
+struct Backlog {
+    store: Store,
+    committer: std::thread::JoinHandle<Result<()>>,
+    next_message: u64,
+    /// The longest time for which one event was held up.
+    longest: Duration,
+    /// All time for which intake had to stop.
+    stopped: Duration,
+}
+
+impl Backlog {
+    fn open(folder: &Path) -> Result<Self> {
+        let (store, mut syncer) = open_folder(folder)?;
+        let committer = std::thread::spawn(move || -> Result<()> {
+            while syncer.wait() {
+                syncer.sync()?;
+            }
+            Ok(())
+        });
+        Ok(Self {
+            next_message: store.boot() << 40,
+            store,
+            committer,
+            longest: Duration::ZERO,
+            stopped: Duration::ZERO,
+        })
+    }
+
+    fn message(&mut self, bytes: usize) -> Bytes {
+        let message = Bytes::from(self.next_message.to_be_bytes().to_vec());
+        self.next_message += 1;
+        let body = Bytes::from(vec![b'm'; bytes]);
+        self.store
+            .stage(vec![Write::put(MESSAGES, message.clone(), body)]);
+        message
+    }
+
+    fn put(&mut self, n: u64, entries: &mut Vec<u8>) {
+        let begin = Instant::now();
+        let message = self.message(EVENT + 60);
+        let event = Bytes::from(vec![b'e'; EVENT + 40]);
+        self.store.stage(vec![
+            Write::delete(MESSAGES, message),
+            Write::put(STATE, waiting_key(n), event),
+        ]);
+        let note = self.message(60);
+        if n.is_multiple_of(CHUNK) {
+            entries.clear();
+        }
+        entries.extend_from_slice(&[b'q'; 35]);
+        let chunk = format!("pipeline/destination/{:016x}", n / CHUNK).into_bytes();
+        self.store.stage(vec![
+            Write::delete(MESSAGES, note),
+            Write::put(STATE, chunk, Bytes::copy_from_slice(entries)),
+        ]);
+        self.rest(begin);
+    }
+
+    fn take(&mut self, n: u64) -> Result<()> {
+        let begin = Instant::now();
+        let message = self.message(60);
+        let key = waiting_key(n);
+        let found = self.store.get(STATE, &key)?;
+        found.with_context(|| format!("event {n} is lost"))?;
+        let mut writes = vec![Write::delete(MESSAGES, message), Write::delete(STATE, key)];
+        if n % CHUNK == CHUNK - 1 {
+            let chunk = format!("pipeline/destination/{:016x}", n / CHUNK).into_bytes();
+            writes.push(Write::delete(STATE, chunk));
+        }
+        self.store.stage(writes);
+        self.rest(begin);
+        Ok(())
+    }
+
+    /// What intake does when it is told to stop.
+    fn rest(&mut self, begin: Instant) {
+        let stop = Instant::now();
+        while self.store.pressure() {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        self.stopped += stop.elapsed();
+        self.longest = self.longest.max(begin.elapsed());
+    }
+
+    fn close(self) -> Result<()> {
+        self.store.stop();
+        let ended = self.committer.join();
+        ended.map_err(|_| anyhow!("the committer panicked"))?
+    }
+
+    /// Does `step` for each of the events, and prints how it went.
+    fn all(
+        &mut self,
+        what: &str,
+        folder: &Path,
+        events: u64,
+        mut step: impl FnMut(&mut Self, u64) -> Result<()>,
+    ) -> Result<()> {
+        (self.longest, self.stopped) = (Duration::ZERO, Duration::ZERO);
+        let (cpu, disk, memory) = (cpu_seconds()?, disk_bytes()?, resident_mib()?);
+        let (begin, mut slowest, mut tenth) = (Instant::now(), f64::MAX, Instant::now());
+        let mut most = memory;
+        for n in 0..events {
+            step(self, n)?;
+            if (n + 1) % (events / 10).max(1) == 0 {
+                slowest = slowest.min(events as f64 / 10.0 / tenth.elapsed().as_secs_f64());
+                tenth = Instant::now();
+                most = most.max(resident_mib()?);
+            }
+        }
+        let seconds = begin.elapsed().as_secs_f64();
+        let each = |value: f64| value / events as f64;
+        println!(
+            "{events:>9} {what}: {:.0}/s, slowest tenth {slowest:.0}/s, longest wait {:.0} ms, intake stopped {:.0} ms in all, {:.1} us of CPU, {:.0} bytes written each, {:.0} bytes of disk each, RSS +{:.1} MiB, {} checkpoints",
+            events as f64 / seconds,
+            self.longest.as_secs_f64() * 1e3,
+            self.stopped.as_secs_f64() * 1e3,
+            each((cpu_seconds()? - cpu) * 1e6),
+            each((disk_bytes()? - disk) as f64),
+            each(used_bytes(folder)? as f64),
+            most - memory,
+            self.store.health().checkpoints,
+        );
+        Ok(())
+    }
+}
+
+/// A backlog that fills, survives a kill, and drains.
+fn waiting(options: &Options) -> Result<()> {
+    let folder = options.dir.join("storage-bench-waiting");
+    let _ = fs::remove_dir_all(&folder);
+    let mut backlog = Backlog::open(&folder)?;
+    let (events, mut entries) = (options.waiting, Vec::new());
+    backlog.all("events come to wait", &folder, events, |backlog, n| {
+        backlog.put(n, &mut entries);
+        Ok(())
+    })?;
+    backlog.close()?;
+    verification(&folder, events)?;
+    let mut backlog = Backlog::open(&folder)?;
+    backlog.all("events drained", &folder, events, Backlog::take)?;
+    backlog.close()?;
+    fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+/// What the look through all rows takes after a start, beside reads.
+fn verification(folder: &Path, rows: u64) -> Result<()> {
+    let cpu = cpu_seconds()?;
+    let begin = Instant::now();
+    let (store, _syncer) = open_folder(folder)?;
+    let opened = begin.elapsed();
+    store.get(STATE, &waiting_key(rows / 2))?;
+    let first = begin.elapsed() - opened;
+    let mut reads = Vec::new();
+    let mut random = Random::seeded(1);
+    while begin.elapsed() < Duration::from_secs(5) {
+        let read = Instant::now();
+        store.get(STATE, &waiting_key(random.below(rows)))?;
+        reads.push(read.elapsed().as_secs_f64());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    println!(
+        "{rows:>9} waiting, after a start: open {:.1} ms, first read {:.2} ms; in 5 s beside the look through all rows: reads p50 {:.2} ms, p99 {:.2} ms, max {:.1} ms, {:.2} s of CPU",
+        opened.as_secs_f64() * 1e3,
+        first.as_secs_f64() * 1e3,
+        quantile(&mut reads, 0.5) * 1e3,
+        quantile(&mut reads, 0.99) * 1e3,
+        quantile(&mut reads, 1.0) * 1e3,
+        cpu_seconds()? - cpu,
+    );
+    Ok(())
+}
+
+/// What the files of a folder take of the disk, without what is set aside.
+fn used_bytes(folder: &Path) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        if file.file_name() != "reserve" {
+            bytes += file.metadata()?.blocks() * 512;
+        }
+    }
+    Ok(bytes)
 }
 
 fn quantile(values: &mut [f64], part: f64) -> f64 {

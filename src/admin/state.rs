@@ -39,9 +39,7 @@ impl StateFilter {
     /// How the keys of these values begin.
     pub(super) fn prefix(&self) -> Bytes {
         match (&self.type_name, &self.id) {
-            (Some(name), Some(id)) => AddressKey::new(name.namespace(), name.name(), id)
-                .as_bytes()
-                .clone(),
+            (Some(name), Some(id)) => AddressKey::new(name.namespace(), name.name(), id).to_bytes(),
             (Some(name), None) => type_prefix(name.namespace(), name.name()),
             (None, _) => Bytes::new(),
         }
@@ -92,7 +90,7 @@ pub(crate) fn declared(
     address: &AddressKey,
     name: &str,
 ) -> Result<Option<StateSpec>, StorageError> {
-    let key = [address.type_prefix(), name.as_bytes()].concat();
+    let key = [&address.type_prefix()[..], name.as_bytes()].concat();
     let Some(row) = rows.get(SPECS, &key)? else {
         return Ok(None);
     };
@@ -137,7 +135,7 @@ impl<'a> Expiry<'a> {
         if stamp.is_none() {
             return Ok(false);
         }
-        let key = Bytes::from([state.address.type_prefix(), state.name.as_bytes()].concat());
+        let key = Bytes::from([&state.address.type_prefix()[..], state.name.as_bytes()].concat());
         let ttl = match self.known.get(&key) {
             Some(ttl) => *ttl,
             None => {

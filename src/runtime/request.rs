@@ -257,7 +257,7 @@ fn keyed(
 ) -> IdempotencyKey {
     let mut row = BytesMut::new();
     put_text(&mut row, terms.ingress.as_str());
-    put_bytes(&mut row, target.as_bytes());
+    put_bytes(&mut row, &target.to_bytes());
     row.put_slice(key.as_bytes());
     let content = [type_name.as_bytes(), &[0], body].concat();
     IdempotencyKey {

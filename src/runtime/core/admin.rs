@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use bytes::Bytes;
 
-use super::keys::{AddressKey, PARKED, STATE, type_prefix};
+use super::keys::{AddressKey, PARKED, STATE};
 use super::mailbox::Mailbox;
 use super::state::StateRow;
 use super::{Activity, Core, Failure, Output, Ticket};
@@ -113,7 +113,8 @@ impl Core {
             return Ok(None);
         };
         let row = StateRow::decode(&row).ok_or_else(|| StorageError::senseless(STATE, &key))?;
-        let spec = self.declared(address.type_prefix(), name)?;
+        let (namespace, function, _) = address.parts();
+        let spec = self.declared((namespace, function), name)?;
         let is_over = spec.is_some_and(|spec| spec.ttl.is_over(row.stamp, now));
         Ok((!is_over).then_some(row.value))
     }
@@ -134,18 +135,18 @@ impl Core {
                 name,
                 value,
             } => {
-                self.forget_declaration(&type_prefix(&namespace, &name), &value);
+                self.forget_declaration((&namespace, &name), &value);
                 self.hold(self.behind_all(), Output::Changed(ticket, Ok(())), out);
             }
             AdminChange::SetState { ref address, .. } => {
                 let is_out =
                     |mailbox: &Mailbox| matches!(mailbox.activity(), Activity::InFlight(_));
-                if self.mailboxes.get(address).is_some_and(is_out) {
-                    let address = address.clone();
-                    self.mailboxes
-                        .change(&address, |mailbox| mailbox.defer(ticket, change));
-                } else {
-                    self.changed(vec![(ticket, change)], out);
+                let slot = self.mailboxes.find(address).ok();
+                match slot.filter(|slot| is_out(self.mailboxes.of(*slot))) {
+                    Some(slot) => self
+                        .mailboxes
+                        .change(slot, |mailbox| mailbox.defer(ticket, change)),
+                    None => self.changed(vec![(ticket, change)], out),
                 }
             }
         }
@@ -183,7 +184,8 @@ impl Core {
                     super::wire::stored_value(Some(&value)).map_err(|error| {
                         Failure::new(format!("the value is not a TypedValue: {error}"))
                     })?;
-                let spec = self.declared(address.type_prefix(), name)?;
+                let (namespace, function, _) = address.parts();
+                let spec = self.declared((namespace, function), name)?;
                 if let Some(spec) = spec.as_ref().filter(|spec| spec.typename != typename) {
                     return Err(super::state::type_conflict(name, &spec.typename, &typename));
                 }
@@ -198,29 +200,30 @@ impl Core {
     }
 
     fn resume(&mut self, address: &AddressKey, out: &mut Vec<Output>) -> Result<(), String> {
-        let activity = self.mailboxes.get(address).map(Mailbox::activity);
         if self.recovery.is_parked(address) {
             self.recovery.resume(address);
             self.store
-                .stage(vec![Write::delete(PARKED, address.as_bytes().clone())]);
-            self.open_stored(address);
-            self.mailboxes.change(address, |mailbox| {
+                .stage(vec![Write::delete(PARKED, address.to_bytes())]);
+            let slot = self.open_stored(address.clone());
+            self.mailboxes.change(slot, |mailbox| {
                 mailbox.set_activity(Activity::Idle);
                 mailbox.forgive();
             });
-            self.start(address, out);
+            self.start(slot, out);
             return Ok(());
         }
-        match activity {
-            Some(Activity::BacksOff(_)) => {
-                self.retry(address, out);
+        let Ok(slot) = self.mailboxes.find(address) else {
+            return Err(format!("nothing waits at {}", address.to_address()));
+        };
+        match self.mailboxes.of(slot).activity() {
+            Activity::BacksOff(_) => {
+                self.retry(slot, out);
                 Ok(())
             }
-            Some(_) => Err(format!(
+            _ => Err(format!(
                 "{} is neither parked nor waiting for a retry",
                 address.to_address()
             )),
-            None => Err(format!("nothing waits at {}", address.to_address())),
         }
     }
 }

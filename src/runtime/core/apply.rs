@@ -4,8 +4,9 @@ use bytes::Bytes;
 
 use super::effects::Effects;
 use super::function_types::Acquaintance;
-use super::keys::{AddressKey, INBOX, PARKED};
-use super::mailbox::Message;
+use super::keys::{INBOX, PARKED};
+use super::mailbox::{Mailbox, Message};
+use super::mailboxes::Slot;
 use super::{Activity, CallId, Core, Failure, Output, Parked, Verdict};
 use crate::protocol::reqreply::FromFunction;
 use crate::protocol::reqreply::from_function::{InvocationResponse, Response};
@@ -19,40 +20,40 @@ impl Core {
         result: Result<FromFunction, Failure>,
         out: &mut Vec<Output>,
     ) {
-        let Some(address) = self.calls.remove(&call) else {
+        let slot = call.slot;
+        let activity = self.mailboxes.at(slot).map(Mailbox::activity);
+        if activity != Some(Activity::InFlight(call)) {
             return;
-        };
-        debug_assert_eq!(
-            self.mailboxes.of(&address).activity(),
-            Activity::InFlight(call)
-        );
+        }
+        self.calls -= 1;
         match result.map(|reply| reply.response) {
             Ok(Some(Response::IncompleteInvocationContext(missing))) => {
-                self.handshake(&address, missing, out)
+                self.handshake(slot, missing, out)
             }
-            Ok(Some(Response::InvocationResult(result))) => self.apply(&address, result, out),
-            Ok(None) => self.apply(&address, InvocationResponse::default(), out),
-            Err(failure) => self.fail(&address, failure, out),
+            Ok(Some(Response::InvocationResult(result))) => self.apply(slot, result, out),
+            Ok(None) => self.apply(slot, InvocationResponse::default(), out),
+            Err(failure) => self.fail(slot, failure, out),
         }
     }
 
     /// Applies the effects of a batch in one commit.
-    fn apply(&mut self, address: &AddressKey, result: InvocationResponse, out: &mut Vec<Output>) {
+    fn apply(&mut self, slot: Slot, result: InvocationResponse, out: &mut Vec<Output>) {
         let out_egress = result.outgoing_egresses.len();
-        let mut effects = match self.gather(address, result) {
+        let mut effects = match self.gather(slot, result) {
             Ok(effects) => effects,
-            Err(failure) => return self.fail(address, failure, out),
+            Err(failure) => return self.fail(slot, failure, out),
         };
-        self.meet(address, out);
+        self.meet(slot, out);
         let mut writes = effects.take_writes();
-        writes.extend(self.unsaved_specs(address));
-        let closed = self.mailboxes.change(address, |mailbox| mailbox.applied());
-        for message in &closed.batch {
+        writes.extend(self.unsaved_specs(slot));
+        let closed = self.mailboxes.change(slot, Mailbox::applied);
+        let address = self.mailboxes.address(slot);
+        writes.extend(closed.batch.iter().map(|message| {
             let row = address.row(&message.id.encode());
-            writes.push(Write::delete(INBOX, row));
-        }
+            Write::delete(INBOX, row)
+        }));
 
-        let type_id = self.mailboxes.of(address).type_id();
+        let type_id = self.mailboxes.of(slot).type_id();
         let counters = &mut self.types.get_mut(type_id).counters;
         counters.invocations += 1;
         counters.incoming += u64::try_from(closed.batch.len()).unwrap_or_default();
@@ -66,17 +67,15 @@ impl Core {
         self.hold_outside(&sender, &mut effects, position, out);
         // What the address sent to itself queues behind what waits already, and joins the batch after the next.
         self.changed(closed.changes, out);
-        self.start(address, out);
-        for (target, id, invocation) in effects.messages {
-            self.hand_on(
-                Message {
-                    target,
-                    id,
-                    invocation,
-                    position,
-                },
-                out,
-            );
+        self.start(slot, out);
+        for (owner, target, id, invocation) in effects.messages {
+            let message = Message {
+                target,
+                id,
+                invocation,
+                position,
+            };
+            self.hand_to(owner, message, out);
         }
     }
 
@@ -113,6 +112,10 @@ impl Core {
     /// Hands a staged message to the core it belongs to.
     pub(super) fn hand_on(&mut self, message: Message, out: &mut Vec<Output>) {
         let owner = self.owner_of(message.target.id());
+        self.hand_to(owner, message, out);
+    }
+
+    fn hand_to(&mut self, owner: u8, message: Message, out: &mut Vec<Output>) {
         if owner == self.settings.index {
             self.local.push_back(message);
         } else {
@@ -122,28 +125,28 @@ impl Core {
 
     /// The batch of `address` failed: it waits and is sent again, or the address is parked, and others go on; or nothing is called any
     /// more. Its messages stay where they are.
-    pub(super) fn fail(&mut self, address: &AddressKey, failure: Failure, out: &mut Vec<Output>) {
+    pub(super) fn fail(&mut self, slot: Slot, failure: Failure, out: &mut Vec<Output>) {
         let failure = self.settings.failure.worded(failure);
         let closed = self
             .mailboxes
-            .change(address, |mailbox| mailbox.failed(failure.to_string()));
-        let mailbox = self.mailboxes.of(address);
+            .change(slot, |mailbox| mailbox.failed(failure.to_string()));
+        let mailbox = self.mailboxes.of(slot);
         let (type_id, attempt) = (mailbox.type_id(), mailbox.failures());
         let invocations = mailbox.batch().len();
         let verdict = self.settings.failure.verdict(&failure, attempt, self.now);
         match verdict {
-            Verdict::Parked => self.park(address, attempt, failure.to_string()),
-            Verdict::Retried(at) => self.back_off(address, at),
+            Verdict::Parked => self.park(slot, attempt, failure.to_string()),
+            Verdict::Retried(at) => self.back_off(slot, at),
             Verdict::Stopped => {
                 self.draining = true;
-                self.back_off(address, self.now);
+                self.back_off(slot, self.now);
             }
         }
 
         let kind = self.types.get_mut(type_id);
         kind.counters.failures += 1;
         // Another address of the type makes the first call instead.
-        if kind.acquaintance == Acquaintance::Asking(address.clone()) {
+        if kind.acquaintance == Acquaintance::Asking(slot) {
             kind.acquaintance = Acquaintance::New;
             if let Some(next) = kind.queue.pop_front() {
                 self.give_turn(next);
@@ -151,7 +154,7 @@ impl Core {
         }
         self.changed(closed.changes, out);
         out.push(Output::Failed {
-            address: address.clone(),
+            address: self.mailboxes.address(slot).clone(),
             failure,
             attempt,
             invocations,
@@ -159,26 +162,24 @@ impl Core {
         });
     }
 
-    fn back_off(&mut self, address: &AddressKey, retry_at: crate::time::Timestamp) {
-        self.mailboxes.change(address, |mailbox| {
+    fn back_off(&mut self, slot: Slot, retry_at: crate::time::Timestamp) {
+        self.mailboxes.change(slot, |mailbox| {
             mailbox.set_activity(Activity::BacksOff(retry_at));
         });
-        self.backoffs.insert((retry_at, address.clone()));
+        self.backoffs.insert((retry_at, slot));
     }
 
     /// Sets an address aside: its messages stay in the store, memory forgets them.
-    fn park(&mut self, address: &AddressKey, attempts: u32, reason: String) {
-        self.mailboxes.change(address, |mailbox| mailbox.park());
+    fn park(&mut self, slot: Slot, attempts: u32, reason: String) {
+        self.mailboxes.change(slot, Mailbox::park);
+        let address = self.mailboxes.address(slot).clone();
         let parked = Parked {
             since: self.now,
             attempts,
             reason,
         };
-        self.recovery.park(address.clone());
-        self.store.stage(vec![Write::put(
-            PARKED,
-            address.as_bytes().clone(),
-            parked.encode(),
-        )]);
+        let row = Write::put(PARKED, address.to_bytes(), parked.encode());
+        self.recovery.park(address);
+        self.store.stage(vec![row]);
     }
 }

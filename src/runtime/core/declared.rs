@@ -13,14 +13,20 @@ pub(super) struct Declared {
     unsaved: BTreeSet<usize>,
 }
 
+/// So many are found by looking at each, which costs less than a hash.
+const FEW: usize = 8;
+
 impl Declared {
     /// The declaration of this name.
     pub(super) fn get(&self, name: &str) -> Option<&StateSpec> {
+        if self.specs.len() <= FEW {
+            return self.specs.iter().find(|spec| spec.name == name);
+        }
         self.specs.get(*self.by_name.get(name)?)
     }
 
     /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &StateSpec> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &StateSpec> + Clone {
         self.specs.iter()
     }
 

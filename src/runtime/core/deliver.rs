@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use super::idempotency::{Answer, Outcome};
 use super::keys::{ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, after_prefix, id_hash};
 use super::mailbox::{Mailbox, Message, Waiting};
-use super::rows::{answer_of, each_row, unreadable};
-use super::{Activity, Arrival, Core, Failure, GATEWAY, Output, Refusal, wire};
+use super::mailboxes::{Slot, Vacant};
+use super::rows::{answer_of, each_row, message_row, unreadable};
+use super::{Activity, Arrival, Core, Failure, GATEWAY, Output, Refusal};
 use crate::storage::Write;
 
 impl Core {
@@ -33,22 +34,17 @@ impl Core {
             };
             return self.hold(self.behind_all(), output, out);
         }
-        if let Err(refusal) = self.admit(&arrival.target) {
+        let place = self.mailboxes.find(&arrival.target);
+        if let Err(refusal) = self.admit(&arrival.target, place) {
             return out.push(Output::Refused(ticket, refusal));
         }
 
-        let caller = arrival
-            .gateway
-            .as_deref()
-            .map(|gateway| AddressKey::new(GATEWAY.0, GATEWAY.1, gateway));
+        let gateway = arrival.gateway.as_deref();
+        let caller = gateway.map(|gateway| (GATEWAY.0, GATEWAY.1, gateway));
         let id = self.next_id();
-        let invocation = wire::invocation(caller.as_ref(), Some(&arrival.argument));
-        let mut writes = Vec::with_capacity(3);
-        writes.push(Write::put(
-            INBOX,
-            arrival.target.row(&id.encode()),
-            invocation.clone(),
-        ));
+        let (key, invocation) = message_row(&arrival.target, id, caller, &arrival.argument);
+        let mut writes = Vec::with_capacity(if arrival.key.is_some() { 4 } else { 1 });
+        writes.push(Write::put(INBOX, key, invocation.clone()));
         if let Some(key) = arrival.key {
             // A call whose key has expired and is used anew will not have its answer kept.
             if let Some(Outcome::Pending(gateway)) = kept.map(|answer| answer.outcome) {
@@ -71,15 +67,13 @@ impl Core {
         }
         let position = self.store.stage(writes);
         self.hold(position, Output::Accepted(ticket), out);
-        self.deliver(
-            Message {
-                target: arrival.target,
-                id,
-                invocation,
-                position,
-            },
-            out,
-        );
+        let message = Message {
+            target: arrival.target,
+            id,
+            invocation,
+            position,
+        };
+        self.deliver_to(place, message, out);
     }
 
     /// What is kept of the first message with the same idempotency key, be it expired.
@@ -92,44 +86,51 @@ impl Core {
 
     /// A staged message reaches its address.
     pub(super) fn deliver(&mut self, message: Message, out: &mut Vec<Output>) {
+        let place = self.mailboxes.find(&message.target);
+        self.deliver_to(place, message, out);
+    }
+
+    /// The same where it is known where its mailbox is, or will be.
+    fn deliver_to(&mut self, place: Result<Slot, Vacant>, message: Message, out: &mut Vec<Output>) {
         self.note_arrival(message.id);
-        self.open_mailbox(&message.target);
+        let slot = self.opened(place, message.target);
         let windows = self.settings.windows;
-        let memory_is_full = self.memory_is_full(self.mailboxes.of(&message.target).type_id());
+        let memory_is_full = self.memory_is_full(self.mailboxes.of(slot).type_id());
         let waiting = Waiting {
             id: message.id,
             invocation: message.invocation,
             position: message.position,
         };
-        let activity = self.mailboxes.change(&message.target, |mailbox| {
+        let activity = self.mailboxes.change(slot, |mailbox| {
             mailbox.push(waiting, memory_is_full, windows);
             mailbox.activity()
         });
         if activity == Activity::Idle {
-            self.start(&message.target, out);
+            self.start(slot, out);
         }
     }
 
-    /// Sees to it that `address` has a mailbox.
-    fn open_mailbox(&mut self, address: &AddressKey) {
-        if self.mailboxes.get(address).is_some() {
-            return;
-        }
-        let mut mailbox = Mailbox::new(self.types.of(address, &*self.bindings));
+    /// The mailbox of `address`, which is made if it has none.
+    fn opened(&mut self, place: Result<Slot, Vacant>, address: AddressKey) -> Slot {
+        let vacant = match place {
+            Ok(slot) => return slot,
+            Err(vacant) => vacant,
+        };
+        let mut mailbox = Mailbox::new(self.types.of(&address, &*self.bindings));
         // What waits from before the start comes first, and may not have been read yet.
-        if self.recovery.is_parked(address) {
+        if self.recovery.is_parked(&address) {
             mailbox.park();
-        } else if self.recovery.may_hold(address) {
+        } else if self.recovery.may_hold(&address) {
             mailbox.note_stored();
         }
-        self.mailboxes.insert(address.clone(), mailbox);
+        self.mailboxes.insert(vacant, address, mailbox)
     }
 
-    /// As `open_mailbox`, for an address that has messages in the store.
-    pub(super) fn open_stored(&mut self, address: &AddressKey) {
-        self.open_mailbox(address);
-        self.mailboxes
-            .change(address, |mailbox| mailbox.note_stored());
+    /// The mailbox of an address that has messages in the store.
+    pub(super) fn open_stored(&mut self, address: AddressKey) -> Slot {
+        let slot = self.opened(self.mailboxes.find(&address), address);
+        self.mailboxes.change(slot, Mailbox::note_stored);
+        slot
     }
 
     /// From here on the message counts as one that waits.
@@ -149,22 +150,21 @@ impl Core {
     }
 
     /// Reads the messages that wait for `address` in the store only. Its window must be empty.
-    pub(super) fn load(&mut self, address: &AddressKey) -> Result<(), Failure> {
+    pub(super) fn load(&mut self, slot: Slot) -> Result<(), Failure> {
         let windows = self.settings.windows;
+        let prefix = self.mailboxes.address(slot).to_bytes();
         let position = self.behind_all();
         let (mut loaded, mut bytes, mut more) = (Vec::new(), 0, false);
         let mut damaged = None;
-        let end = after_prefix(address.as_bytes());
+        let end = after_prefix(&prefix);
         each_row(
             &self.store,
             INBOX,
-            address.as_bytes(),
+            &prefix,
             end.as_deref(),
             windows.page,
             |key, invocation| {
-                let id = key
-                    .get(address.as_bytes().len()..)
-                    .and_then(MessageId::decode);
+                let id = key.get(prefix.len()..).and_then(MessageId::decode);
                 let Some(id) = id else {
                     damaged = Some(key.clone());
                     return ControlFlow::Break(());
@@ -190,7 +190,7 @@ impl Core {
             return Err(unreadable(INBOX, &key));
         }
         self.mailboxes
-            .change(address, |mailbox| mailbox.load(loaded, more));
+            .change(slot, |mailbox| mailbox.load(loaded, more));
         Ok(())
     }
 }

@@ -11,7 +11,8 @@ use super::keys::{
     ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, OUTBOX, STATE, TIMERS, TOKENS, TimerKey,
     egress_prefix, id_hash, token_key,
 };
-use super::rows::{answer_of, unreadable};
+use super::mailboxes::Slot;
+use super::rows::{answer_of, message_row, unreadable};
 use super::state::{StateRow, type_conflict, type_name_of_state};
 use super::timers::Timer;
 use super::watch::{self, Change};
@@ -29,14 +30,14 @@ pub(super) struct Effects {
     writes: Vec<Write>,
     /// Bytes of the keys and values in `writes`.
     bytes: usize,
-    /// Messages to functions, in order.
-    pub(super) messages: Vec<(AddressKey, MessageId, Bytes)>,
+    /// Messages to functions, in order, with the core that each belongs to.
+    pub(super) messages: Vec<(u8, AddressKey, MessageId, Bytes)>,
     /// How many of them a function sent to this core, and to others.
     pub(super) local: u64,
     pub(super) remote: u64,
     /// Messages to callers outside: gateway and value.
     pub(super) answers: Vec<(String, Bytes)>,
-    /// Whoever is in `answers`.
+    /// Whoever is in `answers`, once it is more than one.
     answered: HashSet<String>,
     /// Egress records: egress, id and value.
     pub(super) records: Vec<(Bytes, MessageId, Bytes)>,
@@ -49,10 +50,27 @@ pub(super) struct Effects {
     tokens: HashMap<Bytes, Option<(TimerKey, AddressKey)>>,
 }
 
+/// Whose reply it is.
+struct Sender {
+    address: AddressKey,
+    type_id: TypeId,
+}
+
 impl Effects {
     fn write(&mut self, write: Write) {
         self.bytes += write.key.len() + write.value.as_ref().map_or(0, Bytes::len);
         self.writes.push(write);
+    }
+
+    /// Adds an answer. Tells whether it is the first to its caller.
+    fn answer(&mut self, gateway: &str, value: Bytes) -> bool {
+        // Nearly all replies answer nobody or one.
+        if let [(first, _)] = &self.answers[..] {
+            self.answered.insert(first.clone());
+        }
+        let is_first = self.answers.is_empty() || self.answered.insert(gateway.to_owned());
+        self.answers.push((gateway.to_owned(), value));
+        is_first
     }
 
     /// All rows, to be staged.
@@ -65,10 +83,14 @@ impl Core {
     /// Turns a reply into effects, in the order in which StateFun applies them. Nothing is changed yet.
     pub(super) fn gather(
         &mut self,
-        address: &AddressKey,
+        slot: Slot,
         result: InvocationResponse,
     ) -> Result<Effects, Failure> {
         let limits = self.settings.answers;
+        let sender = &Sender {
+            address: self.mailboxes.address(slot).clone(),
+            type_id: self.mailboxes.of(slot).type_id(),
+        };
         limits.check(&result)?;
         let mut effects = Effects::default();
         // Rows of the batch's messages and of declarations come to them.
@@ -76,23 +98,23 @@ impl Core {
             .writes
             .reserve(result.outgoing_messages.len() + result.state_mutations.len() + 4);
         for message in result.outgoing_messages {
-            self.gather_message(address, message, &mut effects)?;
+            self.gather_message(sender, message, &mut effects)?;
             limits.check_bytes(effects.bytes)?;
         }
         for delayed in result.delayed_invocations {
             if delayed.is_cancellation_request {
-                self.gather_cancellation(address, &delayed, &mut effects)?;
+                self.gather_cancellation(&sender.address, &delayed, &mut effects)?;
             } else {
-                self.gather_delayed(address, delayed, &mut effects)?;
+                self.gather_delayed(sender, delayed, &mut effects)?;
             }
             limits.check_bytes(effects.bytes)?;
         }
         for record in result.outgoing_egresses {
-            self.gather_record(address, record, &mut effects)?;
+            self.gather_record(sender, record, &mut effects)?;
             limits.check_bytes(effects.bytes)?;
         }
         for mutation in result.state_mutations {
-            self.gather_mutation(address, mutation, &mut effects)?;
+            self.gather_mutation(sender, mutation, &mut effects)?;
             limits.check_bytes(effects.bytes)?;
         }
         Ok(effects)
@@ -100,57 +122,50 @@ impl Core {
 
     fn gather_message(
         &mut self,
-        sender: &AddressKey,
+        sender: &Sender,
         message: Invocation,
         effects: &mut Effects,
     ) -> Result<(), Failure> {
-        let target = target(message.target);
-        let (namespace, name, id) = target.parts();
-        if (namespace, name) == GATEWAY {
+        let address = message.target.unwrap_or_default();
+        if (&*address.namespace, &*address.r#type) == GATEWAY {
             let value = own(message.argument);
-            if effects.answered.insert(id.to_owned()) {
-                for write in self.kept_answer(id, &value)? {
+            if effects.answer(&address.id, value.clone()) {
+                for write in self.kept_answer(&address.id, &value)? {
                     effects.write(write);
                 }
             }
-            effects.answers.push((id.to_owned(), value));
             return Ok(());
         }
+        let target = target(&address);
         let bound = self.types.bound(&target, &*self.bindings);
-        let (to, _) = bound.ok_or_else(|| Failure::unbound_function(namespace, name))?;
-        self.note_feed(sender, to);
-        if self.owner_of(id) == self.settings.index {
+        let unbound = || Failure::unbound_function(&address.namespace, &address.r#type);
+        let (to, _) = bound.ok_or_else(unbound)?;
+        self.types.note_feed(sender.type_id, to);
+        if self.push_message(sender, target, message.argument, effects) {
             effects.local += 1;
         } else {
             effects.remote += 1;
         }
-        self.push_message(sender, target, message.argument, effects);
         Ok(())
     }
 
-    /// Whoever sends to a type that has no room left is to wait with it.
-    fn note_feed(&mut self, sender: &AddressKey, to: TypeId) {
-        let from = self.mailboxes.of(sender).type_id();
-        self.types.note_feed(from, to);
-    }
-
+    /// Tells whether it stays in this core.
     fn push_message(
         &mut self,
-        sender: &AddressKey,
+        sender: &Sender,
         target: AddressKey,
         argument: Option<Bytes>,
         effects: &mut Effects,
-    ) {
+    ) -> bool {
         // One that is not there is sent as an empty one.
         let argument = argument.unwrap_or_default();
         let id = self.next_id();
-        let invocation = wire::invocation(Some(sender), Some(&argument));
-        effects.write(Write::put(
-            INBOX,
-            target.row(&id.encode()),
-            invocation.clone(),
-        ));
-        effects.messages.push((target, id, invocation));
+        let owner = self.owner_of(target.id());
+        let caller = Some(sender.address.parts());
+        let (key, invocation) = message_row(&target, id, caller, &argument);
+        effects.write(Write::put(INBOX, key, invocation.clone()));
+        effects.messages.push((owner, target, id, invocation));
+        owner == self.settings.index
     }
 
     /// The first answer to a call with an idempotency key is kept in the commit that gives it.
@@ -172,10 +187,11 @@ impl Core {
 
     fn gather_delayed(
         &mut self,
-        sender: &AddressKey,
+        sender: &Sender,
         delayed: DelayedInvocation,
         effects: &mut Effects,
     ) -> Result<(), Failure> {
+        let (feeds, sender) = (sender.type_id, &sender.address);
         let Ok(delay) = u64::try_from(delayed.delay_in_ms) else {
             let text = format!(
                 "a delayed message has the negative delay {} ms",
@@ -187,14 +203,17 @@ impl Core {
             );
         };
         let timer = Timer {
-            target: target(delayed.target),
+            target: target(&delayed.target.unwrap_or_default()),
             sender: sender.clone(),
             token: delayed.cancellation_token,
-            invocation: wire::invocation(Some(sender), Some(&delayed.argument.unwrap_or_default())),
+            invocation: wire::invocation(
+                Some(sender.parts()),
+                &delayed.argument.unwrap_or_default(),
+            ),
         };
         let (namespace, name, _) = timer.target.parts();
         if let Some((to, _)) = self.types.bound(&timer.target, &*self.bindings) {
-            self.note_feed(sender, to);
+            self.types.note_feed(feeds, to);
         } else if (namespace, name) != GATEWAY {
             effects.warnings.push(format!(
                 "{} has armed a delayed message to {}, and no function is bound to that type: it will wait there when it is due",
@@ -219,7 +238,7 @@ impl Core {
                 )));
             }
             let mut row = BytesMut::from(&key.encode()[..]);
-            row.put_slice(sender.as_bytes());
+            sender.put_key(&mut row);
             effects.write(Write::put(TOKENS, token.clone(), row.freeze()));
             effects.tokens.insert(token, Some((key, sender.clone())));
         }
@@ -274,7 +293,7 @@ impl Core {
 
     fn gather_record(
         &mut self,
-        sender: &AddressKey,
+        sender: &Sender,
         record: EgressMessage,
         effects: &mut Effects,
     ) -> Result<(), Failure> {
@@ -282,9 +301,10 @@ impl Core {
         match self.bindings.egress(namespace, name) {
             Some(EgressBinding::Outbox) => {}
             Some(EgressBinding::Function(function)) => {
-                let target = AddressKey::new(function.namespace(), function.name(), sender.id());
+                let id = sender.address.id();
+                let target = AddressKey::new(function.namespace(), function.name(), id);
                 if let Some((to, _)) = self.types.bound(&target, &*self.bindings) {
-                    self.note_feed(sender, to);
+                    self.types.note_feed(sender.type_id, to);
                 }
                 self.push_message(sender, target, record.argument, effects);
                 return Ok(());
@@ -292,7 +312,7 @@ impl Core {
             None => return Err(Failure::unbound_egress(namespace, name)),
         }
         let egress = egress_prefix(namespace, name);
-        let kind = self.types.get_mut(self.mailboxes.of(sender).type_id());
+        let kind = self.types.get_mut(sender.type_id);
         if !kind.egresses.contains(&egress) {
             kind.egresses.insert(egress.clone());
         }
@@ -307,13 +327,13 @@ impl Core {
 
     fn gather_mutation(
         &self,
-        address: &AddressKey,
+        sender: &Sender,
         mutation: PersistedValueMutation,
         effects: &mut Effects,
     ) -> Result<(), Failure> {
         let mutation_type = MutationType::try_from(mutation.mutation_type)
             .map_err(|_| unrecognised(mutation.mutation_type))?;
-        let kind = self.types.get(self.mailboxes.of(address).type_id());
+        let kind = self.types.get(sender.type_id);
         let spec = kind
             .states
             .get(&mutation.state_name)
@@ -323,7 +343,7 @@ impl Core {
                     mutation.state_name
                 ))
             })?;
-        let key = address.row(spec.name.as_bytes());
+        let key = sender.address.row(spec.name.as_bytes());
         let write = match mutation_type {
             MutationType::Delete => Write::delete(STATE, key),
             MutationType::Modify => {
@@ -368,7 +388,6 @@ fn own(bytes: Option<Bytes>) -> Bytes {
         .unwrap_or_default()
 }
 
-fn target(address: Option<reqreply::Address>) -> AddressKey {
-    let address = address.unwrap_or_default();
+fn target(address: &reqreply::Address) -> AddressKey {
     AddressKey::new(&address.namespace, &address.r#type, &address.id)
 }

@@ -1,15 +1,16 @@
 //! What a core knows of function types: the states their functions asked for since the start.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 
 use super::declared::Declared;
-use super::keys::{AddressKey, take_text};
+use super::keys::AddressKey;
+use super::mailboxes::Slot;
 use super::{Bindings, FunctionBinding};
 
 /// Index of a function type within one core.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct TypeId(usize);
 
 impl TypeId {
@@ -20,12 +21,12 @@ impl TypeId {
 }
 
 /// How far the acquaintance with a type has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Acquaintance {
     /// No call was made.
     New,
     /// This address makes the first call; others of the type wait.
-    Asking(AddressKey),
+    Asking(Slot),
     /// Its states are known.
     Known,
 }
@@ -50,12 +51,14 @@ pub struct TypeCounters {
 /// One function type.
 #[derive(Debug)]
 pub(super) struct FunctionType {
+    namespace: Box<str>,
+    name: Box<str>,
     /// Namespace and name as they stand in keys.
     pub(super) prefix: Bytes,
     /// How far the acquaintance has come.
     pub(super) acquaintance: Acquaintance,
     /// Addresses that wait for it.
-    pub(super) queue: VecDeque<AddressKey>,
+    pub(super) queue: VecDeque<Slot>,
     /// The states that go with every request, in the order in which they were asked for.
     pub(super) states: Declared,
     /// Counters since the start.
@@ -63,7 +66,7 @@ pub(super) struct FunctionType {
     /// What is bound to it; found out once.
     binding: Option<FunctionBinding>,
     /// Types that its functions have sent to since the start.
-    feeds: HashSet<TypeId>,
+    feeds: BTreeSet<TypeId>,
     /// Egresses that its functions have sent to since the start, by the front of their rows.
     pub(super) egresses: HashSet<Bytes>,
 }
@@ -71,9 +74,7 @@ pub(super) struct FunctionType {
 impl FunctionType {
     /// Namespace and name.
     pub(super) fn names(&self) -> (&str, &str) {
-        let mut rest = &self.prefix[..];
-        let mut next = || take_text(&mut rest).expect("a type is made from an address");
-        (next(), next())
+        (&self.namespace, &self.name)
     }
 
     /// What is bound to it; `None` when nothing is.
@@ -85,28 +86,35 @@ impl FunctionType {
 /// All types that were seen since the start.
 #[derive(Debug, Default)]
 pub(super) struct FunctionTypes {
-    ids: HashMap<Bytes, TypeId>,
     types: Vec<FunctionType>,
+    /// Types behind the first few, by the names that they have in their namespaces.
+    later: HashMap<Box<str>, Vec<TypeId>>,
 }
+
+/// So many types are found by looking at each, which costs less than a hash.
+const FEW: usize = 8;
 
 impl FunctionTypes {
     /// The type of `address`. A new one is looked up in `bindings`.
     pub(super) fn of(&mut self, address: &AddressKey, bindings: &dyn Bindings) -> TypeId {
-        if let Some(id) = self.ids.get(address.type_prefix()) {
-            return *id;
-        }
-        let prefix = Bytes::copy_from_slice(address.type_prefix());
-        let id = TypeId(self.types.len());
         let (namespace, name, _) = address.parts();
-        self.ids.insert(prefix.clone(), id);
+        if let Some(id) = self.find(namespace, name) {
+            return id;
+        }
+        let id = TypeId(self.types.len());
+        if self.types.len() >= FEW {
+            self.later.entry(name.into()).or_default().push(id);
+        }
         self.types.push(FunctionType {
-            prefix,
+            namespace: namespace.into(),
+            name: name.into(),
+            prefix: address.type_prefix(),
             acquaintance: Acquaintance::New,
             queue: VecDeque::new(),
             states: Declared::default(),
             counters: TypeCounters::default(),
             binding: bindings.function(namespace, name),
-            feeds: HashSet::new(),
+            feeds: BTreeSet::new(),
             egresses: HashSet::new(),
         });
         id
@@ -118,10 +126,10 @@ impl FunctionTypes {
         address: &AddressKey,
         bindings: &dyn Bindings,
     ) -> Option<(TypeId, FunctionBinding)> {
-        let id = match self.find(address.type_prefix()) {
+        let (namespace, name, _) = address.parts();
+        let id = match self.find(namespace, name) {
             Some(id) => id,
             None => {
-                let (namespace, name, _) = address.parts();
                 bindings.function(namespace, name)?;
                 self.of(address, bindings)
             }
@@ -167,9 +175,15 @@ impl FunctionTypes {
             .expect("ids are given out by this table")
     }
 
-    /// The type whose keys begin with `prefix`, if it was seen.
-    pub(super) fn find(&self, prefix: &[u8]) -> Option<TypeId> {
-        self.ids.get(prefix).copied()
+    /// The type of this name, if it was seen.
+    pub(super) fn find(&self, namespace: &str, name: &str) -> Option<TypeId> {
+        let mut first = self.types.iter().take(FEW);
+        let place = first.position(|kind| &*kind.name == name && &*kind.namespace == namespace);
+        if place.is_some() || self.later.is_empty() {
+            return place.map(TypeId);
+        }
+        let mut namesakes = self.later.get(name)?.iter().copied();
+        namesakes.find(|id| self.get(*id).namespace.as_ref() == namespace)
     }
 
     /// All types, to be changed.

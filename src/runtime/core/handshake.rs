@@ -3,8 +3,9 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::function_types::Acquaintance;
-use super::keys::{AddressKey, SPECS};
+use super::keys::{SPECS, type_prefix};
 use super::mailbox::Attached;
+use super::mailboxes::Slot;
 use super::rows::unreadable;
 use super::state::{StateSpec, type_conflict};
 use super::{Activity, Core, Failure, Output};
@@ -18,16 +19,16 @@ impl Core {
     /// The function asks for states: they are registered, and the same batch is sent again with them.
     pub(super) fn handshake(
         &mut self,
-        address: &AddressKey,
+        slot: Slot,
         missing: IncompleteInvocationContext,
         out: &mut Vec<Output>,
     ) {
-        match self.register(address, missing) {
+        match self.register(slot, missing) {
             Ok(()) => {
-                self.meet(address, out);
-                self.call(address, Attached::States, out);
+                self.meet(slot, out);
+                self.call(slot, Attached::States, out);
             }
-            Err(failure) => self.fail(address, failure, out),
+            Err(failure) => self.fail(slot, failure, out),
         }
     }
 
@@ -38,10 +39,10 @@ impl Core {
     /// of another type fails, when the value goes with a call.
     fn register(
         &mut self,
-        address: &AddressKey,
+        slot: Slot,
         missing: IncompleteInvocationContext,
     ) -> Result<(), Failure> {
-        let mailbox = self.mailboxes.of(address);
+        let mailbox = self.mailboxes.of(slot);
         let (type_id, attached) = (mailbox.type_id(), mailbox.attached());
         let kind = self.types.get(type_id);
         let limits = self.settings.answers;
@@ -73,7 +74,7 @@ impl Core {
         }
         let (rounds, stale_rounds) = self
             .mailboxes
-            .change(address, |mailbox| mailbox.note_round(new > 0));
+            .change(slot, |mailbox| mailbox.note_round(new > 0));
         let all = kind.states.len() + new;
         let bounded = limits
             .check_values(all)
@@ -88,7 +89,7 @@ impl Core {
             kind.states.declare(spec, is_saved);
         }
         // What a batch that goes without states brings is not new, and is in order once.
-        let in_order = u32::from(self.mailboxes.of(address).failures() > 0);
+        let in_order = u32::from(self.mailboxes.of(slot).failures() > 0);
         if stale_rounds >= STALE_HANDSHAKES + in_order {
             return Err(Failure::new(format!(
                 "the function answered {STALE_HANDSHAKES} times in a row that values are missing and named none that it was not given; it may declare other values with each call"
@@ -98,20 +99,20 @@ impl Core {
     }
 
     /// The states of the type are known: addresses that waited for that go on.
-    pub(super) fn meet(&mut self, address: &AddressKey, out: &mut Vec<Output>) {
-        let kind = self.types.get_mut(self.mailboxes.of(address).type_id());
+    pub(super) fn meet(&mut self, slot: Slot, out: &mut Vec<Output>) {
+        let kind = self.types.get_mut(self.mailboxes.of(slot).type_id());
         if kind.acquaintance == Acquaintance::Known {
             return;
         }
         kind.acquaintance = Acquaintance::Known;
         for waiting in std::mem::take(&mut kind.queue) {
-            self.start_waiting(&waiting, Activity::AwaitsType, out);
+            self.start_waiting(waiting, Activity::AwaitsType, out);
         }
     }
 
-    /// The rows of declarations that are not stored yet, to be written with the batch of `address`.
-    pub(super) fn unsaved_specs(&mut self, address: &AddressKey) -> Vec<Write> {
-        let kind = self.types.get_mut(self.mailboxes.of(address).type_id());
+    /// The rows of declarations that are not stored yet, to be written with the batch of an address of their type.
+    pub(super) fn unsaved_specs(&mut self, slot: Slot) -> Vec<Write> {
+        let kind = self.types.get_mut(self.mailboxes.of(slot).type_id());
         let unsaved = kind.states.take_unsaved().into_iter();
         unsaved
             .map(|spec| Write::put(SPECS, spec_key(&kind.prefix, &spec.name), spec.encode()))
@@ -121,14 +122,15 @@ impl Core {
     /// What functions of a type declared of a state: in this run, or else in an earlier one.
     pub(super) fn declared(
         &self,
-        type_prefix: &[u8],
+        (namespace, function): (&str, &str),
         name: &str,
     ) -> Result<Option<StateSpec>, StorageError> {
-        let kind = self.types.find(type_prefix).map(|id| self.types.get(id));
+        let kind = self.types.find(namespace, function);
+        let kind = kind.map(|id| self.types.get(id));
         if let Some(spec) = kind.and_then(|kind| kind.states.get(name)) {
             return Ok(Some(spec.clone()));
         }
-        let key = spec_key(type_prefix, name);
+        let key = spec_key(&type_prefix(namespace, function), name);
         let Some(row) = self.store.get(SPECS, &key)? else {
             return Ok(None);
         };
@@ -138,12 +140,12 @@ impl Core {
     }
 
     /// Forgets what was declared of a state; its values stay. The function declares it anew with its next call.
-    pub(super) fn forget_declaration(&mut self, type_prefix: &[u8], name: &str) {
-        if let Some(id) = self.types.find(type_prefix) {
+    pub(super) fn forget_declaration(&mut self, (namespace, function): (&str, &str), name: &str) {
+        if let Some(id) = self.types.find(namespace, function) {
             self.types.get_mut(id).states.forget(name);
         }
-        self.store
-            .stage(vec![Write::delete(SPECS, spec_key(type_prefix, name))]);
+        let key = spec_key(&type_prefix(namespace, function), name);
+        self.store.stage(vec![Write::delete(SPECS, key)]);
     }
 }
 

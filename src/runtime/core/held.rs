@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::Output;
-use super::keys::AddressKey;
+use super::mailboxes::Slot;
 use crate::storage::Position;
 
 /// What waits for the disk.
@@ -12,7 +12,7 @@ pub(super) struct Held {
     /// In the order of their positions, which is the order in which they come.
     outputs: VecDeque<(Position, Output)>,
     /// Addresses whose first message is in that commit. A message that waited for its turn may be older than the last output.
-    starts: BTreeSet<(Position, AddressKey)>,
+    starts: BTreeSet<(Position, Slot)>,
 }
 
 /// Something that waits no longer.
@@ -20,7 +20,7 @@ pub(super) enum Release {
     /// An output.
     Output(Output),
     /// The messages of an address are on disk: its function may be called.
-    Start(AddressKey),
+    Start(Slot),
 }
 
 impl Held {
@@ -36,8 +36,8 @@ impl Held {
     }
 
     /// Holds the start of an address back.
-    pub(super) fn start(&mut self, position: Position, address: AddressKey) {
-        let is_new = self.starts.insert((position, address));
+    pub(super) fn start(&mut self, position: Position, slot: Slot) {
+        let is_new = self.starts.insert((position, slot));
         debug_assert!(is_new, "an address waits for the disk once");
     }
 
@@ -60,7 +60,7 @@ impl Held {
         } else {
             self.starts
                 .pop_first()
-                .map(|(_, address)| Release::Start(address))
+                .map(|(_, slot)| Release::Start(slot))
         }
     }
 }
@@ -76,7 +76,7 @@ mod tests {
         let mut held = Held::default();
         held.output(two, Output::Accepted(2));
         held.output(three, Output::Accepted(3));
-        held.start(one, AddressKey::new("a", "f", "x"));
+        held.start(one, Slot::FIRST);
         assert!(matches!(held.pop(one), Some(Release::Start(_))));
         assert!(held.pop(one).is_none());
         let released = held.pop(two);

@@ -2,7 +2,12 @@
 //!
 //! Texts inside keys are written with their length in front, so that no id can be mistaken for another, whatever bytes it holds.
 
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
+use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
 
 use crate::sdk::Address;
 use crate::storage::Table;
@@ -34,35 +39,45 @@ pub const SOURCES: Table = Table::new(10);
 /// What parts above the runtime note from one start to the next. Key and value: theirs.
 pub const NOTES: Table = Table::new(20);
 
-/// An address as it stands in keys: namespace, type and id, each with its length in front.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AddressKey(Bytes);
+/// An address: namespace, type and id. In keys each has its length in front.
+///
+/// Its text is checked once, when it is made; the parts are slices of it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AddressKey {
+    /// Namespace, type and id without anything between.
+    text: Arc<str>,
+    /// Where the type begins.
+    name_at: usize,
+    /// Where the id begins.
+    id_at: usize,
+}
+
+/// Namespace, type and id.
+pub type Parts<'a> = (&'a str, &'a str, &'a str);
 
 impl AddressKey {
     /// The key of the address with these three parts.
     pub fn new(namespace: &str, name: &str, id: &str) -> Self {
-        let mut key = BytesMut::with_capacity(namespace.len() + name.len() + id.len() + 6);
-        put_text(&mut key, namespace);
-        put_text(&mut key, name);
-        put_text(&mut key, id);
-        Self(key.freeze())
+        Self {
+            text: [namespace, name, id].concat().into(),
+            name_at: namespace.len(),
+            id_at: namespace.len() + name.len(),
+        }
     }
 
     /// The key at the front of `row`, with the rest of it. `None` when it is damaged.
     pub fn split(row: &Bytes) -> Option<(Self, Bytes)> {
         let mut rest = &row[..];
-        for _ in 0..3 {
-            take_text(&mut rest)?;
-        }
-        let length = row.len() - rest.len();
-        Some((Self(row.slice(..length)), row.slice(length..)))
+        let mut next = || take_text(&mut rest);
+        let address = Self::new(next()?, next()?, next()?);
+        Some((address, row.slice_ref(rest)))
     }
 
     /// Namespace, type and id.
-    pub fn parts(&self) -> (&str, &str, &str) {
-        let mut rest = &self.0[..];
-        let mut next = || take_text(&mut rest).unwrap_or_default();
-        (next(), next(), next())
+    pub fn parts(&self) -> Parts<'_> {
+        let (kind, id) = self.text.split_at(self.id_at);
+        let (namespace, name) = kind.split_at(self.name_at);
+        (namespace, name, id)
     }
 
     /// The id within the type.
@@ -71,11 +86,9 @@ impl AddressKey {
     }
 
     /// The part of the key that stands for the function type.
-    pub fn type_prefix(&self) -> &[u8] {
-        let mut rest = &self.0[..];
-        take_text(&mut rest);
-        take_text(&mut rest);
-        self.0.get(..self.0.len() - rest.len()).unwrap_or_default()
+    pub fn type_prefix(&self) -> Bytes {
+        let (namespace, name, _) = self.parts();
+        type_prefix(namespace, name)
     }
 
     /// The same address as the SDK's type.
@@ -85,16 +98,45 @@ impl AddressKey {
     }
 
     /// The bytes of the key.
-    pub const fn as_bytes(&self) -> &Bytes {
-        &self.0
+    pub fn to_bytes(&self) -> Bytes {
+        self.row(&[])
     }
 
     /// The key of a row of this address: the address and then `suffix`.
     pub fn row(&self, suffix: &[u8]) -> Bytes {
-        let mut key = BytesMut::with_capacity(self.0.len() + suffix.len());
-        key.put_slice(&self.0);
+        let mut key = BytesMut::with_capacity(self.key_len() + suffix.len());
+        self.put_key(&mut key);
         key.put_slice(suffix);
         key.freeze()
+    }
+
+    /// How many bytes the key has.
+    pub(super) fn key_len(&self) -> usize {
+        let (namespace, name, id) = self.parts();
+        let lengths = [namespace, name, id].map(|part| encoded_len_varint(wide(part.len())));
+        lengths.iter().sum::<usize>() + self.text.len()
+    }
+
+    /// Writes the key.
+    pub(super) fn put_key(&self, out: &mut BytesMut) {
+        let (namespace, name, id) = self.parts();
+        for part in [namespace, name, id] {
+            put_text(out, part);
+        }
+    }
+}
+
+impl Hash for AddressKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+        // What differs in the split alone is rare: one number is enough to tell it.
+        state.write_usize(self.id_at.rotate_left(32) ^ self.name_at);
+    }
+}
+
+impl fmt::Debug for AddressKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AddressKey").field(&self.parts()).finish()
     }
 }
 
@@ -192,7 +234,7 @@ pub fn token_key(sender_id: &str, token: &str) -> Bytes {
 
 /// The front of the keys of an egress's records.
 pub fn egress_prefix(namespace: &str, name: &str) -> Bytes {
-    let mut key = BytesMut::with_capacity(namespace.len() + name.len() + 2 + MessageId::LENGTH);
+    let mut key = BytesMut::with_capacity(namespace.len() + name.len() + 2);
     put_text(&mut key, namespace);
     put_text(&mut key, name);
     key.freeze()
@@ -238,8 +280,12 @@ pub fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
-fn put_length(out: &mut BytesMut, length: usize) {
-    prost::encoding::encode_varint(u64::try_from(length).unwrap_or(u64::MAX), out);
+pub(super) fn put_length(out: &mut BytesMut, length: usize) {
+    encode_varint(wide(length), out);
+}
+
+fn wide(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 /// Takes a text with its length from the front.
@@ -250,7 +296,7 @@ pub fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
 /// Takes bytes with their length from the front.
 pub fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let mut tail = *rest;
-    let length = prost::encoding::decode_varint(&mut tail).ok()?;
+    let length = decode_varint(&mut tail).ok()?;
     let (taken, tail) = tail.split_at_checked(usize::try_from(length).ok()?)?;
     *rest = tail;
     Some(taken)
@@ -269,6 +315,19 @@ mod tests {
         assert_ne!(
             AddressKey::new("a", "b", "1/2"),
             AddressKey::new("a", "b", "1\u{0}2")
+        );
+    }
+
+    #[test]
+    fn a_key_has_the_length_of_each_part_in_front_however_long_it_is() {
+        let id = "é".repeat(100);
+        let address = AddressKey::new("a", "", &id);
+        let expected = [&[1, b'a', 0, 200, 1][..], id.as_bytes()].concat();
+        assert_eq!(address.to_bytes(), expected);
+        assert_eq!(address.key_len(), expected.len());
+        assert_eq!(
+            AddressKey::split(&expected.into()),
+            Some((address, Bytes::new()))
         );
     }
 

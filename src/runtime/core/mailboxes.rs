@@ -1,16 +1,32 @@
 //! All addresses with something to do, and what they hold together. The counts follow from the mailboxes: nobody else writes them.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 use super::counts::Counts;
 use super::function_types::TypeId;
 use super::keys::AddressKey;
 use super::mailbox::Mailbox;
 
+/// Where an address stands in the table while it has something to do. Another one may stand there afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Slot(u32);
+
+/// No mailbox was found for an address: this is where its own will be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Vacant(u64);
+
 /// The mailboxes of a core by address, with their counts: of all, and by function type.
+///
+/// An address is hashed once, when a message comes for it; from there on its slot is handed on.
 #[derive(Debug)]
 pub(super) struct Mailboxes {
-    by_address: HashMap<AddressKey, Mailbox>,
+    /// Keyed at random: nobody can make up ids that collide.
+    hasher: RandomState,
+    /// The first address of each hash.
+    first: HashMap<u64, Slot, BuildHasherDefault<Hashed>>,
+    entries: Vec<Option<Entry>>,
+    free: Vec<Slot>,
     all: Counts,
     by_type: Vec<Counts>,
     /// Messages of one type beyond which it has used up its share.
@@ -21,11 +37,43 @@ pub(super) struct Mailboxes {
     full_types: usize,
 }
 
+#[derive(Debug)]
+struct Entry {
+    address: AddressKey,
+    hash: u64,
+    /// The next address with the same hash.
+    next: Option<Slot>,
+    mailbox: Mailbox,
+}
+
+/// Passes hashes through.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only hashes are passed through");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+const HELD: &str = "who waits, calls or fails has a mailbox";
+
 impl Mailboxes {
     /// No mailboxes yet. The share of each function type is `quota` messages.
     pub(super) fn new(quota: u64) -> Self {
         Self {
-            by_address: HashMap::new(),
+            hasher: RandomState::new(),
+            first: HashMap::default(),
+            entries: Vec::new(),
+            free: Vec::new(),
             all: Counts::default(),
             by_type: Vec::new(),
             quota,
@@ -62,34 +110,64 @@ impl Mailboxes {
             .unwrap_or_default()
     }
 
+    /// Where `address` stands, or where it will.
+    pub(super) fn find(&self, address: &AddressKey) -> Result<Slot, Vacant> {
+        let hash = self.hasher.hash_one(address);
+        let mut next = self.first.get(&hash).copied();
+        while let Some(slot) = next {
+            let entry = self.entry(slot);
+            if entry.address == *address {
+                return Ok(slot);
+            }
+            next = entry.next;
+        }
+        Err(Vacant(hash))
+    }
+
     /// The mailbox of `address`; `None` when there is nothing to do.
     pub(super) fn get(&self, address: &AddressKey) -> Option<&Mailbox> {
-        self.by_address.get(address)
+        let slot = self.find(address).ok()?;
+        Some(self.of(slot))
+    }
+
+    /// The mailbox in `slot`, if there is one.
+    pub(super) fn at(&self, slot: Slot) -> Option<&Mailbox> {
+        let entry = self.entries.get(slot.index())?.as_ref()?;
+        Some(&entry.mailbox)
     }
 
     /// The mailbox of an address that has something to do.
     ///
     /// # Panics
-    /// When it has none: whoever waits, calls or fails is in the table.
-    pub(super) fn of(&self, address: &AddressKey) -> &Mailbox {
-        self.by_address
-            .get(address)
-            .expect("an address with something to do has a mailbox")
+    /// When it has none.
+    pub(super) fn of(&self, slot: Slot) -> &Mailbox {
+        &self.entry(slot).mailbox
+    }
+
+    /// Whose mailbox that is.
+    ///
+    /// # Panics
+    /// As [`of`](Self::of).
+    pub(super) fn address(&self, slot: Slot) -> &AddressKey {
+        &self.entry(slot).address
+    }
+
+    fn entry(&self, slot: Slot) -> &Entry {
+        let entry = self.entries.get(slot.index()).and_then(Option::as_ref);
+        entry.expect(HELD)
+    }
+
+    fn entry_mut(&mut self, slot: Slot) -> &mut Entry {
+        let entry = self.entries.get_mut(slot.index()).and_then(Option::as_mut);
+        entry.expect(HELD)
     }
 
     /// Changes the mailbox of an address that has something to do.
     ///
     /// # Panics
     /// As [`of`](Self::of).
-    pub(super) fn change<T>(
-        &mut self,
-        address: &AddressKey,
-        change: impl FnOnce(&mut Mailbox) -> T,
-    ) -> T {
-        let mailbox = self
-            .by_address
-            .get_mut(address)
-            .expect("an address with something to do has a mailbox");
+    pub(super) fn change<T>(&mut self, slot: Slot, change: impl FnOnce(&mut Mailbox) -> T) -> T {
+        let mailbox = &mut self.entry_mut(slot).mailbox;
         let before = mailbox.counts();
         let changed = change(mailbox);
         let (type_id, after) = (mailbox.type_id(), mailbox.counts());
@@ -97,32 +175,80 @@ impl Mailboxes {
         changed
     }
 
-    /// Adds the mailbox of an address that had nothing to do.
-    pub(super) fn insert(&mut self, address: AddressKey, mailbox: Mailbox) {
+    /// Adds the mailbox of an address for which none was found.
+    pub(super) fn insert(
+        &mut self,
+        Vacant(hash): Vacant,
+        address: AddressKey,
+        mailbox: Mailbox,
+    ) -> Slot {
+        debug_assert!(self.find(&address).is_err(), "an address has one mailbox");
         let (type_id, counts) = (mailbox.type_id(), mailbox.counts());
-        let before = self.by_address.insert(address, mailbox);
-        debug_assert!(before.is_none(), "an address has one mailbox");
+        let slot = self.free.pop().unwrap_or_else(|| {
+            let next = u32::try_from(self.entries.len()).expect("memory holds fewer addresses");
+            self.entries.push(None);
+            Slot(next)
+        });
+        let next = self.first.insert(hash, slot);
+        let entry = Entry {
+            address,
+            hash,
+            next,
+            mailbox,
+        };
+        let place = self.entries.get_mut(slot.index());
+        *place.expect("a free slot is in the table") = Some(entry);
         self.replace(type_id, Counts::default(), counts);
+        slot
     }
 
     /// Forgets an address that has nothing left to do.
-    pub(super) fn remove(&mut self, address: &AddressKey) {
-        let mailbox = self.by_address.remove(address);
-        debug_assert!(
-            mailbox.is_some_and(|mailbox| mailbox.counts() == Counts::default()),
-            "nothing is left to do"
-        );
+    pub(super) fn remove(&mut self, slot: Slot) {
+        let entry = self.entries.get_mut(slot.index()).and_then(Option::take);
+        let Entry {
+            hash,
+            next,
+            mailbox,
+            ..
+        } = entry.expect(HELD);
+        debug_assert_eq!(mailbox.counts(), Counts::default(), "nothing is left to do");
+        self.free.push(slot);
+        match (self.first.get(&hash).copied(), next) {
+            (Some(first), None) if first == slot => {
+                self.first.remove(&hash);
+            }
+            (Some(first), Some(next)) if first == slot => {
+                self.first.insert(hash, next);
+            }
+            (first, _) => self.unchain(first, slot, next),
+        }
+    }
+
+    /// Lets the one before `slot` go on with `next`.
+    fn unchain(&mut self, first: Option<Slot>, slot: Slot, next: Option<Slot>) {
+        let mut before = first.expect("its hash is in the table");
+        loop {
+            let entry = self.entry_mut(before);
+            match entry.next {
+                Some(one) if one == slot => {
+                    entry.next = next;
+                    return;
+                }
+                one => before = one.expect("it is in the chain of its hash"),
+            }
+        }
     }
 
     /// All addresses with something to do, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&AddressKey, &Mailbox)> {
-        self.by_address.iter()
+        let entries = self.entries.iter().flatten();
+        entries.map(|entry| (&entry.address, &entry.mailbox))
     }
 
     /// How many there are.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn len(&self) -> usize {
-        self.by_address.len()
+        self.entries.len() - self.free.len()
     }
 
     fn replace(&mut self, type_id: TypeId, before: Counts, after: Counts) {
@@ -144,5 +270,56 @@ impl Mailboxes {
         self.within_quotas -= waited.min(self.quota);
         self.full_types += usize::from(waits >= self.quota);
         self.full_types -= usize::from(waited >= self.quota);
+    }
+}
+
+impl Slot {
+    /// The first of all.
+    #[cfg(test)]
+    pub(super) const FIRST: Self = Self(0);
+
+    fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::function_types::FunctionTypes;
+    use super::super::{Bindings, EgressBinding, FunctionBinding};
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Bindings for Nothing {
+        fn function(&self, _: &str, _: &str) -> Option<FunctionBinding> {
+            None
+        }
+
+        fn egress(&self, _: &str, _: &str) -> Option<EgressBinding> {
+            None
+        }
+    }
+
+    #[test]
+    fn addresses_with_one_hash_are_told_apart_and_leave_in_any_order() {
+        let address = |n: usize| AddressKey::new("a", "f", &n.to_string());
+        let type_id = FunctionTypes::default().of(&address(0), &Nothing);
+        for gone in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]] {
+            let mut mailboxes = Mailboxes::new(9);
+            let slots =
+                [0, 1, 2].map(|n| mailboxes.insert(Vacant(7), address(n), Mailbox::new(type_id)));
+            assert_eq!(mailboxes.len(), 3);
+            for n in gone {
+                let slot = slots[n];
+                assert_eq!(mailboxes.address(slot), &address(n));
+                mailboxes.remove(slot);
+                assert!(mailboxes.at(slot).is_none());
+            }
+            assert!(mailboxes.first.is_empty());
+            let again = mailboxes.insert(Vacant(7), address(5), Mailbox::new(type_id));
+            assert!(slots.contains(&again), "a slot is used again");
+        }
     }
 }

@@ -36,7 +36,7 @@ pub mod timers;
 mod watch;
 pub mod wire;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ pub use self::watch::ValueWatch;
 
 use self::function_types::FunctionTypes;
 use self::held::{Held, Release};
-use self::mailboxes::Mailboxes;
+use self::mailboxes::{Mailboxes, Slot};
 use self::timers::TimerWindow;
 use crate::protocol::reqreply::FromFunction;
 use crate::sdk::TypeName;
@@ -68,7 +68,11 @@ pub const GATEWAY: (&str, &str) = ("statefun.http", "gateway");
 
 /// Tells calls apart; never used twice by one core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallId(u64);
+pub struct CallId {
+    number: u64,
+    /// Whose call it is, as long as it is out.
+    slot: Slot,
+}
 
 /// The caller's own mark on something it will be told about.
 pub type Ticket = u64;
@@ -323,15 +327,16 @@ pub struct Core {
     next_call: u64,
     types: FunctionTypes,
     mailboxes: Mailboxes,
-    calls: HashMap<CallId, AddressKey>,
+    /// Calls that are out.
+    calls: usize,
     /// Addresses that wait because as many calls are out as may, oldest first.
-    turns: VecDeque<AddressKey>,
+    turns: VecDeque<Slot>,
     /// Messages that this core sent to itself, to be taken in when the present step is done.
     local: VecDeque<Message>,
     held: Held,
     durable: Position,
     timers: TimerWindow,
-    backoffs: BTreeSet<(Timestamp, AddressKey)>,
+    backoffs: BTreeSet<(Timestamp, Slot)>,
     /// The last number that arrived from each core and each source: what is in the store beyond it is still on its way here.
     arrived: Vec<u64>,
     recovery: recovery::Recovery,
@@ -349,7 +354,7 @@ impl Core {
             now: Timestamp::default(),
             types: FunctionTypes::default(),
             mailboxes: Mailboxes::new(settings.share_of(settings.max_backlog)),
-            calls: HashMap::new(),
+            calls: 0,
             turns: VecDeque::new(),
             local: VecDeque::new(),
             held: Held::default(),
@@ -436,8 +441,8 @@ impl Core {
     }
 
     /// Calls that are out.
-    pub fn in_flight(&self) -> usize {
-        self.calls.len()
+    pub const fn in_flight(&self) -> usize {
+        self.calls
     }
 
     /// Messages that wait or are in flight, as far as they are known.
@@ -467,6 +472,9 @@ impl Core {
     }
 
     fn owner_of(&self, id: &str) -> u8 {
+        if self.settings.cores <= 1 {
+            return self.settings.index;
+        }
         self.owner_of_hash(keys::id_hash(id))
     }
 
@@ -502,7 +510,7 @@ impl Core {
         while let Some(release) = self.held.pop(self.durable) {
             match release {
                 Release::Output(output) => out.push(output),
-                Release::Start(address) => self.start_waiting(&address, Activity::AwaitsDisk, out),
+                Release::Start(slot) => self.start_waiting(slot, Activity::AwaitsDisk, out),
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use super::function_types::TypeId;
 use super::keys::AddressKey;
-use super::mailbox::Mailbox;
+use super::mailboxes::{Slot, Vacant};
 use super::{Core, FunctionBinding, Refusal};
 
 /// What the functions of one type hold of a core's room.
@@ -52,25 +52,28 @@ impl Core {
         loads
     }
 
-    /// Whether an ingress may add a message for `target`.
-    pub(super) fn admit(&mut self, target: &AddressKey) -> Result<(), Refusal> {
+    /// Whether an ingress may add a message for `target`, whose mailbox is or will be at `place`.
+    pub(super) fn admit(
+        &mut self,
+        target: &AddressKey,
+        place: Result<Slot, Vacant>,
+    ) -> Result<(), Refusal> {
         let bound = self.types.bound(target, &*self.bindings);
         let (type_id, binding) = bound.ok_or(Refusal::UnknownFunction)?;
         if self.mailboxes.within_quotas() >= self.settings.max_backlog {
             let what = format!("{} messages are waiting in the runtime", self.backlog());
             return Err(Refusal::Full { what });
         }
-        self.admit_to_address(target, binding)?;
+        self.admit_to_address(place, binding)?;
         self.admit_to_type(type_id)
     }
 
     fn admit_to_address(
         &self,
-        target: &AddressKey,
+        place: Result<Slot, Vacant>,
         binding: FunctionBinding,
     ) -> Result<(), Refusal> {
-        let mailbox = self.mailboxes.get(target);
-        let waiting = mailbox.map_or(0, Mailbox::queued);
+        let waiting = place.map_or(0, |slot| self.mailboxes.of(slot).queued());
         if binding.max_backlog > 0 && waiting >= binding.max_backlog {
             let what = format!("{waiting} messages are waiting at this address");
             return Err(Refusal::Full { what });

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::keys::{AddressKey, INBOX, PARKED, TIMERS, TOKENS, TimerKey, after_prefix, token_key};
 use super::mailbox::{Attached, Message};
+use super::mailboxes::Slot;
 use super::rows::{Row, each_key, unreadable};
 use super::timers::Timer;
 use super::{Activity, Core, Failure, GATEWAY, MessageId, Output, owner, wire};
@@ -47,7 +48,7 @@ impl Recovery {
     pub(super) fn may_hold(&self, address: &AddressKey) -> bool {
         self.cursor
             .as_ref()
-            .is_some_and(|cursor| address.as_bytes() >= cursor)
+            .is_some_and(|cursor| address.to_bytes() >= *cursor)
     }
 
     pub(super) fn is_parked(&self, address: &AddressKey) -> bool {
@@ -106,14 +107,14 @@ impl Core {
             };
             match self.next_waiting(&cursor) {
                 Ok(Next::Address(address)) => {
-                    self.recovery.cursor = after_prefix(address.as_bytes()).map(Bytes::from);
+                    self.recovery.cursor = after_prefix(&address.to_bytes()).map(Bytes::from);
                     if self.owner_of(address.id()) != self.settings.index
-                        || self.mailboxes.get(&address).is_some()
+                        || self.mailboxes.find(&address).is_ok()
                     {
                         continue;
                     }
-                    self.open_stored(&address);
-                    self.start(&address, out);
+                    let slot = self.open_stored(address);
+                    self.start(slot, out);
                 }
                 Ok(Next::Damaged(key)) => {
                     out.push(Output::Warning(unreadable(INBOX, &key).to_string()));
@@ -166,30 +167,30 @@ impl Core {
     /// Sends failed batches again whose wait is over: the same invocations, without states.
     pub(super) fn retry_due(&mut self, out: &mut Vec<Output>) {
         while self.may_call() {
-            let Some((at, address)) = self.backoffs.first().cloned() else {
+            let Some((at, slot)) = self.backoffs.first().copied() else {
                 return;
             };
             if at > self.now {
                 return;
             }
-            self.retry(&address, out);
+            self.retry(slot, out);
         }
     }
 
     /// Tries a failed address again at once, if it is one.
-    pub(super) fn retry(&mut self, address: &AddressKey, out: &mut Vec<Output>) {
-        let Activity::BacksOff(at) = self.mailboxes.of(address).activity() else {
+    pub(super) fn retry(&mut self, slot: Slot, out: &mut Vec<Output>) {
+        let Activity::BacksOff(at) = self.mailboxes.of(slot).activity() else {
             return;
         };
-        self.backoffs.remove(&(at, address.clone()));
+        self.backoffs.remove(&(at, slot));
         self.mailboxes
-            .change(address, |mailbox| mailbox.set_activity(Activity::Idle));
-        if self.mailboxes.of(address).batch().is_empty() {
-            return self.start(address, out);
+            .change(slot, |mailbox| mailbox.set_activity(Activity::Idle));
+        if self.mailboxes.of(slot).batch().is_empty() {
+            return self.start(slot, out);
         }
-        match self.binding(address) {
-            Ok(_) => self.call(address, Attached::Nothing, out),
-            Err(failure) => self.fail(address, failure, out),
+        match self.binding(slot) {
+            Ok(_) => self.call(slot, Attached::Nothing, out),
+            Err(failure) => self.fail(slot, failure, out),
         }
     }
 

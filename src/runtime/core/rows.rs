@@ -2,13 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
-use super::Failure;
 use super::idempotency::Answer;
 use super::keys::{
-    ANSWERS, AddressKey, GATEWAYS, INBOX, OUTBOX, PARKED, SPECS, STATE, TIMERS, TOKENS, TimerKey,
+    ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, OUTBOX, PARKED, Parts, SPECS, STATE, TIMERS,
+    TOKENS, TimerKey,
 };
+use super::{Failure, wire};
 use crate::storage::{Rows as _, StorageError, Store, Stretch, Table, stretch};
 
 /// A store that cannot be read fails the batch that needed it; it is tried again like any other failure. What is damaged fares no
@@ -33,6 +34,22 @@ pub(super) fn unreadable(table: Table, key: &[u8]) -> Failure {
         "{} cannot be read: it is damaged; restore the data folder from a backup, or remove what is damaged, and resume the address then",
         described(table, key)
     ))
+}
+
+/// The row of a message: its key, and the encoded invocation. They come and go together, and so share one piece of memory.
+pub(super) fn message_row(
+    target: &AddressKey,
+    id: MessageId,
+    caller: Option<Parts<'_>>,
+    argument: &[u8],
+) -> (Bytes, Bytes) {
+    let length = target.key_len() + MessageId::LENGTH;
+    let mut out = BytesMut::with_capacity(length + wire::invocation_len(caller, argument));
+    target.put_key(&mut out);
+    out.put_slice(&id.encode());
+    let key = out.split_to(length).freeze();
+    wire::put_invocation(&mut out, caller, argument);
+    (key, out.freeze())
 }
 
 /// What is kept under an idempotency key.

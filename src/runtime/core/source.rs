@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::keys::{AddressKey, INBOX, SOURCES, after_prefix, id_hash, put_text};
 use super::mailbox::Message;
-use super::rows::each_row;
-use super::{Core, MessageId, owner, wire};
+use super::rows::{each_row, message_row};
+use super::{Core, MessageId, owner};
 use crate::storage::{Position, StorageError, Store, Write};
 
 /// Rows that are read at a time.
@@ -91,8 +91,7 @@ impl SourceCore {
         let mut messages = Vec::with_capacity(records.len());
         for Brought { target, argument } in records {
             let id = self.next_id();
-            let invocation = wire::invocation(None, Some(&argument));
-            let key = target.row(&id.encode());
+            let (key, invocation) = message_row(&target, id, None, &argument);
             writes.push(Write::put(INBOX, key, invocation.clone()));
             messages.push((target, id, invocation));
         }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::function_types::Acquaintance;
 use super::keys::{AddressKey, STATE};
 use super::mailbox::{Attached, Mailbox};
+use super::mailboxes::Slot;
 use super::rows::unreadable;
 use super::state::{StateRow, StateSpec};
 use super::{Activity, CallId, Core, Failure, FunctionBinding, Output, wire};
@@ -12,66 +13,61 @@ use crate::storage::{Rows as _, Write};
 
 impl Core {
     /// Starts a call for `address` if it is idle and something waits; forgets the address if nothing is left to do.
-    pub(super) fn start(&mut self, address: &AddressKey, out: &mut Vec<Output>) {
-        self.start_in_turn(address, false, out);
+    pub(super) fn start(&mut self, slot: Slot, out: &mut Vec<Output>) {
+        self.start_in_turn(slot, false, out);
     }
 
     /// With `has_turn` it goes before those that wait for theirs.
-    fn start_in_turn(&mut self, address: &AddressKey, has_turn: bool, out: &mut Vec<Output>) {
+    fn start_in_turn(&mut self, slot: Slot, has_turn: bool, out: &mut Vec<Output>) {
         if self.draining {
             return;
         }
-        let mailbox = self.mailboxes.of(address);
+        let mailbox = self.mailboxes.of(slot);
         if mailbox.activity() != Activity::Idle {
             return;
         }
         if mailbox.waiting().is_empty()
             && mailbox.has_stored()
-            && let Err(failure) = self.load(address)
+            && let Err(failure) = self.load(slot)
         {
-            return self.fail(address, failure, out);
+            return self.fail(slot, failure, out);
         }
-        let mailbox = self.mailboxes.of(address);
+        let mailbox = self.mailboxes.of(slot);
         if mailbox.is_done() {
-            self.mailboxes.remove(address);
+            self.mailboxes.remove(slot);
             return;
         }
         if mailbox.waiting().is_empty() {
             return;
         }
-        match self.binding(address) {
-            Ok(binding) => self.start_bound(address, binding, has_turn, out),
+        match self.binding(slot) {
+            Ok(binding) => self.start_bound(slot, binding, has_turn, out),
             Err(failure) => {
                 self.mailboxes
-                    .change(address, |mailbox| mailbox.take_batch(None));
-                self.fail(address, failure, out);
+                    .change(slot, |mailbox| mailbox.take_batch(None));
+                self.fail(slot, failure, out);
             }
         }
     }
 
     /// Starts an address that has waited for what `activity` says.
-    pub(super) fn start_waiting(
-        &mut self,
-        address: &AddressKey,
-        activity: Activity,
-        out: &mut Vec<Output>,
-    ) {
+    pub(super) fn start_waiting(&mut self, slot: Slot, activity: Activity, out: &mut Vec<Output>) {
         debug_assert_eq!(
-            self.mailboxes.of(address).activity(),
+            self.mailboxes.of(slot).activity(),
             activity,
             "who waits is told once"
         );
-        self.set_activity(address, Activity::Idle);
-        self.start_in_turn(address, activity == Activity::AwaitsTurn, out);
+        self.set_activity(slot, Activity::Idle);
+        self.start_in_turn(slot, activity == Activity::AwaitsTurn, out);
     }
 
-    fn set_activity(&mut self, address: &AddressKey, activity: Activity) {
+    fn set_activity(&mut self, slot: Slot, activity: Activity) {
         self.mailboxes
-            .change(address, |mailbox| mailbox.set_activity(activity));
+            .change(slot, |mailbox| mailbox.set_activity(activity));
     }
 
-    pub(super) fn binding(&self, address: &AddressKey) -> Result<FunctionBinding, Failure> {
-        let kind = self.types.get(self.mailboxes.of(address).type_id());
+    pub(super) fn binding(&self, slot: Slot) -> Result<FunctionBinding, Failure> {
+        let kind = self.types.get(self.mailboxes.of(slot).type_id());
         kind.binding().ok_or_else(|| {
             let (namespace, name) = kind.names();
             Failure::unbound_function(namespace, name)
@@ -80,84 +76,85 @@ impl Core {
 
     fn start_bound(
         &mut self,
-        address: &AddressKey,
+        slot: Slot,
         binding: FunctionBinding,
         has_turn: bool,
         out: &mut Vec<Output>,
     ) {
         let durable = binding.after_durable.then_some(self.durable);
-        let mailbox = self.mailboxes.of(address);
+        let mailbox = self.mailboxes.of(slot);
         let type_id = mailbox.type_id();
         let first = mailbox.waiting().front().map(|message| message.position);
         if let (Some(durable), Some(first)) = (durable, first)
             && first > durable
         {
-            self.set_activity(address, Activity::AwaitsDisk);
-            return self.held.start(first, address.clone());
+            self.set_activity(slot, Activity::AwaitsDisk);
+            return self.held.start(first, slot);
         }
         let others_wait = !has_turn && !self.turns.is_empty();
-        if others_wait || self.calls.len() >= self.settings.max_calls {
-            self.set_activity(address, Activity::AwaitsTurn);
-            return self.turns.push_back(address.clone());
+        if others_wait || self.calls >= self.settings.max_calls {
+            self.set_activity(slot, Activity::AwaitsTurn);
+            return self.turns.push_back(slot);
         }
         let kind = self.types.get_mut(type_id);
-        match &kind.acquaintance {
+        match kind.acquaintance {
             Acquaintance::Known => {}
-            Acquaintance::Asking(asking) if asking != address => {
-                kind.queue.push_back(address.clone());
-                return self.set_activity(address, Activity::AwaitsType);
+            Acquaintance::Asking(asking) if asking != slot => {
+                kind.queue.push_back(slot);
+                return self.set_activity(slot, Activity::AwaitsType);
             }
             Acquaintance::Asking(_) | Acquaintance::New => {
-                kind.acquaintance = Acquaintance::Asking(address.clone());
+                kind.acquaintance = Acquaintance::Asking(slot);
             }
         }
         self.mailboxes
-            .change(address, |mailbox| mailbox.take_batch(durable));
-        self.call(address, Attached::States, out);
+            .change(slot, |mailbox| mailbox.take_batch(durable));
+        self.call(slot, Attached::States, out);
     }
 
     /// Whether another address may be called.
-    pub(super) fn may_call(&self) -> bool {
-        self.calls.len() < self.settings.max_calls && !self.draining
+    pub(super) const fn may_call(&self) -> bool {
+        self.calls < self.settings.max_calls && !self.draining
     }
 
     /// An address that waited for its type begins with what follows from this step.
-    pub(super) fn give_turn(&mut self, address: AddressKey) {
-        self.set_activity(&address, Activity::AwaitsTurn);
-        self.turns.push_front(address);
+    pub(super) fn give_turn(&mut self, slot: Slot) {
+        self.set_activity(slot, Activity::AwaitsTurn);
+        self.turns.push_front(slot);
     }
 
     /// Starts addresses that waited for others to return.
     pub(super) fn take_turns(&mut self, out: &mut Vec<Output>) {
         while self.may_call()
-            && let Some(address) = self.turns.pop_front()
+            && let Some(slot) = self.turns.pop_front()
         {
-            self.start_waiting(&address, Activity::AwaitsTurn, out);
+            self.start_waiting(slot, Activity::AwaitsTurn, out);
         }
     }
 
     /// Calls the function of `address` with its batch. Without states the function will ask for them.
-    pub(super) fn call(&mut self, address: &AddressKey, attached: Attached, out: &mut Vec<Output>) {
-        match self.request(address, attached) {
+    pub(super) fn call(&mut self, slot: Slot, attached: Attached, out: &mut Vec<Output>) {
+        match self.request(slot, attached) {
             Ok((request, invocations)) => {
-                let call = CallId(self.next_call);
+                let number = self.next_call;
                 self.next_call += 1;
-                self.calls.insert(call, address.clone());
+                let call = CallId { number, slot };
+                self.calls += 1;
                 self.mailboxes
-                    .change(address, |mailbox| mailbox.called(call, attached));
+                    .change(slot, |mailbox| mailbox.called(call, attached));
                 out.push(Output::Call {
                     call,
-                    target: address.clone(),
+                    target: self.mailboxes.address(slot).clone(),
                     request,
                     invocations,
                 });
             }
-            Err(failure) => self.fail(address, failure, out),
+            Err(failure) => self.fail(slot, failure, out),
         }
     }
 
-    fn request(&self, address: &AddressKey, attached: Attached) -> Result<(Bytes, usize), Failure> {
-        let mailbox = self.mailboxes.of(address);
+    fn request(&self, slot: Slot, attached: Attached) -> Result<(Bytes, usize), Failure> {
+        let (mailbox, address) = (self.mailboxes.of(slot), self.mailboxes.address(slot));
         let states = match attached {
             Attached::States => self.attached_states(address, mailbox)?,
             Attached::Nothing => Vec::new(),
@@ -176,12 +173,15 @@ impl Core {
         let kind = self.types.get(mailbox.type_id());
         let mut states = Vec::with_capacity(kind.states.len());
         let mut writes = Vec::new();
-        for spec in kind.states.iter() {
-            let key = address.row(spec.name.as_bytes());
-            let value = match self.store.get(STATE, &key)? {
+        let specs = kind.states.iter();
+        let names: Vec<&[u8]> = specs.clone().map(|spec| spec.name.as_bytes()).collect();
+        let rows = self.store.get_all(STATE, &address.to_bytes(), &names)?;
+        for (spec, row) in specs.zip(rows) {
+            let value = match row {
                 None => None,
                 Some(row) => {
-                    let row = StateRow::decode(&row).ok_or_else(|| unreadable(STATE, &key))?;
+                    let key = || address.row(spec.name.as_bytes());
+                    let row = StateRow::decode(&row).ok_or_else(|| unreadable(STATE, &key()))?;
                     self.attached_value(spec, key, row, &mut writes)?
                 }
             };
@@ -200,13 +200,13 @@ impl Core {
     fn attached_value(
         &self,
         spec: &StateSpec,
-        key: Bytes,
+        key: impl Fn() -> Bytes,
         row: StateRow,
         writes: &mut Vec<Write>,
     ) -> Result<Option<Bytes>, Failure> {
         spec.check_type(&row.value)?;
         if spec.ttl.is_over(row.stamp, self.now) {
-            writes.push(Write::delete(STATE, key));
+            writes.push(Write::delete(STATE, key()));
             return Ok(None);
         }
         if spec.ttl.is_touched_by_call(row.stamp, self.now) {
@@ -214,7 +214,7 @@ impl Core {
                 stamp: Some(self.now),
                 value: row.value.clone(),
             };
-            writes.push(Write::put(STATE, key, touched.encode()));
+            writes.push(Write::put(STATE, key(), touched.encode()));
         }
         Ok(Some(row.value))
     }

@@ -43,13 +43,14 @@ impl Core {
             let stamp = stamp.and_then(|row| row.stamp);
             if stamp.is_some() && self.may_sweep(&address) {
                 let name = String::from_utf8_lossy(&name);
-                let spec = self.declared(address.type_prefix(), &name)?;
+                let (namespace, function, _) = address.parts();
+                let spec = self.declared((namespace, function), &name)?;
                 if spec.is_some_and(|spec| spec.ttl.is_over(stamp, self.now)) {
                     writes.push(Write::delete(STATE, key));
                     continue;
                 }
             }
-            let declaration = [address.type_prefix(), &name].concat();
+            let declaration = [address.type_prefix(), name].concat();
             if !self.sweep.in_use.contains(&declaration[..]) {
                 self.sweep.in_use.insert(declaration.into());
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::keys::{AddressKey, TimerKey, put_bytes, put_text, take_bytes, take_text};
+use super::keys::{AddressKey, TimerKey, put_length, put_text, take_bytes, take_text};
 use crate::time::Timestamp;
 
 /// A delayed message as it is stored.
@@ -23,12 +23,14 @@ pub struct Timer {
 impl Timer {
     /// The stored row.
     pub fn encode(&self) -> Bytes {
-        let (target, sender) = (self.target.as_bytes(), self.sender.as_bytes());
-        let mut out = BytesMut::with_capacity(
-            target.len() + sender.len() + self.token.len() + self.invocation.len() + 12,
-        );
-        put_bytes(&mut out, target);
-        put_bytes(&mut out, sender);
+        let addresses = [&self.target, &self.sender];
+        let length = addresses.map(AddressKey::key_len).iter().sum::<usize>();
+        let mut out =
+            BytesMut::with_capacity(length + self.token.len() + self.invocation.len() + 12);
+        for address in addresses {
+            put_length(&mut out, address.key_len());
+            address.put_key(&mut out);
+        }
         put_text(&mut out, &self.token);
         out.put_slice(&self.invocation);
         out.freeze()

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
-use super::keys::AddressKey;
+use super::keys::{AddressKey, Parts};
 use crate::protocol::reqreply::{TypedValue, to_function};
 
 /// Bytes of a length-delimited field with a number below 16.
@@ -36,12 +36,12 @@ fn text_len(text: &str) -> usize {
     }
 }
 
-fn address_len(parts: (&str, &str, &str)) -> usize {
+fn address_len(parts: Parts<'_>) -> usize {
     text_len(parts.0) + text_len(parts.1) + text_len(parts.2)
 }
 
 /// Writes an `Address`; empty parts take no bytes.
-fn put_address(out: &mut BytesMut, (namespace, name, id): (&str, &str, &str)) {
+fn put_address(out: &mut BytesMut, (namespace, name, id): Parts<'_>) {
     for (number, text) in [(1, namespace), (2, name), (3, id)] {
         if !text.is_empty() {
             put_field(out, number, text.as_bytes());
@@ -50,19 +50,24 @@ fn put_address(out: &mut BytesMut, (namespace, name, id): (&str, &str, &str)) {
 }
 
 /// An encoded `ToFunction.Invocation`. `argument` is an encoded `TypedValue`.
-pub fn invocation(caller: Option<&AddressKey>, argument: Option<&Bytes>) -> Bytes {
-    let caller = caller.map(AddressKey::parts);
-    let length = caller.map_or(0, |parts| field_len(address_len(parts)))
-        + argument.map_or(0, |argument| field_len(argument.len()));
-    let mut out = BytesMut::with_capacity(length);
-    if let Some(parts) = caller {
-        put_head(&mut out, 1, address_len(parts));
-        put_address(&mut out, parts);
-    }
-    if let Some(argument) = argument {
-        put_field(&mut out, 2, argument);
-    }
+pub fn invocation(caller: Option<Parts<'_>>, argument: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(invocation_len(caller, argument));
+    put_invocation(&mut out, caller, argument);
     out.freeze()
+}
+
+/// How many bytes [`put_invocation`] writes.
+pub(super) fn invocation_len(caller: Option<Parts<'_>>, argument: &[u8]) -> usize {
+    caller.map_or(0, |parts| field_len(address_len(parts))) + field_len(argument.len())
+}
+
+/// Writes what [`invocation`] gives.
+pub(super) fn put_invocation(out: &mut BytesMut, caller: Option<Parts<'_>>, argument: &[u8]) {
+    if let Some(parts) = caller {
+        put_head(out, 1, address_len(parts));
+        put_address(out, parts);
+    }
+    put_field(out, 2, argument);
 }
 
 /// The encoded `TypedValue` in an encoded `ToFunction.Invocation`; empty when there is none.
@@ -167,8 +172,8 @@ mod tests {
             .encode_to_vec(),
         );
         let sent = [
-            invocation(Some(&caller), Some(&argument)),
-            invocation(None, None),
+            invocation(Some(caller.parts()), &argument),
+            invocation(None, &[]),
         ];
         let bytes = request(
             &target,
@@ -204,7 +209,10 @@ mod tests {
                             caller: Some(Bytes::from(caller.encode_to_vec())),
                             argument: Some(argument),
                         },
-                        to_function::Invocation::default(),
+                        to_function::Invocation {
+                            caller: None,
+                            argument: Some(Bytes::new()),
+                        },
                     ],
                 },
             )),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::StorageError;
 use super::super::row::{Position, Table};
 use super::super::tables::Snapshot;
+use super::super::{Keys, StorageError};
 use super::overlay::Overlay;
 
 /// An overlay that takes no more writes and waits to be moved to the tables.
@@ -63,6 +63,24 @@ impl Lower {
     /// The row, if the frozen overlay knows it.
     pub(super) fn frozen_row(&self, table: Table, key: &[u8]) -> Option<Option<Bytes>> {
         self.frozen.as_ref()?.overlay.get(table, key)
+    }
+
+    /// Finds the rows that are not in `found` yet; their keys are made of `keys` and `ends`.
+    pub(super) fn get_all(
+        &self,
+        table: Table,
+        keys: &mut Keys,
+        ends: &[&[u8]],
+        found: &mut [Option<Option<Bytes>>],
+    ) -> Result<(), StorageError> {
+        if self.frozen.is_some() {
+            for (end, row) in ends.iter().zip(&mut *found) {
+                if row.is_none() {
+                    *row = self.frozen_row(table, keys.with(end));
+                }
+            }
+        }
+        self.tables.get_all(table, keys, ends, found)
     }
 
     /// Adds the rows of the page to `found` until there are `limit`. Tells where the scan goes on, if it does.

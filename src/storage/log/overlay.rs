@@ -1,7 +1,6 @@
 //! The rows that the log holds and the tables do not have yet.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -29,12 +28,11 @@ impl Overlay {
         let rows = self.tables.entry(table).or_default();
         if value.is_none() && table.has_fresh_keys() {
             // A row that was put here is known to nothing below, so no tombstone is needed.
-            if let Entry::Occupied(row) = rows.entry(key.clone())
-                && row.get().is_some()
-            {
-                let (key, put) = row.remove_entry();
-                self.bytes -= cost(&key, put.as_ref());
-                return;
+            if let Some((key, before)) = rows.remove_entry(&key) {
+                self.bytes -= cost(&key, before.as_ref());
+                if before.is_some() {
+                    return;
+                }
             }
         }
         let (key_bytes, new) = (key.len(), cost(&key, value.as_ref()));
@@ -78,12 +76,12 @@ impl Overlay {
         })
     }
 
-    /// Bytes in memory, overhead included (estimated).
     /// How many rows it has; deletions count.
     pub(super) fn len(&self) -> usize {
         self.tables.values().map(BTreeMap::len).sum()
     }
 
+    /// Bytes in memory, overhead included (estimated).
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::super::disk::Disk;
 use super::super::tables::Tables;
-use super::super::{Backend, Health, Position, Rows, StorageError, SyncError, Table, Write};
+use super::super::{Backend, Health, Keys, Position, Rows, StorageError, SyncError, Table, Write};
 use super::LogSettings;
 use super::layers::{Frozen, Layers, Lower};
 use super::overlay::Overlay;
@@ -364,6 +364,27 @@ impl Rows for LogStore {
             }
             let row = lower.tables.get(table, key);
             row.map_err(|err| (lower.tables.generation(), err))
+        })
+    }
+
+    fn get_all(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        ends: &[&[u8]],
+    ) -> Result<Vec<Option<Bytes>>, StorageError> {
+        let mut keys = Keys::of(prefix);
+        self.read(|store| {
+            let state = store.locked();
+            let known = |end: &&[u8]| state.layers.current.get(table, keys.with(end));
+            let mut found: Vec<_> = ends.iter().map(known).collect();
+            if found.iter().any(Option::is_none) {
+                let lower = state.layers.lower.clone();
+                drop(state);
+                let answer = lower.get_all(table, &mut keys, ends, &mut found);
+                answer.map_err(|err| (lower.tables.generation(), err))?;
+            }
+            Ok(found.into_iter().map(Option::flatten).collect())
         })
     }
 

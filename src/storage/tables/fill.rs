@@ -29,6 +29,7 @@ pub(super) fn fill<'a>(
     rows: &mut Table<'_>,
     sums: &mut Sums,
     changes: impl Iterator<Item = Change<'a>>,
+    mut absent: Absent,
     stop: &AtomicBool,
 ) -> Result<BTreeSet<u8>, Fault> {
     let mut changes = changes.peekable();
@@ -45,8 +46,13 @@ pub(super) fn fill<'a>(
             return Err(redb::Error::Io(io::ErrorKind::Interrupted.into()).into());
         }
         let Some(value) = value else {
-            if let Some(old) = rows.remove(key.as_slice())? {
-                take(sums, &key, old.value());
+            if absent.holds(&key) {
+                continue;
+            }
+            let removed = rows.remove(key.as_slice())?;
+            let removed = removed.map(|old| take(sums, &key, old.value()));
+            if removed.is_none() {
+                absent.look(rows, &key)?;
             }
             continue;
         };
@@ -67,6 +73,46 @@ pub(super) fn fill<'a>(
         }
     }
     Ok(damaged)
+}
+
+/// A stretch of keys without rows. Rows that came and went between two checkpoints are deleted there one after the other.
+pub(super) struct Absent {
+    /// Whether no damage is to be feared, by which a row may seem to stand far behind others.
+    trusted: bool,
+    /// It begins with the last key that was looked for, and ends before this one; `Some(None)`: there is no row behind it.
+    end: Option<Option<Vec<u8>>>,
+    vain: u32,
+}
+
+impl Absent {
+    /// None is known yet.
+    pub(super) const fn in_rows_that_are(trusted: bool) -> Self {
+        Self {
+            trusted,
+            end: None,
+            vain: 0,
+        }
+    }
+
+    /// Whether the row at `key` is known to be absent. Keys ascend, so what was added meanwhile stands before it.
+    fn holds(&mut self, key: &[u8]) -> bool {
+        let end = self.end.as_ref();
+        let holds = end.is_some_and(|end| end.as_deref().is_none_or(|end| key < end));
+        if holds {
+            self.vain = 0;
+        }
+        holds
+    }
+
+    /// Finds out how far nothing is there, unless that brought nothing the last times.
+    fn look(&mut self, rows: &Table<'_>, key: &[u8]) -> Result<(), Fault> {
+        self.vain = self.vain.saturating_add(1);
+        if self.trusted && (self.vain < VAIN || self.vain.is_multiple_of(VAIN)) {
+            let next = rows.range::<&[u8]>(key..)?.next().transpose()?;
+            self.end = Some(next.map(|(key, _)| key.value().to_vec()));
+        }
+        Ok(())
+    }
 }
 
 /// Sums up the seals of `tables` anew. The numbers of their rows stay: rows that have vanished still show.

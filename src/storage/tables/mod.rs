@@ -4,6 +4,7 @@
 //! written in the same transaction: the position up to which the log is in the rows, how many rows each table has, and the sum of their seals.
 
 mod fill;
+mod gaps;
 mod guard;
 mod marks;
 mod seal;
@@ -23,7 +24,7 @@ use redb::{
 use super::StorageError;
 use super::disk::{Disk, DiskFile};
 use super::row::{Position, Table};
-use fill::{fill, sum_up};
+use fill::{Absent, fill, sum_up};
 use guard::{Fault, WRITE, guarded};
 use marks::Marks;
 use seal::{Sums, seal};
@@ -61,6 +62,8 @@ pub(super) struct Tables {
     database: Option<Database>,
     exists: bool,
     generation: u64,
+    /// All rows that are there from an earlier start were read and found in order.
+    trusted: Arc<AtomicBool>,
     sync_failed: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
 }
@@ -77,13 +80,15 @@ impl Tables {
             removed
                 .map_err(|source| StorageError::io(format!("remove {disk}/{NEW_FILE}"), source))?;
         }
+        let exists = names.iter().any(|name| name == FILE);
         Ok(Self {
             file: format!("{disk}/{FILE}").into(),
             disk,
             cache_bytes,
             database: None,
-            exists: names.iter().any(|name| name == FILE),
+            exists,
             generation: 0,
+            trusted: Arc::new(AtomicBool::new(!exists)),
             sync_failed: Arc::default(),
             written: Arc::default(),
         })
@@ -113,15 +118,17 @@ impl Tables {
     pub(super) fn snapshot(&mut self) -> Result<Snapshot, StorageError> {
         self.generation += 1;
         let (file, generation) = (Arc::clone(&self.file), self.generation);
+        let trusted = Arc::clone(&self.trusted);
         if !self.exists {
-            return Ok(Snapshot::new(file, generation, None, Marks::default()));
+            let marks = Marks::default();
+            return Ok(Snapshot::new(file, generation, None, marks, trusted));
         }
         let opened = guarded(&file, "open", || self.open_snapshot());
         if opened.is_err() {
             self.close();
         }
         let (rows, marks) = opened?;
-        Ok(Snapshot::new(file, generation, rows, marks))
+        Ok(Snapshot::new(file, generation, rows, marks, trusted))
     }
 
     fn open_snapshot(&mut self) -> Result<(Option<OpenRows>, Marks), Fault> {
@@ -150,9 +157,11 @@ impl Tables {
             key_of(&mut full_key, table, key);
             (full_key, value.map(Bytes::as_ref))
         });
+        let trusted = self.trusted.load(Ordering::Relaxed);
         self.change(|writing, marks| {
             let mut rows = writing.open_table(ROWS)?;
-            let mended = fill(&mut rows, &mut marks.sums, changes, stop)?;
+            let absent = Absent::in_rows_that_are(trusted);
+            let mended = fill(&mut rows, &mut marks.sums, changes, absent, stop)?;
             if !mended.is_empty() {
                 sum_up(&rows, &mut marks.sums, &mended)?;
             }

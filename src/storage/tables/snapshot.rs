@@ -10,8 +10,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadableTable};
 
-use super::super::StorageError;
 use super::super::row::Table;
+use super::super::{Keys, StorageError};
+use super::gaps::Gaps;
 use super::guard::{Fault, guarded};
 use super::marks::Marks;
 use super::seal::{Sum, Sums, unseal};
@@ -25,20 +26,26 @@ pub(in super::super) struct Snapshot {
     file: Arc<str>,
     rows: Option<OpenRows>,
     marks: Marks,
+    gaps: Gaps,
+    trusted: Arc<AtomicBool>,
     generation: u64,
 }
 
 impl Snapshot {
+    /// `trusted` tells whether all rows of the file were found to be in order since it was opened.
     pub(super) fn new(
         file: Arc<str>,
         generation: u64,
         rows: Option<OpenRows>,
         marks: Marks,
+        trusted: Arc<AtomicBool>,
     ) -> Self {
         Self {
             file,
             rows,
             marks,
+            gaps: Gaps::default(),
+            trusted,
             generation,
         }
     }
@@ -70,13 +77,60 @@ impl Snapshot {
         let Some(rows) = self.rows_of(table) else {
             return Ok(None);
         };
+        self.look(rows, &mut Vec::new(), table, key, false)
+    }
+
+    /// Finds the rows that are not in `found` yet; their keys are made of `keys` and `ends`.
+    pub(in super::super) fn get_all(
+        &self,
+        table: Table,
+        keys: &mut Keys,
+        ends: &[&[u8]],
+        found: &mut [Option<Option<Bytes>>],
+    ) -> Result<(), StorageError> {
+        let Some(rows) = self.rows_of(table) else {
+            return Ok(());
+        };
         let mut full = Vec::new();
-        key_of(&mut full, table, key);
+        let mut missing = found.iter().filter(|row| row.is_none()).count();
+        for (end, row) in ends.iter().zip(found) {
+            if row.is_none() {
+                missing -= 1;
+                // What is looked for next stands nearby.
+                let more = missing > 1;
+                *row = Some(self.look(rows, &mut full, table, keys.with(end), more)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The row at a key. When it is absent and `more` are to be looked for, it is found out how far nothing is there.
+    fn look(
+        &self,
+        rows: &OpenRows,
+        full: &mut Vec<u8>,
+        table: Table,
+        key: &[u8],
+        more: bool,
+    ) -> Result<Option<Bytes>, StorageError> {
+        key_of(full, table, key);
+        if self.gaps.hold(full) {
+            return Ok(None);
+        }
+        let full = full.as_slice();
         guarded(&self.file, "read", || {
-            let Some(stored) = rows.get(full.as_slice())? else {
-                return Ok(None);
-            };
-            self.opened(&full, stored.value()).map(Some)
+            if let Some(stored) = rows.get(full)? {
+                return self.opened(full, stored.value()).map(Some);
+            }
+            // In a damaged file a row may seem to stand far behind others.
+            let is_trusted = self.trusted.load(Ordering::Relaxed);
+            if is_trusted && (self.gaps.are_wanted() || more) {
+                let mut behind = ReadableTable::range::<&[u8]>(rows, full..)?;
+                let next = behind.next().transpose()?;
+                let next = next.as_ref().map(|(key, _)| key.value());
+                self.gaps.learn(full, next);
+            }
+            Ok(None)
         })
     }
 
@@ -179,6 +233,7 @@ impl Snapshot {
             }
         }
         self.hold_against_marks(&found)?;
+        self.trusted.store(true, Ordering::Relaxed);
         Ok(counted)
     }
 
