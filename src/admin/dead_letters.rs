@@ -12,7 +12,7 @@ use super::page::Page;
 use super::params::Params;
 use super::{Admin, Reply, ok};
 use crate::delivery::Verb;
-use crate::delivery::engine::State;
+use crate::delivery::engine::DeliveryState;
 use crate::runtime::core::AddressKey;
 use crate::runtime::respond::{self, Refusal, refuse};
 use crate::storage::Rows;
@@ -117,7 +117,7 @@ impl Admin {
 
 fn given_up(params: &Params) -> Result<KeptFilter, Refusal> {
     Ok(KeptFilter {
-        states: vec![State::Discarded],
+        states: vec![DeliveryState::Discarded],
         ..filter(params)?
     })
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::kept::{self, Item, KeptFilter};
 use super::params::Params;
 use super::{Admin, Reply, bad_request, ok};
-use crate::delivery::engine::{Reason, State};
+use crate::delivery::engine::{DeliveryState, Reason};
 use crate::delivery::{COMMAND, Command, REPLY, Reply as DeliveryReply, Verb};
 use crate::runtime::core::AddressKey;
 use crate::runtime::intake::Incoming;
@@ -216,13 +216,13 @@ fn reason(text: &str) -> Result<Reason, Refusal> {
     Reason::deserialize(text).map_err(|err| bad_request(&format!("`reason`: {err}")))
 }
 
-fn states(params: &Params) -> Result<Vec<State>, Refusal> {
+fn states(params: &Params) -> Result<Vec<DeliveryState>, Refusal> {
     let known = [
-        State::Acknowledged,
-        State::Awaiting,
-        State::Executing,
-        State::Discarded,
-        State::Cancelled,
+        DeliveryState::Acknowledged,
+        DeliveryState::Awaiting,
+        DeliveryState::Executing,
+        DeliveryState::Discarded,
+        DeliveryState::Cancelled,
     ];
     let parse = |text: &str| {
         known

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::kept::{HEAD, outline, stages};
-use crate::delivery::owner::{CircuitState, Figure, Gates, Outline};
+use crate::delivery::owner::{CircuitState, DestinationRegistry, Figure, Outline};
 use crate::pipeline::Destinations;
 use crate::printable;
 use crate::runtime::core::keys::{STATE, after_prefix};
@@ -31,24 +31,27 @@ impl ValueWatch for DeliveryWatch {
     }
 
     fn changes(&self, key: &Bytes, before: Option<&Bytes>, after: Option<&Bytes>) {
-        let Destinations(gates) = &self.0;
+        let Destinations(registry) = &self.0;
         let (before, after) = (before.and_then(outline), after.and_then(outline));
-        gates.figures.changes(key, before, after);
+        registry.figures.changes(key, before, after);
     }
 }
 
 /// Counts what is kept from before the start, in slices, beside the work.
 pub(crate) async fn count(runtime: RuntimeHandle, destinations: Destinations) {
-    let Destinations(gates) = destinations;
-    match count_all(&runtime, &gates).await {
-        Ok(()) => gates.figures.all_counted(),
+    let Destinations(registry) = destinations;
+    match count_all(&runtime, &registry).await {
+        Ok(()) => registry.figures.all_counted(),
         Err(error) => {
             tracing::warn!(%error, "what is kept for destinations was not counted, so metrics and queues do not tell it; the next start counts again");
         }
     }
 }
 
-async fn count_all(runtime: &RuntimeHandle, gates: &Arc<Gates>) -> Result<(), ReadError> {
+async fn count_all(
+    runtime: &RuntimeHandle,
+    registry: &Arc<DestinationRegistry>,
+) -> Result<(), ReadError> {
     // Those that are damaged are named in lists.
     for stage in runtime
         .read(|rows| stages(rows, None))
@@ -61,7 +64,7 @@ async fn count_all(runtime: &RuntimeHandle, gates: &Arc<Gates>) -> Result<(), Re
             let stage = stage.clone();
             let slice = runtime.read(move |rows| Slice::read(rows, &stage, &next));
             let slice = slice.await?;
-            gates.figures.count(slice.kept, slice.to);
+            registry.figures.count(slice.kept, slice.to);
             from = slice.next;
         }
     }
@@ -121,20 +124,25 @@ pub(super) struct Destination {
 
 /// All destinations of a runtime, by their names.
 pub(super) fn destinations(runtime: &RuntimeHandle) -> Vec<Destination> {
-    let Some(Destinations(gates)) = runtime.shared() else {
+    let Some(Destinations(registry)) = runtime.shared() else {
         return Vec::new();
     };
-    let (now, is_counted) = (runtime.now(), gates.figures.is_counted());
-    let figures = gates.figures.all().into_iter();
-    let told = figures.map(|figure| Destination::of(figure, gates, now, is_counted));
+    let (now, is_counted) = (runtime.now(), registry.figures.is_counted());
+    let figures = registry.figures.all().into_iter();
+    let told = figures.map(|figure| Destination::of(figure, registry, now, is_counted));
     told.collect()
 }
 
 impl Destination {
-    fn of(figure: Figure, gates: &Gates, now: Timestamp, is_counted: bool) -> Self {
+    fn of(
+        figure: Figure,
+        registry: &DestinationRegistry,
+        now: Timestamp,
+        is_counted: bool,
+    ) -> Self {
         let oldest = figure.oldest.filter(|_| is_counted);
         Self {
-            circuit: gates.circuit(&figure.target, now),
+            circuit: registry.circuit(&figure.target, now),
             target: printable::first_line(&figure.target, MAX_TARGET),
             waiting: is_counted.then_some(figure.waiting),
             oldest,

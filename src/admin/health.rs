@@ -47,7 +47,7 @@ impl Admin {
                 "{count} records of egress {egress} are not delivered; messages to functions that send to it are refused"
             ));
         }
-        reasons.extend(self.doors.shortage());
+        reasons.extend(self.listeners.shortage());
         let inspect = self.runtime.inspect(0);
         let partitions = timeout(PARTITION_ANSWERS_WITHIN, inspect).await;
         if partitions.is_err() {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::damaged::Damaged;
 use super::page::{Page, Weigh, page};
-use crate::delivery::engine::{Reason, State};
+use crate::delivery::engine::{DeliveryState, Reason};
 use crate::delivery::owner::Outline;
 use crate::pipeline::Kept;
 use crate::protocol::reqreply::TypedValue;
@@ -28,7 +28,7 @@ const HEAD_TYPE: &str = "statefun.pipelines/head";
 #[derive(Debug, Clone, Default)]
 pub(super) struct KeptFilter {
     /// Any of these; empty: all.
-    pub(super) states: Vec<State>,
+    pub(super) states: Vec<DeliveryState>,
     pub(super) target: Option<String>,
     pub(super) reason: Option<Reason>,
     pub(super) type_name: Option<TypeName>,
@@ -219,7 +219,7 @@ impl KeptFilter {
 
 impl Item {
     pub(super) fn is_dead_letter(&self) -> bool {
-        self.kept.delivery().state == Some(State::Discarded)
+        self.kept.delivery().state == Some(DeliveryState::Discarded)
     }
 
     /// One line of a list.

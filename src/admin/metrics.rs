@@ -17,9 +17,9 @@ use super::{Admin, Reply, whole};
 use crate::runtime::StoreStatus;
 use crate::runtime::condition::Condition;
 use crate::runtime::core::TypeCounters;
-use crate::runtime::door::Doors;
 use crate::runtime::egress::Delivering;
 use crate::runtime::endpoint::{FunctionLabels, Invocations};
+use crate::runtime::http_listeners::HttpListeners;
 use crate::runtime::partition::Inspection;
 use crate::runtime::respond::{self, Refusal, refuse};
 use crate::sdk::TypeName;
@@ -61,7 +61,7 @@ impl Admin {
         snapshot.sources(self.runtime.sources());
         snapshot.deliveries(&destinations(&self.runtime));
         snapshot.store(&self.runtime.store_health(), &self.runtime.store_status());
-        snapshot.doors(&self.doors);
+        snapshot.listeners(&self.listeners);
         snapshot.count(
             "unclaimed_answers",
             "Answers to calls that nobody waited for any more",
@@ -314,26 +314,26 @@ impl Snapshot {
         );
     }
 
-    fn doors(&mut self, doors: &Doors) {
+    fn listeners(&mut self, listeners: &HttpListeners) {
         self.gauge(
             "http_connections",
             "Connections to the HTTP listeners, without those to the admin API",
-            doors.places.taken() as u64,
+            listeners.slots.taken() as u64,
         );
         self.gauge(
             "http_connections_limit",
             "How many of them there may be",
-            doors.places.count() as u64,
+            listeners.slots.count() as u64,
         );
         self.gauge(
             "http_body_bytes",
             "Memory of request bodies that are arriving",
-            doors.memory.used() as u64,
+            listeners.memory.used() as u64,
         );
         self.gauge(
             "http_body_bytes_limit",
             "How much of it there may be",
-            doors.memory.total() as u64,
+            listeners.memory.total() as u64,
         );
     }
 

@@ -38,10 +38,10 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::module::Token;
 use crate::runtime::core::{AddressKey, AdminChange};
-use crate::runtime::door::{Door, Doors, Guard, check_head};
 use crate::runtime::handle::{Changed, RuntimeHandle};
+use crate::runtime::http_listeners::{Guard, HttpListeners, HttpServer, check_head};
 use crate::runtime::listener::stopped;
-use crate::runtime::respond::{self, Answer, Refusal, refuse};
+use crate::runtime::respond::{self, FullResponse, Refusal, refuse};
 use crate::runtime::service::Service;
 use crate::runtime::{IntakeError, Listener, RuntimeBuilder, StartError};
 use crate::sdk::BoxError;
@@ -88,15 +88,15 @@ type Reply = Response<UnsyncBoxBody<Bytes, BoxError>>;
 struct Api {
     config: AdminConfig,
     /// From its opening until it is served.
-    open: Option<(Door, Doors)>,
+    open: Option<(HttpServer, HttpListeners)>,
 }
 
 #[async_trait]
 impl Service for Api {
-    async fn open(&mut self, doors: &Doors) -> Result<Listener, StartError> {
+    async fn open(&mut self, listeners: &HttpListeners) -> Result<Listener, StartError> {
         let AdminConfig { listen, token } = &self.config;
-        let door = doors.open("admin api", listen, token.clone()).await?;
-        let listener = door.listener.clone();
+        let server = listeners.open("admin api", listen, token.clone()).await?;
+        let listener = server.listener.clone();
         let address = listener.address;
         if token.is_none() && !address.ip().is_loopback() {
             let what = format!(
@@ -104,18 +104,18 @@ impl Service for Api {
             );
             return Err(StartError::Declared { what });
         }
-        self.open = Some((door.reserved(doors), doors.clone()));
+        self.open = Some((server.reserved(listeners), listeners.clone()));
         Ok(listener)
     }
 
     async fn run(self: Box<Self>, runtime: RuntimeHandle, stop: watch::Receiver<bool>) {
-        let Some((door, doors)) = self.open else {
+        let Some((server, listeners)) = self.open else {
             return;
         };
         let admin = Arc::new(Admin {
-            guard: door.guard.clone(),
-            bodies: door.bodies.clone(),
-            doors,
+            guard: server.guard.clone(),
+            bodies: server.bodies.clone(),
+            listeners,
             runtime,
             reads: Arc::new(Semaphore::new(READS_AT_A_TIME)),
         });
@@ -126,7 +126,7 @@ impl Service for Api {
                 Ok::<_, Infallible>(reply.unwrap_or_else(|refusal| whole(*refusal)))
             }
         });
-        door.serve(service, stopped(stop)).await;
+        server.serve(service, stopped(stop)).await;
     }
 }
 
@@ -134,7 +134,7 @@ impl Service for Api {
 struct Admin {
     guard: Guard,
     bodies: BodyReader,
-    doors: Doors,
+    listeners: HttpListeners,
     runtime: RuntimeHandle,
     /// Lists that are read at the same time; others wait their turn.
     reads: Arc<Semaphore>,
@@ -145,7 +145,7 @@ impl Admin {
         check_head(&request)?;
         let Routed { route, allowed } = routes::route(request.uri().path())?;
         if !matches!(route, Route::Health | Route::Ready) {
-            self.guard.admit(&request)?;
+            self.guard.check(&request)?;
         }
         if !allowed.contains(request.method()) {
             return Err(wrong_method(allowed));
@@ -279,7 +279,7 @@ fn wrong_method(allowed: &[Method]) -> Refusal {
     refusal
 }
 
-fn whole(answer: Answer) -> Reply {
+fn whole(answer: FullResponse) -> Reply {
     answer.map(|body| body.map_err(|never| match never {}).boxed_unsync())
 }
 

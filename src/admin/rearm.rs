@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::kept::{KeptFilter, list};
 use super::page::Page;
-use crate::delivery::engine::{Policy, State};
+use crate::delivery::engine::{DeliveryState, Policy};
 use crate::delivery::owner::RULES;
 use crate::runtime::core::AddressKey;
 use crate::runtime::handle::RuntimeHandle;
@@ -60,7 +60,7 @@ async fn waiting(
     after: Option<Bytes>,
 ) -> Result<Page<super::kept::Item>, BoxError> {
     let filter = KeptFilter {
-        states: vec![State::Awaiting],
+        states: vec![DeliveryState::Awaiting],
         type_name: Some(function.clone()),
         ..KeptFilter::default()
     };

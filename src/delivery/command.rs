@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::engine::{Delivery, Reason, Refused, State};
+use super::engine::{Delivery, DeliveryState, Reason, Refused};
 use crate::sdk::{Type, TypeName, types};
 
 /// Sent to a delivery's address. The answer, a [`REPLY`], goes to the caller, if there is one.
@@ -52,7 +52,7 @@ pub struct Reply {
     pub message: Option<String>,
     /// Where the delivery stands now; `None` when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<State>,
+    pub state: Option<DeliveryState>,
     /// Attempts started.
     #[serde(default)]
     pub attempt: u32,

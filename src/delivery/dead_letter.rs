@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::engine::{AttemptError, Delivery, History, Reason, State};
+use super::engine::{AttemptError, Delivery, DeliveryState, History, Reason};
 use crate::time::Timestamp;
 
 /// What was given up: all that is needed to look into it, to take it up again or to carry it elsewhere.
@@ -71,7 +71,7 @@ pub enum Payload {
 impl DeadLetter {
     /// The dead letter of a delivery that has been given up; `None` for others.
     pub fn of(delivery: &Delivery, history: &History, payload: Payload) -> Option<Self> {
-        if delivery.state != Some(State::Discarded) {
+        if delivery.state != Some(DeliveryState::Discarded) {
             return None;
         }
         let given_up = history.last()?;

@@ -1,4 +1,4 @@
-//! A place in a document while it is read: each mismatch becomes a finding there, and reading goes on.
+//! A location in a document while it is read: each mismatch becomes a finding there, and reading goes on.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -35,7 +35,7 @@ impl<'a> At<'a> {
     }
 
     fn finding(&self, complaint: impl Into<Complaint>) -> Finding {
-        Finding::new(self.node.place.clone(), self.path.as_str(), complaint)
+        Finding::new(self.node.location.clone(), self.path.as_str(), complaint)
     }
 
     /// Reports a fault at this place.
@@ -67,7 +67,7 @@ impl<'a> At<'a> {
             let outer = node.get(outer);
             node = outer.map_or(node, |outer| outer.get(inner).unwrap_or(outer));
         }
-        let finding = Finding::new(node.place.clone(), path, message.to_string());
+        let finding = Finding::new(node.location.clone(), path, message.to_string());
         self.findings.fault(finding);
     }
 

@@ -45,7 +45,7 @@ impl<'a> Fields<'a> {
         self
     }
 
-    fn place_of(&self, key: &str) -> &'a Node {
+    fn node_of(&self, key: &str) -> &'a Node {
         self.peek(key).unwrap_or(self.at.node)
     }
 
@@ -60,7 +60,7 @@ impl<'a> Fields<'a> {
             "" => self.at.path().to_owned(),
             key => self.path_of(key),
         };
-        Finding::new(self.place_of(key).place.clone(), path, complaint)
+        Finding::new(self.node_of(key).location.clone(), path, complaint)
     }
 
     /// Reports a fault of `key`.
@@ -71,7 +71,7 @@ impl<'a> Fields<'a> {
 
     /// Reports a fault of `node`, which stands at `path` below this mapping.
     pub(crate) fn fault_below(&self, node: &Node, path: &str, complaint: Complaint) {
-        let finding = Finding::new(node.place.clone(), path, complaint);
+        let finding = Finding::new(node.location.clone(), path, complaint);
         self.at.findings().fault(self.with_prefix(finding));
     }
 
@@ -116,11 +116,11 @@ impl<'a> Fields<'a> {
         found
     }
 
-    /// Sets `place` to what `read` makes of the entry `key`, if there is one. False when it makes nothing of it.
+    /// Sets `target` to what `read` makes of the entry `key`, if there is one. False when it makes nothing of it.
     pub(crate) fn set<T>(
         &self,
         key: &'static str,
-        place: &mut T,
+        target: &mut T,
         read: impl FnOnce(&At<'a>) -> Option<T>,
     ) -> bool {
         let Some(at) = self.get(key) else {
@@ -129,7 +129,7 @@ impl<'a> Fields<'a> {
         let value = read(&at);
         let whole = value.is_some();
         if let Some(value) = value {
-            *place = value;
+            *target = value;
         }
         whole
     }
@@ -162,7 +162,7 @@ impl<'a> Fields<'a> {
             .filter(|(key, _)| !asked.contains(&key.name.as_str()));
         for (key, _) in unknown {
             let path = self.path_of(&key.name);
-            let finding = |complaint| Finding::new(key.place.clone(), path, complaint);
+            let finding = |complaint| Finding::new(key.location.clone(), path, complaint);
             let remedy = self.remedy_of(&key.name, &asked);
             let name = &key.name;
             if self.ignores_unknown {
@@ -180,9 +180,9 @@ impl<'a> Fields<'a> {
     fn remedy_of(&self, key: &str, asked: &[&str]) -> String {
         let elsewhere = self.elsewhere.iter().map(|(known, _)| *known);
         if let Some(meant) = nearest(key, elsewhere)
-            && let Some((known, place)) = self.elsewhere.iter().find(|(known, _)| *known == meant)
+            && let Some((known, section)) = self.elsewhere.iter().find(|(known, _)| *known == meant)
         {
-            return format!("`{known}` belongs {place}");
+            return format!("`{known}` belongs {section}");
         }
         nearest(key, asked.iter().copied()).map_or_else(
             || match asked {
@@ -210,8 +210,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Where the mapping begins.
-    pub(crate) const fn place(&self) -> &super::Place {
-        &self.at.node.place
+    pub(crate) const fn location(&self) -> &super::Location {
+        &self.at.node.location
     }
 
     /// A finding about the whole mapping.
@@ -226,7 +226,7 @@ impl<'a> Fields<'a> {
 
     /// Warns of something about `node`, which stands at `path` below this mapping.
     pub(crate) fn warn_below(&self, node: &Node, path: &str, complaint: Complaint) {
-        let finding = Finding::new(node.place.clone(), path, complaint);
+        let finding = Finding::new(node.location.clone(), path, complaint);
         self.findings().warning(finding);
     }
 

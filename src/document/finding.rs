@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-/// Where something stands in a module file.
+/// Where something is in a module file: file, line and column.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct Location {
     /// The file, as it was named when it was read.
     pub file: Arc<str>,
     /// Counted from 1; 0 when the whole file is meant.
@@ -15,8 +15,8 @@ pub struct Place {
     pub column: u32,
 }
 
-impl Place {
-    /// Of a document that is in no file.
+impl Location {
+    /// The location of a document that is in no file.
     pub(crate) fn nowhere() -> Self {
         Self::file("")
     }
@@ -31,7 +31,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             0 => f.write_str(&self.file),
@@ -45,7 +45,7 @@ impl fmt::Display for Place {
 #[non_exhaustive]
 pub struct Finding {
     /// Where it is.
-    pub place: Place,
+    pub location: Location,
     /// The field within its document, such as `spec.transport.timeouts.call`; empty when the document is meant.
     pub path: String,
     /// What is wrong.
@@ -60,15 +60,19 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// The remark `message` about `path` at `place`.
-    pub fn new(place: Place, path: impl Into<String>, complaint: impl Into<Complaint>) -> Self {
+    /// The remark `message` about `path` at `location`.
+    pub fn new(
+        location: Location,
+        path: impl Into<String>,
+        complaint: impl Into<Complaint>,
+    ) -> Self {
         let Complaint {
             message,
             remedy,
             upstream,
         } = complaint.into();
         Self {
-            place,
+            location,
             path: path.into(),
             message,
             remedy,
@@ -89,9 +93,9 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_in_file = !self.place.file.is_empty();
+        let is_in_file = !self.location.file.is_empty();
         if is_in_file {
-            write!(f, "{}: ", self.place)?;
+            write!(f, "{}: ", self.location)?;
         }
         match self.path.as_str() {
             "" => {}
@@ -180,7 +184,7 @@ impl Findings {
 
     /// A fault of what is in no file.
     pub(crate) fn add(&self, path: impl Into<String>, message: impl fmt::Display) {
-        self.fault(Finding::new(Place::nowhere(), path, message.to_string()));
+        self.fault(Finding::new(Location::nowhere(), path, message.to_string()));
     }
 
     /// `value`, or all faults.
@@ -201,7 +205,7 @@ impl Findings {
     pub(crate) fn into_parts(self) -> (Vec<Finding>, Vec<Finding>, Vec<Finding>) {
         let sorted = |found: RefCell<Vec<Finding>>| {
             let mut found = found.into_inner();
-            found.sort_by(|a, b| a.place.cmp(&b.place));
+            found.sort_by(|a, b| a.location.cmp(&b.location));
             found
         };
         (

@@ -19,7 +19,7 @@ pub(crate) mod yaml;
 pub(crate) use at::At;
 pub(crate) use fields::Fields;
 pub(crate) use finding::Findings;
-pub use finding::{Complaint, Finding, Place};
+pub use finding::{Complaint, Finding, Location};
 pub(crate) use nearest::nearest;
 pub(crate) use node::{Key, Node, Value, join};
 #[cfg(feature = "runtime")]

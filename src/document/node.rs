@@ -2,12 +2,12 @@
 
 use serde_json::Number;
 
-use super::finding::Place;
+use super::finding::Location;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    pub(crate) place: Place,
+    pub(crate) location: Location,
     pub(crate) value: Value,
     /// Written without quotes, so that its text decides its type.
     pub(crate) is_plain: bool,
@@ -31,15 +31,15 @@ pub(crate) enum Value {
 /// The key of an entry and where it stands.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
-    pub(crate) place: Place,
+    pub(crate) location: Location,
     pub(crate) name: String,
 }
 
 impl Node {
     /// A node that stands in no file, at the place of the one it was made from.
-    pub(crate) const fn made(place: Place, value: Value) -> Self {
+    pub(crate) const fn made(location: Location, value: Value) -> Self {
         Self {
-            place,
+            location,
             value,
             is_plain: false,
             written: None,
@@ -60,7 +60,7 @@ impl Node {
             serde_json::Value::Object(entries) => {
                 let entry = |(name, value): (&String, &serde_json::Value)| {
                     let key = Key {
-                        place: Place::nowhere(),
+                        location: Location::nowhere(),
                         name: name.clone(),
                     };
                     (key, Self::from_json(value))
@@ -68,7 +68,7 @@ impl Node {
                 Value::Map(entries.iter().map(entry).collect())
             }
         };
-        Self::made(Place::nowhere(), value)
+        Self::made(Location::nowhere(), value)
     }
 
     /// What kind of value this is, in the words of a message.

@@ -48,15 +48,15 @@ fn split_at_repeated(mut document: Node, findings: &Findings) -> Vec<Node> {
     let first = entries.iter().position(|(first, _)| first.name == key.name);
     let line = first
         .and_then(|at| entries.get(at))
-        .map_or(0, |(first, _)| first.place.line);
+        .map_or(0, |(first, _)| first.location.line);
     let complaint = Complaint::with_remedy(
         format!("key `{}` stands here again, after line {line}", key.name),
         "write `---` in a line of its own between two documents, or keep one of the two",
     );
-    let finding = Finding::new(key.place.clone(), key.name.as_str(), complaint);
+    let finding = Finding::new(key.location.clone(), key.name.as_str(), complaint);
     findings.fault(finding);
     if key.name == "kind" {
-        let next = Node::made(key.place, Value::Map(after));
+        let next = Node::made(key.location, Value::Map(after));
         let mut documents = vec![document];
         documents.extend(split_at_repeated(next, findings));
         return documents;
@@ -80,10 +80,13 @@ fn keep_last_of_repeated(node: &mut Node, path: &str, findings: &Findings) {
                 };
                 let complaint = Complaint::with_remedy(
                     format!("key `{}` stands here again; this one counts", key.name),
-                    format!("the first is in line {}; keep one of them", key.place.line),
+                    format!(
+                        "the first is in line {}; keep one of them",
+                        key.location.line
+                    ),
                 );
                 let path = join(path, &key.name);
-                findings.warning(Finding::new(later.place.clone(), path, complaint));
+                findings.warning(Finding::new(later.location.clone(), path, complaint));
                 false
             });
             for (key, value) in entries {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
-use serde_saphyr::{Location, Options, Spanned};
+use serde_saphyr::{Options, Spanned, YamlLocation};
 
-use super::finding::{Complaint, Finding, Findings, Place};
+use super::finding::{Complaint, Finding, Findings, Location};
 use super::node::{Key, Node, Value};
 use super::repeated::Repeated;
 
@@ -40,12 +40,12 @@ pub(crate) fn parse(file: &str, text: &str, repeated: Repeated, findings: &Findi
         if let Some(column) = separating_tab(line) {
             let text = "StateFun's YAML reader takes no tabs between tokens";
             let complaint = Complaint::with_remedy(text, "write blanks");
-            let place = Place {
+            let location = Location {
                 file: file.clone(),
                 line: n,
                 column,
             };
-            findings.not_for_flink(Finding::new(place, "", complaint));
+            findings.not_for_flink(Finding::new(location, "", complaint));
         }
     }
     documents
@@ -99,9 +99,9 @@ fn options() -> Options {
 
 fn syntax_fault(placing: &Placing<'_>, err: &serde_saphyr::Error) -> Finding {
     let file = &placing.file;
-    let place = match err.location() {
-        Some(location) => place(file, location),
-        None => Place::file(file),
+    let location = match err.location() {
+        Some(found) => location_in(file, found),
+        None => Location::file(file),
     };
     let text: String = err
         .without_snippet()
@@ -111,7 +111,7 @@ fn syntax_fault(placing: &Placing<'_>, err: &serde_saphyr::Error) -> Finding {
         .collect();
     let message = format!("it is not readable as YAML: {text}");
     let upstream = format!("Failed loading a module at {file}: {message}");
-    let line = index(place.line.into());
+    let line = index(location.line.into());
     let around = placing
         .lines
         .iter()
@@ -121,7 +121,7 @@ fn syntax_fault(placing: &Placing<'_>, err: &serde_saphyr::Error) -> Finding {
         remedy: around.rev().find_map(|line| unquoted_placeholder(line)),
         ..Complaint::from(message).upstream(upstream)
     };
-    Finding::new(place, "", complaint)
+    Finding::new(location, "", complaint)
 }
 
 /// What to do about a placeholder without quotes inside braces or brackets, where its own braces end the mapping.
@@ -136,11 +136,11 @@ fn unquoted_placeholder(line: &str) -> Option<String> {
         .then(|| format!("inside {{}} and [] a placeholder needs quotes: write \"{placeholder}\""))
 }
 
-fn place(file: &Arc<str>, location: Location) -> Place {
-    Place {
+fn location_in(file: &Arc<str>, found: YamlLocation) -> Location {
+    Location {
         file: file.clone(),
-        line: u32::try_from(location.line()).unwrap_or(u32::MAX),
-        column: u32::try_from(location.column()).unwrap_or(u32::MAX),
+        line: u32::try_from(found.line()).unwrap_or(u32::MAX),
+        column: u32::try_from(found.column()).unwrap_or(u32::MAX),
     }
 }
 
@@ -193,7 +193,7 @@ impl Placing<'_> {
             ),
         };
         Node {
-            place: place(&self.file, raw.referenced),
+            location: location_in(&self.file, raw.referenced),
             value,
             is_plain,
             written,
@@ -202,24 +202,24 @@ impl Placing<'_> {
     }
 
     /// What stands at `at`, up to the end of a number.
-    fn word(&self, at: Location) -> Option<Box<str>> {
+    fn word(&self, at: YamlLocation) -> Option<Box<str>> {
         let rest: String = self.line(at)?.chars().skip(index(at.column())).collect();
         let end = rest.find([' ', '\t', ',', ']', '}', '#', '\r']);
         rest.get(..end.unwrap_or(rest.len())).map(Into::into)
     }
 
-    fn line(&self, at: Location) -> Option<&str> {
+    fn line(&self, at: YamlLocation) -> Option<&str> {
         self.lines.get(index(at.line())).copied()
     }
 
     fn key(&self, key: Spanned<RawKey>) -> Key {
         Key {
-            place: place(&self.file, key.referenced),
+            location: location_in(&self.file, key.referenced),
             name: key.value.0,
         }
     }
 
-    fn is_quoted(&self, at: Location) -> bool {
+    fn is_quoted(&self, at: YamlLocation) -> bool {
         let first = self
             .line(at)
             .and_then(|line| line.chars().nth(index(at.column())));
@@ -333,10 +333,10 @@ mod tests {
         let Value::Map(entries) = &items[0].value else {
             panic!("a mapping");
         };
-        assert_eq!(entries[0].0.place.to_string(), "m.yaml:5:7");
-        assert_eq!(entries[0].1.place.to_string(), "m.yaml:5:10");
+        assert_eq!(entries[0].0.location.to_string(), "m.yaml:5:7");
+        assert_eq!(entries[0].1.location.to_string(), "m.yaml:5:10");
         let kind = documents[1].get("kind").unwrap();
-        assert_eq!(kind.place.to_string(), "m.yaml:7:7");
+        assert_eq!(kind.location.to_string(), "m.yaml:7:7");
     }
 
     #[test]

@@ -200,11 +200,11 @@ fn expected(what: &str, node: &Node) -> Complaint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::Place;
+    use crate::document::Location;
     use serde_json::Number;
 
     fn node(value: Value) -> Node {
-        Node::made(Place::file("m.yaml"), value)
+        Node::made(Location::file("m.yaml"), value)
     }
 
     fn string(text: &str) -> Node {

@@ -76,7 +76,7 @@ pub(super) fn read_spec(
         let complaint = Complaint::from(text).upstream(upstream);
         draft
             .findings
-            .fault(Finding::new(spec.place.clone(), path, complaint));
+            .fault(Finding::new(spec.location.clone(), path, complaint));
         return;
     }
     if let Some(fields) = Fields::of(At::new(&spec, path, draft.findings)) {
@@ -96,7 +96,7 @@ fn not_followed(node: &Node, path: &str, findings: &Findings) {
             "StateFun follows no YAML aliases and merge keys: it takes `*name` for the text `name`, and `<<` for a key",
             "write out what the alias stands for",
         );
-        findings.not_for_flink(Finding::new(node.place.clone(), path, complaint));
+        findings.not_for_flink(Finding::new(node.location.clone(), path, complaint));
         return;
     }
     match &node.value {
@@ -117,7 +117,7 @@ fn not_followed(node: &Node, path: &str, findings: &Findings) {
 /// The kind of a document, checked as far as StateFun checks it before it looks at the spec.
 fn kind_of(document: &mut Node, findings: &Findings) -> Option<&'static Kind> {
     if let Some(complaint) = foreign::recognised(document) {
-        findings.fault(Finding::new(document.place.clone(), "", complaint));
+        findings.fault(Finding::new(document.location.clone(), "", complaint));
         return None;
     }
     let kind = document.get_mut("kind").and_then(|kind| {
@@ -126,7 +126,7 @@ fn kind_of(document: &mut Node, findings: &Findings) -> Option<&'static Kind> {
     });
     if document.get("kind").is_none() || document.get("spec").is_none() {
         let complaint = foreign::no_component(document);
-        findings.fault(Finding::new(document.place.clone(), "", complaint));
+        findings.fault(Finding::new(document.location.clone(), "", complaint));
         return None;
     }
     kind
@@ -140,7 +140,7 @@ pub(super) fn known_kind(
     findings: &Findings,
 ) -> Option<&'static Kind> {
     let fault = |complaint: Complaint| {
-        findings.fault(Finding::new(node.place.clone(), path, complaint));
+        findings.fault(Finding::new(node.location.clone(), path, complaint));
         None
     };
     let (name, remark) = match coerce::type_name(node) {
@@ -158,7 +158,7 @@ pub(super) fn known_kind(
         return fault(unknown_kind(&name));
     };
     if let Some(remark) = remark {
-        findings.warning(Finding::new(node.place.clone(), path, remark));
+        findings.warning(Finding::new(node.location.clone(), path, remark));
     }
     let elsewhere = match known.portable {
         Portable::Everywhere => return Some(known),
@@ -166,7 +166,7 @@ pub(super) fn known_kind(
         Portable::Here => "this runtime alone knows this kind",
     };
     let complaint = Complaint::with_remedy(kinds::unknown_extension(&name), elsewhere);
-    findings.not_for_flink(Finding::new(node.place.clone(), path, complaint));
+    findings.not_for_flink(Finding::new(node.location.clone(), path, complaint));
     Some(known)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::document::{Complaint, Finding, Findings, Place};
+use crate::document::{Complaint, Finding, Findings, Location};
 use crate::sdk::TypeName;
 
 use super::{Ingress, Module, kinds};
@@ -51,7 +51,7 @@ impl fmt::Display for Binding {
 pub(super) struct Draft<'a> {
     pub(super) module: Module,
     pub(super) findings: &'a Findings,
-    bound: Vec<(Binding, Place)>,
+    bound: Vec<(Binding, Location)>,
     /// The functions that ingresses send to, and where they say so.
     pub(super) targets: Vec<(TypeName, Finding)>,
 }
@@ -68,7 +68,7 @@ impl<'a> Draft<'a> {
 
     /// Binds what the document at `at` gives a name to. A second one is a fault.
     pub(super) fn bind(&mut self, binding: Binding, at: Finding) {
-        let Finding { place, path, .. } = at;
+        let Finding { location, path, .. } = at;
         if let Some((_, first)) = self.bound.iter().find(|(bound, _)| *bound == binding) {
             let complaint = Complaint::with_remedy(
                 format!("{binding} is bound a second time"),
@@ -78,15 +78,15 @@ impl<'a> Draft<'a> {
             let complaint = complaint.upstream(format!(
                 "A binding for the key {key} was previously defined."
             ));
-            self.findings.fault(Finding::new(place, path, complaint));
+            self.findings.fault(Finding::new(location, path, complaint));
             return;
         }
-        self.bound.push((binding, place));
+        self.bound.push((binding, location));
     }
 
     /// What only all documents together show; said when all of them could be read.
-    pub(super) fn check_whole(&self, place: &Place) {
-        let note = |text: &str| Finding::new(place.clone(), "", text);
+    pub(super) fn check_whole(&self, location: &Location) {
+        let note = |text: &str| Finding::new(location.clone(), "", text);
         let module = &self.module;
         if module.ingresses.is_empty() {
             self.findings.warning(note(NO_INGRESS));
@@ -95,7 +95,7 @@ impl<'a> Draft<'a> {
             let remedy = "bind a Kafka or Kinesis ingress there";
             let complaint = Complaint::with_remedy(NO_INGRESS, remedy);
             self.findings
-                .not_for_flink(Finding::new(place.clone(), "", complaint));
+                .not_for_flink(Finding::new(location.clone(), "", complaint));
         }
         let out = kinds::SAMPLES_OUT;
         if module.samples
@@ -136,7 +136,7 @@ impl<'a> Draft<'a> {
             );
             let path = "spec.urlPathTemplate";
             self.findings
-                .not_for_flink(Finding::new(endpoint.place.clone(), path, complaint));
+                .not_for_flink(Finding::new(endpoint.location.clone(), path, complaint));
         }
     }
 
@@ -162,8 +162,11 @@ impl<'a> Draft<'a> {
                 "Cannot find a provider for type {}: no document binds {target}",
                 function_key(target)
             ));
-            self.findings
-                .warning(Finding::new(at.place.clone(), at.path.as_str(), complaint));
+            self.findings.warning(Finding::new(
+                at.location.clone(),
+                at.path.as_str(),
+                complaint,
+            ));
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn read(mut document: Node, placeholders: &Placeholders, draft: &mut 
     scalars::as_statefun(&mut document, "", findings);
     check_head(&document, findings);
     let Some(spec) = document.get("module").and_then(|module| module.get("spec")) else {
-        let file = &document.place.file;
+        let file = &document.location.file;
         let text = format!("A module without a spec at {file}");
         fault_of_file(&document, "module.spec", text.into(), findings);
         return;
@@ -90,7 +90,7 @@ pub(super) fn read(mut document: Node, placeholders: &Placeholders, draft: &mut 
 /// Version and type.
 fn check_head(document: &Node, findings: &Findings) {
     known_keys(document, "", &["version", "module"], findings);
-    let file = &document.place.file;
+    let file = &document.location.file;
     let version = document.get("version").unwrap_or(document);
     let wrong = match &version.value {
         Value::Text(version) => match version.as_str() {
@@ -143,10 +143,10 @@ fn check_head(document: &Node, findings: &Findings) {
 const REMEDY_TYPE: &str = "write module: {meta: {type: remote}, …}";
 
 fn fault_of_file(node: &Node, path: &str, complaint: Complaint, findings: &Findings) {
-    let file = &node.place.file;
+    let file = &node.location.file;
     let upstream = format!("Failed loading a module at {file}: {}", complaint.message);
     let complaint = complaint.upstream(upstream);
-    findings.fault(Finding::new(node.place.clone(), path, complaint));
+    findings.fault(Finding::new(node.location.clone(), path, complaint));
 }
 
 fn entries<'n>(spec: &'n Node, section: &Section, findings: &Findings) -> Vec<&'n Node> {
@@ -156,7 +156,7 @@ fn entries<'n>(spec: &'n Node, section: &Section, findings: &Findings) -> Vec<&'
         Some((node, _)) => {
             let path = join("module.spec", section.list);
             let text = format!("Wrong type for key /{} not a list", section.list);
-            findings.fault(Finding::new(node.place.clone(), path, text));
+            findings.fault(Finding::new(node.location.clone(), path, text));
             Vec::new()
         }
     }
@@ -184,15 +184,15 @@ fn component(
     let text_at = |key: &str| {
         let pointer = format!("/{}/meta/{key}", section.entry);
         let path = join(&join(&path, "meta"), key);
-        let (place, text) = match meta.and_then(|meta| meta.get(key)) {
-            None => (&entry.place, format!("missing key {pointer}")),
+        let (location, text) = match meta.and_then(|meta| meta.get(key)) {
+            None => (&entry.location, format!("missing key {pointer}")),
             Some(node) if matches!(node.value, Value::Text(_)) => return Some(node),
             Some(node) => (
-                &node.place,
+                &node.location,
                 format!("Wrong type for key {pointer} not a string"),
             ),
         };
-        findings.fault(Finding::new(place.clone(), path, text));
+        findings.fault(Finding::new(location.clone(), path, text));
         None
     };
     let kind = text_at(section.kind);
@@ -201,14 +201,14 @@ fn component(
     let spec = match id {
         None => Some(
             spec.cloned()
-                .unwrap_or_else(|| Node::made(entry.place.clone(), Value::Null)),
+                .unwrap_or_else(|| Node::made(entry.location.clone(), Value::Null)),
         ),
         Some(id) => match spec.map(|spec| (spec, &spec.value)) {
             Some((spec, Value::Map(_))) => id.map(|id| with_id(spec.clone(), id)),
             _ => {
                 let path = join(&path, "spec");
                 let text = "expected a mapping";
-                findings.fault(Finding::new(entry.place.clone(), path, text));
+                findings.fault(Finding::new(entry.location.clone(), path, text));
                 None
             }
         },
@@ -221,7 +221,7 @@ fn with_id(mut spec: Node, id: &Node) -> Node {
     let _ = spec.take("id");
     if let Value::Map(entries) = &mut spec.value {
         let key = Key {
-            place: id.place.clone(),
+            location: id.location.clone(),
             name: "id".to_owned(),
         };
         entries.push((key, id.clone()));

@@ -39,7 +39,7 @@ fn collision(listening: &Listening, other: &str, remedy: impl Into<String>) -> F
     );
     let complaint = Complaint::with_remedy(text, remedy);
     Finding::new(
-        listening.at.place.clone(),
+        listening.at.location.clone(),
         listening.at.path.as_str(),
         complaint,
     )
@@ -51,7 +51,7 @@ pub(super) fn check(draft: &Draft<'_>) {
     for (n, listening) in all.iter().enumerate() {
         let mut earlier = all.iter().take(n);
         if let Some(first) = earlier.find(|one| one.meets(&listening.host, listening.port)) {
-            let other = format!("the {} of {}", first.name, first.at.place);
+            let other = format!("the {} of {}", first.name, first.at.location);
             let finding = collision(listening, &other, "give one of them another port");
             draft.findings.fault(finding);
         }

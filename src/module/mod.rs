@@ -22,7 +22,7 @@ use std::fmt;
 use crate::document::Findings;
 use crate::sdk::TypeName;
 
-pub use crate::document::{Complaint, Finding, Place};
+pub use crate::document::{Complaint, Finding, Location};
 /// The settings of each kind, for what puts the parts together.
 #[doc(hidden)]
 pub use kinds::{
@@ -79,7 +79,7 @@ pub enum Ingress {
 #[non_exhaustive]
 pub struct Egress {
     /// Where the document's `spec` stands.
-    pub place: Place,
+    pub location: Location,
     /// The name functions send to.
     pub id: TypeName,
     /// What it does with a record.
@@ -196,7 +196,7 @@ impl Module {
         let whole = files.first().map_or("module.yaml", |file| file.name);
         // What is missing may stand in a document that could not be read.
         if !findings.has_faults() {
-            draft.check_whole(&Place::file(whole));
+            draft.check_whole(&Location::file(whole));
         }
         draft.check_sockets();
         let mut module = draft.module;

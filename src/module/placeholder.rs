@@ -29,7 +29,7 @@ impl Placeholders {
             Value::Text(text) if text.contains("${") => {
                 let text = text.clone();
                 let reference = Finding::new(
-                    node.place.clone(),
+                    node.location.clone(),
                     path,
                     "placeholders are not replaced by StateFun (FLINK-26570): it takes them literally",
                 );
@@ -38,7 +38,7 @@ impl Placeholders {
                     match replaced(&text, values) {
                         Ok(new) => node.value = typed(new, node.is_plain && is_whole(&text)),
                         Err(complaint) => {
-                            findings.fault(Finding::new(node.place.clone(), path, complaint));
+                            findings.fault(Finding::new(node.location.clone(), path, complaint));
                         }
                     }
                 }

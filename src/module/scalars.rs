@@ -23,16 +23,16 @@ pub(super) fn as_statefun(node: &mut Node, path: &str, findings: &Findings) {
         _ => {
             let Some(written) = written(node) else { return };
             let Some(value) = resolve(&written) else {
-                let file = &node.place.file;
+                let file = &node.location.file;
                 let text = format!(
                     "Failed loading a module at {file}: Malformed numeric value '{written}'"
                 );
                 let complaint = Complaint::with_remedy(text, "put it in quotes");
-                findings.fault(Finding::new(node.place.clone(), path, complaint));
+                findings.fault(Finding::new(node.location.clone(), path, complaint));
                 return;
             };
             if let Some(remark) = remark(&written, &value) {
-                findings.warning(Finding::new(node.place.clone(), path, remark));
+                findings.warning(Finding::new(node.location.clone(), path, remark));
             }
             // Text may still hold a placeholder; what has become something else is settled.
             node.is_plain = matches!(value, Value::Text(_));
@@ -135,7 +135,7 @@ mod tests {
         match resolve(text) {
             None => "not readable".to_owned(),
             Some(Value::Text(text)) => format!("'{text}'"),
-            Some(value) => Node::made(super::super::Place::file(""), value)
+            Some(value) => Node::made(super::super::Location::file(""), value)
                 .to_json()
                 .to_string(),
         }

@@ -15,8 +15,8 @@ use super::stages::{self, Batch, HttpExport, StageKind};
 use crate::clock::{Clock, SystemClock};
 #[cfg(feature = "runtime")]
 use crate::delivery::engine::Policy;
-use crate::delivery::owner::{DestinationFunction, Gates};
-use crate::document::{At, Finding, Findings, Node, Place};
+use crate::delivery::owner::{DestinationFunction, DestinationRegistry};
+use crate::document::{At, Finding, Findings, Location, Node};
 use crate::sdk::{FunctionSpec, TypeName};
 use crate::transport::http::client::Network;
 
@@ -54,7 +54,7 @@ impl Pipeline {
         PipelineBuilder::new(name.into())
     }
 
-    /// A pipeline as it was declared, to be given its surroundings.
+    /// A pipeline as it was declared, before it is given its dependencies.
     pub fn declared(config: PipelineConfig) -> PipelineBuilder {
         let mut builder = PipelineBuilder::new(config.name().to_owned());
         config.namespace().clone_into(&mut builder.namespace);
@@ -69,7 +69,7 @@ impl Pipeline {
 
     /// The functions, with knowledge of destinations that other pipelines of this process have too.
     pub fn functions_beside(&self, destinations: &Destinations) -> Vec<FunctionSpec> {
-        let gates = &destinations.0;
+        let registry = &destinations.0;
         let mut specs = vec![FunctionSpec::new(
             self.plan.entry.clone(),
             Entry {
@@ -78,14 +78,19 @@ impl Pipeline {
         )];
         let (mut exports, mut items) = (false, Vec::new());
         for (at, step) in self.plan.steps().iter().enumerate() {
-            specs.extend(stage_function::specs(&self.plan, at, gates));
+            specs.extend(stage_function::specs(&self.plan, at, registry));
             exports |= matches!(step.kind, StageKind::HttpExport(_));
             items.push((step.name.clone(), step.function.clone()));
         }
         if exports {
             let destination = self.plan.destination.clone();
-            let (gates, clock) = (Arc::clone(gates), self.plan.clock());
-            specs.push(DestinationFunction::spec(destination, items, gates, clock));
+            let (registry, clock) = (Arc::clone(registry), self.plan.clock());
+            specs.push(DestinationFunction::spec(
+                destination,
+                items,
+                registry,
+                clock,
+            ));
         }
         specs
     }
@@ -113,7 +118,7 @@ impl Pipeline {
 /// Pipelines that share it learn from one another: what arrives from one of them wakes the records of the others that wait for the same
 /// destination. Cheap to clone. The embedded runtime shares one among all its pipelines.
 #[derive(Debug, Clone, Default)]
-pub struct Destinations(pub(crate) Arc<Gates>);
+pub struct Destinations(pub(crate) Arc<DestinationRegistry>);
 
 /// A pipeline that cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -328,7 +333,7 @@ impl PipelineBuilder {
         let seed = self.id_seed.unwrap_or_else(Uuid::new_v4);
         let plan = Plan::new(config, self.is_chained, self.clock, seed).map_err(|err| {
             invalid(vec![Finding::new(
-                Place::nowhere(),
+                Location::nowhere(),
                 "name",
                 err.to_string(),
             )])
@@ -343,7 +348,7 @@ impl PipelineBuilder {
 fn within(network: &Network, stages: Vec<StageConfig>) -> Result<Vec<StageConfig>, Vec<Finding>> {
     let placed = stages.into_iter().map(|StageConfig { name, kind }| {
         let kind = kind.within(network).map_err(|err| {
-            let finding = Finding::new(Place::nowhere(), name.as_str(), err.to_string());
+            let finding = Finding::new(Location::nowhere(), name.as_str(), err.to_string());
             vec![finding]
         })?;
         Ok(StageConfig { name, kind })

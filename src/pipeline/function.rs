@@ -15,12 +15,12 @@ pub(crate) struct Entry {
 impl StatefulFunction for Entry {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
         match record_of(&message) {
-            Ok(record) => self.plan.advance(context, 0, self.plan.admit(record)),
+            Ok(record) => self.plan.advance(context, 0, self.plan.stamp(record)),
             Err(err) => {
                 // Without a value there are no bytes to keep, and still the reason.
                 let raw = Record::new(message.raw_value().unwrap_or_default());
                 let failure = Failure::permanent("decode", err.to_string());
-                self.plan.keep(context, 0, &self.plan.admit(raw), &failure)
+                self.plan.keep(context, 0, &self.plan.stamp(raw), &failure)
             }
         }
     }

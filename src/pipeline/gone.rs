@@ -38,13 +38,13 @@ pub(crate) fn stand_in(
         let mut declared = declared.iter();
         declared.any(|(value, of)| value == name && of == type_name)
     };
-    let gates = &destinations.0;
+    let registry = &destinations.0;
     if has("waking", "statefun.pipelines/waking") {
-        let (gates, clock) = (Arc::clone(gates), Arc::clone(clock));
+        let (registry, clock) = (Arc::clone(registry), Arc::clone(clock));
         return Some(DestinationFunction::spec(
             function.clone(),
             Vec::new(),
-            gates,
+            registry,
             clock,
         ));
     }
@@ -69,8 +69,8 @@ pub(crate) fn stand_in(
             order: Order::Key,
             ..Policy::default()
         };
-        let (gates, clock) = (Arc::clone(gates), Arc::clone(clock));
-        Some(Owner::new(target, policy, names, gates, clock))
+        let (registry, clock) = (Arc::clone(registry), Arc::clone(clock));
+        Some(Owner::new(target, policy, names, registry, clock))
     };
     if is_lane {
         let owner = Arc::new(owner(function.name().strip_prefix("lane.")?)?);
@@ -79,7 +79,7 @@ pub(crate) fn stand_in(
         let spec = FunctionSpec::new(function.clone(), StandIn::Lane(lane));
         return Some(values.declare(spec).after_durable());
     }
-    gates.add_stand_in(function);
+    registry.add_stand_in(function);
     let spec = FunctionSpec::new(
         function.clone(),
         StandIn::Item(Box::new(owner(function.name())?)),

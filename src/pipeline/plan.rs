@@ -103,7 +103,7 @@ impl Plan {
     }
 
     /// Gives the record what it gets when it enters: an id, if it brings none, and the time.
-    pub(crate) fn admit(&self, record: Record) -> Record {
+    pub(crate) fn stamp(&self, record: Record) -> Record {
         let mut record = match record.id() {
             id if id.is_nil() => record.with_id(self.ids.next(self.now())),
             _ => record,

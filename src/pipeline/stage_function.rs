@@ -9,7 +9,7 @@ use super::plan::{Plan, Step};
 use super::record::{RECORD, Record};
 use super::stage_target::StageTarget;
 use super::stages::StageKind;
-use crate::delivery::owner::{Gates, Lane, Names, Owner};
+use crate::delivery::owner::{DestinationRegistry, Lane, Names, Owner};
 use crate::sdk::{BoxError, Context, FunctionSpec, Message, StatefulFunction, TypeName};
 
 /// Function `<namespace>/<pipeline>.<stage>`.
@@ -28,14 +28,24 @@ struct LaneFunction {
 }
 
 /// The functions of the stage at `at`.
-pub(crate) fn specs(plan: &Arc<Plan>, at: usize, gates: &Arc<Gates>) -> Vec<FunctionSpec> {
+pub(crate) fn specs(
+    plan: &Arc<Plan>,
+    at: usize,
+    registry: &Arc<DestinationRegistry>,
+) -> Vec<FunctionSpec> {
     let step = plan.step(at);
     let target = StageTarget {
         plan: Arc::clone(plan),
         at,
     };
     let (policy, clock) = (step.policy.clone(), plan.clock());
-    let owner = Owner::new(target, policy, names(plan, step), Arc::clone(gates), clock);
+    let owner = Owner::new(
+        target,
+        policy,
+        names(plan, step),
+        Arc::clone(registry),
+        clock,
+    );
     let owner = Arc::new(owner);
     let collector = match &step.kind {
         StageKind::Batch(batching) => Some(Collector::new(Arc::clone(batching))),
@@ -56,7 +66,7 @@ pub(crate) fn specs(plan: &Arc<Plan>, at: usize, gates: &Arc<Gates>) -> Vec<Func
         return vec![spec];
     };
     if step.policy.wake {
-        gates.add_list(&plan.destination, exporter.destination());
+        registry.add_list(&plan.destination, exporter.destination());
     }
     // Without an order key too: what was kept when there was one still has its place in a lane.
     let lane = LaneFunction {

@@ -14,7 +14,7 @@ use crate::connectors::file::FileEgress;
 use crate::connectors::http::HttpSource;
 use crate::connectors::playground::{PlaygroundSink, PlaygroundSource};
 use crate::connectors::stdout::StdoutEgress;
-use crate::module::{EgressTarget, Ingress, Module, Place, PlaygroundIngress};
+use crate::module::{EgressTarget, Ingress, Location, Module, PlaygroundIngress};
 use crate::pipeline::{Destinations, Pipeline, PipelineConfig, RECORD, Record, stand_in};
 use crate::protocol::reqreply::TypedValue;
 use crate::sdk::StatefulFunctions;
@@ -44,7 +44,7 @@ impl RuntimeBuilder {
             self = self.functions(functions);
         }
         for declared in &module.pipelines {
-            let pipeline = self.built(&declared.config, &declared.place)?;
+            let pipeline = self.built(&declared.config, &declared.location)?;
             self = self.pipeline(&pipeline)?;
         }
         for ingress in &module.ingresses {
@@ -68,7 +68,7 @@ impl RuntimeBuilder {
                     self.egress(name, PlaygroundSink::new(spec.clone()))
                 }
                 EgressTarget::Http(spec) => {
-                    let pipeline = self.built(&spec.pipeline, &egress.place)?;
+                    let pipeline = self.built(&spec.pipeline, &egress.location)?;
                     self.pipeline(&pipeline)?
                         .egress_function(name, pipeline.entry().clone())
                 }
@@ -122,13 +122,13 @@ impl RuntimeBuilder {
         self
     }
 
-    fn built(&self, config: &PipelineConfig, place: &Place) -> Result<Pipeline, StartError> {
+    fn built(&self, config: &PipelineConfig, location: &Location) -> Result<Pipeline, StartError> {
         let built = Pipeline::declared(config.clone())
             .clock(self.wall_clock())
             .network(self.known_network())
             .build();
         built.map_err(|error| StartError::Declared {
-            what: format!("{place}: {error}"),
+            what: format!("{location}: {error}"),
         })
     }
 }

@@ -14,17 +14,17 @@ use super::condition::Condition;
 use super::config::RuntimeConfig;
 use super::core::keys::egress_prefix;
 use super::core::{Bindings as _, Core, CoreSettings, EgressBinding, SourceCore, ValueWatch};
-use super::door::Doors;
 use super::egress::{Egresses, Outbox};
 use super::endpoint::{Directory, Endpoint, InProcess, RecordForm, Remote};
 use super::error::StartError;
-use super::fate::Fate;
+use super::fatal_failure::FatalFailure;
 use super::gateways::Gateways;
 use super::gone::{self, Gone, StandIns};
 use super::handle::{Chore, RuntimeHandle};
+use super::http_listeners::HttpListeners;
 use super::intake::Intake;
 use super::listener::{Listener, stopped};
-use super::partition::{self, Router, Surroundings};
+use super::partition::{self, Dependencies, Router};
 use super::running::{Runtime, Tasks};
 use super::service::Service;
 use super::sink::{self, Lives, Sink};
@@ -224,12 +224,12 @@ impl RuntimeBuilder {
         let (closing, closed) = watch::channel(false);
         let mut directory = self.directory(&closed)?;
         directory.watched_by(self.watch);
-        let doors = Doors::new(&self.config, self.largest_body);
-        let sources = open_sources(self.sources, self.config.partitions.get(), &doors).await?;
-        let sinks = open_sinks(self.sinks, &doors).await?;
+        let listeners = HttpListeners::new(&self.config, self.largest_body);
+        let sources = open_sources(self.sources, self.config.partitions.get(), &listeners).await?;
+        let sinks = open_sinks(self.sinks, &listeners).await?;
         let mut services = Vec::with_capacity(self.services.len());
         for mut service in self.services {
-            services.push((service.open(&doors).await?, service));
+            services.push((service.open(&listeners).await?, service));
         }
         let (store, syncer) = open_store(self.home, self.config.storage.clone()).await?;
         // One that only looks binds no functions, and misses none.
@@ -267,7 +267,7 @@ impl RuntimeBuilder {
             sources: conditions(&sources),
             status: committer.status.clone(),
             stopping: closed.clone(),
-            fate: Fate::new(closing.clone()),
+            fatal_failure: FatalFailure::new(closing.clone()),
             clock: self.clock,
             gone: gone.into(),
             shared: Arc::new(self.shared),
@@ -285,7 +285,7 @@ impl RuntimeBuilder {
             );
             partitions.spawn(partition::run(
                 core,
-                surroundings(&intake, &committer, &self.config),
+                dependencies(&intake, &committer, &self.config),
                 commands,
             ));
         }
@@ -437,15 +437,15 @@ fn settings(config: &RuntimeConfig, index: u8) -> CoreSettings {
     }
 }
 
-fn surroundings(intake: &Intake, committer: &Committer, config: &RuntimeConfig) -> Surroundings {
-    Surroundings {
+fn dependencies(intake: &Intake, committer: &Committer, config: &RuntimeConfig) -> Dependencies {
+    Dependencies {
         clock: Arc::clone(&intake.clock),
         directory: Arc::clone(&intake.directory),
         router: intake.router.clone(),
         gateways: intake.gateways.clone(),
         egresses: intake.egresses.clone(),
         durable: committer.durable.clone(),
-        fate: intake.fate.clone(),
+        fatal_failure: intake.fatal_failure.clone(),
         statefun_words: config.failure.statefun_words,
     }
 }
@@ -481,7 +481,7 @@ struct Opened<T> {
 async fn open_sources(
     sources: Vec<(TypeName, Box<dyn Source>)>,
     cores: u8,
-    doors: &Doors,
+    listeners: &HttpListeners,
 ) -> Result<Vec<(Opened<Box<dyn Source>>, u8)>, StartError> {
     let (mut open, mut names) = (Vec::with_capacity(sources.len()), HashSet::new());
     for ((name, mut part), place) in sources.into_iter().zip(0_u16..) {
@@ -491,7 +491,7 @@ async fn open_sources(
         let index = u8::try_from(u16::from(cores) + place).map_err(|_| StartError::Declared {
             what: format!("ingress {name}: partitions and ingresses together are 256 at most"),
         })?;
-        let listener = part.open(doors).await?;
+        let listener = part.open(listeners).await?;
         let opened = Opened {
             name,
             part,
@@ -509,11 +509,11 @@ fn conditions(sources: &[(Opened<Box<dyn Source>>, u8)]) -> Arc<[(TypeName, Arc<
 
 async fn open_sinks(
     sinks: Vec<(TypeName, Box<dyn Sink>)>,
-    doors: &Doors,
+    listeners: &HttpListeners,
 ) -> Result<Vec<Opened<Box<dyn Sink>>>, StartError> {
     let mut open = Vec::with_capacity(sinks.len());
     for (name, mut part) in sinks {
-        let listener = part.open(doors).await?;
+        let listener = part.open(listeners).await?;
         open.push(Opened {
             name,
             part,

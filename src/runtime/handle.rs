@@ -14,7 +14,7 @@ use super::core::keys::NOTES;
 use super::core::{AddressKey, AdminChange};
 use super::egress::Delivering;
 use super::endpoint::{Invocations, RecordForm};
-use super::fate::ApplicationFailure;
+use super::fatal_failure::ApplicationFailure;
 use super::gone::Gone;
 use super::intake::{Incoming, Intake, IntakeError};
 use super::partition::{Command, Inspection};
@@ -195,7 +195,7 @@ impl RuntimeHandle {
 
     /// Why the application has failed for good, if it has.
     pub(crate) fn failure(&self) -> Option<ApplicationFailure> {
-        self.intake.fate.failure()
+        self.intake.fatal_failure.failure()
     }
 
     /// Whether the runtime takes nothing more because it goes down.

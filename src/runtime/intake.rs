@@ -16,7 +16,7 @@ use super::core::rows::answer_of;
 use super::core::{Arrival, Bindings as _, IdempotencyKey, Refusal};
 use super::egress::Egresses;
 use super::endpoint::{Directory, RecordForm};
-use super::fate::Fate;
+use super::fatal_failure::FatalFailure;
 use super::gateways::Gateways;
 use super::gone::Gone;
 use super::partition::{Admission, Command, Router};
@@ -98,7 +98,7 @@ pub(crate) struct Intake {
     pub(super) store: Store,
     pub(super) status: watch::Receiver<StoreStatus>,
     pub(super) stopping: watch::Receiver<bool>,
-    pub(super) fate: Fate,
+    pub(super) fatal_failure: FatalFailure,
     pub(super) clock: Arc<dyn Clock>,
     /// What was kept at the start for functions and egresses that exist no more.
     pub(super) gone: Arc<[Gone]>,
@@ -129,7 +129,7 @@ impl Intake {
 
     /// Takes a message in: `Ok` once it is on disk, or was before under the same idempotency key.
     pub(crate) async fn send(&self, incoming: Incoming) -> Result<(), IntakeError> {
-        self.admit(incoming, None).await.map(|_| ())
+        self.submit(incoming, None).await.map(|_| ())
     }
 
     /// Takes a message in and waits for what its function sends back: an encoded `TypedValue`.
@@ -147,7 +147,7 @@ impl Intake {
         };
         let row = incoming.key.as_ref().map(|key| key.row.clone());
         let target = incoming.target.clone();
-        let admission = self.admit(incoming, Some(gateway.clone())).await?;
+        let admission = self.submit(incoming, Some(gateway.clone())).await?;
         let answered = match admission {
             Admission::Replayed(Some(value)) => return Ok(value),
             // The key's first message was sent, not called: no answer will ever come.
@@ -160,7 +160,7 @@ impl Intake {
                 biased;
                 answered = timeout_at(deadline, answer) => answered.ok().and_then(Result::ok),
                 reason = self.closed() => return Err(IntakeError::NotWritable { reason }),
-                _ = self.fate.failed() => return Err(IntakeError::Stopping),
+                _ = self.fatal_failure.failed() => return Err(IntakeError::Stopping),
             },
         };
         match answered {
@@ -206,7 +206,7 @@ impl Intake {
         Ok(timeout_at(deadline, answer).await.ok().and_then(Result::ok))
     }
 
-    async fn admit(
+    async fn submit(
         &self,
         incoming: Incoming,
         gateway: Option<String>,

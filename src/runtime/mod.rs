@@ -20,21 +20,21 @@ mod config;
 #[doc(hidden)]
 pub mod core;
 #[cfg(feature = "runtime")]
-pub(crate) mod door;
-#[cfg(feature = "runtime")]
 pub(crate) mod egress;
 #[cfg(feature = "runtime")]
 pub(crate) mod endpoint;
 #[cfg(feature = "runtime")]
 mod error;
 #[cfg(feature = "runtime")]
-mod fate;
+mod fatal_failure;
 #[cfg(feature = "runtime")]
 mod gateways;
 #[cfg(feature = "runtime")]
 pub(crate) mod gone;
 #[cfg(feature = "runtime")]
 pub(crate) mod handle;
+#[cfg(feature = "runtime")]
+pub(crate) mod http_listeners;
 #[cfg(feature = "runtime")]
 pub(crate) mod intake;
 #[cfg(feature = "runtime")]
@@ -69,10 +69,10 @@ pub use self::{
     builder::RuntimeBuilder,
     commit::StoreStatus,
     config::RuntimeConfig,
-    door::Doors,
     endpoint::TlsFindings,
     error::StartError,
-    fate::ApplicationFailure,
+    fatal_failure::ApplicationFailure,
+    http_listeners::HttpListeners,
     intake::IntakeError,
     listener::Listener,
     running::Runtime,

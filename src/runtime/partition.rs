@@ -14,7 +14,7 @@ use super::core::{
 };
 use super::egress::Egresses;
 use super::endpoint::{Directory, Failing};
-use super::fate::{ApplicationFailure, Fate};
+use super::fatal_failure::{ApplicationFailure, FatalFailure};
 use super::gateways::Gateways;
 use crate::clock::Clock;
 use crate::protocol::reqreply::FromFunction;
@@ -143,14 +143,14 @@ impl Router {
 }
 
 /// What a partition task needs besides its core.
-pub(super) struct Surroundings {
+pub(super) struct Dependencies {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) directory: Arc<Directory>,
     pub(super) router: Router,
     pub(super) gateways: Gateways,
     pub(super) egresses: Egresses,
     pub(super) durable: watch::Receiver<Position>,
-    pub(super) fate: Fate,
+    pub(super) fatal_failure: FatalFailure,
     /// Whether failures are told in StateFun's words.
     pub(super) statefun_words: bool,
 }
@@ -158,13 +158,13 @@ pub(super) struct Surroundings {
 /// Drives `core` until its commands end.
 pub(super) async fn run(
     core: Core,
-    around: Surroundings,
+    dependencies: Dependencies,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
-    let mut durable = around.durable.clone();
+    let mut durable = dependencies.durable.clone();
     let mut partition = Partition {
         core,
-        around,
+        dependencies,
         next_ticket: 0,
         admissions: HashMap::new(),
         changes: HashMap::new(),
@@ -206,7 +206,7 @@ pub(super) async fn run(
 
 struct Partition {
     core: Core,
-    around: Surroundings,
+    dependencies: Dependencies,
     next_ticket: Ticket,
     admissions: HashMap<Ticket, oneshot::Sender<Admission>>,
     changes: HashMap<Ticket, oneshot::Sender<Result<(), String>>>,
@@ -221,7 +221,7 @@ struct Partition {
 impl Partition {
     fn step(&mut self, input: Input) {
         self.core
-            .handle(input, self.around.clock.now(), &mut self.out);
+            .handle(input, self.dependencies.clock.now(), &mut self.out);
     }
 
     fn command(&mut self, command: Command) {
@@ -275,7 +275,7 @@ impl Partition {
 
     /// Those whose calls have failing attempts come first, and with them those that failed before.
     fn queues(&self, limit: usize) -> Vec<Queue> {
-        let mut failing = self.around.directory.invocations.failing.all();
+        let mut failing = self.dependencies.directory.invocations.failing.all();
         failing.sort_by_key(|(_, failing)| std::cmp::Reverse(failing.attempts));
         let failing = failing.into_iter().filter_map(|(address, failing)| {
             let view = self.core.queue(&address)?;
@@ -298,13 +298,13 @@ impl Partition {
 
     fn look(&self, address: &AddressKey) -> Option<Queue> {
         let view = self.core.queue(address)?;
-        let failing = self.around.directory.invocations.failing.of(address);
+        let failing = self.dependencies.directory.invocations.failing.of(address);
         Some(Queue { view, failing })
     }
 
     /// When the core wants to be told that time has passed.
     fn deadline(&self) -> Instant {
-        let now = self.around.clock.now();
+        let now = self.dependencies.clock.now();
         // Far away instead of never: `select!` wants a time.
         let wait = self
             .core
@@ -343,13 +343,21 @@ impl Partition {
             } => self.call(call, target, request),
             Output::Forward(partition, message) => {
                 // A partition that has stopped finds the message in the store at the next start.
-                self.around.router.to(partition, Command::Deliver(message));
+                self.dependencies
+                    .router
+                    .to(partition, Command::Deliver(message));
             }
-            Output::Accepted(ticket) => self.admit(ticket, Admission::Accepted),
-            Output::Refused(ticket, refusal) => self.admit(ticket, Admission::Refused(refusal)),
-            Output::Replayed(ticket, answer) => self.admit(ticket, Admission::Replayed(answer)),
-            Output::Attached(ticket, gateway) => self.admit(ticket, Admission::Attached(gateway)),
-            Output::Answer(gateway, value) => self.around.gateways.answer(&gateway, &value),
+            Output::Accepted(ticket) => self.answer_ticket(ticket, Admission::Accepted),
+            Output::Refused(ticket, refusal) => {
+                self.answer_ticket(ticket, Admission::Refused(refusal))
+            }
+            Output::Replayed(ticket, answer) => {
+                self.answer_ticket(ticket, Admission::Replayed(answer))
+            }
+            Output::Attached(ticket, gateway) => {
+                self.answer_ticket(ticket, Admission::Attached(gateway))
+            }
+            Output::Answer(gateway, value) => self.dependencies.gateways.answer(&gateway, &value),
             Output::Egress {
                 egress,
                 id,
@@ -357,7 +365,7 @@ impl Partition {
                 sender,
                 position,
             } => {
-                let egresses = &self.around.egresses;
+                let egresses = &self.dependencies.egresses;
                 egresses.push(&egress, id, record, &sender, position);
             }
             Output::Changed(ticket, result) => {
@@ -375,7 +383,7 @@ impl Partition {
                 let address = address.to_address();
                 match verdict {
                     Verdict::Retried(at) => {
-                        let in_ms = at.since(self.around.clock.now()).as_millis();
+                        let in_ms = at.since(self.dependencies.clock.now()).as_millis();
                         warn!(%address, attempt, invocations, in_ms, %failure, "batch failed; will retry");
                     }
                     Verdict::Parked => {
@@ -383,14 +391,14 @@ impl Partition {
                     }
                     Verdict::Stopped => {
                         error!(%address, attempt, invocations, %failure, "batch failed; the application stops");
-                        self.around.fate.fail(ApplicationFailure {
+                        self.dependencies.fatal_failure.fail(ApplicationFailure {
                             address,
                             messages: invocations,
                             attempt,
                             cause: failure,
-                            statefun_words: self.around.statefun_words,
+                            statefun_words: self.dependencies.statefun_words,
                         });
-                        self.around.router.drain_all();
+                        self.dependencies.router.drain_all();
                     }
                 }
             }
@@ -398,7 +406,7 @@ impl Partition {
         }
     }
 
-    fn admit(&mut self, ticket: Ticket, admission: Admission) {
+    fn answer_ticket(&mut self, ticket: Ticket, admission: Admission) {
         if let Some(sender) = self.admissions.remove(&ticket) {
             let _ = sender.send(admission);
         }
@@ -406,8 +414,12 @@ impl Partition {
 
     fn call(&self, call: CallId, target: AddressKey, request: bytes::Bytes) {
         let (namespace, name, _) = target.parts();
-        let endpoint = self.around.directory.endpoint(namespace, name).cloned();
-        let router = self.around.router.clone();
+        let endpoint = self
+            .dependencies
+            .directory
+            .endpoint(namespace, name)
+            .cloned();
+        let router = self.dependencies.router.clone();
         tokio::spawn(async move {
             let result = match endpoint {
                 Some(endpoint) => endpoint.call(&target, request).await,

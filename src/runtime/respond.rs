@@ -8,10 +8,10 @@ use serde_json::json;
 
 use crate::runtime::intake::IntakeError;
 
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type FullResponse = Response<Full<Bytes>>;
 
 /// A request that ends here: boxed, because answers are large and this is the rare way.
-pub(crate) type Refusal = Box<Answer>;
+pub(crate) type Refusal = Box<FullResponse>;
 
 /// A request that ends here, with a stable code and a text that says what to do.
 pub(crate) fn refuse(status: StatusCode, code: &str, message: &str) -> Refusal {
@@ -21,13 +21,17 @@ pub(crate) fn refuse(status: StatusCode, code: &str, message: &str) -> Refusal {
 const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// An answer with a JSON body.
-pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
+pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> FullResponse {
     let text = serde_json::to_vec(body).expect("the keys of a JSON value are text");
     with_type(status, APPLICATION_JSON, text.into())
 }
 
 /// An answer with a body of a given type.
-pub(crate) fn with_type(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Answer {
+pub(crate) fn with_type(
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: Bytes,
+) -> FullResponse {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -35,12 +39,12 @@ pub(crate) fn with_type(status: StatusCode, content_type: HeaderValue, body: Byt
 }
 
 /// An answer that says what went wrong: a stable code, and a text that says what to do.
-pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Answer {
+pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> FullResponse {
     json(status, &json!({ "code": code, "message": message }))
 }
 
 /// The answer to a message that was not taken in, or was not answered.
-pub(crate) fn refused(refusal: &IntakeError) -> Answer {
+pub(crate) fn refused(refusal: &IntakeError) -> FullResponse {
     let (status, code) = match refusal {
         IntakeError::UnknownFunction { .. } => (StatusCode::NOT_FOUND, "function.unknown"),
         IntakeError::Full { .. } => (StatusCode::TOO_MANY_REQUESTS, "intake.full"),

@@ -12,7 +12,7 @@ use super::RuntimeBuilder;
 use super::commit::{Committer, StoreStatus};
 use super::config::RuntimeConfig;
 use super::core::AddressKey;
-use super::fate::ApplicationFailure;
+use super::fatal_failure::ApplicationFailure;
 use super::intake::{Incoming, Intake, IntakeError};
 use super::listener::Listener;
 use super::partition::Command;
@@ -99,7 +99,7 @@ impl Runtime {
     ///
     /// May be cancelled and called again.
     pub async fn failed(&self) -> ApplicationFailure {
-        self.intake.fate.failed().await
+        self.intake.fatal_failure.failed().await
     }
 
     /// Stops taking input, answers who has been let in, lets calls in flight finish, and makes all of it durable.

@@ -44,7 +44,9 @@ const fn doing(activity: Activity) -> &'static str {
     match activity {
         Activity::Idle => "has not been called yet",
         Activity::AwaitsDisk => "waits until its messages are on disk",
-        Activity::AwaitsTurn => "waits for its turn: as many calls are out as may be",
+        Activity::AwaitsCallSlot => {
+            "waits for a call slot: the maximum number of calls is in progress"
+        }
         Activity::AwaitsType => "waits for the first call of its type to return",
         Activity::InFlight(_) => "is being called, and has not returned",
         Activity::BacksOff(_) => "waits to be tried again",

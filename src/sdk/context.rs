@@ -7,7 +7,7 @@ use super::effects::Effects;
 use super::wire_address::Caller;
 use super::{Address, AddressScopedStorage, CancellationToken, EgressMessage, Message, SdkError};
 
-/// The surroundings of one invocation: who is called, who calls, what is remembered, and what shall happen next.
+/// The context of one invocation: its address and caller, the stored values, and the effects to apply once it succeeds.
 ///
 /// Effects take place when the whole batch succeeded, in the order of the calls; a failed batch has none.
 ///

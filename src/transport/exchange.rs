@@ -17,7 +17,7 @@ const HEALTH_PATH: &str = "/health";
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct HandlerResponse {
     pub(super) status: u16,
     pub(super) content_type: &'static str,
     /// The value of an `allow` header.
@@ -25,7 +25,7 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
-impl Answer {
+impl HandlerResponse {
     fn reply(body: Bytes) -> Self {
         Self {
             status: 200,
@@ -57,7 +57,7 @@ pub(super) enum Route {
     /// A batch of invocations; its body goes to [`call`].
     Call,
     /// A request that is answered already.
-    Answered(Answer),
+    Answered(HandlerResponse),
 }
 
 /// `content_type` is the header's value. A request without one is taken for what it should be.
@@ -66,12 +66,12 @@ pub(super) fn route(method: &str, path: &str, content_type: Option<&[u8]>) -> Ro
         ("POST", _) if content_type.is_none_or(is_octet_stream) => Route::Call,
         ("POST", _) => {
             let text = format!("the content-type of a request is {OCTET_STREAM}, or absent");
-            Route::Answered(Answer::text(415, text))
+            Route::Answered(HandlerResponse::text(415, text))
         }
-        ("GET" | "HEAD", HEALTH_PATH) => Route::Answered(Answer::text(200, "ok")),
-        _ => Route::Answered(Answer {
+        ("GET" | "HEAD", HEALTH_PATH) => Route::Answered(HandlerResponse::text(200, "ok")),
+        _ => Route::Answered(HandlerResponse {
             allow: Some("POST"),
-            ..Answer::text(405, "functions are called with POST")
+            ..HandlerResponse::text(405, "functions are called with POST")
         }),
     }
 }
@@ -87,7 +87,7 @@ fn is_octet_stream(content_type: &[u8]) -> bool {
 }
 
 /// Calls the functions of a batch. What they get wrong is a status and a line.
-pub(super) async fn call(handler: &RequestReplyHandler, request: Bytes) -> Answer {
+pub(super) async fn call(handler: &RequestReplyHandler, request: Bytes) -> HandlerResponse {
     match handler.handle(request).await {
         Ok(reply) => {
             if reply.len() > MAX_STATEFUN_REPLY_BYTES {
@@ -97,12 +97,12 @@ pub(super) async fn call(handler: &RequestReplyHandler, request: Bytes) -> Answe
                     "StateFun refuses a reply of this size"
                 );
             }
-            Answer::reply(reply)
+            HandlerResponse::reply(reply)
         }
         Err(err) => {
             let line = err.to_line();
             warn!(status = err.status(), error = %line, "request failed");
-            Answer::text(err.status(), line)
+            HandlerResponse::text(err.status(), line)
         }
     }
 }

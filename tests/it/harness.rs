@@ -173,14 +173,14 @@ async fn what_cannot_be_delivered_is_refused_by_name() {
 
 /// Waits for a door to open, and counts the messages of each call.
 #[derive(Default)]
-struct Doorkeeper {
+struct Gate {
     open: AtomicBool,
     opened: Notify,
 }
 
-struct AtTheDoor(Arc<Doorkeeper>);
+struct Gated(Arc<Gate>);
 
-impl StatefulFunction for AtTheDoor {
+impl StatefulFunction for Gated {
     async fn invoke(&self, context: &mut Context, _message: Message) -> Result<(), BoxError> {
         while !self.0.open.load(Ordering::SeqCst) {
             self.0.opened.notified().await;
@@ -192,8 +192,8 @@ impl StatefulFunction for AtTheDoor {
 
 #[tokio::test]
 async fn a_run_waits_for_functions_that_wait_and_goes_on_when_it_was_dropped() {
-    let door = Arc::new(Doorkeeper::default());
-    let spec = FunctionSpec::new(CART, AtTheDoor(Arc::clone(&door)));
+    let gate = Arc::new(Gate::default());
+    let spec = FunctionSpec::new(CART, Gated(Arc::clone(&gate)));
     let mut harness = Harness::new(StatefulFunctions::new().with(spec).unwrap());
     harness.send(say("first")).unwrap();
     assert!(harness.run().now_or_never().is_none());
@@ -201,8 +201,8 @@ async fn a_run_waits_for_functions_that_wait_and_goes_on_when_it_was_dropped() {
 
     let open = async {
         tokio::task::yield_now().await;
-        door.open.store(true, Ordering::SeqCst);
-        door.opened.notify_waiters();
+        gate.open.store(true, Ordering::SeqCst);
+        gate.opened.notify_waiters();
     };
     let (ran, ()) = tokio::join!(harness.run(), open);
     ran.unwrap();

@@ -183,9 +183,9 @@ fn counted(count: usize, word: &str) -> String {
 
 fn finding_json(finding: &Finding) -> Value {
     json!({
-        "file": finding.place.file.as_ref(),
-        "line": finding.place.line,
-        "column": finding.place.column,
+        "file": finding.location.file.as_ref(),
+        "line": finding.location.line,
+        "column": finding.location.column,
         "path": finding.path,
         "message": finding.message,
         "remedy": finding.remedy,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::connectors::line::lines;
-use crate::runtime::{Doors, Listener, Sink, SinkBatch, StartError};
+use crate::runtime::{HttpListeners, Listener, Sink, SinkBatch, StartError};
 use crate::sdk::BoxError;
 
 /// Appends `{"egress", "id", "type", "value"}` lines. A record counts as delivered when its line is on disk.
@@ -29,7 +29,7 @@ impl FileEgress {
 
 #[async_trait]
 impl Sink for FileEgress {
-    async fn open(&mut self, _doors: &Doors) -> Result<Option<Listener>, StartError> {
+    async fn open(&mut self, _listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
         let file = open(&self.path).map_err(|source| {
             StartError::connector(format!("file {}", self.path.display()), source)
         })?;

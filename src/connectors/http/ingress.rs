@@ -12,10 +12,10 @@ use hyper::service::service_fn;
 use serde_json::json;
 
 use crate::module::HttpIngress;
-use crate::runtime::door::{Door, Doors, Guard};
+use crate::runtime::http_listeners::{Guard, HttpListeners, HttpServer};
 use crate::runtime::intake::AddressKey;
 use crate::runtime::request::{self, TYPE_HEADER, Terms, path_part};
-use crate::runtime::respond::{self, Answer, Refusal, refuse};
+use crate::runtime::respond::{self, FullResponse, Refusal, refuse};
 use crate::runtime::{Inlet, Listener, Source, StartError, values};
 use crate::sdk::BoxError;
 use crate::transport::http::BodyReader;
@@ -25,30 +25,32 @@ use crate::transport::http::BodyReader;
 pub(crate) struct HttpSource {
     spec: HttpIngress,
     /// From its opening until it is served.
-    door: Option<Door>,
+    server: Option<HttpServer>,
 }
 
 impl HttpSource {
     pub(crate) const fn new(spec: HttpIngress) -> Self {
-        Self { spec, door: None }
+        Self { spec, server: None }
     }
 }
 
 #[async_trait]
 impl Source for HttpSource {
-    async fn open(&mut self, doors: &Doors) -> Result<Option<Listener>, StartError> {
+    async fn open(&mut self, listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
         let token = self.spec.token.clone();
-        let door = doors.open("http ingress", &self.spec.listen, token).await?;
-        let listener = door.listener.clone();
-        self.door = Some(door);
+        let server = listeners
+            .open("http ingress", &self.spec.listen, token)
+            .await?;
+        let listener = server.listener.clone();
+        self.server = Some(server);
         Ok(Some(listener))
     }
 
     async fn run(&mut self, inlet: &Inlet) -> Result<(), BoxError> {
-        let door = self.door.take().ok_or("the listener is closed")?;
+        let server = self.server.take().ok_or("the listener is closed")?;
         let desk = Arc::new(Desk {
-            guard: door.guard.clone(),
-            bodies: door.bodies.up_to(self.spec.max_body_bytes),
+            guard: server.guard.clone(),
+            bodies: server.bodies.up_to(self.spec.max_body_bytes),
             spec: self.spec.clone(),
             inlet: inlet.clone(),
         });
@@ -62,7 +64,7 @@ impl Source for HttpSource {
                 )
             }
         });
-        door.serve(service, inlet.stopped()).await;
+        server.serve(service, inlet.stopped()).await;
         Ok(())
     }
 
@@ -88,8 +90,8 @@ enum Verb {
 }
 
 impl Desk {
-    async fn answer(&self, request: Request<Body>) -> Result<Answer, Refusal> {
-        self.guard.admit(&request)?;
+    async fn answer(&self, request: Request<Body>) -> Result<FullResponse, Refusal> {
+        self.guard.check(&request)?;
         let (verb, target) = route(request.uri().path())?;
         if request.method() != Method::POST {
             return Err(refuse(
@@ -131,7 +133,7 @@ impl Desk {
     }
 
     /// A function's answer: its typename in a header, built-in types as text.
-    fn show(&self, value: Bytes) -> Result<Answer, Refusal> {
+    fn show(&self, value: Bytes) -> Result<FullResponse, Refusal> {
         let value = values::read(value).map_err(|_| {
             let text = "what the function answered is not a TypedValue";
             refuse(StatusCode::BAD_GATEWAY, "answer.unreadable", text)

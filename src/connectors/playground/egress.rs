@@ -15,9 +15,9 @@ use tracing::error;
 
 use super::status::with_status_header;
 use crate::module::PlaygroundEgress;
-use crate::runtime::door::{Door, Doors};
+use crate::runtime::http_listeners::{HttpListeners, HttpServer};
 use crate::runtime::listener::stopped;
-use crate::runtime::respond::{self, Answer};
+use crate::runtime::respond::{self, FullResponse};
 use crate::runtime::{EgressRecord, Listener, Settler, Sink, SinkBatch, StartError};
 use crate::sdk::BoxError;
 
@@ -31,7 +31,7 @@ const HELD: usize = 10_000;
 pub(crate) struct PlaygroundSink {
     spec: PlaygroundEgress,
     /// Until it is served.
-    door: Mutex<Option<Door>>,
+    server: Mutex<Option<HttpServer>>,
     shelf: Arc<Shelf>,
 }
 
@@ -44,23 +44,23 @@ impl PlaygroundSink {
         };
         Self {
             spec,
-            door: Mutex::new(None),
+            server: Mutex::new(None),
             shelf: Arc::new(shelf),
         }
     }
 
-    fn door(&self) -> MutexGuard<'_, Option<Door>> {
-        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    fn server(&self) -> MutexGuard<'_, Option<HttpServer>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl Sink for PlaygroundSink {
-    async fn open(&mut self, doors: &Doors) -> Result<Option<Listener>, StartError> {
+    async fn open(&mut self, listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
         let address = format!("{}:{}", self.spec.host, self.spec.port);
-        let door = doors.open("playground egress", &address, None).await?;
-        let listener = door.listener.clone();
-        *self.door() = Some(door);
+        let server = listeners.open("playground egress", &address, None).await?;
+        let listener = server.listener.clone();
+        *self.server() = Some(server);
         Ok(Some(listener))
     }
 
@@ -80,22 +80,22 @@ impl Sink for PlaygroundSink {
     }
 
     async fn serve(&self, stop: watch::Receiver<bool>) {
-        let Some(door) = self.door().take() else {
+        let Some(server) = self.server().take() else {
             return;
         };
-        let guard = door.guard.clone();
+        let guard = server.guard.clone();
         let shelf = Arc::clone(&self.shelf);
         let service = service_fn(move |request: Request<Body>| {
             let (shelf, guard) = (Arc::clone(&shelf), guard.clone());
             async move {
-                let answer = match guard.admit(&request) {
+                let answer = match guard.check(&request) {
                     Ok(()) => shelf.answer(request.uri().path()),
                     Err(refusal) => *refusal,
                 };
                 Ok::<_, Infallible>(with_status_header(answer))
             }
         });
-        door.serve(service, stopped(stop)).await;
+        server.serve(service, stopped(stop)).await;
     }
 }
 
@@ -127,7 +127,7 @@ impl Shelf {
         }
     }
 
-    fn answer(&self, path: &str) -> Answer {
+    fn answer(&self, path: &str) -> FullResponse {
         let topic = path.trim_matches('/');
         let popped = match self.queues().get_mut(topic) {
             None => {

@@ -14,10 +14,10 @@ use prost::Message as _;
 use super::status::with_status_header;
 use crate::module::PlaygroundIngress;
 use crate::protocol::reqreply::TypedValue;
-use crate::runtime::door::{Door, Doors, Guard};
+use crate::runtime::http_listeners::{Guard, HttpListeners, HttpServer};
 use crate::runtime::intake::{AddressKey, Incoming};
 use crate::runtime::request::{self, path_part};
-use crate::runtime::respond::{self, Answer, Refusal, refuse};
+use crate::runtime::respond::{self, FullResponse, Refusal, refuse};
 use crate::runtime::{Inlet, Listener, Source, StartError, values};
 use crate::sdk::BoxError;
 use crate::transport::http::BodyReader;
@@ -29,30 +29,30 @@ const STRING: &str = "io.statefun.types/string";
 pub(crate) struct PlaygroundSource {
     spec: PlaygroundIngress,
     /// From its opening until it is served.
-    door: Option<Door>,
+    server: Option<HttpServer>,
 }
 
 impl PlaygroundSource {
     pub(crate) const fn new(spec: PlaygroundIngress) -> Self {
-        Self { spec, door: None }
+        Self { spec, server: None }
     }
 }
 
 #[async_trait]
 impl Source for PlaygroundSource {
-    async fn open(&mut self, doors: &Doors) -> Result<Option<Listener>, StartError> {
+    async fn open(&mut self, listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
         let address = format!("{}:{}", self.spec.host, self.spec.port);
-        let door = doors.open("playground ingress", &address, None).await?;
-        let listener = door.listener.clone();
-        self.door = Some(door);
+        let server = listeners.open("playground ingress", &address, None).await?;
+        let listener = server.listener.clone();
+        self.server = Some(server);
         Ok(Some(listener))
     }
 
     async fn run(&mut self, inlet: &Inlet) -> Result<(), BoxError> {
-        let door = self.door.take().ok_or("the listener is closed")?;
+        let server = self.server.take().ok_or("the listener is closed")?;
         let desk = Arc::new(Desk {
-            guard: door.guard.clone(),
-            bodies: door.bodies.clone(),
+            guard: server.guard.clone(),
+            bodies: server.bodies.clone(),
             wraps_text: self.spec.wraps_text,
             inlet: inlet.clone(),
         });
@@ -65,7 +65,7 @@ impl Source for PlaygroundSource {
                 ))
             }
         });
-        door.serve(service, inlet.stopped()).await;
+        server.serve(service, inlet.stopped()).await;
         Ok(())
     }
 
@@ -84,8 +84,8 @@ struct Desk {
 }
 
 impl Desk {
-    async fn answer(&self, request: Request<Body>) -> Result<Answer, Refusal> {
-        self.guard.admit(&request)?;
+    async fn answer(&self, request: Request<Body>) -> Result<FullResponse, Refusal> {
+        self.guard.check(&request)?;
         let target = target(request.uri().path())?;
         let type_name = type_name(request.headers());
         let body = request::body(request, &self.bodies).await?;
@@ -97,7 +97,7 @@ impl Desk {
             key: None,
         };
         match self.inlet.intake().send(incoming).await {
-            Ok(()) => Ok(Answer::default()),
+            Ok(()) => Ok(FullResponse::default()),
             Err(refusal) => Ok(respond::refused(&refusal)),
         }
     }

@@ -2,10 +2,10 @@
 
 use http::header::{HeaderName, HeaderValue};
 
-use crate::runtime::respond::Answer;
+use crate::runtime::respond::FullResponse;
 
 /// StateFun's playground wrote the status to a header of this name; readers of it still find it.
-pub(super) fn with_status_header(mut answer: Answer) -> Answer {
+pub(super) fn with_status_header(mut answer: FullResponse) -> FullResponse {
     let status = HeaderValue::from(answer.status().as_u16());
     answer
         .headers_mut()

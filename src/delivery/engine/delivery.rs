@@ -2,7 +2,7 @@ use std::ops::Not;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Reason, State, Token};
+use super::{Actor, DeliveryState, Reason, Token};
 use crate::time::Timestamp;
 
 /// A unit on its way to a target: what is known of it between two steps.
@@ -14,7 +14,7 @@ pub struct Delivery {
     /// What it is called, and the idempotency key of its attempts.
     pub id: String,
     /// Who owns it.
-    pub kind: Kind,
+    pub kind: DeliveryKind,
     /// The name of the target.
     pub target: String,
     /// Those with an equal key keep their order, if the policy says so.
@@ -27,7 +27,7 @@ pub struct Delivery {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub epoch: u64,
     /// Where it stands; `None` before it was submitted.
-    pub state: Option<State>,
+    pub state: Option<DeliveryState>,
     /// Attempts started.
     #[serde(default)]
     pub attempt: u32,
@@ -97,7 +97,7 @@ pub struct Delivery {
 /// Who owns a delivery, and where its bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum DeliveryKind {
     /// A job owns its bytes.
     Job,
     /// A stream owns a cursor; its unit is a range of a log.
@@ -107,7 +107,7 @@ pub enum Kind {
 impl Delivery {
     /// A job that has not been submitted yet. `key` is its order key.
     pub fn job(id: impl Into<String>, target: impl Into<String>, key: Option<String>) -> Self {
-        Self::new(id.into(), Kind::Job, target.into(), key)
+        Self::new(id.into(), DeliveryKind::Job, target.into(), key)
     }
 
     /// One batch of a stream, not submitted yet. `position` is where the stream stands once this batch is behind it.
@@ -123,11 +123,11 @@ impl Delivery {
         Self {
             position: Some(position.into()),
             epoch,
-            ..Self::new(id.into(), Kind::Stream, target.into(), None)
+            ..Self::new(id.into(), DeliveryKind::Stream, target.into(), None)
         }
     }
 
-    fn new(id: String, kind: Kind, target: String, key: Option<String>) -> Self {
+    fn new(id: String, kind: DeliveryKind, target: String, key: Option<String>) -> Self {
         Self {
             id,
             kind,
@@ -157,18 +157,18 @@ impl Delivery {
 
     /// True while it waits behind others of its key.
     pub fn waits_for_turn(&self) -> bool {
-        self.state == Some(State::Awaiting) && self.reason == Some(Reason::Turn)
+        self.state == Some(DeliveryState::Awaiting) && self.reason == Some(Reason::Turn)
     }
 
     /// True while it waits for nothing but its target, so that a success there may have it tried at once.
     pub fn can_be_woken(&self) -> bool {
         let waits = matches!(self.reason, Some(Reason::Retry | Reason::Blocked)) || self.held;
-        self.state == Some(State::Awaiting) && waits && !self.paused
+        self.state == Some(DeliveryState::Awaiting) && waits && !self.paused
     }
 
     /// True once it has ended: delivered, given up or called off.
     pub fn is_terminal(&self) -> bool {
-        self.state.is_some_and(State::is_terminal)
+        self.state.is_some_and(DeliveryState::is_terminal)
     }
 }
 

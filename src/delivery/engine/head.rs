@@ -1,4 +1,4 @@
-use super::{Delivery, Folded, Reason, State, Transition};
+use super::{Delivery, DeliveryState, Folded, Reason, Transition};
 use crate::time::Timestamp;
 
 /// What a history says of its delivery: the part of a [`Delivery`] that follows from its transitions.
@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 #[non_exhaustive]
 pub struct Head {
     /// Where it stands; `None` before the first transition.
-    pub state: Option<State>,
+    pub state: Option<DeliveryState>,
     /// The number of the last transition.
     pub seq: u64,
     /// Attempts started.
@@ -38,11 +38,13 @@ impl Head {
     pub fn apply(&mut self, transition: &Transition) {
         let at = transition.created_at;
         match transition.state_after {
-            State::Acknowledged => self.submitted_at = Some(at),
-            State::Executing => _ = self.first_at.get_or_insert(at),
-            State::Failed | State::Unknown if transition.probe => self.interruptions = 0,
-            State::Failed => self.spend(),
-            State::Unknown
+            DeliveryState::Acknowledged => self.submitted_at = Some(at),
+            DeliveryState::Executing => _ = self.first_at.get_or_insert(at),
+            DeliveryState::Failed | DeliveryState::Unknown if transition.probe => {
+                self.interruptions = 0
+            }
+            DeliveryState::Failed => self.spend(),
+            DeliveryState::Unknown
                 if transition
                     .error
                     .as_ref()
@@ -51,18 +53,24 @@ impl Head {
                 self.interruptions += 1;
                 self.spent += u32::from(self.interruptions > FREE_INTERRUPTIONS);
             }
-            State::Unknown => self.spend(),
-            State::Discarded if transition.state_before == Some(State::Executing) => self.spend(),
-            State::Succeeded | State::Discarded | State::Cancelled => self.interruptions = 0,
-            State::Awaiting if transition.reason == Some(Reason::Requeued) => {
+            DeliveryState::Unknown => self.spend(),
+            DeliveryState::Discarded
+                if transition.state_before == Some(DeliveryState::Executing) =>
+            {
+                self.spend()
+            }
+            DeliveryState::Succeeded | DeliveryState::Discarded | DeliveryState::Cancelled => {
+                self.interruptions = 0
+            }
+            DeliveryState::Awaiting if transition.reason == Some(Reason::Requeued) => {
                 (self.spent, self.interruptions) = (0, 0);
                 (self.submitted_at, self.first_at) = (Some(at), None);
             }
-            State::Awaiting => {}
+            DeliveryState::Awaiting => {}
         }
         if !matches!(
             transition.state_after,
-            State::Executing | State::Failed | State::Unknown
+            DeliveryState::Executing | DeliveryState::Failed | DeliveryState::Unknown
         ) {
             self.reason = transition.reason;
         }
@@ -76,7 +84,7 @@ impl Head {
         self.first_at.get_or_insert(folded.first_at);
         self.spent += folded.spent;
         self.interruptions = folded.interruptions;
-        self.state = Some(State::Awaiting);
+        self.state = Some(DeliveryState::Awaiting);
         self.reason = Some(folded.reason);
         (self.seq, self.attempt) = (folded.to_seq, folded.attempt);
         (self.due, self.last_at) = (folded.due, Some(folded.last_at));

@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptError, Effect, Head, Reason, State, Transition};
+use super::{AttemptError, DeliveryState, Effect, Head, Reason, Transition};
 use crate::time::Timestamp;
 
 /// Above so many entries, rounds of failures are folded.
@@ -56,7 +56,7 @@ pub struct Folded {
     #[serde(default)]
     pub interruptions: u32,
     /// How the attempts ended: failed or unknown.
-    pub state_after: State,
+    pub state_after: DeliveryState,
     /// What the waits were for.
     pub reason: Reason,
     /// When the last wait ends.
@@ -198,7 +198,7 @@ struct Round<'a> {
     count: u64,
     from_seq: u64,
     first_at: Timestamp,
-    state_after: State,
+    state_after: DeliveryState,
     reason: Reason,
     error: &'a AttemptError,
 }
@@ -240,9 +240,9 @@ impl<'a> Round<'a> {
                 let failed = matches!(
                     states,
                     (
-                        State::Executing,
-                        State::Failed | State::Unknown,
-                        State::Awaiting
+                        DeliveryState::Executing,
+                        DeliveryState::Failed | DeliveryState::Unknown,
+                        DeliveryState::Awaiting
                     )
                 );
                 // A failure with a reason is where a limit was reached: it stays.

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Reason, State};
+use super::{DeliveryState, Failure, Reason};
 use crate::time::Timestamp;
 
 /// What can happen to a delivery.
@@ -169,11 +169,11 @@ impl Actor {
 pub enum Refused {
     /// The input does not fit the state.
     #[error("{input} is refused: the delivery is {}", named(*.state))]
-    State {
+    DeliveryState {
         /// The input's name.
         input: &'static str,
         /// The current state; `None` before it was submitted.
-        state: Option<State>,
+        state: Option<DeliveryState>,
     },
     /// It waits behind others of its key, and must not overtake them.
     #[error("{input} is refused: the delivery is awaiting its turn behind others of its key")]
@@ -187,13 +187,13 @@ pub enum Refused {
         /// The input's name.
         input: &'static str,
         /// The current state.
-        state: State,
+        state: DeliveryState,
     },
     /// A forced discard came without an error.
     #[error("a forced discard needs an error; the delivery is {state}")]
     NoError {
         /// The current state.
-        state: State,
+        state: DeliveryState,
     },
     /// The actor's name or reason is blank.
     #[error("{input} needs an actor and a reason; the delivery is {}", named(*.state))]
@@ -201,7 +201,7 @@ pub enum Refused {
         /// The input's name.
         input: &'static str,
         /// The current state.
-        state: Option<State>,
+        state: Option<DeliveryState>,
     },
     /// What is stored does not belong together: the history lacks transitions.
     #[error("the stored history is damaged")]
@@ -214,6 +214,6 @@ pub enum Refused {
     },
 }
 
-fn named(state: Option<State>) -> &'static str {
-    state.map_or("not submitted yet", State::as_str)
+fn named(state: Option<DeliveryState>) -> &'static str {
+    state.map_or("not submitted yet", DeliveryState::as_str)
 }

@@ -22,14 +22,14 @@ mod transition;
 
 pub use class::{Class, Classes, FailureKind, retry_after};
 pub use cron::{Cron, InvalidCron};
-pub use delivery::{Delivery, Kind};
+pub use delivery::{Delivery, DeliveryKind};
 pub use effect::{Effect, Effects, Follow, Purpose, Token};
 pub use failure::{AttemptError, Detail, Failure, Validation};
 pub use head::Head;
 pub use history::{Entry, Folded, History, OutOfSequence};
 pub use input::{Actor, Input, Outcome, Readiness, Refused};
-pub use policy::{Batch, InvalidPolicy, Order, Policy, PolicyFault, Record, Start, Then};
+pub use policy::{Batch, InvalidPolicy, Journal, Order, Policy, PolicyFault, Start, Then};
 pub use reason::Reason;
 pub use retry_rule::{Jitter, Retry};
 pub use step::{step, step_when};
-pub use transition::{State, Transition};
+pub use transition::{DeliveryState, Transition};

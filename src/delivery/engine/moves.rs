@@ -2,8 +2,8 @@
 
 use super::step::Step;
 use super::{
-    Actor, AttemptError, Class, Effect, Failure, Follow, Kind, Order, Purpose, Readiness, Reason,
-    Record, State, Then, Transition,
+    Actor, AttemptError, Class, DeliveryKind, DeliveryState, Effect, Failure, Follow, Journal,
+    Order, Purpose, Readiness, Reason, Then, Transition,
 };
 use crate::time::Timestamp;
 
@@ -34,9 +34,9 @@ impl Mark {
 }
 
 impl Step<'_> {
-    pub(super) fn birth(&mut self) {
+    pub(super) fn acknowledge(&mut self) {
         self.delivery.submitted_at = Some(self.now);
-        self.append(State::Acknowledged, Mark::default());
+        self.append(DeliveryState::Acknowledged, Mark::default());
     }
 
     /// Takes a place behind the others of its key.
@@ -45,7 +45,7 @@ impl Step<'_> {
             due: not_before,
             ..Mark::reason(Reason::Turn)
         };
-        self.append(State::Awaiting, mark);
+        self.append(DeliveryState::Awaiting, mark);
         self.delivery.in_lane = true;
         self.arm_wait();
         self.out.push(Effect::Join {
@@ -62,7 +62,7 @@ impl Step<'_> {
             by,
             ..Mark::reason(reason)
         };
-        self.append(State::Awaiting, mark);
+        self.append(DeliveryState::Awaiting, mark);
         self.arm_wait();
     }
 
@@ -74,21 +74,21 @@ impl Step<'_> {
             Readiness::Later(until) => Some(until),
             Readiness::Held => None,
         };
-        self.put_off(until, by);
+        self.defer(until, by);
     }
 
-    /// The attempt cannot be made now: it is made at `until`, or when the delivery is woken.
-    fn put_off(&mut self, until: Option<Timestamp>, by: Option<Actor>) {
+    /// Defers the attempt, which cannot be made now: to `until`, or until the delivery is woken.
+    fn defer(&mut self, until: Option<Timestamp>, by: Option<Actor>) {
         let delivery = &mut *self.delivery;
-        let waits = delivery.state == Some(State::Awaiting) && !delivery.waits_for_turn();
-        // What waited already waits on, with the same reason: its history does not grow because its target is away.
+        let waits = delivery.state == Some(DeliveryState::Awaiting) && !delivery.waits_for_turn();
+        // A delivery that waited already keeps waiting for the same reason: its history does not grow while its target is down.
         if !waits || by.is_some() {
             let mark = Mark {
                 due: until,
                 by,
                 ..Mark::reason(Reason::Scheduled)
             };
-            self.append(State::Awaiting, mark);
+            self.append(DeliveryState::Awaiting, mark);
         }
         self.delivery.held = until.is_none();
         let expiry = self.expiry();
@@ -103,7 +103,7 @@ impl Step<'_> {
         self.execute(by);
         let (n, epoch) = (self.delivery.attempt, self.delivery.epoch);
         let deadline = self.now + self.policy.timeout;
-        if self.policy.record == Record::Elsewhere {
+        if self.policy.record == Journal::Elsewhere {
             self.arm(Purpose::Deadline, n, deadline);
         }
         self.out.push(Effect::Attempt {
@@ -119,7 +119,7 @@ impl Step<'_> {
         self.delivery.held = false;
         self.delivery.first_at.get_or_insert(self.now);
         self.append(
-            State::Executing,
+            DeliveryState::Executing,
             Mark {
                 by,
                 ..Mark::default()
@@ -129,11 +129,11 @@ impl Step<'_> {
 
     pub(super) fn succeed(&mut self) {
         self.disarm();
-        self.end(State::Succeeded, Mark::default());
+        self.end(DeliveryState::Succeeded, Mark::default());
     }
 
     /// An attempt failed that counts; `after` is how it ended, failed or unknown.
-    pub(super) fn fail(&mut self, after: State, failure: Failure) {
+    pub(super) fn fail(&mut self, after: DeliveryState, failure: Failure) {
         self.disarm();
         self.delivery.interruptions = 0;
         let probed = std::mem::take(&mut self.delivery.probing);
@@ -146,7 +146,7 @@ impl Step<'_> {
             self.give_up_now(Reason::Forced, failure.into_error());
         } else if let Some(by) = self.delivery.cancel.take() {
             self.failed(after, None, failure.into_error());
-            self.end(State::Cancelled, Mark::by(by));
+            self.end(DeliveryState::Cancelled, Mark::by(by));
         } else if let Some(reason) = self.limit(after, &failure) {
             self.give_up(after, reason, failure.into_error());
         } else {
@@ -155,7 +155,7 @@ impl Step<'_> {
     }
 
     /// The target does not work yet. The delivery waits to be woken, or, where nobody would, for its next time; it has spent nothing.
-    fn probed(&mut self, after: State, failure: Failure) {
+    fn probed(&mut self, after: DeliveryState, failure: Failure) {
         let reason = self.wait_before();
         let due = self.next_due(&failure, self.now);
         let mark = Mark {
@@ -164,11 +164,11 @@ impl Step<'_> {
             ..Mark::default()
         };
         self.append(after, mark);
-        if after == State::Failed {
+        if after == DeliveryState::Failed {
             self.follow(Follow::Failed);
         }
         if self.policy.wake {
-            self.append(State::Awaiting, Mark::reason(reason));
+            self.append(DeliveryState::Awaiting, Mark::reason(reason));
             self.delivery.held = true;
         } else {
             self.wait(reason, due, None);
@@ -188,14 +188,14 @@ impl Step<'_> {
             .due(failure, self.policy.retry_after, count, ended)
     }
 
-    pub(super) fn retry(&mut self, after: State, failure: Failure) {
+    pub(super) fn retry(&mut self, after: DeliveryState, failure: Failure) {
         let due = self.next_due(&failure, self.now);
         self.failed(after, None, failure.into_error());
         self.wait(Reason::Retry, due, None);
     }
 
     /// Why no attempt follows by the plain retry rule.
-    pub(super) fn limit(&self, after: State, failure: &Failure) -> Option<Reason> {
+    pub(super) fn limit(&self, after: DeliveryState, failure: &Failure) -> Option<Reason> {
         let delivery = &*self.delivery;
         let elapsed = delivery.first_at.map(|first| self.now.since(first));
         if failure.class == Class::Permanent {
@@ -205,7 +205,7 @@ impl Step<'_> {
             .attempts
             .is_some_and(|limit| delivery.spent >= limit)
         {
-            let unanswered = after == State::Unknown && failure.code == "no_outcome";
+            let unanswered = after == DeliveryState::Unknown && failure.code == "no_outcome";
             Some(if unanswered {
                 Reason::NoOutcome
             } else {
@@ -227,7 +227,7 @@ impl Step<'_> {
         }
     }
 
-    pub(super) fn give_up(&mut self, after: State, reason: Reason, error: AttemptError) {
+    pub(super) fn give_up(&mut self, after: DeliveryState, reason: Reason, error: AttemptError) {
         match self.policy.then {
             Then::Block { every } if !self.expired() => {
                 let why = Some(reason).filter(|reason| *reason != Reason::Blocked);
@@ -245,12 +245,12 @@ impl Step<'_> {
             error: Some(error),
             ..Mark::reason(reason)
         };
-        self.end(State::Discarded, mark);
+        self.end(DeliveryState::Discarded, mark);
     }
 
     pub(super) fn expire(&mut self) {
         self.disarm();
-        self.end(State::Discarded, Mark::reason(Reason::Expired));
+        self.end(DeliveryState::Discarded, Mark::reason(Reason::Expired));
     }
 
     pub(super) fn requeue(&mut self, by: Actor, at: Option<Timestamp>) {
@@ -263,7 +263,7 @@ impl Step<'_> {
                 due: at,
                 ..Mark::reason(Reason::Requeued)
             };
-            self.append(State::Awaiting, mark);
+            self.append(DeliveryState::Awaiting, mark);
             self.join(at);
         } else {
             self.wait(Reason::Requeued, at.unwrap_or(self.now), Some(by));
@@ -271,29 +271,34 @@ impl Step<'_> {
     }
 
     /// `failed` or `unknown`; what follows it is appended in the same step.
-    pub(super) fn failed(&mut self, after: State, reason: Option<Reason>, error: AttemptError) {
+    pub(super) fn failed(
+        &mut self,
+        after: DeliveryState,
+        reason: Option<Reason>,
+        error: AttemptError,
+    ) {
         let mark = Mark {
             reason,
             error: Some(error),
             ..Mark::default()
         };
         self.append(after, mark);
-        if after == State::Failed {
+        if after == DeliveryState::Failed {
             self.follow(Follow::Failed);
         }
     }
 
-    pub(super) fn end(&mut self, state: State, mark: Mark) {
+    pub(super) fn end(&mut self, state: DeliveryState, mark: Mark) {
         self.append(state, mark);
         (self.delivery.cancel, self.delivery.paused) = (None, false);
         (self.delivery.held, self.delivery.probing) = (false, false);
         self.delivery.interruptions = 0;
         match state {
-            State::Succeeded => self.follow(Follow::Succeeded),
-            State::Discarded => self.follow(Follow::Discarded),
+            DeliveryState::Succeeded => self.follow(Follow::Succeeded),
+            DeliveryState::Discarded => self.follow(Follow::Discarded),
             _ => {}
         }
-        if let (State::Succeeded | State::Discarded, Some(position)) =
+        if let (DeliveryState::Succeeded | DeliveryState::Discarded, Some(position)) =
             (state, &self.delivery.position)
         {
             let position = position.clone();
@@ -305,19 +310,22 @@ impl Step<'_> {
     }
 
     pub(super) fn follow(&mut self, follow: Follow) {
-        if self.delivery.kind == Kind::Job {
+        if self.delivery.kind == DeliveryKind::Job {
             self.out.push(Effect::Follow(follow));
         }
     }
 
-    pub(super) fn append(&mut self, after: State, mark: Mark) {
+    pub(super) fn append(&mut self, after: DeliveryState, mark: Mark) {
         let delivery = &mut *self.delivery;
         delivery.seq = delivery.state.map_or(0, |_| delivery.seq + 1);
         let before = delivery.state.replace(after);
         delivery.last_at = Some(self.now);
         delivery.due = mark.due;
         // While an attempt is out the wait before it stays told.
-        if !matches!(after, State::Executing | State::Failed | State::Unknown) {
+        if !matches!(
+            after,
+            DeliveryState::Executing | DeliveryState::Failed | DeliveryState::Unknown
+        ) {
             delivery.reason = mark.reason;
         }
         let (actor, note) = mark.by.map(|by| (by.name, by.reason)).unzip();

@@ -50,8 +50,8 @@ pub struct Policy {
     pub classes: Classes,
     /// A success at a target lets what waits for it be tried at once, a bounded number at a time.
     pub wake: bool,
-    /// When an attempt is written down.
-    pub record: Record,
+    /// When an attempt is recorded.
+    pub record: Journal,
 }
 
 /// When the first attempt is.
@@ -116,15 +116,15 @@ pub enum Batch {
     Due,
 }
 
-/// When an attempt is written down.
+/// When an attempt is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Record {
-    /// With its outcome, in one commit. After a crash in between the attempt repeats without a trace.
+pub enum Journal {
+    /// Together with its outcome, in one commit. If a crash comes in between, the attempt is repeated and the first one leaves no trace.
     With,
-    /// Before the call. An attempt that a crash ended is seen.
+    /// Before the call, so that an attempt ended by a crash is seen.
     Before,
-    /// Before the call, which another address makes; a timer ends it if no answer comes.
+    /// Before the call, which another address makes; a timer ends the attempt if no answer comes.
     Elsewhere,
 }
 
@@ -149,7 +149,7 @@ impl Default for Policy {
             retry_after: true,
             classes: Classes::Default,
             wake: true,
-            record: Record::With,
+            record: Journal::With,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Classes, InvalidPolicy, Order, Policy, Record, Retry, Start, Then};
+use super::{Batch, Classes, InvalidPolicy, Journal, Order, Policy, Retry, Start, Then};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -27,7 +27,7 @@ pub(super) struct PolicyForm {
     retry_after: Option<bool>,
     classes: Option<Classes>,
     wake: Option<bool>,
-    record: Option<Record>,
+    record: Option<Journal>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 use super::head::FREE_INTERRUPTIONS;
 use super::moves::Mark;
 use super::{
-    Actor, Delivery, Effect, Effects, Failure, Input, Kind, Order, Outcome, Policy, Purpose,
-    Readiness, Reason, Refused, Start, State, Token,
+    Actor, Delivery, DeliveryKind, DeliveryState, Effect, Effects, Failure, Input, Order, Outcome,
+    Policy, Purpose, Readiness, Reason, Refused, Start, Token,
 };
 use crate::time::Timestamp;
 
@@ -84,7 +84,7 @@ pub(super) struct Step<'a> {
 impl Step<'_> {
     fn submit(&mut self, due: Option<Timestamp>) -> Result<(), Refused> {
         self.only("submit", None)?;
-        self.birth();
+        self.acknowledge();
         let due = due.or_else(|| match self.policy.start {
             Start::Tick => self.policy.retry.next_tick(self.now),
             Start::Now | Start::Tried => None,
@@ -101,7 +101,7 @@ impl Step<'_> {
 
     fn submit_in_turn(&mut self) -> Result<(), Refused> {
         self.only("submit_in_turn", None)?;
-        self.birth();
+        self.acknowledge();
         self.delivery.in_lane = self.policy.order == Order::Key && self.delivery.key.is_some();
         self.start(None);
         Ok(())
@@ -109,14 +109,14 @@ impl Step<'_> {
 
     fn submit_tried(&mut self, started: Timestamp, failure: Failure) -> Result<(), Refused> {
         self.only("submit_tried", None)?;
-        refuse_without_error(&failure, State::Executing)?;
+        refuse_without_error(&failure, DeliveryState::Executing)?;
         let ended = self.now;
         self.now = started.min(ended);
-        self.birth();
+        self.acknowledge();
         self.delivery.in_lane = self.policy.order == Order::Key && self.delivery.key.is_some();
         self.execute(None);
         self.now = ended;
-        self.fail(State::Failed, failure);
+        self.fail(DeliveryState::Failed, failure);
         Ok(())
     }
 
@@ -163,7 +163,7 @@ impl Step<'_> {
 
     fn rearm(&mut self, failure: &Failure) {
         let delivery = &*self.delivery;
-        let waits = delivery.state == Some(State::Awaiting) && !delivery.paused;
+        let waits = delivery.state == Some(DeliveryState::Awaiting) && !delivery.paused;
         let (Some(last), true) = (delivery.last_at, waits) else {
             return;
         };
@@ -193,10 +193,10 @@ impl Step<'_> {
         match outcome {
             Outcome::Ok => self.succeed(),
             Outcome::Err(failure) => {
-                refuse_without_error(&failure, State::Executing)?;
-                self.fail(State::Failed, failure);
+                refuse_without_error(&failure, DeliveryState::Executing)?;
+                self.fail(DeliveryState::Failed, failure);
             }
-            Outcome::NoAnswer => self.fail(State::Unknown, Failure::no_outcome()),
+            Outcome::NoAnswer => self.fail(DeliveryState::Unknown, Failure::no_outcome()),
             Outcome::Cancelled => {
                 let by = self
                     .delivery
@@ -204,7 +204,7 @@ impl Step<'_> {
                     .take()
                     .ok_or_else(|| self.misfit("cancelled outcome"))?;
                 self.disarm();
-                self.end(State::Cancelled, Mark::by(by));
+                self.end(DeliveryState::Cancelled, Mark::by(by));
             }
         }
         Ok(())
@@ -212,7 +212,7 @@ impl Step<'_> {
 
     fn deadline(&mut self) {
         self.delivery.armed = None;
-        self.fail(State::Failed, Failure::timeout());
+        self.fail(DeliveryState::Failed, Failure::timeout());
     }
 
     fn interrupted(&mut self) {
@@ -221,15 +221,15 @@ impl Step<'_> {
         self.delivery.probing = false;
         if let Some(by) = self.delivery.cancel.take() {
             self.disarm();
-            self.failed(State::Unknown, None, failure.into_error());
-            self.end(State::Cancelled, Mark::by(by));
+            self.failed(DeliveryState::Unknown, None, failure.into_error());
+            self.end(DeliveryState::Cancelled, Mark::by(by));
         } else if in_a_row <= FREE_INTERRUPTIONS {
             self.disarm();
-            self.failed(State::Unknown, None, failure.into_error());
+            self.failed(DeliveryState::Unknown, None, failure.into_error());
             let reason = self.wait_before();
             self.wait(reason, self.now, None);
         } else {
-            self.fail(State::Unknown, failure);
+            self.fail(DeliveryState::Unknown, failure);
         }
         self.delivery.interruptions = if self.delivery.is_terminal() {
             0
@@ -241,11 +241,11 @@ impl Step<'_> {
     fn cancel(&mut self, by: Actor) -> Result<(), Refused> {
         self.named("cancel", &by)?;
         match self.delivery.state {
-            Some(State::Acknowledged | State::Awaiting) => {
+            Some(DeliveryState::Acknowledged | DeliveryState::Awaiting) => {
                 self.disarm();
-                self.end(State::Cancelled, Mark::by(by));
+                self.end(DeliveryState::Cancelled, Mark::by(by));
             }
-            Some(State::Executing) => {
+            Some(DeliveryState::Executing) => {
                 self.delivery.cancel.get_or_insert(by);
             }
             _ => return Err(self.misfit("cancel")),
@@ -257,7 +257,7 @@ impl Step<'_> {
         self.named("discard", &by)?;
         if !matches!(
             self.delivery.state,
-            Some(State::Acknowledged | State::Awaiting)
+            Some(DeliveryState::Acknowledged | DeliveryState::Awaiting)
         ) {
             return Err(self.misfit("discard"));
         }
@@ -269,7 +269,7 @@ impl Step<'_> {
             by: Some(by),
             ..Mark::reason(reason)
         };
-        self.end(State::Discarded, mark);
+        self.end(DeliveryState::Discarded, mark);
         Ok(())
     }
 
@@ -277,18 +277,18 @@ impl Step<'_> {
         self.named("retry_now", &by)?;
         let at = at.filter(|at| *at > self.now);
         match self.delivery.state {
-            Some(State::Awaiting) if self.delivery.waits_for_turn() => {
+            Some(DeliveryState::Awaiting) if self.delivery.waits_for_turn() => {
                 return Err(Refused::Turn { input: "retry_now" });
             }
-            Some(State::Awaiting) => {
+            Some(DeliveryState::Awaiting) => {
                 self.delivery.paused = false;
                 match at {
                     Some(at) => self.wait(Reason::Scheduled, at, Some(by)),
                     None => self.start(Some(by)),
                 }
             }
-            Some(state @ (State::Discarded | State::Cancelled)) => {
-                if self.delivery.kind == Kind::Stream {
+            Some(state @ (DeliveryState::Discarded | DeliveryState::Cancelled)) => {
+                if self.delivery.kind == DeliveryKind::Stream {
                     return Err(Refused::Passed {
                         input: "retry_now",
                         state,
@@ -320,7 +320,9 @@ impl Step<'_> {
 impl Step<'_> {
     fn runs(&self, epoch: u64, n: u32) -> bool {
         let delivery = &*self.delivery;
-        delivery.state == Some(State::Executing) && delivery.epoch == epoch && delivery.attempt == n
+        delivery.state == Some(DeliveryState::Executing)
+            && delivery.epoch == epoch
+            && delivery.attempt == n
     }
 
     pub(super) fn wait_before(&self) -> Reason {
@@ -337,7 +339,7 @@ impl Step<'_> {
         });
     }
 
-    fn only(&self, input: &'static str, state: Option<State>) -> Result<(), Refused> {
+    fn only(&self, input: &'static str, state: Option<DeliveryState>) -> Result<(), Refused> {
         if self.delivery.state == state {
             Ok(())
         } else {
@@ -347,7 +349,7 @@ impl Step<'_> {
 
     fn resting(&self, input: &'static str) -> Result<(), Refused> {
         match self.delivery.state {
-            Some(State::Acknowledged | State::Awaiting) => Ok(()),
+            Some(DeliveryState::Acknowledged | DeliveryState::Awaiting) => Ok(()),
             _ => Err(self.misfit(input)),
         }
     }
@@ -362,11 +364,11 @@ impl Step<'_> {
 
     const fn misfit(&self, input: &'static str) -> Refused {
         let state = self.delivery.state;
-        Refused::State { input, state }
+        Refused::DeliveryState { input, state }
     }
 }
 
-fn refuse_without_error(failure: &Failure, state: State) -> Result<(), Refused> {
+fn refuse_without_error(failure: &Failure, state: DeliveryState) -> Result<(), Refused> {
     if failure.discard && failure.message.trim().is_empty() {
         return Err(Refused::NoError { state });
     }

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum DeliveryState {
     /// Taken over; nothing decided yet.
     Acknowledged,
     /// Will be tried: at its due time, or when its turn comes.
@@ -27,7 +27,7 @@ pub enum State {
     Cancelled,
 }
 
-impl State {
+impl DeliveryState {
     /// True for the states that only an actor can end.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Discarded | Self::Cancelled)
@@ -48,7 +48,7 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for DeliveryState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -60,12 +60,12 @@ impl fmt::Display for State {
 pub struct Transition {
     /// The entry's number in its delivery: from 0, without gaps.
     pub seq: u64,
-    /// Attempts started: 0 at birth, one more on each entry to [`State::Executing`].
+    /// Attempts started: 0 when submitted, one more on each entry to [`DeliveryState::Executing`].
     pub attempt: u32,
     /// `None` (JSON `null`) for the first.
-    pub state_before: Option<State>,
+    pub state_before: Option<DeliveryState>,
     /// The state entered.
-    pub state_after: State,
+    pub state_after: DeliveryState,
     /// Why: what a wait waits for, why something was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,

@@ -8,9 +8,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::super::engine::{
     Class, Classes, Effect, Failure, Input, Outcome, Readiness, Refused, Retry,
 };
+use super::breaker::{Circuit, Limiter, Permit, Sign};
 use super::decide::{Action, attempts, decide};
 use super::function::Owner;
-use super::gate::{Admission, Circuit, Door, Sign};
 use super::item::Item;
 use super::target::Target;
 use crate::time::Timestamp;
@@ -29,7 +29,7 @@ pub(super) struct Ran<T: Target> {
 /// The way to a destination.
 pub(super) struct Way {
     pub(super) name: Arc<str>,
-    pub(super) door: Arc<Door>,
+    pub(super) limiter: Arc<Limiter>,
     circuit: Option<Circuit>,
 }
 
@@ -132,22 +132,25 @@ impl<T: Target> Owner<T> {
             goal.name.as_ref().clone_into(&mut item.delivery.target);
         }
         item.has_destination = true;
-        let door = self.doors.of(&goal, &self.gates);
+        let limiter = self.limiters.of(&goal, &self.registry);
         let spread = longest_wait(&self.policy.retry);
-        match door.admit(self.now(), self.policy.timeout, spread).await {
-            Admission::Granted { permit, asks } => {
+        match limiter
+            .acquire(self.now(), self.policy.timeout, spread)
+            .await
+        {
+            Permit::Granted { permit, is_probe } => {
                 ready.permit = Some(permit);
-                if asks || is_probe {
+                if is_probe || is_probe {
                     ready.readiness = Readiness::Probe;
                 }
             }
-            // Whoever is woken needs no time to come back at.
-            Admission::Later(_) if self.policy.wake => ready.readiness = Readiness::Held,
-            Admission::Later(at) => ready.readiness = Readiness::Later(at),
+            // A delivery that will be woken needs no due time.
+            Permit::Deferred(_) if self.policy.wake => ready.readiness = Readiness::Held,
+            Permit::Deferred(at) => ready.readiness = Readiness::Later(at),
         }
         let way = Way {
             name: goal.name,
-            door,
+            limiter,
             circuit: goal.circuit,
         };
         (ready, Some(way))
@@ -163,7 +166,7 @@ impl<T: Target> Owner<T> {
         drop(ready.permit);
         if let Some(way) = way {
             #[cfg(feature = "runtime")]
-            self.gates.figures.attempted(&way.name, outcome.is_ok());
+            self.registry.figures.attempted(&way.name, outcome.is_ok());
             way.note(outcome.as_ref().err().map(Box::as_ref), self.now());
         }
         Ok(outcome?)
@@ -174,7 +177,7 @@ impl Way {
     /// Takes note of how an attempt went, and tells when the destination goes down or works again.
     fn note(&self, failure: Option<&Failure>, now: Timestamp) {
         let sign = failure.map_or(Sign::Works, sign_of);
-        let Some(waiting) = self.door.gate.note(sign, now, self.circuit) else {
+        let Some(waiting) = self.limiter.breaker.note(sign, now, self.circuit) else {
             return;
         };
         let destination = &self.name;
@@ -209,7 +212,7 @@ fn sign_of(failure: &Failure) -> Sign {
     }
 }
 
-/// What is sent away comes back within the time that a policy lets pass between two attempts.
+/// Deferred attempts are made again within the longest wait that the policy has between two attempts.
 fn longest_wait(retry: &Retry) -> Duration {
     match retry {
         Retry::Backoff { max, .. } => *max,

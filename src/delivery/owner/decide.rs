@@ -1,7 +1,8 @@
 //! What follows when something happens to an item. Pure: equal arguments give equal actions.
 
 use super::super::engine::{
-    Class, Effect, Input, Order, Outcome, Policy, Readiness, Refused, Start, State, step_when,
+    Class, DeliveryState, Effect, Input, Order, Outcome, Policy, Readiness, Refused, Start,
+    step_when,
 };
 use super::item::Item;
 use crate::time::Timestamp;
@@ -50,7 +51,7 @@ pub enum Woken {
 /// Whether an attempt follows from `input`, so that [`decide`] should be told whether one can be made.
 pub fn attempts(item: &Item, input: &Input, now: Timestamp, policy: &Policy) -> bool {
     let delivery = &item.delivery;
-    let waits = delivery.state == Some(State::Awaiting);
+    let waits = delivery.state == Some(DeliveryState::Awaiting);
     let is_over = item.expires(policy).is_some_and(|expires| now >= expires);
     match input {
         Input::SubmitInTurn => true,
@@ -175,7 +176,7 @@ impl Decision<'_> {
         self.step(Input::Wake)?;
         (self.item.is_listed, self.item.is_listed_held) = (false, false);
         let delivery = &self.item.delivery;
-        if delivery.state == Some(State::Executing) && delivery.seq != before {
+        if delivery.state == Some(DeliveryState::Executing) && delivery.seq != before {
             self.item.is_woken = true; // answered when the attempt has ended
         } else if delivery.held && !delivery.paused {
             self.answer(Woken::Waits);

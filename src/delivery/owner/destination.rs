@@ -8,7 +8,7 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use super::blob::Blob;
-use super::gate::Gates;
+use super::breaker::DestinationRegistry;
 use super::queue::{
     Capacity, FRONT, OldEnds, PAGE, Queue, QueueValues, Taken, give_page, is_page_of, page_address,
 };
@@ -49,7 +49,7 @@ pub(crate) struct DestinationFunction {
     list: Arc<QueueValues>,
     /// The functions of items, by the name under which they say that they wait.
     items: Vec<(String, TypeName)>,
-    gates: Arc<Gates>,
+    registry: Arc<DestinationRegistry>,
     clock: Arc<dyn Clock>,
 }
 
@@ -57,14 +57,14 @@ impl DestinationFunction {
     pub(crate) fn spec(
         function: TypeName,
         items: Vec<(String, TypeName)>,
-        gates: Arc<Gates>,
+        registry: Arc<DestinationRegistry>,
         clock: Arc<dyn Clock>,
     ) -> FunctionSpec {
         let list = Arc::new(QueueValues::new(CAPACITY));
         let destination = Self {
             list: Arc::clone(&list),
             items,
-            gates,
+            registry,
             clock,
         };
         let spec = FunctionSpec::new(function, destination);
@@ -280,7 +280,7 @@ impl<'f> List<'f> {
         let own = context.address().type_name();
         let pipeline = own.name().strip_prefix("destination.")?;
         let gone = TypeName::from_parts(own.namespace(), &format!("{pipeline}.{stage}")).ok()?;
-        self.function.gates.has_stand_in(&gone).then_some(gone)
+        self.function.registry.has_stand_in(&gone).then_some(gone)
     }
 
     /// Arms the next probe while anybody has to be asked for. Nothing is kept of a destination for which nobody does.
@@ -302,7 +302,7 @@ impl<'f> List<'f> {
         }
         let name = Arc::from(context.address().id());
         let list = context.address().type_name().clone();
-        self.function.gates.of(&name).set_waiting(&list, waiting);
+        self.function.registry.of(&name).set_waiting(&list, waiting);
         let rests = self.queue.is_empty() && !self.queue.is_fetching() && self.waking.rests();
         let storage = context.storage();
         self.queue.save(storage)?;

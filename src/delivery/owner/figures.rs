@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::super::engine::State;
+use super::super::engine::DeliveryState;
 use super::row::Outline;
 use crate::time::Timestamp;
 
@@ -224,7 +224,7 @@ impl Counts {
         if is_given_up(row) {
             self.dead_letters += count;
         }
-        if row.state.is_none_or(State::is_terminal) {
+        if row.state.is_none_or(DeliveryState::is_terminal) {
             return;
         }
         self.waiting += count;
@@ -263,14 +263,14 @@ impl Counts {
 }
 
 fn is_given_up(row: &Outline) -> bool {
-    row.state == Some(State::Discarded)
+    row.state == Some(DeliveryState::Discarded)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(target: &str, state: State, submitted_at: u64) -> Outline {
+    fn row(target: &str, state: DeliveryState, submitted_at: u64) -> Outline {
         Outline {
             target: target.to_owned(),
             state: Some(state),
@@ -279,7 +279,7 @@ mod tests {
     }
 
     fn waits(target: &str, submitted_at: u64) -> Option<Outline> {
-        Some(row(target, State::Awaiting, submitted_at))
+        Some(row(target, DeliveryState::Awaiting, submitted_at))
     }
 
     fn key(text: &str) -> Bytes {
@@ -296,7 +296,7 @@ mod tests {
     fn rows_that_change_while_the_stored_ones_are_counted_count_once() {
         let figures = Figures::default();
         let stored = |name: &str| (key(name), waits("crm", 1).unwrap());
-        let dead = Some(row("crm", State::Discarded, 1));
+        let dead = Some(row("crm", DeliveryState::Discarded, 1));
         // Stored at the start: b, c, d, e. Gone before it is counted: c. Given up, and read as it was before or after: b and d.
         figures.changes(&key("c"), waits("crm", 1), None);
         figures.changes(&key("b"), waits("crm", 1), dead.clone());
@@ -362,7 +362,7 @@ mod tests {
     fn what_is_given_up_counts_once() {
         let figures = Figures::default();
         figures.all_counted();
-        let dead = Some(row("crm", State::Discarded, 1));
+        let dead = Some(row("crm", DeliveryState::Discarded, 1));
         figures.changes(&key("a"), waits("crm", 1), dead.clone());
         figures.changes(&key("a"), dead.clone(), dead.clone());
         figures.changes(&key("a"), dead, waits("crm", 2));

@@ -8,17 +8,18 @@ use prost::Message as _;
 
 use super::super::command::{COMMAND, Command, REPLY, Reply, Verb};
 use super::super::engine::{
-    Actor, Delivery, Effect, Failure, Input, Policy, Readiness, Reason, Refused, State, Token,
+    Actor, Delivery, DeliveryState, Effect, Failure, Input, Policy, Readiness, Reason, Refused,
+    Token,
 };
 use super::attempt::{Ran, Way};
+use super::breaker::{DestinationRegistry, Limiters};
 use super::decide::{Action, Woken, adopt, decide};
-use super::gate::{Doors, Gates};
 use super::item::{HEAD, Item, JOB, LOG};
 use super::row::{Row, Stored};
 use super::target::Target;
 use super::wire::{
-    HANDED, JOIN, LEAVE, OldUnit, Place, REPORT, RULES, Report, Reported, SUBMISSION, Submission,
-    TICK, TURN, Tick, WAITING, WAKE, WATCH, WaitingItem,
+    HANDED_OVER, JOIN, LEAVE, OldUnit, REPORT, RULES, Report, Reported, SUBMISSION, Submission,
+    TICK, TURN, Tick, WAITING, WAKE, WATCH, WaitingItem, WireLaneEntry,
 };
 use crate::clock::Clock;
 use crate::sdk::{
@@ -48,8 +49,8 @@ pub(crate) struct Owner<T> {
     pub(super) target: T,
     pub(super) policy: Policy,
     pub(super) names: Names,
-    pub(super) gates: Arc<Gates>,
-    pub(super) doors: Doors,
+    pub(super) registry: Arc<DestinationRegistry>,
+    pub(super) limiters: Limiters,
     clock: Arc<dyn Clock>,
 }
 
@@ -58,15 +59,15 @@ impl<T: Target> Owner<T> {
         target: T,
         policy: Policy,
         names: Names,
-        gates: Arc<Gates>,
+        registry: Arc<DestinationRegistry>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             target,
             policy,
             names,
-            gates,
-            doors: Doors::default(),
+            registry,
+            limiters: Limiters::default(),
             clock,
         }
     }
@@ -135,8 +136,8 @@ impl<T: Target> Owner<T> {
             }
         } else if is(COMMAND.name()) {
             self.command(context, message).await?;
-        } else if is(HANDED.name()) {
-            self.take_over(context, message.require(&HANDED)?)?;
+        } else if is(HANDED_OVER.name()) {
+            self.take_over(context, message.require(&HANDED_OVER)?)?;
         } else if is(SUBMISSION.name()) {
             self.submit(context, message.require(&SUBMISSION)?)?;
         } else {
@@ -185,7 +186,7 @@ impl Kept {
 
     /// Writes the delivery; one that succeeded leaves nothing behind.
     fn save(mut self, context: &mut Context) -> Result<(), BoxError> {
-        if self.item.delivery.state == Some(State::Succeeded) {
+        if self.item.delivery.state == Some(DeliveryState::Succeeded) {
             return erase(context);
         }
         let storage = context.storage();
@@ -445,13 +446,13 @@ impl<T: Target> Owner<T> {
         &self,
         context: &mut Context,
         item: &Item,
-        what: &Type<Place>,
+        what: &Type<WireLaneEntry>,
         seq: u64,
     ) -> Result<(), BoxError> {
         if let Some(key) = &item.delivery.key {
             let lane = Address::new(self.names.lane.clone(), key.as_str());
             let id = context.address().id().to_owned();
-            context.send(MessageBuilder::to(lane).value_as(what, &Place { id, seq })?);
+            context.send(MessageBuilder::to(lane).value_as(what, &WireLaneEntry { id, seq })?);
         }
         Ok(())
     }
@@ -461,7 +462,8 @@ impl<T: Target> Owner<T> {
         match context.caller().cloned() {
             Some(lane) if lane.type_name() == &self.names.lane => {
                 let id = context.address().id().to_owned();
-                context.send(MessageBuilder::to(lane).value_as(&LEAVE, &Place { id, seq })?);
+                context
+                    .send(MessageBuilder::to(lane).value_as(&LEAVE, &WireLaneEntry { id, seq })?);
                 Ok(())
             }
             _ => Ok(()),
@@ -497,10 +499,10 @@ impl<T: Target> Owner<T> {
         let Some(way) = way.filter(|_| self.policy.wake) else {
             return Ok(());
         };
-        if !way.door.gate.may_report(self.now()) {
+        if !way.limiter.breaker.may_report(self.now()) {
             return Ok(());
         }
-        for list in self.gates.lists(&way.name) {
+        for list in self.registry.lists(&way.name) {
             let to = Address::new(list, Arc::clone(&way.name));
             report(context, to, Reported::Works, None)?;
         }
@@ -525,10 +527,10 @@ fn report(
 fn log(context: &Context, item: &Item) {
     let (address, attempt) = (context.address(), item.delivery.attempt);
     match (item.delivery.state, item.delivery.reason) {
-        (Some(State::Discarded), reason) => {
+        (Some(DeliveryState::Discarded), reason) => {
             tracing::warn!(%address, attempt, reason = reason.map(Reason::as_str), "given up; it is a dead letter now");
         }
-        (Some(State::Awaiting), Some(Reason::Retry)) => {
+        (Some(DeliveryState::Awaiting), Some(Reason::Retry)) => {
             tracing::debug!(%address, attempt, "attempt failed; will retry");
         }
         _ => {}
@@ -539,7 +541,7 @@ fn log(context: &Context, item: &Item) {
 impl<T: Target> Owner<T> {
     async fn command(&self, context: &mut Context, message: &Message) -> Result<(), BoxError> {
         let reply = match message.require(&COMMAND) {
-            Ok(command) => self.obey(context, command).await?,
+            Ok(command) => self.execute(context, command).await?,
             Err(err) => Reply::failed("job.bad_command", err.to_string()),
         };
         if let Some(caller) = context.caller().cloned() {
@@ -548,7 +550,7 @@ impl<T: Target> Owner<T> {
         Ok(())
     }
 
-    async fn obey(&self, context: &mut Context, command: Command) -> Result<Reply, BoxError> {
+    async fn execute(&self, context: &mut Context, command: Command) -> Result<Reply, BoxError> {
         let Some(kept) = Kept::load(context)? else {
             return Ok(Reply::failed(
                 "job.not_found",
@@ -594,7 +596,7 @@ pub(super) fn hand_over(
 ) -> Result<(), SdkError> {
     let to = Address::new(function.clone(), item.delivery.id.as_str());
     let row = Stored::new(item, Some(unit)).encode();
-    context.send(MessageBuilder::to(to).value_as(&HANDED, &row.into())?);
+    context.send(MessageBuilder::to(to).value_as(&HANDED_OVER, &row.into())?);
     Ok(())
 }
 

@@ -17,19 +17,19 @@ use super::blob::Blob;
 use super::decide::{Action, decide};
 use super::function::{Owner, hand_over, no_room};
 use super::item::Item;
-use super::places::{self, Places};
+use super::lane_head::{self, LaneHead};
 use super::queue::{
     Capacity, FRONT, PAGE, Queue, QueueValues, Taken, give_page, is_page_of, page_address,
 };
 use super::target::Target;
-use super::wire::{Empty, FETCH, JOIN, LEAVE, Place, TURN, Turn};
+use super::wire::{Empty, FETCH, JOIN, LEAVE, TURN, Turn, WireLaneEntry};
 use crate::sdk::types::{json, protobuf_as};
 use crate::sdk::{
     Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, Type, TypeName, ValueSpec,
 };
 use crate::time::Timestamp;
 
-const TURNS: ValueSpec<Place> = ValueSpec::new(
+const TURNS: ValueSpec<WireLaneEntry> = ValueSpec::new(
     "turn",
     protobuf_as(TypeName::new("statefun.deliveries/place")),
 );
@@ -87,7 +87,7 @@ impl LaneValues {
 
 #[derive(Debug, Clone, serde::Serialize, Deserialize)]
 struct OldLead {
-    turn: Option<places::Place>,
+    turn: Option<lane_head::LaneEntry>,
     /// The segment with the next one, and where its line begins there.
     front: (usize, usize),
     /// The segment with the last one.
@@ -139,7 +139,7 @@ impl<T: Target> Lane<T> {
             return self.owner.target.follow(context, unit, taken);
         }
         if item.delivery.in_lane {
-            line.places.give(Some(place_of(&item)));
+            line.lane_head.give(Some(entry_of(&item)));
         }
         line.save(context)?;
         self.hand_over(context, item, unit.as_ref())
@@ -161,10 +161,10 @@ impl<T: Target> Lane<T> {
             put(no_room())?;
         }
         // The item must be there when its turn comes.
-        let place = place_of(&item);
+        let entry = entry_of(&item);
         self.hand_over(context, item, Some(unit))?;
         if !is_full {
-            line.join(context, place)?;
+            line.join(context, entry)?;
         }
         self.end(context, line)
     }
@@ -189,9 +189,9 @@ impl<T: Target> Lane<T> {
         if is(JOIN.name()) {
             self.join(context, message.require(&JOIN)?)?;
         } else if is(LEAVE.name()) {
-            let Place { id, seq } = message.require(&LEAVE)?;
+            let WireLaneEntry { id, seq } = message.require(&LEAVE)?;
             let mut line = self.load(context)?;
-            if line.places.leave(&id, seq) {
+            if line.lane_head.leave(&id, seq) {
                 line.give_next(context)?;
             }
             self.end(context, line)?;
@@ -205,7 +205,7 @@ impl<T: Target> Lane<T> {
             }
             let mut line = self.load(context)?;
             line.queue.page_came(context.storage(), page)?;
-            if line.places.turn().is_none() {
+            if line.lane_head.turn().is_none() {
                 line.give_next(context)?;
             }
             self.end(context, line)?;
@@ -216,21 +216,21 @@ impl<T: Target> Lane<T> {
     }
 
     /// One that was done already is taken up again: behind all others.
-    fn join(&self, context: &mut Context, place: Place) -> Result<(), BoxError> {
+    fn join(&self, context: &mut Context, entry: WireLaneEntry) -> Result<(), BoxError> {
         let mut line = self.load(context)?;
         if line.len() >= MAX_PLACES {
-            let again = MessageBuilder::to(context.address().clone()).value_as(&JOIN, &place)?;
+            let again = MessageBuilder::to(context.address().clone()).value_as(&JOIN, &entry)?;
             return Ok(context.send_after(NO_ROOM, again)?);
         }
-        line.join(context, place.into())?;
+        line.join(context, entry.into())?;
         self.end(context, line)
     }
 
     /// Writes the lane, and tells the one whose turn it has become.
     fn end(&self, context: &mut Context, line: Line<'_>) -> Result<(), BoxError> {
-        if let Some(place) = &line.given {
-            let item = Address::new(self.owner.names.item.clone(), place.id.as_str());
-            let turn = Turn { seq: place.seq };
+        if let Some(entry) = &line.given {
+            let item = Address::new(self.owner.names.item.clone(), entry.id.as_str());
+            let turn = Turn { seq: entry.seq };
             context.send(MessageBuilder::to(item).value_as(&TURN, &turn)?);
         }
         line.save(context)
@@ -240,7 +240,7 @@ impl<T: Target> Lane<T> {
         let storage = context.storage();
         let turn = storage.get(&TURNS)?;
         let mut line = Line {
-            places: Places::stored(turn.map(places::Place::from)),
+            lane_head: LaneHead::stored(turn.map(lane_head::LaneEntry::from)),
             queue: Queue::load(&self.values.queue, storage)?,
             given: None,
         };
@@ -257,7 +257,7 @@ impl<T: Target> Lane<T> {
         line: &mut Line<'_>,
         lead: OldLead,
     ) -> Result<(), BoxError> {
-        line.places = Places::stored(lead.turn);
+        line.lane_head = LaneHead::stored(lead.turn);
         let ((mut at, mut from), (back, _)) = (lead.front, lead.back);
         for _ in 0..OLD_SEGMENTS {
             let Some(segment) = self.values.old_segments.get(at) else {
@@ -271,7 +271,7 @@ impl<T: Target> Lane<T> {
             {
                 let (id, seq) = serde_json::from_slice(text)
                     .map_err(|err| format!("segment {at} of the lane is damaged: {err}"))?;
-                line.push(context, &Place { id, seq })?;
+                line.push(context, &WireLaneEntry { id, seq })?;
             }
             if at == back {
                 break;
@@ -288,8 +288,8 @@ impl<T: Target> Lane<T> {
     }
 }
 
-fn place_of(item: &Item) -> places::Place {
-    places::Place {
+fn entry_of(item: &Item) -> lane_head::LaneEntry {
+    lane_head::LaneEntry {
         id: item.delivery.id.clone(),
         seq: item.delivery.seq,
     }
@@ -300,32 +300,32 @@ const LANE_PAGE: char = '\u{1f}';
 
 /// A lane while it is worked on.
 struct Line<'v> {
-    places: Places,
+    lane_head: LaneHead,
     queue: Queue<'v>,
     /// Whose turn it has become.
-    given: Option<places::Place>,
+    given: Option<lane_head::LaneEntry>,
 }
 
 impl Line<'_> {
     const fn len(&self) -> u64 {
-        self.queue.len() + self.places.turn().is_some() as u64
+        self.queue.len() + self.lane_head.turn().is_some() as u64
     }
 
     const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn join(&mut self, context: &mut Context, place: places::Place) -> Result<(), BoxError> {
+    fn join(&mut self, context: &mut Context, entry: lane_head::LaneEntry) -> Result<(), BoxError> {
         if self.is_empty() {
-            self.given = Some(place.clone());
-            self.places.give(Some(place));
+            self.given = Some(entry.clone());
+            self.lane_head.give(Some(entry));
             return Ok(());
         }
-        self.push(context, &place.into())
+        self.push(context, &entry.into())
     }
 
-    fn push(&mut self, context: &mut Context, place: &Place) -> Result<(), BoxError> {
-        let page = self.queue.push(context.storage(), &place.encode_to_vec())?;
+    fn push(&mut self, context: &mut Context, entry: &WireLaneEntry) -> Result<(), BoxError> {
+        let page = self.queue.push(context.storage(), &entry.encode_to_vec())?;
         if let Some((number, page)) = page {
             let to = page_address(context, LANE_PAGE, number);
             context.send(MessageBuilder::to(to).value_as(&PAGE, &page)?);
@@ -335,7 +335,7 @@ impl Line<'_> {
 
     fn give_next(&mut self, context: &mut Context) -> Result<(), BoxError> {
         let next = match self.queue.take(context.storage())? {
-            Taken::Item(place) => Some(places::Place::from(Place::decode(place)?)),
+            Taken::Item(entry) => Some(lane_head::LaneEntry::from(WireLaneEntry::decode(entry)?)),
             Taken::Fetch(page) => {
                 let page = page_address(context, LANE_PAGE, page);
                 context.send(MessageBuilder::to(page).value_as(&FETCH, &Empty {})?);
@@ -344,15 +344,15 @@ impl Line<'_> {
             Taken::Fetching | Taken::Empty => None,
         };
         self.given.clone_from(&next);
-        self.places.give(next);
+        self.lane_head.give(next);
         Ok(())
     }
 
     fn save(self, context: &mut Context) -> Result<(), BoxError> {
         let storage = context.storage();
         self.queue.save(storage)?;
-        let (before, turn) = (storage.get(&TURNS)?, self.places.turn().cloned());
-        match (before, turn.map(Place::from)) {
+        let (before, turn) = (storage.get(&TURNS)?, self.lane_head.turn().cloned());
+        match (before, turn.map(WireLaneEntry::from)) {
             (Some(_), None) => storage.remove(&TURNS)?,
             (before, Some(turn)) if before.as_ref() != Some(&turn) => storage.set(&TURNS, turn)?,
             _ => {}

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::super::engine::{
-    Actor, AttemptError, Delivery, Detail, Entry, Folded, History, Kind, Purpose, Reason, State,
-    Token, Transition,
+    Actor, AttemptError, Delivery, DeliveryKind, DeliveryState, Detail, Entry, Folded, History,
+    Purpose, Reason, Token, Transition,
 };
 use super::item::Item;
 use crate::sdk::BoxError;
@@ -17,15 +17,15 @@ use crate::time::Timestamp;
 const FORM: u8 = 1;
 
 /// The numbers under which states are stored, from 1.
-const STATES: [State; 8] = [
-    State::Acknowledged,
-    State::Awaiting,
-    State::Executing,
-    State::Succeeded,
-    State::Failed,
-    State::Discarded,
-    State::Unknown,
-    State::Cancelled,
+const STATES: [DeliveryState; 8] = [
+    DeliveryState::Acknowledged,
+    DeliveryState::Awaiting,
+    DeliveryState::Executing,
+    DeliveryState::Succeeded,
+    DeliveryState::Failed,
+    DeliveryState::Discarded,
+    DeliveryState::Unknown,
+    DeliveryState::Cancelled,
 ];
 
 /// The numbers under which reasons are stored, from 1. New ones go to the end.
@@ -80,7 +80,7 @@ pub(crate) enum Row {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outline {
     pub(crate) target: String,
-    pub(crate) state: Option<State>,
+    pub(crate) state: Option<DeliveryState>,
     pub(crate) submitted_at: Option<Timestamp>,
 }
 
@@ -135,7 +135,7 @@ impl OldHead {
     pub(crate) fn into_item(self, history: History) -> Item {
         let mut delivery = self.delivery;
         // It has a timer as well; whatever comes first has it tried.
-        delivery.held = self.is_held_back && delivery.state == Some(State::Awaiting);
+        delivery.held = self.is_held_back && delivery.state == Some(DeliveryState::Awaiting);
         Item {
             has_destination: delivery.target.contains("://"),
             delivery,
@@ -373,7 +373,7 @@ impl WireItem {
             delivery.held,
             delivery.probing,
             delivery.in_lane,
-            delivery.kind == Kind::Stream,
+            delivery.kind == DeliveryKind::Stream,
             *is_listed_held,
         ];
         let bits = flags.into_iter().rev();
@@ -419,7 +419,7 @@ impl WireItem {
         let flag = |bit| is_set(self.flags, bit);
         let mut delivery = Delivery::job(id, self.target, self.key);
         if flag(7) {
-            delivery.kind = Kind::Stream;
+            delivery.kind = DeliveryKind::Stream;
         }
         (delivery.position, delivery.epoch) = (self.position, self.epoch);
         delivery.state = numbered(&STATES, self.state, "state")?;
@@ -603,14 +603,14 @@ mod tests {
     #[test]
     fn an_outline_says_what_the_row_says() {
         let mut delivery = Delivery::job("a", "http://h:80", None);
-        delivery.state = Some(State::Discarded);
+        delivery.state = Some(DeliveryState::Discarded);
         delivery.submitted_at = Some(Timestamp::from_millis(7));
         let unit = Some(Bytes::from_static(b"unit"));
         let row = Stored::new(Item::new(delivery), unit).encode();
         let outline = Outline::decode(&row).unwrap();
         let expected = Outline {
             target: "http://h:80".to_owned(),
-            state: Some(State::Discarded),
+            state: Some(DeliveryState::Discarded),
             submitted_at: Some(Timestamp::from_millis(7)),
         };
         assert_eq!(outline, expected);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::engine::Failure;
-use super::gate::Circuit;
+use super::breaker::Circuit;
 use crate::sdk::{BoxError, Context};
 use crate::time::Timestamp;
 

@@ -5,12 +5,13 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::super::engine::Failure;
-use super::places;
+use super::lane_head;
 use crate::sdk::types::{self, protobuf_as};
 use crate::sdk::{BoxError, Type, TypeName};
 
 /// To an item: take this delivery over, as it stands. A row.
-pub(crate) const HANDED: Type<Bytes> = types::bytes(TypeName::new("statefun.deliveries/handed"));
+pub(crate) const HANDED_OVER: Type<Bytes> =
+    types::bytes(TypeName::new("statefun.deliveries/handed"));
 /// To an item: keep this unit and see to it that it gets through. Sent by earlier versions.
 pub(crate) const SUBMISSION: Type<Submission> =
     protobuf_as(TypeName::new("statefun.pipelines/submission"));
@@ -25,9 +26,10 @@ pub(crate) const RULES: Type<Bytes> = types::bytes(TypeName::new("statefun.deliv
 /// To an item: all before it in its lane are done.
 pub(crate) const TURN: Type<Turn> = protobuf_as(TypeName::new("statefun.pipelines/turn"));
 /// To a lane: an item wants a place behind the others.
-pub(crate) const JOIN: Type<Place> = protobuf_as(TypeName::new("statefun.pipelines/join"));
+pub(crate) const JOIN: Type<WireLaneEntry> = protobuf_as(TypeName::new("statefun.pipelines/join"));
 /// To a lane: an item is done.
-pub(crate) const LEAVE: Type<Place> = protobuf_as(TypeName::new("statefun.pipelines/leave"));
+pub(crate) const LEAVE: Type<WireLaneEntry> =
+    protobuf_as(TypeName::new("statefun.pipelines/leave"));
 /// To a destination: an item waits for it.
 pub(crate) const WAITING: Type<WaitingItem> =
     protobuf_as(TypeName::new("statefun.pipelines/waiting"));
@@ -106,7 +108,7 @@ pub(crate) struct Turn {
 
 /// A place in a lane.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub(crate) struct Place {
+pub(crate) struct WireLaneEntry {
     #[prost(string, tag = "1")]
     pub(crate) id: String,
     /// What the turn repeats.
@@ -114,16 +116,16 @@ pub(crate) struct Place {
     pub(crate) seq: u64,
 }
 
-impl From<places::Place> for Place {
-    fn from(place: places::Place) -> Self {
-        let places::Place { id, seq } = place;
+impl From<lane_head::LaneEntry> for WireLaneEntry {
+    fn from(entry: lane_head::LaneEntry) -> Self {
+        let lane_head::LaneEntry { id, seq } = entry;
         Self { id, seq }
     }
 }
 
-impl From<Place> for places::Place {
-    fn from(place: Place) -> Self {
-        let Place { id, seq } = place;
+impl From<WireLaneEntry> for lane_head::LaneEntry {
+    fn from(entry: WireLaneEntry) -> Self {
+        let WireLaneEntry { id, seq } = entry;
         Self { id, seq }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-use crate::document::{Complaint, Fields, Node, Place, Value};
+use crate::document::{Complaint, Fields, Location, Node, Value};
 use crate::sdk::TypeName;
 
 use super::super::coerce;
@@ -20,7 +20,7 @@ const FUNCTION_NAME: &str = "{function.name}";
 #[non_exhaustive]
 pub struct Endpoint {
     /// Where the document's `spec` stands.
-    pub place: Place,
+    pub location: Location,
     /// Which functions.
     pub functions: FunctionPattern,
     /// The URL, with `{function.name}` where the name of the function goes. See [`Endpoint::url`].
@@ -189,7 +189,7 @@ fn bind(
     max: i32,
     draft: &mut Draft<'_>,
 ) {
-    let place = fields.place().clone();
+    let location = fields.location().clone();
     let key_at = fields.finding("functions", "");
     if let Some((_, Some(remark))) = &functions {
         fields.warn("functions", remark.as_str());
@@ -217,7 +217,7 @@ fn bind(
     fields.finish();
     draft.bind(functions.binding(), key_at);
     draft.module.endpoints.push(Endpoint {
-        place,
+        location,
         functions,
         url_template,
         max_batch_requests: positive(max),

@@ -20,14 +20,14 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let fields = spec.fields;
     let id = fields.must("id", coerce::own_name);
     let path = fields.must("path", scalar::filled_text);
-    let (place, at) = (fields.place().clone(), fields.at());
+    let (location, at) = (fields.location().clone(), fields.at());
     fields.finish();
     let (Some(id), Some(path)) = (id, path) else {
         return;
     };
     draft.bind(Binding::Egress(id.clone()), at);
     draft.module.egresses.push(Egress {
-        place,
+        location,
         id,
         target: EgressTarget::File(FileEgress { path: path.into() }),
     });

@@ -37,11 +37,11 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let (Some(id), Some(pipeline)) = (id, pipeline) else {
         return;
     };
-    let place = spec.node.place.clone();
+    let location = spec.node.location.clone();
     pipeline::bind(&pipeline, &at, draft);
     draft.bind(Binding::Egress(id.clone()), at);
     draft.module.egresses.push(Egress {
-        place,
+        location,
         id,
         target: EgressTarget::Http(HttpEgress { pipeline }),
     });

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::document::{Complaint, Node, Place, scalar};
+use crate::document::{Complaint, Location, Node, scalar};
 use crate::sdk::TypeName;
 
 use super::super::draft::{Binding, Draft};
@@ -20,7 +20,7 @@ const DEFAULT_JSON_TYPE: TypeName = TypeName::new("statefun/json");
 #[non_exhaustive]
 pub struct HttpIngress {
     /// Where the document's `spec` stands.
-    pub place: Place,
+    pub location: Location,
     /// Its name; what is stored of idempotency keys is stored under it. Default `statefun.http/ingress`.
     pub id: TypeName,
     /// `host:port` to listen on.
@@ -55,7 +55,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
         );
         fields.warn("listen", warning);
     }
-    let (place, at) = (fields.place().clone(), fields.at());
+    let (location, at) = (fields.location().clone(), fields.at());
     if let Some(listen) = &listen {
         let at = fields.finding("listen", "");
         let listening = Listening::new("http ingress", listen, at);
@@ -66,7 +66,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     draft.bind(Binding::Ingress(id.clone()), at);
     let Some(listen) = listen else { return };
     draft.module.ingresses.push(Ingress::Http(HttpIngress {
-        place,
+        location,
         id,
         listen,
         token,

@@ -45,7 +45,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let address = fields.needed("address", coerce::text);
     let semantic = read_semantic(&fields);
     let properties = properties::read(&fields, "properties");
-    let (place, at) = (fields.place().clone(), fields.at());
+    let (location, at) = (fields.location().clone(), fields.at());
     if let Some(id) = &id {
         needs_connector(KIND, id, &fields, INSTEAD, draft);
     }
@@ -55,7 +55,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     };
     draft.bind(Binding::Egress(id.clone()), at);
     draft.module.egresses.push(Egress {
-        place,
+        location,
         id,
         target: EgressTarget::Kafka(KafkaEgress {
             address,

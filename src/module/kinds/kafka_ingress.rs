@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::document::{Complaint, Fields, Place, Value};
+use crate::document::{Complaint, Fields, Location, Value};
 use crate::sdk::TypeName;
 use crate::time::Timestamp;
 
@@ -20,7 +20,7 @@ pub(super) const KIND: &str = "io.statefun.kafka.v1/ingress";
 #[non_exhaustive]
 pub struct KafkaIngress {
     /// Where the document's `spec` stands.
-    pub place: Place,
+    pub location: Location,
     /// Its name; positions are stored under it.
     pub id: TypeName,
     /// `host:port`, or several with commas: field `address` or property `bootstrap.servers`.
@@ -93,7 +93,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
         "bootstrap.servers",
     );
     let group = or_property(&fields, "consumerGroupId", group, &properties, "group.id");
-    let (place, at) = (fields.place().clone(), fields.at());
+    let (location, at) = (fields.location().clone(), fields.at());
     if let Some(id) = &id {
         let instead = "feed its functions through a statefun.http.v1/ingress instead";
         needs_connector(KIND, id, &fields, instead, draft);
@@ -104,7 +104,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     };
     draft.bind(Binding::Ingress(id.clone()), at);
     draft.module.ingresses.push(Ingress::Kafka(KafkaIngress {
-        place,
+        location,
         id,
         address,
         consumer_group_id: group,

@@ -38,7 +38,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
         number.ok_or_else(|| "Max outstanding records must be larger than 0.".into())
     });
     let client_properties = properties::read(&fields, "clientConfigProperties");
-    let (place, at) = (fields.place().clone(), fields.at());
+    let (location, at) = (fields.location().clone(), fields.at());
     if let Some(id) = &id {
         needs_connector(KIND, id, &fields, INSTEAD, draft);
     }
@@ -46,7 +46,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let Some(id) = id else { return };
     draft.bind(Binding::Egress(id.clone()), at);
     draft.module.egresses.push(Egress {
-        place,
+        location,
         id,
         target: EgressTarget::Kinesis(KinesisEgress {
             region,

@@ -1,6 +1,6 @@
 //! `io.statefun.kinesis.v1/ingress`: records of streams become messages.
 
-use crate::document::{Fields, Place};
+use crate::document::{Fields, Location};
 use crate::sdk::TypeName;
 use crate::time::Timestamp;
 
@@ -18,7 +18,7 @@ pub(super) const KIND: &str = "io.statefun.kinesis.v1/ingress";
 #[non_exhaustive]
 pub struct KinesisIngress {
     /// Where the document's `spec` stands.
-    pub place: Place,
+    pub location: Location,
     /// Its name; positions are stored under it.
     pub id: TypeName,
     /// The streams, each once; not empty.
@@ -54,7 +54,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let credentials = aws::credentials(&fields);
     let start = read_start(&fields);
     let client_properties = properties::read(&fields, "clientConfigProperties");
-    let (place, at) = (fields.place().clone(), fields.at());
+    let (location, at) = (fields.location().clone(), fields.at());
     if let Some(id) = &id {
         let instead = "feed its functions through a statefun.http.v1/ingress instead";
         needs_connector(KIND, id, &fields, instead, draft);
@@ -66,7 +66,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
         .module
         .ingresses
         .push(Ingress::Kinesis(KinesisIngress {
-            place,
+            location,
             id,
             streams,
             region,

@@ -1,6 +1,6 @@
 //! `statefun.pipelines.v1/pipeline`: stages between a source and its destinations.
 
-use crate::document::{At, Finding, Place};
+use crate::document::{At, Finding, Location};
 use crate::pipeline::{Pipeline, PipelineConfig};
 
 use super::super::draft::{Binding, Draft};
@@ -11,7 +11,7 @@ use super::Spec;
 #[non_exhaustive]
 pub struct PipelineSpec {
     /// Where the document's `spec` stands.
-    pub place: Place,
+    pub location: Location,
     /// What it declares.
     pub config: PipelineConfig,
 }
@@ -21,14 +21,17 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let here = At::new(spec.node, at.path.as_str(), draft.findings);
     if let Some(config) = PipelineConfig::read(here) {
         bind(&config, &at, draft);
-        let place = at.place;
-        draft.module.pipelines.push(PipelineSpec { place, config });
+        let location = at.location;
+        draft
+            .module
+            .pipelines
+            .push(PipelineSpec { location, config });
     }
 }
 
 /// Binds the functions behind a pipeline that is declared at `spec`.
 pub(super) fn bind(config: &PipelineConfig, spec: &Finding, draft: &mut Draft<'_>) {
-    let at = |complaint: String| Finding::new(spec.place.clone(), spec.path.as_str(), complaint);
+    let at = |complaint: String| Finding::new(spec.location.clone(), spec.path.as_str(), complaint);
     match Pipeline::declared(config.clone()).build() {
         Ok(pipeline) => {
             for function in pipeline.functions() {

@@ -1,6 +1,6 @@
 //! `io.statefun.playground.v1/ingress` and `/egress`: StateFun's HTTP edges for trials.
 
-use crate::document::{Complaint, Fields, Place, scalar};
+use crate::document::{Complaint, Fields, Location, scalar};
 use crate::sdk::TypeName;
 
 use super::super::draft::{Binding, Draft};
@@ -16,7 +16,7 @@ const EGRESS: TypeName = TypeName::new("io.statefun.playground/egress");
 #[non_exhaustive]
 pub struct PlaygroundIngress {
     /// Where the document's `spec` stands.
-    pub place: Place,
+    pub location: Location,
     /// Default `127.0.0.1` (StateFun: all interfaces).
     pub host: String,
     /// The TCP port.
@@ -52,12 +52,12 @@ pub(super) fn read_ingress(spec: Spec<'_>, draft: &mut Draft<'_>) {
         fields.findings().not_for_flink(finding);
     }
     listening("playground ingress", &fields, &host, port, draft);
-    let (place, at) = (fields.place().clone(), fields.at());
+    let (location, at) = (fields.location().clone(), fields.at());
     fields.finish();
     let Some(port) = port else { return };
     draft.bind(Binding::Ingress(PlaygroundIngress::ID), at);
     let ingress = PlaygroundIngress {
-        place,
+        location,
         host,
         port,
         wraps_text: wraps_text.unwrap_or_default(),
@@ -75,12 +75,12 @@ pub(super) fn read_egress(spec: Spec<'_>, draft: &mut Draft<'_>) {
         fields.findings().warning(finding);
     }
     listening("playground egress", &fields, &host, port, draft);
-    let (place, at) = (fields.place().clone(), fields.at());
+    let (location, at) = (fields.location().clone(), fields.at());
     fields.finish();
     let Some(port) = port else { return };
     draft.bind(Binding::Egress(EGRESS), at);
     draft.module.egresses.push(Egress {
-        place,
+        location,
         id: EGRESS,
         target: EgressTarget::Playground(PlaygroundEgress { host, port, topics }),
     });

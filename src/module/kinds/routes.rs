@@ -91,7 +91,7 @@ fn target(fields: &Fields<'_>, item: &Node, path: &str, draft: &mut Draft<'_>) -
             if let Some(remark) = remark {
                 fields.warn_below(item, path, remark.into());
             }
-            let at = Finding::new(item.place.clone(), path, "");
+            let at = Finding::new(item.location.clone(), path, "");
             draft.targets.push((name.clone(), at));
             Some(name)
         }

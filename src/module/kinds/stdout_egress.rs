@@ -7,12 +7,12 @@ use super::Spec;
 pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let fields = spec.fields;
     let id = fields.must("id", coerce::own_name);
-    let (place, at) = (fields.place().clone(), fields.at());
+    let (location, at) = (fields.location().clone(), fields.at());
     fields.finish();
     let Some(id) = id else { return };
     draft.bind(Binding::Egress(id.clone()), at);
     draft.module.egresses.push(Egress {
-        place,
+        location,
         id,
         target: EgressTarget::Stdout,
     });

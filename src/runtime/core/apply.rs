@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::effects::Effects;
-use super::function_types::Acquaintance;
+use super::function_types::StatesKnown;
 use super::keys::{INBOX, PARKED};
 use super::mailbox::{Mailbox, Message};
 use super::mailboxes::Slot;
@@ -43,7 +43,7 @@ impl Core {
             Ok(effects) => effects,
             Err(failure) => return self.fail(slot, failure, out),
         };
-        self.meet(slot, out);
+        self.note_states_known(slot, out);
         let mut writes = effects.take_writes();
         writes.extend(self.unsaved_specs(slot));
         let closed = self.mailboxes.change(slot, Mailbox::applied);
@@ -143,13 +143,13 @@ impl Core {
             }
         }
 
-        let kind = self.types.get_mut(type_id);
-        kind.counters.failures += 1;
+        let function_type = self.types.get_mut(type_id);
+        function_type.counters.failures += 1;
         // Another address of the type makes the first call instead.
-        if kind.acquaintance == Acquaintance::Asking(slot) {
-            kind.acquaintance = Acquaintance::New;
-            if let Some(next) = kind.queue.pop_front() {
-                self.give_turn(next);
+        if function_type.states_known == StatesKnown::Asking(slot) {
+            function_type.states_known = StatesKnown::No;
+            if let Some(next) = function_type.queue.pop_front() {
+                self.queue_first(next);
             }
         }
         self.changed(closed.changes, out);

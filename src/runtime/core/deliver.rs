@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::idempotency::{Answer, Outcome};
+use super::idempotency::{Outcome, StoredAnswer};
 use super::keys::{ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, after_prefix, id_hash};
 use super::mailbox::{Mailbox, Message, Waiting};
 use super::mailboxes::{Slot, Vacant};
@@ -35,7 +35,7 @@ impl Core {
             return self.hold(self.behind_all(), output, out);
         }
         let place = self.mailboxes.find(&arrival.target);
-        if let Err(refusal) = self.admit(&arrival.target, place) {
+        if let Err(refusal) = self.check_quotas(&arrival.target, place) {
             return out.push(Output::Refused(ticket, refusal));
         }
 
@@ -57,7 +57,7 @@ impl Core {
                 }
                 None => Outcome::Accepted,
             };
-            let answer = Answer {
+            let answer = StoredAnswer {
                 hash: id_hash(arrival.target.id()),
                 digest: key.digest,
                 until: key.until,
@@ -77,7 +77,7 @@ impl Core {
     }
 
     /// What is kept of the first message with the same idempotency key, be it expired.
-    fn kept_for(&self, arrival: &Arrival) -> Result<Option<Answer>, Refusal> {
+    fn kept_for(&self, arrival: &Arrival) -> Result<Option<StoredAnswer>, Refusal> {
         let Some(key) = &arrival.key else {
             return Ok(None);
         };

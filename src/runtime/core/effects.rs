@@ -312,9 +312,9 @@ impl Core {
             None => return Err(Failure::unbound_egress(namespace, name)),
         }
         let egress = egress_prefix(namespace, name);
-        let kind = self.types.get_mut(sender.type_id);
-        if !kind.egresses.contains(&egress) {
-            kind.egresses.insert(egress.clone());
+        let function_type = self.types.get_mut(sender.type_id);
+        if !function_type.egresses.contains(&egress) {
+            function_type.egresses.insert(egress.clone());
         }
         let id = self.next_id();
         let value = own(record.argument);
@@ -333,8 +333,8 @@ impl Core {
     ) -> Result<(), Failure> {
         let mutation_type = MutationType::try_from(mutation.mutation_type)
             .map_err(|_| unrecognised(mutation.mutation_type))?;
-        let kind = self.types.get(sender.type_id);
-        let spec = kind
+        let function_type = self.types.get(sender.type_id);
+        let spec = function_type
             .states
             .get(&mutation.state_name)
             .ok_or_else(|| {

@@ -20,15 +20,15 @@ impl TypeId {
     }
 }
 
-/// How far the acquaintance with a type has come.
+/// Whether the states of a type are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Acquaintance {
-    /// No call was made.
-    New,
+pub(super) enum StatesKnown {
+    /// No call has been made yet.
+    No,
     /// This address makes the first call; others of the type wait.
     Asking(Slot),
     /// Its states are known.
-    Known,
+    Yes,
 }
 
 /// Counters of one type since the start. Names and meanings follow StateFun's metrics.
@@ -55,9 +55,9 @@ pub(super) struct FunctionType {
     name: Box<str>,
     /// Namespace and name as they stand in keys.
     pub(super) prefix: Bytes,
-    /// How far the acquaintance has come.
-    pub(super) acquaintance: Acquaintance,
-    /// Addresses that wait for it.
+    /// Whether its states are known.
+    pub(super) states_known: StatesKnown,
+    /// Addresses that wait until they are.
     pub(super) queue: VecDeque<Slot>,
     /// The states that go with every request, in the order in which they were asked for.
     pub(super) states: Declared,
@@ -109,7 +109,7 @@ impl FunctionTypes {
             namespace: namespace.into(),
             name: name.into(),
             prefix: address.type_prefix(),
-            acquaintance: Acquaintance::New,
+            states_known: StatesKnown::No,
             queue: VecDeque::new(),
             states: Declared::default(),
             counters: TypeCounters::default(),
@@ -178,7 +178,9 @@ impl FunctionTypes {
     /// The type of this name, if it was seen.
     pub(super) fn find(&self, namespace: &str, name: &str) -> Option<TypeId> {
         let mut first = self.types.iter().take(FEW);
-        let place = first.position(|kind| &*kind.name == name && &*kind.namespace == namespace);
+        let place = first.position(|function_type| {
+            &*function_type.name == name && &*function_type.namespace == namespace
+        });
         if place.is_some() || self.later.is_empty() {
             return place.map(TypeId);
         }
@@ -196,6 +198,6 @@ impl FunctionTypes {
         self.types
             .iter()
             .enumerate()
-            .map(|(index, kind)| (TypeId(index), kind))
+            .map(|(index, function_type)| (TypeId(index), function_type))
     }
 }

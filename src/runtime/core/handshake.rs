@@ -1,8 +1,8 @@
-//! What a function asks for: the values that it declares, and the acquaintance with its type.
+//! The handshake with a function: the values that it declares, and when the states of its type are known.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::function_types::Acquaintance;
+use super::function_types::StatesKnown;
 use super::keys::{SPECS, type_prefix};
 use super::mailbox::Attached;
 use super::mailboxes::Slot;
@@ -25,7 +25,7 @@ impl Core {
     ) {
         match self.register(slot, missing) {
             Ok(()) => {
-                self.meet(slot, out);
+                self.note_states_known(slot, out);
                 self.call(slot, Attached::States, out);
             }
             Err(failure) => self.fail(slot, failure, out),
@@ -44,14 +44,14 @@ impl Core {
     ) -> Result<(), Failure> {
         let mailbox = self.mailboxes.of(slot);
         let (type_id, attached) = (mailbox.type_id(), mailbox.attached());
-        let kind = self.types.get(type_id);
+        let function_type = self.types.get(type_id);
         let limits = self.settings.answers;
         limits.check_values(missing.missing_values.len())?;
         let mut declared = Vec::with_capacity(missing.missing_values.len());
         let mut new = 0;
         for wire_spec in missing.missing_values {
             let spec = StateSpec::from_wire(wire_spec)?;
-            match kind.states.get(&spec.name) {
+            match function_type.states.get(&spec.name) {
                 None => new += 1,
                 Some(known) if *known == spec => continue,
                 Some(_) if attached == Attached::Nothing => {}
@@ -60,12 +60,14 @@ impl Core {
                     return Err(type_conflict(&spec.name, &known.typename, &spec.typename));
                 }
             }
-            let row = self.store.get(SPECS, &spec_key(&kind.prefix, &spec.name))?;
+            let row = self
+                .store
+                .get(SPECS, &spec_key(&function_type.prefix, &spec.name))?;
             let is_saved = row == Some(spec.encode());
             if self.settings.failure.is_strict()
                 && let Some(row) = row
             {
-                let key = spec_key(&kind.prefix, &spec.name);
+                let key = spec_key(&function_type.prefix, &spec.name);
                 let before =
                     StateSpec::decode(&spec.name, &row).ok_or_else(|| unreadable(SPECS, &key))?;
                 spec.succeeds(&before)?;
@@ -75,18 +77,18 @@ impl Core {
         let (rounds, stale_rounds) = self
             .mailboxes
             .change(slot, |mailbox| mailbox.note_round(new > 0));
-        let all = kind.states.len() + new;
+        let all = function_type.states.len() + new;
         let bounded = limits
             .check_values(all)
             .and_then(|()| limits.check_rounds(rounds));
-        let kind = self.types.get_mut(type_id);
+        let function_type = self.types.get_mut(type_id);
         if let Err(failure) = bounded {
             // What led here must not be in the way of a function that was mended.
-            kind.states.forget_unsaved();
+            function_type.states.forget_unsaved();
             return Err(failure);
         }
         for (spec, is_saved) in declared {
-            kind.states.declare(spec, is_saved);
+            function_type.states.declare(spec, is_saved);
         }
         // What a batch that goes without states brings is not new, and is in order once.
         let in_order = u32::from(self.mailboxes.of(slot).failures() > 0);
@@ -99,23 +101,29 @@ impl Core {
     }
 
     /// The states of the type are known: addresses that waited for that go on.
-    pub(super) fn meet(&mut self, slot: Slot, out: &mut Vec<Output>) {
-        let kind = self.types.get_mut(self.mailboxes.of(slot).type_id());
-        if kind.acquaintance == Acquaintance::Known {
+    pub(super) fn note_states_known(&mut self, slot: Slot, out: &mut Vec<Output>) {
+        let function_type = self.types.get_mut(self.mailboxes.of(slot).type_id());
+        if function_type.states_known == StatesKnown::Yes {
             return;
         }
-        kind.acquaintance = Acquaintance::Known;
-        for waiting in std::mem::take(&mut kind.queue) {
+        function_type.states_known = StatesKnown::Yes;
+        for waiting in std::mem::take(&mut function_type.queue) {
             self.start_waiting(waiting, Activity::AwaitsType, out);
         }
     }
 
     /// The rows of declarations that are not stored yet, to be written with the batch of an address of their type.
     pub(super) fn unsaved_specs(&mut self, slot: Slot) -> Vec<Write> {
-        let kind = self.types.get_mut(self.mailboxes.of(slot).type_id());
-        let unsaved = kind.states.take_unsaved().into_iter();
+        let function_type = self.types.get_mut(self.mailboxes.of(slot).type_id());
+        let unsaved = function_type.states.take_unsaved().into_iter();
         unsaved
-            .map(|spec| Write::put(SPECS, spec_key(&kind.prefix, &spec.name), spec.encode()))
+            .map(|spec| {
+                Write::put(
+                    SPECS,
+                    spec_key(&function_type.prefix, &spec.name),
+                    spec.encode(),
+                )
+            })
             .collect()
     }
 
@@ -125,9 +133,9 @@ impl Core {
         (namespace, function): (&str, &str),
         name: &str,
     ) -> Result<Option<StateSpec>, StorageError> {
-        let kind = self.types.find(namespace, function);
-        let kind = kind.map(|id| self.types.get(id));
-        if let Some(spec) = kind.and_then(|kind| kind.states.get(name)) {
+        let function_type = self.types.find(namespace, function);
+        let function_type = function_type.map(|id| self.types.get(id));
+        if let Some(spec) = function_type.and_then(|function_type| function_type.states.get(name)) {
             return Ok(Some(spec.clone()));
         }
         let key = spec_key(&type_prefix(namespace, function), name);

@@ -29,7 +29,7 @@ pub enum Outcome {
 
 /// The row of an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct StoredAnswer {
     /// Hash of the target's id: the core that owns it deletes the row.
     pub hash: u32,
     /// Digest of the first message.
@@ -40,7 +40,7 @@ pub struct Answer {
     pub outcome: Outcome,
 }
 
-impl Answer {
+impl StoredAnswer {
     /// The stored row.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(64);
@@ -93,13 +93,13 @@ mod tests {
             Outcome::Answered(Bytes::from_static(b"x")),
         ];
         for outcome in outcomes {
-            let answer = Answer {
+            let answer = StoredAnswer {
                 hash: 7,
                 digest: u128::MAX - 3,
                 until: Timestamp::from_millis(9),
                 outcome,
             };
-            assert_eq!(Answer::decode(&answer.encode()), Some(answer));
+            assert_eq!(StoredAnswer::decode(&answer.encode()), Some(answer));
         }
     }
 }

@@ -49,13 +49,13 @@ pub enum Activity {
     Idle,
     /// Its function acts on the outside, and its messages are not on disk yet.
     AwaitsDisk,
-    /// As many calls are out as may.
-    AwaitsTurn,
-    /// The first call of its type is out, and the type's states are not known yet.
+    /// Waits for a call slot: the maximum number of calls is in progress.
+    AwaitsCallSlot,
+    /// The first call of its type is in progress, and the type's states are not known yet.
     AwaitsType,
-    /// A call is out.
+    /// A call is in progress.
     InFlight(CallId),
-    /// Its batch failed and is sent again then.
+    /// Its batch failed and is sent again at this time.
     BacksOff(Timestamp),
     /// It is set aside until it is resumed.
     Parked,

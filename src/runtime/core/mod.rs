@@ -137,7 +137,7 @@ pub struct CoreSettings {
     pub max_memory_bytes: usize,
     /// Messages in flight and on their way there beyond which due timers wait. Default 8,192.
     pub max_active: usize,
-    /// Calls that are out at the same time; further addresses wait their turn. Default 8,192.
+    /// Maximum calls in progress at the same time; further addresses wait for a slot. Default 8,192.
     pub max_calls: usize,
     /// How much of what waits is in memory.
     pub windows: Windows,
@@ -330,7 +330,7 @@ pub struct Core {
     /// Calls that are out.
     calls: usize,
     /// Addresses that wait because as many calls are out as may, oldest first.
-    turns: VecDeque<Slot>,
+    call_queue: VecDeque<Slot>,
     /// Messages that this core sent to itself, to be taken in when the present step is done.
     local: VecDeque<Message>,
     held: Held,
@@ -355,7 +355,7 @@ impl Core {
             types: FunctionTypes::default(),
             mailboxes: Mailboxes::new(settings.share_of(settings.max_backlog)),
             calls: 0,
-            turns: VecDeque::new(),
+            call_queue: VecDeque::new(),
             local: VecDeque::new(),
             held: Held::default(),
             durable: store.durable(),
@@ -413,12 +413,12 @@ impl Core {
             while let Some(message) = self.local.pop_front() {
                 self.deliver(message, out);
             }
-            self.take_turns(out);
+            self.start_queued(out);
             self.retry_due(out);
             self.recover(out);
             self.fire_due(out);
-            let has_turns = !self.turns.is_empty() && self.may_call();
-            if self.local.is_empty() && !has_turns {
+            let has_queued = !self.call_queue.is_empty() && self.may_call();
+            if self.local.is_empty() && !has_queued {
                 return;
             }
         }
@@ -457,9 +457,9 @@ impl Core {
 
     /// Counters of each type, with its namespace and name.
     pub fn counters(&self) -> impl Iterator<Item = (&str, &str, TypeCounters)> {
-        self.types.iter().map(|(_, kind)| {
-            let (namespace, name) = kind.names();
-            (namespace, name, kind.counters)
+        self.types.iter().map(|(_, function_type)| {
+            let (namespace, name) = function_type.names();
+            (namespace, name, function_type.counters)
         })
     }
 

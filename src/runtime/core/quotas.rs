@@ -35,7 +35,7 @@ impl Core {
         let mut loads: Vec<TypeLoad> = self
             .types
             .iter()
-            .map(|(id, kind)| (kind.names(), self.mailboxes.of_type(id)))
+            .map(|(id, function_type)| (function_type.names(), self.mailboxes.of_type(id)))
             .filter(|(_, counts)| counts.backlog > 0)
             .map(|((namespace, name), counts)| TypeLoad {
                 namespace: namespace.to_owned(),
@@ -53,7 +53,7 @@ impl Core {
     }
 
     /// Whether an ingress may add a message for `target`, whose mailbox is or will be at `place`.
-    pub(super) fn admit(
+    pub(super) fn check_quotas(
         &mut self,
         target: &AddressKey,
         place: Result<Slot, Vacant>,
@@ -64,11 +64,11 @@ impl Core {
             let what = format!("{} messages are waiting in the runtime", self.backlog());
             return Err(Refusal::Full { what });
         }
-        self.admit_to_address(place, binding)?;
-        self.admit_to_type(type_id)
+        self.check_address_quota(place, binding)?;
+        self.check_type_quota(type_id)
     }
 
-    fn admit_to_address(
+    fn check_address_quota(
         &self,
         place: Result<Slot, Vacant>,
         binding: FunctionBinding,
@@ -82,7 +82,7 @@ impl Core {
     }
 
     /// Refuses messages for a type that has used up its share, or that sends to one which has, or to an egress that is full.
-    fn admit_to_type(&self, type_id: TypeId) -> Result<(), Refusal> {
+    fn check_type_quota(&self, type_id: TypeId) -> Result<(), Refusal> {
         if self.mailboxes.has_full_types() {
             let full = self
                 .types
@@ -100,9 +100,9 @@ impl Core {
             return Ok(());
         }
         let full_of = |id: TypeId| {
-            let kind = self.types.get(id);
-            let mut egresses = kind.egresses.iter();
-            egresses.find_map(|egress| self.bindings.full_egress(egress, &kind.prefix))
+            let function_type = self.types.get(id);
+            let mut egresses = function_type.egresses.iter();
+            egresses.find_map(|egress| self.bindings.full_egress(egress, &function_type.prefix))
         };
         let full = self
             .types

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::idempotency::Answer;
+use super::idempotency::StoredAnswer;
 use super::keys::{
     ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, OUTBOX, PARKED, Parts, SPECS, STATE, TIMERS,
     TOKENS, TimerKey,
@@ -56,11 +56,11 @@ pub(super) fn message_row(
 ///
 /// # Errors
 /// When the row cannot be read.
-pub(crate) fn answer_of(store: &Store, row: &[u8]) -> Result<Option<Answer>, Failure> {
+pub(crate) fn answer_of(store: &Store, row: &[u8]) -> Result<Option<StoredAnswer>, Failure> {
     let Some(kept) = store.get(ANSWERS, row)? else {
         return Ok(None);
     };
-    let answer = Answer::decode(&kept).ok_or_else(|| unreadable(ANSWERS, row))?;
+    let answer = StoredAnswer::decode(&kept).ok_or_else(|| unreadable(ANSWERS, row))?;
     Ok(Some(answer))
 }
 

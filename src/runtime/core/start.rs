@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::function_types::Acquaintance;
+use super::function_types::StatesKnown;
 use super::keys::{AddressKey, STATE};
 use super::mailbox::{Attached, Mailbox};
 use super::mailboxes::Slot;
@@ -14,11 +14,11 @@ use crate::storage::{Rows as _, Write};
 impl Core {
     /// Starts a call for `address` if it is idle and something waits; forgets the address if nothing is left to do.
     pub(super) fn start(&mut self, slot: Slot, out: &mut Vec<Output>) {
-        self.start_in_turn(slot, false, out);
+        self.start_in_order(slot, false, out);
     }
 
-    /// With `has_turn` it goes before those that wait for theirs.
-    fn start_in_turn(&mut self, slot: Slot, has_turn: bool, out: &mut Vec<Output>) {
+    /// With `from_queue` it goes before those that wait for theirs.
+    fn start_in_order(&mut self, slot: Slot, from_queue: bool, out: &mut Vec<Output>) {
         if self.draining {
             return;
         }
@@ -41,7 +41,7 @@ impl Core {
             return;
         }
         match self.binding(slot) {
-            Ok(binding) => self.start_bound(slot, binding, has_turn, out),
+            Ok(binding) => self.start_bound(slot, binding, from_queue, out),
             Err(failure) => {
                 self.mailboxes
                     .change(slot, |mailbox| mailbox.take_batch(None));
@@ -58,7 +58,7 @@ impl Core {
             "who waits is told once"
         );
         self.set_activity(slot, Activity::Idle);
-        self.start_in_turn(slot, activity == Activity::AwaitsTurn, out);
+        self.start_in_order(slot, activity == Activity::AwaitsCallSlot, out);
     }
 
     fn set_activity(&mut self, slot: Slot, activity: Activity) {
@@ -67,9 +67,9 @@ impl Core {
     }
 
     pub(super) fn binding(&self, slot: Slot) -> Result<FunctionBinding, Failure> {
-        let kind = self.types.get(self.mailboxes.of(slot).type_id());
-        kind.binding().ok_or_else(|| {
-            let (namespace, name) = kind.names();
+        let function_type = self.types.get(self.mailboxes.of(slot).type_id());
+        function_type.binding().ok_or_else(|| {
+            let (namespace, name) = function_type.names();
             Failure::unbound_function(namespace, name)
         })
     }
@@ -78,7 +78,7 @@ impl Core {
         &mut self,
         slot: Slot,
         binding: FunctionBinding,
-        has_turn: bool,
+        from_queue: bool,
         out: &mut Vec<Output>,
     ) {
         let durable = binding.after_durable.then_some(self.durable);
@@ -91,20 +91,20 @@ impl Core {
             self.set_activity(slot, Activity::AwaitsDisk);
             return self.held.start(first, slot);
         }
-        let others_wait = !has_turn && !self.turns.is_empty();
+        let others_wait = !from_queue && !self.call_queue.is_empty();
         if others_wait || self.calls >= self.settings.max_calls {
-            self.set_activity(slot, Activity::AwaitsTurn);
-            return self.turns.push_back(slot);
+            self.set_activity(slot, Activity::AwaitsCallSlot);
+            return self.call_queue.push_back(slot);
         }
-        let kind = self.types.get_mut(type_id);
-        match kind.acquaintance {
-            Acquaintance::Known => {}
-            Acquaintance::Asking(asking) if asking != slot => {
-                kind.queue.push_back(slot);
+        let function_type = self.types.get_mut(type_id);
+        match function_type.states_known {
+            StatesKnown::Yes => {}
+            StatesKnown::Asking(asking) if asking != slot => {
+                function_type.queue.push_back(slot);
                 return self.set_activity(slot, Activity::AwaitsType);
             }
-            Acquaintance::Asking(_) | Acquaintance::New => {
-                kind.acquaintance = Acquaintance::Asking(slot);
+            StatesKnown::Asking(_) | StatesKnown::No => {
+                function_type.states_known = StatesKnown::Asking(slot);
             }
         }
         self.mailboxes
@@ -118,17 +118,17 @@ impl Core {
     }
 
     /// An address that waited for its type begins with what follows from this step.
-    pub(super) fn give_turn(&mut self, slot: Slot) {
-        self.set_activity(slot, Activity::AwaitsTurn);
-        self.turns.push_front(slot);
+    pub(super) fn queue_first(&mut self, slot: Slot) {
+        self.set_activity(slot, Activity::AwaitsCallSlot);
+        self.call_queue.push_front(slot);
     }
 
     /// Starts addresses that waited for others to return.
-    pub(super) fn take_turns(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn start_queued(&mut self, out: &mut Vec<Output>) {
         while self.may_call()
-            && let Some(slot) = self.turns.pop_front()
+            && let Some(slot) = self.call_queue.pop_front()
         {
-            self.start_waiting(slot, Activity::AwaitsTurn, out);
+            self.start_waiting(slot, Activity::AwaitsCallSlot, out);
         }
     }
 
@@ -170,10 +170,10 @@ impl Core {
         address: &AddressKey,
         mailbox: &Mailbox,
     ) -> Result<Vec<wire::AttachedState<'_>>, Failure> {
-        let kind = self.types.get(mailbox.type_id());
-        let mut states = Vec::with_capacity(kind.states.len());
+        let function_type = self.types.get(mailbox.type_id());
+        let mut states = Vec::with_capacity(function_type.states.len());
         let mut writes = Vec::new();
-        let specs = kind.states.iter();
+        let specs = function_type.states.iter();
         let names: Vec<&[u8]> = specs.clone().map(|spec| spec.name.as_bytes()).collect();
         let rows = self.store.get_all(STATE, &address.to_bytes(), &names)?;
         for (spec, row) in specs.zip(rows) {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::handshake::spec_key;
-use super::idempotency::{Answer, Outcome};
+use super::idempotency::{Outcome, StoredAnswer};
 use super::keys::{ANSWERS, AddressKey, GATEWAYS, SPECS, STATE};
 use super::mailbox::Mailbox;
 use super::rows::each_key;
@@ -82,12 +82,16 @@ impl Core {
             ControlFlow::Continue(())
         })?;
         let mut declared = HashSet::new();
-        for kind in self.types.iter_mut() {
-            let names: Vec<_> = kind.states.iter().map(|spec| spec.name.clone()).collect();
+        for function_type in self.types.iter_mut() {
+            let names: Vec<_> = function_type
+                .states
+                .iter()
+                .map(|spec| spec.name.clone())
+                .collect();
             for name in names {
-                let key = spec_key(&kind.prefix, &name);
+                let key = spec_key(&function_type.prefix, &name);
                 if in_use.contains(&key) && !stored.contains(&key) {
-                    kind.states.note_unsaved(&name);
+                    function_type.states.note_unsaved(&name);
                 }
                 declared.insert(key);
             }
@@ -107,7 +111,7 @@ impl Core {
         let mut writes = Vec::new();
         for (key, row) in rows {
             // A damaged one stays: whoever uses its key is told.
-            let Some(answer) = row.ok().as_ref().and_then(Answer::decode) else {
+            let Some(answer) = row.ok().as_ref().and_then(StoredAnswer::decode) else {
                 continue;
             };
             if answer.until > self.now || self.owner_of_hash(answer.hash) != self.settings.index {

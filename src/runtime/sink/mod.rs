@@ -15,8 +15,8 @@ pub(super) use self::driver::drive;
 pub(super) use self::lives::Lives;
 pub use self::position::SinkPosition;
 
-use super::door::Doors;
 use super::error::StartError;
+use super::http_listeners::HttpListeners;
 use super::listener::Listener;
 use crate::sdk::BoxError;
 
@@ -42,9 +42,9 @@ use crate::sdk::BoxError;
 #[async_trait]
 pub trait Sink: fmt::Debug + Send + Sync + 'static {
     /// Opens what has to be there before the runtime starts, such as a file; tells where it listens, if records are fetched from it.
-    /// Listeners of the runtime share `doors`.
-    async fn open(&mut self, doors: &Doors) -> Result<Option<Listener>, StartError> {
-        let _ = doors;
+    /// Listeners of the runtime share `listeners`.
+    async fn open(&mut self, listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
+        let _ = listeners;
         Ok(None)
     }
 

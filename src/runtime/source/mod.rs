@@ -12,8 +12,8 @@ pub use self::batch::{Batch, SourceRecord};
 pub(super) use self::driver::drive;
 pub use self::inlet::{Inlet, Receipt};
 
-use super::door::Doors;
 use super::error::StartError;
+use super::http_listeners::HttpListeners;
 use super::listener::Listener;
 use crate::sdk::BoxError;
 
@@ -42,9 +42,9 @@ use crate::sdk::BoxError;
 #[async_trait]
 pub trait Source: fmt::Debug + Send + 'static {
     /// Opens what has to be there before the runtime starts, such as a socket; tells where it listens, if it does. Listeners of
-    /// the runtime share `doors`.
-    async fn open(&mut self, doors: &Doors) -> Result<Option<Listener>, StartError> {
-        let _ = doors;
+    /// the runtime share `listeners`.
+    async fn open(&mut self, listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
+        let _ = listeners;
         Ok(None)
     }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::ensure;
 use super::image::Image;
-use super::model::{Boot, Cell, Entry, Id, Model, Place, Status};
+use super::model::{AddressIndex, Boot, Cell, Entry, Id, Model, Status};
 use super::reply::LIFE;
-use crate::runtime::core::idempotency::{Answer, Outcome};
+use crate::runtime::core::idempotency::{Outcome, StoredAnswer};
 use crate::time::Timestamp;
 
 /// The store holds exactly what the schedule expects.
@@ -29,13 +29,13 @@ pub(super) fn equal(image: &Image, model: &Model, now: Timestamp) -> Result<(), 
         format!("logs: {:?} stored, {:?} expected", image.logs, model.logs)
     })?;
     let notes = model.notes.keys();
-    let notes: BTreeMap<Place, u64> = notes
-        .filter_map(|place| Some((*place, model.note(*place)?)))
+    let notes: BTreeMap<AddressIndex, u64> = notes
+        .filter_map(|index| Some((*index, model.note(*index)?)))
         .collect();
     ensure(image.notes == notes, || {
         format!("notes: {:?} stored, {notes:?} expected", image.notes)
     })?;
-    let alive = |cells: &BTreeMap<(Place, &'static str), Cell>| {
+    let alive = |cells: &BTreeMap<(AddressIndex, &'static str), Cell>| {
         let mut cells = cells.clone();
         cells.retain(|_, cell| !is_over(cell, now));
         cells
@@ -72,10 +72,10 @@ fn status(image: &Image, id: Id) -> Status {
 
 /// A message waits where it was sent to, a timer has its time and its token.
 fn check_row(image: &Image, id: Id, entry: &Entry) -> Result<(), String> {
-    if let Some(place) = image.waiting.get(&id) {
-        ensure(*place == entry.target, || {
+    if let Some(index) = image.waiting.get(&id) {
+        ensure(*index == entry.target, || {
             format!(
-                "message {id} waits at {place}, and was sent to {}",
+                "message {id} waits at {index}, and was sent to {}",
                 entry.target
             )
         })?;
@@ -93,7 +93,7 @@ fn check_row(image: &Image, id: Id, entry: &Entry) -> Result<(), String> {
 
 /// Keys that count are as expected; of others nothing is asked but that their gateways go with them.
 fn check_keys(image: &Image, model: &Model, now: Timestamp) -> Result<(), String> {
-    let counting = |keys: &BTreeMap<_, Answer>| {
+    let counting = |keys: &BTreeMap<_, StoredAnswer>| {
         let mut keys = keys.clone();
         keys.retain(|_, answer| answer.until > now);
         keys
@@ -185,12 +185,12 @@ fn check_effects(cut: &Cut<'_>, image: &Image, model: &Model, id: Id) -> Result<
 
 /// The note is that of the last change that was acknowledged, or of a later one.
 fn check_notes(image: &Image, model: &Model) -> Result<(), String> {
-    for (place, notes) in &model.notes {
+    for (index, notes) in &model.notes {
         let promised = notes.iter().rposition(|note| note.acknowledged);
-        let found = image.notes.get(place);
+        let found = image.notes.get(index);
         let found = found.and_then(|ticket| notes.iter().position(|note| note.ticket == *ticket));
         ensure(found >= promised, || {
-            format!("after the crash the note of place {place} is lost")
+            format!("after the crash the note of address {index} is lost")
         })?;
     }
     Ok(())
@@ -217,7 +217,7 @@ fn check_promised_keys(image: &Image, model: &Model, now: Timestamp) -> Result<(
 /// The messages that a crash left.
 struct Cut<'a> {
     image: &'a Image,
-    done: BTreeMap<Id, Place>,
+    done: BTreeMap<Id, AddressIndex>,
     /// Cancelled by messages that are done.
     cancelled: Vec<Id>,
 }
@@ -225,14 +225,14 @@ struct Cut<'a> {
 impl<'a> Cut<'a> {
     fn of(image: &'a Image, model: &Model) -> Result<Self, String> {
         let mut done = BTreeMap::new();
-        for (place, log) in &image.logs {
+        for (index, log) in &image.logs {
             for id in log {
-                ensure(done.insert(*id, *place).is_none(), || {
+                ensure(done.insert(*id, *index).is_none(), || {
                     format!("after the crash message {id} is processed twice")
                 })?;
                 let target = model.entries.get(*id).map(|entry| entry.target);
-                ensure(target == Some(*place), || {
-                    format!("after the crash message {id} is processed at place {place}")
+                ensure(target == Some(*index), || {
+                    format!("after the crash message {id} is processed at address {index}")
                 })?;
             }
         }
@@ -284,8 +284,8 @@ pub(super) fn adopt(image: Image, model: &mut Model) -> Result<(), String> {
     for answer in &mut model.answers {
         answer.is_owed = false;
     }
-    for (place, notes) in &mut model.notes {
-        let left = image.notes.get(place);
+    for (index, notes) in &mut model.notes {
+        let left = image.notes.get(index);
         let left = left.and_then(|ticket| notes.iter().position(|note| note.ticket == *ticket));
         notes.truncate(left.map_or(0, |last| last + 1));
     }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::model::{Cell, Id, Place};
+use super::model::{AddressIndex, Cell, Id};
 use super::plan::{OUTBOX as EGRESS, Plan};
 use super::request::{number, numbers};
 use crate::protocol::reqreply::to_function::Invocation;
 use crate::runtime::core::AddressKey;
-use crate::runtime::core::idempotency::Answer;
+use crate::runtime::core::idempotency::StoredAnswer;
 use crate::runtime::core::keys::{
     ANSWERS, GATEWAYS, INBOX, MessageId, OUTBOX, PARKED, STATE, TIMERS, TOKENS, TimerKey,
     egress_prefix, token_key,
@@ -23,16 +23,16 @@ use crate::time::Timestamp;
 #[derive(Debug, Default)]
 pub(super) struct Image {
     /// Where each message waits.
-    pub(super) waiting: BTreeMap<Id, Place>,
+    pub(super) waiting: BTreeMap<Id, AddressIndex>,
     /// When each delayed message is due, and the key of its token.
     pub(super) timers: BTreeMap<Id, (Timestamp, Option<Bytes>)>,
-    pub(super) logs: BTreeMap<Place, Vec<Id>>,
-    pub(super) notes: BTreeMap<Place, u64>,
-    pub(super) cells: BTreeMap<(Place, &'static str), Cell>,
+    pub(super) logs: BTreeMap<AddressIndex, Vec<Id>>,
+    pub(super) notes: BTreeMap<AddressIndex, u64>,
+    pub(super) cells: BTreeMap<(AddressIndex, &'static str), Cell>,
     /// The row keys of the records in the outbox.
     pub(super) records: BTreeMap<usize, Bytes>,
-    pub(super) parked: BTreeSet<Place>,
-    pub(super) keys: BTreeMap<Bytes, Answer>,
+    pub(super) parked: BTreeSet<AddressIndex>,
+    pub(super) keys: BTreeMap<Bytes, StoredAnswer>,
     pub(super) gateways: BTreeMap<String, Bytes>,
 }
 
@@ -56,10 +56,10 @@ impl Image {
             }
         }
         for (key, _) in rows(store, PARKED)? {
-            image.parked.insert(place(&key, plan)?.0);
+            image.parked.insert(address_index(&key, plan)?.0);
         }
         for (key, value) in rows(store, ANSWERS)? {
-            let answer = Answer::decode(&value).ok_or("a damaged answer")?;
+            let answer = StoredAnswer::decode(&value).ok_or("a damaged answer")?;
             image.keys.insert(key, answer);
         }
         for (key, value) in rows(store, GATEWAYS)? {
@@ -70,9 +70,9 @@ impl Image {
     }
 
     fn read_message(&mut self, key: &Bytes, value: &Bytes, plan: &Plan) -> Result<(), String> {
-        let place = place(key, plan)?.0;
+        let index = address_index(key, plan)?.0;
         let id = message_number(value)?;
-        match self.waiting.insert(id, place) {
+        match self.waiting.insert(id, index) {
             None => Ok(()),
             Some(_) => Err(format!("message {id} waits twice")),
         }
@@ -105,7 +105,7 @@ impl Image {
     }
 
     fn read_state(&mut self, key: &Bytes, value: &Bytes, plan: &Plan) -> Result<(), String> {
-        let (place, name) = place(key, plan)?;
+        let (index, name) = address_index(key, plan)?;
         let row = StateRow::decode(value).ok_or("a damaged state")?;
         let content = numbers(&row.value).ok_or("a damaged value")?;
         let first = content
@@ -114,12 +114,12 @@ impl Image {
         let mut cell = |name| {
             let stamp = row.stamp.ok_or("a value without stamp")?;
             let value = first.ok_or("an empty value")?;
-            self.cells.insert((place, name), Cell { value, stamp });
+            self.cells.insert((index, name), Cell { value, stamp });
             Ok(())
         };
         match &name[..] {
-            b"log" => _ = self.logs.insert(place, content),
-            b"note" => _ = self.notes.insert(place, first.ok_or("an empty note")?),
+            b"log" => _ = self.logs.insert(index, content),
+            b"note" => _ = self.notes.insert(index, first.ok_or("an empty note")?),
             b"written" => return cell("written"),
             b"called" => return cell("called"),
             _ => return Err("a state nobody declared".into()),
@@ -148,10 +148,10 @@ fn rows(store: &Store, table: Table) -> Result<Vec<(Bytes, Bytes)>, String> {
         .map_err(|error| error.to_string())
 }
 
-fn place(key: &Bytes, plan: &Plan) -> Result<(Place, Bytes), String> {
+fn address_index(key: &Bytes, plan: &Plan) -> Result<(AddressIndex, Bytes), String> {
     let (address, rest) = AddressKey::split(key).ok_or("a damaged address")?;
-    let place = plan.place(&address).ok_or("a row of an unknown address")?;
-    Ok((place, rest))
+    let index = plan.index(&address).ok_or("a row of an unknown address")?;
+    Ok((index, rest))
 }
 
 pub(super) fn message_number(invocation: &Bytes) -> Result<Id, String> {

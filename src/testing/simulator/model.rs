@@ -7,13 +7,13 @@ use bytes::Bytes;
 
 use super::ensure;
 use crate::runtime::core::CallId;
-use crate::runtime::core::idempotency::{self, Answer};
+use crate::runtime::core::idempotency::{self, StoredAnswer};
 use crate::time::Timestamp;
 
 /// Number of a message; it is what the message carries.
 pub(super) type Id = usize;
 /// Number of an address in the plan.
-pub(super) type Place = usize;
+pub(super) type AddressIndex = usize;
 
 /// Step of a message that is on its way to its core.
 pub(super) const NOT_YET: u64 = u64::MAX;
@@ -37,7 +37,7 @@ pub(super) enum Sender {
     Ingress,
     /// An ingress that waits for the answer; the gateway has the number of the message.
     Gateway,
-    Function(Place),
+    Function(AddressIndex),
 }
 
 /// What stages messages, in the order in which that happens within a step.
@@ -65,7 +65,7 @@ pub(super) struct Turn {
 /// A message.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    pub(super) target: Place,
+    pub(super) target: AddressIndex,
     pub(super) sender: Sender,
     pub(super) status: Status,
     /// Of a delayed message: when it is due.
@@ -143,7 +143,7 @@ pub(super) struct Note {
 /// A call that is out.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
-    pub(super) place: Place,
+    pub(super) index: AddressIndex,
     pub(super) batch: Vec<Id>,
     /// The names of the states that went with it.
     pub(super) names: Vec<String>,
@@ -156,17 +156,17 @@ pub(super) struct Boot {
     /// States by core and type, in the order in which they were asked for.
     pub(super) known: BTreeMap<(u8, usize), Vec<String>>,
     /// Batches that must be called again as they are: the same messages, and whether with states.
-    pub(super) again: BTreeMap<Place, (Vec<Id>, bool)>,
-    pub(super) backoffs: BTreeMap<Place, Timestamp>,
+    pub(super) again: BTreeMap<AddressIndex, (Vec<Id>, bool)>,
+    pub(super) backoffs: BTreeMap<AddressIndex, Timestamp>,
     /// Changes that wait for the call to return.
-    pub(super) deferred: Vec<(Place, u64)>,
+    pub(super) deferred: Vec<(AddressIndex, u64)>,
     /// Attempts to resume an address, and whether each must succeed.
     pub(super) resumes: BTreeMap<u64, bool>,
     /// Messages with a key that was there before, and what must be told of it.
     pub(super) repeats: BTreeMap<u64, (idempotency::Outcome, u64)>,
     /// Row keys of the records that were seen.
     pub(super) rows: BTreeMap<usize, Bytes>,
-    pub(super) failures: BTreeMap<Place, u32>,
+    pub(super) failures: BTreeMap<AddressIndex, u32>,
 }
 
 /// All of it.
@@ -175,14 +175,14 @@ pub(super) struct Model {
     pub(super) entries: Vec<Entry>,
     pub(super) records: Vec<Record>,
     pub(super) answers: Vec<Answered>,
-    /// Messages in the order in which each place processed them.
-    pub(super) logs: BTreeMap<Place, Vec<Id>>,
-    pub(super) cells: BTreeMap<(Place, &'static str), Cell>,
-    pub(super) notes: BTreeMap<Place, Vec<Note>>,
-    pub(super) keys: BTreeMap<Bytes, Answer>,
+    /// Messages in the order in which each address processed them.
+    pub(super) logs: BTreeMap<AddressIndex, Vec<Id>>,
+    pub(super) cells: BTreeMap<(AddressIndex, &'static str), Cell>,
+    pub(super) notes: BTreeMap<AddressIndex, Vec<Note>>,
+    pub(super) keys: BTreeMap<Bytes, StoredAnswer>,
     /// Calls whose answer is kept under a key.
     pub(super) gateways: BTreeMap<String, Bytes>,
-    pub(super) parked: BTreeSet<Place>,
+    pub(super) parked: BTreeSet<AddressIndex>,
     pub(super) boot: Boot,
     order: Order,
 }
@@ -199,7 +199,7 @@ impl Model {
     }
 
     /// A message that exists from the moment its status says so.
-    pub(super) fn add(&mut self, target: Place, sender: Sender, parent: Option<Id>) -> Id {
+    pub(super) fn add(&mut self, target: AddressIndex, sender: Sender, parent: Option<Id>) -> Id {
         let id = self.entries.len();
         self.entries.push(Entry {
             target,
@@ -234,58 +234,58 @@ impl Model {
             .map(|(id, _)| id)
     }
 
-    /// Messages that wait at `place`, those on their way included.
-    pub(super) fn waiting_at(&self, place: Place) -> impl Iterator<Item = Id> + '_ {
+    /// Messages that wait at `index`, those on their way included.
+    pub(super) fn waiting_at(&self, index: AddressIndex) -> impl Iterator<Item = Id> + '_ {
         let waiting = self.with(Status::Waiting);
-        waiting.filter(move |id| self.entry(*id).target == place)
+        waiting.filter(move |id| self.entry(*id).target == index)
     }
 
-    /// The call that is out for `place`.
-    pub(super) fn call_of(&self, place: Place) -> Option<&Call> {
-        self.boot.calls.values().find(|call| call.place == place)
+    /// The call that is out for `index`.
+    pub(super) fn call_of(&self, index: AddressIndex) -> Option<&Call> {
+        self.boot.calls.values().find(|call| call.index == index)
     }
 
     /// The last change of the note that was made.
-    pub(super) fn note(&self, place: Place) -> Option<u64> {
-        let made = self.notes.get(&place)?;
+    pub(super) fn note(&self, index: AddressIndex) -> Option<u64> {
+        let made = self.notes.get(&index)?;
         made.last().map(|note| note.ticket)
     }
 
-    /// The operator's changes that waited for the call at `place` are made.
-    pub(super) fn make_deferred(&mut self, place: Place, step: u64) {
+    /// The operator's changes that waited for the call at `index` are made.
+    pub(super) fn make_deferred(&mut self, index: AddressIndex, step: u64) {
         let deferred = std::mem::take(&mut self.boot.deferred);
-        let (now, later) = deferred.into_iter().partition(|(at, _)| *at == place);
+        let (now, later) = deferred.into_iter().partition(|(at, _)| *at == index);
         self.boot.deferred = later;
-        let now: Vec<(Place, u64)> = now;
-        for (place, ticket) in now {
-            self.change_note(place, ticket, step);
+        let now: Vec<(AddressIndex, u64)> = now;
+        for (index, ticket) in now {
+            self.change_note(index, ticket, step);
         }
     }
 
-    pub(super) fn change_note(&mut self, place: Place, ticket: u64, step: u64) {
-        self.notes.entry(place).or_default().push(Note {
+    pub(super) fn change_note(&mut self, index: AddressIndex, ticket: u64, step: u64) {
+        self.notes.entry(index).or_default().push(Note {
             ticket,
             made: step,
             acknowledged: false,
         });
     }
 
-    /// Takes down that `place` has processed `id`, and that it was its turn.
-    pub(super) fn process(&mut self, place: Place, id: Id) -> Result<(), String> {
+    /// Takes down that `index` has processed `id`, and that it was its turn.
+    pub(super) fn process(&mut self, index: AddressIndex, id: Id) -> Result<(), String> {
         self.entry_mut(id).status = Status::Done;
-        self.logs.entry(place).or_default().push(id);
+        self.logs.entry(index).or_default().push(id);
         let entry = self.entry(id).clone();
-        self.order.check(place, id, &entry)
+        self.order.check(index, id, &entry)
     }
 
     /// After a crash the order begins with what is left of the logs.
     pub(super) fn rebuild_order(&mut self) -> Result<(), String> {
         self.order = Order::default();
         let logs = self.logs.clone();
-        for (place, log) in logs {
+        for (index, log) in logs {
             for id in log {
                 let entry = self.entry(id).clone();
-                self.order.check(place, id, &entry)?;
+                self.order.check(index, id, &entry)?;
             }
         }
         Ok(())
@@ -297,29 +297,29 @@ type SentAt = (u64, Stage, Id);
 /// The start and the core in which a timer was armed, and those in which it fired.
 type Cores = [(u64, u8); 2];
 
-/// Who came last at each place, of those that have an order among them: the next one must be later.
+/// Who came last at each address, of those that have an order among them: the next one must be later.
 #[derive(Debug, Default)]
 struct Order {
-    by_core: BTreeMap<(Place, u64, u8), (Moment, Id)>,
-    by_sender: BTreeMap<(Place, Sender), (SentAt, Id)>,
+    by_core: BTreeMap<(AddressIndex, u64, u8), (Moment, Id)>,
+    by_sender: BTreeMap<(AddressIndex, Sender), (SentAt, Id)>,
     /// Of one millisecond, by the start and the core that armed them, and those in which they fired.
-    by_arming: BTreeMap<(Place, Timestamp, Cores), (Id, Id)>,
-    by_arming_sender: BTreeMap<(Place, Timestamp, Sender), (Id, Id)>,
+    by_arming: BTreeMap<(AddressIndex, Timestamp, Cores), (Id, Id)>,
+    by_arming_sender: BTreeMap<(AddressIndex, Timestamp, Sender), (Id, Id)>,
 }
 
 impl Order {
-    fn check(&mut self, place: Place, id: Id, entry: &Entry) -> Result<(), String> {
+    fn check(&mut self, index: AddressIndex, id: Id, entry: &Entry) -> Result<(), String> {
         let Turn { boot, core, order } = entry.turn;
-        later(&mut self.by_core, (place, boot, core), order, id)?;
+        later(&mut self.by_core, (index, boot, core), order, id)?;
         let Some(due) = entry.due else {
             let turn = (order.0, order.1, id);
-            return later(&mut self.by_sender, (place, entry.sender), turn, id);
+            return later(&mut self.by_sender, (index, entry.sender), turn, id);
         };
         let cores = [entry.armed, (boot, core)];
-        later(&mut self.by_arming, (place, due, cores), id, id)?;
+        later(&mut self.by_arming, (index, due, cores), id, id)?;
         later(
             &mut self.by_arming_sender,
-            (place, due, entry.sender),
+            (index, due, entry.sender),
             id,
             id,
         )

@@ -73,7 +73,7 @@ pub(super) struct Plan {
     /// No message is made beyond so many.
     pub(super) messages: usize,
     pub(super) max_cores: u64,
-    pub(super) places: Vec<AddressKey>,
+    pub(super) addresses: Vec<AddressKey>,
     pub(super) ids: usize,
     /// `index` and `cores` are filled in at each start.
     pub(super) settings: CoreSettings,
@@ -94,8 +94,8 @@ impl Plan {
     pub(super) fn of(random: &mut Random) -> Self {
         let steps_back = random.chance(10);
         let is_tight = random.chance(60);
-        let ids = 1 + index(random, IDS.len()).max(index(random, IDS.len()));
-        let places = TYPES.iter().flat_map(|(namespace, name, _)| {
+        let ids = 1 + pick(random, IDS.len()).max(pick(random, IDS.len()));
+        let addresses = TYPES.iter().flat_map(|(namespace, name, _)| {
             let ids = IDS.iter().take(ids);
             ids.map(|id| AddressKey::new(namespace, name, id))
         });
@@ -106,9 +106,9 @@ impl Plan {
         });
         Self {
             steps: 20 + random.below(130),
-            messages: 10 + index(random, 80),
+            messages: 10 + pick(random, 80),
             max_cores: 1 + random.below(4),
-            places: places.collect(),
+            addresses: addresses.collect(),
             ids,
             settings: settings(random, is_tight),
             is_tight,
@@ -131,24 +131,24 @@ impl Plan {
         Action::Tick
     }
 
-    /// The place of this address.
-    pub(super) fn place(&self, address: &AddressKey) -> Option<usize> {
-        self.places.iter().position(|known| known == address)
+    /// The index of this address.
+    pub(super) fn index(&self, address: &AddressKey) -> Option<usize> {
+        self.addresses.iter().position(|known| known == address)
     }
 
-    /// The place of the function of type `kind` that has the id of `place`.
-    pub(super) fn beside(&self, place: usize, kind: usize) -> usize {
-        kind * self.ids + place % self.ids
+    /// The index of the address with type `kind` and the id of `index`.
+    pub(super) fn beside(&self, index: usize, kind: usize) -> usize {
+        kind * self.ids + index % self.ids
     }
 
     /// Index of the type in [`TYPES`].
-    pub(super) fn kind(&self, place: usize) -> usize {
-        place / self.ids
+    pub(super) fn kind(&self, index: usize) -> usize {
+        index / self.ids
     }
 
-    pub(super) fn is_after_durable(&self, place: usize) -> bool {
+    pub(super) fn is_after_durable(&self, index: usize) -> bool {
         TYPES
-            .get(self.kind(place))
+            .get(self.kind(index))
             .is_some_and(|(_, _, after_durable)| *after_durable)
     }
 }
@@ -176,7 +176,7 @@ fn settings(random: &mut Random, is_tight: bool) -> CoreSettings {
         settings.type_share_percent = if random.chance(50) { 30 } else { 100 };
     }
     if is_tight {
-        let mut some = |most: u64| 1 + index(random, usize::try_from(most).unwrap_or(1));
+        let mut some = |most: u64| 1 + pick(random, usize::try_from(most).unwrap_or(1));
         settings.windows = Windows {
             messages: some(4),
             bytes: if some(2) == 1 { some(150) } else { 8 << 20 },
@@ -194,7 +194,7 @@ fn settings(random: &mut Random, is_tight: bool) -> CoreSettings {
 }
 
 /// A number below `bound`, for picking from a list.
-pub(super) fn index(random: &mut Random, bound: usize) -> usize {
+pub(super) fn pick(random: &mut Random, bound: usize) -> usize {
     let below = random.below(u64::try_from(bound).unwrap_or(u64::MAX));
     usize::try_from(below).unwrap_or_default()
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::model::{Call, Id, Model, Outcome, Place, Sender, Status};
-use super::plan::{DELIVERED, DELIVERY, OUTBOX, Plan, TYPES, index};
+use super::model::{AddressIndex, Call, Id, Model, Outcome, Sender, Status};
+use super::plan::{DELIVERED, DELIVERY, OUTBOX, Plan, TYPES, pick};
 use super::request::{gateway, log, message, numbered, typed};
 use crate::protocol::reqreply::from_function::expiration_spec::ExpireMode;
 use crate::protocol::reqreply::from_function::persisted_value_mutation::MutationType;
@@ -85,12 +85,12 @@ impl Server<'_> {
         let mut draft = Draft::default();
         let mut outcomes = Vec::with_capacity(call.batch.len());
         for id in &call.batch {
-            outcomes.push((*id, self.effects(call.place, *id, &mut draft)));
+            outcomes.push((*id, self.effects(call.index, *id, &mut draft)));
         }
         let cells = self.mutate(call, logged, &mut draft);
         let is_bad = !self.is_calm && self.random.chance(self.plan.bad_replies);
         if is_bad {
-            self.spoil(call.place, &mut draft);
+            self.spoil(call.index, &mut draft);
         }
         Reply {
             wire: FromFunction {
@@ -114,8 +114,8 @@ impl Server<'_> {
         incomplete(missing.get(..asked).unwrap_or(missing))
     }
 
-    /// What message `id` does at `place`.
-    fn effects(&mut self, place: Place, id: Id, draft: &mut Draft) -> Outcome {
+    /// What message `id` does at `index`.
+    fn effects(&mut self, index: AddressIndex, id: Id, draft: &mut Draft) -> Outcome {
         let mut outcome = Outcome::default();
         self.answer(id, draft, &mut outcome);
         if self.random.chance(25) {
@@ -125,52 +125,58 @@ impl Server<'_> {
             return outcome;
         }
         for _ in 0..self.random.below(3) {
-            self.send(place, id, draft, &mut outcome);
+            self.send(index, id, draft, &mut outcome);
         }
         if self.random.chance(20) {
-            self.cancel(place, draft, &mut outcome);
+            self.cancel(index, draft, &mut outcome);
         }
         if self.random.chance(35) {
-            self.delay(place, id, draft, &mut outcome);
+            self.delay(index, id, draft, &mut outcome);
         }
         if self.random.chance(10) {
-            self.cancel(place, draft, &mut outcome);
+            self.cancel(index, draft, &mut outcome);
         }
         if self.random.chance(10) {
-            self.deliver(place, id, draft, &mut outcome);
+            self.deliver(index, id, draft, &mut outcome);
         }
         outcome
     }
 
     /// A new message, if there may still be one.
-    fn child(&mut self, place: Place, target: Place, id: Id, outcome: &mut Outcome) -> Option<Id> {
+    fn child(
+        &mut self,
+        index: AddressIndex,
+        target: AddressIndex,
+        id: Id,
+        outcome: &mut Outcome,
+    ) -> Option<Id> {
         if self.model.entries.len() >= self.plan.messages {
             return None;
         }
-        let child = self.model.add(target, Sender::Function(place), Some(id));
+        let child = self.model.add(target, Sender::Function(index), Some(id));
         outcome.children.push(child);
         Some(child)
     }
 
-    fn somewhere(&mut self, place: Place) -> Place {
+    fn somewhere(&mut self, index: AddressIndex) -> AddressIndex {
         match self.random.below(6) {
-            0 => place,
+            0 => index,
             1 => {
-                let kind = index(self.random, TYPES.len());
-                self.plan.beside(place, kind)
+                let kind = pick(self.random, TYPES.len());
+                self.plan.beside(index, kind)
             }
-            _ => index(self.random, self.plan.places.len()),
+            _ => pick(self.random, self.plan.addresses.len()),
         }
     }
 
-    fn address(&self, place: Place) -> Option<Address> {
-        let (namespace, name, id) = self.plan.places.get(place)?.parts();
+    fn address(&self, index: AddressIndex) -> Option<Address> {
+        let (namespace, name, id) = self.plan.addresses.get(index)?.parts();
         Some(address(namespace, name, id))
     }
 
-    fn send(&mut self, place: Place, id: Id, draft: &mut Draft, outcome: &mut Outcome) {
-        let target = self.somewhere(place);
-        if let Some(child) = self.child(place, target, id, outcome) {
+    fn send(&mut self, index: AddressIndex, id: Id, draft: &mut Draft, outcome: &mut Outcome) {
+        let target = self.somewhere(index);
+        if let Some(child) = self.child(index, target, id, outcome) {
             draft.response.outgoing_messages.push(Invocation {
                 target: self.address(target),
                 argument: Some(message(child)),
@@ -178,16 +184,16 @@ impl Server<'_> {
         }
     }
 
-    fn delay(&mut self, place: Place, id: Id, draft: &mut Draft, outcome: &mut Outcome) {
-        let target = self.somewhere(place);
+    fn delay(&mut self, index: AddressIndex, id: Id, draft: &mut Draft, outcome: &mut Outcome) {
+        let target = self.somewhere(index);
         let delay = match self.random.below(4) {
             0 => 0,
             1 => 1 + self.random.below(3),
             _ => self.random.below(80),
         };
-        let token = TOKENS.get(index(self.random, 3)).copied();
-        let token = token.filter(|token| self.pending(place, token, draft).is_none());
-        let Some(child) = self.child(place, target, id, outcome) else {
+        let token = TOKENS.get(pick(self.random, 3)).copied();
+        let token = token.filter(|token| self.pending(index, token, draft).is_none());
+        let Some(child) = self.child(index, target, id, outcome) else {
             return;
         };
         let entry = self.model.entry_mut(child);
@@ -206,7 +212,7 @@ impl Server<'_> {
     }
 
     /// The pending message of a token of this id, whichever type armed it.
-    fn pending(&self, place: Place, token: &'static str, draft: &Draft) -> Option<Id> {
+    fn pending(&self, index: AddressIndex, token: &'static str, draft: &Draft) -> Option<Id> {
         if let Some(changed) = draft.tokens.get(token) {
             return *changed;
         }
@@ -215,17 +221,17 @@ impl Server<'_> {
             let Sender::Function(sender) = entry.sender else {
                 return false;
             };
-            entry.token == Some(token) && sender % self.plan.ids == place % self.plan.ids
+            entry.token == Some(token) && sender % self.plan.ids == index % self.plan.ids
         })
     }
 
-    fn cancel(&mut self, place: Place, draft: &mut Draft, outcome: &mut Outcome) {
+    fn cancel(&mut self, index: AddressIndex, draft: &mut Draft, outcome: &mut Outcome) {
         let token = if self.random.chance(50) {
             TOKENS[0]
         } else {
             TOKENS[1]
         };
-        outcome.cancelled.extend(self.pending(place, token, draft));
+        outcome.cancelled.extend(self.pending(index, token, draft));
         draft.tokens.insert(token, None);
         draft.response.delayed_invocations.push(cancellation(token));
     }
@@ -247,9 +253,9 @@ impl Server<'_> {
     }
 
     /// A record for the egress that is a function: it becomes a message to the sender's id.
-    fn deliver(&mut self, place: Place, id: Id, draft: &mut Draft, outcome: &mut Outcome) {
-        let target = self.plan.beside(place, DELIVERY);
-        if let Some(child) = self.child(place, target, id, outcome) {
+    fn deliver(&mut self, index: AddressIndex, id: Id, draft: &mut Draft, outcome: &mut Outcome) {
+        let target = self.plan.beside(index, DELIVERY);
+        if let Some(child) = self.child(index, target, id, outcome) {
             outcome.by_egress.push(child);
             draft.response.outgoing_egresses.push(EgressMessage {
                 egress_namespace: DELIVERED.0.to_owned(),
@@ -262,7 +268,7 @@ impl Server<'_> {
     /// Answers its own caller, once or twice, or seldom another one.
     fn answer(&mut self, id: Id, draft: &mut Draft, outcome: &mut Outcome) {
         let own = self.model.entry(id).sender == Sender::Gateway && self.random.chance(70);
-        let other = index(self.random, id + 1);
+        let other = pick(self.random, id + 1);
         let other = (self.model.entry(other).sender == Sender::Gateway && self.random.chance(20))
             .then_some(other);
         let again = own && self.random.chance(10);
@@ -310,7 +316,7 @@ impl Server<'_> {
     }
 
     /// Adds something that cannot be done.
-    fn spoil(&mut self, place: Place, draft: &mut Draft) {
+    fn spoil(&mut self, index: AddressIndex, draft: &mut Draft) {
         let response = &mut draft.response;
         let unbound = address("a", "unbound", "0");
         match self.random.below(8) {
@@ -333,7 +339,7 @@ impl Server<'_> {
                 // Whether the token is pending or not, the second time it is.
                 let armed = DelayedInvocation {
                     delay_in_ms: 5,
-                    target: self.address(place),
+                    target: self.address(index),
                     argument: None,
                     is_cancellation_request: false,
                     cancellation_token: TOKENS[0].to_owned(),

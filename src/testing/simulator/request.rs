@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::ensure;
-use super::model::{Entry, Id, Model, Place, Sender};
+use super::model::{AddressIndex, Entry, Id, Model, Sender};
 use super::plan::Plan;
 use crate::protocol::reqreply::to_function::Request as WireRequest;
 use crate::protocol::reqreply::{Address as WireAddress, ToFunction, TypedValue};
@@ -13,7 +13,7 @@ use crate::runtime::core::{AddressKey, GATEWAY};
 /// A request, read.
 #[derive(Debug)]
 pub(super) struct Request {
-    pub(super) place: Place,
+    pub(super) index: AddressIndex,
     pub(super) states: Vec<(String, Option<Bytes>)>,
     pub(super) batch: Vec<Id>,
 }
@@ -26,7 +26,7 @@ impl Request {
             return Err("a request without a batch".into());
         };
         let target = key(&request.target.unwrap_or_default());
-        let place = plan.place(&target).ok_or("a call of an unknown address")?;
+        let index = plan.index(&target).ok_or("a call of an unknown address")?;
         let mut batch = Vec::with_capacity(request.invocations.len());
         for invocation in request.invocations {
             let argument = invocation.argument.unwrap_or_default();
@@ -44,7 +44,7 @@ impl Request {
             batch.push(id);
         }
         Ok(Self {
-            place,
+            index,
             states: request
                 .state
                 .into_iter()
@@ -63,7 +63,7 @@ fn sender(plan: &Plan, entry: &Entry, id: Id) -> Option<AddressKey> {
     match entry.sender {
         Sender::Ingress => None,
         Sender::Gateway => Some(AddressKey::new(GATEWAY.0, GATEWAY.1, &gateway(id))),
-        Sender::Function(place) => plan.places.get(place).cloned(),
+        Sender::Function(index) => plan.addresses.get(index).cloned(),
     }
 }
 

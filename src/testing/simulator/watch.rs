@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::audit::is_over;
 use super::ensure;
 use super::image::{message_number, unfired};
-use super::model::{Call, Id, Place, Sender, Status};
+use super::model::{AddressIndex, Call, Id, Sender, Status};
 use super::request::{Request, log, number, numbered};
 use super::world::World;
 use crate::runtime::core::idempotency::Outcome;
@@ -65,8 +65,8 @@ impl World {
                 invocations,
             } => {
                 let read = Request::read(&request, &self.plan, &self.model)?;
-                ensure(self.plan.place(&target) == Some(read.place), || {
-                    format!("the call of {target:?} goes to place {}", read.place)
+                ensure(self.plan.index(&target) == Some(read.index), || {
+                    format!("the call of {target:?} goes to address {}", read.index)
                 })?;
                 ensure(invocations == read.batch.len(), || {
                     format!("{invocations} invocations, and {}", read.batch.len())
@@ -101,12 +101,12 @@ impl World {
                 failure,
             } => {
                 self.tell(|_| format!("  {address:?} failed: {failure}"));
-                let place = self.plan.place(&address);
-                ensure(place.is_some() && place == self.must_fail.take(), || {
+                let index = self.plan.index(&address);
+                ensure(index.is_some() && index == self.must_fail.take(), || {
                     format!("{address:?} failed: {failure}")
                 })?;
                 self.watch_failed(
-                    place.unwrap_or_default(),
+                    index.unwrap_or_default(),
                     attempt,
                     invocations,
                     verdict.retry_at(),
@@ -119,22 +119,22 @@ impl World {
     /// A call: of messages that wait, once, at the right core, with the right states, and not too early.
     fn watch_call(&mut self, core: u8, id: CallId, request: Request) -> Result<(), String> {
         let Request {
-            place,
+            index,
             states,
             batch,
         } = request;
-        self.tell(|_| format!("  {id:?} calls {place} with {batch:?}"));
-        let what = |text: &str| format!("call of place {place} with {batch:?}: {text}");
-        ensure(self.owner(place) == core, || what("of another core"))?;
+        self.tell(|_| format!("  {id:?} calls {index} with {batch:?}"));
+        let what = |text: &str| format!("call of address {index} with {batch:?}: {text}");
+        ensure(self.owner(index) == core, || what("of another core"))?;
         ensure(!batch.is_empty(), || what("no message"))?;
-        ensure(self.model.call_of(place).is_none(), || {
+        ensure(self.model.call_of(index).is_none(), || {
             what("another call is out")
         })?;
-        ensure(!self.model.parked.contains(&place), || what("it is parked"))?;
+        ensure(!self.model.parked.contains(&index), || what("it is parked"))?;
         for message in &batch {
-            self.check_message(core, place, *message)?;
+            self.check_message(core, index, *message)?;
         }
-        let again = self.model.boot.again.remove(&place);
+        let again = self.model.boot.again.remove(&index);
         let finishes = again.as_ref().is_some_and(|(_, has_states)| *has_states);
         ensure(finishes || !self.is_draining, || what("nothing may begin"))?;
         match again {
@@ -146,20 +146,20 @@ impl World {
                     what("a batch that is sent again after a failure carries states")
                 })?;
                 if has_states {
-                    self.check_states(core, place, &states)?;
-                } else if let Some(at) = self.model.boot.backoffs.remove(&place) {
+                    self.check_states(core, index, &states)?;
+                } else if let Some(at) = self.model.boot.backoffs.remove(&index) {
                     ensure(at <= self.now, || what("it should wait longer"))?;
                 }
             }
             None => {
-                self.check_states(core, place, &states)?;
-                self.check_whole(place, &batch)?;
+                self.check_states(core, index, &states)?;
+                self.check_whole(index, &batch)?;
                 self.check_turn(core)?;
             }
         }
         let names = states.into_iter().map(|(name, _)| name).collect();
         let call = Call {
-            place,
+            index,
             batch,
             names,
         };
@@ -167,17 +167,17 @@ impl World {
         ensure(before.is_none(), || format!("{id:?} is used twice"))
     }
 
-    fn check_message(&mut self, core: u8, place: Place, id: Id) -> Result<(), String> {
+    fn check_message(&mut self, core: u8, index: AddressIndex, id: Id) -> Result<(), String> {
         let (now, synced, step) = (self.now, self.synced, self.step);
         let steps_back = self.plan.steps_back;
-        let acts_outside = self.plan.is_after_durable(place);
+        let acts_outside = self.plan.is_after_durable(index);
         let entry = self.model.entry_mut(id);
         let what =
-            |text: &str| format!("core {core} calls place {place} with message {id}: {text}");
+            |text: &str| format!("core {core} calls address {index} with message {id}: {text}");
         ensure(entry.status == Status::Waiting, || {
             what(&format!("it is {:?}", entry.status))
         })?;
-        ensure(entry.target == place, || what("sent to another place"))?;
+        ensure(entry.target == index, || what("sent to another address"))?;
         ensure(entry.since <= step, || what("still on its way"))?;
         // A clock that steps back may do so between the firing and the call.
         let is_due = steps_back || entry.due.is_none_or(|due| due <= now);
@@ -189,32 +189,32 @@ impl World {
         Ok(())
     }
 
-    /// All states that the type has asked for, in that order, with the values that the place has.
+    /// All states that the type has asked for, in that order, with the values that the address has.
     fn check_states(
         &mut self,
         core: u8,
-        place: Place,
+        index: AddressIndex,
         states: &[(String, Option<Bytes>)],
     ) -> Result<(), String> {
-        let known = self.model.boot.known.get(&(core, self.plan.kind(place)));
+        let known = self.model.boot.known.get(&(core, self.plan.kind(index)));
         let known = known.cloned().unwrap_or_default();
         let names: Vec<_> = states.iter().map(|(name, _)| name.clone()).collect();
         ensure(known == names, || {
-            format!("place {place} is called with states {names:?}, not {known:?}")
+            format!("address {index} is called with states {names:?}, not {known:?}")
         })?;
         for (name, value) in states {
             let expected = match &**name {
-                "log" => self.model.logs.get(&place).map(|ids| log(ids)),
+                "log" => self.model.logs.get(&index).map(|ids| log(ids)),
                 "note" => self
                     .model
-                    .note(place)
+                    .note(index)
                     .map(|note| numbered("note", cast(note))),
-                "written" => self.value(place, "written"),
-                _ => self.value(place, "called"),
+                "written" => self.value(index, "written"),
+                _ => self.value(index, "called"),
             };
             ensure(*value == expected, || {
                 format!(
-                    "place {place} is called with {name} {:?}, not {:?}",
+                    "address {index} is called with {name} {:?}, not {:?}",
                     value.as_ref().and_then(number),
                     expected.as_ref().and_then(number)
                 )
@@ -224,11 +224,11 @@ impl World {
     }
 
     /// A value that expires, as a call sees it. The call keeps one of the two kinds alive.
-    fn value(&mut self, place: Place, name: &'static str) -> Option<Bytes> {
+    fn value(&mut self, index: AddressIndex, name: &'static str) -> Option<Bytes> {
         let now = self.now;
-        let cell = self.model.cells.get_mut(&(place, name))?;
+        let cell = self.model.cells.get_mut(&(index, name))?;
         if is_over(cell, now) {
-            self.model.cells.remove(&(place, name));
+            self.model.cells.remove(&(index, name));
             return None;
         }
         if name == "called" {
@@ -245,14 +245,14 @@ impl World {
     }
 
     /// A batch is all that waited when it began, however much that is.
-    fn check_whole(&self, place: Place, batch: &[Id]) -> Result<(), String> {
-        if self.plan.is_tight || self.plan.is_after_durable(place) {
+    fn check_whole(&self, index: AddressIndex, batch: &[Id]) -> Result<(), String> {
+        if self.plan.is_tight || self.plan.is_after_durable(index) {
             return Ok(());
         }
         let is_left = |id: &Id| self.model.entry(*id).since < self.step && !batch.contains(id);
-        let left = self.model.waiting_at(place).find(is_left);
+        let left = self.model.waiting_at(index).find(is_left);
         ensure(left.is_none(), || {
-            format!("place {place} is called with {batch:?}, and {left:?} waits")
+            format!("address {index} is called with {batch:?}, and {left:?} waits")
         })
     }
 
@@ -351,12 +351,12 @@ impl World {
 
     fn watch_failed(
         &mut self,
-        place: Place,
+        index: AddressIndex,
         attempt: u32,
         invocations: usize,
         retry_at: Option<Timestamp>,
     ) -> Result<(), String> {
-        let failures = self.model.boot.failures.entry(place).or_default();
+        let failures = self.model.boot.failures.entry(index).or_default();
         *failures += 1;
         let policy = self.plan.settings.failure;
         let parks = policy.attempts.is_some_and(|most| *failures >= most.get());
@@ -366,18 +366,18 @@ impl World {
             .model
             .boot
             .again
-            .get(&place)
+            .get(&index)
             .map(|(batch, _)| batch.len());
         ensure(
             attempt == *failures && retry_at == expected && Some(invocations) == batch,
-            || format!("place {place} failed: attempt {attempt}, again at {retry_at:?}"),
+            || format!("address {index} failed: attempt {attempt}, again at {retry_at:?}"),
         )?;
         match retry_at {
-            Some(at) => _ = self.model.boot.backoffs.insert(place, at),
+            Some(at) => _ = self.model.boot.backoffs.insert(index, at),
             None => {
                 self.report.parked += 1;
-                self.model.boot.again.remove(&place);
-                self.model.parked.insert(place);
+                self.model.boot.again.remove(&index);
+                self.model.parked.insert(index);
             }
         }
         Ok(())
@@ -385,10 +385,10 @@ impl World {
 
     /// What must be called again at once has been.
     fn check_again(&self) -> Result<(), String> {
-        for (place, (batch, has_states)) in &self.model.boot.again {
+        for (index, (batch, has_states)) in &self.model.boot.again {
             ensure(
-                !has_states && self.model.boot.backoffs.contains_key(place),
-                || format!("{batch:?} should be sent again to place {place} at once"),
+                !has_states && self.model.boot.backoffs.contains_key(index),
+                || format!("{batch:?} should be sent again to address {index} at once"),
             )?;
         }
         Ok(())
@@ -396,20 +396,20 @@ impl World {
 
     /// With room enough in memory nothing waits without a reason.
     fn check_idle(&self, core: u8) -> Result<(), String> {
-        let mine = |place: Place| self.owner(place) == core;
+        let mine = |index: AddressIndex| self.owner(index) == core;
         let boot = &self.model.boot;
         for id in self.model.with(Status::Waiting) {
             let entry = self.model.entry(id);
-            let place = entry.target;
-            let has_reason = !mine(place)
+            let index = entry.target;
+            let has_reason = !mine(index)
                 || entry.since > self.step
-                || self.plan.is_after_durable(place)
-                || self.model.call_of(place).is_some()
-                || boot.backoffs.contains_key(&place)
-                || self.model.parked.contains(&place)
-                || self.is_being_met(core, self.plan.kind(place));
+                || self.plan.is_after_durable(index)
+                || self.model.call_of(index).is_some()
+                || boot.backoffs.contains_key(&index)
+                || self.model.parked.contains(&index)
+                || self.is_being_met(core, self.plan.kind(index));
             ensure(has_reason, || {
-                format!("message {id} waits at place {place}, which is idle")
+                format!("message {id} waits at address {index}, which is idle")
             })?;
         }
         for id in self.model.with(Status::Armed) {
@@ -421,9 +421,9 @@ impl World {
                 format!("timer {id} of core {core} is due, and did not fire")
             })?;
         }
-        for (place, at) in &boot.backoffs {
-            ensure(!mine(*place) || *at > self.now, || {
-                format!("place {place} should have been called again at {at}")
+        for (index, at) in &boot.backoffs {
+            ensure(!mine(*index) || *at > self.now, || {
+                format!("address {index} should have been called again at {at}")
             })?;
         }
         Ok(())
@@ -434,7 +434,7 @@ impl World {
         let boot = &self.model.boot;
         let mut calls = boot.calls.iter();
         !boot.known.contains_key(&(core, kind))
-            && calls.any(|((at, _), call)| *at == core && self.plan.kind(call.place) == kind)
+            && calls.any(|((at, _), call)| *at == core && self.plan.kind(call.index) == kind)
     }
 
     /// The core wants to be woken when its next timer or its next attempt is due.
@@ -450,7 +450,7 @@ impl World {
             }
         });
         let backoffs = self.model.boot.backoffs.iter();
-        let backoffs = backoffs.filter(|(place, _)| self.owner(**place) == core);
+        let backoffs = backoffs.filter(|(index, _)| self.owner(**index) == core);
         let expected = armed.chain(backoffs.map(|(_, at)| *at)).min();
         let found = at.next_deadline();
         ensure(found == expected, || {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::audit;
 use super::image::Image;
-use super::model::{Call, Id, Model, NOT_YET, Place, Sender, Stage, Status, Turn};
-use super::plan::{Action, Bound, OUTBOX as EGRESS, Plan, TYPES, index};
+use super::model::{AddressIndex, Call, Id, Model, NOT_YET, Sender, Stage, Status, Turn};
+use super::plan::{Action, Bound, OUTBOX as EGRESS, Plan, TYPES, pick};
 use super::reply::{Meaning, Reply, Server};
 use super::request::{gateway, message, numbered};
 use super::{Report, ensure};
@@ -14,7 +14,7 @@ use crate::protocol::reqreply::Address;
 use crate::protocol::reqreply::FromFunction;
 use crate::protocol::reqreply::from_function::{Invocation, InvocationResponse, Response};
 use crate::random::Random;
-use crate::runtime::core::idempotency::{Answer, IdempotencyKey, Outcome};
+use crate::runtime::core::idempotency::{IdempotencyKey, Outcome, StoredAnswer};
 use crate::runtime::core::keys::{OUTBOX, id_hash};
 use crate::runtime::core::{
     AdminChange, Arrival, CallId, Core, CoreSettings, Failure, Input, Message, Output, Refusal,
@@ -60,7 +60,7 @@ pub(super) struct World {
     late: Vec<(u8, CallId)>,
     next_ticket: u64,
     /// The batch that must fail in this step.
-    pub(super) must_fail: Option<Place>,
+    pub(super) must_fail: Option<AddressIndex>,
     pub(super) is_calm: bool,
     pub(super) is_draining: bool,
     trace: Option<Vec<String>>,
@@ -154,9 +154,9 @@ impl World {
         u8::try_from(self.cores.len()).unwrap_or(1)
     }
 
-    /// The core that a place belongs to.
-    pub(super) fn owner(&self, place: Place) -> u8 {
-        let id = self.plan.places.get(place).map_or("", |key| key.id());
+    /// The core that an address belongs to.
+    pub(super) fn owner(&self, index: AddressIndex) -> u8 {
+        let id = self.plan.addresses.get(index).map_or("", |key| key.id());
         owner(id_hash(id), self.cores())
     }
 
@@ -179,7 +179,7 @@ impl World {
             Action::Arrive => self.arrive(),
             Action::Hand => {
                 let ways: Vec<_> = self.channels.keys().copied().collect();
-                match ways.get(index(&mut self.random, ways.len())) {
+                match ways.get(pick(&mut self.random, ways.len())) {
                     Some(way) => self.hand(*way),
                     None => Ok(()),
                 }
@@ -195,7 +195,7 @@ impl World {
                     .get(usize::from(core))
                     .copied()
                     .unwrap_or_default();
-                let more = index(&mut self.random, self.syncs.len() - told + 1);
+                let more = pick(&mut self.random, self.syncs.len() - told + 1);
                 self.tell_durable(core, told + more)
             }
             Action::Clock => self.move_clock(),
@@ -216,12 +216,12 @@ impl World {
                     .parked
                     .iter()
                     .chain(self.model.boot.backoffs.keys());
-                let failed: Vec<Place> = failed.copied().collect();
-                let place = failed.get(index(&mut self.random, failed.len()));
-                let place = place
+                let failed: Vec<AddressIndex> = failed.copied().collect();
+                let index = failed.get(pick(&mut self.random, failed.len()));
+                let index = index
                     .copied()
-                    .unwrap_or(index(&mut self.random, self.plan.places.len()));
-                self.resume(place)
+                    .unwrap_or(pick(&mut self.random, self.plan.addresses.len()));
+                self.resume(index)
             }
             Action::Take => self.take(),
             Action::Stop => self.stop(),
@@ -233,7 +233,7 @@ impl World {
         if self.model.entries.len() >= self.plan.messages {
             return Ok(());
         }
-        let target = index(&mut self.random, self.plan.places.len());
+        let target = pick(&mut self.random, self.plan.addresses.len());
         let core = self.owner(target);
         let sender = if self.random.chance(40) {
             Sender::Gateway
@@ -264,10 +264,10 @@ impl World {
                 ticket,
                 target: self
                     .plan
-                    .places
+                    .addresses
                     .get(target)
                     .cloned()
-                    .ok_or("no such place")?,
+                    .ok_or("no such address")?,
                 argument: message(id),
                 gateway: (sender == Sender::Gateway).then(|| gateway(id)),
                 key: key.clone(),
@@ -309,7 +309,7 @@ impl World {
     }
 
     /// Whether a core must have room for a message to `target`.
-    fn room(&self, core: u8, target: Place) -> Room {
+    fn room(&self, core: u8, target: AddressIndex) -> Room {
         let loads = self
             .cores
             .get(usize::from(core))
@@ -371,8 +371,8 @@ impl World {
         };
         self.model.entry_mut(id).key = Some((key.row.clone(), key.until));
         let target = self.model.entry(id).target;
-        let target = self.plan.places.get(target).map_or("", |key| key.id());
-        let answer = Answer {
+        let target = self.plan.addresses.get(target).map_or("", |key| key.id());
+        let answer = StoredAnswer {
             hash: id_hash(target),
             digest: key.digest,
             until: key.until,
@@ -404,7 +404,7 @@ impl World {
     /// A call comes back, and fails in so many percent of the cases.
     fn answer(&mut self, failing: Option<u64>) -> Result<(), String> {
         let calls: Vec<_> = self.model.boot.calls.keys().copied().collect();
-        let Some((core, id)) = calls.get(index(&mut self.random, calls.len())).copied() else {
+        let Some((core, id)) = calls.get(pick(&mut self.random, calls.len())).copied() else {
             return Ok(());
         };
         let Some(call) = self.model.boot.calls.remove(&(core, id)) else {
@@ -416,7 +416,7 @@ impl World {
         let failing = failing.unwrap_or(self.plan.failing_calls);
         if !self.is_calm && self.random.chance(failing) {
             self.tell(|_| format!("core {core}: call {id:?} of {call:?} fails"));
-            self.must_fail = Some(call.place);
+            self.must_fail = Some(call.index);
             let result = Err(Failure::new("no answer"));
             let out = self.feed(core, Input::Answered { call: id, result });
             return self.failed(core, &call, out);
@@ -424,7 +424,7 @@ impl World {
         let logged = self
             .model
             .logs
-            .get(&call.place)
+            .get(&call.index)
             .cloned()
             .unwrap_or_default();
         let mut server = Server {
@@ -437,7 +437,7 @@ impl World {
         let Reply { wire, meaning } = server.reply(&call, &logged);
         self.tell(|_| format!("core {core}: call {id:?} of {call:?} gives {meaning:?}"));
         if matches!(meaning, Meaning::Refused) {
-            self.must_fail = Some(call.place);
+            self.must_fail = Some(call.index);
         }
         let out = self.feed(
             core,
@@ -449,14 +449,14 @@ impl World {
         match meaning {
             Meaning::Refused => self.failed(core, &call, out),
             Meaning::Missing(names) => {
-                let kind = self.plan.kind(call.place);
+                let kind = self.plan.kind(call.index);
                 let known = self.model.boot.known.entry((core, kind)).or_default();
                 for name in names {
                     if !known.contains(&name) {
                         known.push(name);
                     }
                 }
-                self.model.boot.again.insert(call.place, (call.batch, true));
+                self.model.boot.again.insert(call.index, (call.batch, true));
                 self.follow(core, out)
             }
             Meaning::Effects(outcomes, cells) => {
@@ -470,11 +470,11 @@ impl World {
     fn failed(&mut self, core: u8, call: &Call, out: Vec<Output>) -> Result<(), String> {
         self.report.failed += 1;
         let step = self.step;
-        self.model.make_deferred(call.place, step);
+        self.model.make_deferred(call.index, step);
         self.model
             .boot
             .again
-            .insert(call.place, (call.batch.clone(), false));
+            .insert(call.index, (call.batch.clone(), false));
         self.follow(core, out)?;
         ensure(self.must_fail.is_none(), || {
             format!("the batch of {call:?} had to fail, and did not")
@@ -491,7 +491,7 @@ impl World {
         self.report.applied += 1;
         let step = self.step;
         for (id, outcome) in &outcomes {
-            self.model.process(call.place, *id)?;
+            self.model.process(call.index, *id)?;
             let entry = self.model.entry_mut(*id);
             entry.done = step;
             entry.outcome = outcome.clone();
@@ -519,12 +519,12 @@ impl World {
                 stamp: self.now,
             });
             match value {
-                Some(cell) => self.model.cells.insert((call.place, name), cell),
-                None => self.model.cells.remove(&(call.place, *name)),
+                Some(cell) => self.model.cells.insert((call.index, name), cell),
+                None => self.model.cells.remove(&(call.index, *name)),
             };
         }
-        self.model.boot.failures.remove(&call.place);
-        self.model.make_deferred(call.place, step);
+        self.model.boot.failures.remove(&call.index);
+        self.model.make_deferred(call.index, step);
         Ok(())
     }
 
@@ -554,7 +554,7 @@ impl World {
     }
 
     /// When a message that `core` hands on now is at its place.
-    fn arrival(&self, core: u8, target: Place) -> u64 {
+    fn arrival(&self, core: u8, target: AddressIndex) -> u64 {
         if self.owner(target) == core {
             self.step
         } else {
@@ -603,13 +603,13 @@ impl World {
 
     /// A call that came back before comes back again, with effects that nobody may see.
     fn answer_late(&mut self) -> Result<(), String> {
-        let at = index(&mut self.random, self.late.len());
+        let at = pick(&mut self.random, self.late.len());
         let Some((core, id)) = self.late.get(at).copied() else {
             return Ok(());
         };
-        let target = index(&mut self.random, self.plan.places.len());
+        let target = pick(&mut self.random, self.plan.addresses.len());
         let ghost = self.model.add(target, Sender::Ingress, None);
-        let address = self.plan.places.get(target).map(|key| {
+        let address = self.plan.addresses.get(target).map(|key| {
             let (namespace, name, id) = key.parts();
             Address {
                 namespace: namespace.to_owned(),
@@ -686,51 +686,51 @@ impl World {
     }
 
     fn set_state(&mut self) -> Result<(), String> {
-        let place = index(&mut self.random, self.plan.places.len());
-        let (core, ticket) = (self.owner(place), self.ticket());
+        let index = pick(&mut self.random, self.plan.addresses.len());
+        let (core, ticket) = (self.owner(index), self.ticket());
         let change = AdminChange::SetState {
             address: self
                 .plan
-                .places
-                .get(place)
+                .addresses
+                .get(index)
                 .cloned()
-                .ok_or("no such place")?,
+                .ok_or("no such address")?,
             name: "note".into(),
             value: Some(numbered(
                 "note",
                 usize::try_from(ticket).unwrap_or_default(),
             )),
         };
-        self.tell(|_| format!("core {core}: note {ticket} for {place}"));
-        let is_busy = self.model.call_of(place).is_some();
+        self.tell(|_| format!("core {core}: note {ticket} for {index}"));
+        let is_busy = self.model.call_of(index).is_some();
         let out = self.feed(core, Input::Change(ticket, change));
         let step = self.step;
         if is_busy {
-            self.model.boot.deferred.push((place, ticket));
+            self.model.boot.deferred.push((index, ticket));
         } else {
-            self.model.change_note(place, ticket, step);
+            self.model.change_note(index, ticket, step);
         }
         self.follow(core, out)
     }
 
-    fn resume(&mut self, place: Place) -> Result<(), String> {
-        let (core, ticket) = (self.owner(place), self.ticket());
+    fn resume(&mut self, index: AddressIndex) -> Result<(), String> {
+        let (core, ticket) = (self.owner(index), self.ticket());
         let address = self
             .plan
-            .places
-            .get(place)
+            .addresses
+            .get(index)
             .cloned()
-            .ok_or("no such place")?;
+            .ok_or("no such address")?;
         let (mut was_parked, mut waited) = (false, false);
         if !self.is_draining {
-            was_parked = self.model.parked.remove(&place);
-            waited = self.model.boot.backoffs.remove(&place).is_some();
+            was_parked = self.model.parked.remove(&index);
+            waited = self.model.boot.backoffs.remove(&index).is_some();
         }
         self.model.boot.resumes.insert(ticket, was_parked || waited);
         if was_parked {
-            self.model.boot.failures.remove(&place);
+            self.model.boot.failures.remove(&index);
         }
-        self.tell(|_| format!("core {core}: resume {place}"));
+        self.tell(|_| format!("core {core}: resume {index}"));
         let out = self.feed(core, Input::Change(ticket, AdminChange::Resume(address)));
         self.follow(core, out)
     }
@@ -745,7 +745,7 @@ impl World {
             .filter(|(_, record)| record.is_kept && record.is_out)
             .map(|(number, _)| number)
             .collect();
-        let Some(number) = out.get(index(&mut self.random, out.len())).copied() else {
+        let Some(number) = out.get(pick(&mut self.random, out.len())).copied() else {
             return Ok(());
         };
         let row = self
@@ -845,8 +845,8 @@ impl World {
                 self.tell_durable(core, self.syncs.len())?;
             }
         }
-        while let Some(place) = self.model.parked.first().copied() {
-            self.resume(place)?;
+        while let Some(index) = self.model.parked.first().copied() {
+            self.resume(index)?;
         }
         Ok(())
     }

@@ -16,9 +16,9 @@ use hyper_util::server::conn::auto;
 use tokio::sync::watch;
 use tokio::time::{self, MissedTickBehavior};
 
+use super::connection_slots::Seat;
 use super::guarded::Guarded;
 use super::listener::Socket;
-use super::places::Seat;
 use super::server::ServerLimits;
 use crate::sdk::BoxError;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::places::Seat;
+use super::connection_slots::Seat;
 
 /// A peer that takes less than this in the time limit is not reading.
 const LEAST_TAKEN_BYTES: usize = 16 * 1024;
@@ -168,12 +168,16 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
-    use crate::transport::http::places::Places;
+    use crate::transport::http::connection_slots::ConnectionSlots;
 
     const LIMIT: Duration = Duration::from_secs(30);
 
     fn guarded<S>(socket: S) -> Guarded<S> {
-        Guarded::new(socket, Places::new(1).try_take().unwrap().seat(), LIMIT)
+        Guarded::new(
+            socket,
+            ConnectionSlots::new(1).try_take().unwrap().seat(),
+            LIMIT,
+        )
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,6 +8,8 @@ mod body;
 #[cfg(feature = "http")]
 mod connection;
 #[cfg(feature = "http")]
+mod connection_slots;
+#[cfg(feature = "http")]
 mod descriptors;
 mod encoding;
 #[cfg(feature = "http")]
@@ -18,8 +20,6 @@ pub(crate) mod head;
 mod listener;
 #[cfg(feature = "http")]
 mod memory;
-#[cfg(feature = "http")]
-mod places;
 #[cfg(feature = "http")]
 mod request_body;
 #[cfg(feature = "http")]
@@ -41,9 +41,9 @@ pub use self::service::{HandlerService, ReplyBody};
 pub use self::trial::TrialServer;
 #[cfg(feature = "runtime")]
 pub(crate) use self::{
+    connection_slots::ConnectionSlots,
     encoding::Encoding,
     memory::BodyMemory,
-    places::Places,
     request_body::{BodyFault, BodyLimits, BodyReader},
     server::serve_connections,
 };

@@ -17,10 +17,10 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::connection::serve_connection;
+use super::connection_slots::{ConnectionSlot, ConnectionSlots};
 use super::descriptors;
 use super::listener::{Listener, Socket};
 use super::memory::BodyMemory;
-use super::places::{Place, Places};
 use super::service::HandlerService;
 use crate::sdk::BoxError;
 
@@ -65,8 +65,8 @@ impl Default for ServerLimits {
 }
 
 impl ServerLimits {
-    /// Places for as many connections as the limits and the system allow.
-    pub(crate) fn places(&self) -> Places {
+    /// Slots for as many connections as the limits and the system allow.
+    pub(crate) fn slots(&self) -> ConnectionSlots {
         let by_system = descriptors::limit().map_or(usize::MAX, |limit| limit / 2);
         if by_system < self.max_connections {
             debug!(
@@ -74,7 +74,7 @@ impl ServerLimits {
                 "half of the descriptors are for connections"
             );
         }
-        Places::new(self.max_connections.min(by_system))
+        ConnectionSlots::new(self.max_connections.min(by_system))
     }
 
     /// Memory for bodies of which one may have `largest` bytes.
@@ -144,8 +144,8 @@ impl IntoFuture for Serve {
                 let handler = handler.clone();
                 async move { Ok::<_, Infallible>(handler.answer_raw(request).await) }
             });
-            let places = self.limits.places();
-            serve_connections(self.listener, service, self.limits, places, self.stop).await;
+            let slots = self.limits.slots();
+            serve_connections(self.listener, service, self.limits, slots, self.stop).await;
             Ok(())
         })
     }
@@ -165,7 +165,7 @@ pub(crate) async fn serve_connections<S, B>(
     listener: impl Into<Listener>,
     service: S,
     limits: ServerLimits,
-    places: Places,
+    slots: ConnectionSlots,
     stop: impl Future<Output = ()>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -179,19 +179,19 @@ pub(crate) async fn serve_connections<S, B>(
     let mut stop = pin!(stop);
     let (stopping, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
-    let open = |(socket, peer): Accepted, place: Place, connections: &mut JoinSet<()>| {
+    let open = |(socket, peer): Accepted, slot: ConnectionSlot, connections: &mut JoinSet<()>| {
         let connection = serve_connection(
             socket,
             service.clone(),
             limits,
-            place.seat(),
+            slot.seat(),
             stopped.clone(),
         );
         connections.spawn(async move {
             if let Err(err) = connection.await {
                 debug!(?peer, error = %err, "connection ended early");
             }
-            drop(place);
+            drop(slot);
         });
     };
     let mut waiting: Option<Accepted> = None;
@@ -200,18 +200,18 @@ pub(crate) async fn serve_connections<S, B>(
         tokio::select! {
             () = &mut stop => break,
             Some(ended) = connections.join_next() => note(ended),
-            place = places.take(), if waiting.is_some() => {
+            slot = slots.take(), if waiting.is_some() => {
                 if let Some(accepted) = waiting.take() {
-                    open(accepted, place, &mut connections);
+                    open(accepted, slot, &mut connections);
                 }
             }
             accepted = listener.accept(), if waiting.is_none() => match accepted {
                 Ok(accepted) => {
                     trouble.is_over();
-                    match places.try_take() {
-                        Some(place) => open(accepted, place, &mut connections),
+                    match slots.try_take() {
+                        Some(slot) => open(accepted, slot, &mut connections),
                         None => {
-                            places.make_room();
+                            slots.make_room();
                             waiting = Some(accepted);
                         }
                     }
@@ -220,7 +220,7 @@ pub(crate) async fn serve_connections<S, B>(
                 Err(err) if is_of_one_connection(&err) => debug!(error = %err, "connection lost before it was accepted"),
                 Err(err) => {
                     trouble.is_told(&err);
-                    places.make_room();
+                    slots.make_room();
                     sleep(ACCEPT_PAUSE).await;
                 }
             },

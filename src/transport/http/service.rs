@@ -17,7 +17,7 @@ use super::request_body::{BodyFault, BodyLimits, BodyReader};
 use super::server::ServerLimits;
 use crate::handler::RequestReplyHandler;
 use crate::sdk::StatefulFunctions;
-use crate::transport::exchange::{self, Answer, Route};
+use crate::transport::exchange::{self, HandlerResponse, Route};
 
 /// Calls functions over HTTP: a hyper service and a tower service for servers of your own. [`serve`](super::serve) is ours.
 ///
@@ -89,7 +89,7 @@ impl HandlerService {
     pub(super) async fn answer_raw<B: Body>(&self, request: Request<B>) -> Response<ReplyBody> {
         match head::check(&request) {
             Ok(()) => self.answer(request).await,
-            Err(fault) => into_response(Answer::text(fault.status(), fault.to_string())),
+            Err(fault) => into_response(HandlerResponse::text(fault.status(), fault.to_string())),
         }
     }
 
@@ -98,7 +98,10 @@ impl HandlerService {
         // Pages may send this without asking first.
         let is_simple = !request.headers().contains_key(CONTENT_TYPE);
         if is_simple && head::is_cross_site(request.headers(), host) {
-            return into_response(Answer::text(403, "web pages may not call functions"));
+            return into_response(HandlerResponse::text(
+                403,
+                "web pages may not call functions",
+            ));
         }
         let (head, body) = request.into_parts();
         let content_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
@@ -116,7 +119,7 @@ impl HandlerService {
     }
 }
 
-impl From<BodyFault> for Answer {
+impl From<BodyFault> for HandlerResponse {
     fn from(fault: BodyFault) -> Self {
         Self::text(fault.status(), fault.to_string())
     }
@@ -137,7 +140,7 @@ impl From<StatefulFunctions> for HandlerService {
 /// The content type of nearly all answers, looked at by the compiler rather than for each of them.
 const OCTET_STREAM: HeaderValue = HeaderValue::from_static(exchange::OCTET_STREAM);
 
-fn into_response(answer: Answer) -> Response<ReplyBody> {
+fn into_response(answer: HandlerResponse) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody(answer.body));
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

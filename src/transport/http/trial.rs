@@ -46,8 +46,8 @@ impl TrialServer {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let places = self.limits.places();
-        serve_connections(listener, service, self.limits, places, pending()).await;
+        let slots = self.limits.slots();
+        serve_connections(listener, service, self.limits, slots, pending()).await;
     }
 
     /// Refuses a request that would leave a guess.

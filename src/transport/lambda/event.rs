@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::transport::exchange::Answer;
+use crate::transport::exchange::HandlerResponse;
 
 /// An event, with the fields of all shapes.
 #[derive(Debug, Default, Deserialize)]
@@ -168,7 +168,7 @@ pub(super) struct Response {
 
 impl Response {
     /// Bytes go in base64, text as it is: a REST API decodes base64 only for its binary media types.
-    pub(super) fn new(answer: Answer, shape: Shape) -> Self {
+    pub(super) fn new(answer: HandlerResponse, shape: Shape) -> Self {
         let mut headers = BTreeMap::from([("content-type", answer.content_type)]);
         headers.extend(answer.allow.map(|methods| ("allow", methods)));
         let (headers, multi_value_headers) = match shape {

@@ -6,7 +6,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent, run_concurrent, service_fn};
 use tracing::warn;
 
 use self::event::{Event, Request, Response};
-use super::exchange::{self, Answer, Route};
+use super::exchange::{self, HandlerResponse, Route};
 use crate::handler::RequestReplyHandler;
 use crate::sdk::BoxError;
 
@@ -55,20 +55,22 @@ async fn respond(handler: &RequestReplyHandler, event: Event) -> Result<Response
     Ok(Response::new(bounded(answer), request.shape))
 }
 
-async fn answer(handler: &RequestReplyHandler, request: &Request) -> Answer {
+async fn answer(handler: &RequestReplyHandler, request: &Request) -> HandlerResponse {
     let content_type = request.content_type.as_deref().map(str::as_bytes);
     match exchange::route(&request.method, &request.path, content_type) {
         Route::Answered(answer) => answer,
-        Route::Call if request.is_compressed => Answer::unsupported_encoding(),
+        Route::Call if request.is_compressed => HandlerResponse::unsupported_encoding(),
         Route::Call => match request.body() {
             Ok(body) => exchange::call(handler, body).await,
-            Err(err) => Answer::text(400, format!("the body of the event is not base64: {err}")),
+            Err(err) => {
+                HandlerResponse::text(400, format!("the body of the event is not base64: {err}"))
+            }
         },
     }
 }
 
 /// Says what is wrong where Lambda would only say that the function failed.
-fn bounded(answer: Answer) -> Answer {
+fn bounded(answer: HandlerResponse) -> HandlerResponse {
     let reply_bytes = answer.body.len();
     if reply_bytes <= MAX_REPLY_BYTES {
         return answer;
@@ -76,5 +78,5 @@ fn bounded(answer: Answer) -> Answer {
     let line =
         format!("the reply has {reply_bytes} bytes, and Lambda carries {MAX_REPLY_BYTES} at most");
     warn!(error = %line, "request failed");
-    Answer::text(500, line)
+    HandlerResponse::text(500, line)
 }

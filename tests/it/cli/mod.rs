@@ -1,7 +1,7 @@
 //! The `statefun` binary, as it is called from a shell.
 
 #[cfg(feature = "testing")]
-mod surroundings;
+mod environment;
 mod tour;
 
 use std::io::{BufRead, BufReader};

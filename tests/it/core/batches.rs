@@ -7,7 +7,7 @@ use super::{Reply, Rig};
 #[test]
 fn sf_32_an_address_has_one_call_out_and_its_batches_are_the_messages_in_their_order() {
     let mut rig = Rig::new();
-    rig.meet();
+    rig.learn_states();
     for text in ["1", "2", "3"] {
         rig.arrive("x", text);
     }
@@ -56,7 +56,7 @@ fn sf_34_what_an_address_sends_to_itself_does_not_overtake_what_waits() {
 #[test]
 fn sf_34_a_message_without_delay_does_not_overtake_one_that_was_not_delayed() {
     let mut rig = Rig::new();
-    rig.meet();
+    rig.learn_states();
     rig.arrive("x", "1");
     rig.arrive("y", "busy");
     let (first, busy) = (rig.call(), rig.call());

@@ -113,7 +113,7 @@ fn sf_44_a_strict_core_tries_again_each_second_for_ever() {
 #[test]
 fn sf_44_a_strict_core_stops_when_attempts_are_used_up_and_keeps_what_waits() {
     let mut rig = strict(Some(2));
-    rig.meet();
+    rig.learn_states();
     rig.arrive("late", "");
     let late = rig.call();
     rig.answer(&late, Reply::new().after(1_500, "late", "timer"));
@@ -171,7 +171,7 @@ fn a_strict_core_parks_when_asked_to() {
 #[test]
 fn sf_43_a_token_collision_stops_a_strict_core_at_once() {
     let mut rig = strict(None);
-    rig.meet();
+    rig.learn_states();
     rig.arrive("x", "");
     let call = rig.call();
     rig.answer(

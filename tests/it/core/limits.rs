@@ -68,7 +68,7 @@ fn so_many_calls_are_out_and_no_more_and_the_others_take_their_turn() {
         max_calls: 2,
         ..CoreSettings::default()
     });
-    rig.meet();
+    rig.learn_states();
     for id in ["1", "2", "3", "4"] {
         rig.arrive(id, "");
         rig.arrive(id, "");

@@ -210,8 +210,8 @@ impl Rig {
         self.next_ticket
     }
 
-    /// Has the functions of type `a/f` known as ones without states.
-    pub(crate) fn meet(&mut self) {
+    /// Makes the first call of `a/f`, which declares no states, so that later tests start with its states known.
+    pub(crate) fn learn_states(&mut self) {
         self.arrive("met", "");
         self.drain();
     }

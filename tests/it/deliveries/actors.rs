@@ -1,9 +1,9 @@
 use stateful_functions::delivery::engine::{
-    Actor, Effect, Failure, Follow, Input, Outcome, Policy, Reason, Refused, State,
+    Actor, DeliveryState, Effect, Failure, Follow, Input, Outcome, Policy, Reason, Refused,
 };
 
 use super::{Rig, actor, armed, down, every, secs, states, transitions};
-use State::{Awaiting, Cancelled, Discarded, Executing, Failed, Succeeded, Unknown};
+use DeliveryState::{Awaiting, Cancelled, Discarded, Executing, Failed, Succeeded, Unknown};
 
 #[test]
 fn an_actor_cancels_what_waits_at_once() {

@@ -1,21 +1,28 @@
 use stateful_functions::Timestamp;
 use stateful_functions::delivery::engine::{
-    Classes, Effect, Failure, Follow, Input, Jitter, Outcome, Policy, Purpose, Reason, Refused,
-    Retry, State, Token,
+    Classes, DeliveryState, Effect, Failure, Follow, Input, Jitter, Outcome, Policy, Purpose,
+    Reason, Refused, Retry, Token,
 };
 
 use super::{Rig, actor, armed, down, every, firefly_batch, secs, states, transitions};
-use State::{Acknowledged, Awaiting, Discarded, Executing, Failed, Succeeded, Unknown};
+use DeliveryState::{Acknowledged, Awaiting, Discarded, Executing, Failed, Succeeded, Unknown};
 
 #[test]
 fn a_first_attempt_due_now_starts_in_the_same_step() {
     let mut rig = Rig::new(every(60));
     let effects = rig.submit();
     assert_eq!(states(&effects), [Acknowledged, Executing]);
-    let [birth, attempt] = transitions(&effects)[..] else {
+    let [acknowledged, attempt] = transitions(&effects)[..] else {
         panic!()
     };
-    assert_eq!((birth.seq, birth.attempt, birth.state_before), (0, 0, None));
+    assert_eq!(
+        (
+            acknowledged.seq,
+            acknowledged.attempt,
+            acknowledged.state_before
+        ),
+        (0, 0, None)
+    );
     assert_eq!(
         (attempt.seq, attempt.attempt, attempt.state_before),
         (1, 1, Some(Acknowledged))

@@ -1,12 +1,13 @@
 use serde_json::json;
 use stateful_functions::delivery::engine::{
-    Class, Classes, Delivery, Entry, Failure, History, Input, Outcome, Policy, State, Transition,
+    Class, Classes, Delivery, DeliveryState, Entry, Failure, History, Input, Outcome, Policy,
+    Transition,
 };
 use stateful_functions::delivery::{Index, Row};
 use stateful_functions::random::Random;
 
 use super::{Rig, actor, down, every, secs, transitions};
-use State::Executing;
+use DeliveryState::Executing;
 
 #[test]
 fn a_transition_is_written_with_the_originals_names() {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use stateful_functions::Timestamp;
 use stateful_functions::delivery::engine::{
-    Class, Delivery, Effect, Entry, Failure, Follow, Head, Input, Outcome, Policy, Purpose,
-    Readiness, Reason, Record, State, Token, Transition,
+    Class, Delivery, DeliveryState, Effect, Entry, Failure, Follow, Head, Input, Journal, Outcome,
+    Policy, Purpose, Readiness, Reason, Token, Transition,
 };
 use stateful_functions::delivery::owner::{
-    Action, Item, Place, Places, Stored, Woken, adopt, attempts, decide,
+    Action, Item, LaneEntry, LaneHead, Stored, Woken, adopt, attempts, decide,
 };
 use stateful_functions::random::Random;
 
@@ -46,7 +46,7 @@ pub(super) enum Message {
     },
     Join {
         key: String,
-        place: Place,
+        entry: LaneEntry,
     },
     Leave {
         key: String,
@@ -68,7 +68,7 @@ impl Message {
             | Self::Call { id, .. }
             | Self::Leave { id, .. }
             | Self::Wake { id, .. } => id,
-            Self::Join { place, .. } => &place.id,
+            Self::Join { entry, .. } => &entry.id,
         }
     }
 }
@@ -93,7 +93,7 @@ pub(super) struct Timer {
 }
 
 /// Whose turn it is, and who is behind.
-pub(super) type StoredLane = (Places, VecDeque<Place>);
+pub(super) type StoredLane = (LaneHead, VecDeque<LaneEntry>);
 
 pub(super) struct Host {
     pub(super) policy: Policy,
@@ -117,7 +117,7 @@ pub(super) struct Host {
 /// What the scripts came across, so that none of it is missing.
 #[derive(Default)]
 pub(super) struct Seen {
-    pub(super) moves: BTreeSet<(Option<State>, State, Option<Reason>)>,
+    pub(super) moves: BTreeSet<(Option<DeliveryState>, DeliveryState, Option<Reason>)>,
     pub(super) kills: BTreeSet<KillPoint>,
     pub(super) stale: BTreeSet<&'static str>,
     pub(super) answers: BTreeSet<Woken>,
@@ -218,31 +218,35 @@ impl Host {
                 }
                 true
             }
-            Message::Join { key, place } => self.lane(&key, |(places, behind)| {
-                if places.turn().is_some() {
-                    behind.push_back(place);
+            Message::Join { key, entry } => self.lane(&key, |(lane_head, behind)| {
+                if lane_head.turn().is_some() {
+                    behind.push_back(entry);
                     return None;
                 }
-                places.give(Some(place));
-                places.turn().cloned()
+                lane_head.give(Some(entry));
+                lane_head.turn().cloned()
             }),
-            Message::Leave { key, id, seq } => self.lane(&key, |(places, behind)| {
-                if !places.leave(&id, seq) {
+            Message::Leave { key, id, seq } => self.lane(&key, |(lane_head, behind)| {
+                if !lane_head.leave(&id, seq) {
                     return None;
                 }
-                places.give(behind.pop_front());
-                places.turn().cloned()
+                lane_head.give(behind.pop_front());
+                lane_head.turn().cloned()
             }),
             Message::Wake { id, probe } => self.run_as(&id, Input::Wake, probe),
         }
     }
 
-    fn lane(&mut self, key: &str, change: impl FnOnce(&mut StoredLane) -> Option<Place>) -> bool {
+    fn lane(
+        &mut self,
+        key: &str,
+        change: impl FnOnce(&mut StoredLane) -> Option<LaneEntry>,
+    ) -> bool {
         if self.kill(KillPoint::BeforeCommit) {
             return false;
         }
         let turn = change(self.lanes.entry(key.to_owned()).or_default());
-        if let Some(Place { id, seq }) = turn {
+        if let Some(LaneEntry { id, seq }) = turn {
             self.send(&id, Input::Turn { seq });
         }
         true
@@ -302,7 +306,7 @@ impl Host {
             attempt(&actions).is_none() || may_attempt,
             "an attempt that nothing announced: {input:?}"
         );
-        if let (Some(n), Record::With) = (attempt(&actions), self.policy.record) {
+        if let (Some(n), Journal::With) = (attempt(&actions), self.policy.record) {
             let Some(outcome) = self.call(id) else {
                 return false;
             };
@@ -314,7 +318,7 @@ impl Host {
             let ready = Readiness::Ready;
             actions.extend(decide(&mut item, ended, ready, self.now, &self.policy).unwrap());
         } else if self.kill(KillPoint::BeforeCommit) {
-            if answered && !is_stale(&actions) && self.policy.record == Record::Before {
+            if answered && !is_stale(&actions) && self.policy.record == Journal::Before {
                 self.kept.get_mut(id).unwrap().excused += 1;
             }
             return false;
@@ -327,7 +331,7 @@ impl Host {
         ) {
             self.past.push((id.to_owned(), input));
         }
-        let is_rest = item.delivery.state == Some(State::Awaiting);
+        let is_rest = item.delivery.state == Some(DeliveryState::Awaiting);
         if is_new && is_rest && self.random.chance(30) {
             // Begun at another address, and handed over as it stands.
             self.seen.handed += 1;
@@ -438,8 +442,8 @@ impl Host {
             Effect::Advance { position } => self.advance(id, &position),
             Effect::Join { seq } => {
                 let (key, id) = (self.key(id), id.to_owned());
-                let place = Place { id, seq };
-                self.inbox.push_back(Message::Join { key, place });
+                let entry = LaneEntry { id, seq };
+                self.inbox.push_back(Message::Join { key, entry });
             }
             Effect::Leave => {
                 let (key, id) = (self.key(id), id.to_owned());
@@ -455,7 +459,7 @@ impl Host {
     }
 
     /// Folds the transitions that came with a commit. True when an actor took the delivery up again.
-    fn append_all(&mut self, id: &str, before: u64, was: Option<State>) -> bool {
+    fn append_all(&mut self, id: &str, before: u64, was: Option<DeliveryState>) -> bool {
         let entries = self.kept[id].item.history.entries().to_vec();
         let new = entries.into_iter().filter_map(|entry| match entry {
             Entry::One(one) if was.is_none() || one.seq > before => Some(one),
@@ -478,7 +482,7 @@ impl Host {
         );
         assert_eq!(t.state_before, kept.head.state);
         assert!(Some(t.created_at) >= kept.head.last_at, "times go up");
-        if t.state_before.is_some_and(State::is_terminal) {
+        if t.state_before.is_some_and(DeliveryState::is_terminal) {
             assert_eq!(t.reason, Some(Reason::Requeued));
             assert!(
                 t.actor.is_some() && t.note.is_some(),
@@ -487,7 +491,7 @@ impl Host {
         }
         let may_fail = matches!(
             t.state_after,
-            State::Failed | State::Unknown | State::Discarded
+            DeliveryState::Failed | DeliveryState::Unknown | DeliveryState::Discarded
         );
         assert!(t.error.is_none() || may_fail);
         self.seen
@@ -504,9 +508,9 @@ impl Host {
     fn attempt(&mut self, id: &str, epoch: u64, n: u32) {
         let (id, boot) = (id.to_owned(), self.boot);
         match self.policy.record {
-            Record::With => {}
-            Record::Before => self.inbox.push_back(Message::Attempt { id, n, boot }),
-            Record::Elsewhere => self.inbox.push_back(Message::Call { id, epoch, n }),
+            Journal::With => {}
+            Journal::Before => self.inbox.push_back(Message::Attempt { id, n, boot }),
+            Journal::Elsewhere => self.inbox.push_back(Message::Call { id, epoch, n }),
         }
     }
 
@@ -517,7 +521,7 @@ impl Host {
             "batches pass in order, each once"
         );
         let kept = &self.kept[id];
-        assert!(kept.accepted > 0 || kept.item.delivery.state == Some(State::Discarded));
+        assert!(kept.accepted > 0 || kept.item.delivery.state == Some(DeliveryState::Discarded));
         self.position += 1;
     }
 

@@ -1,7 +1,7 @@
 //! What holds after every commit, whatever came before it.
 
 use stateful_functions::delivery::engine::{
-    Delivery, Entry, Head, Kind, Order, Purpose, Reason, Record, State, Token,
+    Delivery, DeliveryKind, DeliveryState, Entry, Head, Journal, Order, Purpose, Reason, Token,
 };
 use stateful_functions::delivery::owner::Item;
 
@@ -18,11 +18,11 @@ impl Host {
         assert!(delivery.spent <= delivery.attempt, "I3");
         let rests = !matches!(
             delivery.state,
-            Some(State::Acknowledged | State::Failed | State::Unknown)
+            Some(DeliveryState::Acknowledged | DeliveryState::Failed | DeliveryState::Unknown)
         );
         assert!(rests, "{:?} never rests", delivery.state);
         assert!(
-            delivery.state != Some(State::Discarded) || delivery.reason.is_some(),
+            delivery.state != Some(DeliveryState::Discarded) || delivery.reason.is_some(),
             "I13: a reason"
         );
         self.check_order(delivery);
@@ -44,9 +44,11 @@ impl Host {
             .values()
             .map(|kept| &kept.item.delivery)
             .filter(|d| d.key.as_ref() == Some(key));
-        let executing = of_key.filter(|d| d.state == Some(State::Executing)).count();
+        let executing = of_key
+            .filter(|d| d.state == Some(DeliveryState::Executing))
+            .count();
         assert!(executing <= 1, "I5: one attempt at a time for a key");
-        let tries = matches!(delivery.state, Some(State::Executing))
+        let tries = matches!(delivery.state, Some(DeliveryState::Executing))
             || delivery.reason == Some(Reason::Retry);
         if tries && !delivery.is_terminal() {
             assert_eq!(
@@ -64,10 +66,10 @@ impl Host {
     fn check_timers(&self, delivery: &Delivery) {
         let timed = !delivery.held && (!delivery.waits_for_turn() || self.policy.max_age.is_some());
         let purpose = match delivery.state {
-            Some(State::Awaiting) if !delivery.paused && timed => {
+            Some(DeliveryState::Awaiting) if !delivery.paused && timed => {
                 Some((Purpose::Retry, delivery.attempt + 1))
             }
-            Some(State::Executing) if self.policy.record == Record::Elsewhere => {
+            Some(DeliveryState::Executing) if self.policy.record == Journal::Elsewhere => {
                 Some((Purpose::Deadline, delivery.attempt))
             }
             _ => None,
@@ -115,15 +117,16 @@ impl Host {
 
     fn check_follows(&self, kept: &Kept) {
         let mut outcomes = [0; 3];
-        if kept.item.delivery.kind == Kind::Stream || kept.item.history.entries().len() > 40 {
+        if kept.item.delivery.kind == DeliveryKind::Stream || kept.item.history.entries().len() > 40
+        {
             return; // streams have none; folded transitions cannot be counted one by one
         }
         for entry in kept.item.history.entries() {
             if let Entry::One(t) = entry {
                 match t.state_after {
-                    State::Succeeded => outcomes[0] += 1,
-                    State::Failed => outcomes[1] += 1,
-                    State::Discarded => outcomes[2] += 1,
+                    DeliveryState::Succeeded => outcomes[0] += 1,
+                    DeliveryState::Failed => outcomes[1] += 1,
+                    DeliveryState::Discarded => outcomes[2] += 1,
                     _ => {}
                 }
             }
@@ -145,7 +148,7 @@ impl Host {
                 delivery.state
             );
             assert!(
-                delivery.state != Some(State::Succeeded) || accepted > 0,
+                delivery.state != Some(DeliveryState::Succeeded) || accepted > 0,
                 "{id} was not delivered"
             );
             assert!(
@@ -153,9 +156,9 @@ impl Host {
                 "I7: {id} was taken {accepted} times"
             );
         }
-        for (places, behind) in self.lanes.values() {
+        for (lane_head, behind) in self.lanes.values() {
             assert!(
-                places.turn().is_none() && behind.is_empty(),
+                lane_head.turn().is_none() && behind.is_empty(),
                 "a lane is not empty"
             );
         }

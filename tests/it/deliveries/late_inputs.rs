@@ -1,9 +1,9 @@
 use stateful_functions::delivery::engine::{
-    Delivery, Effect, Input, Outcome, Purpose, Record, State, Token,
+    Delivery, DeliveryState, Effect, Input, Journal, Outcome, Purpose, Token,
 };
 
 use super::{Rig, actor, armed, down, every, firefly_batch, is_stale, secs, states};
-use State::Executing;
+use DeliveryState::Executing;
 
 #[test]
 fn dl_03_a_due_after_its_cancel_or_twice_starts_nothing() {
@@ -95,7 +95,7 @@ fn dl_04_two_functions_with_one_id_have_different_tokens() {
 #[test]
 fn an_attempt_that_runs_elsewhere_has_a_deadline_timer() {
     let mut policy = every(60);
-    policy.record = Record::Elsewhere;
+    policy.record = Journal::Elsewhere;
     let mut rig = Rig::new(policy);
     let effects = rig.submit();
     let token = Token {

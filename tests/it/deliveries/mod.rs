@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use stateful_functions::Timestamp;
 use stateful_functions::delivery::engine::{
-    Actor, Delivery, Effect, Failure, Head, History, Input, Outcome, Policy, Refused, Retry, State,
-    Token, Transition, step,
+    Actor, Delivery, DeliveryState, Effect, Failure, Head, History, Input, Outcome, Policy,
+    Refused, Retry, Token, Transition, step,
 };
 
 const START: u64 = 1_700_000_000_000;
@@ -110,7 +110,7 @@ fn transitions(effects: &[Effect]) -> Vec<&Transition> {
     appended.collect()
 }
 
-fn states(effects: &[Effect]) -> Vec<State> {
+fn states(effects: &[Effect]) -> Vec<DeliveryState> {
     transitions(effects).iter().map(|t| t.state_after).collect()
 }
 

@@ -1,10 +1,10 @@
 use stateful_functions::delivery::engine::{
-    Delivery, Effect, Failure, Input, Order, Outcome, Reason, Refused, State, Then,
+    Delivery, DeliveryState, Effect, Failure, Input, Order, Outcome, Reason, Refused, Then,
 };
-use stateful_functions::delivery::owner::{Place, Places};
+use stateful_functions::delivery::owner::{LaneEntry, LaneHead};
 
 use super::{Rig, actor, armed, down, every, firefly_batch, is_stale, secs, states, transitions};
-use State::{Acknowledged, Awaiting, Cancelled, Discarded, Executing, Failed, Succeeded};
+use DeliveryState::{Acknowledged, Awaiting, Cancelled, Discarded, Executing, Failed, Succeeded};
 
 #[test]
 fn dl_06_while_the_first_of_a_key_retries_the_second_waits_and_another_key_runs() {
@@ -14,18 +14,18 @@ fn dl_06_while_the_first_of_a_key_retries_the_second_waits_and_another_key_runs(
         let Some(Effect::Join { seq }) = effects.last() else {
             panic!()
         };
-        let place = Place {
+        let entry = LaneEntry {
             id: id.into(),
             seq: *seq,
         };
-        (rig, place)
+        (rig, entry)
     };
     let ((mut a1, a1_place), (mut a2, a2_place), (mut b1, b1_place)) =
         (job("a1", "a"), job("a2", "a"), job("b1", "b"));
-    let (mut a, mut b) = (Places::default(), Places::default());
-    let turn = |rig: &mut Rig, place: Option<&Place>| {
-        let place = place.filter(|place| place.id == rig.delivery.id);
-        place.is_some_and(|place| states(&rig.put(Input::Turn { seq: place.seq })) == [Executing])
+    let (mut a, mut b) = (LaneHead::default(), LaneHead::default());
+    let turn = |rig: &mut Rig, entry: Option<&LaneEntry>| {
+        let entry = entry.filter(|entry| entry.id == rig.delivery.id);
+        entry.is_some_and(|entry| states(&rig.put(Input::Turn { seq: entry.seq })) == [Executing])
     };
     a.give(Some(a1_place));
     assert!(turn(&mut a1, a.turn()));

@@ -5,8 +5,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stateful_functions::delivery::engine::{
-    Delivery, Failure, Input, Jitter, Order, Outcome, Policy, Reason, Record, Retry, Start, State,
-    Then,
+    Delivery, DeliveryState, Failure, Input, Jitter, Journal, Order, Outcome, Policy, Reason,
+    Retry, Start, Then,
 };
 use stateful_functions::delivery::owner::Woken;
 use stateful_functions::random::Random;
@@ -23,7 +23,7 @@ const BATCHES: u64 = 4;
 fn dl_08_jobs_keep_the_invariants_in_random_scripts() {
     let seen = run_all("jobs", jobs);
     assert!(seen.refused > 0);
-    use State::{
+    use DeliveryState::{
         Acknowledged, Awaiting, Cancelled, Discarded, Executing, Failed, Succeeded, Unknown,
     };
     for (before, after) in [
@@ -172,7 +172,7 @@ fn job_policy(random: &mut Random) -> Policy {
         (1, _) => Start::Tried,
         _ => Start::Now,
     };
-    policy.record = [Record::With, Record::Before, Record::Elsewhere]
+    policy.record = [Journal::With, Journal::Before, Journal::Elsewhere]
         [usize::try_from(random.below(3)).unwrap()];
     policy.check().unwrap();
     policy
@@ -332,9 +332,9 @@ fn stream_policy(random: &mut Random) -> Policy {
         _ => Then::Discard,
     };
     policy.record = if random.chance(50) {
-        Record::With
+        Journal::With
     } else {
-        Record::Elsewhere
+        Journal::Elsewhere
     };
     policy.check().unwrap();
     policy
@@ -369,7 +369,7 @@ impl Stream {
             return;
         };
         let (id, epoch, n) = (batch.id.clone(), batch.epoch, batch.attempt);
-        let calls = batch.state == Some(State::Executing);
+        let calls = batch.state == Some(DeliveryState::Executing);
         self.running = false;
         self.host.send(&id, Input::Cancel { by: actor() });
         if calls && self.host.random.chance(50) {

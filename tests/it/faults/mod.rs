@@ -48,7 +48,7 @@ mod rules_by_meaning;
 mod slow_peers;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod stage_gone;
-mod two_doors;
+mod unequal_listeners;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod untold_destinations;
 mod weak_tokens;

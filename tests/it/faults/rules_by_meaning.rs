@@ -31,9 +31,10 @@ fn a_rule_that_is_never_true_is_a_fault_with_the_nearest_right_form() {
     ] {
         let (code, out) = check(&filter(rule), &[]);
         assert_eq!(code, 1, "{rule}: {out}");
-        let place = "MODULE:5:";
+        let location = "MODULE:5:";
         assert!(
-            out.contains(place) && out.contains(&format!("`spec.stages[0].filter.rule`: {told}")),
+            out.contains(location)
+                && out.contains(&format!("`spec.stages[0].filter.rule`: {told}")),
             "{rule}: {out}"
         );
     }

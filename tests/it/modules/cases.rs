@@ -118,7 +118,7 @@ pub(super) fn ours(text: &str) -> Ours {
         }
     };
     // A module of one endpoint, for instance, lacks much of what makes a whole one.
-    findings.retain(|(_, finding)| finding.place.line > 0);
+    findings.retain(|(_, finding)| finding.location.line > 0);
     Ours {
         runs,
         is_not_for_flink: findings.iter().any(|(word, _)| *word == "flink"),
@@ -181,8 +181,8 @@ fn sf_55_every_fault_names_file_line_and_field() {
     for case in all() {
         for line in ours(&case.text).said {
             let (_, finding) = line.split_once(' ').unwrap();
-            let place = finding.strip_prefix("m.yaml:").unwrap();
-            let number = place.split(':').next().unwrap();
+            let location = finding.strip_prefix("m.yaml:").unwrap();
+            let number = location.split(':').next().unwrap();
             assert!(number.parse::<u32>().unwrap() > 0, "{}: {line}", case.name);
             let is_of_document = ["Invalid ComponentJsonObject", "Failed loading", "tabs"]
                 .iter()

@@ -182,19 +182,19 @@ fn sf_59_all_fields_and_defaults_of_the_kinesis_kinds_are_read() {
 /// What a module binds, without the places.
 fn bound(module: &Module) -> String {
     let mut module = module.clone();
-    let nowhere = stateful_functions::module::Place::file("");
+    let nowhere = stateful_functions::module::Location::file("");
     for endpoint in &mut module.endpoints {
-        endpoint.place = nowhere.clone();
+        endpoint.location = nowhere.clone();
     }
     for ingress in &mut module.ingresses {
         match ingress {
-            Ingress::Kafka(ingress) => ingress.place = nowhere.clone(),
-            Ingress::Kinesis(ingress) => ingress.place = nowhere.clone(),
+            Ingress::Kafka(ingress) => ingress.location = nowhere.clone(),
+            Ingress::Kinesis(ingress) => ingress.location = nowhere.clone(),
             other => panic!("{other:?}"),
         }
     }
     for egress in &mut module.egresses {
-        egress.place = nowhere.clone();
+        egress.location = nowhere.clone();
     }
     format!(
         "{:#?}\n{:#?}\n{:#?}",

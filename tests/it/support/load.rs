@@ -33,9 +33,9 @@ enum Then {
     Late(u64),
 }
 
-/// What its sender was told of a message.
+/// What the sender of a message knows about its acceptance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Acceptance {
     /// Nothing certain.
     Unknown,
     Accepted,
@@ -54,7 +54,7 @@ pub(crate) struct Order {
     call: bool,
     /// With an idempotency key it is sent again until it is accepted.
     keyed: bool,
-    pub(crate) fate: Fate,
+    pub(crate) acceptance: Acceptance,
 }
 
 impl Order {
@@ -73,7 +73,7 @@ impl Order {
             then,
             call: random.chance(40),
             keyed: random.chance(40),
-            fate: Fate::Unknown,
+            acceptance: Acceptance::Unknown,
         }
     }
 
@@ -191,8 +191,8 @@ async fn work(shared: &Shared, connection: u64) {
                 let counted = random.chance(shared.plan.percent_counted);
                 Order::random(connection, number, counted, &mut random)
             });
-            order.fate = shared.give(&client, &order).await;
-            let accepted = order.fate == Fate::Accepted;
+            order.acceptance = shared.give(&client, &order).await;
+            let accepted = order.acceptance == Acceptance::Accepted;
             if order.keyed && !accepted {
                 again = Some(order);
                 return None;
@@ -206,7 +206,7 @@ async fn work(shared: &Shared, connection: u64) {
 }
 
 impl Shared {
-    async fn give(&self, client: &HttpClient, order: &Order) -> Fate {
+    async fn give(&self, client: &HttpClient, order: &Order) -> Acceptance {
         let mut bases = self.base.subscribe();
         let base = bases.wait_for(Option::is_some).await.unwrap().clone();
         let url = base.unwrap() + &order.path();
@@ -218,19 +218,19 @@ impl Shared {
         }
         let response = match client.send(request, Duration::from_secs(60)).await {
             Ok(response) => response,
-            Err(error) if error.is_connect() => return Fate::Refused,
-            Err(_) => return Fate::Unknown,
+            Err(error) if error.is_connect() => return Acceptance::Refused,
+            Err(_) => return Acceptance::Unknown,
         };
         match response.status {
-            StatusCode::OK if order.counted => Fate::Accepted,
+            StatusCode::OK if order.counted => Acceptance::Accepted,
             StatusCode::OK => {
                 assert_eq!(response.body, order.entry, "somebody else's answer");
-                Fate::Accepted
+                Acceptance::Accepted
             }
             // Without an answer in time a call stays accepted.
-            StatusCode::ACCEPTED | StatusCode::GATEWAY_TIMEOUT => Fate::Accepted,
-            StatusCode::TOO_MANY_REQUESTS => Fate::Refused,
-            StatusCode::SERVICE_UNAVAILABLE => Fate::Unknown,
+            StatusCode::ACCEPTED | StatusCode::GATEWAY_TIMEOUT => Acceptance::Accepted,
+            StatusCode::TOO_MANY_REQUESTS => Acceptance::Refused,
+            StatusCode::SERVICE_UNAVAILABLE => Acceptance::Unknown,
             other => panic!("{other} to {order:?}: {:?}", response.body),
         }
     }
@@ -285,7 +285,9 @@ impl Books {
 
     fn check_accepted(&self, orders: &[Order]) {
         let all: HashSet<(&str, &str)> = self.entries().collect();
-        let accepted = orders.iter().filter(|order| order.fate == Fate::Accepted);
+        let accepted = orders
+            .iter()
+            .filter(|order| order.acceptance == Acceptance::Accepted);
         for (id, entry) in accepted.filter_map(|order| order.entries().into_iter().next()) {
             assert!(
                 all.contains(&(id, &*entry)),
@@ -307,7 +309,10 @@ impl Books {
     /// Nothing twice, nothing that was not asked for, in order; totals within their bounds.
     fn check(&self, orders: &[Order]) {
         let mut allowed: HashSet<(&str, String)> = HashSet::new();
-        for order in orders.iter().filter(|order| order.fate != Fate::Refused) {
+        for order in orders
+            .iter()
+            .filter(|order| order.acceptance != Acceptance::Refused)
+        {
             allowed.extend(order.entries());
         }
         for (id, entry) in self.entries() {
@@ -321,8 +326,13 @@ impl Books {
             let counted = orders
                 .iter()
                 .filter(|order| order.counted && order.id == *id);
-            let with = |fate| counted.clone().filter(|order| order.fate == fate).count() as u64;
-            let (least, unknown) = (with(Fate::Accepted), with(Fate::Unknown));
+            let with = |acceptance| {
+                counted
+                    .clone()
+                    .filter(|order| order.acceptance == acceptance)
+                    .count() as u64
+            };
+            let (least, unknown) = (with(Acceptance::Accepted), with(Acceptance::Unknown));
             assert!(
                 (least..=least + unknown).contains(total),
                 "counter {id} has {total}, accepted {least}, unknown {unknown}"

@@ -224,7 +224,7 @@ fn own_config(spec: &EndpointSpec, seed: u64) -> Result<HttpClientConfig, String
                 seed,
                 ..HttpClientConfig::default()
             };
-            tls::apply(&transport.tls, &spec.place, &mut config)?;
+            tls::apply(&transport.tls, &spec.location, &mut config)?;
             Ok(config)
         }
         Transport::OkHttp(transport) => Ok(HttpClientConfig {
@@ -241,11 +241,11 @@ fn own_config(spec: &EndpointSpec, seed: u64) -> Result<HttpClientConfig, String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::module::{AsyncTransport, FunctionPattern, OkHttpTransport, Place, TlsFiles};
+    use crate::module::{AsyncTransport, FunctionPattern, Location, OkHttpTransport, TlsFiles};
 
     fn config(transport: Transport) -> HttpClientConfig {
         let spec = EndpointSpec {
-            place: Place::file("module.yaml"),
+            location: Location::file("module.yaml"),
             functions: FunctionPattern::Namespace("example".to_owned()),
             url_template: "http://localhost/".to_owned(),
             max_batch_requests: None,

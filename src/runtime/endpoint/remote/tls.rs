@@ -5,24 +5,24 @@ use std::path::{Path, PathBuf};
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, SecretDocument};
 
 use super::old_key::OldKey;
-use crate::module::{Place, TlsFiles};
+use crate::module::{Location, TlsFiles};
 use crate::transport::http::client::{ClientIdentity, HttpClientConfig};
 
 const HALF: &str = "You need to provide both the cert and they key if you want to use mutual TLS.";
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 
-/// Reads the files of an endpoint into the settings of its client. `place`: where its document stands.
+/// Reads the files of an endpoint into the settings of its client. `location`: where its document stands.
 ///
 /// # Errors
 /// Which files can't be used, and why.
 pub(super) fn apply(
     files: &TlsFiles,
-    place: &Place,
+    location: &Location,
     config: &mut HttpClientConfig,
 ) -> Result<(), String> {
     let mut wrong = Vec::new();
     let mut read = |key: &str, name: &Option<String>| {
-        let path = path(name.as_ref()?, place);
+        let path = path(name.as_ref()?, location);
         let read = std::fs::read(&path);
         read.map_err(|err| wrong.push(format!("`{key}` {}: {err}", path.display())))
             .ok()
@@ -61,11 +61,11 @@ pub(super) fn apply(
 }
 
 /// `classpath:` names stand beside the module file: there is no class path here.
-pub(super) fn path(name: &str, place: &Place) -> PathBuf {
+pub(super) fn path(name: &str, location: &Location) -> PathBuf {
     match name.strip_prefix("classpath:") {
         None => PathBuf::from(name.strip_prefix("file:").unwrap_or(name)),
         Some(resource) => {
-            let folder = Path::new(&*place.file).parent().unwrap_or(Path::new(""));
+            let folder = Path::new(&*location.file).parent().unwrap_or(Path::new(""));
             folder.join(resource.trim_start_matches('/'))
         }
     }

@@ -32,7 +32,7 @@ impl TlsFindings {
 
     fn look_at(&mut self, endpoint: &EndpointSpec, files: &TlsFiles) {
         let finding = |complaint: Complaint| {
-            Finding::new(endpoint.place.clone(), "spec.transport", complaint)
+            Finding::new(endpoint.location.clone(), "spec.transport", complaint)
         };
         if let Err(cause) = function::client_config(endpoint, &Network::default(), 0) {
             let remedy = "each call fails, unless the file is right where the module runs";
@@ -47,7 +47,7 @@ impl TlsFindings {
 
 /// Facts of `docs/compatibility.md`: encrypted private keys, the password file.
 fn not_for_flink(endpoint: &EndpointSpec, files: &TlsFiles) -> Option<Complaint> {
-    let read = |name: &String| std::fs::read(tls::path(name, &endpoint.place)).ok();
+    let read = |name: &String| std::fs::read(tls::path(name, &endpoint.location)).ok();
     let key = files.client_key.as_ref().and_then(read)?;
     let password = files.client_key_password.as_ref().and_then(read);
     let Some(document) = tls::encrypted(&key) else {

@@ -1,4 +1,4 @@
-//! Whether an application goes on. One with [`OnError::Fail`](super::OnError::Fail) ends when the attempts of a batch are used up.
+//! The failure that ends an application. With [`OnError::Fail`](super::OnError::Fail) it ends when a batch has used up its attempts.
 
 use tokio::sync::watch;
 
@@ -22,7 +22,7 @@ pub struct ApplicationFailure {
     /// Why the last attempt failed.
     #[source]
     pub cause: Failure,
-    /// Whether it is told in StateFun's words.
+    /// Whether the message uses StateFun's wording.
     pub(super) statefun_words: bool,
 }
 
@@ -37,16 +37,16 @@ fn on_statefun(address: &Address, is_wanted: bool) -> String {
     )
 }
 
-/// Tells all parts of a runtime that it has failed; cheap to clone.
+/// Tells all parts of a runtime that it has failed. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Fate {
+pub(super) struct FatalFailure {
     failure: watch::Sender<Option<ApplicationFailure>>,
-    /// Turns true when no more input is taken.
+    /// Becomes true when no more input is accepted.
     closing: watch::Sender<bool>,
 }
 
-impl Fate {
-    /// The fate of a runtime that takes input until `closing` is true.
+impl FatalFailure {
+    /// `closing` is set to true when the runtime fails.
     pub(super) fn new(closing: watch::Sender<bool>) -> Self {
         Self {
             failure: watch::Sender::new(None),
@@ -54,7 +54,7 @@ impl Fate {
         }
     }
 
-    /// The application is to end; the first reason counts.
+    /// Ends the application. The first failure counts.
     pub(super) fn fail(&self, failure: ApplicationFailure) {
         self.failure.send_if_modified(|told| {
             let first = told.is_none();

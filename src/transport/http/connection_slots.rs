@@ -1,4 +1,4 @@
-//! Places for connections. When all are taken, the connection that has been idle longest makes room.
+//! Connection slots. When all are taken, the connection that has been idle longest is closed to make room.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// Shared by the listeners whose connections count together. Cloning shares it.
+/// The slots of all listeners whose connections count together. Clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct Places(Arc<Inner>);
+pub(crate) struct ConnectionSlots(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -24,32 +24,32 @@ struct Inner {
     start: Instant,
 }
 
-/// A connection's place; free again when it is dropped.
+/// A connection's slot; free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     number: u64,
     seat: Arc<Seat>,
-    places: Places,
+    slots: ConnectionSlots,
     _permit: OwnedSemaphorePermit,
 }
 
 /// What is known of a connection while it is served.
 #[derive(Debug)]
 pub(super) struct Seat {
-    places: Places,
+    slots: ConnectionSlots,
     /// Requests that are being answered.
     running: AtomicUsize,
     /// Requests that have begun.
     begun: AtomicU64,
     written_bytes: AtomicU64,
-    /// Microseconds since the start of the places.
+    /// Microseconds since the slots were created.
     idle_since: AtomicU64,
     /// It was asked to make room.
     is_asked: AtomicBool,
     asked: Notify,
 }
 
-impl Places {
+impl ConnectionSlots {
     pub(crate) fn new(count: usize) -> Self {
         let count = count.clamp(1, Semaphore::MAX_PERMITS);
         Self(Arc::new(Inner {
@@ -76,13 +76,13 @@ impl Places {
     }
 
     /// A free place, if there is one.
-    pub(super) fn try_take(&self) -> Option<Place> {
+    pub(super) fn try_take(&self) -> Option<ConnectionSlot> {
         let permit = Arc::clone(&self.0.free).try_acquire_owned().ok()?;
         Some(self.seated(permit))
     }
 
     /// Waits for a place.
-    pub(super) async fn take(&self) -> Place {
+    pub(super) async fn take(&self) -> ConnectionSlot {
         let permit = Arc::clone(&self.0.free).acquire_owned().await;
         self.seated(permit.expect("places are never closed"))
     }
@@ -103,11 +103,11 @@ impl Places {
         }
     }
 
-    fn seated(&self, permit: OwnedSemaphorePermit) -> Place {
+    fn seated(&self, permit: OwnedSemaphorePermit) -> ConnectionSlot {
         // Whoever waited for an idle connection has a place now.
         self.0.take_back_wish();
         let seat = Arc::new(Seat {
-            places: self.clone(),
+            slots: self.clone(),
             running: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
             written_bytes: AtomicU64::new(0),
@@ -117,10 +117,10 @@ impl Places {
         });
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
         self.seats().insert(number, Arc::clone(&seat));
-        Place {
+        ConnectionSlot {
             number,
             seat,
-            places: self.clone(),
+            slots: self.clone(),
             _permit: permit,
         }
     }
@@ -148,15 +148,15 @@ impl Inner {
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     pub(super) fn seat(&self) -> Arc<Seat> {
         Arc::clone(&self.seat)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.places.seats().remove(&self.number);
+        self.slots.seats().remove(&self.number);
     }
 }
 
@@ -207,9 +207,9 @@ pub(super) struct Busy(Arc<Seat>);
 impl Drop for Busy {
     fn drop(&mut self) {
         let Self(seat) = self;
-        seat.idle_since.store(seat.places.now(), Ordering::Relaxed);
+        seat.idle_since.store(seat.slots.now(), Ordering::Relaxed);
         let was_last = seat.running.fetch_sub(1, Ordering::Relaxed) == 1;
-        if was_last && seat.places.0.take_back_wish() {
+        if was_last && seat.slots.0.take_back_wish() {
             seat.ask();
         }
     }
@@ -219,34 +219,34 @@ impl Drop for Busy {
 mod tests {
     use super::*;
 
-    fn is_asked(place: &Place) -> bool {
-        place.seat.is_asked.load(Ordering::Relaxed)
+    fn is_asked(slot: &ConnectionSlot) -> bool {
+        slot.seat.is_asked.load(Ordering::Relaxed)
     }
 
     #[test]
     fn a_place_is_free_again_when_its_connection_has_gone() {
-        let places = Places::new(1);
-        let place = places.try_take().unwrap();
-        assert!(places.try_take().is_none() && places.taken() == 1);
-        drop(place);
-        assert_eq!(places.taken(), 0);
-        assert!(places.seats().is_empty());
-        assert!(places.try_take().is_some());
+        let slots = ConnectionSlots::new(1);
+        let slot = slots.try_take().unwrap();
+        assert!(slots.try_take().is_none() && slots.taken() == 1);
+        drop(slot);
+        assert_eq!(slots.taken(), 0);
+        assert!(slots.seats().is_empty());
+        assert!(slots.try_take().is_some());
     }
 
     #[test]
     fn whoever_is_idle_longest_makes_room_once() {
-        let places = Places::new(3);
-        let taken: Vec<_> = (0..3).map(|_| places.try_take().unwrap()).collect();
+        let slots = ConnectionSlots::new(3);
+        let taken: Vec<_> = (0..3).map(|_| slots.try_take().unwrap()).collect();
         let busy = taken[0].seat.begin();
         taken[1].seat.idle_since.store(20, Ordering::Relaxed);
         taken[2].seat.idle_since.store(10, Ordering::Relaxed);
-        places.make_room();
+        slots.make_room();
         assert_eq!(
             taken.iter().map(is_asked).collect::<Vec<_>>(),
             [false, false, true]
         );
-        places.make_room();
+        slots.make_room();
         assert_eq!(
             taken.iter().map(is_asked).collect::<Vec<_>>(),
             [false, true, true]
@@ -257,10 +257,10 @@ mod tests {
 
     #[test]
     fn when_all_are_busy_the_first_that_is_done_makes_room() {
-        let places = Places::new(2);
-        let (one, two) = (places.try_take().unwrap(), places.try_take().unwrap());
+        let slots = ConnectionSlots::new(2);
+        let (one, two) = (slots.try_take().unwrap(), slots.try_take().unwrap());
         let (first, second) = (one.seat.begin(), two.seat.begin());
-        places.make_room();
+        slots.make_room();
         drop(second);
         assert!(is_asked(&two));
         drop(first);

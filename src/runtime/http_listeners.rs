@@ -1,5 +1,5 @@
-//! The doors of a runtime: what every listener does before a request reaches its routes. Who may come in, how much they may
-//! bring, and how many there may be.
+//! The HTTP listeners of a runtime, and what all of them check before a request reaches its routes: who may send it, how large its
+//! body may be, and how many connections are open.
 
 use std::net::IpAddr;
 
@@ -19,51 +19,51 @@ use super::respond::{Refusal, refuse};
 use crate::module::Token;
 use crate::sdk::BoxError;
 use crate::transport::http::{
-    BodyLimits, BodyMemory, BodyReader, Places, ServerLimits, head, serve_connections,
+    BodyLimits, BodyMemory, BodyReader, ConnectionSlots, ServerLimits, head, serve_connections,
 };
 
 /// Larger bodies are refused, unless an ingress says otherwise.
 const MAX_BODY_BYTES: usize = 8 << 20;
-/// Of a listener with connections of its own, as the admin API has them to answer when all others are taken.
+/// Connections of a listener that has its own, such as the admin API, which must answer when all others are taken.
 const OWN_CONNECTIONS: usize = 64;
 
-/// What the listeners of a runtime share: who is let in, room for connections and for the bodies of requests.
+/// Opens the HTTP listeners of a runtime, and has what they share: limits, memory for request bodies and connection slots.
 ///
-/// The connectors of this crate listen through it. It is opaque to others, which bring listeners of their own.
+/// The connectors of this crate listen through it. It is opaque to other crates, whose connectors open their own listeners.
 #[derive(Debug, Clone)]
-pub struct Doors {
+pub struct HttpListeners {
     limits: ServerLimits,
     body: BodyLimits,
     pub(crate) memory: BodyMemory,
-    pub(crate) places: Places,
-    reserve: Places,
+    pub(crate) slots: ConnectionSlots,
+    reserve: ConnectionSlots,
 }
 
-/// An open listener, and who may use it.
+/// A bound socket with the guard and the limits of its requests.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct HttpServer {
     pub(crate) listener: Listener,
     pub(crate) guard: Guard,
     pub(crate) bodies: BodyReader,
     socket: TcpListener,
     limits: ServerLimits,
-    places: Places,
+    slots: ConnectionSlots,
 }
 
-/// Decides who may come in.
+/// Decides which requests are let in.
 #[derive(Debug, Clone)]
 pub(crate) enum Guard {
-    /// Whoever carries the token.
+    /// Those with the token.
     Token(Token),
-    /// Without a token on a loopback address: whoever is on this machine and no web page. Besides addresses and `localhost`
-    /// it answers to the name it was told to listen on.
+    /// Without a token on a loopback address: those from this machine, except web pages. The `host` may be an address, `localhost`
+    /// or the name that the listener was given.
     Loopback(String),
-    /// Without a token on another address: whoever reaches it, and no web page.
+    /// Without a token on another address: all, except those of web pages.
     Network,
 }
 
-impl Doors {
-    /// `largest` is the size of the largest body that any listener takes.
+impl HttpListeners {
+    /// `largest` is the largest body size that any listener accepts.
     pub(crate) fn new(config: &RuntimeConfig, largest: usize) -> Self {
         let limits = config.server;
         Self {
@@ -74,18 +74,18 @@ impl Doors {
                 pause: config.body_pause,
             },
             memory: limits.body_memory(largest.max(MAX_BODY_BYTES)),
-            places: limits.places(),
-            reserve: Places::new(OWN_CONNECTIONS),
+            slots: limits.slots(),
+            reserve: ConnectionSlots::new(OWN_CONNECTIONS),
         }
     }
 
-    /// Opens a listener; one that everybody on the network may use is warned of.
+    /// Opens a listener, with a warning if it is open to everyone on the network.
     pub(crate) async fn open(
         &self,
         name: &str,
         address: &str,
         token: Option<Token>,
-    ) -> Result<Door, StartError> {
+    ) -> Result<HttpServer, StartError> {
         let failed = |source| StartError::Listen {
             name: name.to_owned(),
             address: address.to_owned(),
@@ -108,17 +108,17 @@ impl Doors {
             let address = listener.address;
             warn!(%address, "the {name} is open to everyone who reaches this address: it has no token");
         }
-        Ok(Door {
+        Ok(HttpServer {
             listener,
             guard,
             bodies: BodyReader::new(self.body, Some(self.memory.clone())),
             socket,
             limits: self.limits,
-            places: self.places.clone(),
+            slots: self.slots.clone(),
         })
     }
 
-    /// What is used up, in words.
+    /// Which shared limit is used up, as a message.
     pub(crate) fn shortage(&self) -> Option<String> {
         let (used, total) = (self.memory.used(), self.memory.total());
         (used >= total).then(|| {
@@ -127,16 +127,16 @@ impl Doors {
     }
 }
 
-impl Door {
-    /// With connections of its own, which others do not take away.
-    pub(crate) fn reserved(self, doors: &Doors) -> Self {
+impl HttpServer {
+    /// With connection slots of its own, which other listeners cannot use up.
+    pub(crate) fn reserved(self, listeners: &HttpListeners) -> Self {
         Self {
-            places: doors.reserve.clone(),
+            slots: listeners.reserve.clone(),
             ..self
         }
     }
 
-    /// Serves until `stop` is ready and the requests in flight are answered.
+    /// Serves until `stop` is ready and the requests in flight have been answered.
     pub(crate) async fn serve<S, B>(self, service: S, stop: impl Future<Output = ()>)
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -146,13 +146,13 @@ impl Door {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        serve_connections(self.socket, service, self.limits, self.places, stop).await;
+        serve_connections(self.socket, service, self.limits, self.slots, stop).await;
     }
 }
 
 impl Guard {
-    /// Lets a request in, or says why not.
-    pub(crate) fn admit<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
+    /// Lets a request in, or refuses it with a reason.
+    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
         check_head(request)?;
         let host = head::host_of(request);
         match self {
@@ -171,7 +171,7 @@ impl Guard {
     }
 }
 
-/// Refuses a request that would leave a guess, whoever sends it.
+/// Refuses an ambiguous request head, whoever sends it.
 pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
     head::check(request).map_err(|fault| {
         let (status, code) = match fault.status() {
@@ -190,7 +190,7 @@ fn check_token(headers: &HeaderMap, token: &Token) -> Result<(), Refusal> {
     Err(refuse(StatusCode::UNAUTHORIZED, "unauthorised", text))
 }
 
-/// A browser reaches whatever its user reaches: no page of another origin may make use of that.
+/// A browser reaches whatever its user reaches; pages of other origins must not exploit that.
 fn check_origin(headers: &HeaderMap, host: Option<&str>) -> Result<(), Refusal> {
     if !head::is_cross_site(headers, host) {
         return Ok(());
@@ -199,7 +199,7 @@ fn check_origin(headers: &HeaderMap, host: Option<&str>) -> Result<(), Refusal> 
     Err(refuse(StatusCode::FORBIDDEN, "origin_refused", text))
 }
 
-/// Whether a host is no name that somebody else's DNS server may lead here.
+/// Whether a host is `localhost` or an address, so that no DNS server of others can point it here.
 fn is_local(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
@@ -222,7 +222,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let admitted = guard.admit(&request.body(()).unwrap());
+        let admitted = guard.check(&request.body(()).unwrap());
         admitted.map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
     }
 

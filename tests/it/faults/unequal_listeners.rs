@@ -22,13 +22,13 @@ use crate::support::raw::{RawMessage, ask};
 const SHORT: Duration = Duration::from_millis(50);
 
 /// A server of each kind, and what asks it for something that has a body.
-struct Doors {
+struct Servers {
     _started: Started,
-    doors: Vec<Door>,
+    servers: Vec<Server>,
 }
 
 #[derive(Debug)]
-struct Door {
+struct Server {
     name: &'static str,
     address: String,
     /// The first line of a request, without the version.
@@ -37,7 +37,7 @@ struct Door {
     content_type: &'static str,
 }
 
-impl Doors {
+impl Servers {
     async fn open(pause: Duration) -> Self {
         let mut config = RuntimeConfig::default();
         config.body_pause = pause;
@@ -51,14 +51,14 @@ spec: {{port: 0, wrapText: true}}
 "
         );
         let started = Started::with(builder, &module).await;
-        let of = |name, listener, line, content_type| Door {
+        let of = |name, listener, line, content_type| Server {
             name,
             address: started.address(listener),
             line,
             content_type,
         };
         let path = "POST /send/statefun.samples/counter/a";
-        let mut doors = vec![
+        let mut servers = vec![
             of("ingress", "http ingress", path, "text/plain"),
             of(
                 "admin",
@@ -74,7 +74,7 @@ spec: {{port: 0, wrapText: true}}
             ),
         ];
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        doors.push(Door {
+        servers.push(Server {
             name: "handler",
             address: listener.local_addr().unwrap().to_string(),
             line: "POST /",
@@ -84,12 +84,12 @@ spec: {{port: 0, wrapText: true}}
         tokio::spawn(serve(listener, service).into_future());
         Self {
             _started: started,
-            doors,
+            servers,
         }
     }
 }
 
-impl Door {
+impl Server {
     fn request(&self, headers: &str, body: &[u8]) -> Vec<u8> {
         let Self {
             line, content_type, ..
@@ -134,66 +134,66 @@ async fn compressed_bodies_are_decoded_at_every_door() {
         let answer = ask(&address, &[head.as_bytes(), &body].concat()).await;
         assert_eq!((answer.status(), answer.text()), (200, "5"), "{encoding}");
     }
-    for door in Doors::open(SHORT).await.doors.iter().take(3) {
-        let answer = door.ask("content-encoding: gzip\r\n", &gzip(b"5")).await;
-        assert!(answer.status() < 300, "{}: {}", door.name, answer.text());
+    for server in Servers::open(SHORT).await.servers.iter().take(3) {
+        let answer = server.ask("content-encoding: gzip\r\n", &gzip(b"5")).await;
+        assert!(answer.status() < 300, "{}: {}", server.name, answer.text());
     }
 }
 
 #[tokio::test]
 async fn other_encodings_are_415_and_broken_ones_400_at_every_door() {
-    for door in Doors::open(SHORT).await.doors {
-        let brotli = door.ask("content-encoding: br\r\n", b"5").await;
-        assert_eq!(brotli.status(), 415, "{}", door.name);
+    for server in Servers::open(SHORT).await.servers {
+        let brotli = server.ask("content-encoding: br\r\n", b"5").await;
+        assert_eq!(brotli.status(), 415, "{}", server.name);
         assert!(
             brotli.text().contains("gzip, deflate or identity"),
             "{}",
             brotli.text()
         );
-        let broken = door.ask("content-encoding: gzip\r\n", b"5").await;
-        assert_eq!(broken.status(), 400, "{}", door.name);
+        let broken = server.ask("content-encoding: gzip\r\n", b"5").await;
+        assert_eq!(broken.status(), 400, "{}", server.name);
     }
 }
 
 #[tokio::test]
 async fn an_announced_length_beyond_the_limit_is_refused_before_the_body_is_invited() {
-    for door in Doors::open(SHORT).await.doors {
+    for server in Servers::open(SHORT).await.servers {
         let announced = "expect: 100-continue\r\ncontent-length: 100000000\r\n";
-        let answer = ask(&door.address, &door.request(announced, b"")).await;
-        assert_eq!(answer.status(), 413, "{}", door.name);
+        let answer = ask(&server.address, &server.request(announced, b"")).await;
+        assert_eq!(answer.status(), 413, "{}", server.name);
         let invited = "expect: 100-continue\r\ncontent-length: 1\r\n";
-        let answer = ask(&door.address, &door.request(invited, b"")).await;
-        assert_eq!(answer.status(), 100, "{}", door.name);
+        let answer = ask(&server.address, &server.request(invited, b"")).await;
+        assert_eq!(answer.status(), 100, "{}", server.name);
     }
 }
 
 #[tokio::test]
 async fn a_client_that_sends_its_large_body_all_the_same_can_read_the_refusal() {
-    for door in Doors::open(SHORT).await.doors {
-        let large = door.request("content-length: 100000000\r\n", &vec![0; 4 << 20]);
-        let answer = ask(&door.address, &large).await;
-        assert_eq!(answer.status(), 413, "{}", door.name);
+    for server in Servers::open(SHORT).await.servers {
+        let large = server.request("content-length: 100000000\r\n", &vec![0; 4 << 20]);
+        let answer = ask(&server.address, &large).await;
+        assert_eq!(answer.status(), 413, "{}", server.name);
     }
 }
 
 #[tokio::test]
 async fn a_body_that_never_comes_whole_is_408_and_ends_the_connection_at_every_door() {
-    for door in Doors::open(SHORT).await.doors {
-        let mut connection = TcpStream::connect(&door.address).await.unwrap();
-        let begun = door.request("content-length: 10\r\n", b"abc");
+    for server in Servers::open(SHORT).await.servers {
+        let mut connection = TcpStream::connect(&server.address).await.unwrap();
+        let begun = server.request("content-length: 10\r\n", b"abc");
         connection.write_all(&begun).await.unwrap();
         let answer = RawMessage::read(&mut connection).await.unwrap();
-        assert_eq!(answer.status(), 408, "{}", door.name);
+        assert_eq!(answer.status(), 408, "{}", server.name);
         let mut rest = Vec::new();
         connection.read_to_end(&mut rest).await.unwrap();
-        assert!(rest.is_empty(), "{}", door.name);
+        assert!(rest.is_empty(), "{}", server.name);
     }
 }
 
 #[tokio::test]
 async fn an_unknown_expectation_is_417_at_every_door() {
-    for door in Doors::open(SHORT).await.doors {
-        let answer = door.ask("expect: 200-ok\r\n", b"5").await;
-        assert_eq!(answer.status(), 417, "{}", door.name);
+    for server in Servers::open(SHORT).await.servers {
+        let answer = server.ask("expect: 200-ok\r\n", b"5").await;
+        assert_eq!(answer.status(), 417, "{}", server.name);
     }
 }
