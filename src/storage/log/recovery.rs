@@ -33,7 +33,7 @@ const REMEDY: &str = "restore a backup, or cut the file there and remove the lat
 
 /// Gives `apply` all writes after `checkpoint`, in order. Afterwards the log ends with its last whole record, durably.
 ///
-/// A bad end is what a crash leaves, and is cut off. Anything bad with good records after it is damage: nothing is changed then.
+/// A torn end is what a crash leaves; it is cut off. A bad record with good records after it is damage: nothing is changed then.
 pub(super) fn replay(
     disk: &dyn Disk,
     names: &[String],
@@ -489,7 +489,7 @@ mod tests {
         assert_eq!(
             replayed(&disk, 0).unwrap().1.last,
             at(2),
-            "a bad end, not damage"
+            "a torn end, not damage"
         );
     }
 
