@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
-use serde_saphyr::{Options, Spanned, YamlLocation};
+use serde_saphyr::{Location as YamlLocation, Options, Spanned};
 
 use super::finding::{Complaint, Finding, Findings, Location};
 use super::node::{Key, Node, Value};

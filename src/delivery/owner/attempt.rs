@@ -138,9 +138,12 @@ impl<T: Target> Owner<T> {
             .acquire(self.now(), self.policy.timeout, spread)
             .await
         {
-            Permit::Granted { permit, is_probe } => {
+            Permit::Granted {
+                permit,
+                is_probe: probes_circuit,
+            } => {
                 ready.permit = Some(permit);
-                if is_probe || is_probe {
+                if probes_circuit || is_probe {
                     ready.readiness = Readiness::Probe;
                 }
             }
