@@ -1,21 +1,21 @@
-//! What a request is answered, whichever transport brought it: the routes, the checks, the statuses and the texts.
+//! How requests are answered, the same for all transports: routes, checks, statuses and texts.
 
 use bytes::Bytes;
 use tracing::warn;
 
 use crate::handler::RequestReplyHandler;
 
-/// Requests and replies have this type, and StateFun accepts a reply with no other, not even with a parameter added.
+/// The content type of requests and replies. StateFun refuses replies with any other, even with an added parameter.
 pub(super) const OCTET_STREAM: &str = "application/octet-stream";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
 /// StateFun's default transport refuses replies above this size.
 const MAX_STATEFUN_REPLY_BYTES: usize = 32 * 1024 * 1024;
 
-/// What asks for the liveness of a server, beside the functions that are called at every path.
+/// The path of liveness checks. Functions are called at any other path.
 const HEALTH_PATH: &str = "/health";
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HandlerResponse {
     pub(super) status: u16,
@@ -56,11 +56,11 @@ impl HandlerResponse {
 pub(super) enum Route {
     /// A batch of invocations; its body goes to [`call`].
     Call,
-    /// A request that is answered already.
+    /// A request that is already answered.
     Answered(HandlerResponse),
 }
 
-/// `content_type` is the header's value. A request without one is taken for what it should be.
+/// `content_type` is the header's value; a request without one is accepted.
 pub(super) fn route(method: &str, path: &str, content_type: Option<&[u8]>) -> Route {
     match (method, path) {
         ("POST", _) if content_type.is_none_or(is_octet_stream) => Route::Call,
@@ -86,7 +86,7 @@ fn is_octet_stream(content_type: &[u8]) -> bool {
         .eq_ignore_ascii_case(OCTET_STREAM.as_bytes())
 }
 
-/// Calls the functions of a batch. What they get wrong is a status and a line.
+/// Calls the functions of a batch. A failure becomes a status and a line of text.
 pub(super) async fn call(handler: &RequestReplyHandler, request: Bytes) -> HandlerResponse {
     match handler.handle(request).await {
         Ok(reply) => {

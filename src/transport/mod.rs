@@ -1,5 +1,5 @@
 //! The handler on hyper and on `lambda_runtime`, and the pooled HTTP client: thin shells around bytes.
-//! What a request is answered is decided once, for all transports, in `exchange`.
+//! `exchange` decides how requests are answered, for all transports.
 
 #[cfg(any(feature = "http", feature = "http-client"))]
 pub mod http;

@@ -5,21 +5,21 @@ use std::pin::{Pin, pin};
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame};
 
-/// No more than this is set aside on the word of a `content-length` alone.
+/// At most this much memory is allocated because of a `content-length` alone.
 const MAX_TRUSTED_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) enum ReadError<E, R> {
     TooLarge,
     Broken(E),
-    /// The reader's own terms were not kept.
+    /// The body broke one of the reader's own terms.
     Refused(R),
 }
 
-/// A frame, the end, or what broke the body.
+/// A frame, the end of the body, or the error that broke it.
 pub(super) type NextFrame<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
 
-/// What a body has to keep to, besides its size.
+/// Conditions on a body other than its size.
 pub(super) trait Terms {
     /// Why reading ends.
     type Refusal;
@@ -27,11 +27,11 @@ pub(super) trait Terms {
     /// Waits for the next frame.
     async fn frame<B: Body>(&mut self, body: Pin<&mut B>) -> Result<NextFrame<B>, Self::Refusal>;
 
-    /// Asks for `bytes` of memory in addition to what was asked for before.
+    /// Reserves another `bytes` of memory.
     async fn hold(&mut self, bytes: usize) -> Result<(), Self::Refusal>;
 }
 
-/// The whole body. One that comes in a single frame, as small ones do, is not copied and asks for no memory.
+/// Reads the whole body. One that arrives in a single frame, as small ones do, is not copied and reserves no memory.
 ///
 /// An announced length beyond `limit` is refused before anything is read.
 pub(super) async fn read<B, T>(
@@ -93,7 +93,7 @@ where
     })
 }
 
-/// How large a buffer becomes that must hold `needed` bytes: twice as large as it was, within what can still come.
+/// The new capacity of a buffer that must hold `needed` bytes: doubled, but no more than can still arrive.
 fn next_size(size: usize, needed: usize, announced: usize, limit: usize) -> usize {
     let end = if announced == 0 { limit } else { announced };
     let wanted = match size {
@@ -103,7 +103,7 @@ fn next_size(size: usize, needed: usize, announced: usize, limit: usize) -> usiz
     wanted.min(end).max(needed)
 }
 
-/// For bodies with nothing to keep to but their size: their reader limits the time by itself.
+/// No conditions other than the size: the caller limits the time.
 #[cfg(any(feature = "http-client", test))]
 pub(super) struct NoTerms;
 

@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1 or HTTP/2, whichever its first bytes speak.
+//! One connection: HTTP/1.1 or HTTP/2, depending on its first bytes.
 
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
@@ -22,25 +22,25 @@ use super::listener::Socket;
 use super::server::ServerLimits;
 use crate::sdk::BoxError;
 
-/// How often a silent HTTP/2 client is asked whether it is still there.
+/// How often a silent HTTP/2 client is pinged.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// An HTTP/1.1 head is no larger, and no more of a body is read at once: what a connection may keep for itself.
+/// Maximum size of an HTTP/1.1 head, and of the part of a body that is read at once: the buffer of a connection.
 const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
-/// Requests of one HTTP/2 connection that are answered at the same time.
+/// Maximum concurrent requests on one HTTP/2 connection.
 const HTTP2_STREAMS: u32 = 100;
-/// What HTTP/2 clients may send before it is read: for a request, and for all requests of a connection.
+/// Unread bytes that an HTTP/2 client may send: per request, and per connection.
 const HTTP2_WINDOWS: (u32, u32) = (64 * 1024, 256 * 1024);
 /// The idle timeout in ticks.
 const TICKS: u32 = 4;
-/// A connection that writes less than this between two ticks, as for pings, and does nothing else is idle.
+/// A connection that writes less than this between two ticks (for pings, for example) and does nothing else is idle.
 const TRICKLE_BYTES: u64 = 1024;
-/// How long a connection that was asked to make room may take to write what it has.
+/// How long a connection that was asked to make room may take to finish writing.
 const LEAVE_WITHIN: Duration = Duration::from_millis(100);
 
 /// Serves until the peer closes, or, once the sender of `stopped` is dropped, until the requests in flight are answered.
 ///
 /// # Errors
-/// What ended the connection otherwise; its peer may have gone, been too slow, or not have spoken HTTP.
+/// What else ended the connection: its peer may have gone away, been too slow, or not spoken HTTP.
 pub(super) async fn serve_connection<S, B>(
     socket: Socket,
     service: S,
@@ -97,12 +97,12 @@ where
                 }
                 leave = Some(Leave::of(&seat));
             }
-            // Then the connection is polled again, and with it what sleeps by this clock.
+            // Then the connection is polled again, and with it everything that sleeps by this clock.
             _ = ticks.tick() => {
                 clock.advance();
                 match quiet.look(&seat) {
                     ..=TICKS => {}
-                    // Until the protocol is known, and in HTTP/2, nobody else looks at the time.
+                    // Until the protocol is known, and with HTTP/2, nothing else checks the time.
                     _ if seat.begun() == 0 => return Err("no request within the idle timeout".into()),
                     ticks if ticks == TICKS + 1 => connection.as_mut().graceful_shutdown(),
                     _ => return Err("nothing was asked or read within the idle timeout".into()),
@@ -129,7 +129,7 @@ fn builder(clock: &TickClock, idle_timeout: Duration) -> auto::Builder<TokioExec
     builder
 }
 
-/// Notices a connection on which nothing happens.
+/// Detects that nothing happens on a connection.
 #[derive(Debug, Default)]
 struct Quiet {
     ticks: u32,
@@ -138,7 +138,7 @@ struct Quiet {
 }
 
 impl Quiet {
-    /// For how many ticks nothing has happened.
+    /// The number of ticks without activity.
     fn look(&mut self, seat: &Seat) -> u32 {
         let (begun, written_bytes) = (seat.begun(), seat.written_bytes());
         let is_quiet = !seat.is_busy()
@@ -150,7 +150,7 @@ impl Quiet {
     }
 }
 
-/// The last wait for a connection that is to make room.
+/// The grace period of a connection that is to make room.
 #[derive(Debug)]
 struct Leave {
     until: Pin<Box<time::Sleep>>,
@@ -165,13 +165,13 @@ impl Leave {
         }
     }
 
-    /// Whether it neither answers nor writes.
+    /// Whether it is neither answering nor writing.
     fn is_over(&self, seat: &Seat) -> bool {
         !seat.is_busy() && seat.written_bytes() == self.written_bytes
     }
 }
 
-/// Ready when the wait is over; never without one.
+/// Ready when the grace period is over; never if there is none.
 async fn until(leave: &mut Option<Leave>) {
     match leave {
         Some(leave) => leave.until.as_mut().await,

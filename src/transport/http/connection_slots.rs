@@ -63,25 +63,25 @@ impl ConnectionSlots {
         }))
     }
 
-    /// How many there are.
+    /// The number of slots.
     #[cfg(feature = "runtime")]
     pub(crate) fn count(&self) -> usize {
         self.0.count
     }
 
-    /// How many of them are taken.
+    /// The number of slots in use.
     #[cfg(any(feature = "runtime", test))]
     pub(crate) fn taken(&self) -> usize {
         self.0.count - self.0.free.available_permits()
     }
 
-    /// A free place, if there is one.
+    /// Takes a free slot, if there is one.
     pub(super) fn try_take(&self) -> Option<ConnectionSlot> {
         let permit = Arc::clone(&self.0.free).try_acquire_owned().ok()?;
         Some(self.seated(permit))
     }
 
-    /// Waits for a place.
+    /// Waits for a slot.
     pub(super) async fn take(&self) -> ConnectionSlot {
         let permit = Arc::clone(&self.0.free).acquire_owned().await;
         self.seated(permit.expect("places are never closed"))
@@ -104,7 +104,7 @@ impl ConnectionSlots {
     }
 
     fn seated(&self, permit: OwnedSemaphorePermit) -> ConnectionSlot {
-        // Whoever waited for an idle connection has a place now.
+        // The one that waited for an idle connection has a slot now.
         self.0.take_back_wish();
         let seat = Arc::new(Seat {
             slots: self.clone(),
@@ -130,13 +130,13 @@ impl ConnectionSlots {
     }
 
     fn seats(&self) -> MutexGuard<'_, HashMap<u64, Arc<Seat>>> {
-        // The table is whole after every statement.
+        // The table is consistent after every statement.
         self.0.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
-    /// Whether an idle connection was wanted.
+    /// Whether another connection was waiting for an idle one.
     fn take_back_wish(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) > 0
             && self
@@ -161,7 +161,7 @@ impl Drop for ConnectionSlot {
 }
 
 impl Seat {
-    /// A request begins. It is being answered until the guard is dropped.
+    /// Records the beginning of a request, which is being answered until the guard is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::Relaxed);

@@ -1,8 +1,8 @@
-//! How many descriptors the system gives this process.
+//! How many file descriptors this process may have.
 
 use std::fs;
 
-/// The limit in force, where the system tells it as Linux does. `None` elsewhere, and when there is no limit.
+/// The current limit, on Linux. `None` on other systems, and when there is no limit.
 pub(crate) fn limit() -> Option<usize> {
     soft_limit(&fs::read_to_string("/proc/self/limits").ok()?)
 }

@@ -1,4 +1,4 @@
-//! `content-encoding`: what compressed bodies are called, and how they become plain within a limit.
+//! `content-encoding`: the supported encodings, and decoding within a limit.
 
 use std::io::{self, Read};
 
@@ -12,7 +12,7 @@ pub(crate) enum Encoding {
     Identity,
     Gzip,
     Deflate,
-    /// One that we do not read, or several on top of each other.
+    /// An unsupported encoding, or several on top of each other.
     Other,
 }
 
@@ -41,7 +41,7 @@ impl Encoding {
         }
     }
 
-    /// The plain bytes; those of [`Encoding::Identity`] and [`Encoding::Other`] stay as they are.
+    /// Decodes the bytes; those of [`Encoding::Identity`] and [`Encoding::Other`] stay as they are.
     pub(super) fn decode(self, body: Bytes, limit: usize) -> Result<Bytes, DecodeError> {
         match self {
             Self::Identity | Self::Other => Ok(body),

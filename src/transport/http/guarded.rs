@@ -1,4 +1,4 @@
-//! A connection's socket that does not wait for ever for a peer who does not read.
+//! A connection's socket that ends when the peer does not read.
 
 use std::future::Future;
 use std::io;
@@ -12,12 +12,12 @@ use tokio::time::{Sleep, sleep};
 
 use super::connection_slots::Seat;
 
-/// A peer that takes less than this in the time limit is not reading.
+/// A peer that accepts less than this within the time limit counts as not reading.
 const LEAST_TAKEN_BYTES: usize = 16 * 1024;
-/// How long the rest of a request is read and thrown away, so that the peer can read its answer.
+/// How long the rest of a request is read and discarded, so that the peer can read its answer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Ends with an error when the peer takes too little of what is written to it within a time limit.
+/// Fails when the peer accepts too little of the written data within a time limit.
 #[derive(Debug)]
 pub(super) struct Guarded<S> {
     socket: S,
@@ -27,14 +27,14 @@ pub(super) struct Guarded<S> {
     ending: Ending,
 }
 
-/// The peer could not take something, and has taken `taken` bytes since.
+/// A write had to wait for the peer, which has accepted `taken` bytes since.
 #[derive(Debug)]
 struct Blocked {
     until: Pin<Box<Sleep>>,
     taken: usize,
 }
 
-/// How far the end of the connection has come.
+/// The progress of closing the connection.
 #[derive(Debug)]
 enum Ending {
     Open,
@@ -124,14 +124,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         self.socket.is_write_vectored()
     }
 
-    /// All that there was has been taken: nothing is waited for any more.
+    /// Everything has been accepted, so nothing is pending any more.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.blocked = None;
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
-    /// A socket that is closed with something unread in it resets the connection, and the peer may lose the answer that
-    /// tells it why. So what a refused request still sends is read for a moment.
+    /// Closing a socket with unread data resets the connection, and the peer may lose the answer that says why. So the rest
+    /// of a refused request is read for a moment.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if matches!(this.ending, Ending::Open) {

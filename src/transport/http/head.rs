@@ -1,4 +1,4 @@
-//! What is asked of every request's head, whatever its path.
+//! Checks of every request's head, whatever its path.
 
 use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -7,10 +7,10 @@ use http::header::{
 use http::uri::Authority;
 use http::{Request, Uri, Version};
 
-/// Browsers say with it whose page makes a request.
+/// The header in which browsers say what kind of page makes a request.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Headers of which two would leave a guess.
+/// Headers that would be ambiguous if they occurred twice.
 const ONCE: [HeaderName; 6] = [
     HOST,
     AUTHORIZATION,
@@ -20,7 +20,7 @@ const ONCE: [HeaderName; 6] = [
     ORIGIN,
 ];
 
-/// Why a request is refused for its head alone. Each is a status and a line.
+/// Why a request is refused because of its head. Each has a status and a line of text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeadFault {
     #[error("an HTTP/1.1 request names its host: send one `host` header")]
@@ -36,7 +36,7 @@ pub(crate) enum HeadFault {
 }
 
 impl HeadFault {
-    /// The HTTP status that says so.
+    /// Its HTTP status.
     pub(crate) const fn status(&self) -> u16 {
         match self {
             Self::NoHost | Self::TwoHosts | Self::Twice(_) => 400,
@@ -45,7 +45,7 @@ impl HeadFault {
     }
 }
 
-/// Refuses what would have to be guessed: the host, and headers that contradict each other.
+/// Refuses ambiguous requests: without a host, or with headers that contradict each other.
 pub(crate) fn check<B>(request: &Request<B>) -> Result<(), HeadFault> {
     let headers = request.headers();
     if headers.len() != headers.keys_len()
@@ -75,18 +75,18 @@ fn is_named(host: &HeaderValue, authority: &Authority) -> bool {
     host.as_bytes().eq_ignore_ascii_case(name)
 }
 
-/// Whom the request asks for, as host and port. HTTP/1.0 may say nothing; no browser speaks it.
+/// The host and port that the request names. HTTP/1.0 requests may lack it; no browser speaks HTTP/1.0.
 pub(crate) fn host_of<B>(request: &Request<B>) -> Option<&str> {
     match request.headers().get(HOST) {
-        // A host of other characters is nobody's.
+        // No valid host has other characters.
         Some(host) => Some(host.to_str().unwrap_or_default()),
         None => request.uri().authority().map(Authority::as_str),
     }
 }
 
-/// Whether a page of another origin makes the request, as far as its browser tells.
+/// Whether a page of another origin makes the request, according to its browser.
 pub(crate) fn is_cross_site(headers: &HeaderMap, host: Option<&str>) -> bool {
-    // A page on another port of this host is "same-site", and another origin all the same.
+    // A page on another port of this host is "same-site", but still another origin.
     let is_foreign = |site: &HeaderValue| !matches!(site.as_bytes(), b"same-origin" | b"none");
     headers.get(FETCH_SITE).is_some_and(is_foreign)
         || headers

@@ -1,4 +1,4 @@
-//! Where connections come from: TCP, or a UNIX socket.
+//! Listeners: TCP or a UNIX socket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
-/// What a server accepts connections from: made of tokio's `TcpListener` or `UnixListener`.
+/// A listener, made from tokio's `TcpListener` or `UnixListener`.
 #[derive(Debug)]
 pub struct Listener(Kind);
 
@@ -22,12 +22,12 @@ enum Kind {
 }
 
 impl Listener {
-    /// The next connection, and who is at its other end; small writes on it are not held back.
+    /// Accepts the next connection, with the address of its peer. Small writes on it are not delayed.
     pub(super) async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
         match &self.0 {
             Kind::Tcp(listener) => {
                 let (socket, peer) = listener.accept().await?;
-                // It fails when the peer has gone already, which the first read tells as well.
+                // It fails if the peer has already gone, which the first read reports as well.
                 let _ = socket.set_nodelay(true);
                 Ok((Socket::Tcp(socket), Some(peer)))
             }
@@ -61,7 +61,7 @@ pub(super) enum Socket {
     Unix(UnixStream),
 }
 
-/// Calls the same method of whichever socket it is.
+/// Calls the same method on either kind of socket.
 macro_rules! on_either {
     ($socket:expr, $socket_name:ident => $call:expr) => {
         match $socket.get_mut() {

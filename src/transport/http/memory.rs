@@ -1,4 +1,4 @@
-//! Memory for request bodies that are still arriving, counted over all connections.
+//! Memory for arriving request bodies, counted over all connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// How long a body waits for others to make room before its request is answered 503.
+/// How long a body waits for memory before its request is answered with 503.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A budget in bytes. Cloning shares it.
+/// A budget in bytes. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct BodyMemory {
     free: Arc<Semaphore>,
     total: usize,
 }
 
-/// What one body holds; given back when it is dropped.
+/// The memory of one body; released when dropped.
 #[derive(Debug, Default)]
 pub(super) struct Held(Option<OwnedSemaphorePermit>);
 
-/// The budget is used up, and nobody made room.
+/// The budget is used up, and no memory was released in time.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UsedUp;
 
@@ -31,10 +31,10 @@ impl BodyMemory {
         Self { free, total }
     }
 
-    /// Adds `bytes` to what is held; waits for them, but not long.
+    /// Reserves another `bytes`, after a short wait if necessary.
     pub(super) async fn hold(&self, held: &mut Held, bytes: usize) -> Result<(), UsedUp> {
         let wanted = u32::try_from(bytes).map_err(|_| UsedUp)?;
-        // More than there is would be waited for in vain, and keep others waiting.
+        // More than the whole budget would never be free, and would block others.
         if bytes > self.total {
             return Err(UsedUp);
         }
@@ -53,7 +53,7 @@ impl BodyMemory {
         Ok(())
     }
 
-    /// Bytes that bodies hold now, and those that one of them waits for.
+    /// Bytes that bodies hold or wait for.
     #[cfg(any(feature = "runtime", test))]
     pub(crate) fn used(&self) -> usize {
         self.total - self.free.available_permits()

@@ -1,5 +1,5 @@
 //! HTTP: the handler as a server, and the client that calls remote endpoints. Bytes in, bytes out.
-//! Names `crate::handler`; the client names nothing of ours.
+//! Imports `crate::handler`; the client imports only `random`.
 
 #[cfg(feature = "http-client")]
 pub mod client;

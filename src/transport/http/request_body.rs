@@ -1,4 +1,4 @@
-//! The one reader of request bodies: every listener reads them with the same limits, encodings and refusals.
+//! The reader of request bodies: the same limits, encodings and refusals for every listener.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -16,19 +16,19 @@ use super::body::{self, NextFrame, ReadError, Terms};
 use super::encoding::{DecodeError, Encoding};
 use super::memory::{BodyMemory, Held, UsedUp};
 
-/// What a listener allows the body of a request.
+/// The limits of a request body.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BodyLimits {
-    /// Counted as received, and again when decompressed.
+    /// Maximum size, both as received and decompressed.
     pub(crate) max_bytes: usize,
-    /// From the first byte that is waited for to the last one.
+    /// Time limit for the whole body, from the first wait for it.
     pub(crate) timeout: Duration,
-    /// Between two pieces of it.
+    /// Time limit for the wait between two pieces of the body.
     pub(crate) pause: Duration,
 }
 
 impl BodyLimits {
-    /// The default times, for bodies of up to `max_bytes`.
+    /// The default time limits, for bodies of up to `max_bytes`.
     pub(crate) const fn up_to(max_bytes: usize) -> Self {
         Self {
             max_bytes,
@@ -42,11 +42,11 @@ impl BodyLimits {
 #[derive(Debug, Clone)]
 pub(crate) struct BodyReader {
     pub(super) limits: BodyLimits,
-    /// What all connections of the process may hold together.
+    /// Memory that all connections of the process share.
     pub(super) memory: Option<BodyMemory>,
 }
 
-/// Why a body was not read. Each is a status and a line.
+/// Why a body was not read. Each has a status and a line of text.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyFault {
     #[error("the content-encoding of the request is not supported; send gzip, deflate or identity")]
@@ -63,7 +63,7 @@ pub(crate) enum BodyFault {
     Malformed(io::Error),
 }
 
-/// How a body was too slow.
+/// Why a body was too slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TooSlow {
     Whole(Duration),
@@ -80,7 +80,7 @@ impl fmt::Display for TooSlow {
 }
 
 impl BodyFault {
-    /// The HTTP status that says so.
+    /// Its HTTP status.
     pub(crate) const fn status(&self) -> u16 {
         match self {
             Self::Encoding => 415,
@@ -97,7 +97,7 @@ impl BodyReader {
         Self { limits, memory }
     }
 
-    /// The same for bodies of up to `max_bytes`.
+    /// The same reader for bodies of up to `max_bytes`.
     #[cfg(feature = "runtime")]
     pub(crate) fn up_to(&self, max_bytes: usize) -> Self {
         let limits = BodyLimits {
@@ -107,7 +107,7 @@ impl BodyReader {
         Self::new(limits, self.memory.clone())
     }
 
-    /// The whole body, decompressed. What is announced to be too large is refused before the client is told to go on.
+    /// Reads the whole body, decompressed. If the announced length is too large, it is refused before the client is told to continue.
     pub(crate) async fn read<B: Body>(
         &self,
         encoding: Encoding,
@@ -135,10 +135,10 @@ impl BodyReader {
     }
 }
 
-/// The terms of one request's body. Its memory counts until the body is whole and handed on.
+/// The conditions of one request's body. It holds its memory until the body is complete and passed on.
 struct Pace<'a> {
     reader: &'a BodyReader,
-    /// Set when something is waited for the first time.
+    /// Set at the first wait.
     deadline: Option<Instant>,
     held: Held,
 }
@@ -146,7 +146,7 @@ struct Pace<'a> {
 impl Terms for Pace<'_> {
     type Refusal = BodyFault;
 
-    /// A frame that is there already, as that of a small body is, costs no look at the clock.
+    /// A frame that has already arrived, as with small bodies, needs no look at the clock.
     async fn frame<B: Body>(&mut self, mut body: Pin<&mut B>) -> Result<NextFrame<B>, BodyFault> {
         let mut next = pin!(body.frame());
         if let Poll::Ready(frame) = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {

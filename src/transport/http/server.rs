@@ -24,31 +24,31 @@ use super::memory::BodyMemory;
 use super::service::HandlerService;
 use crate::sdk::BoxError;
 
-/// The wait after an accept that failed for want of something, such as file descriptors.
+/// The wait after an accept that failed because a resource, such as file descriptors, was used up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a server allows its clients.
 ///
-/// A connection keeps at most 64 KiB for itself over HTTP/1.1, the most a request head may have, and 256 KiB over HTTP/2,
-/// where it may have 100 requests at a time.
+/// A connection buffers at most 64 KiB over HTTP/1.1, the maximum size of a request head, and 256 KiB over HTTP/2,
+/// where it may have 100 concurrent requests.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ServerLimits {
-    /// Connections open at the same time. When there are more, the one that has been idle longest is closed; while none is
-    /// idle, further ones wait. Default 8192, but at most half of the descriptors that the system gives the process
-    /// (`ulimit -n`), so that files and outgoing calls find theirs.
+    /// Maximum open connections. Beyond it, the connection that has been idle longest is closed; if none is idle, new ones
+    /// wait. Default 8192, but at most half of the process's file descriptors (`ulimit -n`), so that enough are left for
+    /// files and outgoing calls.
     pub max_connections: usize,
-    /// A connection that does not bring a whole request head within this time is closed: one that idles between
-    /// requests, and one that sends its headers slowly. It may take a quarter of it longer. Default 75 s, more than the
+    /// A connection without a complete request head within this time is closed, whether it is idle between
+    /// requests or sends its headers slowly. It may take up to a quarter longer. Default 75 s, more than the
     /// minute for which HTTP clients and load balancers commonly keep their connections.
     pub idle_timeout: Duration,
-    /// A connection whose peer does not read what it is answered is closed: it takes less than 16 KiB within this time.
+    /// A connection whose peer does not read its responses, that is, less than 16 KiB within this time, is closed.
     /// Default 30 s.
     pub write_timeout: Duration,
-    /// Bytes that request bodies may take while they arrive, over all connections. A body for which there is no room within
-    /// a second is answered 503 with `retry-after`. Default 128 MiB; never less than one body may have.
+    /// Memory for arriving request bodies, over all connections. If a body gets none within a second, its request is
+    /// answered with 503 and `retry-after`. Default 128 MiB; never less than the size limit of one body.
     pub max_body_memory_bytes: usize,
-    /// How long requests in flight may take to finish once the server stops; then their connections are cut. Default 10 s.
+    /// How long requests in flight may take once the server stops; then their connections are closed. Default 10 s.
     pub shutdown_grace: Duration,
 }
 
@@ -77,16 +77,16 @@ impl ServerLimits {
         ConnectionSlots::new(self.max_connections.min(by_system))
     }
 
-    /// Memory for bodies of which one may have `largest` bytes.
+    /// The memory for bodies, if one may have `largest` bytes.
     pub(crate) fn body_memory(&self, largest: usize) -> BodyMemory {
         BodyMemory::new(self.max_body_memory_bytes.max(largest))
     }
 }
 
-/// Serves functions on `listener`, over HTTP/1.1 and HTTP/2 without TLS: runs while it is awaited, until told to stop.
+/// Serves functions on `listener`, over HTTP/1.1 and HTTP/2 without TLS. It runs while it is awaited, until it is stopped.
 ///
-/// Listens on TCP or on a UNIX socket. Takes a [`StatefulFunctions`](crate::StatefulFunctions), a handler, or a
-/// [`HandlerService`] with limits of its own.
+/// The listener is TCP or a UNIX socket. The service is a [`StatefulFunctions`](crate::StatefulFunctions), a handler, or a
+/// [`HandlerService`] with its own limits.
 ///
 /// ```no_run
 /// use stateful_functions::{StatefulFunctions, transport::http};
@@ -126,14 +126,14 @@ impl Serve {
         }
     }
 
-    /// Other limits than the default ones.
+    /// Sets limits other than the default ones.
     pub fn with_limits(self, limits: ServerLimits) -> Self {
         Self { limits, ..self }
     }
 }
 
 impl IntoFuture for Serve {
-    /// Never an error so far: failed accepts are tried again.
+    /// Currently never an error: failed accepts are tried again.
     type Output = io::Result<()>;
     type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
@@ -160,7 +160,7 @@ impl fmt::Debug for Serve {
     }
 }
 
-/// Serves `service` on each connection of `listener` until `stop` is ready and the last connection is closed or cut.
+/// Serves `service` on each connection of `listener` until `stop` is ready and the last connection is closed.
 pub(crate) async fn serve_connections<S, B>(
     listener: impl Into<Listener>,
     service: S,
@@ -216,7 +216,7 @@ pub(crate) async fn serve_connections<S, B>(
                         }
                     }
                 }
-                // The one connection failed, not the listener.
+                // Only this connection failed, not the listener.
                 Err(err) if is_of_one_connection(&err) => debug!(error = %err, "connection lost before it was accepted"),
                 Err(err) => {
                     trouble.is_told(&err);
@@ -241,10 +241,10 @@ pub(crate) async fn serve_connections<S, B>(
     }
 }
 
-/// A connection, and who is at its other end.
+/// A connection and the address of its peer.
 type Accepted = (Socket, Option<SocketAddr>);
 
-/// Accepting fails, for want of descriptors or memory. That is told once, and when it is over.
+/// Accepting fails because descriptors or memory are used up. Logged once when it begins and once when it is over.
 #[derive(Debug, Default)]
 struct Trouble {
     failures: u32,

@@ -1,4 +1,4 @@
-//! The handler as a service of hyper and of tower.
+//! The handler as a hyper and tower service.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,20 +19,20 @@ use crate::handler::RequestReplyHandler;
 use crate::sdk::StatefulFunctions;
 use crate::transport::exchange::{self, HandlerResponse, Route};
 
-/// Calls functions over HTTP: a hyper service and a tower service for servers of your own. [`serve`](super::serve) is ours.
+/// Calls functions over HTTP: a hyper service and a tower service, for your own server or for [`serve`](super::serve).
 ///
 /// - `POST` at any path, with `content-type: application/octet-stream` or none, is a batch of invocations. The answer
 ///   is 200 with exactly `content-type: application/octet-stream`.
-/// - 405 for other methods, 415 for another `content-type`, 400 for a body that is empty or no request, 413 for one that is
-///   too large, as soon as its length is known, 408 for one that comes too slowly, 503 when the bodies that arrive take up
-///   the server's memory, and 500 with one line of text for what a function gets wrong.
-/// - `gzip` and `deflate` request bodies are accepted; 415 for others.
-/// - Served by [`serve`](super::serve): 400 for a request that leaves a guess, such as one without a host or with two content
-///   types; 417 for an expectation other than `100-continue`.
+/// - 405 for other methods, 415 for another `content-type`, 400 for a body that is empty or not a request, 413 for one that is
+///   too large (as soon as its length is known), 408 for one that arrives too slowly, 503 when the memory for request bodies is
+///   used up, and 500 with one line of text when a function fails.
+/// - `gzip` and `deflate` request bodies are accepted; 415 for other encodings.
+/// - With [`serve`](super::serve) also 400 for an ambiguous request, such as one without a host or with two content
+///   types, and 417 for an expectation other than `100-continue`.
 /// - `GET /health` is 200 as long as the server answers.
 ///
-/// It may be asked under any host name: StateFun calls it by the name it has in the network. Web pages cannot call functions:
-/// a browser asks before it sends this content type, and is answered 405; what it would send without asking is 403.
+/// Any host name is accepted, because StateFun uses the name that the server has in the network. Web pages cannot call functions:
+/// the preflight request that a browser sends for this content type is answered with 405, and requests without a preflight with 403.
 ///
 /// ```
 /// use stateful_functions::StatefulFunctions;
@@ -57,35 +57,35 @@ impl HandlerService {
         }
     }
 
-    /// Larger request bodies are answered 413, counted as received and again when decompressed. Default 64 MiB; StateFun
-    /// itself sets no limit, and sends all that waits for an address as one batch.
+    /// Larger request bodies are answered with 413; the limit applies to both the received and the decompressed size. Default
+    /// 64 MiB. StateFun itself has no limit: it sends all waiting messages of an address as one batch.
     #[must_use]
     pub fn with_max_body_bytes(mut self, max_body_bytes: usize) -> Self {
         self.bodies.limits.max_bytes = max_body_bytes;
         self
     }
 
-    /// A request body that takes longer to arrive is answered 408. Default 60 s.
+    /// A request body that takes longer to arrive is answered with 408. Default 60 s.
     #[must_use]
     pub fn with_body_timeout(mut self, body_timeout: Duration) -> Self {
         self.bodies.limits.timeout = body_timeout;
         self
     }
 
-    /// A request body of which nothing arrives for this time is answered 408. Default 10 s.
+    /// If no byte of a request body arrives for this time, it is answered with 408. Default 10 s.
     #[must_use]
     pub fn with_body_pause(mut self, body_pause: Duration) -> Self {
         self.bodies.limits.pause = body_pause;
         self
     }
 
-    /// Bodies that arrive take no more memory than a server allows.
+    /// Limits the memory for arriving bodies to that of the server.
     pub(super) fn with_memory_of(mut self, limits: &ServerLimits) -> Self {
         self.bodies.memory = Some(limits.body_memory(self.bodies.limits.max_bytes));
         self
     }
 
-    /// Answers a request that came over the network as it is. Behind somebody else's server its head is theirs to check.
+    /// Answers a request that came from the network unchecked. With another server in front, checking its head is that server's task.
     pub(super) async fn answer_raw<B: Body>(&self, request: Request<B>) -> Response<ReplyBody> {
         match head::check(&request) {
             Ok(()) => self.answer(request).await,
@@ -95,7 +95,7 @@ impl HandlerService {
 
     async fn answer<B: Body>(&self, request: Request<B>) -> Response<ReplyBody> {
         let host = head::host_of(&request);
-        // Pages may send this without asking first.
+        // Pages can send this without a preflight request.
         let is_simple = !request.headers().contains_key(CONTENT_TYPE);
         if is_simple && head::is_cross_site(request.headers(), host) {
             return into_response(HandlerResponse::text(
@@ -107,7 +107,7 @@ impl HandlerService {
         let content_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let route = exchange::route(head.method.as_str(), head.uri.path(), content_type);
         let encoding = Encoding::of(&head.headers);
-        drop(head); // it shares the connection's read buffer, which is reused once nobody does
+        drop(head); // it shares the connection's read buffer, which is reused once it is no longer shared
         let answer = match route {
             Route::Answered(answer) => answer,
             Route::Call => match self.bodies.read(encoding, body).await {
@@ -137,7 +137,7 @@ impl From<StatefulFunctions> for HandlerService {
     }
 }
 
-/// The content type of nearly all answers, looked at by the compiler rather than for each of them.
+/// The content type of nearly all answers, parsed at compile time.
 const OCTET_STREAM: HeaderValue = HeaderValue::from_static(exchange::OCTET_STREAM);
 
 fn into_response(answer: HandlerResponse) -> Response<ReplyBody> {
@@ -196,7 +196,7 @@ where
     }
 }
 
-/// The body of an answer, known as a whole.
+/// The complete body of an answer.
 #[derive(Debug, Clone)]
 pub struct ReplyBody(Bytes);
 

@@ -1,4 +1,4 @@
-//! A server for trials, such as `statefun sink`: any service, within the limits that all listeners have.
+//! A server for trials, such as `statefun sink`: any service, with the limits of all listeners.
 
 use std::future::pending;
 
@@ -36,7 +36,7 @@ impl Default for TrialServer {
 }
 
 impl TrialServer {
-    /// Serves until it is dropped.
+    /// Serves until the future is dropped.
     pub async fn serve<S, B>(&self, listener: TcpListener, service: S)
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -50,7 +50,7 @@ impl TrialServer {
         serve_connections(listener, service, self.limits, slots, pending()).await;
     }
 
-    /// Refuses a request that would leave a guess.
+    /// Refuses an ambiguous request.
     ///
     /// # Errors
     /// The status that refuses the request, and why.

@@ -1,4 +1,4 @@
-//! The events that carry HTTP requests into a Lambda function, and the answers they expect. Four senders, two shapes.
+//! The events that carry HTTP requests into a Lambda function, and the answers they expect: four senders, two shapes.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(super) struct Event {
     raw_path: Option<String>,
     request_context: Context,
     headers: Option<BTreeMap<String, String>>,
-    /// Beside `headers` in format 1.0; instead of them from a load balancer whose target group says so.
+    /// In addition to `headers` in format 1.0; instead of them from a load balancer whose target group is configured so.
     multi_value_headers: Option<BTreeMap<String, Vec<String>>>,
     body: Option<String>,
     is_base64_encoded: bool,
@@ -39,7 +39,7 @@ struct HttpContext {
     method: String,
 }
 
-/// What differs in the answers.
+/// The shape of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     /// Payload format 1.0.
@@ -51,7 +51,7 @@ pub(super) enum Shape {
     },
 }
 
-/// An HTTP request, whatever event it came in.
+/// An HTTP request, from any of the events.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) shape: Shape,
@@ -116,7 +116,7 @@ impl TryFrom<Event> for Request {
 }
 
 impl Event {
-    /// The header `name`, given in lower case; REST APIs keep the spelling of the client.
+    /// The header `name`, given in lower case; REST APIs keep the client's spelling.
     fn header(&self, name: &str) -> Option<&str> {
         let single = self
             .headers
@@ -146,7 +146,7 @@ fn without_stage(path: String, stage: Option<String>) -> String {
     }
 }
 
-/// What Lambda gets back.
+/// The answer to Lambda.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Response {
@@ -156,10 +156,10 @@ pub(super) struct Response {
     status_description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     headers: Option<BTreeMap<&'static str, &'static str>>,
-    /// For load balancers that sent such headers; they ignore the others then.
+    /// For load balancers that sent such headers; they then ignore the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     multi_value_headers: Option<BTreeMap<&'static str, [&'static str; 1]>>,
-    /// For format 2.0 only, where local emulators insist on them.
+    /// For format 2.0 only, where local emulators require them.
     #[serde(skip_serializing_if = "Option::is_none")]
     cookies: Option<[String; 0]>,
     is_base64_encoded: bool,
@@ -167,7 +167,7 @@ pub(super) struct Response {
 }
 
 impl Response {
-    /// Bytes go in base64, text as it is: a REST API decodes base64 only for its binary media types.
+    /// Bytes are sent as base64, text as it is: a REST API decodes base64 only for its binary media types.
     pub(super) fn new(answer: HandlerResponse, shape: Shape) -> Self {
         let mut headers = BTreeMap::from([("content-type", answer.content_type)]);
         headers.extend(answer.allow.map(|methods| ("allow", methods)));

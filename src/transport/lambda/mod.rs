@@ -10,17 +10,17 @@ use super::exchange::{self, HandlerResponse, Route};
 use crate::handler::RequestReplyHandler;
 use crate::sdk::BoxError;
 
-/// Lambda's responses have 6 MB at most, three quarters of it when they are in base64; a little is left for the other fields.
+/// Lambda's responses have at most 6 MB, or three quarters of that before base64; a little is reserved for the other fields.
 const MAX_REPLY_BYTES: usize = 4_500_000;
 
-/// Serves functions as an AWS Lambda function until the environment is shut down. To be awaited in `main`, on tokio.
+/// Serves functions as an AWS Lambda function until the environment is shut down. Await it in `main`, on tokio.
 ///
-/// Takes a [`StatefulFunctions`](crate::StatefulFunctions) or a handler. It is called with the events of an API Gateway
-/// (REST API and HTTP API, payload formats 1.0 and 2.0), of a function URL, or of an Application Load Balancer, and answers
-/// like the HTTP transport: same statuses, texts and `GET /health`. Compressed request bodies are 415 here.
+/// Takes a [`StatefulFunctions`](crate::StatefulFunctions) or a handler. It accepts the events of an API Gateway
+/// (REST API and HTTP API, payload formats 1.0 and 2.0), of a function URL and of an Application Load Balancer, and answers
+/// like the HTTP transport: with the same statuses, texts and `GET /health`. Compressed request bodies are answered with 415 here.
 ///
-/// - A REST API must declare `application/octet-stream` as a binary media type, or it destroys the bytes.
-/// - Replies above 4.5 MB, which is 6 MB in base64, are answered 500. A load balancer carries only 1 MB.
+/// - A REST API must declare `application/octet-stream` as a binary media type; otherwise it corrupts the bytes.
+/// - Replies above 4.5 MB, which is 6 MB in base64, become a 500. A load balancer carries only 1 MB.
 /// - With `AWS_LAMBDA_MAX_CONCURRENCY` set, as on managed instances, invocations are served concurrently.
 ///
 /// ```no_run
@@ -33,10 +33,10 @@ const MAX_REPLY_BYTES: usize = 4_500_000;
 /// ```
 ///
 /// # Errors
-/// When the Lambda Runtime API is lost.
+/// If the connection to the Lambda Runtime API is lost.
 ///
 /// # Panics
-/// Outside of Lambda: when `AWS_LAMBDA_RUNTIME_API` and the other variables of a Lambda function are not set.
+/// Outside of Lambda, where `AWS_LAMBDA_RUNTIME_API` and the other variables of a Lambda function are not set.
 pub async fn run(handler: impl Into<RequestReplyHandler>) -> Result<(), BoxError> {
     let handler = handler.into();
     let service = service_fn(move |event: LambdaEvent<Event>| {
@@ -69,7 +69,7 @@ async fn answer(handler: &RequestReplyHandler, request: &Request) -> HandlerResp
     }
 }
 
-/// Says what is wrong where Lambda would only say that the function failed.
+/// Says what is wrong; Lambda would say only that the function failed.
 fn bounded(answer: HandlerResponse) -> HandlerResponse {
     let reply_bytes = answer.body.len();
     if reply_bytes <= MAX_REPLY_BYTES {

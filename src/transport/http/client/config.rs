@@ -11,47 +11,47 @@ use super::proxy::Proxies;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct HttpClientConfig {
-    /// How long name lookup, TCP and TLS together may take. Default 10 s. The time limit of a call counts beside it.
+    /// Limit for name lookup, TCP and TLS together. Default 10 s. The time limit of the call applies as well.
     pub connect_timeout: Duration,
-    /// How long an exchange may go on without a byte received. Default `None`: only the limit of the call counts.
+    /// How long an exchange may continue without receiving a byte. Default `None`: only the time limit of the call applies.
     pub read_timeout: Option<Duration>,
-    /// How long a write may wait until the peer takes a byte. Default `None`: only the limit of the call counts.
+    /// How long a write may wait for the peer to accept a byte. Default `None`: only the time limit of the call applies.
     pub write_timeout: Option<Duration>,
     /// Unused connections are closed after this time. Default 15 s.
     pub pool_idle_timeout: Duration,
     /// Unused connections kept per scheme, host and port; more are closed after their exchange. Default 1024. 0 keeps none.
     pub max_idle_per_host: usize,
-    /// Unused connections kept to all hosts together. Default 1024.
+    /// Unused connections kept for all hosts together. Default 1024.
     pub max_idle: usize,
-    /// A connection is used for so long at most; each gets its own age from this range. One that is in use finishes its
-    /// exchange. Default `None`: connections do not age.
+    /// The maximum age of a connection, chosen for each from this range. A connection in use finishes its exchange
+    /// first. Default `None`: connections do not age.
     pub max_connection_age: Option<RangeInclusive<Duration>>,
-    /// What the ages follow from: equal seeds give equal ages. Default 0.
+    /// Seed of the random ages: equal seeds give equal ages. Default 0.
     pub seed: u64,
-    /// Larger responses fail, counted as received and again when decompressed. Default 32 MiB.
+    /// Larger responses fail; the limit applies to the size as received and to the decompressed size. Default 32 MiB.
     pub max_response_body_bytes: usize,
-    /// Whether `gzip` and `deflate` responses are handed over decompressed, without `content-encoding` and
-    /// `content-length`. Default true. Whether a server compresses is asked by the request's own `accept-encoding`.
+    /// Whether `gzip` and `deflate` responses are decompressed; they then lose `content-encoding` and `content-length`.
+    /// Default true. To ask a server for compression, set `accept-encoding` on the request.
     pub decompress: bool,
     /// Speaks HTTP/2 instead of HTTP/1.1: negotiated over TLS, by prior knowledge over plain TCP. Default false.
     pub http2: bool,
     /// Sends header names as `Content-Type` instead of `content-type`, over HTTP/1.1. Default false.
     pub title_case_headers: bool,
-    /// Every connection goes to this UNIX socket, without TLS; the URL gives path and `host`. Default `None`: over TCP.
+    /// Connect to this UNIX socket, without TLS; the URL supplies path and `host`. Default `None`: TCP.
     pub unix_socket: Option<PathBuf>,
     /// PEM certificates of authorities to trust. Default empty.
     pub trusted_certificates_pem: Vec<u8>,
     /// Whether the public authorities are trusted as well. Default true.
     pub trust_public_authorities: bool,
-    /// PEM certificates that are the public authorities, instead of those that this crate was built with. Default `None`.
+    /// PEM certificates of the public authorities, in place of the built-in ones. Default `None`.
     pub public_authorities_pem: Option<Vec<u8>>,
-    /// Which requests go through a proxy. Default none. A UNIX socket is never behind one.
+    /// Which requests go through a proxy. Default none. Requests to a UNIX socket never do.
     pub proxies: Proxies,
-    /// Who the client is, to servers that ask for a certificate. Default nobody.
+    /// The client certificate, for servers that ask for one. Default none.
     pub identity: Option<ClientIdentity>,
 }
 
-/// What a process knows of the network around it, such as from its environment: for all of its clients.
+/// Network settings of a process, for all its clients, such as those from its environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Network {
@@ -62,7 +62,7 @@ pub struct Network {
 }
 
 impl HttpClientConfig {
-    /// With what the process knows of its network.
+    /// Applies the network settings of the process.
     #[must_use]
     pub fn network(mut self, network: &Network) -> Self {
         self.proxies.clone_from(&network.proxies);

@@ -1,4 +1,4 @@
-//! One connection: a request at a time over HTTP/1.1, many over HTTP/2.
+//! One connection: one request at a time over HTTP/1.1, many over HTTP/2.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::error::Kind;
 use super::stream::{Pauses, Progress, Stream, Watched};
 
-/// What is spoken on a connection.
+/// The protocol of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Dialect {
     Http1 { title_case_headers: bool },
@@ -23,12 +23,12 @@ pub(super) enum Dialect {
 
 pub(super) type Outgoing = Request<Full<Bytes>>;
 
-/// Closed when it is dropped and nothing is in flight.
+/// Closed when it is dropped and no request is in flight.
 pub(super) struct Connection {
     sender: Sender,
     progress: Option<Arc<Progress>>,
     has_served: bool,
-    /// When it is too old to be used once more.
+    /// When it is too old for another request.
     pub(super) expires: Option<Instant>,
 }
 
@@ -37,7 +37,7 @@ enum Sender {
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
-/// No response came; `unsent` is the request, if nothing of it was written.
+/// There is no response; `unsent` is the request, if nothing of it was written.
 pub(super) struct Lost {
     pub(super) cause: Kind,
     pub(super) unsent: Option<Box<Outgoing>>,
@@ -65,7 +65,7 @@ impl Connection {
         })
     }
 
-    /// Sends one request; the head of the response. The body comes by the same connection.
+    /// Sends one request and returns the head of the response. The body follows on the same connection.
     pub(super) async fn send(&mut self, request: Outgoing) -> Result<Response<Incoming>, Lost> {
         let progress = self.progress.clone();
         let broken = if self.has_served {
@@ -102,7 +102,7 @@ impl Connection {
         })
     }
 
-    /// Runs `reading` for as long as bytes come.
+    /// Runs `reading` as long as bytes arrive.
     pub(super) async fn watch<T>(
         &self,
         reading: impl Future<Output = Result<T, Kind>>,
@@ -128,7 +128,7 @@ impl Connection {
         }
     }
 
-    /// Waits until a request can be sent. `false`: it has closed instead.
+    /// Waits until a request can be sent; false when the connection has closed instead.
     pub(super) async fn becomes_ready(&mut self) -> bool {
         match &mut self.sender {
             Sender::Http1(sender) => sender.ready().await.is_ok(),
@@ -136,7 +136,7 @@ impl Connection {
         }
     }
 
-    /// The same connection once more, when it takes several requests at a time.
+    /// Another handle to the connection, if it can carry several requests at a time.
     pub(super) fn share(&self) -> Option<Self> {
         match &self.sender {
             Sender::Http1(_) => None,
@@ -151,7 +151,7 @@ impl Connection {
 }
 
 impl Sender {
-    /// The task that drives the connection ends with it. What goes wrong there reaches the request that it hits.
+    /// Spawns the task that drives the connection and ends with it. Its errors reach the requests they affect.
     async fn open(stream: impl Stream + 'static, dialect: Dialect) -> Result<Self, hyper::Error> {
         match dialect {
             Dialect::Http1 { title_case_headers } => {

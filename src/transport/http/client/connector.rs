@@ -22,10 +22,10 @@ use super::{HttpClientConfig, HttpError};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Far longer than a call lasts.
+/// Much longer than any call.
 const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A proxy that takes no connection.
+/// The proxy cannot be connected to.
 #[derive(Debug, thiserror::Error)]
 #[error("{proxy} cannot be reached")]
 struct ProxyDown {
@@ -72,7 +72,7 @@ impl Connector {
         matches!(self.dialect, Dialect::Http2)
     }
 
-    /// A connection that was not used yet.
+    /// Opens a new connection.
     pub(super) async fn connect(&self, origin: &Origin) -> Result<Connection, Kind> {
         let opening = async {
             let stream = self.stream(origin).await?;
@@ -100,7 +100,7 @@ impl Connector {
         Ok(Box::new(TokioIo::new(secured)))
     }
 
-    /// A connection to the origin, or to the proxy before it.
+    /// Connects to the origin, or to the proxy for it.
     async fn tcp(&self, origin: &Origin) -> Result<TokioIo<TcpStream>, BoxError> {
         let mut connector = self.tcp.clone();
         let Some(proxy) = self.proxy(origin) else {
@@ -117,7 +117,7 @@ impl Connector {
         Ok(tcp)
     }
 
-    /// The proxy before `origin`.
+    /// The proxy for `origin`.
     pub(super) fn proxy(&self, origin: &Origin) -> Option<&Proxy> {
         match self.unix_socket {
             Some(_) => None,

@@ -8,12 +8,12 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 
 use crate::elapsed::rounded;
 
-/// A call without a whole response. Shows method, host and path; never credentials, query, headers or bodies.
+/// A call without a complete response. Its text has method, host and path, but never credentials, query, headers or bodies.
 pub struct HttpError(Box<Failure>);
 
 struct Failure {
     kind: Kind,
-    /// Method and URL; empty when there is no call yet.
+    /// Method and URL; empty before there is a call.
     call: String,
     status: Option<StatusCode>,
     headers: HeaderMap,
@@ -24,11 +24,11 @@ pub(super) enum Kind {
     InvalidConfig(&'static str, Option<BoxError>),
     InvalidRequest(&'static str),
     TimedOut(Duration),
-    /// No byte moved for so long.
+    /// No byte moved for this long.
     Paused(Duration),
     Connect(BoxError),
     Broken(BoxError),
-    /// As `Broken`, on a connection that had served before, and before the response began to make sense.
+    /// Like `Broken`, but on a reused connection, and before any valid part of a response.
     Stale(BoxError),
     BodyTooLarge {
         limit: usize,
@@ -58,7 +58,7 @@ impl HttpError {
         }))
     }
 
-    /// With the head of the response that began.
+    /// Adds the head of the response that had begun.
     pub(super) fn with_head(mut self, head: Option<(StatusCode, HeaderMap)>) -> Self {
         if let Some((status, headers)) = head {
             self.0.status = Some(status);
@@ -67,7 +67,7 @@ impl HttpError {
         self
     }
 
-    /// The status of the response whose body did not come, or could not be read; `None` when there was no response.
+    /// The status of the response whose body is missing or unreadable; `None` when there was no response.
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
     }
@@ -77,7 +77,7 @@ impl HttpError {
         &self.0.headers
     }
 
-    /// Whether time ran out: that of the call, or that of connecting.
+    /// Whether a time limit was reached: that of the call or that of connecting.
     pub fn is_timeout(&self) -> bool {
         match &self.0.kind {
             Kind::TimedOut(_) | Kind::Paused(_) => true,
@@ -86,23 +86,23 @@ impl HttpError {
         }
     }
 
-    /// Whether no connection came about: nothing was sent.
+    /// Whether no connection could be made, so that nothing was sent.
     pub fn is_connect(&self) -> bool {
         matches!(self.0.kind, Kind::Connect(_))
     }
 
-    /// Whether a connection that had served before ended in place of a response: its server may have closed it before it
-    /// knew of the request.
+    /// Whether a reused connection ended instead of a response: the server may have closed it before it
+    /// received the request.
     pub fn is_stale_connection(&self) -> bool {
         matches!(self.0.kind, Kind::Stale(_))
     }
 
-    /// Whether the response was larger than the client takes.
+    /// Whether the response was larger than the client accepts.
     pub fn is_body_too_large(&self) -> bool {
         matches!(self.0.kind, Kind::BodyTooLarge { .. })
     }
 
-    /// Whether the response said it was compressed and could not be decompressed.
+    /// Whether the response was marked as compressed and could not be decompressed.
     pub fn is_malformed_body(&self) -> bool {
         matches!(self.0.kind, Kind::Malformed(_))
     }

@@ -1,11 +1,11 @@
-//! Headers on which the message itself depends: whoever sets them may cut off a body, or end a connection that others use.
+//! Headers that control the framing of a message: setting them could cut off a body, or end a connection that others use.
 
 use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 
 use super::HttpRequest;
 use super::error::Kind;
 
-/// Why a setting may not set the header `name`. `None`: it may.
+/// Why a setting must not contain the header `name`; `None` if it may.
 pub(crate) fn reserved(name: &HeaderName) -> Option<&'static str> {
     const LENGTH: &str =
         "says how long the body is, and a wrong one cuts it off; it is set for each request";

@@ -1,4 +1,4 @@
-//! What is sent, and what comes back.
+//! Requests and responses.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 
 use super::error::shown;
 
-/// What is sent.
+/// A request.
 ///
-/// Headers go out as they are given, in lower case and in order of insertion. Only `host` (without the default port)
-/// and `content-length` are added, in this order and at the end, when they are absent.
+/// Headers are sent as given, in lower case and in insertion order. Only `host` (without the default port)
+/// and `content-length` are added, in this order and at the end, if they are absent.
 #[derive(Clone)]
 pub struct HttpRequest {
     /// The method.
@@ -19,7 +19,7 @@ pub struct HttpRequest {
     pub url: Uri,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body. May be empty.
+    /// The body; may be empty.
     pub body: Bytes,
 }
 
@@ -43,7 +43,7 @@ impl HttpRequest {
     }
 }
 
-/// What came back, whatever its status.
+/// A response, whatever its status.
 #[derive(Clone)]
 pub struct HttpResponse {
     /// The status. Redirects are not followed.

@@ -1,4 +1,4 @@
-//! The pooled HTTP client: bytes to a URL and back, always within a time limit. Of this crate it names `random` and plain data only.
+//! The pooled HTTP client: sends bytes to a URL and returns the response, always within a time limit. Imports only `random` and plain data of this crate.
 
 mod config;
 mod connection;
@@ -60,7 +60,7 @@ impl HttpClient {
     /// A client without connections; the first call opens one.
     ///
     /// # Errors
-    /// When certificates or keys can't be read.
+    /// If certificates or keys cannot be read.
     pub fn new(config: HttpClientConfig) -> Result<Self, HttpError> {
         Ok(Self {
             connector: Arc::new(Connector::new(&config)?),
@@ -70,13 +70,13 @@ impl HttpClient {
         })
     }
 
-    /// Sends `request` and reads the whole response. Connecting, waiting and reading together take `timeout` at most.
+    /// Sends `request` and reads the whole response. Connecting, waiting and reading together take at most `timeout`.
     ///
-    /// A request is sent once. It goes out on a second connection only when a pooled one was found closed before any of
-    /// the request was written.
+    /// A request is sent once. It is sent on a second connection only if a pooled one turned out to be closed before any
+    /// part of the request was written.
     ///
     /// # Errors
-    /// When no whole response arrived. Unless [`HttpError::is_connect`] or [`HttpError::is_invalid_request`], the server
+    /// If no complete response arrived. Unless [`HttpError::is_connect`] or [`HttpError::is_invalid_request`], the server
     /// may have acted on the request.
     pub async fn send(
         &self,
@@ -92,7 +92,7 @@ impl HttpClient {
             .map_err(|kind| HttpError::new(kind, &method, &url).with_head(head.into_inner()))
     }
 
-    /// `begun` is told the head of a response whose body may not come: it survives a time limit that ends the rest.
+    /// Stores the head of the response in `begun`, so that it is known even if the time limit ends the call during the body.
     async fn exchange(
         &self,
         request: HttpRequest,
@@ -102,7 +102,7 @@ impl HttpClient {
         framing::check(&request)?;
         let outgoing = self.outgoing(request, &origin);
         let (connection, response) = self.transmit(&origin, outgoing).await?;
-        // Of an answer that says yes the status is enough. It is told once.
+        // For a successful answer the status suffices. It is stored once.
         let headers = match response.status().is_success() {
             true => HeaderMap::new(),
             false => response.headers().clone(),
@@ -113,7 +113,7 @@ impl HttpClient {
         Ok(response)
     }
 
-    /// The request as it goes out: over HTTP/1.1 the URL is its path only, and the host is a header.
+    /// The request as it is sent: over HTTP/1.1 the target is the path only, and the host is a header.
     fn outgoing(&self, request: HttpRequest, origin: &Origin) -> Outgoing {
         let mut outgoing = Outgoing::new(Full::new(request.body));
         *outgoing.method_mut() = request.method;
@@ -128,7 +128,7 @@ impl HttpClient {
         }
         match (proxy, request.url.path_and_query()) {
             (None, Some(path)) => *outgoing.uri_mut() = Uri::from(path.clone()),
-            // A proxy is told the whole URL.
+            // A proxy gets the whole URL.
             (Some(_), _) => *outgoing.uri_mut() = request.url,
             (None, None) => {}
         }
@@ -140,7 +140,7 @@ impl HttpClient {
         outgoing
     }
 
-    /// Sends on a connection that waits, or on a new one.
+    /// Sends on a pooled connection, or on a new one.
     async fn transmit(
         &self,
         origin: &Origin,

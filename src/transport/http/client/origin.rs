@@ -1,4 +1,4 @@
-//! Where a URL leads: what connections are kept apart by.
+//! The origin of a URL. Connections are pooled by it.
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Uri};
@@ -32,7 +32,7 @@ impl Origin {
         })
     }
 
-    /// The root of it, as a URL.
+    /// Its root, as a URL.
     pub(super) fn url(&self) -> Uri {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(if self.tls {
@@ -74,10 +74,10 @@ impl Origin {
     }
 }
 
-/// The port in `authority`; without one the scheme's is meant.
+/// The port in `authority`; `None` stands for the scheme's default.
 ///
 /// # Errors
-/// When what stands there is not a port: `http` takes any digits.
+/// If it is not a valid port: the `http` crate accepts any digits.
 pub(crate) fn port_of(authority: &Authority) -> Result<Option<u16>, &'static str> {
     let after_host = authority.as_str().rsplit_once(authority.host());
     let port = after_host.and_then(|(_, rest)| rest.strip_prefix(':'));

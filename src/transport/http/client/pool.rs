@@ -1,4 +1,4 @@
-//! Connections that wait for their next request, and how long they may.
+//! Idle connections, and how long they are kept.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -13,10 +13,10 @@ use super::connection::Connection;
 use super::origin::Origin;
 use crate::random::Random;
 
-/// Lists of connections are looked through when there are more.
+/// Empty lists are removed once there are more lists than this.
 const FEW_ORIGINS: usize = 64;
 
-/// Waiting connections by where they lead. Clones share it; the last one closes them.
+/// Idle connections by origin. Clones share it; dropping the last one closes them.
 #[derive(Clone)]
 pub(super) struct Pool(Arc<Shared>);
 
@@ -26,13 +26,13 @@ struct Shared {
     max_idle: usize,
     max_age: Option<RangeInclusive<Duration>>,
     waiting: Mutex<Waiting>,
-    /// Wakes the reaper before its time.
+    /// Wakes the reaper early.
     sooner: Arc<Notify>,
 }
 
 struct Waiting {
     connections: HashMap<Origin, Vec<Idle>>,
-    /// When the reaper looks next; `None`: there is none.
+    /// When the reaper runs next; `None` if there is no reaper.
     reaper: Option<Instant>,
     ages: Random,
 }
@@ -58,7 +58,7 @@ impl Pool {
         }))
     }
 
-    /// When a connection that opens now is too old.
+    /// When a connection opened now will be too old.
     pub(super) fn expiry(&self) -> Option<Instant> {
         let range = self.0.max_age.as_ref()?;
         let spread = range.end().saturating_sub(*range.start());
@@ -67,12 +67,12 @@ impl Pool {
         Some(Instant::now() + *range.start() + Duration::from_nanos(more))
     }
 
-    /// The one that was used last, if any can be used still.
+    /// The most recently used connection that is still usable.
     pub(super) fn take(&self, origin: &Origin) -> Option<Connection> {
         let now = Instant::now();
         let mut waiting = self.0.waiting();
         if waiting.connections.len() > FEW_ORIGINS {
-            // Whoever sends to ever new hosts leaves empty lists behind.
+            // Sending to ever new hosts leaves empty lists behind.
             waiting.connections.retain(|_, idle| !idle.is_empty());
         }
         let connections = waiting.connections.get_mut(origin)?;
@@ -92,7 +92,7 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection whose response was read to its end.
+    /// Keeps a connection whose response has been read completely.
     pub(super) fn put(&self, origin: Origin, mut connection: Connection) {
         if connection.is_closed() || self.0.max_idle_per_origin == 0 {
             return;
@@ -148,7 +148,7 @@ impl Shared {
         connection.expires.map_or(idle, |expires| idle.min(expires))
     }
 
-    /// Closes what has waited too long, and tells when to look again; `None`: nothing waits any more.
+    /// Closes connections that were idle too long, and returns when to run again; `None` if none is left.
     fn close_old(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut waiting = self.waiting();
@@ -168,7 +168,7 @@ impl Shared {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // The lists are whole after every statement, so a panic elsewhere does not spoil them.
+        // The lists are consistent after every statement, so a panic elsewhere does not corrupt them.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -179,7 +179,7 @@ impl Drop for Shared {
     }
 }
 
-/// Closes connections in time. Ends when none waits, or with the pool.
+/// Closes connections when they are due. Ends when none is left, or with the pool.
 async fn reap(pool: Weak<Shared>, sooner: Arc<Notify>) {
     while let Some(next) = pool.upgrade().and_then(|pool| pool.close_old()) {
         tokio::select! {

@@ -1,4 +1,4 @@
-//! Proxies: which requests go through one, and how a tunnel is asked for.
+//! Proxies: which requests go through one, and how a tunnel is opened.
 
 use std::fmt;
 use std::io;
@@ -13,19 +13,19 @@ use tokio::net::TcpStream;
 use super::origin::Origin;
 use crate::printable;
 
-/// A proxy's answer to `CONNECT` is no longer than this.
+/// Maximum length of a proxy's answer to `CONNECT`.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 const MAX_TOLD_CHARS: usize = 200;
 
 /// Which requests go through a proxy. The default is none.
 ///
-/// Requests to `http` URLs are sent to the proxy as they are; to `https` URLs a tunnel is opened with `CONNECT`.
+/// Requests to `http` URLs are sent to the proxy as they are; for `https` URLs a tunnel is opened with `CONNECT`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     http: Option<Proxy>,
     https: Option<Proxy>,
     direct: Vec<Direct>,
-    /// Whether this machine itself is asked directly.
+    /// Whether this machine itself is reached directly.
     local_is_direct: bool,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Proxy {
     pub(super) authorization: Option<HeaderValue>,
 }
 
-/// Hosts that are asked directly.
+/// Hosts that are reached directly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Direct {
     hosts: Hosts,
@@ -46,11 +46,11 @@ struct Direct {
 enum Hosts {
     All,
     Network(IpAddr, u32),
-    /// The domain, in lower case. `true`: only names below it.
+    /// The domain, in lower case; true if only its subdomains are meant.
     Domain(String, bool),
 }
 
-/// A proxy, or an exception from it, that cannot be used.
+/// An invalid proxy, or an invalid exception from it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{given}` {what}")]
 pub struct InvalidProxy {
@@ -59,10 +59,10 @@ pub struct InvalidProxy {
 }
 
 impl Proxies {
-    /// Everything goes through `url`: `http://host:port`, with `user:password@` where the proxy asks for them.
+    /// Sends everything through `url`: `http://host:port`, with `user:password@` if the proxy requires it.
     ///
     /// # Errors
-    /// When the URL is none, or of another scheme.
+    /// If the URL is invalid or has another scheme.
     pub fn all(url: &str) -> Result<Self, InvalidProxy> {
         let proxy = Proxy::parse(url)?;
         Ok(Self {
@@ -72,13 +72,13 @@ impl Proxies {
         })
     }
 
-    /// What the variables `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say, absent and empty ones being nothing.
+    /// The proxies given by the variables `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`; empty ones count as absent.
     ///
-    /// `localhost` and loopback addresses are asked directly. `no_proxy` is a list with commas: `*`, addresses, networks such as
-    /// `10.0.0.0/8`, domains (`example.org` with all below it, `.example.org` only what is below it), each with a port or without.
+    /// `localhost` and loopback addresses are reached directly. `no_proxy` is separated by commas: `*`, addresses, networks such as
+    /// `10.0.0.0/8`, and domains (`example.org` includes its subdomains, `.example.org` is its subdomains only), optionally with a port.
     ///
     /// # Errors
-    /// Which of them cannot be used, and why.
+    /// The variable that is invalid, and why.
     pub fn from_variables(
         http: Option<&str>,
         https: Option<&str>,
@@ -100,12 +100,12 @@ impl Proxies {
         })
     }
 
-    /// Whether no request goes through a proxy.
+    /// Whether no request at all goes through a proxy.
     pub fn is_empty(&self) -> bool {
         self.http.is_none() && self.https.is_none()
     }
 
-    /// The proxy for what leads to `origin`.
+    /// The proxy for requests to `origin`.
     pub(super) fn of(&self, origin: &Origin) -> Option<&Proxy> {
         let proxy = if origin.tls { &self.https } else { &self.http };
         let proxy = proxy.as_ref()?;
@@ -117,7 +117,7 @@ impl Proxies {
 
 impl Proxy {
     fn parse(text: &str) -> Result<Self, InvalidProxy> {
-        // Credentials are not repeated in a fault.
+        // Messages must not repeat credentials.
         let shown = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
         let invalid = |what| InvalidProxy {
             given: shown.to_owned(),
@@ -159,7 +159,7 @@ impl Proxy {
         })
     }
 
-    /// Has the proxy connect `stream` with `origin`.
+    /// Asks the proxy to connect `stream` to `origin`.
     pub(super) async fn tunnel(&self, stream: &mut TcpStream, origin: &Origin) -> io::Result<()> {
         let target = origin.with_port();
         let mut head = format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n").into_bytes();
@@ -171,7 +171,7 @@ impl Proxy {
         head.extend_from_slice(b"\r\n");
         stream.write_all(&head).await?;
         let mut answer = Vec::new();
-        // Byte by byte: what follows belongs to the tunnel.
+        // Byte by byte, because all further bytes belong to the tunnel.
         while !answer.ends_with(b"\r\n\r\n") {
             if answer.len() == MAX_HEAD_BYTES {
                 return Err(io::Error::other(format!(
@@ -287,7 +287,7 @@ const fn width(address: IpAddr) -> u32 {
     }
 }
 
-/// The first bits of an address, and how long it is.
+/// The first bits of an address, and its length.
 fn prefix(address: IpAddr, bits: u32) -> (u32, Option<u128>) {
     let width = width(address);
     let number = match address {
@@ -304,7 +304,7 @@ fn is_local(name: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Bytes behind `%xx` sequences; what is no such sequence stays.
+/// Decodes `%xx` sequences; anything else stays as it is.
 fn percent_decoded(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,4 +1,4 @@
-//! The bytes of a connection, and when they last moved.
+//! A stream that records when bytes last moved on it.
 
 use std::future::Future;
 use std::io;
@@ -18,21 +18,21 @@ pub(super) trait Stream: Read + Write + Send + Unpin {}
 
 impl<T: Read + Write + Send + Unpin> Stream for T {}
 
-/// How long reading and writing may pause.
+/// Maximum pauses while reading and writing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pauses {
     pub(super) read: Duration,
     pub(super) write: Duration,
 }
 
-/// When bytes last moved on a connection, and what it waits for.
+/// When bytes last moved on a connection, and what the connection waits for.
 #[derive(Debug)]
 pub(super) struct Progress {
     pauses: Pauses,
     start: Instant,
     /// Microseconds after `start`.
     last: AtomicU64,
-    /// Whether the peer takes nothing more for now.
+    /// Whether the peer accepts no more bytes for now.
     writing: AtomicBool,
 }
 
@@ -51,7 +51,7 @@ impl Progress {
         self.last.store(since, Ordering::Relaxed);
     }
 
-    /// When the pause is too long, unless something moves before.
+    /// When the pause becomes too long, unless bytes move before.
     fn deadline(&self) -> Instant {
         let last = self.start + Duration::from_micros(self.last.load(Ordering::Relaxed));
         last + self.pause()
@@ -64,7 +64,7 @@ impl Progress {
         }
     }
 
-    /// Runs `exchange` for as long as bytes move.
+    /// Runs `exchange` as long as bytes move.
     pub(super) async fn watch<T>(
         &self,
         exchange: impl Future<Output = Result<T, Kind>>,
@@ -72,7 +72,7 @@ impl Progress {
         self.moved();
         let mut exchange = pin!(exchange);
         loop {
-            // What it waits for may change meanwhile, and with it the limit.
+            // It may have begun to wait for something else, with another limit.
             let shorter = self.pauses.read.min(self.pauses.write);
             let look = self.deadline().min(Instant::now() + shorter);
             tokio::select! {
@@ -87,7 +87,7 @@ impl Progress {
     }
 }
 
-/// A stream that notes its progress.
+/// A stream that records its progress.
 pub(super) struct Watched {
     pub(super) stream: Box<dyn Stream>,
     pub(super) progress: Arc<Progress>,
@@ -164,7 +164,7 @@ mod tests {
         write: Duration::from_secs(3),
     };
 
-    /// How long an exchange lasts on virtual time that never ends by itself, while `also` goes on.
+    /// How long an endless exchange lasts on virtual time, while `also` runs.
     async fn lasts(progress: &Progress, also: impl Future<Output = ()>) -> Duration {
         let begun = Instant::now();
         let watched = progress.watch(pending::<Result<(), Kind>>());

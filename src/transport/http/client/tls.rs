@@ -1,4 +1,4 @@
-//! Whom the client trusts, and who it is.
+//! The authorities that the client trusts, and its own certificate.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use super::{ClientIdentity, HttpClientConfig, HttpError};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What TLS needs of the settings.
+/// The TLS configuration for the settings.
 ///
 /// # Errors
-/// When the certificates or the key can't be read, or do not belong together.
+/// If the certificates or the key cannot be read, or do not belong together.
 pub(super) fn tls(config: &HttpClientConfig) -> Result<ClientConfig, HttpError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -57,7 +57,7 @@ fn roots(config: &HttpClientConfig) -> Result<RootCertStore, HttpError> {
     Ok(roots)
 }
 
-/// Adds the certificates in `pem`. A file of nothing but white space is none; anything else has one.
+/// Adds the certificates in `pem`, of which there must be at least one, unless it is blank.
 fn add(roots: &mut RootCertStore, pem: &[u8], text: &'static str) -> Result<(), HttpError> {
     let refused = |source: BoxError| HttpError::invalid_config(text, Some(source));
     let before = roots.len();
