@@ -1,4 +1,4 @@
-//! Where wall time comes from: the system's clock, or one moved by hand.
+//! Wall time: the system's clock, or one moved by hand.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::time::Timestamp;
 
-/// Tells wall time. Every part that needs the time of day is handed one; none reads the system's clock by itself.
+/// Wall time. Every part that needs the time of day gets a clock; none reads the system's clock itself.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The time now. It may step back, as system clocks do.
     fn now(&self) -> Timestamp;
@@ -27,7 +27,7 @@ impl Clock for SystemClock {
 pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    /// A clock that stands at `start`.
+    /// A clock that shows `start`.
     pub const fn new(start: Timestamp) -> Self {
         Self(AtomicU64::new(start.as_millis()))
     }
@@ -37,7 +37,7 @@ impl ManualClock {
         self.set(self.now() + span);
     }
 
-    /// Moves the clock to `time`, back too.
+    /// Moves the clock to `time`, also backwards.
     pub fn set(&self, time: Timestamp) {
         self.0.store(time.as_millis(), Ordering::SeqCst);
     }

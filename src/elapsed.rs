@@ -1,8 +1,8 @@
-//! How long something took or may take, as people say it: `987 ms`, `1.5 s`, `2 min`. Settings have a form of their own.
+//! Durations for people: `987 ms`, `1.5 s`, `2 min`. Settings use another form.
 
 use std::time::Duration;
 
-/// Writes a duration, rounded to what matters of it.
+/// Formats a duration, rounded to its significant digits.
 pub(crate) fn rounded(duration: Duration) -> String {
     let with_rest = |whole: u128, unit: &str, rest: u128, smaller: &str| match rest {
         0 => format!("{whole} {unit}"),

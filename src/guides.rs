@@ -1,4 +1,4 @@
-//! Texts to read from top to bottom.
+//! Guides.
 
 #[doc = include_str!("../docs/sdk.md")]
 pub mod writing_functions {}

@@ -1,7 +1,7 @@
 //! Remote stateful functions in Rust, compatible with Apache Flink StateFun 3.x.
 //!
-//! Small functions, each with an address, a memory that survives crashes, messages to other functions, and delayed messages that can be
-//! cancelled. The same functions run behind Apache Flink StateFun, on AWS Lambda, in a test without a server, and on the embedded
+//! A stateful function has an address, state that survives crashes, and can send messages to other functions, including delayed messages that
+//! can be cancelled. The same functions run behind Apache Flink StateFun, on AWS Lambda, in a test without a server, and on the embedded
 //! durable runtime.
 //!
 //! ```
@@ -39,7 +39,7 @@
 //!
 //! # Features
 //!
-//! | feature | opens |
+//! | feature | enables |
 //! |---|---|
 //! | `http` (default) | functions served over HTTP/1.1 and h2c: `transport::http` |
 //! | `lambda` | functions on AWS Lambda: `transport::lambda`; use it without default features |

@@ -1,12 +1,12 @@
-//! Text from outside, made fit to be printed: an answer of a destination must not move the cursor, fake a line or hide what follows.
+//! Makes text from outside safe to print: the answer of a destination must not move the cursor, fake a line or hide what follows.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// How a character that is not printed as it is stands in a text.
+/// Writes a character in its escaped form.
 type Escape = fn(&mut String, char);
 
-/// Characters that steer a terminal, break a line or change the direction of what follows.
+/// Characters that control a terminal, break a line or change the text direction.
 ///
 /// ```
 /// use stateful_functions::printable::is_unprintable;
@@ -30,7 +30,7 @@ pub fn text(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// As [`text`], but the text keeps its lines.
+/// Like [`text`], but keeps line breaks.
 pub fn lines(text: &str) -> Cow<'_, str> {
     let is_unprintable = |char| char != '\n' && is_unprintable(char);
     escaped(text, is_unprintable, |out, char| {
@@ -38,16 +38,16 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// JSON that means the same, with such characters as `\u001b`. Line ends between its values stay.
+/// Equivalent JSON, with such characters escaped as `\u001b`. Line ends between values stay.
 pub fn json(json: &str) -> Cow<'_, str> {
     let is_unprintable = |char| char != '\n' && is_unprintable(char);
     escaped(json, is_unprintable, |out, char| {
-        // All of them are in the basic plane. Writing to a string does not fail.
+        // All of them are in the basic plane. Writing to a string cannot fail.
         let _ = write!(out, "\\u{:04x}", u32::from(char));
     })
 }
 
-/// The first line of a text that is not blank, printable and of at most `max_chars` characters; an ellipsis stands for what is cut off.
+/// The first non-blank line of a text, made printable and cut to `max_chars` characters, with an ellipsis if it was longer.
 pub fn first_line(text: &str, max_chars: usize) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
     let line = line.unwrap_or_default();

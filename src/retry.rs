@@ -1,4 +1,4 @@
-//! How long to wait between attempts: settings and the sequence that follows from them. Knows no clock and no randomness.
+//! How long to wait between attempts: settings, and the sequence of waits. Uses no clock and no randomness.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use std::time::Duration;
 pub struct Backoff {
     /// The wait after the first failure. Default 1 s.
     pub first: Duration,
-    /// What each further wait is multiplied by; not below 1. Default 2.
+    /// The factor between one wait and the next; at least 1. Default 2.
     pub factor: f64,
-    /// No wait is longer. Default 1 min.
+    /// The longest wait. Default 1 min.
     pub max: Duration,
 }
 

@@ -19,10 +19,10 @@ use crate::sdk::{
 };
 use crate::time::Timestamp;
 
-/// A function at one address, alone: a message goes in, its effects come out as values, and what it remembers stays here.
+/// Tests a single function at one address: pass it a message and get its effects as values; its state is kept here.
 ///
-/// Each message takes the whole way: it is encoded as a runtime does, handled, and the reply is decoded. Time is virtual: it stands
-/// until [`TestContext::advance`] moves it; then values expire and delayed messages become due.
+/// Each message takes the full path: it is encoded as by a runtime, handled, and the reply is decoded. Time is virtual and moves only
+/// with [`TestContext::advance`]; then values expire and delayed messages become due.
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,7 +65,7 @@ pub struct TestContext {
     caller: Option<Address>,
     now: Timestamp,
     storage: AddressScopedStorage,
-    /// When each value was last written, or called with, in the order of the declarations.
+    /// When each value was last written, or used in a call, in order of declaration.
     stamps: Vec<Timestamp>,
     pending: Vec<Pending>,
 }
@@ -77,10 +77,10 @@ struct Pending {
 }
 
 impl TestContext {
-    /// The function `spec` at `id`. It remembers nothing yet, nobody calls it, and it is the epoch.
+    /// The function `spec` at `id`, without stored values and without a caller. The time is the UNIX epoch.
     ///
     /// # Errors
-    /// When the function could not be registered: [`StatefulFunctions::with`].
+    /// If the function cannot be registered: see [`StatefulFunctions::with`].
     pub fn new(spec: FunctionSpec, id: &str) -> Result<Self, SdkError> {
         let absent = vec![Cell::Stored(None); spec.values().len()];
         let function = spec.type_name().clone();
@@ -95,14 +95,14 @@ impl TestContext {
         })
     }
 
-    /// Messages come from `caller`.
+    /// Sets the caller of all messages.
     #[must_use]
     pub fn with_caller(mut self, caller: Address) -> Self {
         self.caller = Some(caller);
         self
     }
 
-    /// From here on messages come from `caller`, or with `None` from an ingress.
+    /// Sets the caller of further messages; `None` for an ingress.
     pub fn set_caller(&mut self, caller: Option<Address>) {
         self.caller = caller;
     }
@@ -117,13 +117,13 @@ impl TestContext {
         MessageBuilder::to(self.address.clone())
     }
 
-    /// What the function remembers, to look at and to prepare.
+    /// The stored values of the function, to read and to prepare.
     pub fn storage(&mut self) -> &mut AddressScopedStorage {
         self.settle();
         &mut self.storage
     }
 
-    /// The time, which stands until it is moved.
+    /// The virtual time.
     pub const fn now(&self) -> Timestamp {
         self.now
     }
@@ -133,9 +133,9 @@ impl TestContext {
         self.pending.iter().map(|pending| &pending.delayed)
     }
 
-    /// Moves the time forward and takes the delayed messages that are due then, in the order of their delivery.
+    /// Moves the time forward and returns the delayed messages that are then due, in the order of delivery.
     ///
-    /// To deliver one to the function, make it its own caller and invoke it.
+    /// To deliver one to the function, set the function as its own caller and invoke it.
     pub fn advance(&mut self, time: Duration) -> Vec<Message> {
         self.settle();
         self.now = self.now + time;
@@ -150,11 +150,11 @@ impl TestContext {
             .collect()
     }
 
-    /// Calls the function with `message`, whose target does not matter.
+    /// Calls the function with `message`, whatever its target.
     ///
     /// # Errors
-    /// The function's error, or the text of its panic; or what the runtime would refuse, such as arming a token that is pending. State
-    /// and pending messages are then as before.
+    /// The function's error, the text of its panic, or something that the runtime would refuse, such as arming a pending token. State
+    /// and pending messages are then unchanged.
     pub async fn invoke(&mut self, message: Message) -> Result<SideEffects, BoxError> {
         self.settle();
         let reply = self.handler.handle(self.request(&message)).await;
@@ -202,7 +202,7 @@ impl TestContext {
         ToFunction { request }.encode_to_vec().into()
     }
 
-    /// What is pending once `schedule` is applied.
+    /// The pending messages after applying `schedule`.
     fn scheduled(&mut self, schedule: Vec<Scheduled>) -> Result<Vec<Pending>, BoxError> {
         let before = self.pending.iter().map(|pending| Pending {
             due: pending.due,
@@ -235,7 +235,7 @@ impl TestContext {
         Ok(left)
     }
 
-    /// A call refreshes what expires after calls.
+    /// A call renews values that expire after calls.
     fn touch(&mut self) {
         for ((declared, _), stamp) in self.storage.values().zip(&mut self.stamps) {
             if let Expiration::AfterCall(_) = declared.expiration {
@@ -252,7 +252,7 @@ impl TestContext {
         }
     }
 
-    /// What the test wrote counts as written now; what has expired is gone.
+    /// Values written by the test count as written now; expired ones are removed.
     fn settle(&mut self) {
         for ((declared, cell), stamp) in self.storage.values_mut().zip(&mut self.stamps) {
             if let Cell::Written(bytes) = cell {
@@ -281,7 +281,7 @@ fn wire(address: &Address) -> WireAddress {
     }
 }
 
-/// The function's own error, where it is one.
+/// The function's own error, if it is one.
 fn cause(error: HandlerError) -> BoxError {
     match error {
         HandlerError::Function { source, .. } => source,

@@ -1,4 +1,4 @@
-//! A disk in memory that loses power, fills up and fails, when told to.
+//! A disk in memory that loses power, runs full and fails on demand.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -12,8 +12,8 @@ use crate::storage::{Disk, DiskFile, Room};
 
 /// A [`Disk`] in memory with faults. Clones share one disk.
 ///
-/// Files survive as far as [`Disk`] promises and no further: [`lose_power`](Self::lose_power) keeps, of all that was
-/// not synced, what the generator picks, and may tear each kept write at any byte.
+/// Files survive as far as [`Disk`] guarantees and no further: of the unsynced changes, [`lose_power`](Self::lose_power) keeps
+/// those that the generator picks, and may tear each kept write at any byte.
 #[derive(Clone, Default)]
 pub struct FaultyDisk(Arc<Shared>);
 
@@ -26,9 +26,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     files: BTreeMap<String, Arc<Mutex<FileState>>>,
-    /// The names that are durable, and what they name.
+    /// The durable names, and their files.
     synced_names: BTreeMap<String, Arc<Mutex<FileState>>>,
-    /// The states of the names after each change that is not durable.
+    /// The names after each change that is not yet durable.
     unsynced_names: Vec<BTreeMap<String, Arc<Mutex<FileState>>>>,
     /// Bytes by which files may still grow.
     room: Option<u64>,
@@ -39,14 +39,14 @@ struct State {
 }
 
 impl State {
-    /// Gives back the room of a file that nobody names any more.
+    /// Releases the space of a file without a name.
     fn give_back(&mut self, gone: Option<Arc<Mutex<FileState>>>) {
         if let (Some(room), Some(gone)) = (&mut self.room, gone) {
             *room += lock(&gone).taken() as u64;
         }
     }
 
-    /// How far a write of `file` from `offset` to `end` gets. Holes take no room until they are written.
+    /// How far a write to `file` from `offset` to `end` gets. Holes take no space until they are written.
     fn take_room(&mut self, file: &mut FileState, offset: usize, end: usize) -> usize {
         let in_holes = file.fill_holes(offset, end);
         let growth = end.saturating_sub(file.written.max(offset));
@@ -64,7 +64,7 @@ impl State {
         end - (growth - granted)
     }
 
-    /// To be called before each change; it does not take place without power.
+    /// Must be called before each change; without power the change does not happen.
     fn use_power(&mut self) -> io::Result<()> {
         self.changes += 1;
         match &mut self.power {
@@ -78,7 +78,7 @@ impl State {
     }
 }
 
-/// What was done to a file and is not durable.
+/// A change of a file that is not yet durable.
 #[derive(Clone)]
 enum Change {
     Write { offset: usize, bytes: Vec<u8> },
@@ -87,19 +87,19 @@ enum Change {
 
 #[derive(Clone, Default)]
 struct FileState {
-    /// What the process sees.
+    /// The content that the process sees.
     seen: Pages,
-    /// What is durable.
+    /// The durable content.
     synced: Pages,
     unsynced: Vec<Change>,
-    /// The end of what was ever written: beyond it, writes take room.
+    /// The end of everything ever written; writes beyond it take space.
     written: usize,
-    /// What was never written before it.
+    /// Ranges before it that were never written.
     holes: Vec<std::ops::Range<usize>>,
 }
 
 impl FileState {
-    /// Takes a range out of the holes; how many bytes of it were in them.
+    /// Removes a range from the holes, and returns how many of its bytes were in them.
     fn fill_holes(&mut self, offset: usize, end: usize) -> usize {
         let mut filled = 0;
         let mut left = Vec::new();
@@ -117,7 +117,7 @@ impl FileState {
         filled
     }
 
-    /// The room it takes.
+    /// The space it takes.
     fn taken(&self) -> usize {
         let holes = self.holes.iter().map(std::ops::Range::len);
         self.written.saturating_sub(holes.sum())
@@ -130,7 +130,7 @@ impl FileState {
 }
 
 impl FaultyDisk {
-    /// The disk as the next start finds it after a loss of power now. This one stays as it is.
+    /// The disk as the next start finds it if power is lost now. This disk stays unchanged.
     pub fn lose_power(&self, random: &mut Random) -> Self {
         let state = self.locked();
         let survivors =
@@ -148,7 +148,7 @@ impl FaultyDisk {
         Self::of(files.collect())
     }
 
-    /// The disk as the next process finds it when this one is killed now: all is there.
+    /// The disk as the next process finds it if this one is killed now: complete.
     pub fn kill(&self) -> Self {
         let state = self.locked();
         let files = state.files.iter();
@@ -171,23 +171,23 @@ impl FaultyDisk {
         }))
     }
 
-    /// From now on files can grow by `bytes` bytes in all; then writes come out short and fail. `None`: no limit.
+    /// From now on files can grow by a total of `bytes`; then writes are cut short and fail. `None` removes the limit.
     pub fn set_room(&self, bytes: Option<u64>) {
         self.locked().room = bytes;
     }
 
-    /// The next `count` syncs of a file fail, and what they should have made durable is lost with the power, whatever is synced later.
+    /// The next `count` syncs of a file fail. The data they should have made durable is lost with the power, even if a later sync succeeds.
     pub fn fail_syncs(&self, count: u32) {
         self.locked().failing_syncs = count;
     }
 
-    /// Takes `count` more changes (writes, cuts, syncs, new names); all after them fail and change nothing, as if the process
-    /// had met its end there. What [`lose_power`](Self::lose_power) finds is the disk at that moment.
+    /// Allows `count` more changes (writes, truncations, syncs, new names); all later ones fail and change nothing, as if the process
+    /// had ended there. [`lose_power`](Self::lose_power) then finds the disk of that moment.
     pub fn cut_power_after(&self, count: u64) {
         self.locked().power = Some(count);
     }
 
-    /// Changes asked for so far.
+    /// The number of changes requested so far.
     pub fn changes(&self) -> u64 {
         self.locked().changes
     }
@@ -240,7 +240,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn after_power_loss(file: &FileState, random: &mut Random) -> FileState {
     let mut kept = file.synced.clone();
-    // How likely a change is to have reached the disk differs from crash to crash.
+    // The probability that a change has reached the disk differs from crash to crash.
     let percent = random.below(101);
     for change in &file.unsynced {
         match change {
@@ -386,7 +386,7 @@ struct FaultyFile {
 }
 
 impl FaultyFile {
-    /// Disk and file, to change the file: always locked in this order, so that a crash finds all files at one moment.
+    /// Disk and file, for changing the file. Always locked in this order, so that a crash sees all files at one moment.
     fn locked(&self) -> (MutexGuard<'_, State>, MutexGuard<'_, FileState>) {
         let disk = self.disk.locked();
         (disk, lock(&self.state))
@@ -469,7 +469,7 @@ impl fmt::Debug for FaultyFile {
     }
 }
 
-/// Bytes in pages that copies share until they differ; a page that is missing is zeros.
+/// Bytes in pages, which copies share until they differ. A missing page is zeros.
 #[derive(Clone, Default)]
 struct Pages {
     pages: BTreeMap<usize, Arc<[u8; PAGE]>>,
@@ -525,7 +525,7 @@ impl Pages {
     }
 }
 
-/// The range of `len` bytes from `offset`, cut at the pages: where each part begins, and its range in the whole.
+/// Splits `len` bytes from `offset` at page boundaries: the start of each part, and its range in the whole.
 fn parts(offset: usize, len: usize) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
     let mut done = 0;
     std::iter::from_fn(move || {

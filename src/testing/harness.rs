@@ -1,4 +1,4 @@
-//! Plays the runtime for the functions of a registry: the same core as in production, virtual time, rows in memory.
+//! Plays the runtime for the functions of a registry, with the core used in production, virtual time and rows in memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,12 +26,12 @@ use crate::sdk::{
 use crate::storage::{Memory, Position, Store, Syncer, Write};
 use crate::time::Timestamp;
 
-/// Functions together, as the embedded runtime runs them: batches, handshake, state, delayed messages, retries and recovery, on
+/// Tests functions together as the embedded runtime runs them: batches, handshake, state, delayed messages, retries and recovery, on
 /// virtual time and without a server.
 ///
-/// A message is called at once when its address is idle; what arrives before the call has returned is the next batch. Time stands
-/// until [`advance`](Self::advance) moves it. Functions may await anything that the executor of the test can poll. Every egress exists;
-/// what is sent to it is kept here.
+/// If its address is idle, a message starts a call at once; messages that arrive before the call has returned form the next batch. Time moves
+/// only with [`advance`](Self::advance). Functions may await anything that the executor of the test can poll. Every egress exists;
+/// its records are kept here.
 ///
 /// ```
 /// use std::time::Duration;
@@ -84,7 +84,7 @@ pub struct Harness {
     durable: Position,
     core: Core,
     calls: Vec<Call>,
-    /// How many failures the last run had seen.
+    /// The number of failures that the last run had seen.
     reported: usize,
     failures: Vec<BatchFailure>,
     warnings: Vec<String>,
@@ -94,15 +94,15 @@ pub struct Harness {
     refused: Option<Refusal>,
 }
 
-/// A batch that had no effect: its function returned an error or panicked, or asked for something that cannot be done.
+/// A batch without effect, because its function returned an error, panicked, or requested something impossible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchFailure {
-    /// Where.
+    /// The address of the batch.
     pub address: Address,
-    /// How many messages the batch has.
+    /// The number of messages in the batch.
     pub messages: usize,
-    /// How many times in a row it has failed now.
+    /// The number of failures in a row, including this one.
     pub attempt: u32,
     /// Why.
     pub reason: String,
@@ -114,19 +114,19 @@ pub struct BatchFailure {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HarnessError {
-    /// A batch failed. It is sent again after its wait: [`Harness::advance`]. All else went on.
+    /// A batch failed. It is sent again after its wait: [`Harness::advance`]. Everything else continued.
     #[error("function {} failed: {}", .0.address, .0.reason)]
     Function(BatchFailure),
     /// The message's function is not registered.
     #[error("message to {target} was refused: no such function is registered")]
     UnknownFunction {
-        /// Whom it was for.
+        /// The target of the message.
         target: Address,
     },
-    /// Nothing is left to do at this time, and nobody answered the call.
+    /// Nothing is left to do at this time, and the call has no answer.
     #[error("{target} did not answer; it may answer at a later time")]
     NoAnswer {
-        /// Who was called.
+        /// The address that was called.
         target: Address,
     },
     /// The runtime refused it.
@@ -137,20 +137,20 @@ pub enum HarnessError {
     },
 }
 
-/// A call that is out.
+/// A call in progress.
 struct Call {
     id: CallId,
     reply: Pin<Box<dyn Future<Output = Result<FromFunction, Failure>> + Send>>,
 }
 
 impl Harness {
-    /// Plays the runtime for `functions`. Time begins at a moment in 2026.
+    /// A harness for `functions`. Time begins at a moment in 2026.
     pub fn new(functions: StatefulFunctions) -> Self {
         const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
         Self::with_clock(functions, Arc::new(ManualClock::new(START)))
     }
 
-    /// As [`new`](Self::new), on the time of `clock`: for functions that ask it too.
+    /// Like [`new`](Self::new), with the time of `clock`, for functions that use a clock themselves.
     pub fn with_clock(functions: StatefulFunctions, clock: Arc<ManualClock>) -> Self {
         let bindings = Arc::new(Registered(functions.clone()));
         let memory = Memory::default();
@@ -177,19 +177,19 @@ impl Harness {
         harness
     }
 
-    /// Brings `message` in as an ingress does. Its function is called by the next [`run`](Self::run); what is sent before that to an
-    /// address whose call is out becomes one batch.
+    /// Sends `message` as an ingress does. The next [`run`](Self::run) calls its function. Messages sent before that to an address with a call
+    /// in progress become one batch.
     ///
     /// # Errors
-    /// When its function is not registered.
+    /// If its function is not registered.
     pub fn send(&mut self, message: Message) -> Result<(), HarnessError> {
         self.arrive(&message, None)
     }
 
-    /// Sends `message` and gives the first message that comes back to its caller. Time does not move.
+    /// Sends `message` and returns the first message that is sent back to its caller. Time does not move.
     ///
     /// # Errors
-    /// When its function is not registered, a batch fails meanwhile, or nobody answers.
+    /// If its function is not registered, a batch fails meanwhile, or there is no answer.
     pub async fn call(&mut self, message: Message) -> Result<Message, HarnessError> {
         let gateway = format!("call-{}", self.next_gateway);
         self.next_gateway += 1;
@@ -204,12 +204,12 @@ impl Harness {
         })
     }
 
-    /// Runs all there is to do at this time, until every call has returned.
+    /// Does everything there is to do at this time, until every call has returned.
     ///
-    /// It waits for functions that wait. Dropped before it is done it leaves their calls out, and the next run goes on with them.
+    /// It waits for functions that wait. If it is dropped before, their calls stay in progress, and the next run continues them.
     ///
     /// # Errors
-    /// When a batch failed; the first failure is given, [`failures`](Self::failures) has all. Everything else has run all the same.
+    /// If a batch failed: the error is the first failure, and [`failures`](Self::failures) has all. Everything else has run nevertheless.
     pub async fn run(&mut self) -> Result<(), HarnessError> {
         self.step(Input::Tick);
         poll_fn(|task| self.poll_calls(task)).await;
@@ -220,11 +220,11 @@ impl Harness {
         }
     }
 
-    /// Moves time on by `span`, and stops at every moment at which something is due to run it: delayed messages, batches that are
+    /// Moves time forward by `span`, and on the way runs everything that becomes due: delayed messages, and batches that are
     /// sent again.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// See [`run`](Self::run).
     pub async fn advance(&mut self, span: Duration) -> Result<(), HarnessError> {
         let end = self.clock.now() + span;
         let mut done = self.run().await;
@@ -236,7 +236,7 @@ impl Harness {
         done.and(self.run().await)
     }
 
-    /// Crashes and starts again with what is on disk. Calls that are out are lost, and their batches sent again.
+    /// Crashes, and starts again with what is on disk. Calls in progress are lost, and their batches are sent again.
     pub fn restart(&mut self) {
         (self.store, self.syncer) = self.memory.open();
         self.durable = self.store.durable();
@@ -250,32 +250,32 @@ impl Harness {
         self.clock.now()
     }
 
-    /// How long until something is due by itself; `None` when nothing is.
+    /// The time until the next delayed message or repeated batch is due; `None` if there is none.
     pub fn next_due(&self) -> Option<Duration> {
         let due = self.core.next_deadline()?;
         Some(due.since(self.now()))
     }
 
-    /// What was sent to `egress` so far, in the order in which the batches were applied.
+    /// The records sent to `egress` so far, in the order in which the batches were applied.
     pub fn egress(&self, egress: &TypeName) -> &[EgressMessage] {
         let key = crate::runtime::core::keys::egress_prefix(egress.namespace(), egress.name());
         self.egress.get(&key).map_or(&[], Vec::as_slice)
     }
 
-    /// What was sent to `egress` so far, as values of type `ty`.
+    /// The records sent to `egress` so far, as values of type `ty`.
     ///
     /// # Errors
-    /// When one is of another type. Messages without value are passed over.
+    /// If one has another type. Records without a value are skipped.
     pub fn egress_values<T>(&self, egress: &TypeName, ty: &Type<T>) -> Result<Vec<T>, SdkError> {
         let sent = self.egress(egress).iter();
         sent.filter_map(|message| message.get(ty).transpose())
             .collect()
     }
 
-    /// What the function at `address` remembers under `spec`, as its next call would see it.
+    /// The value `spec` of the function at `address`, as its next call would see it.
     ///
     /// # Errors
-    /// When the stored value is of another type.
+    /// If the stored value has another type.
     pub fn state<T>(&self, address: &Address, spec: &ValueSpec<T>) -> Result<Option<T>, SdkError> {
         let stored = self
             .core
@@ -288,10 +288,10 @@ impl Harness {
         spec.value_type().read(&typed, what)
     }
 
-    /// Has the function at `address` remember `value`; `None` removes it. While its call is out the change waits for the end of it.
+    /// Sets the value `spec` of the function at `address`; `None` removes it. If a call is in progress, the change waits for its end.
     ///
     /// # Errors
-    /// When the value's type refuses it, or the function declared the value with another type.
+    /// If the value's type refuses it, or the function declared the value with another type.
     pub fn set_state<T>(
         &mut self,
         address: &Address,
@@ -324,12 +324,12 @@ impl Harness {
         &self.failures
     }
 
-    /// What the runtime would have warned its operator of so far.
+    /// The warnings that the runtime would have logged so far.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Calls that have not returned.
+    /// The number of calls that have not returned.
     pub const fn calls_in_flight(&self) -> usize {
         self.calls.len()
     }
@@ -372,7 +372,7 @@ impl Harness {
         }
     }
 
-    /// One input and all that follows from it, on disk at the end.
+    /// Handles one input and everything that follows from it; at the end all of it is on disk.
     fn step(&mut self, input: Input) {
         let mut out = Vec::new();
         self.core.handle(input, self.clock.now(), &mut out);
@@ -418,7 +418,7 @@ impl Harness {
             Output::Changed(_, Err(warning)) | Output::Warning(warning) => {
                 self.warnings.push(warning);
             }
-            // One core forwards nothing; there are no keys; what is accepted shows by its effects.
+            // A single core forwards nothing, there are no keys, and acceptance shows in the effects.
             Output::Forward(..)
             | Output::Accepted(_)
             | Output::Replayed(..)
@@ -474,7 +474,7 @@ fn core(bindings: &Arc<Registered>, store: &Store) -> Core {
     Core::new(CoreSettings::default(), bindings, store.clone())
 }
 
-/// The functions of the registry, and every egress.
+/// Binds the functions of the registry, and every egress.
 #[derive(Debug)]
 struct Registered(StatefulFunctions);
 

@@ -294,11 +294,11 @@ async fn unusable_urls_are_named_without_their_secrets() {
     for (url, text) in [
         (
             "/path",
-            "an absolute http or https URL is needed (GET /path)",
+            "an absolute http or https URL is required (GET /path)",
         ),
         (
             "ftp://example.com/",
-            "an absolute http or https URL is needed (GET ftp://example.com/)",
+            "an absolute http or https URL is required (GET ftp://example.com/)",
         ),
         (
             "http://me:secret@example.com/a?key=secret",
@@ -363,7 +363,7 @@ fn unreadable_trusted_certificates_are_refused() {
         assert!(err.is_invalid_request());
         assert_eq!(
             err.to_string(),
-            "`trusted_certificates_pem` holds something else than PEM certificates"
+            "`trusted_certificates_pem` contains something other than PEM certificates"
         );
     }
 }

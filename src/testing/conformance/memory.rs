@@ -1,5 +1,5 @@
-//! A log in memory as a source with positions, and a far side in memory as a sink that stores its position with the records. They
-//! outlive every runtime, and are the smallest examples of the two contracts.
+//! A log in memory, read by a source with positions, and a target in memory, filled by a sink that stores its position with the records.
+//! Both outlive every runtime, and are minimal examples of the two contracts.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +11,7 @@ use crate::random::Random;
 use crate::runtime::{Batch, Inlet, Sink, SinkBatch, SinkPosition, Source};
 use crate::sdk::{BoxError, types};
 
-/// Records in their order; a reader's position is the number of records before it.
+/// Records in order; a reader's position is the number of records it has read.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLog(Arc<Log>);
 
@@ -28,7 +28,7 @@ impl MemoryLog {
         self.0.grown.notify_waiters();
     }
 
-    /// A source that reads it; it brings some records at a time, as `random` will have it.
+    /// A source that reads the log; `random` decides how many records it brings at a time.
     pub fn source(&self, random: Random) -> MemorySource {
         MemorySource {
             log: self.clone(),
@@ -36,12 +36,12 @@ impl MemoryLog {
         }
     }
 
-    /// Some records from `from` on, once there are any.
+    /// Some records from `from` on. Waits until there are any.
     async fn read(&self, from: usize, limit: usize) -> Vec<Record> {
         loop {
             let grown = self.0.grown.notified();
             tokio::pin!(grown);
-            // From here on no growth is missed.
+            // No growth after this point is missed.
             grown.as_mut().enable();
             let records: Vec<_> = self.lock().iter().skip(from).take(limit).cloned().collect();
             if !records.is_empty() {
@@ -82,7 +82,7 @@ impl Source for MemorySource {
                 batch.push(&record.message());
             }
             let receipt = inlet.bring(batch).await?;
-            // Some brokers are told each time, others never: the next batch need not wait.
+            // Some brokers are acknowledged each time, others never; the next batch need not wait.
             if self.random.chance(50) {
                 receipt.durable().await?;
             }
@@ -90,7 +90,7 @@ impl Source for MemorySource {
     }
 }
 
-/// Takes records and their position in one step, as a database does in a transaction.
+/// Accepts records and their position in one step, like a database in a transaction.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryFarSide(Arc<Mutex<FarSide>>);
 
@@ -102,12 +102,12 @@ struct FarSide {
 }
 
 impl MemoryFarSide {
-    /// A sink that delivers to it; every now and then it fails before or after the far side took the records.
+    /// A sink that delivers to it; sometimes it fails before or after the records were accepted.
     pub fn sink(&self) -> MemorySink {
         MemorySink(self.clone())
     }
 
-    /// The texts that arrived, in their order.
+    /// The texts that arrived, in order.
     pub fn texts(&self) -> Vec<String> {
         self.lock().texts.clone()
     }

@@ -1,4 +1,4 @@
-//! Suites that every implementation of a part runs, ours and users'. Outside semantic versioning.
+//! Test suites for implementations of stores, sources and sinks, ours and users'. Exempt from semantic versioning.
 
 #[cfg(feature = "runtime")]
 mod memory;

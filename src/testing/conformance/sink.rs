@@ -1,4 +1,4 @@
-//! What every sink keeps, wherever its records go.
+//! The suite for sinks, wherever their records go.
 #![expect(clippy::unwrap_used, reason = "a suite of tests: a failure is a panic")]
 
 use async_trait::async_trait;
@@ -10,16 +10,16 @@ use crate::runtime::{Runtime, RuntimeBuilder};
 use crate::sdk::{EgressMessage, TypeName};
 use crate::testing::faulty::FaultyDisk;
 
-/// A sink under test, with its far side. The far side outlives every runtime.
+/// A sink under test and its target system, which outlives every runtime.
 #[async_trait]
 pub trait SinkRig: Send + Sync {
-    /// Binds the sink to the egress of [`record`](Self::record) in a runtime that starts, again in each life.
+    /// Binds the sink to the egress of [`record`](Self::record) in a new runtime; called for each start.
     fn bind(&self, builder: RuntimeBuilder) -> RuntimeBuilder;
 
-    /// The texts that the far side has by now, in their order, repetitions included.
+    /// The texts that have arrived so far, in order, including repetitions.
     async fn arrived(&self, runtime: &Runtime) -> Vec<String>;
 
-    /// How a text becomes a record of the sink's egress. Default: the text as it is, to [`OUT`](super::OUT).
+    /// Makes a text a record for the sink's egress. Default: the unchanged text, to [`OUT`](super::OUT).
     fn record(&self) -> fn(&str) -> EgressMessage {
         plain
     }
@@ -33,7 +33,7 @@ const LOG: TypeName = TypeName::new("conformance/log");
 /// Runs the suite, with random kills from `seed`.
 ///
 /// # Panics
-/// When the sink breaks a promise; the message says which.
+/// If the sink breaks a guarantee; the message says which.
 pub fn run(rig: &dyn SinkRig, seed: u64) {
     let mut random = Random::seeded(seed);
     let mut disk = FaultyDisk::default();
@@ -41,7 +41,7 @@ pub fn run(rig: &dyn SinkRig, seed: u64) {
     let mut texts = Vec::new();
     let mut write = |count: u64| -> usize {
         for _ in 0..count {
-            // Of one function: its order is promised.
+            // From one function, whose order is guaranteed.
             let record = Record {
                 id: "one".to_owned(),
                 text: format!("record-{}", texts.len()),

@@ -1,4 +1,4 @@
-//! What every source keeps, whatever it reads.
+//! The suite for sources, whatever they read.
 #![expect(clippy::unwrap_used, reason = "a suite of tests: a failure is a panic")]
 
 use async_trait::async_trait;
@@ -9,14 +9,14 @@ use crate::random::Random;
 use crate::runtime::{Runtime, RuntimeBuilder};
 use crate::testing::faulty::FaultyDisk;
 
-/// A source under test, with its far side. The far side outlives every runtime.
+/// A source under test and the system it reads, which outlives every runtime.
 #[async_trait]
 pub trait SourceRig: Send + Sync {
-    /// Binds the source to a runtime that starts, again in each life.
+    /// Binds the source to a new runtime; called for each start.
     fn bind(&self, builder: RuntimeBuilder) -> RuntimeBuilder;
 
-    /// Gives the far side a record for the source to bring, or brings it to a source that waits for requests. `true`: the far side
-    /// has it, or was told that it is taken in. `false`: it was not, and the same record is fed again, maybe to the next life.
+    /// Writes a record to the system that the source reads, or sends it to a source that waits for requests. True if the system
+    /// has it, or the request was accepted. If false, the same record is fed again, possibly after the next start.
     async fn feed(&self, runtime: &Runtime, record: &Record) -> bool;
 
     /// What the source promises.
@@ -26,7 +26,7 @@ pub trait SourceRig: Send + Sync {
 /// Runs the suite, with random kills from `seed`.
 ///
 /// # Panics
-/// When the source breaks a promise; the message says which.
+/// If the source breaks a guarantee; the message says which.
 pub fn run(rig: &dyn SourceRig, seed: u64) {
     let mut random = Random::seeded(seed);
     let mut disk = FaultyDisk::default();
@@ -40,7 +40,7 @@ pub fn run(rig: &dyn SourceRig, seed: u64) {
             continue;
         };
         feed(rig, &life, &mut fed, 10 + random.below(40));
-        // It dies on the way, or when all is done.
+        // The runtime is killed on the way, or when everything is done.
         if random.chance(50) {
             arrives(&life, &fed);
         }
@@ -50,7 +50,7 @@ pub fn run(rig: &dyn SourceRig, seed: u64) {
     feed(rig, &life, &mut fed, 10);
     arrives(&life, &fed);
     life.stop();
-    // What was taken in before the stop is there, and only that.
+    // The records accepted before the stop are there, and no others.
     let life = Life::start(&disk, plain, bind).unwrap();
     feed(rig, &life, &mut fed, 1);
     arrives(&life, &fed);
@@ -60,7 +60,7 @@ pub fn run(rig: &dyn SourceRig, seed: u64) {
         check(rig.guarantee(), &texts(&fed, &id), &arrived, &id);
         all.extend(arrived);
     }
-    // What took effect leaves once: the far side stores how far it has come.
+    // Every effect leaves once, because the target stores its position.
     let has_left = async |_: &Runtime| far_side.texts().len() >= all.len();
     assert!(life.until("all records to leave", has_left));
     life.stop();
@@ -70,7 +70,7 @@ pub fn run(rig: &dyn SourceRig, seed: u64) {
     assert_eq!(left, all, "on the far side, and in the ledgers");
 }
 
-/// Feeds so many further records, until the runtime has died.
+/// Feeds this many further records, or until the runtime has died.
 fn feed(rig: &dyn SourceRig, life: &Life, fed: &mut Vec<Record>, count: u64) {
     for _ in 0..count {
         let record = Record::numbered(fed.len() as u64);
@@ -83,7 +83,7 @@ fn feed(rig: &dyn SourceRig, life: &Life, fed: &mut Vec<Record>, count: u64) {
     }
 }
 
-/// Waits until all that was fed is in the ledgers, or the runtime has died.
+/// Waits until all records that were fed are in the ledgers, or the runtime has died.
 fn arrives(life: &Life, fed: &[Record]) {
     for id in ids() {
         let expected = texts(fed, &id);

@@ -1,4 +1,4 @@
-//! Where sources and sinks are tried: a runtime on a disk that loses power, and a function that writes down what it gets.
+//! The test bench of sources and sinks: a runtime on a disk that loses power, and a function that records its input.
 #![expect(clippy::unwrap_used, reason = "a suite of tests: a failure is a panic")]
 
 use std::sync::Arc;
@@ -12,32 +12,32 @@ use crate::sdk::{
 };
 use crate::testing::faulty::FaultyDisk;
 
-/// The function that records are for. It keeps the texts it gets, in their order, and sends each to [`OUT`].
+/// The function that the records are for. It keeps the texts it gets, in order, and sends each to [`OUT`].
 pub const LEDGER: TypeName = TypeName::new("conformance/ledger");
-/// The egress that every text goes to.
+/// The egress to which every text is sent.
 pub const OUT: TypeName = TypeName::new("conformance/out");
 
 const TEXTS: ValueSpec<String> = ValueSpec::new("texts", types::STRING);
-/// Answered with all texts, and not kept.
+/// A text that is answered with all texts, and not kept.
 const READ: &str = "read";
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How often a record may take effect when everything around it is killed again and again.
+/// How often a record may take effect when everything is killed again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guarantee {
     /// Once.
     ExactlyOnce,
-    /// Once or more; the first time in its order.
+    /// Once or more; the first time in order.
     AtLeastOnce,
 }
 
 /// A record: a text for the ledger of an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Which of the ledgers.
+    /// The id of the ledger.
     pub id: String,
-    /// Never twice, and never `read`.
+    /// Unique, and never `read`.
     pub text: String,
 }
 
@@ -55,7 +55,7 @@ impl Record {
     }
 }
 
-/// The record that an egress is sent for a text: its name, and the record.
+/// Makes the record that is sent to an egress for a text.
 pub(super) type Out = fn(&str) -> EgressMessage;
 
 /// The text itself, for [`OUT`].
@@ -85,14 +85,14 @@ impl StatefulFunction for Ledger {
     }
 }
 
-/// One life of a runtime, on an executor that dies with it.
+/// One run of a runtime, on an executor that dies with it.
 pub(super) struct Life {
     executor: tokio::runtime::Runtime,
     pub(super) runtime: Runtime,
 }
 
 impl Life {
-    /// Starts a runtime over `disk`, with a ledger that sends records made by `out`; `bind` binds what is tried.
+    /// Starts a runtime on `disk`, with a ledger that sends records made by `out`; `bind` binds the source or sink under test.
     pub(super) fn start(
         disk: &FaultyDisk,
         out: Out,
@@ -114,19 +114,19 @@ impl Life {
         Ok(Self { executor, runtime })
     }
 
-    /// Runs `work` beside the runtime.
+    /// Runs `work` concurrently with the runtime.
     pub(super) fn run<T>(&self, work: impl Future<Output = T>) -> T {
         self.executor.block_on(work)
     }
 
-    /// Whether nothing becomes durable any more.
+    /// Whether the disk has lost power.
     pub(super) fn is_dead(&self) -> bool {
         let status = self.runtime.store_status();
         let is_dead = matches!(*status.borrow(), StoreStatus::Closed(_));
         is_dead
     }
 
-    /// Waits until `is` is true or nothing becomes durable any more; whether it is true.
+    /// Waits until `is` is true or the disk has lost power; returns whether it is true.
     pub(super) fn until(&self, what: &str, mut is: impl AsyncFnMut(&Runtime) -> bool) -> bool {
         let begun = Instant::now();
         self.run(async {
@@ -141,7 +141,7 @@ impl Life {
         })
     }
 
-    /// Ends at once: nothing is finished, nothing is synced.
+    /// Ends at once, without finishing or syncing anything.
     pub(super) fn crash(self) {
         drop(self.executor);
         drop(self.runtime);
@@ -152,7 +152,7 @@ impl Life {
     }
 }
 
-/// The texts of one ledger; `None` while nobody answers.
+/// The texts of one ledger; `None` if there is no answer.
 pub(super) async fn ledger(runtime: &Runtime, id: &str) -> Option<Vec<String>> {
     let read = MessageBuilder::to(Address::new(LEDGER, id)).value(READ);
     let answer = runtime.call(&read, Duration::from_secs(10)).await.ok()?;
@@ -160,9 +160,9 @@ pub(super) async fn ledger(runtime: &Runtime, id: &str) -> Option<Vec<String>> {
     Some(texts.lines().map(str::to_owned).collect())
 }
 
-/// How a life ends: after so many changes of the disk, or when its work is done; and what the next one finds of it.
+/// How a run ends: after a number of disk changes, or when its work is done; and the disk that the next run finds.
 pub(super) fn end(life: Life, disk: &FaultyDisk, random: &mut Random) -> FaultyDisk {
-    // What happens from here on happens to nobody.
+    // Nothing that happens from here on has an effect.
     disk.cut_power_after(0);
     let next = if random.chance(25) {
         disk.kill()
@@ -173,7 +173,7 @@ pub(super) fn end(life: Life, disk: &FaultyDisk, random: &mut Random) -> FaultyD
     next
 }
 
-/// Holds what arrived against what was sent.
+/// Compares what arrived with what was sent.
 pub(super) fn check(guarantee: Guarantee, sent: &[String], arrived: &[String], what: &str) {
     let mut first: Vec<&String> = Vec::new();
     for text in arrived {

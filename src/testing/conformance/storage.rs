@@ -1,4 +1,4 @@
-//! What every store keeps, whatever it is kept in.
+//! The suite for stores, whatever they write to.
 #![expect(clippy::unwrap_used, reason = "a suite of tests: a failure is a panic")]
 
 use std::collections::BTreeMap;
@@ -17,12 +17,12 @@ const MESSAGES: Table = Table::with_fresh_keys(3);
 
 /// Runs the whole suite.
 ///
-/// `fresh` makes an empty place to keep rows in, and `open` opens it: again each time, after all handles of the
-/// time before were dropped, and then finds what was synced.
+/// `fresh` makes an empty place for rows, and `open` opens it. `open` is called repeatedly, each time after all earlier handles
+/// were dropped, and must then find what was synced.
 ///
 /// # Panics
 ///
-/// When the store breaks a promise; the message says which.
+/// If the store breaks a guarantee; the message says which.
 pub fn run<P>(fresh: impl Fn() -> P, open: impl Fn(&P) -> (Store, Syncer)) {
     staged_rows_are_readable_before_they_are_durable(open(&fresh()));
     the_last_write_of_a_row_counts(open(&fresh()));
@@ -228,7 +228,7 @@ fn answers_as_a_sorted_map_does<P>(place: &P, open: &impl Fn(&P) -> (Store, Sync
 #[derive(Default)]
 struct Model {
     rows: BTreeMap<Table, BTreeMap<Bytes, Bytes>>,
-    /// Fresh keys ever used.
+    /// All fresh keys ever used.
     messages: u64,
 }
 

@@ -91,7 +91,7 @@ fn check_row(image: &Image, id: Id, entry: &Entry) -> Result<(), String> {
     Ok(())
 }
 
-/// Keys that count are as expected; of others nothing is asked but that their gateways go with them.
+/// Valid idempotency keys are as expected; of expired ones only their gateways must match.
 fn check_keys(image: &Image, model: &Model, now: Timestamp) -> Result<(), String> {
     let counting = |keys: &BTreeMap<_, StoredAnswer>| {
         let mut keys = keys.clone();
@@ -119,7 +119,7 @@ fn check_keys(image: &Image, model: &Model, now: Timestamp) -> Result<(), String
     Ok(())
 }
 
-/// What a crash left is a consistent cut: of each processed message all effects, of others none; and all that was promised.
+/// A crash leaves a consistent cut: all effects of each processed message, none of the others, and everything acknowledged.
 pub(super) fn cut(image: &Image, model: &Model, synced: u64, now: Timestamp) -> Result<(), String> {
     let cut = Cut::of(image, model)?;
     for (id, entry) in model.entries.iter().enumerate() {
@@ -259,7 +259,7 @@ impl<'a> Cut<'a> {
     }
 }
 
-/// From here on the schedule knows what the crash left. All of it is on disk.
+/// Updates the model to what the crash left. All of it is on disk.
 pub(super) fn adopt(image: Image, model: &mut Model) -> Result<(), String> {
     let done: Vec<Id> = image.logs.values().flatten().copied().collect();
     let mut is_done = vec![false; model.entries.len()];
@@ -301,7 +301,7 @@ pub(super) fn adopt(image: Image, model: &mut Model) -> Result<(), String> {
     model.rebuild_order()
 }
 
-/// Everything has come to an end that can.
+/// Checks that everything that can be completed has been completed.
 pub(super) fn at_rest(model: &Model) -> Result<(), String> {
     for (id, entry) in model.entries.iter().enumerate() {
         let is_over = matches!(entry.status, Status::Done | Status::Gone);

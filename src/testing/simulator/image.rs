@@ -1,4 +1,4 @@
-//! All that the store says, in the terms of a schedule.
+//! The content of the store, in the terms of a schedule.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// Reads all rows. What is damaged, or stands twice, is an error.
+    /// Reads all rows. A damaged or duplicate row is an error.
     pub(super) fn read(store: &Store, plan: &Plan) -> Result<Self, String> {
         let mut image = Self::default();
         for (key, value) in rows(store, INBOX)? {

@@ -1,11 +1,11 @@
 //! Seeded schedules over the partition core: random arrivals, replies, failures, clocks, syncs and crashes, on virtual time.
 //!
-//! One to four cores share a [`Memory`](crate::storage::Memory) store. The function server is invented: what a message does is decided
-//! when its call is answered, and written down (`model`). After every step the core's outputs (`watch`) and what it holds are
-//! compared with that; now and then, after every crash and at rest so are all rows of the store (`audit`). A crash leaves any prefix of the
-//! lists that were staged, never less than was synced.
+//! One to four cores share a [`Memory`](crate::storage::Memory) store. The function server is simulated: the effects of a message are chosen
+//! when its call is answered, and recorded (`model`). After every step the core's outputs and its content are compared with the model
+//! (`watch`); from time to time, after every crash and at rest, so are all rows of the store (`audit`). A crash leaves any prefix of the
+//! staged lists that contains the synced ones.
 //!
-//! Equal seeds give equal schedules. Outside semver, like all of the simulator: it is here for the tests of this crate.
+//! Equal seeds give equal schedules. The simulator is exempt from semantic versioning: it is for the tests of this crate.
 
 mod audit;
 mod image;
@@ -21,10 +21,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use world::World;
 
-/// Lines of the schedule that a violation shows.
+/// How many lines of the schedule a violation shows.
 const SHOWN: usize = 80;
 
-/// What a schedule went through.
+/// What happened in a schedule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -44,7 +44,7 @@ pub struct Report {
     pub forwarded: u64,
     /// Crashes.
     pub crashes: u64,
-    /// Addresses that were set aside.
+    /// Addresses that were parked.
     pub parked: u64,
 }
 
@@ -66,7 +66,7 @@ impl Report {
     }
 }
 
-/// An invariant that a schedule found broken.
+/// An invariant that a schedule has found broken.
 #[derive(Debug)]
 pub struct Violation {
     /// The schedule.
@@ -91,7 +91,7 @@ impl std::error::Error for Violation {}
 /// Runs the schedule of `seed` to its end.
 ///
 /// # Errors
-/// When an invariant does not hold. The schedule is run a second time then, to tell what led there.
+/// If an invariant does not hold. The schedule is then run a second time to record the steps that led to it.
 pub fn run(seed: u64) -> Result<Report, Violation> {
     play(seed, &mut World::new(seed, false)).or_else(|_| {
         let mut world = World::new(seed, true);

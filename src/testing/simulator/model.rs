@@ -21,7 +21,7 @@ pub(super) const NOT_YET: u64 = u64::MAX;
 /// Where a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
-    /// Nowhere: never made, cancelled, or lost with a crash. It must not come back.
+    /// Nowhere: never sent, cancelled, or lost in a crash. It must not reappear.
     Gone,
     /// It is a delayed message, and not due.
     Armed,
@@ -40,7 +40,7 @@ pub(super) enum Sender {
     Function(AddressIndex),
 }
 
-/// What stages messages, in the order in which that happens within a step.
+/// The origins of messages, in the order in which they are staged within a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     /// An ingress, or a function.
@@ -87,9 +87,9 @@ pub(super) struct Entry {
     pub(super) acknowledged: bool,
     /// What its last processing did.
     pub(super) outcome: Outcome,
-    /// Something of its processing was seen outside: it is done for ever.
+    /// An effect of its processing was seen outside, so it stays processed.
     pub(super) is_shown: bool,
-    /// A function that acts outside was called with it: it exists for ever.
+    /// A function that acts on the outside was called with it, so it must survive.
     pub(super) is_relied_on: bool,
 }
 
@@ -110,7 +110,7 @@ pub(super) struct Record {
     pub(super) maker: Id,
     /// Whether it is in the outbox.
     pub(super) is_kept: bool,
-    /// Whether the egress took it: it may be away from the outbox then.
+    /// Whether the egress has taken it, so that it may be gone from the outbox.
     pub(super) is_taken: bool,
     /// Whether this start has seen it.
     pub(super) is_out: bool,
@@ -140,7 +140,7 @@ pub(super) struct Note {
     pub(super) acknowledged: bool,
 }
 
-/// A call that is out.
+/// A call in progress.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) index: AddressIndex,
@@ -149,7 +149,7 @@ pub(super) struct Call {
     pub(super) names: Vec<String>,
 }
 
-/// What is known of the present start only.
+/// What is known about the current start only.
 #[derive(Debug, Default)]
 pub(super) struct Boot {
     pub(super) calls: BTreeMap<(u8, CallId), Call>,
@@ -162,14 +162,14 @@ pub(super) struct Boot {
     pub(super) deferred: Vec<(AddressIndex, u64)>,
     /// Attempts to resume an address, and whether each must succeed.
     pub(super) resumes: BTreeMap<u64, bool>,
-    /// Messages with a key that was there before, and what must be told of it.
+    /// Messages with a repeated key, and the required answer.
     pub(super) repeats: BTreeMap<u64, (idempotency::Outcome, u64)>,
     /// Row keys of the records that were seen.
     pub(super) rows: BTreeMap<usize, Bytes>,
     pub(super) failures: BTreeMap<AddressIndex, u32>,
 }
 
-/// All of it.
+/// The whole model.
 #[derive(Debug, Default)]
 pub(super) struct Model {
     pub(super) entries: Vec<Entry>,
@@ -240,7 +240,7 @@ impl Model {
         waiting.filter(move |id| self.entry(*id).target == index)
     }
 
-    /// The call that is out for `index`.
+    /// The call in progress for `index`.
     pub(super) fn call_of(&self, index: AddressIndex) -> Option<&Call> {
         self.boot.calls.values().find(|call| call.index == index)
     }
@@ -251,7 +251,7 @@ impl Model {
         made.last().map(|note| note.ticket)
     }
 
-    /// The operator's changes that waited for the call at `index` are made.
+    /// Applies the operator's changes that waited for the call at `index`.
     pub(super) fn make_deferred(&mut self, index: AddressIndex, step: u64) {
         let deferred = std::mem::take(&mut self.boot.deferred);
         let (now, later) = deferred.into_iter().partition(|(at, _)| *at == index);
@@ -270,7 +270,7 @@ impl Model {
         });
     }
 
-    /// Takes down that `index` has processed `id`, and that it was its turn.
+    /// Records that `index` has processed `id`, and checks the order.
     pub(super) fn process(&mut self, index: AddressIndex, id: Id) -> Result<(), String> {
         self.entry_mut(id).status = Status::Done;
         self.logs.entry(index).or_default().push(id);
@@ -297,7 +297,7 @@ type SentAt = (u64, Stage, Id);
 /// The start and the core in which a timer was armed, and those in which it fired.
 type Cores = [(u64, u8); 2];
 
-/// Who came last at each address, of those that have an order among them: the next one must be later.
+/// The last message at each address, among those with a guaranteed order: the next one must be later.
 #[derive(Debug, Default)]
 struct Order {
     by_core: BTreeMap<(AddressIndex, u64, u8), (Moment, Id)>,

@@ -1,4 +1,4 @@
-//! What a seed decides before its schedule begins: how many cores, addresses and messages, how large the windows are, what happens often.
+//! What a seed decides before its schedule begins: the number of cores, addresses and messages, the window sizes, and how often things happen.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -70,14 +70,14 @@ const ACTIONS: [(Action, u64); 15] = [
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) steps: u64,
-    /// No message is made beyond so many.
+    /// Maximum number of messages.
     pub(super) messages: usize,
     pub(super) max_cores: u64,
     pub(super) addresses: Vec<AddressKey>,
     pub(super) ids: usize,
     /// `index` and `cores` are filled in at each start.
     pub(super) settings: CoreSettings,
-    /// Memory holds less than the schedule needs, so that much waits in the store only.
+    /// Memory holds less than the schedule needs, so that many messages are in the store only.
     pub(super) is_tight: bool,
     /// The clock also steps back. Values that expire and idempotency keys are left out then.
     pub(super) steps_back: bool,

@@ -1,4 +1,4 @@
-//! What the invented function server answers: effects made up on the spot, values it is missing, or something impossible.
+//! The answers of the simulated function server: random effects, requests for missing values, or something impossible.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::random::Random;
 use crate::runtime::core::GATEWAY;
 use crate::time::Timestamp;
 
-/// How long values live that expire.
+/// The lifetime of expiring values.
 pub(super) const LIFE: u64 = 30;
 /// The states that every function declares; the last two expire.
 const STATES: [(&str, ExpireMode); 4] = [
@@ -104,7 +104,7 @@ impl Server<'_> {
         }
     }
 
-    /// Mostly all that is missing is asked for, sometimes one state at a time.
+    /// Mostly all missing states are requested, sometimes one at a time.
     fn incomplete(&mut self, missing: &[(&str, ExpireMode)]) -> Reply {
         let asked = if self.random.chance(20) {
             1

@@ -1,4 +1,4 @@
-//! What the invented function server reads out of a request, and the values that it exchanges with the core.
+//! How the simulated function server reads a request, and the values that it exchanges with the core.
 
 use bytes::Bytes;
 use prost::Message as _;

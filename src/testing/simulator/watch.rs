@@ -1,4 +1,4 @@
-//! Every output of a core against what the schedule expects, and what must be true after every step.
+//! Compares every output of a core with what the schedule expects, and checks the invariants after every step.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::runtime::core::{CallId, Message, Output, owner};
 use crate::time::Timestamp;
 
 impl World {
-    /// Takes in what a step of `core` gave.
+    /// Checks the outputs of a step of `core`.
     pub(super) fn follow(&mut self, core: u8, out: Vec<Output>) -> Result<(), String> {
         self.find_fired(core)?;
         for output in out {
@@ -223,7 +223,7 @@ impl World {
         Ok(())
     }
 
-    /// A value that expires, as a call sees it. The call keeps one of the two kinds alive.
+    /// An expiring value as a call sees it. The call renews one of the two kinds.
     fn value(&mut self, index: AddressIndex, name: &'static str) -> Option<Bytes> {
         let now = self.now;
         let cell = self.model.cells.get_mut(&(index, name))?;
@@ -237,14 +237,14 @@ impl World {
         Some(numbered(name, cast(cell.value)))
     }
 
-    /// Not too many calls are out.
+    /// No more calls are in progress than allowed.
     fn check_turn(&self, core: u8) -> Result<(), String> {
         let out = self.model.boot.calls.keys().filter(|(at, _)| *at == core);
         let (out, most) = (out.count(), self.plan.settings.max_calls);
         ensure(out < most, || format!("{out} calls of core {core} are out"))
     }
 
-    /// A batch is all that waited when it began, however much that is.
+    /// A batch contains all messages that waited when it began, however many.
     fn check_whole(&self, index: AddressIndex, batch: &[Id]) -> Result<(), String> {
         if self.plan.is_tight || self.plan.is_after_durable(index) {
             return Ok(());
@@ -319,7 +319,7 @@ impl World {
         self.show(maker)
     }
 
-    /// Something of the processing of `id` is seen outside.
+    /// An effect of processing `id` is seen outside.
     fn show(&mut self, id: Id) -> Result<(), String> {
         let synced = self.synced;
         let entry = self.model.entry_mut(id);
@@ -429,7 +429,7 @@ impl World {
         Ok(())
     }
 
-    /// The first call of a type is out, and others of the type wait for what it asks for.
+    /// While the first call of a type is in progress, other addresses of the type wait for its result.
     fn is_being_met(&self, core: u8, kind: usize) -> bool {
         let boot = &self.model.boot;
         let mut calls = boot.calls.iter();
@@ -437,7 +437,7 @@ impl World {
             && calls.any(|((at, _), call)| *at == core && self.plan.kind(call.index) == kind)
     }
 
-    /// The core wants to be woken when its next timer or its next attempt is due.
+    /// The core must ask to be woken when its next timer or its next attempt is due.
     fn check_deadline(&self, core: u8) -> Result<(), String> {
         let Some(at) = self.cores.get(usize::from(core)) else {
             return Ok(());
@@ -454,7 +454,7 @@ impl World {
         let expected = armed.chain(backoffs.map(|(_, at)| *at)).min();
         let found = at.next_deadline();
         ensure(found == expected, || {
-            format!("core {core} wants to be woken at {found:?}, not {expected:?}")
+            format!("core {core} asks to be woken at {found:?}, not {expected:?}")
         })
     }
 }

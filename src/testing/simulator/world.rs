@@ -23,7 +23,7 @@ use crate::runtime::core::{
 use crate::storage::{Memory, Position, Store, Syncer, Write};
 use crate::time::Timestamp;
 
-/// Rounds after which a world that does not come to rest is stuck.
+/// A world that has not come to rest after this many rounds is stuck.
 const ROUNDS: u64 = 1_000;
 /// How long idempotency keys count.
 const KEPT: u64 = 60;
@@ -164,7 +164,7 @@ impl World {
         u8::try_from(self.random.below(u64::from(self.cores()))).unwrap_or_default()
     }
 
-    /// Hands an input to a core. The step that belongs to it has the number [`World::step`] from here on.
+    /// Gives an input to a core. Its step has the number [`World::step`].
     fn feed(&mut self, core: u8, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
         self.step += 1;
@@ -325,7 +325,7 @@ impl World {
         if used >= self.plan.settings.max_backlog || is_full(kind) {
             return Room::None;
         }
-        // Whoever sends to a full type is refused; who has sent is known since the start only.
+        // Types that send to a full type are refused; senders are known only since the start.
         let mut reached = BTreeSet::from([kind]);
         loop {
             let sent = self.model.entries.iter().filter_map(|entry| {
@@ -401,7 +401,7 @@ impl World {
         self.follow(way.1, out)
     }
 
-    /// A call comes back, and fails in so many percent of the cases.
+    /// A call returns, and fails in the planned percentage of cases.
     fn answer(&mut self, failing: Option<u64>) -> Result<(), String> {
         let calls: Vec<_> = self.model.boot.calls.keys().copied().collect();
         let Some((core, id)) = calls.get(pick(&mut self.random, calls.len())).copied() else {
@@ -601,7 +601,7 @@ impl World {
         Ok(())
     }
 
-    /// A call that came back before comes back again, with effects that nobody may see.
+    /// A call returns a second time, with effects that must stay without consequence.
     fn answer_late(&mut self) -> Result<(), String> {
         let at = pick(&mut self.random, self.late.len());
         let Some((core, id)) = self.late.get(at).copied() else {
@@ -763,7 +763,7 @@ impl World {
         Ok(())
     }
 
-    /// The cores begin nothing more, finish some of what is out, and are gone.
+    /// The cores begin nothing new, finish some calls in progress, and stop.
     fn stop(&mut self) -> Result<(), String> {
         self.is_draining = true;
         for core in 0..self.cores() {
@@ -781,7 +781,7 @@ impl World {
         self.crash()
     }
 
-    /// All cores are gone, and of what was not synced any part of the end.
+    /// All cores are gone, and with them any part of the end that was not synced.
     fn crash(&mut self) -> Result<(), String> {
         self.report.crashes += 1;
         let mut end = self.store.durable();
@@ -804,7 +804,7 @@ impl World {
         audit::equal(&image, &self.model, self.now)
     }
 
-    /// Nothing new begins; all that waits must come to its end.
+    /// Nothing new begins; everything pending must be completed.
     fn come_to_rest(&mut self) -> Result<(), String> {
         self.is_calm = true;
         self.tell(|_| "calm".into());
@@ -830,7 +830,7 @@ impl World {
         Err("it does not come to rest".into())
     }
 
-    /// Everything that can happen without time, in some order.
+    /// Everything that can happen without time passing, in some order.
     fn calm_round(&mut self) -> Result<(), String> {
         while let Some(way) = self.channels.keys().next().copied() {
             self.hand(way)?;

@@ -84,7 +84,7 @@ impl ConnectionSlots {
     /// Waits for a slot.
     pub(super) async fn take(&self) -> ConnectionSlot {
         let permit = Arc::clone(&self.0.free).acquire_owned().await;
-        self.seated(permit.expect("places are never closed"))
+        self.seated(permit.expect("the semaphore is never closed"))
     }
 
     /// Asks the connection that has been idle longest to end; if none is idle, the next one that is.

@@ -29,9 +29,9 @@ pub(crate) enum HeadFault {
         "the request names two hosts; `host` and the address in its first line must be the same"
     )]
     TwoHosts,
-    #[error("header `{0}` stands twice in the request; send it once")]
+    #[error("header `{0}` occurs twice in the request; send it once")]
     Twice(HeaderName),
-    #[error("the expectation of `expect` is not known; send `100-continue`, or no such header")]
+    #[error("unknown expectation in `expect`; send `100-continue`, or omit the header")]
     Expectation,
 }
 

@@ -74,7 +74,7 @@ impl fmt::Display for TooSlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole(limit) => write!(f, "took longer than {limit:?}"),
-            Self::Pause(limit) => write!(f, "did not go on for {limit:?}"),
+            Self::Pause(limit) => write!(f, "paused for {limit:?}"),
         }
     }
 }
@@ -211,7 +211,7 @@ mod tests {
             read.await.map_err(|fault| fault.to_string())
         };
         assert_eq!(read(9 * SECOND, 6).await.unwrap(), "xxxxxx");
-        let still = "the request body did not go on for 10s";
+        let still = "the request body paused for 10s";
         assert_eq!(read(11 * SECOND, 1).await.unwrap_err(), still);
         let drips = "the request body took longer than 60s";
         assert_eq!(read(9 * SECOND, 9).await.unwrap_err(), drips);

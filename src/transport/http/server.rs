@@ -253,7 +253,7 @@ struct Trouble {
 impl Trouble {
     fn is_told(&mut self, err: &io::Error) {
         if self.failures == 0 {
-            warn!(error = %err, "no connection can be accepted; idle ones are closed, and it is tried again");
+            warn!(error = %err, "no connection can be accepted; closing idle ones, and will retry");
         }
         self.failures = self.failures.saturating_add(1);
     }

@@ -65,7 +65,7 @@ pub(super) struct Request {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the event is none of an API Gateway, a function URL or a load balancer; call the function through one of them"
+    "the event does not come from an API Gateway, a function URL or a load balancer; call the function through one of them"
 )]
 pub(super) struct UnknownEvent;
 

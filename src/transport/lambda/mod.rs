@@ -76,7 +76,7 @@ fn bounded(answer: HandlerResponse) -> HandlerResponse {
         return answer;
     }
     let line =
-        format!("the reply has {reply_bytes} bytes, and Lambda carries {MAX_REPLY_BYTES} at most");
+        format!("the reply has {reply_bytes} bytes; Lambda allows at most {MAX_REPLY_BYTES}");
     warn!(error = %line, "request failed");
     HandlerResponse::text(500, line)
 }

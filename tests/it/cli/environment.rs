@@ -108,17 +108,17 @@ fn a_variable_that_cannot_be_used_stops_the_start_and_is_named() {
         (
             "HTTP_PROXY",
             "socks5://h:1",
-            "environment variable HTTP_PROXY: `socks5://h:1` is no HTTP proxy",
+            "environment variable HTTP_PROXY: `socks5://h:1` is not an HTTP proxy",
         ),
         (
             "https_proxy",
             "http://me:secret@h:99999",
-            "environment variable https_proxy: `h:99999` is no proxy",
+            "environment variable https_proxy: `h:99999` is not a proxy",
         ),
         (
             "NO_PROXY",
             "10.0.0.0/99",
-            "environment variable NO_PROXY: `10.0.0.0/99` is no network",
+            "environment variable NO_PROXY: `10.0.0.0/99` is not a network",
         ),
         (
             "SSL_CERT_FILE",

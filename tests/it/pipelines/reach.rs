@@ -140,7 +140,7 @@ fn files_and_proxies_that_cannot_be_used_are_faults_at_their_place() {
         (
             json!({"proxy": "socks5://h:1"}),
             "proxy",
-            "is no HTTP proxy",
+            "is not an HTTP proxy",
         ),
         (
             json!({"proxy": "http://me:secret@h:99999"}),
@@ -217,8 +217,7 @@ async fn a_proxy_that_is_away_or_refuses_is_named_in_the_failure() {
     let refusing = Proxy::start(None).await;
     let export = json!({"proxy": format!("http://{}", refusing.address)});
     let outcome = sent(pipeline(export, "https://crm.invalid/")).await;
-    let words =
-        r"opens no tunnel to crm.invalid:443: it answers `HTTP/1.1 407 Who are you?\u{1b}[2J`";
+    let words = r"refused to open a tunnel to crm.invalid:443: it answered `HTTP/1.1 407 Who are you?\u{1b}[2J`";
     assert!(outcome.told().contains(words), "{}", outcome.told());
     let outcome = sent(pipeline(
         json!({"proxy": "http://127.0.0.1:1"}),

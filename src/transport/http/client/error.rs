@@ -151,7 +151,11 @@ impl fmt::Display for HttpError {
                 let limit = rounded(*limit);
                 write!(f, "no complete response within {limit} ({call})")
             }
-            Kind::Paused(limit) => write!(f, "nothing moved for {} ({call})", rounded(*limit)),
+            Kind::Paused(limit) => write!(
+                f,
+                "no data was transferred for {} ({call})",
+                rounded(*limit)
+            ),
             Kind::Connect(_) => write!(f, "no connection ({call})"),
             Kind::Broken(_) | Kind::Stale(_) => write!(f, "the exchange broke off ({call})"),
             Kind::BodyTooLarge { limit } => {

@@ -17,7 +17,7 @@ impl Origin {
             (Some(scheme), Some(authority)) if *scheme == Scheme::HTTP => (false, authority),
             (Some(scheme), Some(authority)) if *scheme == Scheme::HTTPS => (true, authority),
             _ => {
-                let text = "an absolute http or https URL is needed";
+                let text = "an absolute http or https URL is required";
                 return Err(Kind::InvalidRequest(text));
             }
         };

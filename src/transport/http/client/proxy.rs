@@ -128,16 +128,20 @@ impl Proxy {
             Some(("http", rest)) => rest,
             Some(("https", _)) => {
                 return Err(invalid(
-                    "is a proxy that is itself asked over TLS, which this client does not do; use one at http://host:port",
+                    "is a proxy reached over TLS, which is not supported; use one at http://host:port",
                 ));
             }
-            Some(_) => return Err(invalid("is no HTTP proxy; write it as http://host:port")),
+            Some(_) => {
+                return Err(invalid(
+                    "is not an HTTP proxy; write it as http://host:port",
+                ));
+            }
         };
         let (credentials, address) = match rest.rsplit_once('@') {
             None => (None, rest),
             Some((credentials, address)) => (Some(credentials), address),
         };
-        let form = "is no proxy; write it as http://host:port";
+        let form = "is not a proxy; write it as http://host:port";
         let url: Uri = format!("http://{}", address.trim_end_matches('/'))
             .parse()
             .map_err(|_| invalid(form))?;
@@ -175,7 +179,7 @@ impl Proxy {
         while !answer.ends_with(b"\r\n\r\n") {
             if answer.len() == MAX_HEAD_BYTES {
                 return Err(io::Error::other(format!(
-                    "{self} answers CONNECT at too great a length"
+                    "the answer of {self} to CONNECT is too long"
                 )));
             }
             let byte = stream.read_u8().await;
@@ -195,7 +199,8 @@ impl Proxy {
             Some(status) if is_http && status.len() == 3 && status.starts_with('2') => Ok(()),
             _ => {
                 let told = printable::first_line(&answer, MAX_TOLD_CHARS);
-                let text = format!("{self} opens no tunnel to {target}: it answers `{told}`");
+                let text =
+                    format!("{self} refused to open a tunnel to {target}: it answered `{told}`");
                 Err(io::Error::new(io::ErrorKind::ConnectionRefused, text))
             }
         }
@@ -231,7 +236,7 @@ impl Direct {
             let network = address.parse::<IpAddr>().ok().zip(bits.parse().ok());
             let network = network.filter(|(address, bits)| *bits <= width(*address));
             let (address, bits) =
-                network.ok_or_else(|| invalid("is no network such as 10.0.0.0/8"))?;
+                network.ok_or_else(|| invalid("is not a network; write it like 10.0.0.0/8"))?;
             let (hosts, port) = (Hosts::Network(address, bits), None);
             return Ok(Self { hosts, port });
         }
@@ -240,7 +245,7 @@ impl Direct {
             Err(_) => match entry.rsplit_once(':') {
                 None => (entry, None),
                 Some((host, port)) => {
-                    let port = port.parse().map_err(|_| invalid("ends in no port"))?;
+                    let port = port.parse().map_err(|_| invalid("has no valid port"))?;
                     (host, Some(port))
                 }
             },
@@ -253,7 +258,7 @@ impl Direct {
                 let below = name.len() != host.len() || name.starts_with('.');
                 let name = name.trim_start_matches('.').to_ascii_lowercase();
                 if name.is_empty() || name.contains(['/', '*', ' ']) {
-                    return Err(invalid("is no host, domain or network"));
+                    return Err(invalid("is not a host, a domain or a network"));
                 }
                 Hosts::Domain(name, below)
             }
@@ -408,7 +413,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_refused_without_its_password() {
         for (text, told) in [
-            ("socks5://h:1080", "is no HTTP proxy"),
+            ("socks5://h:1080", "is not an HTTP proxy"),
             ("https://h:443", "asked over TLS"),
             ("http://me:secret@h:99999", "write it as http://host:port"),
             ("http://h:0", "write it as http://host:port"),

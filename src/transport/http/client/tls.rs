@@ -42,7 +42,7 @@ pub(super) fn tls(config: &HttpClientConfig) -> Result<ClientConfig, HttpError> 
 fn roots(config: &HttpClientConfig) -> Result<RootCertStore, HttpError> {
     let mut roots = RootCertStore::empty();
     let own = &config.trusted_certificates_pem;
-    let text = "`trusted_certificates_pem` holds something else than PEM certificates";
+    let text = "`trusted_certificates_pem` contains something other than PEM certificates";
     add(&mut roots, own, text)?;
     if !config.trust_public_authorities {
         return Ok(roots);
@@ -50,7 +50,7 @@ fn roots(config: &HttpClientConfig) -> Result<RootCertStore, HttpError> {
     match &config.public_authorities_pem {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(pem) => {
-            let text = "`public_authorities_pem` holds something else than PEM certificates";
+            let text = "`public_authorities_pem` contains something other than PEM certificates";
             add(&mut roots, pem, text)?;
         }
     }
