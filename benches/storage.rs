@@ -1,12 +1,12 @@
-//! Storage under the runtime's load, beside a bare append and fdatasync in the same run.
+//! Storage under the runtime's load, compared with a bare append and fdatasync in the same run.
 //!
 //! `cargo bench --features embedded --bench storage -- [--dir DIR] [--seconds N] [--keys N] [--waiting N] [--only invocations|waiting]`
 //!
 //! One invocation stages two lists: its message put (150 bytes); then that message deleted and 200 bytes of state put at a
-//! random key. A group of invocations is staged, then made durable with one sync. The anchor appends records of the same
-//! size to a file that is already as long as it will be, and syncs each. Then the loaded process is killed, and the start is timed.
+//! random key. A group of invocations is staged, then made durable with one sync. The anchor writes records of the same
+//! size to a file of its final length, and syncs each. Then the loaded process is killed, and the start is timed.
 //!
-//! An event that waits stages three lists: its message put; that message deleted and a row of 500 bytes put, with keys in the order of
+//! A waiting event stages three lists: its message put; that message deleted and a row of 500 bytes put, with keys in the order of
 //! time; an entry of a queue, 24 to a row. The rows are then read and deleted in their order, as a drain does.
 #![expect(
     clippy::indexing_slicing,
@@ -30,7 +30,7 @@ use stateful_functions::storage::{
 
 const STATE: Table = Table::new(1);
 const MESSAGES: Table = Table::with_fresh_keys(2);
-/// Tells the process that it is the one to be killed.
+/// Marks the process that is to be killed.
 const VICTIM: &str = "STATEFUN_BENCH_VICTIM";
 
 struct Options {
@@ -115,7 +115,7 @@ fn open_folder(folder: &Path) -> Result<(Store, Syncer)> {
     Ok(open(Arc::new(Folder::new(folder)), LogSettings::default())?)
 }
 
-/// What a function's address looks like as a key.
+/// A key with the form of a function's address.
 fn state_key(n: u64) -> Bytes {
     format!("person/{n:012}").into_bytes().into()
 }
@@ -167,14 +167,14 @@ impl Load {
         let begin = Instant::now();
         self.syncer.sync()?;
         self.syncs.push(begin.elapsed().as_secs_f64());
-        // What intake does when it is told to stop.
+        // What intake does under pressure.
         while self.store.pressure() {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }
 
-    /// Groups until the time is over; how many.
+    /// Stages groups until the time is over; returns how many.
     fn run(&mut self, group: u64, span: Duration) -> Result<u64> {
         let (begin, mut groups) = (Instant::now(), 0);
         while begin.elapsed() < span {
@@ -234,7 +234,7 @@ fn measure(folder: &Path, keys: u64, group: u64, options: &Options) -> Result<()
     Ok(())
 }
 
-/// The runtime's own shape: one thread goes on staging while another syncs what has come together.
+/// As in the runtime: one thread keeps staging while another syncs everything staged so far.
 fn run_ahead(folder: &Path, keys: u64, options: &Options) -> Result<()> {
     let mut load = Load::new(folder, keys, 1_000)?;
     let spare = Memory::default().open().1;
@@ -276,12 +276,12 @@ fn run_ahead(folder: &Path, keys: u64, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of a round of so many invocations.
+/// The bytes of a round with this many invocations.
 fn record_bytes(group: u64) -> u64 {
     40 + group * (2 * 3 + 2 * 8 + 150 + 4 + 19 + 200)
 }
 
-/// Bare appends and syncs of a file of 16 MiB; how many a second.
+/// Bare writes and syncs in a file of 16 MiB, per second.
 fn anchor(folder: &Path, group: u64, span: Duration) -> Result<f64> {
     let path = folder.with_extension("anchor");
     let file = File::create(&path)?;
@@ -347,14 +347,14 @@ fn waiting_key(n: u64) -> Bytes {
     format!("pipeline/stage/{n:016x}-item").into_bytes().into()
 }
 
-/// Stages and takes events on one thread, while another syncs what has come together.
+/// Stages and deletes events on one thread, while another syncs everything staged so far.
 struct Backlog {
     store: Store,
     committer: std::thread::JoinHandle<Result<()>>,
     next_message: u64,
-    /// The longest time for which one event was held up.
+    /// The longest delay of one event.
     longest: Duration,
-    /// All time for which intake had to stop.
+    /// The total time for which intake had to stop.
     stopped: Duration,
 }
 
@@ -422,7 +422,7 @@ impl Backlog {
         Ok(())
     }
 
-    /// What intake does when it is told to stop.
+    /// What intake does under pressure.
     fn rest(&mut self, begin: Instant) {
         let stop = Instant::now();
         while self.store.pressure() {
@@ -438,7 +438,7 @@ impl Backlog {
         ended.map_err(|_| anyhow!("the committer panicked"))?
     }
 
-    /// Does `step` for each of the events, and prints how it went.
+    /// Does `step` for each event, and prints the figures.
     fn all(
         &mut self,
         what: &str,
@@ -494,7 +494,7 @@ fn waiting(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What the look through all rows takes after a start, beside reads.
+/// The cost of the scan of all rows after a start, during reads.
 fn verification(folder: &Path, rows: u64) -> Result<()> {
     let cpu = cpu_seconds()?;
     let begin = Instant::now();
@@ -522,7 +522,7 @@ fn verification(folder: &Path, rows: u64) -> Result<()> {
     Ok(())
 }
 
-/// What the files of a folder take of the disk, without what is set aside.
+/// The disk space that the files of a folder use, without the reserve.
 fn used_bytes(folder: &Path) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut bytes = 0;
@@ -558,7 +558,7 @@ fn resident_mib() -> Result<f64> {
     Ok(proc_number("status", "VmRSS:")? as f64 / 1024.0)
 }
 
-/// Of all threads, in user and kernel; in steps of 10 ms.
+/// CPU time of all threads, user and system, in steps of 10 ms.
 fn cpu_seconds() -> Result<f64> {
     let text = fs::read_to_string("/proc/self/stat")?;
     let (_, fields) = text.rsplit_once(')').context("no name in stat")?;

@@ -1,7 +1,7 @@
-//! Adds numbers up, refuses what would be too much, and forgets who stays away: `cargo run --example counter`
+//! Adds up numbers, refuses those that exceed a limit, and forgets inactive ids: `cargo run --example counter`
 //!
-//! A struct brings what the function needs; a JSON type, an expiring value, and messages that fail without failing their batch.
-//! It serves on 127.0.0.1:8000; `examples/greeter.rs` shows the module file that has a runtime call it.
+//! Shows a struct with dependencies as a function, a JSON type, an expiring value, and messages that fail without failing their batch.
+//! It serves on 127.0.0.1:8000; `examples/greeter.rs` shows the module file with which a runtime calls it.
 #![expect(clippy::print_stdout, reason = "it tells where it serves")]
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A source of your own, a file that is followed, each line exactly once: `cargo run --features runtime --example custom_source`,
-//! more than once.
+//! A custom source that follows a file and takes in each line exactly once: `cargo run --features runtime --example custom_source`.
+//! Run it more than once.
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 const WORDS: TypeName = TypeName::new("example/words");
 const SEEN: ValueSpec<i64> = ValueSpec::new("seen", types::LONG);
 
-/// Reads a file from its stored position on, and goes on as it grows.
+/// Reads a file from its stored position on, and follows it as it grows.
 #[derive(Debug)]
 struct Lines {
     path: PathBuf,
@@ -25,7 +25,7 @@ struct Lines {
 #[async_trait]
 impl Source for Lines {
     async fn run(&mut self, inlet: &Inlet) -> Result<(), BoxError> {
-        // A position is bytes that only the source understands: here, how many bytes of the file are done.
+        // A position is bytes that only the source understands: here, the number of bytes already read.
         let mut done = match inlet.position("file")? {
             Some(position) => u64::from_be_bytes(position[..].try_into()?),
             None => 0,
@@ -35,25 +35,25 @@ impl Source for Lines {
             file.seek(std::io::SeekFrom::Start(done)).await?;
             let mut text = Vec::new();
             file.take(64 * 1024).read_to_end(&mut text).await?;
-            // The last line may not be whole yet.
+            // The last line may be incomplete.
             let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 continue;
             };
             let lines = String::from_utf8_lossy(text.get(..end).unwrap_or_default()).into_owned();
             done += end as u64 + 1;
-            // The lines and where they end are one step: whatever is killed, each takes effect once.
+            // The lines and their end position are stored in one step: whatever is killed, each line takes effect once.
             let mut batch = Batch::new().position("file", done.to_be_bytes().to_vec());
             for word in lines.split_whitespace() {
                 batch.push(&MessageBuilder::to(Address::new(WORDS, word)).value(1_i64));
             }
-            // Waits while the runtime has no room. A broker would be told once the receipt is durable.
+            // Waits while the runtime has no room. A broker would be acknowledged once the receipt is durable.
             inlet.bring(batch).await?.durable().await?;
         }
     }
 }
 
-/// Counts how often a word came; 0 only asks.
+/// Counts how often a word occurred; 0 only asks.
 async fn count(context: &mut Context, message: Message) -> Result<(), BoxError> {
     let seen = context.storage().get(&SEEN)?.unwrap_or(0) + message.require(&types::LONG)?;
     context.storage().set(&SEEN, seen)?;
@@ -63,7 +63,7 @@ async fn count(context: &mut Context, message: Message) -> Result<(), BoxError> 
     Ok(())
 }
 
-/// Appends a line and starts a runtime; how often the word `line` was counted once all lines are.
+/// Appends a line, starts a runtime, and returns the count of the word `line` once all lines are counted.
 pub(crate) async fn run(folder: &Path) -> Result<i64, BoxError> {
     let path = folder.join("custom-source.log");
     let mut log = std::fs::read_to_string(&path).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Reminds of a text after a while, unless it is told to stop: `cargo run --example delayed_reminder`
+//! Sends a reminder after some time, unless it is cancelled: `cargo run --example delayed_reminder`
 //!
-//! A text sets the reminder, another one moves it, `stop` cancels it. When it is due, the text goes to an egress.
-//! It serves on 127.0.0.1:8000; `examples/greeter.rs` shows the module file that has a runtime call it.
+//! A text sets the reminder, another one replaces it, `stop` cancels it. When it is due, the text is sent to an egress.
+//! It serves on 127.0.0.1:8000; `examples/greeter.rs` shows the module file with which a runtime calls it.
 #![expect(clippy::print_stdout, reason = "it tells where it serves")]
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 const REMINDER: TypeName = TypeName::new("example/reminder");
 const REMINDERS: TypeName = TypeName::new("example/reminders");
-/// What the function sends to itself: the number of the reminder that is due.
+/// The message that the function sends to itself: the number of the reminder that is due.
 pub(crate) const DUE: Type<i64> = Type::new(
     TypeName::new("example/due"),
     |number, out| {
@@ -31,7 +31,7 @@ const WAIT: Duration = Duration::from_secs(10);
 async fn remind(context: &mut Context, message: Message) -> Result<(), BoxError> {
     let number = context.storage().get(&NUMBER)?.unwrap_or(0);
     if message.is(&DUE) {
-        // A message on its way can no longer be cancelled: its number tells whether it still counts.
+        // A message that is already due can no longer be cancelled; its number shows whether it is still valid.
         if message.require(&DUE)? == number
             && let Some(text) = context.storage().get(&TEXT)?
         {

@@ -1,6 +1,6 @@
 //! Sends each order to Kafka and to Kinesis: `cargo run --example egress`
 //!
-//! Where the records go is the module file's affair, with egresses of these kinds and ids:
+//! The module file says where the records go, with egresses of these kinds and ids:
 //!
 //! ```yaml
 //! kind: io.statefun.kafka.v1/egress
@@ -10,7 +10,7 @@
 //! spec: {id: example/kinesis, awsRegion: {type: specific, id: eu-central-1}, awsCredentials: {type: default}}
 //! ```
 //!
-//! It serves on 127.0.0.1:8000; `examples/greeter.rs` shows the module file that has a runtime call it.
+//! It serves on 127.0.0.1:8000; `examples/greeter.rs` shows the module file with which a runtime calls it.
 #![expect(clippy::print_stdout, reason = "it tells where it serves")]
 
 use serde::{Deserialize, Serialize};

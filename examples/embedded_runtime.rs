@@ -1,4 +1,4 @@
-//! A durable counter in your own process: `cargo run --features runtime --example embedded_runtime`, more than once.
+//! A durable counter in your own process: `cargo run --features runtime --example embedded_runtime`. Run it more than once.
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use stateful_functions::{
 const COUNTER: TypeName = TypeName::new("example/counter");
 const TOTAL: ValueSpec<i64> = ValueSpec::new("total", types::LONG);
 
-/// Adds what it is sent, and answers with the total.
+/// Adds up the numbers it gets, and answers with the total.
 async fn count(context: &mut Context, message: Message) -> Result<(), BoxError> {
     let total = context.storage().get(&TOTAL)?.unwrap_or(0) + message.require(&types::LONG)?;
     context.storage().set(&TOTAL, total)?;

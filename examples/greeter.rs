@@ -1,6 +1,6 @@
 //! Greets each person and counts their visits: `cargo run --example greeter`
 //!
-//! It serves on 127.0.0.1:8000. Any StateFun runtime calls it once its `module.yaml` says where it is, and how messages come in:
+//! It serves on 127.0.0.1:8000. Any StateFun runtime can call it; its `module.yaml` says where the function is, and how messages arrive:
 //!
 //! ```yaml
 //! kind: io.statefun.endpoints.v2/http

@@ -1,8 +1,8 @@
 //! A counter as an AWS Lambda function, behind a function URL, an API Gateway or a load balancer:
 //! `cargo run --example lambda --no-default-features --features lambda`, with the variables of a Lambda function set.
 //!
-//! In a crate of your own, `cargo lambda watch` serves it at `http://localhost:9000/lambda-url/<name>/`, and
-//! `cargo lambda build --release` makes what is uploaded.
+//! In your own crate, `cargo lambda watch` serves it at `http://localhost:9000/lambda-url/<name>/`, and
+//! `cargo lambda build --release` builds the file to upload.
 
 use stateful_functions::transport::lambda;
 use stateful_functions::{
@@ -18,7 +18,7 @@ async fn count(context: &mut Context, _message: Message) -> Result<(), BoxError>
     Ok(())
 }
 
-/// The functions that this example serves.
+/// The functions of this example.
 pub(crate) fn functions() -> Result<StatefulFunctions, SdkError> {
     let counter = FunctionSpec::new(TypeName::new("example/counter"), count).value(SEEN);
     StatefulFunctions::new().with(counter)

@@ -1,7 +1,7 @@
-//! A pipeline that outlives an outage of its destination: `cargo run --features runtime --example pipeline_export`
+//! A pipeline that survives an outage of its destination: `cargo run --features runtime --example pipeline_export`
 //!
-//! Readings that are too low are left out, the others get a site and are sent to a destination that is not there at first. They
-//! wait in the runtime's folder until it is.
+//! Low readings are dropped; the others get a site and are sent to a destination that is down at first. They
+//! wait in the runtime's data folder until it is up.
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 
 use std::net::SocketAddr;
@@ -34,9 +34,9 @@ fn pipeline(destination: SocketAddr) -> Result<Pipeline, BoxError> {
     Ok(pipeline)
 }
 
-/// Sends four readings while the destination is away, and returns what arrives once it is there.
+/// Sends four readings while the destination is down, and returns what arrives once it is up.
 pub(crate) async fn run(data: &Path) -> Result<Vec<String>, BoxError> {
-    let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?; // nobody listens there from here on
+    let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?; // the listener is dropped: nothing listens there now
     let pipeline = pipeline(address)?;
     let mut functions = StatefulFunctions::new();
     for spec in pipeline.functions() {
@@ -52,7 +52,7 @@ pub(crate) async fn run(data: &Path) -> Result<Vec<String>, BoxError> {
         let reading = json!({"device": "d1", "celsius": celsius});
         let entry = Address::new(pipeline.entry().clone(), "d1");
         let message = MessageBuilder::to(entry).value(reading.to_string());
-        runtime.send(&message).await?; // taken: it is on disk
+        runtime.send(&message).await?; // accepted: it is on disk
         println!("sent {reading}");
     }
 

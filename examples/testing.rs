@@ -1,6 +1,6 @@
 //! Tests functions without a server: `cargo run --example testing --features testing`
 //!
-//! In a project of yours, enable the feature `testing` in the dev-dependencies, and have `#[tokio::test]` in place of `main`.
+//! In your own project, enable the feature `testing` in the dev-dependencies, and use `#[tokio::test]` instead of `main`.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const ALARMS: TypeName = TypeName::new("example/alarms");
 const FAILED: ValueSpec<i32> =
     ValueSpec::new("failed", types::INT).expire_after_write(Duration::from_secs(600));
 
-/// Counts failed logins (`false`); the third one tells the guard, and once more after an hour, unless a login (`true`) succeeds.
+/// Counts failed logins (`false`). The third one alerts the guard, and again after an hour, unless a login (`true`) succeeds.
 async fn watch(context: &mut Context, message: Message) -> Result<(), BoxError> {
     let token = CancellationToken::of(context.address(), 0);
     if message.require(&types::BOOL)? {
@@ -66,7 +66,7 @@ async fn one_function() -> Result<(), BoxError> {
     assert_eq!(delays, [Duration::from_secs(3600)]);
     assert_eq!(test.storage().get(&FAILED)?, Some(3));
 
-    // Cancelled is cancelled: nothing comes when the time has passed.
+    // The cancelled message does not arrive when its time has come.
     let effects = test.invoke(test.message().value(true)).await?;
     assert_eq!(
         effects.cancelled,
@@ -91,7 +91,7 @@ async fn one_function() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// `Harness`: all functions, as the runtime runs them; also over a crash.
+/// `Harness`: all functions together, as the runtime runs them, even across a crash.
 async fn functions_together() -> Result<(), BoxError> {
     let functions = StatefulFunctions::new()
         .with(FunctionSpec::new(LOGIN, watch).value(FAILED))?

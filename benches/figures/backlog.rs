@@ -1,5 +1,5 @@
-//! A destination that is down while very many events come: what taking them, keeping them, listing them and delivering them
-//! costs, and what a pipeline beside them notices.
+//! A destination that is down while very many events arrive: the cost of accepting, keeping, listing and delivering them, and the
+//! effect on another pipeline.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -18,9 +18,9 @@ use crate::{Pace, machine, median, scratch};
 
 const CONNECTIONS: usize = 64;
 const MANY_CONNECTIONS: usize = 256;
-/// A checkpoint that was under way is over after this time.
+/// A checkpoint in progress has finished after this time.
 const SETTLED: Duration = Duration::from_secs(5);
-/// How often a slow start of the drain is looked at.
+/// How often the slow start of the drain is sampled.
 const POLL: Duration = Duration::from_millis(10);
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -54,7 +54,7 @@ fn one_life(scene: &Scene, pace: &Pace, table: &mut Table) -> Result<()> {
     scene.drain(&statefun, filled.accepted, pace, table)
 }
 
-/// The backlog under more connections, and a start after kill -9 with it.
+/// The backlog with more connections, and a start with it after kill -9.
 fn killed(scene: &Scene, pace: &Pace, table: &mut Table) -> Result<()> {
     let statefun = scene.start()?;
     let filled = scene.fill(MANY_CONNECTIONS, &statefun, pace, table)?;
@@ -97,7 +97,7 @@ impl Scene {
         Statefun::durable(&self.module, &self.data)
     }
 
-    /// What the healthy pipeline takes.
+    /// The rate at which the healthy pipeline accepts events.
     fn beside(&self, statefun: &Statefun, pace: &Pace) -> Result<Report> {
         let mut rounds = Vec::new();
         for round in 0..pace.rounds {
@@ -184,7 +184,7 @@ impl Scene {
         Ok(filled)
     }
 
-    /// The destination comes back.
+    /// The destination works again.
     fn drain(
         &self,
         statefun: &Statefun,
@@ -224,7 +224,7 @@ impl Scene {
     }
 }
 
-/// What a backlog costs that nobody touches.
+/// The cost of a backlog at rest.
 fn at_rest(statefun: &Statefun, waiting: usize, pace: &Pace, table: &mut Table) {
     eprintln!("backlog: at rest");
     thread::sleep(SETTLED.min(pace.rest));

@@ -1,4 +1,4 @@
-//! The counter as one would write it without us: messages as prost derives them, the protocol's rules in the code.
+//! The counter as one would write it without this crate: messages derived by prost, and the rules of the protocol in the code.
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -108,7 +108,7 @@ pub(crate) struct Int64 {
 
 const MODIFY: i32 = 1;
 
-/// One request in, one reply out.
+/// Handles one request.
 pub(crate) fn count(request: Bytes) -> Result<Bytes> {
     let batch = ToFunction::decode(request)?.batch.context("no batch")?;
     let target = batch.target.context("no target")?;

@@ -1,5 +1,5 @@
 //! The durable counter: an HTTP call that is answered when its effects are on disk. Functions in process, and over HTTP on a
-//! server of their own; beside the same hops without storage, and a bare fdatasync.
+//! server of their own; compared with the same hops without storage, and with a bare fdatasync.
 
 use std::fs;
 
@@ -36,7 +36,7 @@ const CASES: [Case; 3] = [
     },
 ];
 
-/// What a case was measured on.
+/// The setup of a case.
 #[derive(Default)]
 struct Rounds {
     disk: Vec<Report>,
@@ -130,7 +130,7 @@ fn show(case: &Case, rounds: Rounds, table: &mut Table) {
     }
 }
 
-/// The load, and the proof that each answered call is counted once.
+/// Runs the load, and checks that each answered call is counted once.
 fn count(
     case: &Case,
     server: &Server,

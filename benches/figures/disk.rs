@@ -1,4 +1,4 @@
-//! What the disk itself can do: the anchor of everything durable.
+//! The speed of the disk itself: the anchor of everything durable.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,7 +12,7 @@ use crate::{Pace, scratch};
 const FILE_BYTES: usize = 16 << 20;
 const RECORD: [u8; 4096] = [7; 4096];
 
-/// Records of 4 KiB, each followed by an fdatasync, one after the other, in a file that has its blocks already.
+/// Records of 4 KiB, each followed by an fdatasync, one after the other, in a file whose blocks are already allocated.
 pub(crate) fn append_and_sync(pace: &Pace) -> Result<Report> {
     let folder = scratch()?;
     let path = folder.path().join("log");

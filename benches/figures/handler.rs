@@ -1,4 +1,4 @@
-//! The handler over HTTP: against an echo of equal sizes, and against the same counter by hand.
+//! The handler over HTTP, compared with an echo of the same sizes and with the same counter written by hand.
 
 use anyhow::{Result, ensure};
 use prost::Message;

@@ -1,4 +1,4 @@
-//! What machine this is, and what a process uses of it: read from `/proc`.
+//! The machine, and the resources that a process uses, read from `/proc`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -62,7 +62,7 @@ pub(crate) fn written_bytes(pid: u32) -> u64 {
         .unwrap_or(0)
 }
 
-/// What the files of a folder take of their disk.
+/// The disk space that the files of a folder use.
 pub(crate) fn disk_bytes(folder: &Path) -> std::io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder)? {
@@ -70,7 +70,7 @@ pub(crate) fn disk_bytes(folder: &Path) -> std::io::Result<u64> {
         bytes += match entry.metadata() {
             Ok(file) if file.is_dir() => disk_bytes(&entry.path())?,
             Ok(file) => file.blocks() * BLOCK,
-            // A segment of the log that was dropped meanwhile.
+            // A segment of the log that was deleted meanwhile.
             Err(_) => 0,
         };
     }

@@ -1,8 +1,8 @@
 //! Figures of the product against anchors of the same run, as one table.
 //!
-//! `cargo bench --features full` runs all sections; `-- handler` one of them; `-- --quick` a short round of each, to see that
-//! all works. Servers are child processes; rounds alternate; figures are medians. A section that fails says why, and the others
-//! stand.
+//! `cargo bench --features full` runs all sections; `-- handler` runs one of them; `-- --quick` runs a short round of each, to see that
+//! everything works. Servers are child processes; rounds alternate; figures are medians. A section that fails says why, and the others
+//! remain valid.
 
 #![allow(
     clippy::indexing_slicing,
@@ -43,13 +43,13 @@ pub(crate) struct Pace {
     pub(crate) rounds: usize,
     pub(crate) warm_up: Duration,
     pub(crate) measure: Duration,
-    /// Starts and kills of which the middle one counts.
+    /// Starts and kills, of which the median is reported.
     pub(crate) starts: usize,
-    /// Keys of the large state, and events that wait out an outage.
+    /// Keys of the large state, and events that wait during an outage.
     pub(crate) many: usize,
-    /// No filling and no draining of so many goes on longer.
+    /// Time limit for filling and for draining.
     pub(crate) limit: Duration,
-    /// How long a backlog is watched at rest.
+    /// How long a backlog is measured at rest.
     pub(crate) rest: Duration,
 }
 
@@ -136,18 +136,18 @@ fn figures(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The middle one of some figures; zero of none.
+/// The median of some figures; zero if there are none.
 pub(crate) fn middle(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or_default()
 }
 
-/// A folder of its own on the disk of the build, gone when the value is.
+/// A temporary folder on the disk of the build, removed with this value.
 pub(crate) fn scratch() -> Result<TempDir> {
     Ok(TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?)
 }
 
-/// The report with the middle rate.
+/// The report with the median rate.
 pub(crate) fn median(mut reports: Vec<Report>) -> Report {
     reports.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
     reports.swap_remove(reports.len() / 2)

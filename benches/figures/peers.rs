@@ -1,4 +1,4 @@
-//! The same pipeline on software of others: small Go programs in `benches/peers`, built when they are wanted.
+//! The same pipeline on other software: small Go programs in `benches/peers`, built when needed.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,13 +13,13 @@ use crate::process::{Server, free_address};
 use crate::scratch;
 use crate::sink::Sink;
 
-/// One of them, running.
+/// A running peer.
 pub(crate) struct Peer {
     pub(crate) server: Server,
     pub(crate) sink: Sink,
-    /// Where it takes events.
+    /// Where it accepts events.
     pub(crate) path: &'static str,
-    /// What it needs for as long as it runs.
+    /// Resources it needs while it runs.
     _needs: Option<(Postgres, TempDir)>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn edgex() -> Result<Peer> {
     let configuration = folder.path().join("configuration.yaml");
     fs::write(configuration, edgex_configuration(address, &postgres))?;
     let mut program = Command::new(program);
-    program.args(["-s", "-cd"]).arg(folder.path()); // it looks for no core service
+    program.args(["-s", "-cd"]).arg(folder.path()); // without core services
     program.env("PEER_SINK", sink.url());
     program.env("EDGEX_SECURITY_SECRET_STORE", "false");
     program.env("EDGEX_DBNAME", "postgres");
@@ -86,11 +86,11 @@ Database: {{Type: postgres, Host: {database_host}, Port: {database_port}, Timeou
     )
 }
 
-/// As EdgeX's own makefiles do: it refuses a database that is newer than the version which is told here.
+/// Set as in EdgeX's own makefiles: it refuses a database newer than the version given here.
 const EDGEX_VERSION: &str =
     "-X github.com/edgexfoundry/app-functions-sdk-go/v4/internal.SDKVersion=4.0.0";
 
-/// Builds the program `name`; Go keeps what it has built before.
+/// Builds the program `name`; Go caches earlier builds.
 fn build(name: &str) -> Result<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("benches/peers")

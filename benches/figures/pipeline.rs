@@ -1,4 +1,4 @@
-//! A pipeline whose destination is up: HTTP in, filter, set, HTTP out. Ours, which stores each event, beside others.
+//! A pipeline whose destination is up: HTTP in, filter, set, HTTP out. Ours, which stores each event, compared with others.
 
 use std::fs;
 use std::time::Instant;
@@ -14,11 +14,11 @@ use crate::{Pace, median, middle, scratch};
 
 const CONNECTIONS: usize = 64;
 
-/// Something that takes events, and what was measured of it.
+/// A system that accepts events, and its measurements.
 struct Subject<'a> {
     name: &'static str,
     server: &'a Server,
-    /// Where it takes them.
+    /// Where it accepts them.
     path: Option<&'static str>,
     sink: &'a Sink,
     accepted: Vec<Report>,
@@ -142,11 +142,11 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The middle of what was measured.
+/// The median of the measurements.
 struct Shown {
     name: &'static str,
     delivered: f64,
-    /// Seconds an event.
+    /// Seconds per event.
     cpu: f64,
 }
 

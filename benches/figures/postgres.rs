@@ -1,4 +1,4 @@
-//! A Postgres server of its own on a free port, for those that keep things in one.
+//! A temporary Postgres server on a free port, for peers that need one.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,22 +12,22 @@ use tempfile::TempDir;
 
 use crate::process::{Server, free_address};
 
-/// Stopped with this value, and its data removed.
+/// Stopped, and its data removed, when this value is dropped.
 pub(crate) struct Postgres {
     pub(crate) address: SocketAddr,
     _server: Server,
     _folder: TempDir,
 }
 
-/// It refuses to run as root; then it runs as this user, whom its package has made.
+/// Postgres refuses to run as root; it then runs as this user, which its package creates.
 const ACCOUNT: &str = "postgres";
 
 impl Postgres {
     /// # Errors
-    /// When it is not installed, or does not start.
+    /// If it is not installed, or does not start.
     pub(crate) fn start() -> Result<Self> {
         let programs = programs()?;
-        // Not in the folder of the build, which that user may not enter.
+        // Not in the folder of the build, which that user may be unable to enter.
         let folder = tempfile::tempdir()?;
         let account = account()?;
         if let Some((user, group)) = account {
@@ -64,7 +64,7 @@ impl Postgres {
         })
     }
 
-    /// Who may do everything there, without a password.
+    /// The superuser, without a password.
     pub(crate) const fn user(&self) -> &'static str {
         ACCOUNT
     }

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-/// A child that serves on `address`. It is killed with this value.
+/// A child that serves on `address`. It is killed when this value is dropped.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
 }
 
 impl Server {
-    /// Starts this program again as the server that `arguments` name; it ends with this program, too.
+    /// Starts this program again as the server given by `arguments`; it ends together with this program.
     pub(crate) fn start(arguments: &[&str]) -> Result<Self> {
         let mut program = Command::new(std::env::current_exe()?);
         Self::spawn(program.arg("--serve").args(arguments), |line| {
@@ -26,7 +26,7 @@ impl Server {
         })
     }
 
-    /// `statefun sink` at any port.
+    /// `statefun sink` on a free port.
     pub(crate) fn sink() -> Result<Self> {
         let mut program = Command::new(STATEFUN);
         program.args(["sink", "127.0.0.1:0", "--quiet", "--json"]);
@@ -37,7 +37,7 @@ impl Server {
         })
     }
 
-    /// A program that will listen on `address`, which says nothing when it does.
+    /// A program that will listen on `address` without printing a line when it does.
     pub(crate) fn listening(program: &mut Command, address: SocketAddr) -> Result<Self> {
         let child = program
             .stdin(Stdio::piped())
@@ -59,7 +59,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Reads lines of the child's output until `address` finds in them where it serves.
+    /// Reads lines of the child's output until `address` finds its address in one.
     fn spawn(
         program: &mut Command,
         mut address: impl FnMut(&str) -> Result<Option<SocketAddr>>,
@@ -72,7 +72,7 @@ impl Server {
         let mut line = String::new();
         while stdout.read_line(&mut line)? > 0 {
             if let Some(address) = address(&line)? {
-                // Or the child would stop when the pipe is full.
+                // Otherwise the child would block when the pipe is full.
                 thread::spawn(move || io::copy(&mut stdout, &mut io::sink()));
                 return Ok(Self { child, address });
             }
@@ -85,7 +85,7 @@ impl Server {
         self.child.id()
     }
 
-    /// SIGKILL: nothing is flushed, nothing is finished.
+    /// Sends SIGKILL: nothing is flushed or finished.
     pub(crate) fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -101,10 +101,10 @@ impl Drop for Server {
     }
 }
 
-/// A server of somebody else's listens within this time.
+/// Time limit for a third-party server to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A port of loopback that nobody listens on now.
+/// A free loopback port.
 pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

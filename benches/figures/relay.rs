@@ -1,5 +1,5 @@
-//! The same two hops by hand, without storage: an HTTP call in, one call of the remote function, its answer out. What is
-//! remembered of each id lies in a map.
+//! The same two hops by hand, without storage: an HTTP call in, one call of the remote function, its answer out. The state
+//! of each id is in a map.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -96,7 +96,7 @@ impl Relay {
     }
 }
 
-/// Who is told the total.
+/// The receiver of the total.
 fn gateway() -> Address {
     Address {
         namespace: "bench".to_owned(),

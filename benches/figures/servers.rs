@@ -1,6 +1,6 @@
-//! The servers of one counter: ours, the same by hand on hyper and prost, and an echo that only moves as many bytes. Each of
-//! these runs on one thread; the load generator has the other core. A relay, which is compared with the runtime, has as many
-//! threads as that.
+//! The servers of one counter: ours, the same written by hand on hyper and prost, and an echo that moves the same number of bytes.
+//! Each runs on one thread; the load generator has the other core. A relay, which is compared with the runtime, has as many
+//! threads as the runtime.
 
 use std::io::Write;
 

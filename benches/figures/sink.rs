@@ -1,4 +1,4 @@
-//! The destination of pipelines: `statefun sink`, which counts, and events for it.
+//! The destination of pipelines, `statefun sink`, which counts events; and events for it.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::load;
 use crate::process::Server;
 
-/// Ids that events come from.
+/// The number of ids that send events.
 pub(crate) const SOURCES: usize = 1000;
 const POLL: Duration = Duration::from_millis(10);
-/// A destination that gets nothing more for so long has got what it will get.
+/// If nothing arrives for this long, nothing more will arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Sink {
@@ -23,7 +23,7 @@ pub(crate) struct Sink {
 #[derive(Clone, Copy)]
 pub(crate) struct Totals {
     pub(crate) received: u64,
-    /// Received once more, with the same idempotency key.
+    /// Repeats with the same idempotency key.
     pub(crate) duplicates: u64,
 }
 
@@ -42,7 +42,7 @@ impl Sink {
         &self.server
     }
 
-    /// Answers 503 from now on, or takes everything again.
+    /// Answers 503 from now on, or accepts everything again.
     pub(crate) fn switch(&self, on: bool) -> Result<()> {
         let path = if on { "/on" } else { "/off" };
         load::once(self.server.address, &load::post(path, "", b""))?;
@@ -59,16 +59,16 @@ impl Sink {
         })
     }
 
-    /// Events that have come, each counted once.
+    /// Events that have arrived, each counted once.
     pub(crate) fn count(&self) -> Result<u64> {
         let totals = self.totals()?;
         Ok(totals.received - totals.duplicates)
     }
 
-    /// Waits until `count` events have come, and gives the moment when they had.
+    /// Waits until `count` events have arrived, and returns that moment.
     ///
     /// # Errors
-    /// When they do not come within `limit`.
+    /// If they do not arrive within `limit`.
     pub(crate) fn wait_for(&self, count: u64, limit: Duration) -> Result<Instant> {
         let (seen, since) = self.wait(count, limit)?;
         ensure!(
@@ -79,7 +79,7 @@ impl Sink {
         Ok(since)
     }
 
-    /// Waits until `count` events have come, for `limit` at most: how many have come, and the moment when the last one was seen.
+    /// Waits until `count` events have arrived, at most for `limit`. Returns how many have arrived, and when the last one was seen.
     pub(crate) fn wait(&self, count: u64, limit: Duration) -> Result<(u64, Instant)> {
         let start = Instant::now();
         let (mut seen, mut since) = (0, start);

@@ -18,7 +18,7 @@ const HEADINGS: [&str; 8] = [
 #[derive(Default)]
 pub(crate) struct Table {
     rows: Vec<[String; HEADINGS.len()]>,
-    /// What has no figure, and why.
+    /// Cases without a figure, and why.
     notes: Vec<String>,
 }
 
@@ -77,12 +77,12 @@ impl Table {
         );
     }
 
-    /// How two figures of this run compare.
+    /// The ratio of two figures of this run.
     pub(crate) fn ratio(&mut self, what: &str, ratio: f64, bar: String) {
         self.row(what, String::new(), number(ratio), bar);
     }
 
-    /// Why something has no figure.
+    /// Records why a case has no figure.
     pub(crate) fn note(&mut self, what: &str, why: &str) {
         let note = format!("{what}: {why}");
         eprintln!("    {note}");
@@ -98,7 +98,7 @@ impl Table {
         self.push(row);
     }
 
-    /// Rows are told as they come, so that a run that is cut off has shown what it measured.
+    /// Rows are printed as they come, so that an interrupted run has shown its results.
     fn push(&mut self, row: [String; HEADINGS.len()]) {
         eprintln!("    {}", row.join(" | "));
         self.rows.push(row);
@@ -142,7 +142,7 @@ fn micros(time: Duration) -> String {
     number(time.as_nanos() as f64 / 1000.0)
 }
 
-/// Three significant digits at least, thousands apart.
+/// At least three significant digits, with thousands separated.
 pub(crate) fn number(value: f64) -> String {
     if value.abs() < 10.0 {
         return format!("{value:.2}");

@@ -1,7 +1,7 @@
-//! Counts the logins of each user, and greets by Kafka: `cargo run --example behind_statefun`
+//! Counts the logins of each user, and sends greetings to Kafka: `cargo run --example behind_statefun`
 //!
-//! The files beside this one put it behind Apache Flink StateFun (`module.yaml`, `Containerfile`, `compose.yaml`, `kubernetes.yaml`), or on the
-//! embedded runtime (`embedded.yaml`); `docs/behind-statefun.md` goes through them. It serves on 127.0.0.1:8000, or where `LISTEN` says.
+//! The files in this folder run it behind Apache Flink StateFun (`module.yaml`, `Containerfile`, `compose.yaml`, `kubernetes.yaml`), or on the
+//! embedded runtime (`embedded.yaml`); `docs/behind-statefun.md` explains them. It serves on 127.0.0.1:8000, or on the address in `LISTEN`.
 #![expect(clippy::print_stdout, reason = "it tells where it serves")]
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 const LOGINS: TypeName = TypeName::new("example/logins");
 const GREETINGS: TypeName = TypeName::new("example/greetings");
-/// Forgotten when a user stays away for 30 days.
+/// Expires when a user has not logged in for 30 days.
 const SEEN: ValueSpec<i64> =
     ValueSpec::new("seen", types::LONG).expire_after_write(Duration::from_secs(30 * 24 * 3600));
 
@@ -42,7 +42,7 @@ async fn main() -> anyhow::Result<()> {
     let listen = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8000".to_owned());
     let listener = TcpListener::bind(listen).await?;
     println!("serving {LOGINS} on {}", listener.local_addr()?);
-    // What a container is stopped with.
+    // The signal that stops a container.
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = async move {
         tokio::select! {

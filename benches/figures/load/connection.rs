@@ -11,7 +11,7 @@ pub(crate) struct Connection {
     address: SocketAddr,
     stream: TcpStream,
     buffer: Vec<u8>,
-    /// Answers that asked to come back later.
+    /// Answers that asked to retry later.
     pub(crate) refused: usize,
 }
 
@@ -33,8 +33,8 @@ impl Connection {
 
     /// The length of the answer's body, which ends the buffer.
     ///
-    /// A refusal that says when to come back is counted, waited out and tried again. Fails on any other answer that is no 2xx, and
-    /// when the wait would last beyond `until`.
+    /// A refusal with a `retry-after` is counted and tried again after that time. Fails on any other answer that is not 2xx, and
+    /// if the wait would last beyond `until`.
     pub(crate) async fn exchange_length(
         &mut self,
         request: &[u8],
@@ -81,17 +81,17 @@ async fn connect(address: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// What the load generator needs of an answer's head.
+/// The parts of an answer's head that the load generator needs.
 struct Head {
     length: usize,
     body: usize,
-    /// Of a refusal: the wait it asks for.
+    /// The wait that a refusal asks for.
     retry_after: Option<Duration>,
     closes: bool,
 }
 
 impl Head {
-    /// `None` while the head is not whole.
+    /// `None` while the head is incomplete.
     fn parse(bytes: &[u8]) -> Result<Option<Self>> {
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
             return Ok(None);

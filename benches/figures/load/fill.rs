@@ -1,4 +1,4 @@
-//! Numbered requests, each sent once: how fast they are taken, and how evenly.
+//! Numbered requests, each sent once: how fast and how evenly they are accepted.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,14 +14,14 @@ pub(crate) struct Fill {
     pub(crate) count: usize,
     /// Nothing more is sent after this time.
     pub(crate) limit: Duration,
-    /// The request of a number.
+    /// Makes the request with a number.
     pub(crate) request: fn(usize) -> Vec<u8>,
 }
 
-/// The numbers of this many requests make a window, whose rate is looked at by itself.
+/// This many consecutive requests form a window, whose rate is computed separately.
 const WINDOWS: usize = 20;
 
-/// What became of a [`Fill`].
+/// The result of a [`Fill`].
 #[derive(Clone)]
 pub(crate) struct Filled {
     pub(crate) accepted: usize,
@@ -31,7 +31,7 @@ pub(crate) struct Filled {
     pub(crate) longest_wait: Duration,
     /// The longest time in which no connection had a request accepted.
     pub(crate) longest_gap: Duration,
-    /// Accepted in a second, window by window, the slowest first.
+    /// Requests accepted per second in each window, the slowest first.
     windows: Vec<f64>,
     next: usize,
     last: Instant,
@@ -86,7 +86,7 @@ async fn send(
     }
 }
 
-/// What was sent before the end may be accepted after it.
+/// Requests sent before the end may be accepted after it.
 const GRACE: Duration = Duration::from_secs(30);
 
 fn lock(shared: &Mutex<Filled>) -> std::sync::MutexGuard<'_, Filled> {

@@ -17,12 +17,12 @@ pub(crate) use fill::{Fill, Filled};
 
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
-    /// Whole requests, head and body; each connection walks through them from another one on.
+    /// Complete requests, head and body; each connection cycles through them from a different start.
     pub(crate) requests: Arc<[Vec<u8>]>,
     pub(crate) connections: usize,
     pub(crate) warm_up: Duration,
     pub(crate) measure: Duration,
-    /// The serving process, whose CPU time is taken over the measured time.
+    /// The serving process, whose CPU time is measured.
     pub(crate) pid: u32,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Report {
     pub(crate) resident_mib: f64,
     /// Requests answered, those before the measured time included.
     pub(crate) answered: usize,
-    /// Refusals that were waited out: answers with a `retry-after`.
+    /// Refusals with a `retry-after` that were retried.
     pub(crate) refused: usize,
     /// The longest time from a request to its answer, refusals included.
     pub(crate) longest: Duration,
@@ -54,12 +54,12 @@ pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
 }
 
-/// Runs the load. Fails on the first answer that is neither a 2xx nor a refusal with a `retry-after`, which is waited out.
+/// Runs the load. Fails on the first answer that is neither a 2xx nor a refusal with a `retry-after`, which is retried.
 pub(crate) fn run(load: &Load) -> Result<Report> {
     single_threaded()?.block_on(drive(load))
 }
 
-/// One request on a connection of its own: the body of its answer.
+/// Sends one request on its own connection; returns the body of the answer.
 pub(crate) fn once(address: SocketAddr, request: &[u8]) -> Result<Vec<u8>> {
     let until = Instant::now() + PATIENCE;
     single_threaded()?.block_on(async {
@@ -68,7 +68,7 @@ pub(crate) fn once(address: SocketAddr, request: &[u8]) -> Result<Vec<u8>> {
     })
 }
 
-/// Refusals are waited out for so long.
+/// Refusals are retried for at most this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn single_threaded() -> Result<Runtime> {
@@ -113,7 +113,7 @@ async fn drive(load: &Load) -> Result<Report> {
     })
 }
 
-/// What one connection saw.
+/// The results of one connection.
 struct Repeated {
     /// The microseconds of the requests answered in the measured time.
     micros: Vec<u32>,
@@ -152,7 +152,7 @@ async fn repeat(
 }
 
 impl Report {
-    /// Of operations that took so many microseconds each, all in this time.
+    /// Computes the figures of operations that took these microseconds each, all within this time.
     pub(crate) fn of(mut micros: Vec<u32>, elapsed: Duration) -> Result<Self> {
         ensure!(!micros.is_empty(), "nothing was answered in {elapsed:?}");
         micros.sort_unstable();
