@@ -414,7 +414,7 @@ mod tests {
     fn what_cannot_be_used_is_refused_without_its_password() {
         for (text, told) in [
             ("socks5://h:1080", "is not an HTTP proxy"),
-            ("https://h:443", "asked over TLS"),
+            ("https://h:443", "reached over TLS"),
             ("http://me:secret@h:99999", "write it as http://host:port"),
             ("http://h:0", "write it as http://host:port"),
             ("http://h/path", "write it as http://host:port"),
