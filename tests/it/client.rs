@@ -1,4 +1,4 @@
-//! The HTTP client against servers that say exactly what the test wants.
+//! The HTTP client against servers that answer exactly as the test says.
 
 use std::error::Error;
 use std::io::Write;
@@ -144,7 +144,7 @@ async fn redirects_and_failures_are_answers() {
 }
 
 #[tokio::test]
-async fn chunked_answers_are_read_whole() {
+async fn chunked_answers_are_read_completely() {
     let chunked =
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"
             .to_vec();
@@ -189,7 +189,7 @@ async fn decompression_can_be_left_to_the_caller() {
 }
 
 #[tokio::test]
-async fn bodies_beyond_the_limit_fail_however_they_come() {
+async fn bodies_beyond_the_limit_fail_in_every_framing() {
     let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\n123456\r\n5\r\n12345\r\n0\r\n\r\n".to_vec();
     let server = Canned::start([
         ok("", b"0123456789"),

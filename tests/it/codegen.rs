@@ -1,4 +1,4 @@
-//! The checked-in wire types are what `proto/` says. Run with `cargo test --features codegen --test it codegen`.
+//! The checked-in wire types match `proto/`. Run with `cargo test --features codegen --test it codegen`.
 
 use std::fs;
 use std::path::Path;

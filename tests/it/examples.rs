@@ -1,4 +1,4 @@
-//! The examples do what they say.
+//! The examples do what their comments say.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn the_greeter_counts_visits() {
 }
 
 #[tokio::test]
-async fn the_counter_adds_up_and_refuses_what_is_too_much() {
+async fn the_counter_adds_up_and_refuses_numbers_above_the_limit() {
     let mut test = at_bob(counter::functions().unwrap());
     let add = |amount| counter::Add { amount };
     for total in [60_i64, 100] {

@@ -178,7 +178,7 @@ async fn sf_03_an_empty_stored_value_and_an_absent_one_stay_distinct() {
 }
 
 #[tokio::test]
-async fn a_stored_entry_that_says_it_has_no_value_is_none() {
+async fn a_stored_entry_without_a_value_counts_as_absent() {
     let mut batch = Batch::default().stored("name", &types::STRING, &"old".to_owned());
     let unset = TypedValue {
         has_value: false,
@@ -570,7 +570,7 @@ async fn sf_21_an_unknown_type_is_named_with_the_known_ones() {
 }
 
 #[tokio::test]
-async fn sf_21_bytes_that_are_no_request_are_malformed_and_nothing_runs() {
+async fn sf_21_bytes_that_are_not_a_request_are_malformed_and_nothing_runs() {
     let handler = handler(FunctionSpec::new(
         GREETER,
         async |_: &mut Context, _: Message| panic!("it ran"),

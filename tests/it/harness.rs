@@ -120,7 +120,7 @@ async fn a_failed_batch_is_reported_has_no_effect_and_is_sent_again_after_its_wa
 }
 
 #[tokio::test]
-async fn a_restart_keeps_what_was_accepted_and_loses_the_calls_that_were_out() {
+async fn a_restart_keeps_accepted_messages_and_loses_the_calls_in_progress() {
     let mut shop = shop();
     shop.send(say("tea")).unwrap();
     shop.send(say("milk")).unwrap();
@@ -156,7 +156,7 @@ async fn values_expire_on_virtual_time() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_delivered_is_refused_by_name() {
+async fn a_message_that_cannot_be_delivered_is_refused_with_its_target() {
     let mut shop = shop();
     let nobody = MessageBuilder::to(Address::new(ORDERS, "x")).value(1);
     let refused = shop.send(nobody).unwrap_err().to_string();
@@ -191,7 +191,7 @@ impl StatefulFunction for Gated {
 }
 
 #[tokio::test]
-async fn a_run_waits_for_functions_that_wait_and_goes_on_when_it_was_dropped() {
+async fn a_run_waits_for_functions_that_wait_and_continues_after_it_was_dropped() {
     let gate = Arc::new(Gate::default());
     let spec = FunctionSpec::new(CART, Gated(Arc::clone(&gate)));
     let mut harness = Harness::new(StatefulFunctions::new().with(spec).unwrap());

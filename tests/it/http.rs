@@ -282,7 +282,7 @@ async fn compressed_requests_are_read() {
 }
 
 #[tokio::test]
-async fn bodies_beyond_the_limit_are_413_however_they_come() {
+async fn bodies_beyond_the_limit_are_413_in_every_framing() {
     let service = HandlerService::from(functions()).with_max_body_bytes(1000);
     let server = Server::start(service, ServerLimits::default()).await;
     let chunked = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -320,7 +320,7 @@ async fn chunked_requests_and_expect_continue_are_served() {
 }
 
 #[tokio::test]
-async fn connections_without_a_whole_request_head_are_closed() {
+async fn connections_without_a_complete_request_head_are_closed() {
     let server = Server::start(functions(), limits(|limits| limits.idle_timeout = SHORT)).await;
     for start in ["", "P", "PRI * HTTP/2.0\r\n", "POST / HTTP/1.1\r\nhost"] {
         let mut connection = server.connect().await;
@@ -452,7 +452,7 @@ async fn dropped_server_closes_its_connections() {
 }
 
 #[tokio::test]
-async fn service_works_in_a_server_of_ones_own() {
+async fn the_service_works_in_a_custom_server() {
     let mut service = HandlerService::from(functions());
     std::future::poll_fn(|cx| Service::<hyper::Request<Full<Bytes>>>::poll_ready(&mut service, cx))
         .await

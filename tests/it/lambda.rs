@@ -1,4 +1,4 @@
-//! The handler as a Lambda function: a process of its own that polls a Lambda Runtime API.
+//! The handler as a Lambda function, in its own process that polls a Lambda Runtime API.
 
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
@@ -47,7 +47,7 @@ async fn start(concurrency: usize) -> Lambda {
 }
 
 #[tokio::test]
-async fn calls_are_answered_whoever_sends_them() {
+async fn calls_from_every_kind_of_event_are_answered() {
     let lambda = start(1).await;
     for (name, description, cookies) in [
         ("rest_api", None, None),
@@ -126,7 +126,7 @@ async fn faulty_events_have_a_status_and_a_line() {
         (
             with_body(event("rest_api"), &call("swollen")),
             500,
-            "Lambda carries 4500000 at most",
+            "Lambda allows at most 4500000",
         ),
         (
             with_body(event("load_balancer"), &call("broken")),

@@ -1,4 +1,4 @@
-//! Who may import whom. `docs/architecture.md` gives the reasons.
+//! Which part may import which. `docs/architecture.md` gives the reasons.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The one integration binary, a module a topic.
+//! The integration tests, as one binary with a module per topic.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -28,7 +28,7 @@ fn the_first_example_is_the_greeter() {
 }
 
 #[test]
-fn its_links_lead_somewhere() {
+fn its_links_resolve() {
     let links = README
         .split("](")
         .skip(1)

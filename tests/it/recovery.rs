@@ -1,6 +1,6 @@
-//! The binary under load, killed again and again: what was acknowledged counts once, all the rest at most once.
+//! The binary under load, killed again and again: acknowledged messages count once, all others at most once.
 //!
-//! `STATEFUN_KILLS` sets how often it is killed, `STATEFUN_SEEDS` how many times that is played from the beginning.
+//! `STATEFUN_KILLS` sets how often it is killed, `STATEFUN_SEEDS` how many times this is repeated from the beginning.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -147,7 +147,7 @@ fn sf_48_after_twenty_kills_every_acknowledged_message_counts_once() {
 }
 
 #[test]
-fn a_line_tells_each_listener_and_a_signal_may_come_with_the_word_ready() {
+fn each_listener_has_a_line_and_a_signal_may_come_with_the_word_ready() {
     let place = Place::new();
     let mut process = place.run();
     let (ready, listeners) = process.started.split_last().unwrap();

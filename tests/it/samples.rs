@@ -1,4 +1,4 @@
-//! The functions that the binary carries for trials.
+//! The sample functions of the binary.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ async fn the_greeter_counts_visits_and_answers_only_a_caller() {
 }
 
 #[tokio::test]
-async fn the_counter_adds_numbers_of_every_form_and_leaves_the_total_on_nonsense() {
+async fn the_counter_adds_numbers_of_every_form_and_ignores_invalid_input() {
     let mut counter = sample("counter");
     let messages = [
         (counter.message().value(3), 3),
@@ -126,7 +126,7 @@ async fn a_second_reminder_takes_the_place_of_the_first() {
 }
 
 #[tokio::test]
-async fn nonsense_is_answered_with_how_to_write_it() {
+async fn invalid_input_is_answered_with_the_expected_form() {
     let mut reminder = sample("reminder");
     let effects = say(&mut reminder, "tomorrow").await;
     assert!(answers(&effects)[0].contains("in 5s TEXT"), "{effects:?}");

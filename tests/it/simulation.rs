@@ -1,6 +1,6 @@
 //! The partition core under seeded random schedules.
 //!
-//! `SIMULATION_SEED=7` runs that schedule alone and tells all of it when it fails; `SIMULATION_SCHEDULES=1000000` runs so many, from
+//! `SIMULATION_SEED=7` runs that schedule alone and prints all of it when it fails; `SIMULATION_SCHEDULES=1000000` sets how many are run, from
 //! `SIMULATION_FROM` on.
 
 use std::env;

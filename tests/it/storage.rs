@@ -1,7 +1,7 @@
 //! Storage under power cuts, full disks and failing syncs: random schedules on a disk in memory, and real folders.
 //!
-//! A schedule is a seed. After each start the rows must be those after a position that is the end of a round, and no
-//! earlier than what a sync has confirmed. `STATEFUN_SEED` replays one, `STATEFUN_SEEDS` sets how many are run.
+//! A schedule is a seed. After each start the rows must be those of a position that is the end of a round, and not
+//! before the last one that a sync has confirmed. `STATEFUN_SEED` replays one, `STATEFUN_SEEDS` sets how many are run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -340,7 +340,7 @@ fn keys(store: &Store) -> Vec<String> {
 }
 
 #[test]
-fn a_full_disk_keeps_the_round_and_goes_on_when_there_is_room() {
+fn a_full_disk_keeps_the_round_and_continues_when_there_is_space() {
     let disk = FaultyDisk::default();
     let mut settings = small();
     settings.segment_bytes = 200;
@@ -440,7 +440,7 @@ fn a_failed_sync_of_the_tables_closes_the_store_too() {
 }
 
 #[test]
-fn a_checkpoint_that_finds_no_room_is_retried_and_rows_stay_readable() {
+fn a_checkpoint_without_space_is_retried_and_rows_stay_readable() {
     let disk = FaultyDisk::default();
     let (store, mut syncer) = open_on(&disk, small());
     put(&store, "in tables", 2_000);
@@ -480,7 +480,7 @@ fn a_checkpoint_waits_until_its_rows_are_in_the_log() {
 }
 
 #[test]
-fn a_checkpoint_lets_the_log_before_it_go() {
+fn the_log_before_a_checkpoint_is_deleted() {
     let disk = FaultyDisk::default();
     let mut settings = small();
     settings.segment_bytes = 500;

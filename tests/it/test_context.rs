@@ -65,7 +65,7 @@ fn texts(messages: &[Message]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn sf_23_effects_and_state_of_one_message_are_told_as_values() {
+async fn sf_23_effects_and_state_of_one_message_are_returned_as_values() {
     let amy = Address::new(TypeName::new("example/person"), "amy");
     let mut test = reminder().with_caller(amy.clone());
     test.storage().set(&TIMES, 6).unwrap();

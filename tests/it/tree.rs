@@ -6,6 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+mod words;
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// This package included.

@@ -1,4 +1,4 @@
-//! What functions declared of their values: listed and dropped. And the share of a function type, as operators see it.
+//! Declared values: listing and dropping them. And the share of a function type, as operators see it.
 
 use std::num::NonZeroU8;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What waits for a destination, and what was given up: seen, tried again, called off.
+//! Waiting deliveries and dead letters: shown, retried, cancelled.
 
 use std::collections::BTreeSet;
 
@@ -76,7 +76,7 @@ fn json_of(response: &HttpResponse) -> Value {
 }
 
 #[tokio::test]
-async fn what_waits_is_shown_with_its_steps_and_goes_out_when_told_to() {
+async fn a_waiting_delivery_is_shown_with_its_steps_and_sent_on_retry() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(503));
     let started = exporting(&destination).await;
@@ -149,7 +149,7 @@ async fn what_waits_is_shown_with_its_steps_and_goes_out_when_told_to() {
 }
 
 #[tokio::test]
-async fn a_delivery_is_called_off_by_somebody_with_a_reason_and_can_be_taken_up_again() {
+async fn a_delivery_is_cancelled_with_an_actor_and_a_reason_and_can_be_retried() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(503));
     let started = exporting(&destination).await;
@@ -207,7 +207,7 @@ async fn a_delivery_is_called_off_by_somebody_with_a_reason_and_can_be_taken_up_
 }
 
 #[tokio::test]
-async fn a_dead_letter_keeps_its_bytes_and_is_sent_again_when_told_to() {
+async fn a_dead_letter_keeps_its_bytes_and_is_sent_again_on_redrive() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(400));
     let started = exporting(&destination).await;
@@ -252,7 +252,7 @@ async fn a_dead_letter_keeps_its_bytes_and_is_sent_again_when_told_to() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_purged_for_ever() {
+async fn a_purged_dead_letter_is_gone() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(400));
     let started = exporting(&destination).await;
@@ -267,7 +267,7 @@ async fn a_dead_letter_is_purged_for_ever() {
 }
 
 #[tokio::test]
-async fn lists_go_on_over_all_stages_and_all_that_a_filter_names_is_sent_again() {
+async fn lists_cover_all_stages_and_redrive_sends_everything_that_matches_a_filter() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(400));
     let started = exporting(&destination).await;

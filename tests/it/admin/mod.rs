@@ -82,7 +82,7 @@ fn code(response: &HttpResponse) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn everything_but_health_wants_the_token() {
+async fn everything_but_health_requires_the_token() {
     let config = admin("127.0.0.1:0", Some("open-sesame"));
     assert!(!format!("{config:?}").contains("open-sesame"));
     let started = Started::with(Runtime::builder().admin(config), SAMPLES).await;
@@ -240,7 +240,7 @@ async fn state_is_shown_changed_and_removed() {
 }
 
 #[tokio::test]
-async fn a_list_goes_on_page_by_page_and_an_export_has_all_of_it() {
+async fn a_list_is_read_page_by_page_and_an_export_has_all_of_it() {
     let started = samples().await;
     for n in 0..450 {
         let path = format!("/api/state/shop/cart/{n:03}/total");
@@ -390,7 +390,7 @@ async fn an_address_that_fails_is_shown_with_its_failure_and_can_be_resumed() {
 }
 
 #[tokio::test]
-async fn sf_45_a_parked_address_is_shown_and_can_be_resumed_while_others_go_on() {
+async fn sf_45_a_parked_address_is_shown_and_can_be_resumed_while_others_continue() {
     let (started, repaired) = failing(Some(1)).await;
     let queue = queue(&started, "parked").await;
     assert_eq!(queue["address"], "test/failing/a");
@@ -437,7 +437,7 @@ async fn metrics_count_per_function_type() {
 }
 
 #[tokio::test]
-async fn wrong_routes_methods_and_parameters_are_told_apart() {
+async fn wrong_routes_methods_and_parameters_get_different_errors() {
     let started = samples().await;
     let get = async |path: &str| code(&started.ask(Method::GET, path, &[], "").await);
     assert_eq!(get("/api/nothing").await, (404, "path.unknown".to_owned()));

@@ -1,7 +1,7 @@
-//! Scripts about declarations of values: what of them outlives a failure, and for whom it counts after a restart.
+//! Scripts about declared values: which declarations survive a failure, and for which ids they are valid after a restart.
 //!
-//! On the real runtime a stored declaration counts for all ids of its type, whether they hold a value or not, and nothing undoes it; one
-//! whose batch failed is forgotten. That is what `--strict` does; without it only an id with a value of another type fails.
+//! On the real runtime a stored declaration is valid for all ids of its type, whether they have a value or not, and cannot be undone;
+//! one whose batch failed is forgotten. `--strict` does the same; without it only an id with a value of another type fails.
 
 use stateful_functions::protocol::reqreply::from_function::expiration_spec::ExpireMode::AfterWrite;
 

@@ -1,4 +1,4 @@
-//! Scripts that end with a failure of the application: its text must be the same.
+//! Scripts that end with a failure of the application, whose text must be the same.
 
 use bytes::Bytes;
 use stateful_functions::protocol::reqreply::Address;
@@ -322,7 +322,7 @@ fn without_times(text: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sf_66_applications_fail_with_the_same_words() {
+async fn sf_66_applications_fail_with_the_same_text() {
     fail_alike(SCRIPTS).await;
 }
 

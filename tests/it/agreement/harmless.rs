@@ -1,4 +1,4 @@
-//! Scripts that no application dies of: one job plays them all.
+//! Scripts that no application fails of: one job runs them all.
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! A runtime that scripts are played on: the real one, or ours.
+//! A runtime that runs scripts: the real one, or ours.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! How much may wait at an address: `maxNumBatchRequests` counts what waits, and not what is in flight.
+//! How many messages may wait at an address: `maxNumBatchRequests` counts waiting messages, not those in flight.
 
 use super::host::Host;
 use super::script::Script;

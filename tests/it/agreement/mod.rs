@@ -1,8 +1,7 @@
 //! What functions see of a runtime: a scripted function server behind the real StateFun and behind ours.
 //!
-//! A script says what the server answers, call by call, and what is fed; the tables of scripts are in `harmless`, `fatal` and `restarts`, and
-//! `random` makes them from seeds.
-//! Each is played on both runtimes, with the same module, and what the server was sent must be the same.
+//! A script says what the server answers, call by call, and which messages are sent. The tables of scripts are in `harmless`, `fatal` and
+//! `restarts`; `random` makes them from seeds. Each script runs on both runtimes with the same module, and the server must get the same requests.
 
 mod declarations;
 mod embedded;

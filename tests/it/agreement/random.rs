@@ -1,6 +1,6 @@
-//! Scripts from seeds. One message at a time goes from address to address, so that all of it is determined; what each answers is not.
+//! Scripts from seeds. One message at a time goes from address to address, so that everything but the answers is determined.
 //!
-//! `STATEFUN_SEED` replays one, `STATEFUN_SEEDS` sets how many are played.
+//! `STATEFUN_SEED` replays one, `STATEFUN_SEEDS` sets how many are run.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Scripts in which the application fails and starts again, or is ended and started again over what it stored: a job for each.
+//! Scripts in which the application fails and starts again, or is stopped and restarted with its stored data: one job for each.
 
 use super::harmless::compare;
 use super::host::{Host, OUT};

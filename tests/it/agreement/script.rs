@@ -1,4 +1,4 @@
-//! A script: what the function server answers, what is fed, what is waited for.
+//! A script: the answers of the function server, the messages sent, and what is waited for.
 
 use crate::support::scripted::Step;
 

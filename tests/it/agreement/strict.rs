@@ -1,4 +1,4 @@
-//! `statefun run --strict`: what fails for good ends the application, as it ends a job.
+//! `statefun run --strict`: a final failure ends the application, as it ends a job.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn batches(server: &Scripted, address: &str) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn sf_44_a_strict_application_ends_with_the_whole_failure_and_goes_on_at_the_next_start() {
+async fn sf_44_a_strict_application_ends_with_the_whole_failure_and_continues_at_the_next_start() {
     let server = Scripted::start().await;
     let not_found = || Step::status("404 Not Found");
     server.script("test/f/bad", [not_found().held(), not_found()]);
@@ -81,7 +81,7 @@ async fn sf_43_a_token_collision_ends_a_strict_application() {
 }
 
 #[tokio::test]
-async fn with_on_error_park_a_strict_application_goes_on() {
+async fn with_on_error_park_a_strict_application_continues() {
     let server = Scripted::start().await;
     server.script("test/f/bad", [Step::status("404 Not Found")]);
     let flags = ["--strict", "--attempts", "1", "--on-error", "park"];

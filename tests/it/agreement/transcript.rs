@@ -1,4 +1,4 @@
-//! What the function server was sent, as lines that can be compared.
+//! The requests of the function server, as lines that can be compared.
 
 use bytes::Bytes;
 use prost::Message as _;

@@ -1,4 +1,4 @@
-//! What `statefun run` takes from its environment: proxies and authorities, for exports and remote functions alike.
+//! Settings of `statefun run` from its environment: proxies and authorities, for exports and remote functions.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -74,7 +74,7 @@ async fn exports_and_remote_functions_go_through_the_proxy_of_the_environment() 
 }
 
 #[tokio::test]
-async fn authorities_of_the_environment_stand_in_for_the_public_ones() {
+async fn authorities_of_the_environment_replace_the_public_ones() {
     let folder = tempfile::tempdir().unwrap();
     let canned = Canned::always([], ok("", b"")).await;
     let port = tls::open_to_all(canned.clone(), "server").await;
@@ -101,7 +101,7 @@ async fn authorities_of_the_environment_stand_in_for_the_public_ones() {
 }
 
 #[test]
-fn a_variable_that_cannot_be_used_stops_the_start_and_is_named() {
+fn an_invalid_variable_stops_the_start_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let module = module(folder.path(), "http://127.0.0.1:9/", "http://127.0.0.1:9/");
     for (name, value, told) in [

@@ -187,7 +187,7 @@ fn check_for_flink_reports_what_would_not_run_there() {
 }
 
 #[test]
-fn sf_62_set_goes_before_the_environment_and_strict_leaves_placeholders() {
+fn sf_62_set_overrides_the_environment_and_strict_leaves_placeholders() {
     let file = format!("{GOOD}/own_kinds.yaml");
     let code = |args: &[&str]| {
         statefun()
@@ -311,7 +311,7 @@ async fn the_sink_reads_bodies_within_the_limits_of_every_listener() {
 }
 
 #[test]
-fn a_taken_port_is_told_in_one_line() {
+fn a_port_in_use_is_reported_in_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (code, _, err) = output(&["sink", &address]);
@@ -342,7 +342,7 @@ fn every_command_has_examples_in_its_help() {
 }
 
 #[tokio::test]
-async fn the_state_of_a_runtime_that_does_not_run_is_read_and_repaired_in_its_folder() {
+async fn the_state_of_a_stopped_runtime_is_read_and_repaired_in_its_folder() {
     use stateful_functions::runtime::{Runtime, samples};
     use stateful_functions::{Address, MessageBuilder, TypeName, types};
 

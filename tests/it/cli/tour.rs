@@ -266,7 +266,7 @@ fn sf_53_an_import_into_an_empty_store_reproduces_all_state(folder: &Path, expor
 }
 
 #[tokio::test]
-async fn events_wait_out_an_outage_of_their_destination_and_a_stop() {
+async fn events_survive_an_outage_of_their_destination_and_a_stop() {
     let folder = tempfile::tempdir().unwrap();
     let sink = Sink::start(&[]);
     let runtime = Runtime::start(folder.path(), &sink.address, &[]);
@@ -313,7 +313,7 @@ async fn events_wait_out_an_outage_of_their_destination_and_a_stop() {
 }
 
 #[tokio::test]
-async fn what_a_destination_will_never_take_is_a_dead_letter_until_somebody_sends_it_again() {
+async fn a_record_that_its_destination_refuses_is_a_dead_letter_until_it_is_redriven() {
     let folder = tempfile::tempdir().unwrap();
     let sink = Sink::start(&["--status", "400"]);
     let runtime = Runtime::start(folder.path(), &sink.address, &[]);
@@ -399,7 +399,7 @@ fn a_runtime_that_cannot_start_says_everything_that_is_wrong_and_ends_with_1() {
 }
 
 #[test]
-fn a_folder_that_is_no_data_folder_is_left_alone() {
+fn a_folder_that_is_not_a_data_folder_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (code, _, err) = output(&["state", "list", "--data", folder.path().to_str().unwrap()]);
     assert_eq!(code, 1);

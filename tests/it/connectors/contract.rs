@@ -1,5 +1,5 @@
-//! The two contracts themselves, on a log and a far side in memory: killed between a position and its effect, nothing is lost and
-//! nothing comes twice.
+//! The two contracts, with a log and a target in memory: when killed between a position and its effect, nothing is lost and
+//! nothing is duplicated.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,7 +80,7 @@ fn records_take_effect_exactly_once_whatever_is_killed_between_their_position_an
 }
 
 #[test]
-fn a_far_side_that_stores_the_position_has_every_record_exactly_once() {
+fn a_target_that_stores_the_position_has_every_record_exactly_once() {
     for_each_seed(12, |seed| sink::run(&Log::new(seed), seed));
 }
 
@@ -101,7 +101,7 @@ impl Source for Endless {
 }
 
 #[tokio::test]
-async fn a_source_pauses_while_as_many_messages_wait_as_may_and_goes_on_behind_them() {
+async fn a_source_pauses_while_the_backlog_is_full_and_continues_after_it() {
     let gate = Arc::new(Semaphore::new(0));
     let slow = {
         let gate = Arc::clone(&gate);
@@ -188,7 +188,7 @@ async fn a_source_that_fails_is_run_again_and_one_that_has_ended_is_not() {
 }
 
 #[tokio::test]
-async fn two_ingresses_of_one_name_are_refused() {
+async fn two_ingresses_with_one_name_are_refused() {
     let log = MemoryLog::default();
     let source = || log.source(Random::seeded(1));
     let builder = Runtime::builder()

@@ -1,4 +1,4 @@
-//! The edges that exist.
+//! The conformance suites on the connectors of this crate.
 
 use std::path::PathBuf;
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! Sources and sinks that listen: what operators see of them, and what they share.
+//! Sources and sinks with listeners: what operators see, and what they share.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ spec: {{port: 0, topics: [a]}}
 }
 
 #[tokio::test]
-async fn ingresses_that_listen_are_told_of_as_sources_with_what_they_took_in() {
+async fn listening_ingresses_are_shown_as_sources_with_their_counts() {
     let started = started().await;
     let key = ("idempotency-key", "first");
     for _ in 0..2 {
@@ -55,7 +55,7 @@ async fn ingresses_that_listen_are_told_of_as_sources_with_what_they_took_in() {
 }
 
 #[tokio::test]
-async fn the_playground_egress_shares_its_places_for_connections_with_the_ingresses() {
+async fn the_playground_egress_shares_its_connection_slots_with_the_ingresses() {
     let started = started().await;
     let mut open = Vec::new();
     for (count, (line, listener)) in (1..).zip([

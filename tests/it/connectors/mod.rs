@@ -1,4 +1,4 @@
-//! Sources and sinks: every edge runs the suite of its trait, with random kills. `STATEFUN_SEED` replays one.
+//! Sources and sinks: every connector runs the suite of its trait, with random kills. `STATEFUN_SEED` replays one.
 
 mod contract;
 mod edges;

@@ -1,5 +1,5 @@
-//! Cores, a source that stores positions and a far side that stores them too, stepped by a seed: killed between any two steps, among
-//! them those between a position and its effect. No task, no clock: ten thousand schedules take seconds.
+//! Cores, a source that stores positions and a target that stores them, stepped by a seed and killed between any two steps, including
+//! those between a position and its effect. No task, no clock: ten thousand schedules take seconds.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -292,6 +292,6 @@ fn play(seed: u64) {
 }
 
 #[test]
-fn nothing_is_lost_and_nothing_comes_twice_between_a_log_and_a_far_side_with_positions() {
+fn nothing_is_lost_or_duplicated_between_a_log_and_a_target_with_positions() {
     for_each_seed(3_000, play);
 }

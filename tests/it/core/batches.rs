@@ -5,7 +5,7 @@ use stateful_functions::runtime::core::{CoreSettings, Input, Windows};
 use super::{Reply, Rig};
 
 #[test]
-fn sf_32_an_address_has_one_call_out_and_its_batches_are_the_messages_in_their_order() {
+fn sf_32_an_address_has_one_call_at_a_time_and_its_batches_are_its_messages_in_order() {
     let mut rig = Rig::new();
     rig.learn_states();
     for text in ["1", "2", "3"] {
@@ -40,7 +40,7 @@ fn sf_33_an_idle_address_is_called_at_once_and_a_backlog_beyond_its_limit_is_one
 }
 
 #[test]
-fn sf_34_what_an_address_sends_to_itself_does_not_overtake_what_waits() {
+fn sf_34_a_message_to_itself_does_not_overtake_waiting_ones() {
     let mut rig = Rig::new();
     rig.arrive("x", "1");
     let first = rig.call();
@@ -69,7 +69,7 @@ fn sf_34_a_message_without_delay_does_not_overtake_one_that_was_not_delayed() {
 }
 
 #[test]
-fn sf_49_a_function_that_acts_outside_is_called_with_what_is_on_disk_and_others_at_once() {
+fn sf_49_a_function_that_acts_outside_is_called_once_its_messages_are_on_disk_and_others_at_once() {
     let mut rig = Rig::new();
     rig.arrive("a/outside/x", "1");
     assert!(!rig.has_calls());
@@ -101,7 +101,7 @@ fn sf_51_a_first_call_that_hangs_delays_its_own_type_only() {
 }
 
 #[test]
-fn what_memory_has_no_room_for_comes_from_the_store_in_its_order() {
+fn messages_that_memory_has_no_room_for_come_from_the_store_in_order() {
     let windows = Windows {
         messages: 3,
         page: 2,
@@ -122,7 +122,7 @@ fn what_memory_has_no_room_for_comes_from_the_store_in_its_order() {
 }
 
 #[test]
-fn sf_48_after_a_crash_an_address_gets_what_was_in_flight_and_what_waited_as_one_batch() {
+fn sf_48_after_a_crash_an_address_gets_all_its_messages_as_one_batch() {
     let mut rig = Rig::new();
     for text in ["1", "2", "3"] {
         rig.arrive("x", text);
@@ -137,7 +137,7 @@ fn sf_48_after_a_crash_an_address_gets_what_was_in_flight_and_what_waited_as_one
 }
 
 #[test]
-fn a_core_that_goes_down_finishes_what_is_out_and_begins_nothing() {
+fn a_stopping_core_finishes_its_calls_and_begins_none() {
     let mut rig = Rig::new();
     rig.arrive("x", "1");
     let (first, _) = (rig.call(), rig.arrive("x", "2"));
@@ -161,7 +161,7 @@ fn a_core_that_goes_down_finishes_what_is_out_and_begins_nothing() {
 }
 
 #[test]
-fn messages_for_ids_of_another_core_are_handed_on_after_they_were_staged() {
+fn messages_for_ids_of_another_core_are_passed_on_after_they_were_staged() {
     let mut rig = Rig::with(CoreSettings {
         cores: 2,
         index: 0,

@@ -1,4 +1,4 @@
-//! What a reply does, and when the outside sees it.
+//! The effects of a reply, and when the outside sees them.
 
 use super::{Reply, Rig};
 
@@ -58,7 +58,7 @@ fn sf_37_a_reply_with_one_thing_wrong_leaves_no_trace() {
 }
 
 #[test]
-fn sf_44_what_cannot_be_done_fails_its_address_alone_with_the_text_of_statefun() {
+fn sf_44_an_impossible_request_fails_only_its_address_with_the_text_of_statefun() {
     let bad: [(Reply, &str); 11] = [
         (
             Reply::new().send("c/f/x", ""),
@@ -131,7 +131,7 @@ fn sf_44_what_cannot_be_done_fails_its_address_alone_with_the_text_of_statefun()
 }
 
 #[test]
-fn sf_47_an_answer_to_a_call_that_was_given_up_has_no_effect() {
+fn sf_47_an_answer_to_an_abandoned_call_has_no_effect() {
     let mut rig = Rig::new();
     rig.arrive("x", "1");
     let late = rig.call();

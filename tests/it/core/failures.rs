@@ -1,4 +1,4 @@
-//! Batches that fail: they are sent again, or their address is set aside. Others go on.
+//! Failed batches are sent again, or their address is parked. Others continue.
 
 use std::num::NonZeroU32;
 
@@ -32,7 +32,7 @@ fn sf_46_a_batch_is_sent_again_with_the_same_messages_and_no_states_and_then_wit
 }
 
 #[test]
-fn waits_grow_and_begin_anew_after_a_success() {
+fn waits_grow_and_start_again_after_a_success() {
     let mut rig = Rig::new();
     rig.arrive("x", "1");
     let mut waits = Vec::new();
@@ -53,7 +53,7 @@ fn waits_grow_and_begin_anew_after_a_success() {
 }
 
 #[test]
-fn sf_45_an_address_is_set_aside_with_its_inbox_and_can_be_resumed() {
+fn sf_45_an_address_is_parked_with_its_inbox_and_can_be_resumed() {
     let mut rig = Rig::parking(2);
     rig.arrive("x", "1");
     rig.arrive("x", "2");
@@ -97,7 +97,7 @@ fn strict(attempts: Option<u32>) -> Rig {
 }
 
 #[test]
-fn sf_44_a_strict_core_tries_again_each_second_for_ever() {
+fn sf_44_a_strict_core_retries_each_second_without_end() {
     let mut rig = strict(None);
     rig.arrive("x", "1");
     for attempt in 1..40 {
@@ -111,7 +111,7 @@ fn sf_44_a_strict_core_tries_again_each_second_for_ever() {
 }
 
 #[test]
-fn sf_44_a_strict_core_stops_when_attempts_are_used_up_and_keeps_what_waits() {
+fn sf_44_a_strict_core_stops_when_attempts_are_used_up_and_keeps_its_messages() {
     let mut rig = strict(Some(2));
     rig.learn_states();
     rig.arrive("late", "");
@@ -190,7 +190,7 @@ fn sf_43_a_token_collision_stops_a_strict_core_at_once() {
 }
 
 #[test]
-fn resuming_cuts_a_wait_short_and_is_refused_where_nothing_waits() {
+fn resuming_ends_a_wait_and_is_refused_where_nothing_waits() {
     let mut rig = Rig::new();
     rig.arrive("x", "1");
     let call = rig.call();
@@ -235,7 +235,7 @@ fn sf_50_addresses_that_fail_do_not_hold_up_the_timers_of_others() {
 }
 
 #[test]
-fn a_core_that_cannot_read_its_store_at_the_start_takes_nothing_in_until_it_can() {
+fn a_core_that_cannot_read_its_store_at_the_start_accepts_nothing_until_it_can() {
     let mut rig = Rig::parking(1);
     rig.arrive("x", "1");
     let call = rig.call();

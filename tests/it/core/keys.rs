@@ -73,7 +73,7 @@ fn a_crash_before_the_answer_leaves_the_key_pending() {
 }
 
 #[test]
-fn a_message_that_nobody_waits_for_is_accepted_once() {
+fn a_message_without_a_waiting_caller_is_accepted_once() {
     let mut rig = Rig::new();
     for _ in 0..2 {
         let key = key(&rig, 7);
@@ -86,7 +86,7 @@ fn a_message_that_nobody_waits_for_is_accepted_once() {
 }
 
 #[test]
-fn an_expired_key_is_forgotten_and_may_be_used_anew() {
+fn an_expired_key_is_forgotten_and_may_be_used_again() {
     let mut rig = Rig::new();
     ask(&mut rig, "first", 7);
     answer(&mut rig, "first", "hello");
@@ -125,7 +125,7 @@ fn a_late_answer_under_an_expired_key_is_not_kept_for_the_next_call() {
 
 /// Broke: calls that were never answered left a row each for ever.
 #[test]
-fn of_a_call_that_is_never_answered_nothing_is_left_when_its_key_has_expired() {
+fn a_call_without_an_answer_leaves_nothing_once_its_key_has_expired() {
     let mut rig = Rig::new();
     ask(&mut rig, "first", 7);
     rig.drain();

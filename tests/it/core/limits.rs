@@ -1,4 +1,4 @@
-//! How much may wait.
+//! Limits on waiting messages and on calls.
 
 use stateful_functions::runtime::core::CoreSettings;
 
@@ -63,7 +63,7 @@ fn sf_50_the_bound_over_all_addresses_refuses_ingresses_and_never_functions() {
 }
 
 #[test]
-fn so_many_calls_are_out_and_no_more_and_the_others_take_their_turn() {
+fn no_more_calls_are_in_progress_than_allowed_and_the_others_queue() {
     let mut rig = Rig::with(CoreSettings {
         max_calls: 2,
         ..CoreSettings::default()

@@ -1,4 +1,4 @@
-//! States: what goes with a request, what is kept, what expires.
+//! States: what is sent with a request, what is kept, what expires.
 
 use stateful_functions::runtime::core::{AdminChange, CoreSettings, FailurePolicy, Input};
 
@@ -45,7 +45,7 @@ fn sf_35_all_known_states_of_a_type_go_with_each_request_absent_ones_by_name_onl
 }
 
 #[test]
-fn sf_36_ten_incomplete_answers_in_a_row_that_bring_nothing_new_fail_the_batch() {
+fn sf_36_ten_incomplete_answers_in_a_row_without_anything_new_fail_the_batch() {
     let mut rig = Rig::new();
     rig.arrive("x", "");
     for _ in 0..10 {

@@ -17,7 +17,7 @@ fn say(rig: &mut Rig, target: &str, reply: Reply) {
 }
 
 #[test]
-fn sf_41_delayed_messages_come_in_time_in_their_order_and_from_who_sent_them() {
+fn sf_41_delayed_messages_come_in_time_in_order_and_from_their_sender() {
     let mut rig = Rig::new();
     say(
         &mut rig,
@@ -112,7 +112,7 @@ fn sf_42_cancelled_messages_never_come_and_their_token_is_free_again() {
 }
 
 #[test]
-fn sf_42_what_has_fired_is_delivered_though_it_is_cancelled_then() {
+fn sf_42_a_fired_message_is_delivered_even_if_it_is_cancelled_then() {
     let mut rig = Rig::new();
     say(&mut rig, "x", Reply::new().armed(10, "y", "1", "t"));
     rig.arrive("x", "");
@@ -170,7 +170,7 @@ fn a_delayed_answer_reaches_its_caller_once_it_is_due_and_on_disk() {
 }
 
 #[test]
-fn a_delayed_message_to_a_type_that_is_not_bound_is_warned_of_and_waits_there() {
+fn a_delayed_message_to_an_unbound_type_gives_a_warning_and_waits_there() {
     let mut rig = Rig::new();
     say(&mut rig, "x", Reply::new().after(10, "c/none/y", "1"));
     assert_eq!(

@@ -6,7 +6,7 @@ use super::{Rig, actor, armed, down, every, secs, states, transitions};
 use DeliveryState::{Awaiting, Cancelled, Discarded, Executing, Failed, Succeeded, Unknown};
 
 #[test]
-fn an_actor_cancels_what_waits_at_once() {
+fn an_actor_cancels_a_waiting_delivery_at_once() {
     let mut rig = Rig::new(every(60));
     rig.submit();
     rig.ends(down());
@@ -50,7 +50,7 @@ fn a_cancel_during_an_attempt_waits_for_its_end() {
 }
 
 #[test]
-fn an_operator_discards_what_waits() {
+fn an_operator_discards_a_waiting_delivery() {
     let mut rig = Rig::new(every(60));
     rig.submit();
     rig.ends(down());
@@ -76,7 +76,7 @@ fn an_operator_discards_what_waits() {
 }
 
 #[test]
-fn what_was_given_up_or_called_off_is_taken_up_again_with_its_limits_anew() {
+fn a_discarded_or_cancelled_delivery_is_requeued_with_new_limits() {
     let mut policy = every(60).max_retries(1);
     policy.within = Some(secs(600));
     let mut rig = Rig::new(policy);
@@ -121,7 +121,7 @@ fn what_was_given_up_or_called_off_is_taken_up_again_with_its_limits_anew() {
 }
 
 #[test]
-fn an_actor_hurries_what_waits() {
+fn an_actor_hurries_a_waiting_delivery() {
     let mut rig = Rig::new(every(60));
     rig.submit();
     rig.ends(down());
@@ -215,7 +215,7 @@ fn a_refused_input_names_the_current_state() {
 }
 
 #[test]
-fn a_rest_keeps_the_state_and_ends_no_earlier_than_the_wait() {
+fn holding_keeps_the_state_and_ends_no_earlier_than_the_wait() {
     let mut rig = Rig::new(every(60));
     rig.submit();
     rig.ends(down());

@@ -73,7 +73,7 @@ fn a_start_at_the_tick_waits_for_it() {
 }
 
 #[test]
-fn what_was_tried_before_has_its_failed_attempt_in_the_same_commit() {
+fn a_tried_submission_has_its_failed_attempt_in_the_same_commit() {
     let mut rig = Rig::new(Policy::edgex());
     let started = rig.now - secs(2);
     let failure = Failure::retry("http_503", "unavailable");
@@ -93,7 +93,7 @@ fn what_was_tried_before_has_its_failed_attempt_in_the_same_commit() {
 }
 
 #[test]
-fn what_was_tried_and_cannot_succeed_is_given_up_at_once() {
+fn a_tried_submission_that_cannot_succeed_is_given_up_at_once() {
     let mut rig = Rig::new(Policy::default());
     let failure = Failure::of_status(Classes::Default, 400, "bad request").unwrap();
     let effects = rig.put(Input::SubmitTried {
@@ -163,7 +163,7 @@ fn waits_grow_to_their_bound_and_a_slow_failure_waits_the_longest_at_once() {
 }
 
 #[test]
-fn dl_05_a_wish_to_wait_is_granted_by_default_and_not_by_firefly() {
+fn dl_05_retry_after_is_respected_by_default_and_not_by_firefly() {
     let busy = |now| {
         let failure = Failure::of_status(Classes::Default, 429, "too many").unwrap();
         Outcome::Err(failure.with_retry_after("90", now))
@@ -234,7 +234,7 @@ fn within_counts_from_the_first_attempt_and_not_while_it_waits_to_begin() {
 }
 
 #[test]
-fn max_age_cuts_a_wait_short_and_ends_the_delivery() {
+fn max_age_ends_a_wait_and_the_delivery() {
     let mut policy = every(60);
     policy.max_age = Some(secs(100));
     let mut rig = Rig::new(policy);
@@ -297,7 +297,7 @@ fn a_deadline_is_a_failure_that_is_tried_again() {
 }
 
 #[test]
-fn five_interruptions_in_a_row_are_free_and_a_failure_starts_the_row_anew() {
+fn five_interruptions_in_a_row_are_free_and_a_failure_restarts_the_count() {
     let mut rig = Rig::new(every(60).max_retries(1));
     rig.submit();
     let interrupt = |rig: &mut Rig| {

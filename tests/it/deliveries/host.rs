@@ -1,4 +1,4 @@
-//! A host as a runtime is one: commits, messages, timers and tokens last, the rest goes with the process.
+//! A host with the guarantees of a runtime: commits, messages, timers and tokens survive, everything else ends with the process.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

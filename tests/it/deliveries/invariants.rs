@@ -1,4 +1,4 @@
-//! What holds after every commit, whatever came before it.
+//! Invariants after every commit.
 
 use stateful_functions::delivery::engine::{
     Delivery, DeliveryKind, DeliveryState, Entry, Head, Journal, Order, Purpose, Reason, Token,

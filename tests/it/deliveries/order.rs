@@ -50,7 +50,7 @@ fn dl_06_while_the_first_of_a_key_retries_the_second_waits_and_another_key_runs(
 }
 
 #[test]
-fn one_with_a_key_waits_for_its_turn_and_gives_it_on_at_its_end() {
+fn a_delivery_with_a_key_waits_for_its_turn_and_passes_it_on_at_its_end() {
     let mut rig = Rig::with(Delivery::job("a", "crm", Some("k".into())), every(60));
     let effects = rig.submit();
     assert_eq!(states(&effects), [Acknowledged, Awaiting]);
@@ -106,7 +106,7 @@ fn a_turn_during_a_rest_is_kept_for_its_end() {
 }
 
 #[test]
-fn one_that_is_taken_up_again_queues_behind_its_key() {
+fn a_requeued_delivery_goes_to_the_end_of_its_lane() {
     let mut rig = Rig::with(Delivery::job("a", "crm", Some("k".into())), every(60));
     rig.submit();
     assert!(
@@ -226,7 +226,7 @@ fn a_stream_blocked_by_a_permanent_failure_starts_no_new_burst() {
 }
 
 #[test]
-fn a_stream_that_skips_goes_on_behind_the_batch() {
+fn a_stream_that_skips_continues_after_the_batch() {
     let mut rig = firefly_batch();
     rig.policy.then = Then::Skip;
     rig.policy.attempts = Some(2);

@@ -60,7 +60,7 @@ fn dl_01_presets_read_the_originals_numbers_as_they_did() {
 }
 
 #[test]
-fn what_is_written_down_changes_the_preset_where_it_says_so() {
+fn settings_override_only_the_fields_of_the_preset_that_they_name() {
     let read = |json: Value| serde_json::from_value::<Policy>(json).unwrap();
     assert_eq!(read(json!({})), Policy::default());
     assert_eq!(read(json!({"preset": "firefly"})), Policy::firefly());
@@ -101,7 +101,7 @@ fn what_is_written_down_changes_the_preset_where_it_says_so() {
 }
 
 #[test]
-fn dl_07_nonsense_is_refused_with_the_fields_name() {
+fn dl_07_an_invalid_policy_is_refused_with_the_name_of_the_field() {
     let cases = [
         (json!({"attempts": 0}), "attempts"),
         (json!({"retry": {"every": "0s"}}), "retry.every"),

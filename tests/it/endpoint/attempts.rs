@@ -1,4 +1,4 @@
-//! What is tried again, and what fails at once.
+//! Which failures are retried, and which fail at once.
 
 use std::time::Duration;
 
@@ -272,7 +272,7 @@ async fn sf_25_okhttp_follows_a_redirect_with_a_get() {
 }
 
 #[tokio::test]
-async fn sf_25_okhttp_gives_up_on_a_circle_of_redirects() {
+async fn sf_25_okhttp_gives_up_on_circular_redirects() {
     let location = "HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n";
     let server = Canned::always([], Answer::Bytes(location.into())).await;
     let transport = format!("{OKHTTP}, timeouts: {{call: 1s, connect: 1s, read: 1s, write: 1s}}");

@@ -1,4 +1,4 @@
-//! How answers may come, and how large.
+//! The framing, encoding and size of answers.
 
 use std::io::Write;
 
@@ -74,7 +74,7 @@ async fn sf_27_gzip_deflate_and_chunked_answers_and_closed_connections_are_read(
 }
 
 #[tokio::test]
-async fn sf_27_an_oversized_answer_is_a_failed_attempt_however_it_comes() {
+async fn sf_27_an_oversized_answer_is_a_failed_attempt_in_every_framing() {
     let large = vec![0; 1001];
     let announced = format!("HTTP/1.1 200 OK\r\n{OCTET_STREAM}content-length: 1001\r\n\r\n");
     let server = Canned::start([
@@ -94,7 +94,7 @@ async fn sf_27_an_oversized_answer_is_a_failed_attempt_however_it_comes() {
 }
 
 #[tokio::test]
-async fn sf_27_answers_are_bounded_at_32_mib_unless_said_otherwise() {
+async fn sf_27_answers_are_limited_to_32_mib_by_default() {
     for transport in [ASYNC, OKHTTP] {
         let limit = 32 << 20;
         let announced = format!(

@@ -1,4 +1,4 @@
-//! How many connections there are, and how long they last.
+//! The number and the lifetime of connections.
 
 use std::future::IntoFuture;
 use std::time::{Duration, Instant};
@@ -82,7 +82,7 @@ async fn answer(socket: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn sf_28_a_waiting_connection_is_closed_a_second_or_more_after_pool_ttl() {
+async fn sf_28_an_idle_connection_is_closed_a_second_or_more_after_pool_ttl() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let caller = Caller::new(&url, &format!("{ASYNC}, pool_ttl: 1ms")).await;
@@ -131,7 +131,7 @@ async fn sf_28_a_connection_in_use_finishes_its_exchange_before_it_is_too_old() 
 }
 
 #[tokio::test]
-async fn sf_28_a_waiting_connection_is_closed_when_nobody_needs_it() {
+async fn sf_28_an_idle_connection_is_closed_when_it_is_not_needed() {
     let mut config = HttpClientConfig::default();
     config.pool_idle_timeout = Duration::from_millis(20);
     let client = HttpClient::new(config).unwrap();
@@ -156,7 +156,7 @@ async fn sf_28_a_waiting_connection_is_closed_when_nobody_needs_it() {
 }
 
 #[tokio::test]
-async fn sf_28_waiting_connections_are_closed_with_their_client() {
+async fn sf_28_idle_connections_are_closed_with_their_client() {
     let client = HttpClient::new(HttpClientConfig::default()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: http::Uri = format!("http://{}/", listener.local_addr().unwrap())

@@ -1,4 +1,4 @@
-//! Calls of remote functions, against servers that do whatever a server may do.
+//! Calls of remote functions, against servers with every kind of behaviour.
 
 mod attempts;
 mod bodies;

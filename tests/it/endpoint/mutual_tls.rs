@@ -81,7 +81,7 @@ async fn sf_29_strangers_are_refused_on_both_sides() {
 }
 
 #[tokio::test]
-async fn sf_29_what_is_wrong_with_the_files_is_said() {
+async fn sf_29_faults_of_the_files_are_reported() {
     let certificate = ("client_cert", "client.crt");
     for (rest, text) in [
         (
@@ -150,7 +150,7 @@ fn sf_29_half_a_key_pair_is_reported_at_load() {
 }
 
 #[tokio::test]
-async fn sf_29_classpath_names_stand_beside_the_module_file_and_may_come_later() {
+async fn sf_29_classpath_files_are_next_to_the_module_file_and_may_come_later() {
     let folder = tempfile::tempdir().unwrap();
     let canned = Canned::always([], fine()).await;
     let url = start(canned.clone()).await;

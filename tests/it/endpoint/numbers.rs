@@ -1,4 +1,4 @@
-//! What operators see of attempts: numbers, and a line now and again.
+//! What operators see of attempts: metrics, and an occasional line of the log.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

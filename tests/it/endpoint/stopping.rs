@@ -41,7 +41,7 @@ async fn sf_31_a_stop_ends_the_wait_for_another_attempt_and_the_next_start_sends
 }
 
 #[tokio::test]
-async fn an_attempt_that_is_under_way_may_finish_when_the_runtime_stops() {
+async fn an_attempt_in_progress_may_finish_when_the_runtime_stops() {
     let server = Canned::always([], fine()).await;
     let caller = Caller::new(&server.url("/").to_string(), ASYNC).await;
     caller.send("a").await;

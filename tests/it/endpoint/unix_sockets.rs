@@ -75,7 +75,7 @@ async fn sf_30_the_path_behind_the_socket_is_sent_as_it_is_written() {
 }
 
 #[tokio::test]
-async fn sf_30_a_socket_that_nobody_listens_on_is_tried_again() {
+async fn sf_30_a_socket_without_a_listener_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fn.sock");
     let caller = Caller::new(&format!("http+unix://{}/", path.display()), OKHTTP).await;

@@ -1,4 +1,4 @@
-//! The same servers under the real runtime and under ours: they are asked the same, and calls fail with the same words.
+//! The same servers under the real runtime and under ours: the requests and the texts of failures are the same.
 
 use std::future::IntoFuture;
 use std::time::Duration;
@@ -120,7 +120,7 @@ async fn asked(server: &Canned, feed: &mut impl FnMut(&Message)) -> Vec<String> 
 }
 
 #[tokio::test]
-async fn sf_24_sf_25_a_server_that_recovers_is_asked_as_the_real_runtime_asks_it() {
+async fn sf_24_sf_25_a_server_that_recovers_gets_the_requests_of_the_real_runtime() {
     for transport in [ASYNC, OKHTTP] {
         for (number, answers) in recovering(transport).into_iter().enumerate() {
             let server = Canned::always(answers.clone(), fine()).await;
@@ -157,7 +157,7 @@ async fn sf_24_sf_25_a_server_that_recovers_is_asked_as_the_real_runtime_asks_it
 }
 
 #[tokio::test]
-async fn sf_24_sf_25_a_call_that_fails_for_good_fails_with_the_words_of_the_real_runtime() {
+async fn sf_24_sf_25_a_call_that_fails_for_good_has_the_text_of_the_real_runtime() {
     let short = |budget: u32| {
         format!(
             "{OKHTTP}, timeouts: {{call: {budget}ms, connect: 200ms, read: 200ms, write: 200ms}}"

@@ -1,5 +1,5 @@
-//! Kind: memory by connection. 150 connections with unfinished bodies of 8 MiB held 1.5 GB, also after they had closed. Now all bodies that arrive share
-//! a budget, and give back what they held.
+//! Kind: memory per connection. 150 connections with unfinished bodies of 8 MiB held 1.5 GB, even after they had closed. Now all arriving bodies share
+//! a budget, and release what they held.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn unfinished(address: String) -> u16 {
 }
 
 #[tokio::test]
-async fn unfinished_bodies_share_a_budget_and_give_it_back_when_they_go() {
+async fn unfinished_bodies_share_a_budget_and_release_it_when_they_end() {
     let started = started().await;
     let address = started.address("http ingress");
     assert_eq!(metric(&started, "body_bytes_limit").await, BUDGET);

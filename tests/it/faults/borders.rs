@@ -1,5 +1,5 @@
 //! Wakes and settings that stop at a border. A user saw records of one pipeline wait for hours while another pipeline delivered to the same
-//! destination, and waits of an hour go on after `every` was made a second.
+//! destination, and waits of an hour continue after `every` was changed to a second.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ async fn send(runtime: &Runtime, pipeline: &str, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_success_of_one_pipeline_wakes_what_waits_in_others_for_the_same_destination() {
+async fn a_success_of_one_pipeline_wakes_records_of_others_for_the_same_destination() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(503));
     let pipelines = [
@@ -47,7 +47,7 @@ async fn a_success_of_one_pipeline_wakes_what_waits_in_others_for_the_same_desti
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_changed_policy_reaches_what_waits_at_the_next_start() {
+async fn a_changed_policy_applies_to_waiting_records_from_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let destination = Destination::start().await;
     destination.react(Reaction::status(503));

@@ -10,7 +10,7 @@ fn pipeline(stage: &str) -> String {
 }
 
 #[test]
-fn a_port_that_is_none_is_a_fault_of_exports_and_egresses() {
+fn an_invalid_port_is_a_fault_of_exports_and_egresses() {
     let (code, out) = check(
         &pipeline("http-export: {url: 'http://127.0.0.1:99999/x'}"),
         &[],
@@ -91,7 +91,7 @@ fn a_duration_has_a_unit_and_days_are_one_everywhere() {
 }
 
 #[test]
-fn a_payload_that_is_no_json_is_told_with_its_place() {
+fn an_invalid_json_payload_is_reported_with_its_location() {
     let mut record = Record::new("{\"a\": 1,\n \"b\": }");
     let error = record.document().unwrap_err().to_string();
     assert_eq!(
@@ -117,7 +117,7 @@ fn a_content_type_that_ends_in_json_is_json_and_stays() {
 /// The default of `${NAME:-default}` is for what is not there, not for what can't be read.
 #[cfg(unix)]
 #[test]
-fn a_variable_that_is_no_text_is_a_fault_and_not_the_default() {
+fn a_variable_that_is_not_text_is_a_fault_and_not_the_default() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 

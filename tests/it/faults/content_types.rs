@@ -1,5 +1,5 @@
-//! Kind: nothing said where something is dropped. A type other than JSON or text was 415 at a pipeline's door, and with `statefun-type` its content type
-//! was lost: the destination was told `application/octet-stream`.
+//! Kind: something is dropped silently. A type other than JSON or text was 415 at a pipeline's ingress, and with `statefun-type` its content type
+//! was lost: the destination got `application/octet-stream`.
 
 use crate::runtime::Started;
 use crate::support::destination::Destination;

@@ -1,8 +1,8 @@
-//! Damage that nobody notices: pages of a closed folder's `tables.redb` were flipped, zeroed or exchanged, and 148 of 307 such changes
-//! gave other values without a word; 168 of 3,500 values vanished at once; the log's last file could go without a trace.
+//! Kind: unnoticed damage. Pages of a closed folder's `tables.redb` were flipped, zeroed or exchanged: 148 of 307 such changes
+//! silently gave other values, 168 of 3,500 values vanished at once, and the log's last file could disappear without a trace.
 //!
-//! Right is: every value that is read is what was written at its key, or an error that names file, row and remedy; and what
-//! cannot be seen on the way is found by the scan of a start and by `statefun state verify`.
+//! Right is: every value that is read is what was written at its key, or an error with file, row and remedy; damage that
+//! cannot be seen by reading is found by the scan of a start and by `statefun state verify`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -80,7 +80,7 @@ fn is_noticed(disk: &FaultyDisk, rows: &BTreeMap<Bytes, Bytes>) -> bool {
 }
 
 /// Reads that answer give what was written; those that do not say why.
-fn reads_are_right_or_told(disk: &FaultyDisk, rows: &BTreeMap<Bytes, Bytes>) {
+fn a_read_is_right_or_an_error(disk: &FaultyDisk, rows: &BTreeMap<Bytes, Bytes>) {
     let (store, _syncer) = match opened(disk) {
         Ok(opened) => opened,
         Err(err) => {
@@ -125,7 +125,7 @@ fn flipped_zeroed_and_exchanged_pages_are_noticed_or_harmless() {
             }
         }
         noticed += u32::from(is_noticed(&damaged, &rows));
-        reads_are_right_or_told(&damaged, &rows);
+        a_read_is_right_or_an_error(&damaged, &rows);
     }
     assert!(noticed > 30, "only {noticed} changes hit something");
 }
@@ -199,7 +199,7 @@ fn a_damaged_row_is_named_with_file_key_and_remedy_and_others_are_read() {
 }
 
 #[test]
-fn a_damaged_row_is_sound_once_it_is_written_anew_or_deleted() {
+fn a_damaged_row_is_repaired_by_writing_or_deleting_it() {
     let value = |rows: &BTreeMap<Bytes, Bytes>, nth| {
         let (key, value) = rows.iter().nth(nth).unwrap();
         (key.clone(), value.clone())

@@ -1,8 +1,8 @@
-//! Damage that nobody notices, as an operator sees it: bytes of one row changed in the `tables.redb` of a runtime that was not running.
+//! Kind: unnoticed damage, as an operator sees it. Bytes of one row were changed in the `tables.redb` of a stopped runtime.
 //!
-//! A value was another one without a word; later the whole of `state list`, `state export`, `deliveries list`, `dead-letters list` and
-//! `queues` failed for one row. Right is: its address is set aside with place and remedy, lists name it and go on, everything else works,
-//! and the remedy helps without a restart.
+//! The value silently changed; later, `state list`, `state export`, `deliveries list`, `dead-letters list` and
+//! `queues` failed completely because of one row. Right is: its address is parked with location and remedy, lists show the row and continue,
+//! everything else works, and the remedy helps without a restart.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,7 +128,7 @@ fn is_told(text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn one_damaged_row_sets_its_address_aside_until_it_is_removed_and_nothing_else() {
+async fn one_damaged_row_parks_its_address_and_no_other_until_it_is_removed() {
     let disk = damaged().await;
     let started = start(&disk, NOON + HOUR, "").await;
     // The delayed message is due, and comes.

@@ -1,7 +1,7 @@
-//! Damage that nobody noticed, as the core sees it.
+//! Kind: unnoticed damage, as the core sees it.
 //!
-//! A stored row that could not be read counted as one that was not there: a value was gone, a key was unused, a timer never fired, and
-//! recovery ended at it for all addresses behind. Now its address is set aside with place and remedy, and others go on.
+//! An unreadable stored row counted as absent: a value was gone, a key was unused, a timer never fired, and
+//! recovery ended at it for all later addresses. Now its address is parked with location and remedy, and others continue.
 
 use bytes::Bytes;
 use stateful_functions::Timestamp;

@@ -1,9 +1,9 @@
-//! A promise made durable before it was kept.
+//! Kind: a promise was made durable before it was kept.
 //!
-//! A declaration of a value was stored at once for the whole function type, also when its batch failed then: after a mended function was
-//! deployed every id failed with "Previous type was …", and nothing undid it, not even the deletion of all values. A changed expiration
+//! A declaration of a value was stored at once for the whole function type, even if its batch then failed. After a corrected function was
+//! deployed, every id failed with "Previous type was …", and nothing could undo it, not even deleting all values. A changed expiration
 //! was ignored while running, and stopped all ids at the next start. Now a declaration is stored with the batch that used it, and only an
-//! address that holds a value of another type fails.
+//! address with a value of another type fails.
 
 use stateful_functions::protocol::reqreply::from_function::expiration_spec::ExpireMode::{
     AfterInvoke, AfterWrite, None as Never,

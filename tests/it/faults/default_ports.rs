@@ -1,4 +1,4 @@
-//! Kind: a check that looks at form, not at meaning. The admin API listened on 8091 by default, where every module file of StateFun's playground has its
+//! Kind: a check of form, not of meaning. The admin API listened on 8091 by default, where every module file of StateFun's playground has its
 //! egress: `check` found no fault, and `run` ended with "Address already in use".
 
 use stateful_functions::admin::AdminConfig;

@@ -1,5 +1,5 @@
-//! Kind: no reserve for getting well again, the part of the file descriptors. As many clients as the process had descriptors for kept the log from its
-//! next file, calls from their connections and operators from the admin API.
+//! Kind: no reserve for recovery, here of file descriptors. As many clients as the process had descriptors kept the log from opening its
+//! next file, calls from connecting, and operators from reaching the admin API.
 
 use std::process::Command;
 use std::time::Duration;

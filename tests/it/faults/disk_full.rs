@@ -1,7 +1,7 @@
-//! No reserve for getting well again: a pipeline's destination was away until the disk was full. Then nothing could be recorded any more,
+//! Kind: no reserve for recovery, here of disk space. A pipeline's destination was down until the disk was full. Then nothing could be recorded any more,
 //! not even a success: 9 of 2,685 events arrived, and the runtime could not be started again.
 //!
-//! Right is: intake stops while there is room for what must still be written; everything arrives, and the log goes with it.
+//! Right is: intake stops while there is space for what must still be written; everything is delivered, and the log is deleted with it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Kind: nothing looks like success. An empty body was answered 200 with an empty reply by the function handler, over HTTP and on Lambda, which
+//! Kind: empty input looks like success. The function handler answered an empty body with 200 and an empty reply, over HTTP and on Lambda, which
 //! tells a StateFun runtime "done, no effects".
 
 use std::future::IntoFuture as _;

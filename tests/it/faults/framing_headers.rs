@@ -1,4 +1,4 @@
-//! Kind: a setting may break the message it rides on. With `headers: {content-length: "5"}` a destination got `{"a":` of `{"a": 1}`, and the delivery
+//! Kind: a setting can break the message it is part of. With `headers: {content-length: "5"}` a destination got `{"a":` of `{"a": 1}`, and the delivery
 //! counted as a success.
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! One function's fan-out used up everybody's room.
+//! Kind: one function's fan-out used up the room of all.
 //!
-//! A function that sent 100,000 messages to a slow one stopped the intake of all functions: the bound of waiting messages is one for
-//! all. Now each function type has a share of it. Beyond it those are refused that send there, and nobody else.
+//! A function that sent 100,000 messages to a slow one stopped the intake of all functions, because the limit of waiting messages was shared by
+//! all. Now each function type has a share of it. Beyond the share, only messages to that type and to types that send to it are refused.
 
 use stateful_functions::runtime::core::CoreSettings;
 

@@ -1,9 +1,9 @@
-//! One bad answer takes everybody down.
+//! Kind: one bad answer stops everything.
 //!
-//! A function that asked for 200,000 values in one answer held the core for ten minutes, and all other functions, `/health` and the
-//! admin API with it; one that asked for one more value each time was asked 991 times. Now each answer is bounded: beyond the bound its
-//! batch fails, at once, and the next input is a neighbour's. What is counted here are inputs: one for the greedy answer, one for the
-//! neighbour's.
+//! A function that asked for 200,000 values in one answer blocked the core for ten minutes, and with it all other functions, `/health` and the
+//! admin API; one that asked for one more value each time was called 991 times. Now each answer is limited: beyond the limit its
+//! batch fails at once, and the next input belongs to another address. The tests count inputs: one for the greedy answer, one for the
+//! other address.
 
 use stateful_functions::runtime::core::{AnswerLimits, CoreSettings};
 

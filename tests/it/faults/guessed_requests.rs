@@ -1,5 +1,5 @@
-//! Kind: a guess instead of a refusal, the part of HTTP requests. Those without a host or with two, with two different idempotency keys, with a type that is no type name
-//! or with a broken percent escape were served as if they were something else, or were told that there is no such path.
+//! Kind: a guess instead of a refusal, here of HTTP requests. Requests without a host or with two, with two different idempotency keys, with an invalid type name
+//! or with a broken percent escape were served as if they were something else, or got "no such path".
 
 use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::Runtime;
@@ -33,7 +33,7 @@ const SEND: &str = "POST /send/statefun.samples/counter/a";
 const HOST: &str = "host: localhost\r\n";
 
 #[tokio::test]
-async fn http_1_1_without_a_host_or_with_two_is_400_at_every_door() {
+async fn http_1_1_without_a_host_or_with_two_is_400_at_every_listener() {
     let started = started().await;
     for (listener, line) in [
         ("http ingress", SEND),

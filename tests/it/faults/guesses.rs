@@ -1,4 +1,4 @@
-//! Kind: a guess instead of a refusal. `dead-letters list --why permanant` said that there are none; `redrive ADDRESS --target X` sent one that X did not name;
+//! Kind: a guess instead of a refusal. `dead-letters list --why permanant` listed nothing; `redrive ADDRESS --target X` redrove a dead letter of another target;
 //! a state set by hand before its function had run was stored as text, and the function, which declares a number, failed from then on.
 
 use http::Method;

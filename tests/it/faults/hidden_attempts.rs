@@ -1,6 +1,6 @@
-//! Attempts that nobody sees. A function answered 500 to everything; for two minutes, the budget of its call, `statefun queues` and
-//! `/api/queues` said "in_flight, failures 0", and who had called it was told "no answer within 30s". Only the log knew. An egress
-//! that failed was told of nowhere but there.
+//! Kind: invisible attempts. A function answered 500 to everything; for two minutes, the budget of its call, `statefun queues` and
+//! `/api/queues` showed "in_flight, failures 0", and the caller got "no answer within 30s". Only the log had the cause. A failing egress
+//! was visible only there, too.
 
 use async_trait::async_trait;
 use http::Method;

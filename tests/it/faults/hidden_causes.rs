@@ -1,6 +1,6 @@
-//! The cause is known and not shown. A function's own error, the body of its 500, was thrown away: log, `queues` and a call's answer
-//! said `Unexpected response code 500`. A record for an egress that is not bound was "no answer within 2s" to who had called. And
-//! every text began with the names of Java classes.
+//! Kind: the cause is known and not shown. A function's own error, the body of its 500, was thrown away: the log, `queues` and the answer to a call
+//! said `Unexpected response code 500`. A record for an unbound egress was "no answer within 2s" to the caller. And
+//! every text began with names of Java classes.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Kind: a list of any length in bounded memory. `statefun deliveries list --all --json` with 1,000,000 items gathered all of them, and printed one line of 176 MB.
+//! Kind: a list of any length needs bounded memory. `statefun deliveries list --all --json` with 1,000,000 items collected all of them, and printed one line of 176 MB.
 
 use serde_json::{Value, json};
 use stateful_functions::admin::AdminConfig;

@@ -1,9 +1,9 @@
-//! Reading that writes: `statefun state list --data` began a boot and a log file, and could not look at a folder on a disk that is
-//! read only, or at one whose owner is another user.
+//! Kind: reading that writes. `statefun state list --data` began a boot and a log file, and failed on a folder on a
+//! read-only disk, or with another owner.
 //!
-//! Right is: commands that only look open the folder read only. Its bytes are the same before and after.
+//! Right is: reading commands open the folder read-only. Its bytes are the same before and after.
 //!
-//! Also: data folders were open to every user of the machine.
+//! Also: data folders were readable by every user of the machine.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,6 +1,6 @@
-//! Lost data looks like a new folder: with its log files removed or emptied a folder started as if it were new, and answered `ok`.
+//! Kind: lost data looks like a new folder. With its log files removed or emptied, a folder started as if it were new, and answered `ok`.
 //!
-//! Right is: the folder knows that it was used and how far its log had come, and a start without it is refused with the remedy.
+//! Right is: the folder knows that it was used and how far its log reached, and a start without the log is refused with the remedy.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Metadata that is lost on the way. A user saw a batch of two gzip members arrive as `application/octet-stream` without its content
-//! encoding, so that nobody could read it.
+//! Kind: metadata is lost on the way. A user saw a batch of two gzip members arrive as `application/octet-stream` without its content
+//! encoding, so that it could not be read.
 
 use std::num::NonZeroU32;
 

@@ -1,4 +1,4 @@
-//! Faults by their kind: what went wrong once, as inputs, with the right result. One file per kind; each opens with what a user saw.
+//! Faults by kind: what went wrong once, as inputs, with the right result. One file per kind; each begins with what a user saw.
 
 mod body_memory;
 #[cfg(feature = "full")]

@@ -1,5 +1,5 @@
-//! Kinds: upstream's text without a remedy; an omission that passes; one of several faults told. For a ConfigMap, an EdgeX file, a `Kind:`, a dot for a
-//! slash, a misplaced key or a placeholder in braces, `check` gave StateFun's text with its class names and no remedy; a missing `---` dropped a document.
+//! Kinds: upstream's text without a remedy; an undetected omission; only one of several faults. For a ConfigMap, an EdgeX file, a `Kind:`, a dot instead of a
+//! slash, a misplaced key or a placeholder in braces, `check` printed StateFun's text with its class names and no remedy; a missing `---` dropped a document.
 
 use super::cli::check;
 

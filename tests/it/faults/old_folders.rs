@@ -1,4 +1,4 @@
-//! A data folder of an earlier version opens, and nothing that waits in it is lost: state, timers, tokens, answers, outbox, parked
+//! A data folder of an earlier version opens, and nothing in it is lost: state, timers, tokens, answers, outbox, parked
 //! messages, deliveries with their order and their history, dead letters, batches.
 
 use std::fs;

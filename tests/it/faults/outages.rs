@@ -1,4 +1,4 @@
-//! An outage is paid for with the data's attempts. A user saw dead letters after an hour of outage, though `maxAge` is 72 hours: the probes
+//! Kind: an outage uses up the data's attempts. A user saw dead letters after an hour of outage, though `maxAge` is 72 hours: the probes
 //! of the circuit and the retries had used up the 21 attempts.
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Kind: a browser may drive what listens on loopback. The admin API looked at `Origin` and `Host`; the HTTP ingress and the playground took a
-//! cross-site POST of a web page and answered it, and a name that somebody's DNS server leads to 127.0.0.1 was as good as `localhost`.
+//! Kind: a browser can drive listeners on loopback. The admin API checked `Origin` and `Host`; the HTTP ingress and the playground accepted a
+//! cross-site POST of a web page, and a name that a foreign DNS server points to 127.0.0.1 was as good as `localhost`.
 
 use ::http::Method;
 use stateful_functions::admin::AdminConfig;

@@ -1,5 +1,5 @@
-//! Kind: a check that looks at form, not at meaning. A rule pasted as text, as EdgeX keeps it, a number, a rule that gives text or a list: `check` found
-//! no fault, and every record became a dead letter; `rule: null` dropped every record without a trace; `transform: {type: xml}` replaced every event.
+//! Kind: a check of form, not of meaning. A rule pasted as text, as EdgeX keeps it, a number, a rule that gives text or a list: `check` found
+//! no fault, and every record became a dead letter; `rule: null` silently dropped every record; `transform: {type: xml}` replaced every event.
 
 use super::cli::check;
 
@@ -10,7 +10,7 @@ fn filter(rule: &str) -> String {
 }
 
 #[test]
-fn a_rule_that_is_never_true_is_a_fault_with_the_nearest_right_form() {
+fn a_rule_that_is_never_true_is_a_fault_with_the_nearest_valid_form() {
     for (rule, told) in [
         (
             r#"'{"<": [{"var": "temp"}, 110]}'"#,
@@ -43,7 +43,7 @@ fn a_rule_that_is_never_true_is_a_fault_with_the_nearest_right_form() {
 }
 
 #[test]
-fn a_transform_that_replaces_every_record_by_constants_is_warned_of() {
+fn a_transform_that_replaces_every_record_by_constants_gives_a_warning() {
     let text = "kind: statefun.pipelines.v1/pipeline\nspec:\n  name: p\n  stages:\n    - transform: {type: xml}\n    - transform: {type: xml, n: {var: n}}\n";
     let (code, out) = check(text, &[]);
     assert_eq!(code, 0, "{out}");

@@ -1,5 +1,5 @@
-//! Peers that are slow, silent or busy with nothing, as public trackers report them. Found here: an HTTP/2 connection was kept for ever once it had
-//! brought a request, and a peer that did not read its answers kept them in memory for as long as it liked.
+//! Peers that are slow, silent or busy with nothing, as public trackers report them. Found here: an HTTP/2 connection stayed open for ever once it had
+//! sent a request, and a peer that did not read its answers kept them in memory as long as it liked.
 
 use std::future::IntoFuture as _;
 use std::time::Duration;
@@ -153,7 +153,7 @@ fn conversation(frames: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
 
 /// hyperium/hyper#2877 and #3337, h2o/h2o#2090, CVE-2019-9511 to 9518, the CONTINUATION flood.
 #[tokio::test]
-async fn floods_of_http2_frames_keep_nobody_else_from_being_served() {
+async fn floods_of_http2_frames_do_not_keep_others_from_being_served() {
     const MANY: u32 = 10_000;
     let streams = || (0..MANY).map(|n| 2 * n + 1);
     let address = server(functions(), |_| {}).await;

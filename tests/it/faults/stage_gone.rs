@@ -1,4 +1,4 @@
-//! State without an owner. A user renamed a stage: what it had kept was shown as waiting for ever, nothing named it, and retry, cancel and
+//! Kind: state without an owner. A user renamed a stage: its records were shown as waiting without end, nothing named them, and retry, cancel and
 //! discard answered that the function is unknown.
 
 use std::fs;
@@ -79,7 +79,7 @@ impl Api {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_renamed_stage_keeps_is_named_and_can_be_called_off_given_up_and_brought_back() {
+async fn records_of_a_renamed_stage_are_shown_and_can_be_cancelled_discarded_and_retried() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let destination = Destination::start().await;

@@ -1,6 +1,6 @@
-//! Kind: two doors, two rules. The function handler decoded compressed bodies, refused an announced length at once and limited the time of a
-//! body; the HTTP ingress did none of it: a pipeline was sent gzip bytes as JSON, 100 MB were invited with `100 Continue` at a limit of 8 MiB, and a
-//! body that never came whole kept its connection for ever. Now every listener reads bodies with one reader.
+//! Kind: listeners with different rules. The function handler decoded compressed bodies, refused an announced length at once and limited the time of a
+//! body; the HTTP ingress did none of this: a pipeline got gzip bytes as JSON, `100 Continue` was sent for 100 MB at a limit of 8 MiB, and a
+//! body that stayed incomplete kept its connection for ever. Now every listener uses the same reader.
 
 use std::future::IntoFuture as _;
 use std::io::Write as _;
@@ -119,7 +119,7 @@ fn deflate(plain: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn compressed_bodies_are_decoded_at_every_door() {
+async fn compressed_bodies_are_decoded_by_every_listener() {
     let started = Started::ephemeral(SAMPLES).await;
     let address = started.address("http ingress");
     for (encoding, body) in [
@@ -141,7 +141,7 @@ async fn compressed_bodies_are_decoded_at_every_door() {
 }
 
 #[tokio::test]
-async fn other_encodings_are_415_and_broken_ones_400_at_every_door() {
+async fn other_encodings_are_415_and_broken_ones_400_at_every_listener() {
     for server in Servers::open(SHORT).await.servers {
         let brotli = server.ask("content-encoding: br\r\n", b"5").await;
         assert_eq!(brotli.status(), 415, "{}", server.name);
@@ -156,7 +156,7 @@ async fn other_encodings_are_415_and_broken_ones_400_at_every_door() {
 }
 
 #[tokio::test]
-async fn an_announced_length_beyond_the_limit_is_refused_before_the_body_is_invited() {
+async fn an_announced_length_beyond_the_limit_is_refused_before_the_body_is_requested() {
     for server in Servers::open(SHORT).await.servers {
         let announced = "expect: 100-continue\r\ncontent-length: 100000000\r\n";
         let answer = ask(&server.address, &server.request(announced, b"")).await;
@@ -168,7 +168,7 @@ async fn an_announced_length_beyond_the_limit_is_refused_before_the_body_is_invi
 }
 
 #[tokio::test]
-async fn a_client_that_sends_its_large_body_all_the_same_can_read_the_refusal() {
+async fn a_client_that_still_sends_its_large_body_can_read_the_refusal() {
     for server in Servers::open(SHORT).await.servers {
         let large = server.request("content-length: 100000000\r\n", &vec![0; 4 << 20]);
         let answer = ask(&server.address, &large).await;
@@ -177,7 +177,7 @@ async fn a_client_that_sends_its_large_body_all_the_same_can_read_the_refusal() 
 }
 
 #[tokio::test]
-async fn a_body_that_never_comes_whole_is_408_and_ends_the_connection_at_every_door() {
+async fn a_body_that_stays_incomplete_is_408_and_ends_the_connection_at_every_listener() {
     for server in Servers::open(SHORT).await.servers {
         let mut connection = TcpStream::connect(&server.address).await.unwrap();
         let begun = server.request("content-length: 10\r\n", b"abc");
@@ -191,7 +191,7 @@ async fn a_body_that_never_comes_whole_is_408_and_ends_the_connection_at_every_d
 }
 
 #[tokio::test]
-async fn an_unknown_expectation_is_417_at_every_door() {
+async fn an_unknown_expectation_is_417_at_every_listener() {
     for server in Servers::open(SHORT).await.servers {
         let answer = server.ask("expect: 200-ok\r\n", b"5").await;
         assert_eq!(answer.status(), 417, "{}", server.name);

@@ -1,5 +1,5 @@
-//! The cause is known and not shown. No metric told how much waits for a destination, since when, what was given up, or that its circuit is
-//! open: an operator saw none of it until somebody missed the data.
+//! Kind: the cause is known and not shown. No metric showed how much waits for a destination, since when, what was given up, or that its circuit is
+//! open: operators saw none of it until the data was missed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,8 @@ async fn send(runtime: &Process, n: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_destination_that_goes_down_and_comes_back_is_told_with_its_figures_also_after_a_crash() {
+async fn a_destination_that_goes_down_and_comes_back_is_shown_with_its_figures_also_after_a_crash()
+{
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let destination = Destination::start().await;
@@ -156,7 +157,7 @@ async fn a_destination_that_goes_down_and_comes_back_is_told_with_its_figures_al
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kept_delivery_that_is_removed_by_hand_does_not_wait_any_more() {
+async fn a_delivery_whose_value_is_removed_no_longer_waits() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let destination = Destination::start().await;

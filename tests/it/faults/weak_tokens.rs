@@ -1,5 +1,5 @@
-//! Kind: an empty secret counts as a secret. `STATEFUN_ADMIN_TOKEN=` with `--admin 0.0.0.0:…` started, and over HTTP/2 `authorization: Bearer ` with
-//! nothing behind it was let in.
+//! Kind: an empty secret counts as a secret. `STATEFUN_ADMIN_TOKEN=` with `--admin 0.0.0.0:…` started, and over HTTP/2 an empty
+//! `authorization: Bearer ` was let in.
 
 use std::process::Command;
 
@@ -51,7 +51,7 @@ fn commands_refuse_an_empty_token_instead_of_sending_it() {
 }
 
 #[test]
-fn a_modules_weak_token_is_a_fault_with_its_place() {
+fn a_weak_token_in_a_module_is_a_fault_with_its_location() {
     for (token, what) in [
         ("''", "empty"),
         ("short", "has 5 characters"),

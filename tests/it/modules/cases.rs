@@ -1,7 +1,7 @@
-//! A table of module files, most of them faulty, each with what the real StateFun says and with what is said here.
+//! A table of module files, most of them faulty, each with what the real StateFun says and what is said here.
 //!
 //! A case begins with `==== name`. `#> ok`, `#> fault` (it does not load) or `#> lazy` (it loads, and every call of a function fails) is the real
-//! runtime's verdict, `#! reason` says why ours is another, and each `#= ` is a finding of ours.
+//! runtime's verdict, `#! reason` says why ours differs, and each `#= ` is one of our findings.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The kinds of Kafka and Kinesis, and format 3.0: what their fields become.
+//! The kinds of Kafka and Kinesis, and format 3.0: how their fields are read.
 
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ fn sf_59_all_fields_of_the_kafka_kinds_are_read() {
 }
 
 #[test]
-fn sf_59_a_kafka_ingress_has_its_defaults_and_takes_properties_for_fields() {
+fn sf_59_a_kafka_ingress_has_its_defaults_and_accepts_properties_for_fields() {
     let module = parse(
         "kind: io.statefun.kafka.v1/ingress\nspec:\n  id: a/in\n  properties: [{bootstrap.servers: h:1}, {group.id: 7}, {auto.offset.reset: earliest}]\n  topics: [{topic: t, valueType: a/v, targets: []}]\n",
     )
@@ -230,7 +230,7 @@ fn sf_62_placeholders_are_replaced_in_format_3_0_also_in_ids() {
 }
 
 #[test]
-fn sf_63_a_target_that_no_document_serves_is_reported() {
+fn sf_63_a_target_that_no_document_binds_is_reported() {
     let ingress = "kind: io.statefun.kafka.v1/ingress\nspec:\n  id: a/in\n  address: h\n  consumerGroupId: g\n  topics:\n    - {topic: t, valueType: a/v, targets: [a/f, b/g, c/h]}\n";
     let endpoint = |functions: &str| {
         format!(
@@ -253,7 +253,7 @@ fn sf_63_a_target_that_no_document_serves_is_reported() {
 }
 
 #[test]
-fn a_module_that_needs_a_connector_is_right_and_cannot_be_run() {
+fn a_module_that_needs_a_connector_is_valid_and_cannot_be_run() {
     let module = load("kafka.yaml");
     let refused = Runtime::builder().module(&module).unwrap_err().to_string();
     for expected in [

@@ -1,4 +1,4 @@
-//! What StateFun finds at the first message of a function, as that message finds it here.
+//! Faults that StateFun finds at the first message of a function, and the failure of that message here.
 
 use std::fmt::Write as _;
 

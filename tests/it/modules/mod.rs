@@ -1,4 +1,4 @@
-//! Module files: fields, defaults, faults and what is said about them; and the same files before the real parser.
+//! Module files: fields, defaults, faults and their messages; and the same files read by the real parser.
 
 mod cases;
 mod connectors;

@@ -1,6 +1,6 @@
-//! Random module files before the real parser and before ours: right ones, with one to three things changed.
+//! Random module files read by the real parser and by ours: valid files with one to three changes.
 //!
-//! `STATEFUN_SEED=7` replays one, `STATEFUN_SEEDS=5000` plays so many.
+//! `STATEFUN_SEED=7` replays one, `STATEFUN_SEEDS=5000` runs that many.
 
 use std::fmt::Write as _;
 

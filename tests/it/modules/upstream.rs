@@ -1,4 +1,4 @@
-//! The same module files before the real parser and before ours: verdicts agree, and what is said here holds what is said there.
+//! The same module files read by the real parser and by ours: the verdicts agree, and our messages contain those of the real parser.
 
 use crate::support::flink::{self, Cause, Verdict};
 

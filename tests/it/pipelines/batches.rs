@@ -1,4 +1,4 @@
-//! Batches: collected in state, let go by number or time.
+//! Batches: collected in state, sent by count or time.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn by_count(count: u32) -> Batch {
 }
 
 #[tokio::test]
-async fn pl_12_by_count_three_of_seven_items_two_batches_go_and_one_item_waits() {
+async fn pl_12_with_a_count_of_three_seven_items_make_two_batches_and_one_waits() {
     let destination = Destination::start().await;
     let mut town = batching(&destination, by_count(3));
     for n in 1..=7 {
@@ -36,7 +36,7 @@ async fn pl_12_by_count_three_of_seven_items_two_batches_go_and_one_item_waits()
 }
 
 #[tokio::test]
-async fn by_time_a_batch_goes_that_long_after_its_first_item() {
+async fn a_batch_with_a_time_is_sent_that_long_after_its_first_item() {
     let destination = Destination::start().await;
     let mut town = batching(&destination, Batch::by_time(10 * SECOND));
     town.send("d1", "1").await;
@@ -56,7 +56,7 @@ async fn by_time_a_batch_goes_that_long_after_its_first_item() {
 }
 
 #[tokio::test]
-async fn with_both_whichever_comes_first_and_the_timer_of_a_full_batch_is_gone() {
+async fn with_count_and_time_the_first_decides_and_a_full_batch_leaves_no_timer() {
     let destination = Destination::start().await;
     let mut batch = by_count(2);
     batch.time = Some(10 * SECOND);
@@ -78,7 +78,7 @@ async fn with_both_whichever_comes_first_and_the_timer_of_a_full_batch_is_gone()
 }
 
 #[tokio::test]
-async fn records_with_different_keys_are_collected_apart() {
+async fn records_with_different_keys_are_collected_separately() {
     let destination = Destination::start().await;
     let mut batch = by_count(2);
     batch.key = Some("site".to_owned());
@@ -114,7 +114,7 @@ async fn many_items_keep_their_order_over_all_segments() {
 }
 
 #[tokio::test]
-async fn a_batch_goes_early_when_it_has_a_mebibyte() {
+async fn a_batch_is_sent_early_at_one_mebibyte() {
     let destination = Destination::start().await;
     let mut batch = by_count(10_000);
     batch.format = BatchFormat::Concat;

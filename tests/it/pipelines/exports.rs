@@ -1,4 +1,4 @@
-//! Store and forward: what becomes of a record that its destination does not take.
+//! Store and forward: what happens to a record that its destination does not accept.
 
 use std::time::Duration;
 
@@ -210,7 +210,7 @@ async fn a_record_that_waits_too_long_expires() {
 }
 
 #[tokio::test]
-async fn an_operator_calls_off_gives_up_and_takes_up_again() {
+async fn an_operator_cancels_discards_and_retries() {
     let mut destination = Destination::start().await;
     destination.go_down().await;
     let mut town = every_second(&destination);
@@ -241,7 +241,7 @@ async fn an_operator_calls_off_gives_up_and_takes_up_again() {
 }
 
 #[tokio::test]
-async fn an_operators_retry_of_what_waits_is_an_attempt_at_once() {
+async fn an_operators_retry_of_a_waiting_record_is_an_attempt_at_once() {
     let mut destination = Destination::start().await;
     destination.go_down().await;
     let mut town = every_second(&destination);

@@ -1,4 +1,4 @@
-//! How records move: through stages, past failures of stages, and in what form they arrive.
+//! The path of records: through stages, past failing stages, and the form in which they arrive.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,7 +72,7 @@ async fn chained_or_not_the_results_are_equal() {
 }
 
 #[tokio::test]
-async fn a_record_on_which_a_stage_fails_is_a_dead_letter_and_goes_on_from_there_when_redriven() {
+async fn a_record_on_which_a_stage_fails_is_a_dead_letter_and_continues_there_when_redriven() {
     let destination = Destination::start().await;
     let mut town = Town::new(hot_only(destination.url("/")));
     town.send("d1", "no json").await;
@@ -95,7 +95,7 @@ async fn a_record_on_which_a_stage_fails_is_a_dead_letter_and_goes_on_from_there
 }
 
 #[tokio::test]
-async fn a_stage_that_fails_for_a_while_gets_the_record_again() {
+async fn a_stage_that_fails_temporarily_gets_the_record_again() {
     let destination = Destination::start().await;
     let ready = Arc::new(AtomicBool::new(false));
     let is_ready = Arc::clone(&ready);
@@ -131,7 +131,7 @@ async fn a_panic_in_a_stage_is_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn what_a_destination_answers_goes_on_unless_the_input_is_asked_for() {
+async fn the_answer_of_a_destination_goes_to_the_next_stage_unless_the_input_is_requested() {
     for returns_input in [false, true] {
         let (first, second) = (Destination::start().await, Destination::start().await);
         let answer = br#"{"id":1}"#.to_vec();
@@ -190,7 +190,7 @@ async fn a_record_with_an_id_of_its_own_is_kept_once() {
 }
 
 #[tokio::test]
-async fn bytes_that_claim_to_be_a_record_and_are_none_are_a_dead_letter() {
+async fn bytes_that_claim_to_be_a_record_and_are_not_become_a_dead_letter() {
     let mut town = Town::new(Pipeline::builder("p").set(json!({"a": 1})));
     let entry = Address::new(TypeName::new("pipelines/p"), "d1");
     let message = MessageBuilder::to(entry).raw("statefun.pipelines/record", b"\xff");
@@ -201,7 +201,7 @@ async fn bytes_that_claim_to_be_a_record_and_are_none_are_a_dead_letter() {
 }
 
 #[test]
-fn faults_of_a_built_pipeline_are_told_at_once() {
+fn all_faults_of_a_built_pipeline_are_reported_at_once() {
     let invalid = Pipeline::builder("a/b")
         .filter(json!({"nope": 1}))
         .named("x.y")

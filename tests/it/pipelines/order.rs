@@ -1,4 +1,4 @@
-//! Order per key: one record after the other, while other keys go on.
+//! Order per key: one record after the other, while other keys continue.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn body(request: &RawMessage) -> Value {
 }
 
 #[tokio::test]
-async fn while_all_goes_well_a_lane_remembers_nothing() {
+async fn a_lane_stores_nothing_as_long_as_all_succeed() {
     let destination = Destination::start().await;
     let mut town = ordered(&destination);
     for n in 1..=3 {
@@ -99,7 +99,7 @@ async fn a_head_that_is_given_up_frees_the_next() {
 }
 
 #[tokio::test]
-async fn one_that_is_called_off_in_the_middle_leaves_its_place() {
+async fn a_cancelled_record_leaves_the_middle_of_its_lane() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(503));
     let mut town = ordered(&destination);
@@ -138,7 +138,7 @@ async fn one_that_is_called_off_in_the_middle_leaves_its_place() {
 }
 
 #[tokio::test]
-async fn one_that_is_taken_up_again_queues_behind_the_others() {
+async fn a_retried_record_queues_behind_the_others() {
     let destination = Destination::start().await;
     destination.react_with(|request| match body(request)["n"].as_u64() {
         Some(1) => Reaction::status(400),

@@ -1,4 +1,4 @@
-//! How an export reaches its destination, and what it tells of one that does not take a record: private authorities, certificates, proxies, redirects.
+//! How an export reaches its destination, and what it reports if it does not: private authorities, certificates, proxies, redirects.
 
 use serde_json::{Value, json};
 use stateful_functions::pipeline::{Pipeline, PipelineBuilder, PipelineConfig};
@@ -81,7 +81,7 @@ async fn a_destination_of_a_private_authority_is_trusted_when_its_file_is_named(
 }
 
 #[tokio::test]
-async fn a_destination_that_wants_a_certificate_gets_it() {
+async fn a_destination_that_asks_for_a_certificate_gets_it() {
     let canned = Canned::start([ok("", b"")]).await;
     let url = format!(
         "https://localhost:{}/hook",
@@ -99,7 +99,7 @@ async fn a_destination_that_wants_a_certificate_gets_it() {
 }
 
 #[test]
-fn files_and_proxies_that_cannot_be_used_are_faults_at_their_place() {
+fn unusable_files_and_proxies_are_faults_with_their_location() {
     let file = |name: &str| format!("{DATA}/{name}");
     for (export, path, words) in [
         (
@@ -160,7 +160,7 @@ fn files_and_proxies_that_cannot_be_used_are_faults_at_their_place() {
 }
 
 #[tokio::test]
-async fn an_export_with_a_proxy_asks_it_for_what_it_wants() {
+async fn an_export_with_a_proxy_sends_its_requests_there() {
     let proxy = Proxy::start(None).await;
     let through = json!({"proxy": proxy.with_credentials()});
     let outcome = sent(pipeline(through, "http://crm.invalid/hook?a=b")).await;
@@ -213,7 +213,7 @@ async fn behind_a_proxy_tls_goes_through_a_tunnel() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_away_or_refuses_is_named_in_the_failure() {
+async fn a_proxy_that_is_down_or_refuses_is_named_in_the_failure() {
     let refusing = Proxy::start(None).await;
     let export = json!({"proxy": format!("http://{}", refusing.address)});
     let outcome = sent(pipeline(export, "https://crm.invalid/")).await;
@@ -251,7 +251,7 @@ async fn the_proxy_of_the_process_is_used_unless_the_export_says_otherwise() {
 }
 
 #[tokio::test]
-async fn a_redirect_becomes_a_dead_letter_that_tells_where_it_pointed() {
+async fn a_redirect_becomes_a_dead_letter_with_its_location() {
     let destination = Destination::start().await;
     destination.react(Reaction::Answer(
         308,
@@ -273,7 +273,7 @@ async fn a_redirect_becomes_a_dead_letter_that_tells_where_it_pointed() {
 }
 
 #[tokio::test]
-async fn an_error_answer_tells_its_first_line_at_a_bounded_length() {
+async fn the_first_line_of_an_error_answer_is_shown_up_to_a_limit() {
     let destination = Destination::start().await;
     let body = format!(
         "\n  quota of \u{1b}[31mshop-7 exceeded {}\nat com.example.Quota",
@@ -290,7 +290,7 @@ async fn an_error_answer_tells_its_first_line_at_a_bounded_length() {
 }
 
 #[tokio::test]
-async fn an_error_answer_that_is_too_large_still_says_when_to_come_back() {
+async fn the_retry_after_of_a_too_large_error_answer_is_respected() {
     let destination = Destination::start().await;
     destination.react(Reaction::Answer(
         503,

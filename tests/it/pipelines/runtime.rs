@@ -1,4 +1,4 @@
-//! Pipelines on the embedded runtime, which crashes: records that were taken are delivered or are dead letters.
+//! Pipelines on the embedded runtime with crashes: accepted records are delivered or become dead letters.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -54,7 +54,7 @@ fn body(request: &RawMessage) -> Value {
 }
 
 #[test]
-fn pl_24_retries_go_on_after_a_crash_with_their_count_and_key() {
+fn pl_24_retries_continue_after_a_crash_with_their_count_and_key() {
     let folder = tempfile::tempdir().unwrap();
     let outside = tokio::runtime::Runtime::new().unwrap();
     let destination = outside.block_on(Destination::start());
@@ -123,7 +123,7 @@ impl Taken {
 /// Whatever the destination does and however often the process dies: in the end every record was delivered, with one key, in the
 /// order of its sender, and hardly any twice.
 #[test]
-fn pl_27_after_crashes_every_record_was_delivered_in_order_and_hardly_any_twice() {
+fn pl_27_after_crashes_every_record_is_delivered_in_order_and_hardly_any_twice() {
     const RECORDS: u64 = 600;
     const CRASHES: u64 = 4;
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What waits for a destination is tried when the destination works again.
+//! Waiting records are tried when their destination works again.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn exporting(destination: &Destination) -> Town {
 }
 
 #[tokio::test]
-async fn pl_25_a_success_wakes_what_waits_for_its_destination_and_nothing_else() {
+async fn pl_25_a_success_wakes_the_records_for_its_destination_and_no_others() {
     let (one, other) = (Destination::start().await, Destination::start().await);
     for destination in [&one, &other] {
         destination.react(Reaction::status(404)); // slow: nobody is due for ten minutes
@@ -59,7 +59,7 @@ async fn pl_25_a_success_wakes_what_waits_for_its_destination_and_nothing_else()
 }
 
 #[tokio::test]
-async fn what_does_not_fit_on_a_page_is_woken_too_oldest_first() {
+async fn records_on_further_pages_are_woken_too_oldest_first() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(404));
     let mut town = exporting(&destination);
@@ -115,7 +115,7 @@ async fn a_failure_ends_the_waking_until_the_next_success() {
 }
 
 #[tokio::test]
-async fn a_record_that_never_gets_through_is_woken_once_between_its_own_attempts() {
+async fn a_record_that_is_never_accepted_is_woken_once_between_its_own_attempts() {
     let destination = Destination::start().await;
     destination.react_with(|request| match request.body.as_slice() {
         b"poison" => Reaction::status(500),

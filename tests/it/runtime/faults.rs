@@ -1,6 +1,6 @@
-//! A disk that fills up, fails or loses power under a runtime with load on its real ingress.
+//! A disk that runs full, fails or loses power under a runtime with load on its real ingress.
 //!
-//! A schedule is a seed; the threads' timing differs from run to run all the same.
+//! A schedule is a seed, but the threads' timing differs from run to run.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -309,7 +309,7 @@ fn log_files(disk: &FaultyDisk) -> Vec<(String, usize)> {
 }
 
 #[test]
-fn what_was_in_flight_when_the_disk_was_full_is_told_so_at_once_and_counts_once() {
+fn requests_in_flight_when_the_disk_is_full_are_answered_at_once_and_count_once() {
     let (disk, far_side) = (FaultyDisk::default(), FarSide::default());
     let mut storage = LogSettings::default();
     storage.reserve_bytes = 0;

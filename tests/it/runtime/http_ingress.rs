@@ -1,4 +1,4 @@
-//! `statefun.http.v1/ingress`: what senders and callers are told.
+//! `statefun.http.v1/ingress`: the answers to senders and callers.
 
 use stateful_functions::transport::http::client::HttpResponse;
 
@@ -44,7 +44,7 @@ async fn a_sent_message_is_accepted_once_and_processed() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_taken_in_says_why() {
+async fn a_refused_message_says_why() {
     let started = Started::ephemeral(SAMPLES).await;
     let unknown = started
         .post("/send/statefun.samples/conuter/a", &[], "5")
@@ -119,7 +119,7 @@ async fn a_body_above_the_limit_is_413_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn with_a_token_only_its_bearer_gets_in() {
+async fn with_a_token_only_its_bearer_is_let_in() {
     let module = SAMPLES.replace("callTimeout: 5s", "token: open-sesame");
     let started = Started::ephemeral(&module).await;
     assert_eq!(
@@ -220,7 +220,7 @@ async fn repeats_that_come_while_the_first_call_runs_wait_for_its_answer() {
 }
 
 #[tokio::test]
-async fn a_call_nobody_answers_is_504_and_stays_accepted() {
+async fn a_call_without_an_answer_is_504_and_stays_accepted() {
     let module = SAMPLES.replace("callTimeout: 5s", "callTimeout: 1ms")
         + "---\n
 kind: io.statefun.endpoints.v2/http

@@ -1,4 +1,4 @@
-//! What a restart finds again.
+//! What survives a restart.
 
 use stateful_functions::runtime::{Runtime, StartError};
 

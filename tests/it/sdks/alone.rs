@@ -1,4 +1,4 @@
-//! Each language alone: all that an SDK can say, with the server and the runtime killed in between.
+//! Each language alone: everything that an SDK can express, with the server and the runtime killed in between.
 
 use std::path::Path;
 

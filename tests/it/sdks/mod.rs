@@ -1,5 +1,5 @@
 //! SF-65: functions of the unmodified official SDKs on the embedded runtime: alone, with crashes in between, and several languages in
-//! one module. The functions are the interpreters of `tests/functions`; what they must do is written down here by hand.
+//! one module. The functions are the interpreters of `tests/functions`; the expected results are written here by hand.
 
 mod alone;
 mod scene;

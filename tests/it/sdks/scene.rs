@@ -1,4 +1,4 @@
-//! A home, the programs that it is fed with, and what came out.
+//! A host, the programs that it runs, and their output.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server that writes prepared bytes, and remembers what it was sent.
+//! An HTTP/1.1 server that sends prepared bytes, and records its requests.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! An HTTP destination that does what a test tells it: answers, hangs, resets, or is not there at all.
+//! An HTTP destination controlled by the test: it answers, hangs, resets, or is down.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

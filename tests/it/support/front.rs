@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server whose answers the test makes, each from the body of a POST.
+//! An HTTP/1.1 server whose answers the test computes from the body of each POST.
 
 use std::sync::Arc;
 

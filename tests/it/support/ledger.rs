@@ -1,8 +1,8 @@
-//! `test/ledger`: a function that writes down every message it gets, so that a lost or doubled one shows.
+//! `test/ledger`: a function that records every message it gets, so that lost and duplicate ones show.
 //!
-//! A message is text: `<entry>`, and maybe what else to do. The entry is appended to the address's list and sent to the egress
+//! A message is text: `<entry>`, optionally followed by an action. The entry is appended to the address's list and sent to the egress
 //! `test/out`; then `relay <id>` sends `<entry>-relayed` to the ledger of another id, and `late <ms>` sends `<entry>-late` to
-//! itself after a while. `read` writes nothing and answers with the list, an entry a line. Callers are answered with their entry.
+//! itself after that time. `read` writes nothing and answers with the list, one entry per line. Callers are answered with their entry.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

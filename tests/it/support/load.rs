@@ -1,4 +1,4 @@
-//! Connections that send and call without a pause, across restarts, and remember what they were told.
+//! Connections that send and call continuously, across restarts, and remember the answers.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! Programs in other languages, fetched and built once below `target`, and what a test says that can't have one.
+//! Programs in other languages, fetched and built once below `target`, and the message of a test that cannot have one.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};

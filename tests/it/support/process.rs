@@ -1,4 +1,4 @@
-//! The `statefun` binary as a process of its own, that can be killed as a machine would lose it.
+//! The `statefun` binary as a process that can be killed as in a power failure.
 
 use std::io::{BufRead, BufReader, Lines, Read as _};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A small HTTP proxy: it answers for every plain host by itself, and leads every tunnel to one port of this machine.
+//! A small HTTP proxy: it answers plain requests itself, and connects every tunnel to one local port.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! A function server that answers from a script, by address and call number, and remembers every request.
+//! A function server that answers from a script, by address and call number, and records every request.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

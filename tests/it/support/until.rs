@@ -1,4 +1,4 @@
-//! Waiting for a fact: the one place where tests pause.
+//! Waiting for a fact: the only place where tests pause.
 
 use std::time::{Duration, Instant};
 
