@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -24,7 +25,8 @@ use super::handle::{Chore, RuntimeHandle};
 use super::http_listeners::HttpListeners;
 use super::intake::Intake;
 use super::listener::{Listener, stopped};
-use super::partition::{self, Dependencies, Router};
+use super::partition::{Dependencies, Partitions};
+use super::router::Router;
 use super::running::{Runtime, Tasks};
 use super::service::Service;
 use super::sink::{self, Lives, Sink};
@@ -34,7 +36,7 @@ use crate::handler::RequestReplyHandler;
 use crate::module::{Endpoint as EndpointSpec, FunctionPattern};
 use crate::random::Random;
 use crate::sdk::{StatefulFunctions, TypeName};
-use crate::storage::{Disk, Folder, LogSettings, Memory, Store, Syncer};
+use crate::storage::{Disk, Folder, LogSettings, Memory, Position, Store, Syncer};
 use crate::transport::http::client::Network;
 
 /// Where a runtime keeps what it must not forget.
@@ -232,40 +234,41 @@ impl RuntimeBuilder {
             services.push((service.open(&listeners).await?, service));
         }
         let (store, syncer) = open_store(self.home, self.config.storage.clone()).await?;
-        // One that only looks binds no functions, and misses none.
-        let gone = match self.at_rest {
-            true => Vec::new(),
-            false => gone::find(&store, &directory)?,
+        let router = Router::new(self.config.partitions.get(), self.config.max_memory_bytes);
+        let committer = Committer::start(store.clone(), syncer, router.clone());
+        let committer = committer.map_err(StartError::Thread)?;
+        let kept = Kept {
+            store: store.clone(),
+            durable: committer.durable.clone(),
+            sinks: sinks.iter().map(|sink| sink.name.clone()).collect(),
+            // One that only looks binds no functions, and misses none.
+            looks_for_gone: !self.at_rest,
+            stand_ins: self.stand_ins,
+            config: self.config.clone(),
         };
-        stand_in(
-            &store,
-            &gone,
-            self.stand_ins.as_ref(),
-            &self.config,
-            &mut directory,
-        )?;
+        let Found {
+            directory,
+            gone,
+            lives,
+            outboxes,
+        } = waited_for(move || kept.find(directory)).await??;
         let directory = Arc::new(directory);
-        let committer = Committer::start(store.clone(), syncer).map_err(StartError::Thread)?;
-        let lives = Lives::begin(&store, Uuid::new_v4().as_u64_pair().0)?;
         let egresses = Egresses::new(
-            outboxes(&sinks, &store, &committer)?,
+            outboxes,
             self.config.max_outbox,
             settings(&self.config, 0).share_of(self.config.max_outbox),
         );
         directory.know_outboxes(egresses.clone());
 
         let (ending, ended) = watch::channel(false);
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.config.partitions.get())
-            .map(|_| mpsc::unbounded_channel())
-            .unzip();
         let intake = Intake {
-            router: Router::new(senders),
+            router,
             gateways: Gateways::default(),
             directory,
             egresses,
             store,
             sources: conditions(&sources),
-            status: committer.status.clone(),
+            status: committer.status.subscribe(),
             stopping: closed.clone(),
             fatal_failure: FatalFailure::new(closing.clone()),
             clock: self.clock,
@@ -273,8 +276,8 @@ impl RuntimeBuilder {
             shared: Arc::new(self.shared),
             counted_by: None,
         };
-        let mut partitions = JoinSet::new();
-        for (index, commands) in (0..).zip(receivers) {
+        let mut partitions = Partitions::default();
+        for (index, inbox) in (0..).zip(intake.router.inboxes()) {
             let core = Core::new(
                 CoreSettings {
                     at_rest: self.at_rest,
@@ -283,11 +286,9 @@ impl RuntimeBuilder {
                 intake.directory.clone(),
                 intake.store.clone(),
             );
-            partitions.spawn(partition::run(
-                core,
-                dependencies(&intake, &committer, &self.config),
-                commands,
-            ));
+            let dependencies = dependencies(&intake, &committer, &self.config);
+            let started = partitions.start(core, inbox.clone(), dependencies);
+            started.map_err(StartError::Thread)?;
         }
 
         let mut listeners = Vec::new();
@@ -358,7 +359,7 @@ impl RuntimeBuilder {
                 closed.clone(),
                 random,
             );
-            let endpoint = Arc::new(Endpoint::Remote(Box::new(remote)));
+            let endpoint = Endpoint::Remote(Arc::new(remote));
             bind(&mut directory, &functions, &endpoint)?;
         }
         let sinks = self.sinks.iter();
@@ -404,7 +405,7 @@ fn bind_all(
         .collect();
     let handler = RequestReplyHandler::new(functions.clone());
     let in_process = InProcess::new(handler, config.max_backlog_per_address);
-    let endpoint = Arc::new(Endpoint::InProcess(in_process));
+    let endpoint = Endpoint::InProcess(Arc::new(in_process));
     for name in names {
         bind(directory, &FunctionPattern::Exact(name), &endpoint)?;
     }
@@ -414,9 +415,9 @@ fn bind_all(
 fn bind(
     directory: &mut Directory,
     functions: &FunctionPattern,
-    endpoint: &Arc<Endpoint>,
+    endpoint: &Endpoint,
 ) -> Result<(), StartError> {
-    if directory.bind(functions, Arc::clone(endpoint)) {
+    if directory.bind(functions, endpoint.clone()) {
         return Ok(());
     }
     Err(StartError::BoundTwice {
@@ -440,12 +441,14 @@ fn settings(config: &RuntimeConfig, index: u8) -> CoreSettings {
 fn dependencies(intake: &Intake, committer: &Committer, config: &RuntimeConfig) -> Dependencies {
     Dependencies {
         clock: Arc::clone(&intake.clock),
+        store: intake.store.clone(),
+        store_status: committer.status.clone(),
         directory: Arc::clone(&intake.directory),
         router: intake.router.clone(),
         gateways: intake.gateways.clone(),
         egresses: intake.egresses.clone(),
-        durable: committer.durable.clone(),
         fatal_failure: intake.fatal_failure.clone(),
+        application: Handle::current(),
         statefun_words: config.failure.statefun_words,
     }
 }
@@ -454,13 +457,60 @@ async fn open_store(home: Home, settings: LogSettings) -> Result<(Store, Syncer)
     match home {
         Home::Ephemeral => Ok(Memory::default().open()),
         // Replaying a log takes a moment.
-        Home::Disk(disk) => {
-            let opened =
-                tokio::task::spawn_blocking(move || crate::storage::open(disk, settings)).await;
-            let opened =
-                opened.map_err(|failure| StartError::Thread(std::io::Error::other(failure)))?;
-            Ok(opened?)
+        Home::Disk(disk) => Ok(waited_for(move || crate::storage::open(disk, settings)).await??),
+    }
+}
+
+/// Does what waits for the disk on a thread that may.
+async fn waited_for<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StartError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|failure| StartError::Thread(std::io::Error::other(failure)))
+}
+
+/// What is read of the store before anything runs.
+struct Kept {
+    store: Store,
+    durable: watch::Receiver<Position>,
+    sinks: Vec<TypeName>,
+    looks_for_gone: bool,
+    stand_ins: Option<StandIns>,
+    config: RuntimeConfig,
+}
+
+/// What was found there.
+struct Found {
+    directory: Directory,
+    gone: Vec<Gone>,
+    lives: Lives,
+    /// By the front of their rows.
+    outboxes: HashMap<Bytes, (TypeName, Outbox)>,
+}
+
+impl Kept {
+    /// Reads it, and binds functions that look after what exists no more.
+    fn find(self, mut directory: Directory) -> Result<Found, StartError> {
+        let store = &self.store;
+        let gone = match self.looks_for_gone {
+            true => gone::find(store, &directory)?,
+            false => Vec::new(),
+        };
+        let stand_ins = self.stand_ins.as_ref();
+        stand_in(store, &gone, stand_ins, &self.config, &mut directory)?;
+        let lives = Lives::begin(store, Uuid::new_v4().as_u64_pair().0)?;
+        let mut outboxes = HashMap::new();
+        for name in self.sinks {
+            let prefix = egress_prefix(name.namespace(), name.name());
+            let outbox = Outbox::open(prefix.clone(), store.clone(), self.durable.clone())?;
+            outboxes.insert(prefix, (name, outbox));
         }
+        Ok(Found {
+            directory,
+            gone,
+            lives,
+            outboxes,
+        })
     }
 }
 
@@ -521,19 +571,4 @@ async fn open_sinks(
         });
     }
     Ok(open)
-}
-
-/// The outboxes of the sinks by the front of their rows, with what waits in them from before.
-fn outboxes(
-    sinks: &[Opened<Box<dyn Sink>>],
-    store: &Store,
-    committer: &Committer,
-) -> Result<HashMap<Bytes, (TypeName, Outbox)>, StartError> {
-    let mut all = HashMap::new();
-    for Opened { name, .. } in sinks {
-        let prefix = egress_prefix(name.namespace(), name.name());
-        let outbox = Outbox::open(prefix.clone(), store.clone(), committer.durable.clone())?;
-        all.insert(prefix, (name.clone(), outbox));
-    }
-    Ok(all)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::router::Router;
 use crate::storage::{Position, Store, SyncError, Syncer};
 
 /// Pause before a round is tried again on a full disk.
@@ -22,6 +23,58 @@ pub enum StoreStatus {
     Closed(String),
 }
 
+/// Who tells whether rounds become durable; cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Status(watch::Sender<StoreStatus>);
+
+impl Status {
+    fn new() -> Self {
+        Self(watch::Sender::new(StoreStatus::Writable))
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<StoreStatus> {
+        self.0.subscribe()
+    }
+
+    /// Nothing more is acknowledged until a restart. The first reason counts.
+    pub(super) fn close(&self, reason: &str) {
+        self.0.send_if_modified(|status| {
+            let is_first = !matches!(status, StoreStatus::Closed(_));
+            if is_first {
+                *status = StoreStatus::Closed(reason.to_owned());
+            }
+            is_first
+        });
+    }
+
+    /// The disk is full.
+    fn full(&self, failure: &SyncError) {
+        self.0.send_if_modified(|status| {
+            let is_new = *status == StoreStatus::Writable;
+            if is_new {
+                warn!(%failure, "the disk is full: intake stops, the round is tried again");
+                *status = StoreStatus::Full(failure.to_string());
+            }
+            is_new
+        });
+    }
+
+    /// A round has become durable.
+    fn writable(&self) {
+        if *self.0.borrow() == StoreStatus::Writable {
+            return;
+        }
+        self.0.send_if_modified(|status| {
+            let was_full = matches!(status, StoreStatus::Full(_));
+            if was_full {
+                info!("the store is writable again");
+                *status = StoreStatus::Writable;
+            }
+            was_full
+        });
+    }
+}
+
 /// The thread, and what it tells.
 #[derive(Debug)]
 pub(super) struct Committer {
@@ -30,20 +83,24 @@ pub(super) struct Committer {
     /// The highest durable position.
     pub(super) durable: watch::Receiver<Position>,
     /// Whether rounds become durable.
-    pub(super) status: watch::Receiver<StoreStatus>,
+    pub(super) status: Status,
 }
 
 impl Committer {
-    /// Starts the thread.
+    /// Starts the thread. It tells the partitions of `router` what has become durable.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start(store: Store, syncer: Syncer) -> std::io::Result<Self> {
+    pub(super) fn start(store: Store, syncer: Syncer, router: Router) -> std::io::Result<Self> {
         let (durable_tx, durable) = watch::channel(store.durable());
-        let (status_tx, status) = watch::channel(StoreStatus::Writable);
+        let status = Status::new();
+        let told = status.clone();
         let thread = std::thread::Builder::new()
             .name("committer".into())
-            .spawn(move || run(syncer, &durable_tx, &status_tx))?;
+            .spawn(move || {
+                let last = LastWord(router);
+                run(syncer, &durable_tx, &last.0, &told);
+            })?;
         Ok(Self {
             thread: Some(thread),
             store,
@@ -69,26 +126,30 @@ impl Drop for Committer {
     }
 }
 
-fn run(mut syncer: Syncer, durable: &watch::Sender<Position>, status: &watch::Sender<StoreStatus>) {
+/// Tells the partitions, however the thread ends, that nothing becomes durable any more.
+struct LastWord(Router);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        self.0.without_disk();
+    }
+}
+
+fn run(mut syncer: Syncer, durable: &watch::Sender<Position>, router: &Router, status: &Status) {
     while syncer.wait() {
         match syncer.sync() {
             Ok(position) => {
                 durable.send_replace(position);
-                if *status.borrow() != StoreStatus::Writable {
-                    info!("the store is writable again");
-                    status.send_replace(StoreStatus::Writable);
-                }
+                router.disk_moved();
+                status.writable();
             }
             Err(SyncError::Closed { reason: cause }) => {
                 error!(%cause, "the store has closed: nothing more is acknowledged; restart the runtime");
-                status.send_replace(StoreStatus::Closed(cause.to_string()));
+                status.close(&cause);
                 return;
             }
             Err(failure) => {
-                if *status.borrow() == StoreStatus::Writable {
-                    warn!(%failure, "the disk is full: intake stops, the round is tried again");
-                    status.send_replace(StoreStatus::Full(failure.to_string()));
-                }
+                status.full(&failure);
                 // Stopping on a full disk: what was not durable was not acknowledged.
                 if syncer.pause(FULL_DISK_PAUSE) && syncer.sync().is_err() {
                     return;

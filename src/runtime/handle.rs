@@ -18,6 +18,7 @@ use super::fatal_failure::ApplicationFailure;
 use super::gone::Gone;
 use super::intake::{Incoming, Intake, IntakeError};
 use super::partition::{Command, Inspection};
+use super::told::{Told, told};
 use crate::sdk::TypeName;
 use crate::storage::{Health, Rows, StorageError, Write};
 use crate::time::Timestamp;
@@ -119,11 +120,11 @@ impl RuntimeHandle {
         if !self.intake.router.send(address.id(), command) {
             return Changed::Stopping;
         }
-        match timeout(within, receiver).await {
-            Ok(Ok(Ok(()))) => Changed::Done,
-            Ok(Ok(Err(reason))) => Changed::Refused(reason),
-            Ok(Err(_)) => Changed::Stopping,
-            Err(_) => Changed::TimedOut,
+        match told(receiver, within).await {
+            Told::Answer(Ok(())) => Changed::Done,
+            Told::Answer(Err(reason)) => Changed::Refused(reason),
+            Told::Gone => Changed::Stopping,
+            Told::TooLate => Changed::TimedOut,
         }
     }
 

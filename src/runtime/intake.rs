@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::commit::StoreStatus;
 use super::condition::Condition;
 pub(crate) use super::core::AddressKey;
-use super::core::idempotency::Outcome;
+use super::core::idempotency::{Outcome, StoredAnswer};
 use super::core::rows::answer_of;
 use super::core::{Arrival, Bindings as _, IdempotencyKey, Refusal};
 use super::egress::Egresses;
@@ -19,7 +19,9 @@ use super::endpoint::{Directory, RecordForm};
 use super::fatal_failure::FatalFailure;
 use super::gateways::Gateways;
 use super::gone::Gone;
-use super::partition::{Admission, Command, Router};
+use super::partition::{Admission, Command};
+use super::router::Router;
+use super::told::{Told, told};
 use super::waits;
 use crate::clock::Clock;
 use crate::elapsed::rounded;
@@ -178,8 +180,10 @@ impl Intake {
         self.router
             .send(target.id(), Command::Look(target.clone(), sender));
         // A partition that is silent must not hold up what its caller is told.
-        let queue = tokio::time::timeout(LOOK_WITHIN, receiver).await;
-        let queue = queue.ok().and_then(Result::ok).flatten();
+        let queue = match told(receiver, LOOK_WITHIN).await {
+            Told::Answer(queue) => queue,
+            Told::Gone | Told::TooLate => None,
+        };
         waits::reason(&target.to_address(), queue.as_ref())
     }
 
@@ -196,14 +200,26 @@ impl Intake {
             gateway,
         };
         // It may have been answered between the look at the key and the wait.
-        let stored = row.map(|row| answer_of(&self.store, &row)).transpose();
-        let stored = stored.map_err(|failure| IntakeError::NotWritable {
-            reason: failure.to_string(),
-        })?;
-        if let Some(Outcome::Answered(value)) = stored.flatten().map(|answer| answer.outcome) {
+        let kept = match row {
+            Some(row) => self.kept(row).await?,
+            None => None,
+        };
+        if let Some(Outcome::Answered(value)) = kept.map(|answer| answer.outcome) {
             return Ok(Some(value));
         }
         Ok(timeout_at(deadline, answer).await.ok().and_then(Result::ok))
+    }
+
+    /// What is kept under an idempotency key, read where a thread may wait for the disk.
+    async fn kept(&self, row: Bytes) -> Result<Option<StoredAnswer>, IntakeError> {
+        let store = self.store.clone();
+        let read = tokio::task::spawn_blocking(move || answer_of(&store, &row)).await;
+        let reason = match read {
+            Ok(Ok(kept)) => return Ok(kept),
+            Ok(Err(failure)) => failure.to_string(),
+            Err(_) => "reading the store was cut off".to_owned(),
+        };
+        Err(IntakeError::NotWritable { reason })
     }
 
     async fn submit(
@@ -228,19 +244,21 @@ impl Intake {
         }
         let admission = tokio::select! {
             biased;
-            admission = tokio::time::timeout(DURABLE_WITHIN, receiver) => admission,
+            admission = told(receiver, DURABLE_WITHIN) => admission,
             reason = self.not_writable_any_more() => return Err(IntakeError::NotWritable { reason }),
         };
         match admission {
-            Ok(Ok(Admission::Refused(refusal))) => Err(self.refused(refusal, &incoming.target)),
-            Ok(Ok(admission)) => {
+            Told::Answer(Admission::Refused(refusal)) => {
+                Err(self.refused(refusal, &incoming.target))
+            }
+            Told::Answer(admission) => {
                 if let (Admission::Accepted, Some(condition)) = (&admission, &self.counted_by) {
                     condition.moved_on(1);
                 }
                 Ok(admission)
             }
-            Ok(Err(_)) => Err(self.not_writable("the store has closed")),
-            Err(_) => Err(self.not_writable("the message did not become durable in time")),
+            Told::Gone => Err(self.not_writable("the store has closed")),
+            Told::TooLate => Err(self.not_writable("the message did not become durable in time")),
         }
     }
 
@@ -300,6 +318,12 @@ impl Intake {
                 None => IntakeError::Full {
                     what: "the disk is behind the intake".to_owned(),
                 },
+            });
+        }
+        if self.router.is_full(target.id()) {
+            let what = "as many bytes of messages are on their way to the functions as may be";
+            return Err(IntakeError::Full {
+                what: what.to_owned(),
             });
         }
         Ok(())

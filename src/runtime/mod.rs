@@ -46,6 +46,8 @@ pub(crate) mod request;
 #[cfg(feature = "runtime")]
 pub(crate) mod respond;
 #[cfg(feature = "runtime")]
+mod router;
+#[cfg(feature = "runtime")]
 mod running;
 #[cfg(feature = "runtime")]
 pub mod samples;
@@ -55,6 +57,8 @@ pub(crate) mod service;
 pub(crate) mod sink;
 #[cfg(feature = "runtime")]
 pub(crate) mod source;
+#[cfg(feature = "runtime")]
+mod told;
 #[cfg(feature = "runtime")]
 pub(crate) mod values;
 #[cfg(feature = "runtime")]

@@ -15,7 +15,7 @@ use super::core::AddressKey;
 use super::fatal_failure::ApplicationFailure;
 use super::intake::{Incoming, Intake, IntakeError};
 use super::listener::Listener;
-use super::partition::Command;
+use super::partition::{Command, Partitions};
 use crate::sdk::{Address, Message, TypedBytes};
 
 /// The embedded durable runtime, running in this process.
@@ -25,10 +25,10 @@ use crate::sdk::{Address, Message, TypedBytes};
 #[derive(Debug)]
 pub struct Runtime {
     intake: Intake,
+    tasks: Tasks,
     committer: Committer,
     listeners: Vec<Listener>,
     config: RuntimeConfig,
-    tasks: Tasks,
 }
 
 /// What runs, in the order in which it is stopped.
@@ -40,7 +40,7 @@ pub(super) struct Tasks {
     /// Turns true when no more records are delivered.
     pub(super) ending: watch::Sender<bool>,
     pub(super) egresses: JoinSet<()>,
-    pub(super) partitions: JoinSet<()>,
+    pub(super) partitions: Partitions,
 }
 
 impl Runtime {
@@ -58,10 +58,10 @@ impl Runtime {
     ) -> Self {
         Self {
             intake,
+            tasks,
             committer,
             listeners,
             config,
-            tasks,
         }
     }
 
@@ -91,7 +91,7 @@ impl Runtime {
 
     /// Whether what is taken in becomes durable; changes can be waited for.
     pub fn store_status(&self) -> watch::Receiver<StoreStatus> {
-        self.committer.status.clone()
+        self.committer.status.subscribe()
     }
 
     /// Waits until the application has failed for good, which it does only with [`OnError::Fail`](super::OnError::Fail). From then on
@@ -124,14 +124,14 @@ impl Runtime {
                 "an egress did not end in time and was cut off; its records are delivered after the next start"
             );
         }
-        self.tasks.partitions.shutdown().await;
-        let mut committer = self.committer;
-        // The last round may take a moment, and must not hold up other tasks.
-        if tokio::task::spawn_blocking(move || committer.stop())
-            .await
-            .is_err()
-        {
-            warn!("the committer ended badly");
+        let (mut partitions, mut committer) = (self.tasks.partitions, self.committer);
+        // What they are at, and the last round, may take a moment, and must not hold up other tasks.
+        let stop = move || {
+            partitions.stop();
+            committer.stop();
+        };
+        if tokio::task::spawn_blocking(stop).await.is_err() {
+            warn!("the partitions and the committer ended badly");
         }
         info!("stopped");
     }

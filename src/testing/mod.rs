@@ -7,6 +7,8 @@ mod side_effects;
 pub mod conformance;
 #[cfg(feature = "embedded")]
 pub mod faulty;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
 pub mod simulator;
 
 pub use context::TestContext;

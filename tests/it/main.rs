@@ -51,7 +51,7 @@ mod runtime;
 mod samples;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod sdks;
-#[cfg(feature = "testing")]
+#[cfg(feature = "simulation")]
 mod simulation;
 #[cfg(all(feature = "embedded", feature = "testing"))]
 mod storage;

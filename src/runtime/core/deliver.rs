@@ -110,6 +110,13 @@ impl Core {
         }
     }
 
+    /// A staged message reaches its address, and stays in the store until its turn comes.
+    pub(super) fn deliver_stored(&mut self, message: Message, out: &mut Vec<Output>) {
+        self.note_arrival(message.id);
+        let slot = self.open_stored(message.target);
+        self.start(slot, out);
+    }
+
     /// The mailbox of `address`, which is made if it has none.
     fn opened(&mut self, place: Result<Slot, Vacant>, address: AddressKey) -> Slot {
         let vacant = match place {

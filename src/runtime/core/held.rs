@@ -41,6 +41,11 @@ impl Held {
         debug_assert!(is_new, "an address waits for the disk once");
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.outputs.is_empty() && self.starts.is_empty()
+    }
+
     /// The next of what waits for nothing behind `durable`.
     pub(super) fn pop(&mut self, durable: Position) -> Option<Release> {
         let output = self.outputs.front().map(|(position, _)| *position);

@@ -111,7 +111,7 @@ impl AddressKey {
     }
 
     /// How many bytes the key has.
-    pub(super) fn key_len(&self) -> usize {
+    pub fn key_len(&self) -> usize {
         let (namespace, name, id) = self.parts();
         let lengths = [namespace, name, id].map(|part| encoded_len_varint(wide(part.len())));
         lengths.iter().sum::<usize>() + self.text.len()

@@ -24,6 +24,17 @@ pub struct Message {
     pub position: Position,
 }
 
+impl Message {
+    /// The message without its content, for whoever reads that from its row.
+    #[must_use]
+    pub fn without_content(self) -> Self {
+        Self {
+            invocation: Bytes::new(),
+            ..self
+        }
+    }
+}
+
 /// A message at its address.
 #[derive(Debug, Clone)]
 pub(super) struct Waiting {

@@ -246,7 +246,7 @@ impl Mailboxes {
     }
 
     /// How many there are.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(any(test, feature = "simulation"))]
     pub(super) fn len(&self) -> usize {
         self.entries.len() - self.free.len()
     }

@@ -24,7 +24,7 @@ mod limits;
 mod mailbox;
 mod mailboxes;
 mod quotas;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(any(test, feature = "simulation"))]
 mod recount;
 mod recovery;
 pub(crate) mod rows;
@@ -222,6 +222,8 @@ pub enum Input {
     Arrive(Arrival),
     /// Another core's function sent a message here; its row is staged.
     Deliver(Message),
+    /// As `Deliver`, without the message's content: it is read from the store when its turn comes.
+    Stored(Message),
     /// A call came back.
     Answered {
         /// Which call.
@@ -342,6 +344,8 @@ pub struct Core {
     recovery: recovery::Recovery,
     sweep: sweep::SweepPosition,
     draining: bool,
+    /// Bytes of messages that are on their way here: they count as those in memory do.
+    on_its_way: usize,
 }
 
 impl Core {
@@ -365,6 +369,7 @@ impl Core {
             recovery: recovery::Recovery::start(),
             sweep: sweep::SweepPosition::default(),
             draining: settings.at_rest,
+            on_its_way: 0,
             settings,
             bindings,
             store,
@@ -380,6 +385,7 @@ impl Core {
         match input {
             Input::Arrive(arrival) => self.arrive(arrival, out),
             Input::Deliver(message) => self.deliver(message, out),
+            Input::Stored(message) => self.deliver_stored(message, out),
             Input::Answered { call, result } => self.answered(call, result, out),
             Input::Durable(position) => self.release(position, out),
             Input::Tick => {}
@@ -400,7 +406,7 @@ impl Core {
             }
             Input::Change(ticket, _) => out.push(Output::Changed(ticket, Err(WHY.into()))),
             // Recovery will find its row.
-            Input::Deliver(message) => self.note_arrival(message.id),
+            Input::Deliver(message) | Input::Stored(message) => self.note_arrival(message.id),
             Input::Durable(position) => self.durable = self.durable.max(position),
             Input::Drain => self.draining = true,
             Input::Answered { .. } | Input::Tick | Input::Sweep => {}
@@ -445,6 +451,21 @@ impl Core {
         self.calls
     }
 
+    /// Up to which position the core knows that all is on disk.
+    pub const fn durable(&self) -> Position {
+        self.durable
+    }
+
+    /// Whether something waits for the disk.
+    pub fn awaits_disk(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Counts so many bytes of messages, which are on their way here, as those in memory.
+    pub const fn note_on_its_way(&mut self, bytes: usize) {
+        self.on_its_way = bytes;
+    }
+
     /// Messages that wait or are in flight, as far as they are known.
     pub const fn backlog(&self) -> u64 {
         self.mailboxes.counts().backlog
@@ -468,7 +489,7 @@ impl Core {
     const fn is_busy(&self) -> bool {
         let counts = self.mailboxes.counts();
         counts.active >= self.settings.max_active
-            || counts.memory_bytes >= self.settings.max_memory_bytes
+            || counts.memory_bytes + self.on_its_way >= self.settings.max_memory_bytes
     }
 
     fn owner_of(&self, id: &str) -> u8 {

@@ -118,7 +118,7 @@ impl Core {
             .settings
             .share_of(u64::try_from(most).unwrap_or(u64::MAX));
         let share = usize::try_from(share).unwrap_or(usize::MAX);
-        self.mailboxes.counts().memory_bytes >= most
+        self.mailboxes.counts().memory_bytes + self.on_its_way >= most
             || self.mailboxes.of_type(type_id).memory_bytes >= share
     }
 }

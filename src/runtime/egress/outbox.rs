@@ -245,7 +245,14 @@ impl Outbox {
         let before = self.0.store.stage(Vec::new());
         let end = after_prefix(&self.0.prefix);
         let taken = self.window().taken.len();
-        let (rows, full) = self.oldest(PAGE + taken, end.as_deref())?;
+        // Where a thread may wait for the disk.
+        let outbox = self.clone();
+        let read = move || outbox.oldest(PAGE + taken, end.as_deref());
+        let read = tokio::task::spawn_blocking(read).await;
+        let (rows, full) = read.map_err(|failure| StorageError::Io {
+            action: "read the outbox".to_owned(),
+            source: std::io::Error::other(failure),
+        })??;
         let after = self.0.store.stage(Vec::new());
         // A store that has closed makes nothing durable any more: then nothing more is delivered.
         let mut durable = self.0.durable.clone();

@@ -9,10 +9,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::core::{AddressKey, Bindings, EgressBinding, Failure, FunctionBinding, ValueWatch};
+use super::core::{AddressKey, Bindings, EgressBinding, FunctionBinding, ValueWatch};
 use super::egress::Egresses;
 use crate::module::FunctionPattern;
-use crate::protocol::reqreply::FromFunction;
 use crate::sdk::TypeName;
 
 pub(crate) use self::attempts::Failing;
@@ -21,29 +20,16 @@ pub(super) use self::remote::Remote;
 pub use self::remote::TlsFindings;
 pub(crate) use self::remote::{FunctionLabels, Invocations};
 
-/// A function server, as a core sees it.
-#[derive(Debug)]
+/// Where functions are called; cheap to clone.
+#[derive(Debug, Clone)]
 pub(super) enum Endpoint {
     /// Functions of this process.
-    InProcess(InProcess),
+    InProcess(Arc<InProcess>),
     /// A function server at a URL.
-    Remote(Box<Remote>),
+    Remote(Arc<Remote>),
 }
 
 impl Endpoint {
-    /// Makes one call, with all the attempts that its transport allows. `None`: the runtime goes down before another one.
-    pub(super) async fn call(
-        &self,
-        target: &AddressKey,
-        request: Bytes,
-    ) -> Option<Result<FromFunction, Failure>> {
-        match self {
-            Self::InProcess(endpoint) => Some(endpoint.call(request).await),
-            // Boxed, for it is large, and what awaits this is moved more than once before it runs.
-            Self::Remote(endpoint) => Box::pin(endpoint.call(target, request)).await,
-        }
-    }
-
     fn binding(&self, name: &TypeNameParts<'_>) -> FunctionBinding {
         match self {
             Self::InProcess(endpoint) => endpoint.binding(name.0, name.1),
@@ -61,9 +47,9 @@ type TypeNameParts<'a> = (&'a str, &'a str);
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     /// In order of (namespace, name): asked several times for each call, and never longer than a module file.
-    exact: Vec<(TypeName, Arc<Endpoint>)>,
+    exact: Vec<(TypeName, Endpoint)>,
     /// By namespace.
-    namespaces: HashMap<String, Arc<Endpoint>>,
+    namespaces: HashMap<String, Endpoint>,
     egresses: HashMap<String, HashMap<String, EgressBinding>>,
     /// How full the outboxes are, once they are open.
     outboxes: OnceLock<Egresses>,
@@ -82,7 +68,7 @@ impl Directory {
     }
 
     /// Binds an endpoint. `false`: something is bound there already.
-    pub(super) fn bind(&mut self, functions: &FunctionPattern, endpoint: Arc<Endpoint>) -> bool {
+    pub(super) fn bind(&mut self, functions: &FunctionPattern, endpoint: Endpoint) -> bool {
         match functions {
             FunctionPattern::Exact(name) => match self.place(name.namespace(), name.name()) {
                 Ok(_) => false,
@@ -128,7 +114,7 @@ impl Directory {
     }
 
     /// The endpoint of a function type: its own, or that of its namespace.
-    pub(super) fn endpoint(&self, namespace: &str, name: &str) -> Option<&Arc<Endpoint>> {
+    pub(super) fn endpoint(&self, namespace: &str, name: &str) -> Option<&Endpoint> {
         match self.place(namespace, name) {
             Ok(place) => self.exact.get(place).map(|(_, endpoint)| endpoint),
             Err(_) => self.namespaces.get(namespace),

@@ -125,11 +125,7 @@ impl Inlet {
             }
             let (position, messages) = core.take(batch.records, batch.positions);
             for (owner, message) in messages {
-                // A partition that has stopped finds the message in the store at the next start.
-                self.shared
-                    .intake
-                    .router
-                    .to(owner, Command::Deliver(message));
+                self.shared.intake.router.hand_on(owner, message);
             }
             position
         };

@@ -395,7 +395,12 @@ impl World {
         let id = super::image::message_number(&message.invocation)?;
         self.tell(|_| format!("core {}: message {id} comes from core {}", way.1, way.0));
         self.report.forwarded += 1;
-        let out = self.feed(way.1, Input::Deliver(message));
+        // As when much is on its way: then a batch need not be all that waits.
+        let input = match self.plan.is_tight && self.random.chance(20) {
+            true => Input::Stored(message.without_content()),
+            false => Input::Deliver(message),
+        };
+        let out = self.feed(way.1, input);
         let step = self.step;
         self.model.entry_mut(id).since = step;
         self.follow(way.1, out)

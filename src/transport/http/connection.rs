@@ -118,6 +118,8 @@ fn builder(clock: &TickClock, idle_timeout: Duration) -> auto::Builder<TokioExec
         .http1()
         .timer(clock.clone())
         .header_read_timeout(idle_timeout)
+        // A client that has sent all it will send may close that side and wait for its answer.
+        .half_close(true)
         .max_buf_size(HTTP1_BUFFER_BYTES);
     builder
         .http2()

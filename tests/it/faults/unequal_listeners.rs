@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::runtime::{SAMPLES, Started};
-use crate::support::functions::functions;
+use crate::support::functions::{call, functions};
 use crate::support::raw::{RawMessage, ask};
 
 /// Short, because a test waits for it to pass.
@@ -195,5 +195,28 @@ async fn an_unknown_expectation_is_417_at_every_listener() {
     for server in Servers::open(SHORT).await.servers {
         let answer = server.ask("expect: 200-ok\r\n", b"5").await;
         assert_eq!(answer.status(), 417, "{}", server.name);
+    }
+}
+
+/// A script such as `printf … | nc` sends its request, closes that side, and waits. It was hung up on without an answer.
+#[tokio::test]
+async fn a_client_that_closes_its_writing_side_gets_its_answer() {
+    let servers = Servers::open(Duration::from_secs(10)).await;
+    for server in &servers.servers {
+        let body = match server.name {
+            "handler" => call("counter").to_vec(),
+            _ => b"1".to_vec(),
+        };
+        let length = format!("content-length: {}\r\n", body.len());
+        let mut connection = TcpStream::connect(&server.address).await.unwrap();
+        let request = server.request(&length, &body);
+        connection.write_all(&request).await.unwrap();
+        connection.shutdown().await.unwrap();
+        let answer = RawMessage::read(&mut connection).await;
+        let answer = answer.unwrap_or_else(|| panic!("no answer from the {}", server.name));
+        assert!(matches!(answer.status(), 200 | 202), "{answer:?}");
+        let mut rest = Vec::new();
+        connection.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"", "{}", server.name);
     }
 }

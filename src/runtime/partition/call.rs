@@ -1,0 +1,154 @@
+//! How a partition calls functions: here, or as a task.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tracing::debug;
+
+use super::command::{Command, Returned};
+use super::inbox::Inbox;
+use super::{Input, Partition};
+use crate::protocol::reqreply::FromFunction;
+use crate::runtime::core::{AddressKey, CallId, Failure};
+use crate::runtime::endpoint::{Endpoint, InProcess, Remote};
+
+/// A call that is under way. Boxed once: it is large, and handed on.
+type Call = Pin<Box<dyn Future<Output = Result<FromFunction, Failure>> + Send>>;
+
+impl Partition {
+    /// Calls the function of `target`.
+    ///
+    /// One of this process is polled here at once, and nearly all answer then. One that waits goes on as a task of the application's
+    /// runtime; so do further calls of one that computes for long. A remote function is called by this thread's own runtime.
+    pub(super) fn call(&mut self, call: CallId, target: AddressKey, request: Bytes) {
+        let (namespace, name, _) = target.parts();
+        match self
+            .dependencies
+            .directory
+            .endpoint(namespace, name)
+            .cloned()
+        {
+            Some(Endpoint::InProcess(functions)) => {
+                self.call_here(call, functions, target, request)
+            }
+            Some(Endpoint::Remote(functions)) => self.call_remote(call, functions, target, request),
+            None => {
+                let failure = Failure::new("the function is not bound");
+                self.returned(call, Returned::Failed(failure));
+            }
+        }
+    }
+
+    fn call_here(
+        &mut self,
+        call: CallId,
+        functions: Arc<InProcess>,
+        target: AddressKey,
+        request: Bytes,
+    ) {
+        let (namespace, name, _) = target.parts();
+        let is_slow = self.pace.is_slow(namespace, name);
+        let mut future: Call = Box::pin(async move { functions.call(request).await });
+        if !is_slow {
+            let entered = self.dependencies.application.enter();
+            let begun = Instant::now();
+            // Whoever wakes it is not heard, and need not be: a task polls it once more before it waits.
+            let mut nobody = Context::from_waker(Waker::noop());
+            let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut nobody)));
+            drop(entered);
+            self.pace.note(namespace, name, begun.elapsed());
+            let result = match polled {
+                Ok(Poll::Ready(result)) => Some(result),
+                Ok(Poll::Pending) => None,
+                Err(_) => Some(Err(Failure::new("the call panicked"))),
+            };
+            if let Some(result) = result {
+                return self.returned(call, told(&target, result));
+            }
+        }
+        let slip = Slip::new(self.inbox.clone(), call);
+        self.dependencies
+            .application
+            .spawn(async move { slip.hand_in(told(&target, future.await)) });
+    }
+
+    fn call_remote(
+        &self,
+        call: CallId,
+        functions: Arc<Remote>,
+        target: AddressKey,
+        request: Bytes,
+    ) {
+        let slip = Slip::new(self.inbox.clone(), call);
+        self.calls.spawn(Box::pin(async move {
+            let returned = match functions.call(&target, request).await {
+                Some(result) => told(&target, result),
+                None => Returned::Abandoned,
+            };
+            slip.hand_in(returned);
+        }));
+    }
+
+    /// A call came back.
+    pub(super) fn returned(&mut self, call: CallId, returned: Returned) {
+        let result = match returned {
+            Returned::Answered(reply) => Ok(reply),
+            Returned::Failed(failure) => Err(failure),
+            Returned::Abandoned => return self.abandoned += 1,
+        };
+        self.step(Input::Answered { call, result });
+    }
+}
+
+fn told(target: &AddressKey, result: Result<FromFunction, Failure>) -> Returned {
+    match result {
+        Ok(reply) => Returned::Answered(reply),
+        Err(failure) => {
+            debug!(address = %target.to_address(), %failure, "call failed");
+            Returned::Failed(failure)
+        }
+    }
+}
+
+/// What a task hands in when its call has ended, whatever ends it.
+struct Slip {
+    inbox: Inbox,
+    call: CallId,
+    is_handed_in: bool,
+}
+
+impl Slip {
+    const fn new(inbox: Inbox, call: CallId) -> Self {
+        Self {
+            inbox,
+            call,
+            is_handed_in: false,
+        }
+    }
+
+    fn hand_in(mut self, returned: Returned) {
+        self.is_handed_in = true;
+        // A partition that has ended sends the batch again at the next start.
+        self.inbox.send(Command::Returned(self.call, returned));
+    }
+}
+
+impl Drop for Slip {
+    fn drop(&mut self) {
+        if self.is_handed_in {
+            return;
+        }
+        let returned = if std::thread::panicking() {
+            Returned::Failed(Failure::new("the call panicked"))
+        } else {
+            // The runtime that it ran on has ended.
+            Returned::Abandoned
+        };
+        self.inbox.send(Command::Returned(self.call, returned));
+    }
+}

@@ -1,0 +1,240 @@
+//! What is on its way to a partition.
+//!
+//! An inbox has no bound of its own: partitions send to each other, and two that waited for room in each other's inbox would
+//! wait for ever. Its bytes are counted instead. Beyond the memory limit ingresses are refused, sources wait, and messages of other
+//! partitions are left in the store, where they are anyway.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::command::Command;
+
+/// The commands for one partition, in their order; clones are the same inbox. One thread takes them.
+#[derive(Debug, Clone)]
+pub(in crate::runtime) struct Inbox(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Bytes of the commands that are not done.
+    bytes: AtomicUsize,
+    max_bytes: usize,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    commands: Vec<Command>,
+    bytes: usize,
+    /// The partition waits, and is to be woken.
+    sleeps: bool,
+    /// It is also to be woken when something has become durable.
+    awaits_disk: bool,
+    standing: Standing,
+}
+
+/// Whether a partition goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It does.
+    #[default]
+    Open,
+    /// Nothing becomes durable any more: nothing is done, and whoever asks is told.
+    WithoutDisk,
+    /// It is to end.
+    Closed,
+}
+
+/// What a partition waits for besides commands.
+pub(super) struct Wait<F> {
+    /// Time.
+    pub(super) until: Option<Instant>,
+    /// Another standing than this one.
+    pub(super) standing: Standing,
+    /// Whether something has become durable that it waits for; `None`: it waits for nothing of that kind.
+    pub(super) disk_moved: Option<F>,
+}
+
+impl Inbox {
+    /// An inbox that is full with so many bytes.
+    pub(in crate::runtime) fn new(max_bytes: usize) -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+            max_bytes,
+            arrived: Notify::new(),
+        }))
+    }
+
+    /// Adds a command. `false`: the partition has ended.
+    pub(in crate::runtime) fn send(&self, command: Command) -> bool {
+        let bytes = command.size();
+        let mut state = self.state();
+        if state.standing == Standing::Closed {
+            return false;
+        }
+        state.commands.push(command);
+        state.bytes += bytes;
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.wake(state);
+        true
+    }
+
+    /// Bytes of messages on their way.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether as much is on its way as may be.
+    pub(in crate::runtime) fn is_full(&self) -> bool {
+        self.bytes() >= self.0.max_bytes
+    }
+
+    /// Something has become durable, and can be seen by whoever looks.
+    pub(in crate::runtime) fn disk_moved(&self) {
+        let state = self.state();
+        if state.awaits_disk {
+            self.wake(state);
+        }
+    }
+
+    /// Nothing becomes durable any more.
+    pub(in crate::runtime) fn without_disk(&self) {
+        self.stand(Standing::WithoutDisk);
+    }
+
+    /// Ends the partition when it has done what it is at.
+    pub(super) fn close(&self) {
+        self.stand(Standing::Closed);
+    }
+
+    fn stand(&self, standing: Standing) {
+        let mut state = self.state();
+        if state.standing != Standing::Closed {
+            state.standing = standing;
+        }
+        if standing == Standing::Closed {
+            // Whoever waits for an answer is told by the dropped channel.
+            state.commands.clear();
+        }
+        self.wake(state);
+    }
+
+    /// Takes all commands into the empty `taken`, when there are some or what else is waited for has come. Tells how the partition
+    /// stands, and how many bytes were taken, which are to be [`done`](Self::done).
+    pub(super) async fn take<F: Fn() -> bool>(
+        &self,
+        taken: &mut Vec<Command>,
+        wait: &Wait<F>,
+    ) -> (Standing, usize) {
+        loop {
+            {
+                let mut state = self.state();
+                let is_ready = !state.commands.is_empty()
+                    || state.standing != wait.standing
+                    || wait.disk_moved.as_ref().is_some_and(|moved| moved())
+                    || wait.until.is_some_and(|until| until <= Instant::now());
+                state.sleeps = !is_ready;
+                state.awaits_disk = !is_ready && wait.disk_moved.is_some();
+                if is_ready {
+                    std::mem::swap(taken, &mut state.commands);
+                    return (state.standing, std::mem::take(&mut state.bytes));
+                }
+            }
+            let arrived = self.0.arrived.notified();
+            match wait.until {
+                Some(until) => _ = timeout_at(until, arrived).await,
+                None => arrived.await,
+            }
+        }
+    }
+
+    /// So many bytes are no longer on their way.
+    pub(super) fn done(&self, bytes: usize) {
+        self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let sleeps = std::mem::take(&mut state.sleeps);
+        drop(state);
+        if sleeps {
+            self.0.arrived.notify_one();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // It is whole after every section that holds the lock.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn wait(until: Option<Instant>) -> Wait<fn() -> bool> {
+        Wait {
+            until,
+            standing: Standing::Open,
+            disk_moved: None,
+        }
+    }
+
+    fn drain() -> (Command, oneshot::Receiver<()>) {
+        let (sender, receiver) = oneshot::channel();
+        (Command::Drain(sender), receiver)
+    }
+
+    #[tokio::test]
+    async fn bytes_count_until_they_are_done() {
+        let inbox = Inbox::new(1);
+        assert!(!inbox.is_full());
+        assert!(inbox.send(drain().0));
+        let mut taken = Vec::new();
+        let (_, bytes) = inbox.take(&mut taken, &wait(None)).await;
+        assert!(taken.len() == 1 && inbox.is_full());
+        inbox.done(bytes);
+        assert_eq!(inbox.bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_by_a_command_by_time_and_by_the_disk() {
+        let inbox = Inbox::new(1);
+        let mut taken = Vec::new();
+        inbox.take(&mut taken, &wait(Some(Instant::now()))).await;
+        assert!(taken.is_empty());
+
+        let moved = AtomicUsize::new(0);
+        let on_disk = Wait {
+            until: None,
+            standing: Standing::Open,
+            disk_moved: Some(|| moved.load(Ordering::SeqCst) > 0),
+        };
+        tokio::join!(inbox.take(&mut taken, &on_disk), async {
+            moved.store(1, Ordering::SeqCst);
+            inbox.disk_moved();
+        });
+        let forever = wait(None);
+        tokio::join!(inbox.take(&mut taken, &forever), async {
+            inbox.send(drain().0);
+        });
+        assert_eq!(taken.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_closed_inbox_takes_nothing_and_tells_who_waits() {
+        let inbox = Inbox::new(1);
+        let (command, answer) = drain();
+        inbox.send(command);
+        inbox.close();
+        assert!(answer.await.is_err());
+        assert!(!inbox.send(drain().0));
+        let (standing, _) = inbox.take(&mut Vec::new(), &wait(None)).await;
+        assert_eq!(standing, Standing::Closed);
+    }
+}

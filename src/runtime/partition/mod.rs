@@ -1,0 +1,347 @@
+//! A thread that drives one core: real calls, real time, real acknowledgements.
+//!
+//! It is a thread of its own because a core reads from the disk, and may wait some milliseconds for it; tasks that serve connections
+//! are not to wait with it. It waits in a small async runtime, where calls of remote functions make progress, and works outside of it:
+//! there functions of this process are polled, and see the runtime of their application.
+
+mod call;
+mod command;
+mod inbox;
+mod look;
+mod pace;
+mod threads;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::commit::Status;
+use super::core::{Core, Input, Output, Ticket, Verdict};
+use super::egress::Egresses;
+use super::endpoint::Directory;
+use super::fatal_failure::{ApplicationFailure, FatalFailure};
+use super::gateways::Gateways;
+use super::router::Router;
+use crate::clock::Clock;
+use crate::storage::Store;
+
+pub(super) use self::command::{Admission, Command};
+pub(crate) use self::command::{Inspection, Queue};
+pub(super) use self::inbox::Inbox;
+use self::inbox::{Standing, Wait};
+use self::pace::Pace;
+pub(super) use self::threads::Partitions;
+
+/// Commands that are taken at once, before outputs are acted upon.
+const BURST: usize = 256;
+/// How often outputs are acted upon that follow from others, as calls do that return at once, before other commands are looked at.
+const ROUNDS: usize = 16;
+/// How often a page of rows is searched for expired ones.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// What a partition works with besides its core; cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Dependencies {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) store: Store,
+    pub(super) store_status: Status,
+    pub(super) directory: Arc<Directory>,
+    pub(super) router: Router,
+    pub(super) gateways: Gateways,
+    pub(super) egresses: Egresses,
+    pub(super) fatal_failure: FatalFailure,
+    /// The runtime that the application runs on: functions of this process see it, and go on there when they wait.
+    pub(super) application: Handle,
+    /// Whether failures are told in StateFun's words.
+    pub(super) statefun_words: bool,
+}
+
+struct Partition {
+    core: Core,
+    dependencies: Dependencies,
+    inbox: Inbox,
+    /// The runtime of this thread.
+    calls: Handle,
+    pace: Pace,
+    next_ticket: Ticket,
+    admissions: HashMap<Ticket, oneshot::Sender<Admission>>,
+    changes: HashMap<Ticket, oneshot::Sender<Result<(), String>>>,
+    drained: Vec<oneshot::Sender<()>>,
+    /// Sources that wait for room.
+    rooms: Vec<oneshot::Sender<()>>,
+    /// Calls that are out for the core, but never come back.
+    abandoned: usize,
+    out: Vec<Output>,
+    /// What `out` is exchanged with.
+    spare: Vec<Output>,
+}
+
+impl Partition {
+    fn new(core: Core, dependencies: Dependencies, inbox: Inbox, calls: Handle) -> Self {
+        Self {
+            core,
+            dependencies,
+            inbox,
+            calls,
+            pace: Pace::default(),
+            next_ticket: 0,
+            admissions: HashMap::new(),
+            changes: HashMap::new(),
+            drained: Vec::new(),
+            rooms: Vec::new(),
+            abandoned: 0,
+            out: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Works until its inbox is closed.
+    fn run(mut self, waiting: Runtime) {
+        let mut sweep_at = Instant::now();
+        let mut taken = Vec::new();
+        self.step(Input::Tick);
+        loop {
+            self.act();
+            let (standing, bytes) = waiting.block_on(self.next(&mut taken, sweep_at));
+            match standing {
+                Standing::Open => {}
+                Standing::WithoutDisk => break,
+                Standing::Closed => return waiting.shutdown_background(),
+            }
+            self.core.note_on_its_way(self.inbox.bytes());
+            self.durable();
+            let mut commands = taken.drain(..).peekable();
+            while commands.peek().is_some() {
+                for command in commands.by_ref().take(BURST) {
+                    self.command(command);
+                }
+                self.act();
+                if self.core.awaits_disk() {
+                    self.durable();
+                }
+            }
+            drop(commands);
+            self.inbox.done(bytes);
+            let now = Instant::now();
+            if sweep_at <= now {
+                sweep_at = now + SWEEP_EVERY;
+                self.step(Input::Sweep);
+            } else if self.is_due() {
+                self.step(Input::Tick);
+            }
+        }
+        self.without_disk(&waiting, taken);
+        waiting.shutdown_background();
+    }
+
+    /// Waits for something to do, while calls make progress.
+    async fn next(&self, taken: &mut Vec<Command>, sweep_at: Instant) -> (Standing, usize) {
+        if self.core.in_flight() > self.abandoned {
+            // Calls go on, however many commands come.
+            tokio::task::yield_now().await;
+        }
+        let until = match self.out.is_empty() {
+            true => self.deadline().map_or(sweep_at, |due| due.min(sweep_at)),
+            false => Instant::now(),
+        };
+        let known = self.core.durable();
+        let disk_moved = || self.dependencies.store.durable() > known;
+        let wait = Wait {
+            until: Some(until),
+            standing: Standing::Open,
+            disk_moved: self.core.awaits_disk().then_some(disk_moved),
+        };
+        self.inbox.take(taken, &wait).await
+    }
+
+    fn step(&mut self, input: Input) {
+        self.core
+            .handle(input, self.dependencies.clock.now(), &mut self.out);
+    }
+
+    /// Releases what waited for the disk.
+    fn durable(&mut self) {
+        let position = self.dependencies.store.durable();
+        if position > self.core.durable() {
+            self.step(Input::Durable(position));
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Arrive(mut arrival, sender) => {
+                arrival.ticket = self.ticket();
+                self.admissions.insert(arrival.ticket, sender);
+                self.step(Input::Arrive(arrival));
+            }
+            Command::Deliver(message) => self.step(Input::Deliver(message)),
+            Command::Stored(message) => self.step(Input::Stored(message)),
+            Command::Returned(call, returned) => self.returned(call, returned),
+            Command::Change(change, sender) => {
+                let ticket = self.ticket();
+                self.changes.insert(ticket, sender);
+                self.step(Input::Change(ticket, change));
+            }
+            Command::Inspect(limit, sender) => {
+                // Who asked may have gone.
+                let _ = sender.send(self.inspect(limit));
+            }
+            Command::Look(address, sender) => {
+                let _ = sender.send(self.look(&address));
+            }
+            Command::AwaitRoom(sender) => self.rooms.push(sender),
+            Command::Drain(sender) => {
+                self.step(Input::Drain);
+                self.drained.push(sender);
+            }
+        }
+    }
+
+    const fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    /// When the core wants to be told that time has passed.
+    fn deadline(&self) -> Option<Instant> {
+        let due = self.core.next_deadline()?;
+        // So far away that it is the same as never, and that any clock can say it.
+        let wait = due.since(self.dependencies.clock.now());
+        Some(Instant::now() + wait.min(Duration::from_secs(3600)))
+    }
+
+    fn is_due(&self) -> bool {
+        let due = self.core.next_deadline();
+        due.is_some_and(|due| due <= self.dependencies.clock.now())
+    }
+
+    /// Does what the core asked for, and some of what follows from that.
+    fn act(&mut self) {
+        for _ in 0..ROUNDS {
+            if self.out.is_empty() {
+                break;
+            }
+            let mut out = std::mem::replace(&mut self.out, std::mem::take(&mut self.spare));
+            for output in out.drain(..) {
+                self.do_one(output);
+            }
+            // Its room is used again.
+            self.spare = out;
+        }
+        if self.core.has_room() {
+            for sender in self.rooms.drain(..) {
+                let _ = sender.send(());
+            }
+        }
+        if self.core.in_flight() == self.abandoned {
+            for sender in self.drained.drain(..) {
+                let _ = sender.send(());
+            }
+        }
+    }
+
+    fn do_one(&mut self, output: Output) {
+        match output {
+            Output::Call {
+                call,
+                target,
+                request,
+                ..
+            } => self.call(call, target, request),
+            Output::Forward(partition, message) => {
+                self.dependencies.router.hand_on(partition, message)
+            }
+            Output::Accepted(ticket) => self.admit(ticket, Admission::Accepted),
+            Output::Refused(ticket, refusal) => self.admit(ticket, Admission::Refused(refusal)),
+            Output::Replayed(ticket, answer) => self.admit(ticket, Admission::Replayed(answer)),
+            Output::Attached(ticket, gateway) => self.admit(ticket, Admission::Attached(gateway)),
+            Output::Answer(gateway, value) => self.dependencies.gateways.answer(&gateway, &value),
+            Output::Egress {
+                egress,
+                id,
+                record,
+                sender,
+                position,
+            } => {
+                let egresses = &self.dependencies.egresses;
+                egresses.push(&egress, id, record, &sender, position);
+            }
+            Output::Changed(ticket, result) => {
+                if let Some(sender) = self.changes.remove(&ticket) {
+                    let _ = sender.send(result);
+                }
+            }
+            Output::Failed {
+                address,
+                failure,
+                attempt,
+                invocations,
+                verdict,
+            } => {
+                let address = address.to_address();
+                match verdict {
+                    Verdict::Retried(at) => {
+                        let in_ms = at.since(self.dependencies.clock.now()).as_millis();
+                        warn!(%address, attempt, invocations, in_ms, %failure, "batch failed; will retry");
+                    }
+                    Verdict::Parked => {
+                        warn!(%address, attempt, invocations, %failure, "batch failed; the address is parked");
+                    }
+                    Verdict::Stopped => {
+                        error!(%address, attempt, invocations, %failure, "batch failed; the application stops");
+                        self.dependencies.fatal_failure.fail(ApplicationFailure {
+                            address,
+                            messages: invocations,
+                            attempt,
+                            cause: failure,
+                            statefun_words: self.dependencies.statefun_words,
+                        });
+                        self.dependencies.router.drain_all();
+                    }
+                }
+            }
+            Output::Warning(text) => warn!("{text}"),
+        }
+    }
+
+    fn admit(&mut self, ticket: Ticket, admission: Admission) {
+        if let Some(sender) = self.admissions.remove(&ticket) {
+            let _ = sender.send(admission);
+        }
+    }
+
+    /// The store has closed: whoever still brings something is told by the dropped channel that nothing is acknowledged.
+    fn without_disk(&mut self, waiting: &Runtime, mut taken: Vec<Command>) {
+        self.admissions.clear();
+        self.changes.clear();
+        self.rooms.clear();
+        let wait: Wait<fn() -> bool> = Wait {
+            until: None,
+            standing: Standing::WithoutDisk,
+            disk_moved: None,
+        };
+        loop {
+            for command in taken.drain(..) {
+                match command {
+                    Command::Inspect(limit, sender) => {
+                        let _ = sender.send(self.inspect(limit));
+                    }
+                    Command::Drain(sender) => {
+                        let _ = sender.send(());
+                    }
+                    _ => {}
+                }
+            }
+            let (standing, bytes) = waiting.block_on(self.inbox.take(&mut taken, &wait));
+            self.inbox.done(bytes);
+            if standing == Standing::Closed {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The threads of all partitions, and their end.
+
+use std::io;
+use std::thread::{Builder, JoinHandle, panicking};
+
+use tracing::error;
+
+use super::inbox::Inbox;
+use super::{Dependencies, Partition};
+use crate::runtime::core::Core;
+
+/// A running thread for each partition. Dropped, it ends them, and waits for what they are at.
+#[derive(Debug, Default)]
+pub(in crate::runtime) struct Partitions {
+    threads: Vec<(Inbox, JoinHandle<()>)>,
+}
+
+impl Partitions {
+    /// Starts a thread that drives `core`, and takes its commands from `inbox`.
+    ///
+    /// # Errors
+    /// When the system gives no thread, or nothing to wait with.
+    pub(in crate::runtime) fn start(
+        &mut self,
+        core: Core,
+        inbox: Inbox,
+        dependencies: Dependencies,
+    ) -> io::Result<()> {
+        let waiting = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let name = format!("partition-{}", self.threads.len());
+        let watch = Watch {
+            name: name.clone(),
+            inbox: inbox.clone(),
+            dependencies: dependencies.clone(),
+        };
+        let calls = waiting.handle().clone();
+        let partition = Partition::new(core, dependencies, inbox.clone(), calls);
+        let thread = Builder::new().name(name).spawn(move || {
+            let _watch = watch;
+            partition.run(waiting);
+        })?;
+        self.threads.push((inbox, thread));
+        Ok(())
+    }
+
+    /// Ends all threads, and waits for that. Calls that are out are cut off: their batches are sent again at the next start.
+    pub(in crate::runtime) fn stop(&mut self) {
+        for (inbox, _) in &self.threads {
+            inbox.close();
+        }
+        for (_, thread) in self.threads.drain(..) {
+            // An error is a panic, which its `Watch` has told of.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Partitions {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Sees to it that a panic is no silent end.
+struct Watch {
+    name: String,
+    inbox: Inbox,
+    dependencies: Dependencies,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.inbox.close();
+        if panicking() {
+            let Self { name, .. } = self;
+            error!(partition = %name, "a partition has panicked: nothing more is taken in; restart the runtime");
+            self.dependencies
+                .store_status
+                .close(&format!("{name} has panicked, see the log"));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Which partition takes what.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::core::keys::id_hash;
+use super::core::{Message, owner};
+use super::partition::{Command, Inbox};
+
+/// The inboxes of all partitions; cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Router {
+    inboxes: Arc<[Inbox]>,
+}
+
+impl Router {
+    /// A router over so many partitions, with inboxes that are full with `max_bytes` each.
+    pub(super) fn new(partitions: u8, max_bytes: usize) -> Self {
+        Self {
+            inboxes: (0..partitions).map(|_| Inbox::new(max_bytes)).collect(),
+        }
+    }
+
+    pub(super) fn inboxes(&self) -> &[Inbox] {
+        &self.inboxes
+    }
+
+    /// Hands a command to the partition that `id` belongs to. `false`: it has ended.
+    pub(super) fn send(&self, id: &str, command: Command) -> bool {
+        self.inbox_of(id).is_some_and(|inbox| inbox.send(command))
+    }
+
+    /// Whether as much is on its way to the partition of `id` as may be.
+    pub(super) fn is_full(&self, id: &str) -> bool {
+        self.inbox_of(id).is_some_and(Inbox::is_full)
+    }
+
+    /// Hands on a message whose row is staged. A partition that has ended finds it in the store at the next start.
+    pub(super) fn hand_on(&self, partition: u8, message: Message) {
+        let Some(inbox) = self.inboxes.get(usize::from(partition)) else {
+            return;
+        };
+        let command = match inbox.is_full() {
+            false => Command::Deliver(message),
+            true => Command::Stored(message.without_content()),
+        };
+        inbox.send(command);
+    }
+
+    /// Has every partition start no more calls, without waiting for those that are out.
+    pub(super) fn drain_all(&self) {
+        for inbox in self.inboxes.iter() {
+            // One that has ended starts none.
+            inbox.send(Command::Drain(oneshot::channel().0));
+        }
+    }
+
+    /// Asks every partition, and waits for all answers.
+    pub(super) async fn ask_all<T>(
+        &self,
+        command: impl Fn(oneshot::Sender<T>) -> Command,
+    ) -> Vec<T> {
+        let mut answers = Vec::with_capacity(self.inboxes.len());
+        for inbox in self.inboxes.iter() {
+            let (sender, receiver) = oneshot::channel();
+            if inbox.send(command(sender)) {
+                answers.push(receiver);
+            }
+        }
+        let mut all = Vec::with_capacity(answers.len());
+        for answer in answers {
+            all.extend(answer.await.ok());
+        }
+        all
+    }
+
+    /// Something has become durable.
+    pub(super) fn disk_moved(&self) {
+        self.inboxes.iter().for_each(Inbox::disk_moved);
+    }
+
+    /// Nothing becomes durable any more.
+    pub(super) fn without_disk(&self) {
+        self.inboxes.iter().for_each(Inbox::without_disk);
+    }
+
+    fn inbox_of(&self, id: &str) -> Option<&Inbox> {
+        let cores = u8::try_from(self.inboxes.len()).unwrap_or(u8::MAX);
+        self.inboxes.get(usize::from(owner(id_hash(id), cores)))
+    }
+}
