@@ -1,7 +1,7 @@
 //! Makes text from outside safe to print: the answer of a destination must not move the cursor, fake a line or hide what follows.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// Writes a character in its escaped form.
 type Escape = fn(&mut String, char);
@@ -62,6 +62,45 @@ pub fn first_line(text: &str, max_chars: usize) -> String {
     kept
 }
 
+/// As [`first_line`], for bytes that need not be text: what is compressed or binary is named with its size.
+///
+/// ```
+/// use stateful_functions::printable::first_line_of;
+/// assert_eq!(first_line_of(b"no such table\nat line 7", 100), "no such table");
+/// assert_eq!(first_line_of(b"\x1f\x8b\x08\x00\x00\x00\x00\x00", 100), "(binary, 8 bytes)");
+/// ```
+pub fn first_line_of(bytes: &[u8], max_chars: usize) -> String {
+    let start = bytes.get(..LOOKED_AT).unwrap_or(bytes);
+    let text = String::from_utf8_lossy(start);
+    let is_unreadable = |char: &char| {
+        *char == char::REPLACEMENT_CHARACTER || (char.is_control() && !char.is_whitespace())
+    };
+    let unreadable = text.chars().filter(is_unreadable).count();
+    // A few foreign characters, or what steers a terminal, leave a text readable.
+    if start.contains(&0) || unreadable * 4 > text.chars().count() {
+        return format!("(binary, {})", counted(bytes.len(), "byte"));
+    }
+    first_line(&text, max_chars)
+}
+
+/// So many bytes are looked at for a first line.
+const LOOKED_AT: usize = 4096;
+
+/// A number with its noun: `1 value`, `2 values`, `0 addresses`.
+///
+/// ```
+/// use stateful_functions::printable::counted;
+/// assert_eq!(counted(1_u64, "row"), "1 row");
+/// assert_eq!(counted(0_u64, "address"), "0 addresses");
+/// ```
+pub fn counted(count: impl TryInto<u64> + fmt::Display + Copy, noun: &str) -> String {
+    match count.try_into() {
+        Ok(1) => format!("1 {noun}"),
+        _ if noun.ends_with('s') => format!("{count} {noun}es"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 fn escaped(text: &str, is_unprintable: impl Fn(char) -> bool, escape: Escape) -> Cow<'_, str> {
     if !text.contains(&is_unprintable) {
         return Cow::Borrowed(text);
@@ -104,6 +143,19 @@ mod tests {
             serde_json::from_str::<serde_json::Value>(&cleaned).unwrap(),
             value
         );
+    }
+
+    #[test]
+    fn what_is_no_text_is_named_with_its_size() {
+        let gzip = [0x1f, 0x8b, 8, 0, 1, 2, 3, 4, 5, 0xff, 0xfe, 0x9c];
+        assert_eq!(first_line_of(&gzip, 100), "(binary, 12 bytes)");
+        assert_eq!(first_line_of(&[0x9c], 100), "(binary, 1 byte)");
+        assert_eq!(
+            first_line_of(b"ung\xfcltiger Wert", 100),
+            "ung\u{fffd}ltiger Wert"
+        );
+        assert_eq!(first_line_of(b"no\x1b[2Jway", 100), r"no\u{1b}[2Jway");
+        assert_eq!(first_line_of(b"", 100), "");
     }
 
     #[test]

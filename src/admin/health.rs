@@ -93,6 +93,10 @@ impl Admin {
     }
 
     fn store_reason(&self) -> Option<String> {
+        // A store may close by itself, and the committer learns of it a moment later.
+        if let Some(reason) = self.runtime.store_health().closed {
+            return Some(format!("the store has closed until a restart: {reason}"));
+        }
         match self.runtime.store_status() {
             StoreStatus::Writable => None,
             StoreStatus::Full(reason) => Some(format!("the disk is full: {reason}")),

@@ -1,13 +1,14 @@
 //! The HTTP listeners of a runtime, and what all of them check before a request reaches its routes: who may send it, how large its
 //! body may be, and how many connections are open.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 
 use http::header::{AUTHORIZATION, HeaderMap};
 use http::uri::Authority;
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use tokio::net::TcpListener;
 use tracing::warn;
 
@@ -15,7 +16,7 @@ use super::bearer::is_authorised;
 use super::config::RuntimeConfig;
 use super::error::StartError;
 use super::listener::Listener;
-use super::respond::{Refusal, refuse};
+use super::respond::{Answer, Refusal, refuse};
 use crate::module::Token;
 use crate::sdk::BoxError;
 use crate::transport::http::{
@@ -136,7 +137,31 @@ impl HttpServer {
         }
     }
 
-    /// Serves until `stop` is ready and the requests in flight have been answered.
+    /// Serves until `stop` is ready: `answer` answers whoever may come in, and whoever may not is told why. Each answer goes out as `finish` makes it.
+    pub(crate) async fn answer<A, F>(
+        self,
+        answer: A,
+        finish: fn(FullResponse) -> FullResponse,
+        stop: impl Future<Output = ()>,
+    ) where
+        A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<FullResponse, Refusal>> + Send + 'static,
+    {
+        let guard = self.guard.clone();
+        let service = service_fn(move |request| {
+            let answered = guard.check(&request).map(|()| answer(request));
+            async move {
+                let answer = match answered {
+                    Ok(answer) => answer.await,
+                    Err(refusal) => Err(refusal),
+                };
+                Ok::<_, Infallible>(finish(answer.unwrap_or_else(|refusal| *refusal)))
+            }
+        });
+        self.serve(service, stop).await;
+    }
+
+    /// Serves until `stop` is ready and the requests in flight are answered.
     pub(crate) async fn serve<S, B>(self, service: S, stop: impl Future<Output = ()>)
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -176,6 +201,7 @@ pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
     head::check(request).map_err(|fault| {
         let (status, code) = match fault.status() {
             417 => (StatusCode::EXPECTATION_FAILED, "expectation.unknown"),
+            501 => (StatusCode::NOT_IMPLEMENTED, "transfer_encoding.unknown"),
             _ => (StatusCode::BAD_REQUEST, "head.invalid"),
         };
         refuse(status, code, &fault.to_string())

@@ -80,10 +80,15 @@ impl Form {
             });
         }
         Ok(match named {
-            Some(type_name) => Self::Value {
-                type_name,
-                is_json: false,
-            },
+            Some(type_name) => {
+                if values::is_text(&type_name) {
+                    check_charset(headers)?;
+                }
+                Self::Value {
+                    type_name,
+                    is_json: false,
+                }
+            }
             None => {
                 let type_name = type_of_content(headers, terms.json_type)?;
                 let is_json = type_name == terms.json_type.as_str();
@@ -158,6 +163,33 @@ fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     })
 }
 
+/// Refuses text in another encoding: its bytes would be read as UTF-8, and be other text.
+///
+/// The charset of `content-type` counts; one that is not named is UTF-8, of which ASCII is a part.
+pub(crate) fn check_charset(headers: &HeaderMap) -> Result<(), Refusal> {
+    let parameters = content_type(headers)?
+        .unwrap_or_default()
+        .split(';')
+        .skip(1);
+    let mut charsets = parameters.filter_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        let is_charset = name.trim().eq_ignore_ascii_case("charset");
+        is_charset.then(|| value.trim().trim_matches('"'))
+    });
+    let is_read = |charset: &str| {
+        let known = ["utf-8", "utf8", "us-ascii", "ascii"];
+        known.iter().any(|name| charset.eq_ignore_ascii_case(name))
+    };
+    let Some(other) = charsets.find(|charset| !is_read(charset)) else {
+        return Ok(());
+    };
+    let other: String = other.chars().take(SHOWN_CHARACTERS).collect();
+    let text =
+        format!("text is UTF-8 here, and `content-type` says charset `{other}`; send it as UTF-8");
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(refuse(status, "charset.unsupported", &text))
+}
+
 /// The value of a header that may be repeated, but not with another value.
 fn single<'a>(
     headers: &'a HeaderMap,
@@ -192,23 +224,25 @@ pub(crate) fn type_of_content(
     let content_type = content_type(headers)?.unwrap_or("text/plain");
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();
-    match essence.as_str() {
-        "text/plain" => Ok(STRING.to_owned()),
-        "application/json" => Ok(json_type.to_string()),
+    let type_name = match essence.as_str() {
+        "text/plain" => STRING.to_owned(),
+        "application/json" => json_type.to_string(),
         // RFC 6839: `application/cloudevents+json` is JSON.
-        json if json.ends_with("+json") => Ok(json_type.to_string()),
+        json if json.ends_with("+json") => json_type.to_string(),
         other => {
             let other: String = other.chars().take(SHOWN_CHARACTERS).collect();
             let text = format!(
                 "content type `{other}` says nothing of the value's type: send `text/plain`, `application/json`, or name the type in `statefun-type`"
             );
-            Err(refuse(
+            return Err(refuse(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "type.unknown",
                 &text,
-            ))
+            ));
         }
-    }
+    };
+    check_charset(headers)?;
+    Ok(type_name)
 }
 
 /// The whole body, within the limits of its listener.
@@ -346,6 +380,30 @@ mod tests {
         assert_eq!(key(&twice), Ok(Some("a".to_owned())));
         let different = [("idempotency-key", "a"), ("idempotency-key", "b")];
         assert_eq!(key(&different), Err(StatusCode::BAD_REQUEST));
+    }
+
+    #[test]
+    fn text_in_another_encoding_is_refused() {
+        let checked = |content_type: &'static str| {
+            let checked = check_charset(&headers(&[("content-type", content_type)]));
+            checked.map_err(|refusal| refusal.status().as_u16())
+        };
+        for read in [
+            "text/plain",
+            "text/plain; charset=UTF-8",
+            "text/plain; format=flowed; charset=\"utf-8\"",
+            "application/json;charset=us-ascii",
+        ] {
+            assert_eq!(checked(read), Ok(()), "{read}");
+        }
+        for other in [
+            "text/plain; charset=utf-16",
+            "text/plain;CHARSET=\"iso-8859-1\"",
+            "application/json; charset=utf-8; charset=utf-16",
+            "text/plain; charset=",
+        ] {
+            assert_eq!(checked(other), Err(415), "{other}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Answers of the HTTP ingresses: what went wrong, as a status and JSON.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
@@ -41,6 +41,15 @@ pub(crate) fn with_type(
 /// An answer that says what went wrong: a stable code, and a text that says what to do.
 pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> FullResponse {
     json(status, &json!({ "code": code, "message": message }))
+}
+
+/// The refusal of a method, with those that are taken.
+pub(crate) fn wrong_method(allowed: &str, message: &str) -> Refusal {
+    let mut refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, "method", message);
+    if let Ok(allowed) = HeaderValue::from_str(allowed) {
+        refusal.headers_mut().insert(ALLOW, allowed);
+    }
+    refusal
 }
 
 /// The answer to a message that was not taken in, or was not answered.

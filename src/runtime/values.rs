@@ -35,6 +35,11 @@ pub(crate) fn parse(type_name: &str, body: &Bytes) -> Result<Bytes, String> {
     }
 }
 
+/// Whether a value of the type is written as text.
+pub(crate) fn is_text(type_name: &str) -> bool {
+    type_name.starts_with(BUILT_IN)
+}
+
 /// Refuses bytes that are no value of the built-in type they are said to be. Those of other types are not looked at.
 ///
 /// # Errors

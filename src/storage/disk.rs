@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A folder of files, flat. All names are chosen by this crate.
@@ -139,6 +139,15 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     ///
     /// When the disk fails; what is durable is not known then, and another try on this file would tell nothing.
     fn sync_data(&self) -> io::Result<()>;
+
+    /// Whether the file has a name: one that was removed from outside goes on taking bytes, and is gone with the process.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be told.
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(true)
+    }
 }
 
 /// Whether `err` says that there is no room: no damage, and the same write may do later.
@@ -219,8 +228,13 @@ impl Folder {
 
 impl Disk for Folder {
     fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
-        if !self.0.is_dir() {
-            self.make()?;
+        match fs::metadata(&self.0) {
+            Ok(there) if there.is_dir() => {}
+            Ok(_) => {
+                let text = "it is a file; name a folder, or a new one";
+                return Err(io::Error::new(io::ErrorKind::NotADirectory, text));
+            }
+            Err(_) => self.make()?,
         }
         let mut options = private();
         options.create(true).truncate(false);
@@ -345,6 +359,10 @@ impl DiskFile for FileInFolder {
 
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(self.0.metadata()?.nlink() > 0)
     }
 }
 

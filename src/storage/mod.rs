@@ -216,7 +216,7 @@ impl Syncer {
         self.0.sync()
     }
 
-    /// Blocks until something is staged (`true`), or until the store is stopped and nothing is staged (`false`).
+    /// Blocks until something is staged or the store has closed (`true`), or until the store is stopped and nothing is staged (`false`).
     pub fn wait(&self) -> bool {
         self.0.wait()
     }

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 use stateful_functions::TypeName;
+use stateful_functions::printable::counted;
 use stateful_functions::storage::{Disk, Folder, Untouched, Verified, verify};
 
 use crate::admin::{self, AddressArg, AdminArgs, Query, encoded};
@@ -108,14 +109,28 @@ enum StateCommand {
 async fn verify_folder(folder: PathBuf, as_json: bool) -> anyhow::Result<ExitCode> {
     let disk = Arc::new(Untouched::new(&folder));
     let read = tokio::task::spawn_blocking(move || verify(disk)).await?;
-    let Verified { rows, position, .. } = read?;
+    let Verified {
+        rows,
+        position,
+        unfinished,
+        ..
+    } = read?;
     if as_json {
-        output::json(&json!({"damaged": false, "rows": rows, "position": position.as_u64()}))?;
+        let position = position.as_u64();
+        output::json(
+            &json!({"damaged": false, "rows": rows, "position": position, "unfinished": unfinished}),
+        )?;
     } else {
         output::line(format!(
-            "{}: no damage in {rows} rows of the tables and in the log up to position {position}",
-            folder.display()
+            "{}: no damage in {} of the tables and in the log up to position {position}",
+            folder.display(),
+            counted(rows, "row")
         ))?;
+        if let Some(unfinished) = unfinished {
+            output::line(format!(
+                "{unfinished}: what a crash leaves; nothing that was confirmed is in it"
+            ))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

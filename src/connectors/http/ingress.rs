@@ -1,6 +1,5 @@
 //! `statefun.http.v1/ingress`: `POST /send/…` answers when the message is on disk, `POST /call/…` with the function's answer.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,11 +7,10 @@ use bytes::Bytes;
 use http::header::HeaderValue;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming as Body;
-use hyper::service::service_fn;
 use serde_json::json;
 
 use crate::module::HttpIngress;
-use crate::runtime::http_listeners::{Guard, HttpListeners, HttpServer};
+use crate::runtime::http_listeners::{HttpListeners, HttpServer};
 use crate::runtime::intake::AddressKey;
 use crate::runtime::request::{self, TYPE_HEADER, Terms, path_part};
 use crate::runtime::respond::{self, FullResponse, Refusal, refuse};
@@ -49,22 +47,15 @@ impl Source for HttpSource {
     async fn run(&mut self, inlet: &Inlet) -> Result<(), BoxError> {
         let server = self.server.take().ok_or("the listener is closed")?;
         let desk = Arc::new(Desk {
-            guard: server.guard.clone(),
             bodies: server.bodies.up_to(self.spec.max_body_bytes),
             spec: self.spec.clone(),
             inlet: inlet.clone(),
         });
-        let service = service_fn(move |request| {
+        let answer = move |request| {
             let desk = Arc::clone(&desk);
-            async move {
-                Ok::<_, Infallible>(
-                    desk.answer(request)
-                        .await
-                        .unwrap_or_else(|refusal| *refusal),
-                )
-            }
-        });
-        server.serve(service, inlet.stopped()).await;
+            async move { desk.answer(request).await }
+        };
+        server.answer(answer, |answer| answer, inlet.stopped()).await;
         Ok(())
     }
 
@@ -77,7 +68,6 @@ impl Source for HttpSource {
 /// What every request needs.
 struct Desk {
     spec: HttpIngress,
-    guard: Guard,
     bodies: BodyReader,
     inlet: Inlet,
 }
@@ -91,14 +81,9 @@ enum Verb {
 
 impl Desk {
     async fn answer(&self, request: Request<Body>) -> Result<FullResponse, Refusal> {
-        self.guard.check(&request)?;
         let (verb, target) = route(request.uri().path())?;
         if request.method() != Method::POST {
-            return Err(refuse(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method",
-                "send and call are POST",
-            ));
+            return Err(respond::wrong_method("POST", "send and call are POST"));
         }
         let intake = self.inlet.intake();
         let terms = Terms {

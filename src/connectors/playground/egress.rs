@@ -1,15 +1,14 @@
 //! `io.statefun.playground.v1/egress`: `GET /<topic>` takes one record off a topic.
 
 use std::collections::{HashMap, VecDeque};
-use std::convert::Infallible;
+use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::HeaderValue;
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming as Body;
-use hyper::service::service_fn;
 use tokio::sync::{Notify, watch};
 use tracing::error;
 
@@ -17,7 +16,7 @@ use super::status::with_status_header;
 use crate::module::PlaygroundEgress;
 use crate::runtime::http_listeners::{HttpListeners, HttpServer};
 use crate::runtime::listener::stopped;
-use crate::runtime::respond::{self, FullResponse};
+use crate::runtime::respond::{self, FullResponse, Refusal, refuse};
 use crate::runtime::{EgressRecord, Listener, Settler, Sink, SinkBatch, StartError};
 use crate::sdk::BoxError;
 
@@ -83,19 +82,9 @@ impl Sink for PlaygroundSink {
         let Some(server) = self.server().take() else {
             return;
         };
-        let guard = server.guard.clone();
         let shelf = Arc::clone(&self.shelf);
-        let service = service_fn(move |request: Request<Body>| {
-            let (shelf, guard) = (Arc::clone(&shelf), guard.clone());
-            async move {
-                let answer = match guard.check(&request) {
-                    Ok(()) => shelf.answer(request.uri().path()),
-                    Err(refusal) => *refusal,
-                };
-                Ok::<_, Infallible>(with_status_header(answer))
-            }
-        });
-        server.serve(service, stopped(stop)).await;
+        let answer = move |request| ready(shelf.answer(&request));
+        server.answer(answer, with_status_header, stopped(stop)).await;
     }
 }
 
@@ -127,32 +116,27 @@ impl Shelf {
         }
     }
 
-    fn answer(&self, path: &str) -> FullResponse {
-        let topic = path.trim_matches('/');
+    /// Takes a record off the topic. It is gone then, so only GET does.
+    fn answer(&self, request: &Request<Body>) -> Result<FullResponse, Refusal> {
+        if request.method() != Method::GET {
+            return Err(respond::wrong_method("GET", "a record is taken with GET"));
+        }
+        let topic = request.uri().path().trim_matches('/');
         let popped = match self.queues().get_mut(topic) {
             None => {
-                return respond::error(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "topic.unknown",
-                    "there is no such topic",
-                );
+                let (status, code) = (StatusCode::METHOD_NOT_ALLOWED, "topic.unknown");
+                return Err(refuse(status, code, "there is no such topic"));
             }
             Some(queue) => queue.pop_front(),
         };
         let Some((settler, payload)) = popped else {
-            return respond::error(
-                StatusCode::NOT_FOUND,
-                "topic.empty",
-                "the topic has no record now",
-            );
+            let text = "the topic has no record now";
+            return Err(refuse(StatusCode::NOT_FOUND, "topic.empty", text));
         };
         settler.settle();
         self.popped.notify_one();
-        respond::with_type(
-            StatusCode::OK,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-            payload,
-        )
+        let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+        Ok(respond::with_type(StatusCode::OK, content_type, payload))
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<String, VecDeque<(Settler, Bytes)>>> {

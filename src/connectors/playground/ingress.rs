@@ -1,6 +1,5 @@
 //! `io.statefun.playground.v1/ingress`: `/<namespace>/<type>/<id>` sends a message, as StateFun's playground does.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,13 +7,12 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming as Body;
-use hyper::service::service_fn;
 use prost::Message as _;
 
 use super::status::with_status_header;
 use crate::module::PlaygroundIngress;
 use crate::protocol::reqreply::TypedValue;
-use crate::runtime::http_listeners::{Guard, HttpListeners, HttpServer};
+use crate::runtime::http_listeners::{HttpListeners, HttpServer};
 use crate::runtime::intake::{AddressKey, Incoming};
 use crate::runtime::request::{self, path_part};
 use crate::runtime::respond::{self, FullResponse, Refusal, refuse};
@@ -51,21 +49,16 @@ impl Source for PlaygroundSource {
     async fn run(&mut self, inlet: &Inlet) -> Result<(), BoxError> {
         let server = self.server.take().ok_or("the listener is closed")?;
         let desk = Arc::new(Desk {
-            guard: server.guard.clone(),
             bodies: server.bodies.clone(),
             wraps_text: self.spec.wraps_text,
             inlet: inlet.clone(),
         });
-        let service = service_fn(move |request| {
+        let answer = move |request| {
             let desk = Arc::clone(&desk);
-            async move {
-                let answer = desk.answer(request).await;
-                Ok::<_, Infallible>(with_status_header(
-                    answer.unwrap_or_else(|refusal| *refusal),
-                ))
-            }
-        });
-        server.serve(service, inlet.stopped()).await;
+            async move { desk.answer(request).await }
+        };
+        server.answer(answer, with_status_header, inlet.stopped())
+            .await;
         Ok(())
     }
 
@@ -77,7 +70,6 @@ impl Source for PlaygroundSource {
 
 /// What every request needs.
 struct Desk {
-    guard: Guard,
     bodies: BodyReader,
     wraps_text: bool,
     inlet: Inlet,
@@ -85,9 +77,11 @@ struct Desk {
 
 impl Desk {
     async fn answer(&self, request: Request<Body>) -> Result<FullResponse, Refusal> {
-        self.guard.check(&request)?;
         let target = target(request.uri().path())?;
         let type_name = type_name(request.headers());
+        if self.wraps_text && type_name == STRING {
+            request::check_charset(request.headers())?;
+        }
         let body = request::body(request, &self.bodies).await?;
         let argument = typed(&type_name, body, self.wraps_text)
             .map_err(|fault| refuse(StatusCode::BAD_REQUEST, "value.invalid", &fault))?;

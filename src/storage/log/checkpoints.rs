@@ -15,8 +15,8 @@ use super::writer::{Finished, segment_name};
 
 /// The time between two tries of a checkpoint that fails.
 const RETRY: Duration = Duration::from_secs(1);
-/// The time after which a thread with nothing to do looks up.
-const LONG: Duration = Duration::from_secs(600);
+/// The time after which a thread with nothing to do looks whether its files are still there.
+const LOOK: Duration = Duration::from_secs(2);
 
 impl LogStore {
     /// Starts the thread that does the checkpoints; `retire` ends it.
@@ -53,6 +53,7 @@ impl LogStore {
         }
         self.reserve.keep();
         while self.wait_until_due() {
+            self.look_at_files();
             // The failure is in `health` and has been logged.
             if self.checkpoint_once().is_err() {
                 let state = self.locked();
@@ -76,16 +77,19 @@ impl LogStore {
                 return true;
             }
             let is_low = state.health.low_room.is_some();
-            (state, _) = self
+            let (guard, waited) = self
                 .checkpoint_due
-                .wait_timeout(state, if is_low { RETRY } else { LONG })
+                .wait_timeout(state, if is_low { RETRY } else { LOOK })
                 .expect("no holder of the state panics");
+            drop(guard);
+            if waited.timed_out() {
+                self.look_at_files();
+            }
             if is_low {
-                drop(state);
                 self.reserve.keep();
                 self.look_at_room();
-                state = self.locked();
             }
+            state = self.locked();
         }
     }
 

@@ -2,6 +2,7 @@
 //! overlays to the tables, after which the log before them goes. A start opens the tables and replays the log.
 
 mod checkpoints;
+mod files;
 mod format;
 mod layers;
 mod overlay;
@@ -101,13 +102,15 @@ pub fn open(
 }
 
 /// What [`verify`] has read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
     /// Rows in the tables; 0 as well when an earlier version wrote them, without checksums.
     pub rows: u64,
     /// The last position in the log.
     pub position: Position,
+    /// What stands behind it and is no whole round, as a crash leaves it: which file, where. Nothing that was confirmed was in it.
+    pub unfinished: Option<String>,
 }
 
 /// Reads everything in the folder and holds it against its checksums and counts. On an [`Untouched`](super::Untouched) folder nothing
@@ -125,5 +128,6 @@ pub fn verify(disk: Arc<dyn Disk>) -> Result<Verified, StorageError> {
     Ok(Verified {
         rows: store.verify(false)?,
         position: store.durable_position(),
+        unfinished: store.unfinished.clone(),
     })
 }

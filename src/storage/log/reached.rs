@@ -1,4 +1,7 @@
 //! The file `folder`: up to which log file and position the log has come, so that an end that is lost does not look like an earlier one.
+//!
+//! Two slots are written durably, by turns: at the start of a log file and at the end of a process. A third one follows every round and
+//! is not synced. It names what was durable before, so whatever a crash leaves of it is true; after a kill it is exact.
 
 use std::io;
 use std::sync::Arc;
@@ -11,8 +14,10 @@ use super::format::FORMAT;
 const MAGIC: [u8; 8] = *b"sfnfold\n";
 /// Bytes of a slot; the next one begins at [`SLOT`].
 const LENGTH: usize = 48;
-/// A write that a crash tears spoils one slot of the two.
+/// A write that a crash tears spoils one slot.
 const SLOT: u64 = 512;
+/// The slots that are written durably.
+const DURABLE: u64 = 2;
 
 /// How far the log has come, at least.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,7 +30,7 @@ pub(super) struct Reached {
     pub(super) position: Position,
 }
 
-/// The file, written in two slots by turns.
+/// The file.
 #[derive(Debug)]
 pub(super) struct ReachedFile {
     disk: Arc<dyn Disk>,
@@ -53,7 +58,7 @@ impl ReachedFile {
         let io = |source| StorageError::io(format!("read {name}"), source);
         let file = found.disk.open(REACHED).map_err(io)?;
         let len = file.len().map_err(io)?;
-        for slot in 0..2 {
+        for slot in 0..=DURABLE {
             let mut bytes = [0; LENGTH];
             if len < slot * SLOT + LENGTH as u64 {
                 continue;
@@ -69,7 +74,13 @@ impl ReachedFile {
                     expected: FORMAT,
                 });
             }
-            if turn > found.turn {
+            if slot == DURABLE {
+                reached = if there.position > reached.position {
+                    there
+                } else {
+                    reached
+                };
+            } else if turn > found.turn {
                 (found.turn, reached) = (turn, there);
             }
         }
@@ -85,13 +96,22 @@ impl ReachedFile {
             None => self.disk.create(REACHED)?,
         };
         let file = self.file.insert(file);
-        file.write_at((self.turn + 1) % 2 * SLOT, &encode(self.turn + 1, reached))?;
+        let slot = (self.turn + 1) % DURABLE;
+        file.write_at(slot * SLOT, &encode(self.turn + 1, reached))?;
         self.turn += 1;
         file.sync_data()?;
         if created {
             self.disk.sync_names()?;
         }
         Ok(())
+    }
+
+    /// Writes it where it is not synced. What it names is durable already.
+    pub(super) fn follow(&self, reached: Reached) {
+        if let Some(file) = &self.file {
+            // Without it the next start knows less of where the log must end.
+            let _ = file.write_at(DURABLE * SLOT, &encode(self.turn, reached));
+        }
     }
 }
 

@@ -31,15 +31,15 @@ pub(super) struct Recovered {
 
 const REMEDY: &str = "restore a backup, or cut the file there and remove the later log files and the file `folder` to start without what they hold";
 
-/// Gives `apply` all writes after `checkpoint`, in order. Afterwards the log ends with its last whole record, durably.
+/// Gives `apply` all writes after `checkpoint`, in order, and changes nothing.
 ///
-/// A torn end is what a crash leaves; it is cut off. A bad record with good records after it is damage: nothing is changed then.
+/// A torn end is what a crash leaves; [`LogEnd::settle`] cuts it off. A bad record with good records after it is damage.
 pub(super) fn replay(
     disk: &dyn Disk,
     names: &[String],
     checkpoint: Position,
     apply: &mut dyn FnMut(Write),
-) -> Result<Recovered, StorageError> {
+) -> Result<(Recovered, LogEnd), StorageError> {
     let mut numbers: Vec<u64> = names
         .iter()
         .filter_map(|name| segment_number(name))
@@ -59,15 +59,26 @@ pub(super) fn replay(
             end = Some((segment, segment_end));
         }
     }
-    if let Some((segment, segment_end)) = end {
-        let settled = segment.settle(&segment_end);
-        settled.map_err(|source| StorageError::io(format!("write {}", segment.name), source))?;
+    Ok((replay.recovered, LogEnd(end)))
+}
+
+/// The last segment as it was found.
+pub(super) struct LogEnd(Option<(SegmentBytes, SegmentEnd)>);
+
+impl LogEnd {
+    /// Has the log end with its last whole record, durably. Tells what was cut off, if anything was.
+    pub(super) fn settle(&self) -> Result<Option<String>, StorageError> {
+        let Some((segment, end)) = &self.0 else {
+            return Ok(None);
+        };
+        let settled = segment.settle(end);
+        settled.map_err(|source| StorageError::io(format!("write {}", segment.name), source))
     }
-    Ok(replay.recovered)
 }
 
 const LOST: &str =
     "put the files back or restore a backup of the whole folder; to begin anew, remove the folder";
+const CUT: &str = "restore a backup of the whole folder; to go on without what is lost, remove the file `folder` in it";
 
 impl Recovered {
     /// Whether this is all that the folder had, as far as it tells.
@@ -82,6 +93,7 @@ impl Recovered {
         reached: Reached,
     ) -> Result<(), StorageError> {
         let has = |name: &str| names.iter().any(|there| there == name);
+        let mut remedy = LOST;
         let missing = if self.begun < reached.segment {
             let name = segment_name(reached.segment);
             let how = if has(&name) {
@@ -93,10 +105,12 @@ impl Recovered {
         } else if self.boot < mark.boot {
             format!("the log files of its start number {} are gone", mark.boot)
         } else if self.last.max(mark.position) < reached.position {
+            remedy = CUT;
             format!(
-                "its log ends at position {}, and had come to {}",
+                "its log ends at position {}, and had come to {}: {} was cut or overwritten",
                 self.last.max(mark.position),
-                reached.position
+                reached.position,
+                segment_name(reached.segment)
             )
         } else if self.segment == 0 && has(LOCK) && !has(REACHED) {
             "its log files are gone".to_owned()
@@ -106,7 +120,7 @@ impl Recovered {
         Err(StorageError::Lost {
             folder: disk.to_string(),
             missing,
-            remedy: LOST,
+            remedy,
         })
     }
 }
@@ -186,17 +200,25 @@ impl SegmentBytes {
 
     /// Makes its end durable: a record read from the file system's cache may never have reached the disk, and after a
     /// failed sync nothing but writing it again would bring it there.
-    fn settle(&self, SegmentEnd { last_record, end }: &SegmentEnd) -> io::Result<()> {
+    fn settle(&self, SegmentEnd { last_record, end }: &SegmentEnd) -> io::Result<Option<String>> {
         if let Some((at, record)) = last_record.and_then(|at| Some((at, self.bytes.get(at..*end)?)))
         {
             self.file.write_at(at as u64, record)?;
         }
         let rest = self.bytes.get(*end..).unwrap_or_default();
-        if rest.iter().any(|byte| *byte != 0) {
+        let cut = rest.iter().any(|byte| *byte != 0).then(|| {
+            format!(
+                "the last round in {} was not finished and does not count: {} bytes at byte {end}",
+                self.name,
+                rest.len()
+            )
+        });
+        if cut.is_some() {
             tracing::warn!(file = self.name, at = end, "cut off an unfinished round");
             self.file.set_len(*end as u64)?;
         }
-        self.file.sync_data()
+        self.file.sync_data()?;
+        Ok(cut)
     }
 
     fn damaged(&self, at: usize, fault: String) -> StorageError {
@@ -315,7 +337,8 @@ mod tests {
     ) -> Result<(Vec<String>, Recovered), StorageError> {
         let mut keys = Vec::new();
         let apply = &mut |write: Write| keys.push(String::from_utf8(write.key.to_vec()).unwrap());
-        let recovered = replay(disk, &disk.list().unwrap(), at(checkpoint), apply)?;
+        let (recovered, end) = replay(disk, &disk.list().unwrap(), at(checkpoint), apply)?;
+        end.settle()?;
         Ok((keys, recovered))
     }
 

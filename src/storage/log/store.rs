@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
@@ -10,9 +11,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::disk::Disk;
-use super::super::tables::Tables;
-use super::super::{Backend, Health, Keys, Position, Rows, StorageError, SyncError, Table, Write};
+use super::super::disk::{Disk, LOCK};
+use super::super::tables::{self, Tables};
+use super::super::{
+    Backend, Health, Keys, Position, REACHED, Rows, StorageError, SyncError, Table, Write,
+};
 use super::LogSettings;
 use super::layers::{Frozen, Layers, Lower};
 use super::overlay::Overlay;
@@ -57,6 +60,9 @@ pub(super) struct LogStore {
     pub(super) reserve: Reserve,
     pub(super) settings: LogSettings,
     pub(super) boot: u64,
+    /// What the start has cut off the end of the log.
+    pub(super) unfinished: Option<String>,
+    has_lock_file: bool,
     pub(super) disk: Arc<dyn Disk>,
     /// Dropped last: another process may open the folder from then on.
     _lock: Box<dyn Any + Send + Sync>,
@@ -92,7 +98,7 @@ pub(super) struct State {
 impl LogStore {
     pub(super) fn open(disk: Arc<dyn Disk>, settings: LogSettings) -> Result<Self, StorageError> {
         let io = |action: &str, source| StorageError::io(format!("{action} {disk}"), source);
-        let lock = disk.lock().map_err(|err| io("lock folder", err))?;
+        let lock = disk.lock().map_err(|err| io("open data folder", err))?;
         let lock = lock.ok_or_else(|| StorageError::Locked {
             folder: disk.to_string(),
         })?;
@@ -108,11 +114,12 @@ impl LogStore {
         };
         let mark = snapshot.mark();
         let mut overlay = Overlay::default();
-        let recovered = recovery::replay(&*disk, &names, mark.position, &mut |write| {
+        let (recovered, end) = recovery::replay(&*disk, &names, mark.position, &mut |write| {
             overlay.apply(write)
         })?;
-
         recovered.must_be_all(&*disk, &names, mark, reached)?;
+        let unfinished = end.settle()?;
+        drop(end);
 
         let boot = recovered.boot.max(mark.boot) + 1;
         let last = recovered.last.max(mark.position);
@@ -175,6 +182,8 @@ impl LogStore {
             workers: Mutex::default(),
             settings,
             boot,
+            unfinished,
+            has_lock_file: names.iter().any(|name| name == LOCK),
             disk,
             _lock: lock,
         })
@@ -197,7 +206,32 @@ impl LogStore {
         let mut state = self.locked();
         state.health.closed = Some(Arc::clone(&reason));
         self.update_pressure(&state);
+        drop(state);
+        // Whoever waits for something to be durable is told now.
+        self.staged.notify_all();
         reason
+    }
+
+    /// The files that a start would need now, and whether the first of them, which gets the next round, still has a name. To be asked by whoever removes
+    /// files, and nobody else does meanwhile.
+    pub(super) fn needed_files(&self) -> io::Result<(Vec<String>, bool)> {
+        let syncing = self.syncing.lock().expect("the syncer does not panic");
+        let mut needed = vec![syncing.writer.file_name()];
+        let is_linked = syncing.writer.is_linked()?;
+        drop(syncing);
+        let state = self.locked();
+        let finished = state.finished.iter();
+        needed.extend(finished.map(|finished| segment_name(finished.segment)));
+        drop(state);
+        let tables = self.tables.lock().expect("a checkpoint does not panic");
+        for (name, is_there) in [
+            (REACHED, true),
+            (LOCK, self.has_lock_file),
+            (tables::FILE, tables.exists()),
+        ] {
+            needed.extend(is_there.then(|| name.to_owned()));
+        }
+        Ok((needed, is_linked))
     }
 
     pub(super) fn durable_position(&self) -> Position {
@@ -488,6 +522,9 @@ impl Backend for LogStore {
     fn wait(&self) -> bool {
         let mut state = self.locked();
         loop {
+            if self.closed.get().is_some() {
+                return true; // the sync says so
+            }
             if state.unsynced_bytes() > 0 || state.stopped {
                 return state.unsynced_bytes() > 0;
             }

@@ -120,7 +120,18 @@ impl Writer {
         .seal(record);
         self.segment.append(record, self.segment_bytes)?;
         self.segment.last = last;
+        self.reached.follow(self.segment.reached());
         Ok(())
+    }
+
+    /// The file that gets the next record.
+    pub(super) fn file_name(&self) -> String {
+        segment_name(self.segment.number)
+    }
+
+    /// Whether a folder still has that file.
+    pub(super) fn is_linked(&self) -> io::Result<bool> {
+        self.segment.file.is_linked()
     }
 
     /// The segments finished since the last call.
@@ -173,13 +184,16 @@ impl Segment {
 
     /// Writes down that the log has come to here.
     fn note(&self, file: &mut ReachedFile) -> Result<(), AppendError> {
-        let reached = Reached {
+        let noted = file.write(self.reached());
+        noted.map_err(|err| AppendError::unwritten(REACHED, err))
+    }
+
+    const fn reached(&self) -> Reached {
+        Reached {
             segment: self.number,
             boot: self.boot,
             position: self.last,
-        };
-        let noted = file.write(reached);
-        noted.map_err(|err| AppendError::unwritten(REACHED, err))
+        }
     }
 
     fn append(&mut self, record: &[u8], segment_bytes: u64) -> Result<(), AppendError> {

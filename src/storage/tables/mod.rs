@@ -94,6 +94,11 @@ impl Tables {
         })
     }
 
+    /// Whether the file has been made.
+    pub(super) const fn exists(&self) -> bool {
+        self.exists
+    }
+
     /// Whether a sync of the file has failed: what it holds is not known then, until a restart.
     pub(super) fn sync_failed(&self) -> bool {
         self.sync_failed.load(Ordering::SeqCst)

@@ -2,7 +2,7 @@
 
 use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
-    ORIGIN,
+    ORIGIN, TRANSFER_ENCODING,
 };
 use http::uri::Authority;
 use http::{Request, Uri, Version};
@@ -33,14 +33,21 @@ pub(crate) enum HeadFault {
     Twice(HeaderName),
     #[error("unknown expectation in `expect`; send `100-continue`, or omit the header")]
     Expectation,
+    #[error("`transfer-encoding: {0}` names `chunked` more than once; send it once")]
+    ChunkedTwice(String),
+    #[error(
+        "`transfer-encoding: {0}` has a coding that is not supported; send `chunked` alone, and name a compression in `content-encoding`"
+    )]
+    TransferEncoding(String),
 }
 
 impl HeadFault {
     /// Its HTTP status.
     pub(crate) const fn status(&self) -> u16 {
         match self {
-            Self::NoHost | Self::TwoHosts | Self::Twice(_) => 400,
+            Self::NoHost | Self::TwoHosts | Self::Twice(_) | Self::ChunkedTwice(_) => 400,
             Self::Expectation => 417,
+            Self::TransferEncoding(_) => 501,
         }
     }
 }
@@ -62,12 +69,48 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), HeadFault> {
         }
         _ => {}
     }
+    if headers.contains_key(TRANSFER_ENCODING) {
+        check_transfer_encoding(headers)?;
+    }
     match headers.get(EXPECT) {
         Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
             Err(HeadFault::Expectation)
         }
         _ => Ok(()),
     }
+}
+
+/// hyper looks at the last coding only, and takes the chunks apart. What another coding did to the bytes would stay in them.
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), HeadFault> {
+    let values = headers.get_all(TRANSFER_ENCODING).iter();
+    let values: Vec<_> = values
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
+    let named = values.join(", ");
+    let mut codings = named
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    if codings
+        .clone()
+        .any(|name| !name.eq_ignore_ascii_case("chunked"))
+    {
+        return Err(HeadFault::TransferEncoding(shown(&named)));
+    }
+    match codings.nth(1) {
+        Some(_) => Err(HeadFault::ChunkedTwice(shown(&named))),
+        None => Ok(()),
+    }
+}
+
+/// Foreign text is shown up to this length.
+const SHOWN_CHARACTERS: usize = 100;
+
+fn shown(text: &str) -> String {
+    text.chars()
+        .filter(|character| !character.is_control())
+        .take(SHOWN_CHARACTERS)
+        .collect()
 }
 
 fn is_named(host: &HeaderValue, authority: &Authority) -> bool {
@@ -171,6 +214,23 @@ mod tests {
         };
         assert_eq!(expecting("100-Continue"), Ok(()));
         assert_eq!(expecting("200-ok").unwrap_err().status(), 417);
+    }
+
+    #[test]
+    fn a_body_is_sent_in_chunks_and_nothing_else() {
+        let sent = |values: &[&str]| {
+            let mut headers = vec![("host", "a")];
+            headers.extend(values.iter().map(|value| ("transfer-encoding", *value)));
+            let checked = check(&request(Version::HTTP_11, "/", &headers));
+            checked.map_err(|fault| fault.status())
+        };
+        assert_eq!(sent(&["Chunked"]), Ok(()));
+        for twice in [&["chunked, chunked"][..], &["chunked", "chunked"]] {
+            assert_eq!(sent(twice), Err(400), "{twice:?}");
+        }
+        for other in [&["gzip, chunked"][..], &["gzip", "chunked"], &["identity"]] {
+            assert_eq!(sent(other), Err(501), "{other:?}");
+        }
     }
 
     #[test]

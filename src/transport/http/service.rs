@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::encoding::Encoding;
@@ -28,7 +28,8 @@ use crate::transport::exchange::{self, HandlerResponse, Route};
 ///   used up, and 500 with one line of text when a function fails.
 /// - `gzip` and `deflate` request bodies are accepted; 415 for other encodings.
 /// - With [`serve`](super::serve) also 400 for an ambiguous request, such as one without a host or with two content
-///   types, and 417 for an expectation other than `100-continue`.
+///   types, 417 for an expectation other than `100-continue`, and 501 for a transfer encoding other than
+///   `chunked`.
 /// - `GET /health` is 200 as long as the server answers.
 ///
 /// Any host name is accepted, because StateFun uses the name that the server has in the network. Web pages cannot call functions:
@@ -107,6 +108,7 @@ impl HandlerService {
         let content_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let route = exchange::route(head.method.as_str(), head.uri.path(), content_type);
         let encoding = Encoding::of(&head.headers);
+        let is_head = head.method == Method::HEAD;
         drop(head); // it shares the connection's read buffer, which is reused once it is no longer shared
         let answer = match route {
             Route::Answered(answer) => answer,
@@ -115,7 +117,14 @@ impl HandlerService {
                 Err(fault) => fault.into(),
             },
         };
-        into_response(answer)
+        let mut response = into_response(answer);
+        if is_head {
+            let ReplyBody(body) = std::mem::take(response.body_mut());
+            response
+                .headers_mut()
+                .insert(CONTENT_LENGTH, body.len().into());
+        }
+        response
     }
 }
 
@@ -197,7 +206,7 @@ where
 }
 
 /// The complete body of an answer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ReplyBody(Bytes);
 
 impl Body for ReplyBody {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stateful_functions::storage::{
-    Disk as _, Folder, LogSettings, Rows, StorageError, Store, Syncer, Table, Write, open,
+    Disk as _, Folder, LogSettings, Rows, StorageError, Store, Syncer, Table, Write, open, verify,
 };
 use stateful_functions::testing::faulty::FaultyDisk;
 
@@ -107,6 +107,64 @@ fn a_log_that_was_cut_after_a_stop_is_noticed() {
     let bytes = fs::read(&last).unwrap();
     fs::write(last, &bytes[..32]).unwrap();
     assert!(refusal(temp.path()).contains("its log ends at position"));
+}
+
+/// What was confirmed since the last log file was begun could be cut off after a kill, and neither start nor `state verify` knew.
+#[test]
+fn a_log_that_was_cut_after_a_kill_is_noticed() {
+    let running = FaultyDisk::default();
+    let (store, mut syncer) = open(Arc::new(running.clone()), by_hand()).unwrap();
+    put(&store, &mut syncer, 0..5);
+    let bytes = running.contents("log-0000000001").unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64;
+    // In its last round, between two rounds, and all of it.
+    for left in [end - 10, end + 1 - end / 5, 32] {
+        let killed = running.kill();
+        killed
+            .open("log-0000000001")
+            .unwrap()
+            .set_len(left)
+            .unwrap();
+        let cut = killed.contents("log-0000000001");
+        for err in [
+            open(Arc::new(killed.clone()), by_hand()).unwrap_err(),
+            verify(Arc::new(killed.clone())).unwrap_err(),
+        ] {
+            let text = err.to_string();
+            assert!(
+                text.contains("had come to 5: log-0000000001 was cut or overwritten"),
+                "{text}"
+            );
+            assert!(text.contains("remove the file `folder`"), "{text}");
+        }
+        assert_eq!(
+            killed.contents("log-0000000001"),
+            cut,
+            "the refusal changes nothing"
+        );
+        killed.remove("folder").unwrap();
+        open(Arc::new(killed), by_hand()).unwrap();
+    }
+    open(Arc::new(running.kill()), by_hand()).unwrap();
+}
+
+#[test]
+fn a_round_that_was_not_finished_is_told_by_verify() {
+    let running = FaultyDisk::default();
+    let (store, mut syncer) = open(Arc::new(running.clone()), by_hand()).unwrap();
+    put(&store, &mut syncer, 0..2);
+    let killed = running.kill();
+    let whole = verify(Arc::new(killed.kill())).unwrap();
+    assert_eq!(whole.unfinished, None);
+    let bytes = killed.contents("log-0000000001").unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64;
+    let log = killed.open("log-0000000001").unwrap();
+    log.write_at(end + 1, b"rnd\n\x01\x02\x03").unwrap();
+    let unfinished = verify(Arc::new(killed)).unwrap().unfinished.unwrap();
+    assert!(
+        unfinished.contains("log-0000000001 was not finished and does not count"),
+        "{unfinished}"
+    );
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod empty_input;
 mod framing_headers;
 #[cfg(feature = "testing")]
 mod full_functions;
+mod gone_folder;
 #[cfg(feature = "testing")]
 mod greedy_answers;
 mod guessed_requests;
@@ -48,6 +49,7 @@ mod rules_by_meaning;
 mod slow_peers;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod stage_gone;
+mod unanswered;
 mod unequal_listeners;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod untold_destinations;

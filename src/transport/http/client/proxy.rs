@@ -190,7 +190,8 @@ impl Proxy {
                 )
             })?);
         }
-        let answer = String::from_utf8_lossy(&answer);
+        let bytes = answer;
+        let answer = String::from_utf8_lossy(&bytes);
         let mut words = answer.split_ascii_whitespace();
         let is_http = words
             .next()
@@ -198,7 +199,7 @@ impl Proxy {
         match words.next() {
             Some(status) if is_http && status.len() == 3 && status.starts_with('2') => Ok(()),
             _ => {
-                let told = printable::first_line(&answer, MAX_TOLD_CHARS);
+                let told = printable::first_line_of(&bytes, MAX_TOLD_CHARS);
                 let text =
                     format!("{self} refused to open a tunnel to {target}: it answered `{told}`");
                 Err(io::Error::new(io::ErrorKind::ConnectionRefused, text))

@@ -1,0 +1,41 @@
+//! Notices that the folder, or a file that the next start needs, was taken away from under a running store.
+
+use std::io;
+
+use super::store::LogStore;
+
+impl LogStore {
+    /// Closes the store when what it acknowledges would not be there after the process.
+    ///
+    /// A file that was removed goes on taking bytes and syncs, so nothing else would tell.
+    pub(super) fn look_at_files(&self) {
+        if self.closed_reason().is_some() {
+            return;
+        }
+        let Some(gone) = self.gone() else {
+            return;
+        };
+        self.close(&format!(
+            "{gone} while it was in use, and with it what was acknowledged; save what is needed before this process ends (`statefun state export` still \
+             reads it), and restore a backup"
+        ));
+    }
+
+    /// What is gone, in words; `None` also when the folder cannot be looked at.
+    fn gone(&self) -> Option<String> {
+        let folder = &self.disk;
+        let (needed, is_linked) = self.needed_files().ok()?;
+        let names = match folder.list() {
+            Ok(names) => names,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                return Some(format!("data folder {folder} was removed"));
+            }
+            Err(_) => return None,
+        };
+        if let Some(gone) = needed.iter().find(|name| !names.contains(name)) {
+            return Some(format!("file {gone} was removed from data folder {folder}"));
+        }
+        // The name may lead to another file.
+        (!is_linked).then(|| format!("data folder {folder} was replaced by another one"))
+    }
+}
