@@ -37,6 +37,9 @@ pub(super) struct Asked {
     pub(super) dry_run: Option<bool>,
 }
 
+/// What the body is to be; `dry_run` is for many at a time, and may be left out.
+const ASKED: &str = r#"a JSON object `{"actor": "…", "reason": "…"}`"#;
+
 /// As much of an actor's name, and of a reason, is kept in each history.
 const MAX_ACTOR_CHARS: usize = 200;
 const MAX_REASON_CHARS: usize = 2_000;
@@ -45,11 +48,7 @@ impl Asked {
     /// Reads the body of a request that asks for something.
     pub(super) async fn of(request: Request<Body>, bodies: &BodyReader) -> Result<Self, Refusal> {
         let body = request::body(request, &bodies.up_to(MAX_COMMAND_BYTES)).await?;
-        let asked: Self = serde_json::from_slice(&body).map_err(|err| {
-            bad_request(&format!(
-                "the body is to be {{\"actor\", \"reason\"}}: {err}"
-            ))
-        })?;
+        let asked = Self::read(&body)?;
         for (name, text, max) in [
             ("actor", &asked.actor, MAX_ACTOR_CHARS),
             ("reason", &asked.reason, MAX_REASON_CHARS),
@@ -64,6 +63,19 @@ impl Asked {
             }
         }
         Ok(asked)
+    }
+
+    fn read(body: &[u8]) -> Result<Self, Refusal> {
+        if body.iter().all(u8::is_ascii_whitespace) {
+            let text = format!("the body is empty; send {ASKED}");
+            return Err(refuse(StatusCode::BAD_REQUEST, "body.empty", &text));
+        }
+        let wrong = |why: String| bad_request(&format!("the body is not {ASKED}: {why}"));
+        let value: Value = serde_json::from_slice(body).map_err(|err| wrong(err.to_string()))?;
+        if !value.is_object() {
+            return Err(wrong("it is JSON of another kind".to_owned()));
+        }
+        Self::deserialize(value).map_err(|err| wrong(err.to_string()))
     }
 
     /// The message that has the delivery at `address` do it.

@@ -8,10 +8,12 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming as Body;
 use prost::Message as _;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::params::Params;
+use super::state::readable;
 use super::{Admin, Change, Reply, ok};
+use crate::printable::counted;
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::{AddressKey, AdminChange};
 use crate::runtime::request;
@@ -22,13 +24,16 @@ use crate::sdk::TypeName;
 /// Changes that are on their way to disk at the same time; they share its syncs.
 const IN_FLIGHT: usize = 256;
 
-/// A line of an export. Other fields of it are for people.
+/// A line of an export.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Line {
     address: String,
     state: String,
     typename: String,
     base64: String,
+    /// The same value, for people.
+    value: Option<Value>,
 }
 
 /// What stands in an export for a value that could not be read.
@@ -69,12 +74,52 @@ impl Line {
             has_value: true,
             value,
         };
+        self.must_show(&value)?;
         Ok((
             AddressKey::new(namespace, name, id),
             value.encode_to_vec().into(),
         ))
     }
+
+    /// Who changes the readable form of a value, and not its bytes, would find the old value written.
+    fn must_show(&self, bytes: &TypedValue) -> Result<(), String> {
+        let Some(told) = &self.value else {
+            return Ok(());
+        };
+        let shown = readable(bytes);
+        if shown.as_ref().is_some_and(|shown| is_same(shown, told)) {
+            return Ok(());
+        }
+        Err(match shown {
+            Some(shown) => format!(
+                "`value` is {}, and `base64` is {}; make both the same, or leave `value` out",
+                short(told),
+                short(&shown)
+            ),
+            None => format!(
+                "`value` is {}, and the bytes of `base64` are neither JSON nor of a built-in type; leave `value` out",
+                short(told)
+            ),
+        })
+    }
 }
+
+/// Whether two values are the same; 1 and 1.0 are.
+fn is_same(one: &Value, other: &Value) -> bool {
+    let is_float = |value: &Value| value.is_f64();
+    one == other
+        || ((is_float(one) || is_float(other))
+            && one.as_f64().is_some()
+            && one.as_f64() == other.as_f64())
+}
+
+/// A value in a message, cut.
+fn short(value: &Value) -> String {
+    value.to_string().chars().take(SHOWN_CHARACTERS).collect()
+}
+
+/// A value is shown up to this length.
+const SHOWN_CHARACTERS: usize = 40;
 
 impl Admin {
     /// Writes all values of the body, or none if a line of it can't be read. A value that is refused later, being of another type than the
@@ -84,13 +129,14 @@ impl Admin {
         request: Request<Body>,
         params: &Params,
     ) -> Result<Reply, Refusal> {
-        params.only(&[])?;
+        params.only(&["first_line"])?;
+        let first = params.first_line()?;
         let body = request::body(request, &self.bodies).await?;
         if body.iter().all(u8::is_ascii_whitespace) {
             let text = "the body is empty; send lines of an export";
             return Err(refuse(StatusCode::BAD_REQUEST, "body.empty", text));
         }
-        let changes = changes(&body)
+        let changes = changes(&body, first)
             .map_err(|text| refuse(StatusCode::BAD_REQUEST, "import.malformed", &text))?;
         let count = changes.len();
         let made = stream::iter(changes).map(|(line, address, change)| async move {
@@ -105,7 +151,8 @@ impl Admin {
         match faults.first() {
             None => Ok(ok(&json!({"imported": count}))),
             Some(first) => {
-                let text = format!("{} of {count} values refused; {first}", faults.len());
+                let (refused, all) = (faults.len(), counted(count, "value"));
+                let text = format!("{refused} of {all} refused; {first}");
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 Err(refuse(status, "state.type_conflict", &text))
             }
@@ -113,16 +160,20 @@ impl Admin {
     }
 }
 
-/// What the lines say; lines without anything are skipped.
-fn changes(body: &Bytes) -> Result<Vec<(usize, AddressKey, AdminChange)>, String> {
+/// What the lines say, of which the first has the number `first`; lines without anything are skipped.
+fn changes(body: &Bytes, first: usize) -> Result<Vec<(usize, AddressKey, AdminChange)>, String> {
     let text = std::str::from_utf8(body).map_err(|error| format!("not UTF-8: {error}"))?;
-    let lines = text.lines().enumerate().map(|(n, line)| (n + 1, line));
+    let lines = text.lines().enumerate();
+    let lines = lines.map(|(n, line)| (first.saturating_add(n), line));
     let lines = lines.filter(|(_, line)| !line.trim().is_empty());
     let read = |(n, line): (usize, &str)| {
         if let Ok(Lost { address, name, .. }) = serde_json::from_str(line) {
             return Err(format!(
                 "value `{name}` of {address} was damaged when it was exported; write it from another source, and remove this line"
             ));
+        }
+        if !line.trim_start().starts_with('{') {
+            return Err("it is not a JSON object, as the lines of an export are".to_owned());
         }
         let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let (address, value) = line.value()?;
@@ -142,10 +193,21 @@ fn changes(body: &Bytes) -> Result<Vec<(usize, AddressKey, AdminChange)>, String
 mod tests {
     use super::*;
 
+    const LONG_1: &str = r#"{"address":"a/b/c","state":"total","typename":"io.statefun.types/long","base64":"CQEAAAAAAAAA"}"#;
+
+    #[test]
+    fn the_readable_form_of_a_value_says_the_same_as_its_bytes() {
+        for value in ["1", "1.0", "null"] {
+            let line = LONG_1.replace("\"total\"", &format!("\"total\", \"value\": {value}"));
+            let read = changes(&Bytes::from(line), 1);
+            assert_eq!(read.map(|changes| changes.len()), Ok(1), "{value}");
+        }
+    }
+
     #[test]
     fn a_line_that_cannot_be_read_is_told_with_its_number() {
         let good = r#"{"address":"a/b/c/d","state":"seen","typename":"x/y","base64":"AAE="}"#;
-        let read = |text: String| changes(&Bytes::from(text));
+        let read = |text: String| changes(&Bytes::from(text), 1);
         let found = read(format!("{good}\n\n{good}\n")).unwrap();
         let lines: Vec<usize> = found.iter().map(|(line, ..)| *line).collect();
         assert_eq!(lines, [1, 3]);
@@ -160,6 +222,22 @@ mod tests {
                 "not a value of",
             ),
             ("{}".to_owned(), "missing field"),
+            (
+                "[\"a/b/c\", \"seen\", \"x/y\", \"AAE=\"]".to_owned(),
+                "not a JSON object",
+            ),
+            (
+                good.replace("\"seen\"", "\"seen\", \"extra\": 1"),
+                "`extra`",
+            ),
+            (
+                good.replace("\"seen\"", "\"seen\", \"value\": 7"),
+                "leave `value` out",
+            ),
+            (
+                LONG_1.replace("\"total\"", "\"total\", \"value\": 99"),
+                "`value` is 99, and `base64` is 1",
+            ),
             (
                 r#"{"address":"a/b/c","name":"seen","damaged":"…"}"#.to_owned(),
                 "value `seen` of a/b/c was damaged when it was exported",

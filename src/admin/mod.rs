@@ -28,11 +28,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::{Frame, Incoming as Body};
+use http_body_util::{BodyExt as _, Empty, StreamBody};
+use hyper::body::{Body as _, Frame, Incoming as Body};
 use hyper::service::service_fn;
 use tokio::sync::{Semaphore, watch};
 
@@ -122,8 +122,10 @@ impl Service for Api {
         let service = service_fn(move |request| {
             let admin = Arc::clone(&admin);
             async move {
+                let is_head = request.method() == Method::HEAD;
                 let reply = admin.answer(request).await;
-                Ok::<_, Infallible>(reply.unwrap_or_else(|refusal| whole(*refusal)))
+                let reply = reply.unwrap_or_else(|refusal| whole(*refusal));
+                Ok::<_, Infallible>(if is_head { without_body(reply) } else { reply })
             }
         });
         server.serve(service, stopped(stop)).await;
@@ -147,7 +149,7 @@ impl Admin {
         if !matches!(route, Route::Health | Route::Ready) {
             self.guard.check(&request)?;
         }
-        if !allowed.contains(request.method()) {
+        if !takes(allowed, request.method()) {
             return Err(wrong_method(allowed));
         }
         let params = Params::of(request.uri())?;
@@ -268,19 +270,33 @@ enum Change {
 /// A change waits for the call of its address, and calls may take minutes; who asked may not.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Whether a route takes the method. HEAD asks for what GET would be answered, without the body.
+fn takes(allowed: &[Method], method: &Method) -> bool {
+    allowed.contains(method) || (*method == Method::HEAD && allowed.contains(&Method::GET))
+}
+
 fn wrong_method(allowed: &[Method]) -> Refusal {
-    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    let mut names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    if takes(allowed, &Method::HEAD) {
+        names.push("HEAD");
+    }
     let names = names.join(", ");
     let text = format!("this route takes {names}");
-    let mut refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, "method", &text);
-    if let Ok(value) = HeaderValue::try_from(names) {
-        refusal.headers_mut().insert(ALLOW, value);
-    }
-    refusal
+    respond::wrong_method(&names, &text)
 }
 
 fn whole(answer: FullResponse) -> Reply {
     answer.map(|body| body.map_err(|never| match never {}).boxed_unsync())
+}
+
+/// The reply to a HEAD: its head tells the length that the body would have.
+fn without_body(reply: Reply) -> Reply {
+    let (mut head, body) = reply.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.insert(CONTENT_LENGTH, length.into());
+    }
+    let nothing = Empty::new().map_err(|never| match never {});
+    Response::from_parts(head, nothing.boxed_unsync())
 }
 
 fn ok(body: &serde_json::Value) -> Reply {

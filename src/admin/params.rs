@@ -104,6 +104,15 @@ impl Params {
         }
     }
 
+    /// The number of the first line of a body that is a part of a longer file.
+    pub(super) fn first_line(&self) -> Result<usize, Refusal> {
+        match self.get("first_line").map(str::parse) {
+            None => Ok(1),
+            Some(Ok(first @ 1..)) => Ok(first),
+            Some(_) => Err(bad_request("`first_line` is a number from 1")),
+        }
+    }
+
     /// The key after which a list goes on, one of those that begin with `prefix`.
     pub(super) fn after(&self, prefix: &[u8]) -> Result<Option<Bytes>, Refusal> {
         let Some(text) = self.get("after") else {

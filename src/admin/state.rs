@@ -158,23 +158,27 @@ impl Weigh for StoredState {
 impl StoredState {
     /// `{address, state, typename, value?, base64}`.
     pub(crate) fn to_json(&self) -> Value {
-        let (typename, text, bytes) = values::show(self.value.clone());
         let mut item = json!({
             "address": self.address.to_address().to_string(),
             "state": self.name,
-            "typename": typename,
-            "base64": STANDARD.encode(&bytes),
+            "typename": self.value.typename,
+            "base64": STANDARD.encode(&self.value.value),
         });
-        let readable = match text {
-            Some(text) if typename == "io.statefun.types/string" => Some(text.into()),
-            // A float that is no number has no JSON: it stays text.
-            Some(text) => Some(serde_json::from_str(&text).unwrap_or(Value::String(text))),
-            None => serde_json::from_slice(&bytes).ok(),
-        };
-        if let (Some(readable), Some(fields)) = (readable, item.as_object_mut()) {
+        if let (Some(readable), Some(fields)) = (readable(&self.value), item.as_object_mut()) {
             fields.insert("value".to_owned(), readable);
         }
         item
+    }
+}
+
+/// A value as people read it: one of a built-in type or JSON; `None` for other bytes.
+pub(super) fn readable(value: &TypedValue) -> Option<Value> {
+    let (typename, text, bytes) = values::show(value.clone());
+    match text {
+        Some(text) if typename == "io.statefun.types/string" => Some(text.into()),
+        // A float that is no number has no JSON: it stays text.
+        Some(text) => Some(serde_json::from_str(&text).unwrap_or(Value::String(text))),
+        None => serde_json::from_slice(&bytes).ok(),
     }
 }
 

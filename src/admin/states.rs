@@ -9,8 +9,8 @@ use super::params::Params;
 use super::state::{self, StateFilter, StoredState};
 use super::{Admin, Change, Reply, bad_request, ok};
 use crate::runtime::core::{AddressKey, AdminChange};
-use crate::runtime::request;
 use crate::runtime::respond::{Refusal, refuse};
+use crate::runtime::{request, values};
 use crate::storage::Rows;
 
 /// Values that are read at a time for an export.
@@ -107,6 +107,9 @@ impl Admin {
                 return Err(refuse(status, code, &text));
             }
         };
+        if values::is_text(&type_name) {
+            request::check_charset(request.headers())?;
+        }
         let body = request::body(request, &self.bodies).await?;
         request::parsed(&type_name, &body)
     }

@@ -1,16 +1,16 @@
 //! `statefun check`: everything that is wrong with module files.
 
-use std::fs;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use stateful_functions::module::{Finding, Module, ModuleFile, Placeholders};
+use stateful_functions::printable::counted;
 use stateful_functions::runtime::TlsFindings;
 
 use crate::args::{ADMIN, ModuleArgs};
-use crate::output;
+use crate::{input, output};
 
 /// Check module files: every fault with file, line and remedy.
 ///
@@ -80,12 +80,17 @@ pub(crate) fn run(args: &CheckArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// A module file is no larger; the largest ones of users have some 100 KB.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+
 /// Names and texts of the files that can be read, and why others can't.
 fn read_all(module: &ModuleArgs) -> (Vec<(String, String)>, Vec<anyhow::Error>) {
     let (mut texts, mut unreadable) = (Vec::new(), Vec::new());
     for path in &module.files {
         let name = path.display().to_string();
-        match fs::read_to_string(path).with_context(|| format!("cannot read {name}")) {
+        let text = input::file(path, MAX_FILE_BYTES).and_then(input::text);
+        let text = text.with_context(|| format!("cannot read {name}"));
+        match text {
             Ok(text) => texts.push((name, text)),
             Err(err) => unreadable.push(err),
         }
@@ -146,13 +151,13 @@ impl Report {
                 output::line(format_args!("{word}: {finding}"))?;
             }
         }
-        let mut summary = vec![counted(self.faults.len(), "fault")];
+        let mut summary = vec![number(self.faults.len(), "fault")];
         if self.flink.is_some() {
             summary.push(format!("{} not for flink", flink.len()));
         }
-        summary.push(counted(self.warnings.len(), "warning"));
+        summary.push(number(self.warnings.len(), "warning"));
         if !self.notes.is_empty() {
-            summary.push(counted(self.notes.len(), "note"));
+            summary.push(number(self.notes.len(), "note"));
         }
         output::line(summary.join(", "))?;
         Ok(())
@@ -173,11 +178,10 @@ impl Report {
     }
 }
 
-fn counted(count: usize, word: &str) -> String {
+fn number(count: usize, noun: &str) -> String {
     match count {
-        0 => format!("no {word}s"),
-        1 => format!("1 {word}"),
-        n => format!("{n} {word}s"),
+        0 => format!("no {noun}s"),
+        count => counted(count, noun),
     }
 }
 

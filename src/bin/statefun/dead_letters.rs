@@ -168,7 +168,7 @@ fn print_redriven(
         match (is_one, dry_run) {
             (true, _) => output::line(line(answer))?,
             (false, true) => output::line(format_args!("{count} would be sent again"))?,
-            (false, false) => output::line(format_args!("{count} are sent again"))?,
+            (false, false) => output::line(format_args!("{count} sent again"))?,
         }
         for one in damaged {
             output::line(damaged_line(one))?;

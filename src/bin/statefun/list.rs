@@ -131,7 +131,7 @@ pub(crate) fn sound(damaged: usize) -> anyhow::Result<()> {
 }
 
 /// Whether an item stands for something that is stored and cannot be read.
-fn is_damaged(item: &Value) -> bool {
+pub(crate) fn is_damaged(item: &Value) -> bool {
     text_at(item, "/damaged").is_some()
 }
 

@@ -9,6 +9,7 @@ mod args;
 mod check;
 mod dead_letters;
 mod deliveries;
+mod input;
 mod json;
 mod list;
 mod logging;

@@ -1,7 +1,11 @@
 //! What the environment says of the network: the only place that asks it.
 
+use std::path::Path;
+
 use anyhow::Context;
 use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, Network, Proxies};
+
+use crate::input;
 
 /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`, in lower case too, and `SSL_CERT_FILE`.
 pub(crate) fn of_environment() -> anyhow::Result<Network> {
@@ -38,13 +42,16 @@ pub(crate) fn of_environment() -> anyhow::Result<Network> {
     Ok(network)
 }
 
+/// The certificates of all public authorities have some 250 KB.
+const MAX_AUTHORITIES_BYTES: u64 = 16 << 20;
+
 /// The certificates that stand in for the public authorities.
 fn authorities() -> anyhow::Result<Option<Vec<u8>>> {
     let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) else {
         return Ok(None);
     };
     let place = || format!("environment variable SSL_CERT_FILE, {}", path.display());
-    let pem = std::fs::read(&path).with_context(place)?;
+    let pem = input::file(Path::new(&path), MAX_AUTHORITIES_BYTES).with_context(place)?;
     let mut config = HttpClientConfig::default();
     config.public_authorities_pem = Some(pem.clone());
     if pem.trim_ascii().is_empty() {

@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use stateful_functions::printable::counted;
 
 use crate::admin::{AddressArg, AdminArgs, Query};
 use crate::json::{field, list_at, text_at};
+use crate::list::{damaged_line, is_damaged, sound};
 use crate::output;
 
 /// Show what waits at addresses and egresses; resume an address that is parked or waits for a retry.
@@ -64,6 +66,8 @@ pub(crate) async fn run(args: QueuesArgs, as_json: bool) -> anyhow::Result<ExitC
             } else {
                 print(&queues)?;
             }
+            let damaged = list_at(&queues, "/addresses").iter();
+            sound(damaged.filter(|one| is_damaged(one)).count())?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -73,21 +77,25 @@ fn print(queues: &Value) -> anyhow::Result<()> {
     let none = Value::Null;
     let totals = queues.get("totals").unwrap_or(&none);
     output::line(format_args!(
-        "{} messages wait or are in flight, {} calls out, {} addresses parked, {} timers",
-        field(totals, "backlog"),
-        field(totals, "calls"),
-        counted(totals, "parked"),
-        counted(totals, "timers")
+        "{} pending, {} running, {} parked, {}",
+        total(totals, "backlog", "message"),
+        total(totals, "calls", "call"),
+        total(totals, "parked", "address"),
+        total(totals, "timers", "timer")
     ))?;
     for address in list_at(queues, "/addresses") {
-        output::line(address_line(address))?;
+        output::line(if is_damaged(address) {
+            damaged_line(address)
+        } else {
+            address_line(address)
+        })?;
     }
     for function in list_at(queues, "/functions") {
         if function.get("full") == Some(&Value::Bool(true)) {
             output::line(format_args!(
-                "function {}: {} messages, its whole share: messages to it, and to functions that send to it, are refused",
+                "function {}: {}, its whole share: messages to it, and to functions that send to it, are refused",
                 field(function, "function"),
-                field(function, "backlog")
+                total(function, "backlog", "message")
             ))?;
         }
     }
@@ -114,23 +122,27 @@ fn print(queues: &Value) -> anyhow::Result<()> {
     }
     for gone in list_at(queues, "/gone") {
         output::line(format_args!(
-            "{} {} exists no more and keeps {} values or records since before this start",
+            "{} {} exists no more and has {} from before this start",
             field(gone, "kind"),
             field(gone, "name"),
-            field(gone, "keeps")
+            total(gone, "keeps", "item")
         ))?;
     }
     Ok(())
 }
 
-/// A number that was counted up to a bound only.
-fn counted(totals: &Value, name: &str) -> String {
-    let is_bound = totals.get(name) == totals.get("counted_to");
-    format!(
-        "{}{}",
-        field(totals, name),
-        if is_bound { " or more" } else { "" }
-    )
+/// How many of something there are; some are counted up to a bound only.
+fn total(totals: &Value, name: &str, noun: &str) -> String {
+    let Some(count) = totals.get(name).and_then(Value::as_u64) else {
+        return format!("{noun}: -");
+    };
+    let is_bound = totals.get("counted_to").and_then(Value::as_u64) == Some(count);
+    let all = counted(count, noun);
+    if is_bound {
+        format!("at least {all}")
+    } else {
+        all
+    }
 }
 
 fn address_line(address: &Value) -> String {
@@ -139,15 +151,16 @@ fn address_line(address: &Value) -> String {
         field(address, "address"),
         field(address, "activity")
     );
-    for (name, words) in [
-        ("waiting", "waiting"),
-        ("in_flight", "in flight"),
-        ("failures", "failures"),
-        ("failed_attempts", "failed attempts"),
-    ] {
+    for (name, words) in [("waiting", "waiting"), ("in_flight", "in flight")] {
         if let Some(count @ 1..) = address.get(name).and_then(Value::as_u64) {
             text.push_str(&format!(", {count} {words}"));
         }
+    }
+    for (name, noun) in [
+        ("failures", "failure"),
+        ("failed_attempts", "failed attempt"),
+    ] {
+        text.push_str(&some(address, name, noun));
     }
     for (name, words) in [("retry_at", "tried again at"), ("since", "since")] {
         if let Some(time) = address.get(name).and_then(Value::as_str) {
@@ -169,21 +182,24 @@ fn destination_line(destination: &Value) -> String {
     {
         text.push_str(&format!(", the oldest for {age} s"));
     }
-    if let Some(count @ 1..) = destination.get("dead_letters").and_then(Value::as_u64) {
-        text.push_str(&format!(", {count} dead letters"));
-    }
+    text.push_str(&some(destination, "dead_letters", "dead letter"));
     text + &format!(
-        ", circuit {}; since the start {} delivered, {} failed attempts, {} given up",
+        ", circuit {}; since the start {} delivered, {}, {} given up",
         field(destination, "circuit"),
         field(destination, "delivered"),
-        field(destination, "failed_attempts"),
+        total(destination, "failed_attempts", "failed attempt"),
         field(destination, "given_up")
     )
 }
 
 fn failed_attempts(item: &Value) -> String {
-    match item.get("failed_attempts").and_then(Value::as_u64) {
-        Some(count @ 1..) => format!(", {count} failed attempts"),
+    some(item, "failed_attempts", "failed attempt")
+}
+
+/// `, 2 failures`, when there are any.
+fn some(item: &Value, name: &str, noun: &str) -> String {
+    match item.get(name).and_then(Value::as_u64) {
+        Some(count @ 1..) => format!(", {}", counted(count, noun)),
         _ => String::new(),
     }
 }

@@ -1,13 +1,17 @@
 //! A value on the command line: what a message or a state holds.
 
-use std::io::Read;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use clap::Args;
 use http::HeaderValue;
 use stateful_functions::TypeName;
 use stateful_functions::transport::http::client::HttpRequest;
+
+use crate::input;
+
+/// The admin API takes no larger ones.
+const MAX_VALUE_BYTES: u64 = 8 << 20;
 
 /// The value and its type.
 #[derive(Debug, Args)]
@@ -50,16 +54,9 @@ impl ValueArgs {
 
     fn bytes(&self) -> anyhow::Result<Vec<u8>> {
         match (&self.file, self.value.as_deref()) {
-            (Some(path), _) => {
-                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-            }
-            (None, Some("-")) => {
-                let mut bytes = Vec::new();
-                std::io::stdin()
-                    .read_to_end(&mut bytes)
-                    .context("cannot read standard input")?;
-                Ok(bytes)
-            }
+            (Some(path), _) => input::file(path, MAX_VALUE_BYTES)
+                .with_context(|| format!("cannot read {}", path.display())),
+            (None, Some("-")) => input::standard(MAX_VALUE_BYTES),
             (None, text) => Ok(text.unwrap_or_default().as_bytes().to_vec()),
         }
     }

@@ -82,7 +82,11 @@ fn set(context: &mut Context, after: Duration, text: String) -> Result<(), BoxEr
     context.send_after_with_token(after, token, to_self)?;
     context.storage().set(&WAITING, reminder)?;
     let instead = if replaced { " instead" } else { "" };
-    super::answer(context, format!("reminding in {after:?}{instead}"));
+    let after = match after {
+        Duration::ZERO => "0s".to_owned(), // and not in no nanoseconds
+        after => format!("{after:?}"),
+    };
+    super::answer(context, format!("reminding in {after}{instead}"));
     Ok(())
 }
 

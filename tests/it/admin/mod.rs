@@ -459,5 +459,5 @@ async fn wrong_routes_methods_and_parameters_get_different_errors() {
     );
     let wrong = started.ask(Method::POST, "/api/state", &[], "").await;
     assert_eq!(code(&wrong), (405, "method".to_owned()));
-    assert_eq!(wrong.headers.get("allow").unwrap(), "GET");
+    assert_eq!(wrong.headers.get("allow").unwrap(), "GET, HEAD");
 }

@@ -209,7 +209,7 @@ async fn state_survives_a_stop_and_can_be_changed_while_nothing_runs() {
     assert!(
         runtime
             .ask(&["queues"])
-            .starts_with("0 messages wait or are in flight, 0 calls out")
+            .starts_with("0 messages pending, 0 calls running")
     );
 
     let stopped = ["--data", data.to_str().unwrap()];
@@ -346,7 +346,7 @@ async fn a_record_that_its_destination_refuses_is_a_dead_letter_until_it_is_redr
     sink.switch("/on").await;
     runtime.ask(&["dead-letters", "redrive", address, "--reason", "repaired"]);
     sink.totals(1).await;
-    assert_eq!(runtime.ask(&all), "2 are sent again\n");
+    assert_eq!(runtime.ask(&all), "2 sent again\n");
     sink.totals(3).await;
     runtime.list(&["dead-letters", "list"], 0);
 }

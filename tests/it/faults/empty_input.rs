@@ -68,3 +68,32 @@ async fn an_empty_body_is_no_json_and_no_import() {
         assert!(text(&answer).contains("empty"), "{}", text(&answer));
     }
 }
+
+/// The page of the API promised `body.empty`; it was `bad_request` with a parser's words, and `[]` told the name of a type of ours.
+#[tokio::test]
+async fn a_command_without_a_body_or_with_another_body_is_told_what_to_send() {
+    let mut admin = AdminConfig::default();
+    admin.listen = "127.0.0.1:0".to_owned();
+    let started = Started::with(Runtime::builder().admin(admin), SAMPLES).await;
+    for path in [
+        "/api/dead-letters/redrive",
+        "/api/dead-letters/a/b/c/redrive",
+        "/api/deliveries/a/b/c/cancel",
+    ] {
+        for (body, code, words) in [
+            ("", "body.empty", "the body is empty"),
+            (" \n", "body.empty", "the body is empty"),
+            ("[]", "bad_request", "JSON of another kind"),
+            ("{}", "bad_request", "missing field `actor`"),
+            ("{", "bad_request", "EOF while parsing"),
+        ] {
+            let answer = started
+                .request(Method::POST, "admin api", path, &[], body)
+                .await;
+            let told = text(&answer);
+            assert_eq!(answer.status, 400, "{told}");
+            assert!(told.contains(code) && told.contains(words), "{told}");
+            assert!(told.contains("actor") && !told.contains("struct"), "{told}");
+        }
+    }
+}

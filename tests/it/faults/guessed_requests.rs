@@ -134,6 +134,63 @@ async fn a_request_with_a_length_and_chunks_is_the_last_of_its_connection() {
     }
 }
 
+/// Only the last coding was looked at: gzip below the chunks was taken for the body, with 202.
+#[tokio::test]
+async fn a_transfer_encoding_other_than_chunked_is_refused_at_every_door() {
+    let started = started().await;
+    for (listener, line) in [
+        ("http ingress", SEND),
+        ("playground ingress", "POST /statefun.samples/counter/a"),
+        ("playground egress", "GET /a"),
+        ("admin api", "POST /api/send/statefun.samples/counter/a"),
+    ] {
+        for (encoding, status) in [("gzip, chunked", 501), ("chunked, chunked", 400)] {
+            let request = format!(
+                "{line} HTTP/1.1\r\n{HOST}transfer-encoding: {encoding}\r\n\r\n1\r\n5\r\n0\r\n\r\n"
+            );
+            let answer = ask(&started.address(listener), request.as_bytes()).await;
+            assert_eq!(answer.status(), status, "{listener} {encoding}");
+            assert!(
+                answer.text().contains("transfer-encoding"),
+                "{}",
+                answer.text()
+            );
+        }
+    }
+}
+
+/// The charset was not looked at: the two bytes of a `1` in UTF-16 became the text "1\0".
+#[tokio::test]
+async fn text_in_another_charset_than_utf_8_is_415_and_other_values_are_carried() {
+    let started = started().await;
+    let put = "PUT /api/state/statefun.samples/counter/a/total";
+    for (listener, line) in [
+        ("http ingress", SEND),
+        ("admin api", "POST /api/send/statefun.samples/counter/a"),
+        ("admin api", put),
+    ] {
+        for more in ["", "statefun-type: io.statefun.types/long\r\n"] {
+            if line == put && more.is_empty() {
+                continue; // nothing has declared its type yet
+            }
+            for (content_type, status) in [
+                ("text/plain; charset=utf-16", 415),
+                ("application/json; charset=iso-8859-1", 415),
+                ("text/plain; charset=UTF-8", 202),
+            ] {
+                let headers = format!("{HOST}content-type: {content_type}\r\n{more}");
+                let answer = asked(&started, listener, line, &headers).await;
+                let done = [status, if status == 202 { 200 } else { status }];
+                assert!(done.contains(&answer.status()), "{line} {headers}");
+            }
+        }
+    }
+    let raw =
+        format!("{HOST}content-type: text/plain; charset=utf-16\r\nstatefun-type: shop/note\r\n");
+    let answer = asked(&started, "http ingress", SEND, &raw).await;
+    assert_eq!(answer.status(), 202);
+}
+
 #[tokio::test]
 async fn a_malformed_type_is_400_with_what_is_right() {
     let started = started().await;

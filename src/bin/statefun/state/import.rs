@@ -1,11 +1,12 @@
 //! `statefun state import`: the lines of an export, in requests of bounded size.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use http::{HeaderValue, Method};
 use serde_json::json;
+use stateful_functions::printable::counted;
 
 use crate::admin::Admin;
 use crate::output;
@@ -13,7 +14,7 @@ use crate::output;
 /// A request takes no more lines once it has so many bytes; the server takes 8 MiB.
 const REQUEST_BYTES: usize = 1 << 20;
 /// So long may a line be.
-const MAX_LINE_BYTES: usize = 7 << 20;
+const MAX_LINE_BYTES: u64 = 7 << 20;
 
 pub(super) async fn run(file: &Path, admin: &Admin, as_json: bool) -> anyhow::Result<()> {
     let name = file.display();
@@ -28,32 +29,34 @@ pub(super) async fn run(file: &Path, admin: &Admin, as_json: bool) -> anyhow::Re
         let (mut body, first) = (String::new(), read + 1);
         while body.len() < REQUEST_BYTES {
             let before = body.len();
-            let taken = lines.read_line(&mut body);
+            let taken = lines.by_ref().take(MAX_LINE_BYTES + 1).read_line(&mut body);
             if taken.with_context(|| format!("cannot read {name}"))? == 0 {
                 break;
             }
             read += 1;
-            if body.len() - before > MAX_LINE_BYTES {
+            if (body.len() - before) as u64 > MAX_LINE_BYTES {
                 bail!("{name}:{read}: a line longer than {MAX_LINE_BYTES} bytes");
             }
         }
         if body.is_empty() {
             break;
         }
-        imported += send(admin, body)
-            .await
-            .with_context(|| format!("{name}, lines {first} to {read}, {imported} values before them are imported; mend it and repeat"))?;
+        imported += send(admin, body, first).await.with_context(|| {
+            let done = counted(imported, "value");
+            format!("{name}, lines {first} to {read} ({done} of the lines before imported); correct it and import the file again")
+        })?;
     }
     if as_json {
         output::json(&json!({"imported": imported}))?;
     } else {
-        output::line(format!("{imported} values imported"))?;
+        output::line(format!("{} imported", counted(imported, "value")))?;
     }
     Ok(())
 }
 
-async fn send(admin: &Admin, body: String) -> anyhow::Result<usize> {
-    let mut request = admin.request(Method::POST, "/api/state/import")?;
+async fn send(admin: &Admin, body: String, first: usize) -> anyhow::Result<usize> {
+    let path = format!("/api/state/import?first_line={first}");
+    let mut request = admin.request(Method::POST, &path)?;
     let content_type = HeaderValue::from_static("application/jsonl");
     request.headers.insert("content-type", content_type);
     request.body = body.into();

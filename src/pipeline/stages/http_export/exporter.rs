@@ -22,8 +22,6 @@ use crate::transport::http::client::{
     HttpClient, HttpClientConfig, HttpError, HttpRequest, HttpResponse, Network,
 };
 
-/// The first line of so much of an answer's body is told of a failure.
-const MAX_READ_BYTES: usize = 8 * 1024;
 const MAX_TOLD_CHARS: usize = 300;
 
 /// [`HttpExport`] after its check.
@@ -203,11 +201,7 @@ impl Exporter {
     }
 
     fn refused(&self, url: &Uri, response: &HttpResponse, now: Timestamp) -> Failure {
-        let body = response
-            .body
-            .get(..MAX_READ_BYTES)
-            .unwrap_or(&response.body);
-        let told = printable::first_line(&String::from_utf8_lossy(body), MAX_TOLD_CHARS);
+        let told = printable::first_line_of(&response.body, MAX_TOLD_CHARS);
         self.failure_of(url, response.status, &response.headers, &told, now)
     }
 
@@ -225,7 +219,7 @@ impl Exporter {
         let mut text = format!("{} {}: {}", self.method, redacted(&shown), status.as_u16());
         if let Some(to) = header(LOCATION).filter(|_| status.is_redirection()) {
             // Redirects are not followed: the body would go where nobody has declared it to go.
-            let to = printable::first_line(&String::from_utf8_lossy(to), MAX_TOLD_CHARS);
+            let to = printable::first_line_of(to, MAX_TOLD_CHARS);
             text.push_str(&format!(" to {}", redacted(&to)));
         }
         if !told.is_empty() {
