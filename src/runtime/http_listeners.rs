@@ -16,7 +16,7 @@ use super::bearer::is_authorised;
 use super::config::RuntimeConfig;
 use super::error::StartError;
 use super::listener::Listener;
-use super::respond::{Answer, Refusal, refuse};
+use super::respond::{FullResponse, Refusal, refuse};
 use crate::module::Token;
 use crate::sdk::BoxError;
 use crate::transport::http::{

@@ -55,7 +55,9 @@ impl Source for HttpSource {
             let desk = Arc::clone(&desk);
             async move { desk.answer(request).await }
         };
-        server.answer(answer, |answer| answer, inlet.stopped()).await;
+        server
+            .answer(answer, |answer| answer, inlet.stopped())
+            .await;
         Ok(())
     }
 

@@ -84,7 +84,9 @@ impl Sink for PlaygroundSink {
         };
         let shelf = Arc::clone(&self.shelf);
         let answer = move |request| ready(shelf.answer(&request));
-        server.answer(answer, with_status_header, stopped(stop)).await;
+        server
+            .answer(answer, with_status_header, stopped(stop))
+            .await;
     }
 }
 

@@ -57,7 +57,8 @@ impl Source for PlaygroundSource {
             let desk = Arc::clone(&desk);
             async move { desk.answer(request).await }
         };
-        server.answer(answer, with_status_header, inlet.stopped())
+        server
+            .answer(answer, with_status_header, inlet.stopped())
             .await;
         Ok(())
     }
