@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 use super::engine::{AttemptError, Delivery, DeliveryState, History, Reason};
 use crate::time::Timestamp;
 
-/// What was given up: all that is needed to look into it, to take it up again or to carry it elsewhere.
+/// A delivery that was given up, with everything needed to inspect it, retry it or move it elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DeadLetter {
     /// The delivery's id.
     pub id: String,
-    /// The target that did not get it.
+    /// The target that it did not reach.
     pub target: String,
     /// Its order key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// The bytes as they were handed over, or where they stand in the log.
+    /// The bytes as they were submitted, or their range in the log.
     pub payload: Payload,
-    /// What the bytes are.
+    /// The type of the bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
     /// Headers and values that belong to the bytes.
@@ -32,19 +32,19 @@ pub struct DeadLetter {
     pub reason: Reason,
     /// Attempts made.
     pub attempts: u32,
-    /// What went wrong first, since it was submitted or last taken up again.
+    /// The first error since it was submitted or last requeued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_error: Option<AttemptError>,
-    /// What went wrong last.
+    /// The last error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<AttemptError>,
-    /// Who gave it up, when it was no rule of the policy.
+    /// The actor who gave it up, if it was not the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// The actor's reason, in their words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// When it was submitted or last taken up again.
+    /// When it was submitted or last requeued.
     #[serde(with = "crate::time::calendar::serde_time")]
     pub submitted_at: Timestamp,
     /// When it was given up.
@@ -94,7 +94,7 @@ impl DeadLetter {
     }
 }
 
-/// Tells sizes and positions, never the bytes.
+/// Shows sizes and positions, never the bytes.
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::Transition;
 
-/// A transition with its job: what is sent to where jobs are searched.
+/// A transition with the id of its job, as sent to a search index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// The job's id.
@@ -14,17 +14,17 @@ pub struct Row {
     pub transition: Transition,
 }
 
-/// The transitions of many jobs, keyed by job and number, to be searched apart from the state that they come from.
+/// The transitions of many jobs, keyed by job and number, for searching apart from the original state.
 ///
-/// Rows may come twice and in any order: those that were there already change nothing, and a job's head is the row with
-/// the greatest number, whenever it came.
+/// Rows may be repeated and come in any order: duplicates change nothing, and a job's head is the row with
+/// the highest number, whenever it came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Index {
     jobs: BTreeMap<String, BTreeMap<u64, Transition>>,
 }
 
 impl Index {
-    /// Takes a row in. True when it is new.
+    /// Adds a row. True if it is new.
     pub fn insert(&mut self, row: Row) -> bool {
         let transitions = self.jobs.entry(row.job_id).or_default();
         let seq = row.transition.seq;
@@ -38,7 +38,7 @@ impl Index {
         self.jobs.get(job_id)?.values().next_back()
     }
 
-    /// The transitions of a job that have come so far, newest first.
+    /// The transitions of a job received so far, newest first.
     pub fn transitions(&self, job_id: &str) -> impl Iterator<Item = &Transition> {
         self.jobs
             .get(job_id)

@@ -1,6 +1,6 @@
-//! What happens to something that must reach a target: attempts, backoff, giving up, history.
+//! Deliveries: attempts, backoff, giving up, and history of a unit that must reach a target.
 //!
-//! The engine decides and does nothing; the owner keeps what it says and calls the targets.
+//! The engine decides and does nothing itself; the owner stores its decisions and calls the targets.
 #![doc = include_str!("../../docs/deliveries.md")]
 
 mod command;

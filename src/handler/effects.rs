@@ -1,4 +1,4 @@
-//! Replies: what a batch asks for, or which values it needs first.
+//! Replies: the effects of a batch, or the values that it needs first.
 
 use bytes::Bytes;
 use prost::Message as _;

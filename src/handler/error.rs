@@ -4,20 +4,20 @@ use std::error::Error;
 
 use crate::sdk::{Address, BoxError, TypeName, WireError};
 
-/// Why a request has no reply. Every variant is a status.
+/// Why a request has no reply. Every variant has a status.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandlerError {
-    /// The body has no bytes. Nothing was asked, so nothing could be answered but what looks like success.
+    /// The body is empty. Any reply to it would look like success.
     #[error("the request body is empty; a ToFunction message is expected")]
     Empty,
-    /// The body is not a `ToFunction`: the same bytes will never do.
+    /// The body is not a `ToFunction`; sending it again cannot help.
     #[error("request body is not a ToFunction message")]
     Malformed(#[source] BoxError),
     /// No function of this type is registered here.
     #[error("function {function} is not registered here; known: {}", list(known))]
     UnknownFunction {
-        /// The type asked for.
+        /// The requested type.
         function: TypeName,
         /// The registered types.
         known: Vec<TypeName>,
@@ -25,11 +25,11 @@ pub enum HandlerError {
     /// The function returned an error or panicked; nothing of the batch is kept.
     #[error("function {address} failed on message {message} of {batch}")]
     Function {
-        /// Where.
+        /// The address of the function.
         address: Address,
-        /// Which message of the batch, counted from one.
+        /// The number of the message in the batch, from one.
         message: usize,
-        /// How many messages the batch has.
+        /// The number of messages in the batch.
         batch: usize,
         /// The function's error, or the text of its panic.
         #[source]
@@ -38,7 +38,7 @@ pub enum HandlerError {
 }
 
 impl HandlerError {
-    /// The HTTP status that says so: 400 when the request is at fault, else 500.
+    /// The HTTP status: 400 if the request is at fault, otherwise 500.
     pub const fn status(&self) -> u16 {
         match self {
             Self::Empty | Self::Malformed(_) => 400,

@@ -28,7 +28,7 @@ pub(super) async fn in_order(batch: &mut Batch<'_>) -> Result<(), HandlerError> 
     })
 }
 
-/// As without hook, but a message that fails leaves no effect, and the hook decides what becomes of it.
+/// Calls the function for each message; a failed message has no effect, and the hook decides what to do with it.
 async fn with_hook(batch: &mut Batch<'_>, hook: &FailureHook) -> Result<(), BoxError> {
     let (function, context) = (batch.spec.function(), &mut batch.context);
     while let Some(message) = batch.messages.next(context) {
@@ -57,7 +57,7 @@ async fn with_hook(batch: &mut Batch<'_>, hook: &FailureHook) -> Result<(), BoxE
     Ok(())
 }
 
-/// One message, for which the context is ready.
+/// Calls the function for one message, with a prepared context.
 struct Only(Option<Message>);
 
 impl Invocations for Only {
@@ -66,7 +66,7 @@ impl Invocations for Only {
     }
 }
 
-/// The reply; a panic on the way to it is an error with the panic's text.
+/// The reply; a panic becomes an error with the panic's text.
 async fn caught(mut reply: BoxedReply<'_>) -> Result<(), BoxError> {
     poll_fn(|task| {
         let polled = catch_unwind(AssertUnwindSafe(|| reply.as_mut().poll(task)));

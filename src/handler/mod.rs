@@ -1,4 +1,4 @@
-//! Bytes in, bytes out: one request of a StateFun runtime, one reply. No I/O; awaits the user's functions only.
+//! Turns one request of a StateFun runtime into one reply, as bytes. No I/O; awaits only the user's functions.
 //!
 //! May import `sdk` and `protocol`.
 
@@ -19,7 +19,7 @@ use crate::sdk::{FunctionSpec, StatefulFunctions};
 use request::Request;
 use resolve::Resolved;
 
-/// Answers the requests of a StateFun runtime with registered functions. A transport brings the bytes. Cloning is cheap.
+/// Answers the requests of a StateFun runtime by calling registered functions. A transport supplies the bytes. Cloning is cheap.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -56,13 +56,13 @@ impl RequestReplyHandler {
         self.functions.find(namespace, name)
     }
 
-    /// Runs the batch in `request`, an encoded `ToFunction`, and gives the encoded `FromFunction`.
+    /// Runs the batch in `request`, an encoded `ToFunction`, and returns the encoded `FromFunction`.
     ///
-    /// Invocations run one after the other. A request that does not carry all declared values is answered with what is missing, and
-    /// runs nothing. Dropping the future stops the batch at an `.await`.
+    /// Invocations run one after the other. If the request lacks declared values, nothing runs, and the reply lists the missing
+    /// ones. Dropping the future stops the batch at an `.await`.
     ///
     /// # Errors
-    /// When there are no bytes or they are no `ToFunction`, the function is not registered, or it fails or panics. No effect is left then.
+    /// If the request is empty or not a `ToFunction`, the function is not registered, or it fails or panics. The batch has no effect then.
     pub async fn handle(&self, request: Bytes) -> Result<Bytes, HandlerError> {
         if request.is_empty() {
             return Err(HandlerError::Empty);

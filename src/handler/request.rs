@@ -1,4 +1,4 @@
-//! A `ToFunction` taken apart: its parts stay where they are in the request's bytes.
+//! A parsed `ToFunction`, whose parts refer to the bytes of the request.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::sdk::{
     WireError, is_same, text,
 };
 
-/// The batch of a `ToFunction`, checked as a whole before anything of it runs.
+/// The batch of a `ToFunction`, checked completely before any of it runs.
 pub(super) struct Request<'a> {
     bytes: &'a Bytes,
     pub(super) target: WireAddress<'a>,
@@ -16,14 +16,14 @@ pub(super) struct Request<'a> {
     invocations: Vec<Invocation>,
 }
 
-/// A `PersistedValue`; without a value when none exists.
+/// A `PersistedValue`, possibly without a value.
 #[derive(Default)]
 struct State<'a> {
     name: &'a [u8],
     typed: Option<&'a [u8]>,
 }
 
-/// An `Invocation`: where its parts are in the request. An absent caller or argument is an empty one.
+/// The location of an `Invocation`'s parts in the request. An absent caller or argument is empty.
 #[derive(Clone, Copy)]
 struct Invocation {
     caller: Span,
@@ -34,7 +34,7 @@ struct Invocation {
 const INVOCATION: u32 = 100;
 
 impl<'a> Request<'a> {
-    /// The batch in `bytes`; `None` when they carry none.
+    /// The batch in `bytes`, if they contain one.
     pub(super) fn parse(bytes: &'a Bytes) -> Result<Option<Self>, HandlerError> {
         if u32::try_from(bytes.len()).is_err() {
             return Err(WireError("it has more than 4 GiB").into());
@@ -98,7 +98,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Room for this many invocations is reserved at once, if the first one lets expect so many.
+/// Reserves capacity for at most this many invocations up front, based on the size of the first one.
 const MOST_RESERVED: usize = 1024;
 
 impl<'a> State<'a> {
@@ -116,7 +116,7 @@ impl<'a> State<'a> {
     }
 }
 
-/// What was checked last: most invocations of a batch share their caller and type.
+/// The values checked last, because most invocations of a batch share their caller and type.
 #[derive(Default)]
 struct Seen<'a> {
     caller: &'a [u8],
@@ -156,7 +156,7 @@ impl Invocation {
     }
 }
 
-/// The messages of a batch, each made when its turn comes.
+/// The messages of a batch, each created when it is needed.
 pub(super) struct Messages {
     request: Bytes,
     target: Address,
@@ -165,12 +165,12 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    /// How many messages the batch has.
+    /// The number of messages in the batch.
     pub(super) const fn len(&self) -> usize {
         self.len
     }
 
-    /// How many of them were taken.
+    /// The number of messages returned so far.
     pub(super) fn taken(&self) -> usize {
         self.len - self.rest.len()
     }

@@ -1,4 +1,4 @@
-//! Values against their declarations: a batch that can run, or what is missing for it.
+//! Matches values with their declarations: a batch that can run, or the missing values.
 
 use super::HandlerError;
 use super::request::{Messages, Request};
@@ -10,11 +10,11 @@ use crate::sdk::{
 pub(super) enum Resolved<'f> {
     /// The declared values that the request does not name, in declaration order.
     Missing(Vec<&'f DeclaredValue>),
-    /// Boxed: the futures around it stay small, which are moved more than once before they run.
+    /// Boxed to keep the futures around it small, which are moved several times before they run.
     Complete(Box<Batch<'f>>),
 }
 
-/// A function, its context, and what it is called for.
+/// A function, its context, and the messages to call it with.
 pub(super) struct Batch<'f> {
     pub(super) spec: &'f FunctionSpec,
     pub(super) context: Context,

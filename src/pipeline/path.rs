@@ -1,22 +1,22 @@
-//! Where in a JSON document a field is: names and list positions joined by dots, `tags.site` or `readings.0.value`.
+//! Paths of fields in a JSON document: names and list positions joined by dots, `tags.site` or `readings.0.value`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-/// A path to a field of a JSON document. A digit-only segment is a position where it meets a list.
+/// A path to a field of a JSON document. A segment of digits is a position if it is applied to a list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct FieldPath(Vec<String>);
 
 /// The path has an empty segment, or there is none at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no field path: expected names joined by dots, such as `tags.site`")]
+#[error("`{0}` is not a field path: expected names joined by dots, such as `tags.site`")]
 pub(crate) struct InvalidPath(String);
 
 /// A field cannot be set below something that is neither a mapping nor a list with that position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("field `{0}` cannot be set: what stands above it is no mapping")]
+#[error("field `{0}` cannot be set: its parent is not a mapping")]
 pub(crate) struct Unsettable(FieldPath);
 
 impl FromStr for FieldPath {
@@ -44,7 +44,7 @@ impl FieldPath {
             .try_fold(document, |value, segment| step(value, segment))
     }
 
-    /// Puts `value` at this place; mappings that are missing on the way are made.
+    /// Sets the field to `value`; missing mappings on the path are created.
     pub(crate) fn set(&self, document: &mut Value, value: Value) -> Result<(), Unsettable> {
         let mut place = document;
         for segment in &self.0 {
@@ -78,12 +78,12 @@ impl FieldPath {
         Ok(())
     }
 
-    /// Whether one of the two lies within the other, or both are the same.
+    /// Whether one path is within the other, or both are equal.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).all(|(one, two)| one == two)
     }
 
-    /// Takes the field away; nothing happens where it is not.
+    /// Removes the field, if it is there.
     pub(crate) fn remove(&self, document: &mut Value) {
         let Some((last, above)) = self.0.split_last() else {
             return;

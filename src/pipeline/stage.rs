@@ -1,4 +1,4 @@
-//! What a stage is: it takes a record and says how it goes on.
+//! Stages: a stage takes a record and decides how it continues.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,25 +6,25 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::record::Record;
 use crate::delivery::engine::{Class, Failure};
 
-/// How a record goes on after a stage.
+/// How a record continues after a stage.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// To the next stage, as this stage left it. A stage that changed nothing passes its input on.
+    /// The record goes to the next stage, as this stage left it.
     Continue,
-    /// Nowhere: the pipeline is done with it. This is a success.
+    /// The pipeline is done with the record. This is a success.
     Stop,
-    /// Nowhere yet: the stage could not do its work. A record that may succeed later waits and is given to this stage again; one
-    /// that never will becomes a dead letter.
+    /// The stage failed. If it may succeed later, the record waits and is given to this stage again; otherwise
+    /// it becomes a dead letter.
     Fail(Failure),
 }
 
-/// A step of a pipeline that only computes.
+/// A stage of a pipeline that only computes.
 ///
 /// Every `Fn(&mut Record) -> Answer` is one.
 ///
-/// What implementers keep: a stage does not act on anything outside, because it may run again for the same record; and one that
-/// answers [`Answer::Fail`] leaves the record as it was, because that is what is kept and given to it again. What callers promise:
-/// a stage that panics fails that record only.
+/// Implementers guarantee that a stage does not act on the outside, because it may run again for the same record; and that a stage that
+/// returns [`Answer::Fail`] leaves the record unchanged, because the record is kept and given to it again. Callers guarantee that
+/// a panic fails only that record.
 ///
 /// ```
 /// use stateful_functions::pipeline::{Answer, Record};
@@ -47,7 +47,7 @@ where
     }
 }
 
-/// Someone's own stage: a panic becomes a failure, and the record stays as it was.
+/// A user's stage: a panic becomes a failure, and the record stays unchanged.
 pub(crate) struct Guarded<S>(pub(crate) S);
 
 impl<S: Stage> Stage for Guarded<S> {
@@ -71,7 +71,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     format!("the stage panicked: {}", text.unwrap_or("no text"))
 }
 
-/// The answer of a stage that cannot work on this record, now or later.
+/// The answer of a stage that can never process this record.
 pub(crate) fn refuse(err: impl fmt::Display) -> Answer {
     Answer::Fail(Failure::new(
         Class::Permanent,

@@ -4,7 +4,7 @@ use http::HeaderValue;
 
 use crate::module::Token;
 
-/// Whether an `authorization` header carries `token`. Takes the same time wherever they differ.
+/// Whether an `authorization` header has `token`. Takes the same time wherever they differ.
 pub(super) fn is_authorised(header: Option<&HeaderValue>, token: &Token) -> bool {
     let given = header.map(HeaderValue::as_bytes).and_then(|value| {
         let (scheme, rest) = value.split_at_checked(7)?;

@@ -11,34 +11,34 @@ use crate::transport::http::ServerLimits;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RuntimeConfig {
-    /// How many partition cores share the ids. Default: half the processors, at least 1, at most 8. It may change over a restart.
+    /// Number of partitions among which the ids are divided. Default: half the processors, at least 1, at most 8. It may change with a restart.
     pub partitions: NonZeroU8,
-    /// What happens when a function fails. Default: its address alone waits, 1 s doubling to 1 min, for ever.
+    /// What happens when a function fails. Default: only its address waits, 1 s doubling to 1 min, with unlimited attempts.
     /// [`FailurePolicy::strict`] behaves as StateFun does.
     pub failure: FailurePolicy,
-    /// How much one answer of a function may ask for; more fails its batch.
+    /// How much one answer of a function may request; more fails its batch.
     pub answers: AnswerLimits,
-    /// Messages that wait or are in flight in a partition; beyond it an ingress answers 429. Default 100,000.
+    /// Maximum messages that wait or are in flight in a partition; beyond it an ingress answers 429. Default 100,000.
     pub max_backlog: u64,
-    /// How much of `max_backlog`, of `max_memory_bytes` and of each egress's `max_outbox` one function type may take, in percent. Beyond
-    /// it an ingress answers 429 to messages for that type and for types that send to it, and to no others. Default 50; 100: no such bound.
+    /// The share of `max_backlog`, of `max_memory_bytes` and of each egress's `max_outbox` that one function type may use, in percent. Beyond
+    /// it an ingress answers 429 to messages for that type and for types that send to it, but not to others. Default 50; 100 sets no limit.
     pub type_share_percent: u8,
-    /// Messages that wait at one address of in-process functions; beyond it an ingress answers 429. Default 1,000; 0: no bound.
+    /// Maximum messages waiting at one address of in-process functions; beyond it an ingress answers 429. Default 1,000; 0: no limit.
     pub max_backlog_per_address: u64,
-    /// Undelivered records of one egress; beyond it an ingress answers 429 to messages for functions that have sent records to it since
-    /// the start, and for those that send to them. Default 100,000.
+    /// Maximum undelivered records of one egress; beyond it an ingress answers 429 to messages for functions that have sent records to it
+    /// since the start, and for functions that send to those. Default 100,000.
     pub max_outbox: u64,
-    /// Bytes of waiting messages that a partition holds in memory. Default 64 MiB.
+    /// Maximum bytes of waiting messages that a partition holds in memory. Default 64 MiB.
     pub max_memory_bytes: usize,
-    /// What clients of all HTTP listeners together may take. The admin API has 64 connections of its own besides.
+    /// Limits of all HTTP listeners together. The admin API has 64 further connections of its own.
     pub server: ServerLimits,
-    /// A request body that takes longer to arrive is answered 408. Default 60 s.
+    /// A request body that takes longer to arrive is answered with 408. Default 60 s.
     pub body_timeout: Duration,
-    /// A request body of which nothing arrives for this time is answered 408. Default 10 s.
+    /// If no byte of a request body arrives for this time, it is answered with 408. Default 10 s.
     pub body_pause: Duration,
-    /// Bounds of the store on disk.
+    /// Limits of the store on disk.
     pub storage: LogSettings,
-    /// How long a stop waits for calls in flight. Default 10 s.
+    /// How long shutdown waits for calls in flight. Default 10 s.
     pub shutdown_timeout: Duration,
 }
 

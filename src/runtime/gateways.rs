@@ -1,4 +1,4 @@
-//! Callers that wait for an answer: whoever is called `statefun.http/gateway/<id>`.
+//! Callers that wait for an answer, at addresses `statefun.http/gateway/<id>`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-/// All callers that wait in this process.
+/// All waiting callers of this process.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gateways(Arc<Shared>);
 
@@ -28,14 +28,14 @@ impl Gateways {
         receiver
     }
 
-    /// Hands over an answer. Later ones, and those nobody waits for, are counted.
+    /// Delivers an answer. Later answers, and those without a waiting caller, are counted.
     pub(super) fn answer(&self, gateway: &str, value: &Bytes) {
         let Some(waiting) = self.waiting().remove(gateway) else {
             self.0.unclaimed.fetch_add(1, Ordering::Relaxed);
             return;
         };
         for sender in waiting {
-            // A caller that has gone meanwhile needs no answer.
+            // A caller that has gone needs no answer.
             let _ = sender.send(value.clone());
         }
     }
@@ -51,13 +51,13 @@ impl Gateways {
         }
     }
 
-    /// Answers that came when nobody waited.
+    /// The number of answers without a waiting caller.
     pub(super) fn unclaimed(&self) -> u64 {
         self.0.unclaimed.load(Ordering::Relaxed)
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<String, Vec<oneshot::Sender<Bytes>>>> {
-        // The table is whole after every statement, so a panic elsewhere does not spoil it.
+        // The table is consistent after every statement, so a panic elsewhere does not corrupt it.
         self.0
             .waiting
             .lock()

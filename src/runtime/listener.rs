@@ -1,4 +1,4 @@
-//! What listens on an address, and the signal to stop: below sources and sinks, which both use them.
+//! Names and addresses of listeners, and the stop signal, for sources and sinks.
 
 use std::net::SocketAddr;
 
@@ -8,9 +8,9 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listener {
-    /// What it is, such as `http ingress`.
+    /// Its name, such as `http ingress`.
     pub name: String,
-    /// Where it listens; the port is the real one, also when 0 was asked for.
+    /// Its address, with the actual port even if 0 was requested.
     pub address: SocketAddr,
 }
 
@@ -26,6 +26,6 @@ impl Listener {
 
 /// Ready when `stop` is true, or its sender is gone.
 pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
-    // A sender that is gone means that the runtime is gone.
+    // If the sender is gone, so is the runtime.
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -1,4 +1,4 @@
-//! What listens and stands above the runtime, such as the admin API: no source, as it also looks and repairs.
+//! Listeners above the runtime, such as the admin API. They are not sources, because they also inspect and repair.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use super::handle::RuntimeHandle;
 use super::http_listeners::HttpListeners;
 use super::listener::Listener;
 
-/// Something that listens and sees the runtime through its handle.
+/// A listener that accesses the runtime through its handle.
 #[async_trait]
 pub(crate) trait Service: fmt::Debug + Send {
-    /// Opens what it listens on; an error stops the start.
+    /// Opens its listener; an error stops the start.
     async fn open(&mut self, listeners: &HttpListeners) -> Result<Listener, StartError>;
 
-    /// Answers requests until `stop` turns true, and finishes those in flight.
+    /// Answers requests until `stop` becomes true, then finishes those in flight.
     async fn run(self: Box<Self>, runtime: RuntimeHandle, stop: watch::Receiver<bool>);
 }

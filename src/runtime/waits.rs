@@ -1,10 +1,10 @@
-//! Why a caller has no answer yet: what its address is doing, in words, the cause first.
+//! Why a caller has no answer yet: the activity of the address as a message, the cause first.
 
 use super::core::Activity;
 use super::partition::Queue;
 use crate::sdk::Address;
 
-/// What keeps `address` from answering; `queue` is what its partition knows of it.
+/// Why `address` has not answered; `queue` is its queue in the partition.
 pub(super) fn reason(address: &Address, queue: Option<&Queue>) -> String {
     let Some(queue) = queue else {
         return format!(

@@ -1,4 +1,4 @@
-//! Rows in the memory of this process: for trials, tests and simulators. Every sync makes all that is staged durable.
+//! Rows in the memory of this process, for trials, tests and simulators. Every sync makes everything staged durable.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,10 +14,10 @@ use super::{
     Backend, Health, Position, Rows, StorageError, Store, SyncError, Syncer, Table, Write,
 };
 
-/// The memory that stores are opened on, as a disk is: what was synced is there when it is opened again.
+/// The memory on which stores are opened, like a disk: synced data is there when it is opened again.
 ///
-/// Opening it again plays a crash: the new store holds exactly what was synced, and stores opened before
-/// go on for themselves, without an effect on it. Clones share the same memory.
+/// Opening it again simulates a crash: the new store has exactly what was synced, and stores opened before
+/// continue without an effect on it. Clones share the same memory.
 ///
 /// ```
 /// use stateful_functions::storage::{Memory, Rows, Table, Write};
@@ -38,12 +38,12 @@ use super::{
 pub struct Memory(Arc<Mutex<Option<Arc<MemoryStore>>>>);
 
 impl Memory {
-    /// Opens a store that holds what was synced so far.
+    /// Opens a store with what was synced so far.
     pub fn open(&self) -> (Store, Syncer) {
         self.open_up_to(Position::START)
     }
 
-    /// Opens a store that holds what was synced so far, and what was staged up to `end`: a crash may leave more than was promised.
+    /// Opens a store with what was synced so far and what was staged up to `end`, because a crash may leave more than was synced.
     pub fn open_up_to(&self, end: Position) -> (Store, Syncer) {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let store = Arc::new(latest.as_ref().map_or_else(
@@ -55,7 +55,7 @@ impl Memory {
         (Store(Arc::clone(&store) as Arc<dyn Backend>), Syncer(store))
     }
 
-    /// Has all reads of the store that was opened last fail, or succeed again, as with a disk that has gone away.
+    /// Makes all reads of the store opened last fail, as with a disk that is gone, or succeed again.
     pub fn fail_reads(&self, fail: bool) {
         let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = &*latest {
@@ -75,7 +75,7 @@ struct MemoryStore {
 #[derive(Default)]
 struct Rounds {
     tables: BTreeMap<Table, BTreeMap<Bytes, Bytes>>,
-    /// What the rows were before each unsynced write, oldest first, and the list that the write was in.
+    /// The previous value of the row of each unsynced write, oldest first, and the list of the write.
     undo: Vec<(Position, Write)>,
     staged: Position,
     durable: Position,
@@ -102,7 +102,7 @@ impl Rounds {
         self.undo.push((self.staged, Write { table, key, value }));
     }
 
-    /// What is left when nothing behind `end` is; all that was synced is left in any case.
+    /// The rows that remain if everything after `end` is lost; synced data always remains.
     fn up_to(&self, end: Position) -> Self {
         let end = end.clamp(self.durable, self.staged);
         let mut kept = Self {
@@ -139,7 +139,7 @@ impl MemoryStore {
         Ok(())
     }
 
-    /// A panic under the lock can only be the debug assertion of `Rounds::stage`; the rows are whole even then.
+    /// A panic under the lock can only be the debug assertion of `Rounds::stage`; the rows are consistent even then.
     fn locked(&self) -> MutexGuard<'_, Rounds> {
         self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,10 +1,10 @@
-//! What is stored: keys and values in numbered tables, changed by writes, in one order of positions.
+//! Rows: keys and values in numbered tables, changed by writes with ascending positions.
 
 use std::fmt;
 
 use bytes::Bytes;
 
-/// A set of rows with a number. What the rows mean is the caller's business.
+/// A numbered set of rows. The caller decides what the rows mean.
 ///
 /// The number is part of the format on disk, and so is whether the keys are fresh: change neither for a table in use.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,17 +26,17 @@ impl Table {
 
     /// Table `number`, below 128, in which no key is ever used twice: put once, never changed, and not put again after its deletion.
     ///
-    /// A row that is put and deleted again between two checkpoints then costs the tables nothing at all. A key that *is*
-    /// put again may come back after its deletion: the promise is the caller's (the store in memory asserts it in debug builds).
+    /// A row that is put and deleted between two checkpoints then costs the tables nothing at all. The caller must keep this promise: a
+    /// key that is put again may reappear after its deletion (the store in memory asserts it in debug builds).
     ///
     /// # Panics
     ///
-    /// As [`new`](Self::new).
+    /// See [`new`](Self::new).
     pub const fn with_fresh_keys(number: u8) -> Self {
         Self(Self::new(number).0 | FRESH)
     }
 
-    /// The number it was made with.
+    /// Its number.
     pub const fn number(self) -> u8 {
         self.0 & !FRESH
     }
@@ -46,13 +46,13 @@ impl Table {
         self.0 & FRESH != 0
     }
 
-    /// The byte that stands for it on disk.
+    /// Its byte on disk.
     #[cfg(feature = "embedded")]
     pub(crate) const fn to_byte(self) -> u8 {
         self.0
     }
 
-    /// The table that [`to_byte`](Self::to_byte) gave `byte` for.
+    /// The table of a byte from [`to_byte`](Self::to_byte).
     #[cfg(feature = "embedded")]
     pub(crate) const fn from_byte(byte: u8) -> Self {
         Self(byte)
@@ -73,9 +73,9 @@ pub struct Write {
     pub table: Table,
     /// The key; it may be empty.
     pub key: Bytes,
-    /// The value that the row has from now on (it may be empty); `None` deletes the row, also one that is not there.
+    /// The new value of the row (it may be empty); `None` deletes the row, if it is there.
     ///
-    /// It is kept as it is, without copying: a small slice of a large buffer keeps the whole buffer in memory.
+    /// It is kept without copying: a small slice of a large buffer keeps the whole buffer in memory.
     pub value: Option<Bytes>,
 }
 
@@ -104,7 +104,7 @@ impl fmt::Debug for Write {
     }
 }
 
-/// The place of one staged list of writes in the one total order: 1 for the first of all, one more for each further one,
+/// The position of a staged list of writes in the total order: 1 for the first, one more for each further one,
 /// across restarts. [`Position::START`] is before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(u64);
@@ -113,7 +113,7 @@ impl Position {
     /// Before the first write of all.
     pub const START: Self = Self(0);
 
-    /// How many lists of writes stand up to and at this position.
+    /// The number of lists of writes up to and including this position.
     pub const fn as_u64(self) -> u64 {
         self.0
     }

@@ -1,17 +1,17 @@
-//! Scans that go on behind a damaged row.
+//! Scans that continue after a damaged row.
 
 use bytes::Bytes;
 
 use super::{Rows, StorageError, Table};
 
-/// Some rows in the order of their keys. A damaged one is there with its key and what is wrong with it.
+/// Some rows in key order. A damaged one is included with its key and its error.
 pub(crate) struct Stretch {
     pub(crate) rows: Vec<(Bytes, Result<Bytes, StorageError>)>,
-    /// Whether the scan ends with them.
+    /// Whether these are the last rows of the scan.
     pub(crate) is_last: bool,
 }
 
-/// As [`Rows::scan`], but a damaged row ends the stretch instead of failing it: the scan goes on behind its key.
+/// Like [`Rows::scan`], but a damaged row ends the stretch instead of failing it: the scan can continue after its key.
 ///
 /// # Errors
 ///
@@ -25,7 +25,7 @@ pub(crate) fn stretch(
 ) -> Result<Stretch, StorageError> {
     let (sound, damaged) = match store.scan(table, from, to, limit) {
         Err(err) => match &err {
-            // What stands before it is sound.
+            // The rows before it are sound.
             StorageError::DamagedRow { key, .. } => {
                 let sound = store.scan(table, from, Some(key), limit)?;
                 (sound, Some((key.clone(), Err(err))))
@@ -42,7 +42,7 @@ pub(crate) fn stretch(
     })
 }
 
-/// How many rows a scan has, damaged ones among them, up to about `enough`.
+/// The number of rows of a scan, including damaged ones, counted up to about `enough`.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! A folder that is looked at and never written: what a store changes in it stays in memory.
+//! A read-only view of a folder: all changes stay in memory.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::{Disk, DiskFile, Folder, LOCK, Room};
 
-/// The folder of a store, to look at: on a disk that may be read only, beside others who look, but not while a runtime has it open.
+/// A read-only view of a store's folder. The disk may be read-only, and several views may be open, but not while a runtime has the folder open.
 ///
-/// Changes take memory; a store on it does no checkpoints.
+/// Changes are kept in memory; a store on it makes no checkpoints.
 #[derive(Debug, Clone)]
 pub struct Untouched {
     folder: Folder,
-    /// Files as they would be now; `None`: removed.
+    /// Changed files; `None` if removed.
     changed: Arc<Mutex<BTreeMap<String, Option<Arc<Sheet>>>>>,
 }
 
@@ -59,7 +59,7 @@ impl Disk for Untouched {
     fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
         let file = match File::open(self.folder.path().join(LOCK)) {
             Ok(file) => file,
-            // A copy without it: nobody has it open.
+            // A copy of a folder without it, which no process has open.
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Some(Box::new(()))),
             Err(err) => return Err(err),
         };
@@ -120,7 +120,7 @@ impl Disk for Untouched {
     }
 }
 
-/// A file, and in pages what was written over it.
+/// A file, with the changed pages.
 #[derive(Debug, Default)]
 struct Sheet {
     below: Option<File>,
@@ -130,7 +130,7 @@ struct Sheet {
 #[derive(Debug, Default)]
 struct Written {
     len: u64,
-    /// Up to here the file below counts.
+    /// The file below is valid up to here.
     kept: u64,
     pages: BTreeMap<u64, Vec<u8>>,
 }
@@ -155,7 +155,7 @@ impl Sheet {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fills `out`, which is all zeros, with what the file below has there.
+    /// Fills `out`, which is all zeros, from the file below.
     fn read_below(&self, kept: u64, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let there = usize::try_from(kept.saturating_sub(offset)).unwrap_or(usize::MAX);
         let there = there.min(out.len());
@@ -233,7 +233,7 @@ impl DiskFile for Handle {
     }
 }
 
-/// The pages of `len` bytes from `offset`: number, where in it the part begins, and the part's range in the whole.
+/// Splits `len` bytes from `offset` at page boundaries: the page number, the start within the page, and the range in the whole.
 fn pages(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
     let mut done = 0;
     std::iter::from_fn(move || {

@@ -7,7 +7,7 @@ use jiff::tz::Offset;
 
 use super::Timestamp;
 
-/// `2026-02-03T04:05:06.789Z`; what is later than the year 9999 is written as its last millisecond.
+/// `2026-02-03T04:05:06.789Z`; later times than the year 9999 are written as its last millisecond.
 pub(crate) fn rfc3339(time: Timestamp) -> String {
     let millis = i64::try_from(time.as_millis()).ok();
     let time = millis
@@ -28,7 +28,7 @@ pub(crate) fn from_http_date(text: &str) -> Option<Timestamp> {
         "%d-%b-%y %H:%M:%S GMT", // Sunday, 06-Nov-94 08:49:37 GMT
         "%b %e %H:%M:%S %Y",     // Sun Nov  6 08:49:37 1994
     ];
-    // The day of the week says nothing that the date does not say.
+    // The day of the week is redundant.
     let (_, date) = text.split_once(' ')?;
     let time = FORMS
         .iter()
@@ -47,7 +47,7 @@ pub(crate) struct Day {
     pub(crate) weekday: u64,
 }
 
-/// The day that many days after 1970-01-01. `None` after the year 9999.
+/// The day this many days after 1970-01-01; `None` after the year 9999.
 pub(crate) fn day(days: u64) -> Option<Day> {
     let seconds = i64::try_from(days).ok()?.checked_mul(86_400)?;
     let time = jiff::Timestamp::from_second(seconds).ok()?;

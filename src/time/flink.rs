@@ -1,8 +1,8 @@
-//! Spans of time as Flink reads them, in its words: `30s`, `2 min`, `500` (milliseconds). The grammar of StateFun's own kinds.
+//! Durations as Flink reads them, with its error messages: `30s`, `2 min`, `500` (milliseconds). The grammar of StateFun's own kinds.
 
 use std::time::Duration;
 
-/// The text is not a span of time, in Flink's words.
+/// The text is not a duration; the message is Flink's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NoSpan {
     pub(crate) message: String,
@@ -28,7 +28,7 @@ impl<T: Into<String>> From<T> for NoSpan {
     }
 }
 
-/// Nanoseconds of a unit, and the labels it goes by.
+/// The nanoseconds of a unit, and its names.
 const UNITS: &[(&str, u64, &[&str])] = &[
     ("DAYS", 86_400_000_000_000, &["d", "day", "days"]),
     ("HOURS", 3_600_000_000_000, &["h", "hour", "hours"]),
@@ -59,7 +59,7 @@ const UNITS: &[(&str, u64, &[&str])] = &[
     ),
 ];
 
-/// Reads a whole number and a unit in any case, with or without blanks between them. No unit means milliseconds.
+/// Reads a whole number and a unit (upper or lower case), with or without blanks between them. Without a unit it is milliseconds.
 pub(crate) fn parse(text: &str) -> Result<Duration, NoSpan> {
     let trimmed = text.trim();
     if trimmed.is_empty() {

@@ -1,6 +1,6 @@
-//! Time: points, spans as text, the calendar. Plain data: no clock is read here (`clock` does that), and every part may name it.
+//! Time: timestamps, durations as text, and the calendar. Plain data that every part may use; the clock is read in `clock`.
 //!
-//! `span` is the grammar of our own settings, `flink` that of StateFun's kinds, `go` how spans are written.
+//! `span` is the grammar of our own settings, `flink` that of StateFun's kinds.
 
 #[cfg(feature = "delivery")]
 pub(crate) mod calendar;

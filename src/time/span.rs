@@ -1,12 +1,12 @@
-//! Spans of time as text: `300ms`, `30s`, `1h30m`, `3d`, `2 min`. All settings of ours are written in this grammar.
+//! Durations as text: `300ms`, `30s`, `1h30m`, `3d`, `2 min`. The grammar of all our own settings.
 //!
-//! It takes what Go writes and what StateFun takes, so that one habit serves a whole file: numbers, each with a unit, blanks where one likes.
-//! Spans are written back in Go's form.
+//! It accepts Go's format and StateFun's, so that one form works in a whole file: numbers, each with a unit, with optional blanks.
+//! Durations are printed in Go's format.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The names of each unit, in any case, and its nanoseconds.
+/// The names of each unit, upper or lower case, and its nanoseconds.
 const UNITS: [(&[&str], u64); 7] = [
     (&["ns", "nano", "nanos", "nanosecond", "nanoseconds"], 1),
     (
@@ -31,7 +31,7 @@ const UNITS: [(&[&str], u64); 7] = [
     (&["d", "day", "days"], 86_400_000_000_000),
 ];
 
-/// The text is not a span of time.
+/// The text is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid duration `{text}`: {problem}")]
 pub(crate) struct InvalidSpan {
@@ -46,7 +46,7 @@ const TOO_LONG: &str = "it is longer than 292 years";
 /// Reads numbers, each with a unit of `ns us ms s m h d` or its name in full, without a sign; `0` needs no unit.
 ///
 /// # Errors
-/// When the text has another form, or is longer than 292 years, the longest that Go can hold.
+/// If the text has another form, or is longer than 292 years, Go's maximum.
 pub(crate) fn parse(text: &str) -> Result<Duration, InvalidSpan> {
     let nanos = nanos(text.trim()).map_err(|problem| InvalidSpan {
         text: text.chars().take(40).collect(),
@@ -81,7 +81,7 @@ fn nanos(text: &str) -> Result<u64, &'static str> {
     i64::try_from(sum).map(|_| sum).map_err(|_| TOO_LONG)
 }
 
-/// The characters at the front that fit, and what follows them.
+/// The matching characters at the front, and the rest.
 fn split(text: &str, fits: impl Fn(char) -> bool) -> (&str, &str) {
     let end = text.find(|c| !fits(c)).unwrap_or(text.len());
     text.split_at(end)
@@ -107,7 +107,7 @@ fn scaled(number: &str, scale: u64) -> Result<u64, &'static str> {
     Ok(sum)
 }
 
-/// Writes a span as Go does: `1m30s`, `250ms`, `1.5s`, `5m0s`.
+/// Formats a duration as Go does: `1m30s`, `250ms`, `1.5s`, `5m0s`.
 pub(crate) fn text(span: Duration) -> String {
     GoText(span).to_string()
 }

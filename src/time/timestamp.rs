@@ -1,17 +1,17 @@
-//! Wall time as the parts exchange and store it. No clock is read here; [`crate::clock`] does that.
+//! Wall time as it is exchanged and stored. The clock is read in [`crate::clock`].
 
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A point of wall time, in whole milliseconds since the Unix epoch.
+/// A point in wall time, in whole milliseconds since the Unix epoch.
 ///
-/// Timers, deliveries and expirations are stored in this form, so that they keep their meaning over a restart.
+/// Timers, deliveries and expirations are stored in this form, which stays valid across a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The latest point that can be told.
+    /// The latest possible point.
     pub const MAX: Self = Self(u64::MAX);
 
     /// The point `millis` milliseconds after the Unix epoch.
@@ -24,7 +24,7 @@ impl Timestamp {
         self.0
     }
 
-    /// How long after `earlier` this is; zero when it is not after it.
+    /// The time since `earlier`; zero if this is not after it.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -47,7 +47,7 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// Adds whole milliseconds; a rest below one is rounded up, so that nothing due at the sum is early.
+/// Adds a duration rounded up to whole milliseconds, so that nothing due at the sum is early.
 impl Add<Duration> for Timestamp {
     type Output = Self;
 

@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use crate::time::Timestamp;
 use crate::time::calendar;
 
-/// What another attempt promises.
+/// Whether another attempt can succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// It may succeed.
     Retry,
-    /// It may succeed, but hardly soon: the wait is the policy's longest.
+    /// It may succeed, but hardly soon: the wait is the longest of the policy.
     Slow,
     /// It cannot succeed.
     Permanent,
@@ -21,17 +21,17 @@ pub enum Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// No connection, or it broke.
+    /// There was no connection, or it broke.
     Connect,
     /// The host's name has no address.
     Dns,
-    /// TLS was not agreed.
+    /// The TLS handshake failed.
     Tls,
     /// No answer in time.
     Timeout,
     /// The payload is over the limit.
     TooLarge,
-    /// The data cannot be brought into the target's form.
+    /// The data cannot be encoded for the target.
     Encode,
 }
 
@@ -49,14 +49,14 @@ impl FailureKind {
     }
 }
 
-/// The table that sorts failures into classes.
+/// How failures are classified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Classes {
     /// Every failure is tried again.
     Off,
-    /// Retry: no connection, no name, no TLS, no answer, 408, 425, 429 and 5xx. Slow: 401, 403, 404, 407, often an
-    /// outage in disguise. Permanent: other 4xx, 3xx, 501, 505, too large, cannot be encoded.
+    /// Retry: no connection, no name, no TLS, no answer, 408, 425, 429 and 5xx. Slow: 401, 403, 404 and 407, which often come
+    /// from an outage. Permanent: other 4xx, 3xx, 501, 505, too large, cannot be encoded.
     #[default]
     Default,
 }

@@ -7,7 +7,7 @@ use crate::time::{Timestamp, calendar};
 
 const MINUTE_MILLIS: u64 = 60_000;
 const DAY_MINUTES: u64 = 24 * 60;
-/// 29 February comes after eight years at the latest.
+/// The next 29 February is at most eight years away.
 const HORIZON_DAYS: u64 = 366 * 8 + 1;
 const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
@@ -23,9 +23,9 @@ const NAMED: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
-/// A cron rule in UTC: minute, hour, day of month, month, day of week; or `@hourly`, `@daily` and their like.
+/// A cron expression in UTC: minute, hour, day of month, month, day of week; or `@hourly`, `@daily` and so on.
 ///
-/// Lists, ranges, steps and English names are understood. With both days restricted, either one suffices.
+/// Lists, ranges, steps and English names are supported. If both days are restricted, either one may match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cron {
@@ -38,7 +38,7 @@ pub struct Cron {
     either_day: bool,
 }
 
-/// The text is no cron rule.
+/// Not a valid cron expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid cron rule `{text}`: {problem}")]
 pub struct InvalidCron {
@@ -128,7 +128,7 @@ fn set(
 }
 
 impl Cron {
-    /// The first fitting minute after `now`.
+    /// The first matching minute after `now`.
     pub fn next_after(&self, now: Timestamp) -> Timestamp {
         let minute = now.as_millis() / MINUTE_MILLIS + 1;
         let (today, of_day) = (minute / DAY_MINUTES, minute % DAY_MINUTES);

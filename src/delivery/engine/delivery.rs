@@ -5,33 +5,33 @@ use serde::{Deserialize, Serialize};
 use super::{Actor, DeliveryState, Reason, Token};
 use crate::time::Timestamp;
 
-/// A unit on its way to a target: what is known of it between two steps.
+/// A unit on its way to a target: its state between two steps.
 ///
 /// Only `step` writes it. Its JSON is its stored form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// What it is called, and the idempotency key of its attempts.
+    /// Its id, which is also the idempotency key of its attempts.
     pub id: String,
     /// Who owns it.
     pub kind: DeliveryKind,
     /// The name of the target.
     pub target: String,
-    /// Those with an equal key keep their order, if the policy says so.
+    /// Deliveries with the same key keep their order, if the policy says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// For a stream: where its position is once this unit is behind it.
+    /// For a stream: its position after this unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<String>,
     /// The activation of its stream; zero for jobs. Outcomes of another epoch are ignored.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub epoch: u64,
-    /// Where it stands; `None` before it was submitted.
+    /// Its state; `None` before it was submitted.
     pub state: Option<DeliveryState>,
     /// Attempts started.
     #[serde(default)]
     pub attempt: u32,
-    /// Failed attempts that count against the limit, since it was submitted or last taken up again by an actor.
+    /// Failed attempts that count against the limit, since it was submitted or last requeued.
     #[serde(default)]
     pub spent: u32,
     /// The number of the last transition.
@@ -44,10 +44,10 @@ pub struct Delivery {
         with = "crate::time::calendar::serde_option_time"
     )]
     pub due: Option<Timestamp>,
-    /// What it waits for, while executing what it waited for before, or why it was given up.
+    /// Why it waits (while executing: why it waited before), or why it was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// When it was submitted or last taken up again by an actor; a policy's `max_age` counts from here.
+    /// When it was submitted or last requeued; a policy's `max_age` counts from here.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -71,22 +71,22 @@ pub struct Delivery {
     /// Attempts in a row that ended with their process.
     #[serde(default)]
     pub interruptions: u32,
-    /// Who asked to call it off while an attempt was out.
+    /// Who asked to cancel it while an attempt was in progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<Actor>,
-    /// An operator lets it rest.
+    /// An operator has paused it.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub paused: bool,
-    /// It waits without a timer until it is woken, because its target takes no requests.
+    /// It waits without a timer until it is woken, because its target is down.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub held: bool,
-    /// The attempt in progress asks whether the target works again: its failure does not count against the limit.
+    /// The attempt in progress is a probe: its failure does not count against the limit.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub probing: bool,
-    /// It has a place in the lane of its key.
+    /// It is in the lane of its key.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub in_lane: bool,
-    /// How often a timer was armed.
+    /// How many timers were armed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub arm: u64,
     /// The timer that is pending.
@@ -110,7 +110,7 @@ impl Delivery {
         Self::new(id.into(), DeliveryKind::Job, target.into(), key)
     }
 
-    /// One batch of a stream, not submitted yet. `position` is where the stream stands once this batch is behind it.
+    /// One batch of a stream, not submitted yet. `position` is the stream's position after this batch.
     ///
     /// Each batch is a delivery of its own, and outcomes name their delivery: an attempt's number is unique within one
     /// delivery only.
@@ -160,13 +160,13 @@ impl Delivery {
         self.state == Some(DeliveryState::Awaiting) && self.reason == Some(Reason::Turn)
     }
 
-    /// True while it waits for nothing but its target, so that a success there may have it tried at once.
+    /// True while it waits only for its target, so that a success there can wake it.
     pub fn can_be_woken(&self) -> bool {
         let waits = matches!(self.reason, Some(Reason::Retry | Reason::Blocked)) || self.held;
         self.state == Some(DeliveryState::Awaiting) && waits && !self.paused
     }
 
-    /// True once it has ended: delivered, given up or called off.
+    /// True once it has ended: delivered, given up or cancelled.
     pub fn is_terminal(&self) -> bool {
         self.state.is_some_and(DeliveryState::is_terminal)
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Transition;
 use crate::time::Timestamp;
 
-/// What `step` answers, in this order. All effects of one step are one commit; only the call to the target is outside it.
+/// The results of `step`, in this order. All effects of one step are one commit, except the call to the target.
 pub type Effects = Vec<Effect>;
 
 /// One thing for a delivery's owner to do.
@@ -14,13 +14,13 @@ pub type Effects = Vec<Effect>;
 pub enum Effect {
     /// Add this to the history.
     Append(Transition),
-    /// Call the target, and answer with an [`Input::Outcome`](super::Input::Outcome).
+    /// Call the target, then submit an [`Input::Outcome`](super::Input::Outcome).
     Attempt {
         /// The delivery's epoch.
         epoch: u64,
         /// The attempt's number, from 1.
         n: u32,
-        /// When the attempt has failed if there is no answer.
+        /// Without an answer by then, the attempt has failed.
         deadline: Timestamp,
         /// The idempotency key: the same for all attempts of this unit.
         key: String,
@@ -36,28 +36,28 @@ pub enum Effect {
         token: Token,
         /// When it fires.
         at: Timestamp,
-        /// What [`Input::Due`](super::Input::Due) repeats.
+        /// The number to repeat in [`Input::Due`](super::Input::Due).
         arm: u64,
     },
     /// Start the follow-up jobs of this outcome.
     Follow(Follow),
     /// Move the stream's position past this unit.
     Advance {
-        /// Where the position is afterwards.
+        /// The position afterwards.
         position: String,
     },
-    /// Take a place in the lane of the order key, and give [`Input::Turn`](super::Input::Turn) when it is reached.
+    /// Join the lane of the order key; submit [`Input::Turn`](super::Input::Turn) when the delivery reaches its head.
     Join {
-        /// What the turn repeats.
+        /// The number to repeat in the turn.
         seq: u64,
     },
-    /// Leave the lane of the order key, so that the next has its turn.
+    /// Leave the lane of the order key, so that the next delivery gets the turn.
     Leave,
-    /// Count one in a metric.
+    /// Increment a metric.
     Count {
         /// The metric's name.
         metric: &'static str,
-        /// What distinguishes it.
+        /// Its label.
         label: &'static str,
     },
 }
@@ -68,7 +68,7 @@ pub enum Effect {
 pub enum Follow {
     /// Those for a success.
     Succeeded,
-    /// Those for a failed attempt after which there is another.
+    /// Those for a failed attempt that is followed by another.
     Failed,
     /// Those for having given up.
     Discarded,
@@ -82,7 +82,7 @@ pub enum Purpose {
     Retry,
     /// The end of an attempt that runs elsewhere.
     Deadline,
-    /// The end of a batch's filling; armed by the owner of a stream.
+    /// The end of collecting a batch; armed by the owner of a stream.
     Flush,
 }
 
@@ -103,7 +103,7 @@ pub struct Token {
     pub purpose: Purpose,
     /// The delivery's epoch.
     pub epoch: u64,
-    /// The attempt that it announces or ends.
+    /// The attempt that it starts or ends.
     pub n: u32,
 }
 

@@ -1,11 +1,11 @@
 use super::{Delivery, DeliveryState, Folded, Reason, Transition};
 use crate::time::Timestamp;
 
-/// What a history says of its delivery: the part of a [`Delivery`] that follows from its transitions.
+/// The state of a delivery, derived from its transitions: a part of [`Delivery`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Head {
-    /// Where it stands; `None` before the first transition.
+    /// The state; `None` before the first transition.
     pub state: Option<DeliveryState>,
     /// The number of the last transition.
     pub seq: u64,
@@ -15,9 +15,9 @@ pub struct Head {
     pub spent: u32,
     /// When the wait ends.
     pub due: Option<Timestamp>,
-    /// What it waits for, while executing what it waited for before, or why it was given up.
+    /// Why it waits (while executing: why it waited before), or why it was given up.
     pub reason: Option<Reason>,
-    /// When it was submitted or last taken up again.
+    /// When it was submitted or last requeued.
     pub submitted_at: Option<Timestamp>,
     /// When the first attempt since then began.
     pub first_at: Option<Timestamp>,
@@ -27,14 +27,14 @@ pub struct Head {
     pub interruptions: u32,
 }
 
-/// So many attempts in a row may end with their process before they count against the limit.
+/// This many attempts in a row may end with their process before further ones count against the limit.
 pub(super) const FREE_INTERRUPTIONS: u32 = 5;
 
 /// The code of the error of an attempt that ended with its process.
 pub(super) const INTERRUPTED: &str = "interrupted";
 
 impl Head {
-    /// Goes one transition further.
+    /// Applies one transition.
     pub fn apply(&mut self, transition: &Transition) {
         let at = transition.created_at;
         match transition.state_after {
@@ -79,7 +79,7 @@ impl Head {
         (self.due, self.last_at) = (transition.due, Some(at));
     }
 
-    /// Goes several rounds further.
+    /// Applies several folded rounds.
     pub(super) fn apply_folded(&mut self, folded: &Folded) {
         self.first_at.get_or_insert(folded.first_at);
         self.spent += folded.spent;

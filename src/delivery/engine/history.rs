@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 use super::{AttemptError, DeliveryState, Effect, Head, Reason, Transition};
 use crate::time::Timestamp;
 
-/// Above so many entries, rounds of failures are folded.
+/// Beyond this many entries, rounds of failures are folded.
 const MAX_ENTRIES: usize = 64;
-/// The last entries stay as they are, for those who look.
+/// The number of last entries that are never folded, so that operators can read them.
 const RECENT_ENTRIES: usize = 24;
 
 /// The transitions of a delivery as function state keeps them: in order, and folded when there are many.
 ///
-/// All values of a function travel with each call, so a history must not grow with the attempts. Beyond 64 entries,
-/// rounds with the same error code that follow one another become one entry; if that is not enough, so do the oldest
-/// rounds with different ones. The first round, the last entries and whatever an actor did stay as they are.
+/// All values of a function are sent with each call, so a history must not grow with the attempts. Beyond 64 entries,
+/// consecutive rounds with the same error code become one entry; if that is not enough, so do the oldest
+/// rounds with different ones. The first round, the last entries and everything an actor did stay unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct History {
@@ -32,7 +32,7 @@ pub enum Entry {
     Folded(Folded),
 }
 
-/// Rounds of an attempt, its failure and the wait after it, as one entry. What differs in them is told of the last.
+/// Several rounds of an attempt, its failure and the wait after it, as one entry. Where they differ, the values are those of the last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Folded {
@@ -57,7 +57,7 @@ pub struct Folded {
     pub interruptions: u32,
     /// How the attempts ended: failed or unknown.
     pub state_after: DeliveryState,
-    /// What the waits were for.
+    /// The reason of the waits.
     pub reason: Reason,
     /// When the last wait ends.
     #[serde(
@@ -66,7 +66,7 @@ pub struct Folded {
         with = "crate::time::calendar::serde_option_time"
     )]
     pub due: Option<Timestamp>,
-    /// What went wrong.
+    /// The error.
     pub error: AttemptError,
 }
 
@@ -84,7 +84,7 @@ impl History {
     /// Adds the next transition.
     ///
     /// # Errors
-    /// When it is not the next one; nothing has changed then.
+    /// If it is not the next one. Nothing has changed then.
     pub fn append(&mut self, transition: Transition) -> Result<(), OutOfSequence> {
         let (expected, got) = (self.next_seq(), transition.seq);
         if got != expected {
@@ -100,7 +100,7 @@ impl History {
     /// Adds the transitions among the effects of a step.
     ///
     /// # Errors
-    /// When one is not the next; those in front of it have been added then.
+    /// If one is not the next. Those before it have been added then.
     pub fn record(&mut self, effects: &[Effect]) -> Result<(), OutOfSequence> {
         effects.iter().try_for_each(|effect| match effect {
             Effect::Append(transition) => self.append(transition.clone()),
@@ -126,12 +126,12 @@ impl History {
         }
     }
 
-    /// What follows from the entries for the delivery.
+    /// The state of the delivery that follows from the entries.
     pub fn head(&self) -> Head {
         head(&self.entries)
     }
 
-    /// The first error since the delivery was submitted or last taken up again.
+    /// The first error since the delivery was submitted or last requeued.
     pub fn first_error(&self) -> Option<&AttemptError> {
         let requeued =
             |entry: &Entry| matches!(entry, Entry::One(t) if t.reason == Some(Reason::Requeued));
@@ -163,7 +163,7 @@ impl History {
         }
     }
 
-    /// The oldest two neighbouring rounds that may become one, and what they become.
+    /// Finds the two oldest consecutive rounds that may be folded, and folds them.
     fn pair(&self, may: impl Fn(&Round<'_>, &Round<'_>) -> bool) -> Option<(Range<usize>, Folded)> {
         let recent = self.entries.len().saturating_sub(RECENT_ENTRIES);
         let rounds = Round::all(&self.entries);
@@ -245,7 +245,7 @@ impl<'a> Round<'a> {
                         DeliveryState::Awaiting
                     )
                 );
-                // A failure with a reason is where a limit was reached: it stays.
+                // A failure with a reason marks a reached limit, and is kept.
                 (failed && by_rule && failure.reason.is_none()).then_some(())?;
                 Some(Self {
                     range: at..at + 3,
@@ -266,7 +266,7 @@ impl<'a> Round<'a> {
         key(self) == key(other) && self.error.code == other.error.code
     }
 
-    /// This round and the `next` as one; the heads are those before and after both.
+    /// Folds this round and `next` into one; the heads are those before and after both.
     fn with(&self, next: &Self, before: &Head, after: &Head) -> Option<Folded> {
         Some(Folded {
             from_seq: self.from_seq,

@@ -3,18 +3,18 @@ use serde::{Deserialize, Serialize};
 use super::{DeliveryState, Failure, Reason};
 use crate::time::Timestamp;
 
-/// What can happen to a delivery.
+/// An event for a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// It is handed over. Without `due` the policy's start decides when the first attempt is.
+    /// It is submitted. Without `due`, the policy's start decides when the first attempt is made.
     Submit {
         /// Not before this time.
         due: Option<Timestamp>,
     },
-    /// It is handed over by the owner of its key, whose turn it has: it is tried at once.
+    /// It is submitted by the owner of its key, at whose head it is: it is attempted at once.
     SubmitInTurn,
-    /// It is handed over after a first attempt that failed. With an order by key its owner held the key already.
+    /// It is submitted after a first attempt that failed. With an order by key, its owner held the key already.
     SubmitTried {
         /// When that attempt began.
         started: Timestamp,
@@ -25,14 +25,14 @@ pub enum Input {
     Due {
         /// The delivery's epoch when it was armed.
         epoch: u64,
-        /// The attempt that it announced.
+        /// The attempt that it starts.
         n: u32,
-        /// The number of the arming.
+        /// The number of the timer.
         arm: u64,
     },
-    /// The lane of its key has reached it.
+    /// It has reached the head of its lane.
     Turn {
-        /// What [`Effect::Join`](super::Effect::Join) told.
+        /// The number from [`Effect::Join`](super::Effect::Join).
         seq: u64,
     },
     /// Its target works again.
@@ -53,14 +53,14 @@ pub enum Input {
         /// The attempt.
         n: u32,
     },
-    /// The process that made an attempt is gone, and nobody knows how it ended.
+    /// The process that made an attempt is gone, so its outcome is unknown.
     Interrupted {
         /// The delivery's epoch at the attempt's start.
         epoch: u64,
         /// The attempt.
         n: u32,
     },
-    /// Call it off: at once while it waits, else as soon as the attempt ends without success.
+    /// Cancel it: at once if it waits, otherwise as soon as the attempt ends without success.
     Cancel {
         /// Who, and why.
         by: Actor,
@@ -72,23 +72,23 @@ pub enum Input {
         /// What the dead letter says; [`Reason::Operator`] when a person did it.
         reason: Reason,
     },
-    /// Try it now, or at a time; also what was discarded or cancelled.
+    /// Attempt it now or at a time; also requeues a discarded or cancelled delivery.
     RetryNow {
         /// Who, and why.
         by: Actor,
         /// `None` for now.
         at: Option<Timestamp>,
     },
-    /// Let it rest: no timer, no attempt, until it is resumed.
+    /// Pause it: no timer and no attempt until it is resumed.
     Pause,
-    /// End the rest.
+    /// Resume it.
     Resume,
-    /// The policy has changed: the wait after this failure is what it is by the new one.
+    /// The policy has changed: the wait after this failure is computed again.
     Rearm {
         /// The last failure, as far as it is known.
         failure: Failure,
     },
-    /// Nobody else looks after the end of its time while it is held: it arms a timer for that itself.
+    /// While it is held, nothing else ends it when its time is over: it arms a timer for that itself.
     Watch,
 }
 
@@ -96,14 +96,14 @@ pub enum Input {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Readiness {
-    /// It could.
+    /// Yes.
     #[default]
     Ready,
-    /// As the one that asks whether the target works again.
+    /// Yes, as a probe of whether the target works again.
     Probe,
     /// Not before this time.
     Later(Timestamp),
-    /// Not before the target works again; whoever knows of that wakes it.
+    /// Not before the target works again; it will be woken then.
     Held,
 }
 
@@ -140,11 +140,11 @@ pub enum Outcome {
     Err(Failure),
     /// It answered, but not for this delivery.
     NoAnswer,
-    /// It honoured a cancel that was asked for.
+    /// It carried out a requested cancellation.
     Cancelled,
 }
 
-/// Who steps in, and why.
+/// An operator or API caller, and their reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     /// Who; not blank.
@@ -154,7 +154,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// That actor, with that reason.
+    /// An actor with a reason.
     pub fn new(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -163,7 +163,7 @@ impl Actor {
     }
 }
 
-/// Why an input was refused. Nothing has changed, and there are no effects.
+/// Why an input was refused. Nothing has changed then, and there are no effects.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
@@ -181,7 +181,7 @@ pub enum Refused {
         /// The input's name.
         input: &'static str,
     },
-    /// A stream's unit that has ended is behind the position; the range must be delivered anew.
+    /// A stream's position is past a unit that has ended; its range must be delivered again.
     #[error("{input} is refused: the delivery is {state} and its stream has left it behind")]
     Passed {
         /// The input's name.
@@ -203,7 +203,7 @@ pub enum Refused {
         /// The current state.
         state: Option<DeliveryState>,
     },
-    /// What is stored does not belong together: the history lacks transitions.
+    /// The stored data is inconsistent: the history lacks transitions.
     #[error("the stored history is damaged")]
     Damaged(#[from] super::OutOfSequence),
     /// The reason is one for waiting, not for giving up.

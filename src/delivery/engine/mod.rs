@@ -1,7 +1,7 @@
-//! The engine that decides what becomes of a delivery: `step` takes an input and answers effects.
+//! The engine that decides about deliveries: `step` takes an input and returns effects.
 //!
-//! States and their transitions, policies, failures, the history. Not here: bytes, targets, stores, timers, queues. The engine knows no clock, I/O, async runtime or generator, so equal arguments
-//! give equal results. It imports `retry` and the crate's time and duration texts, nothing else of ours.
+//! It contains states and transitions, policies, failures and the history, but no bytes, targets, stores, timers or queues. The engine uses no clock, I/O, async
+//! runtime or random generator, so equal arguments give equal results. It imports only `retry`, `time` and the texts of durations.
 
 mod class;
 mod cron;

@@ -1,4 +1,4 @@
-//! What a step is made of: the moves from state to state, each with its transition and the effects that belong to it.
+//! The moves of a step from state to state, each with its transition and effects.
 
 use super::step::Step;
 use super::{
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::time::Timestamp;
 
-/// What a transition says besides its states.
+/// The parts of a transition other than its states.
 #[derive(Default)]
 pub(super) struct Mark {
     pub(super) reason: Option<Reason>,
@@ -39,7 +39,7 @@ impl Step<'_> {
         self.append(DeliveryState::Acknowledged, Mark::default());
     }
 
-    /// Takes a place behind the others of its key.
+    /// Joins the end of the lane of its key.
     pub(super) fn join(&mut self, not_before: Option<Timestamp>) {
         let mark = Mark {
             due: not_before,
@@ -132,7 +132,7 @@ impl Step<'_> {
         self.end(DeliveryState::Succeeded, Mark::default());
     }
 
-    /// An attempt failed that counts; `after` is how it ended, failed or unknown.
+    /// Handles a failed attempt that counts; `after` is its final state, failed or unknown.
     pub(super) fn fail(&mut self, after: DeliveryState, failure: Failure) {
         self.disarm();
         self.delivery.interruptions = 0;
@@ -154,7 +154,7 @@ impl Step<'_> {
         }
     }
 
-    /// The target does not work yet. The delivery waits to be woken, or, where nobody would, for its next time; it has spent nothing.
+    /// The target does not work yet. The delivery waits to be woken or, if nothing will wake it, for its next time; the attempt does not count.
     fn probed(&mut self, after: DeliveryState, failure: Failure) {
         let reason = self.wait_before();
         let due = self.next_due(&failure, self.now);
@@ -175,7 +175,7 @@ impl Step<'_> {
         }
     }
 
-    /// When the attempt after a failure at `ended` is due.
+    /// When the next attempt after a failure at `ended` is due.
     pub(super) fn next_due(&self, failure: &Failure, ended: Timestamp) -> Timestamp {
         let delivery = &*self.delivery;
         let count = (
@@ -194,7 +194,7 @@ impl Step<'_> {
         self.wait(Reason::Retry, due, None);
     }
 
-    /// Why no attempt follows by the plain retry rule.
+    /// Why the retry rule allows no further attempt.
     pub(super) fn limit(&self, after: DeliveryState, failure: &Failure) -> Option<Reason> {
         let delivery = &*self.delivery;
         let elapsed = delivery.first_at.map(|first| self.now.since(first));
@@ -221,7 +221,7 @@ impl Step<'_> {
         } else if self.expired() {
             Some(Reason::Expired)
         } else {
-            // Once blocked, it stays so: a failure there starts no new round of retries.
+            // Once blocked, it stays blocked: a failure starts no new round of retries.
             let blocked = delivery.reason == Some(Reason::Blocked);
             (blocked && matches!(self.policy.then, Then::Block { .. })).then_some(Reason::Blocked)
         }
@@ -270,7 +270,7 @@ impl Step<'_> {
         }
     }
 
-    /// `failed` or `unknown`; what follows it is appended in the same step.
+    /// Appends `failed` or `unknown`; the next transition is appended in the same step.
     pub(super) fn failed(
         &mut self,
         after: DeliveryState,

@@ -12,8 +12,8 @@ const fn secs(secs: u64) -> Duration {
 
 /// When a delivery is tried, how often, and what becomes of it then. Data: it decides nothing by itself.
 ///
-/// In YAML and JSON a `preset` (`default`, `edgex`, `blacksmith`, `firefly`) stands for all fields that are not given;
-/// without it `default` does. Reading checks; a policy made in Rust is checked by [`Policy::check`] where it is handed in.
+/// In YAML and JSON a `preset` (`default`, `edgex`, `blacksmith`, `firefly`) supplies all fields that are not given;
+/// without it, `default` does. Deserialising checks the policy; one made in Rust is checked with [`Policy::check`] where it is used.
 ///
 /// ```
 /// use stateful_functions::delivery::Policy;
@@ -28,53 +28,53 @@ const fn secs(secs: u64) -> Duration {
 pub struct Policy {
     /// The wait between attempts.
     pub retry: Retry,
-    /// When the first attempt is.
+    /// When the first attempt is made.
     pub start: Start,
-    /// Attempts in all, one more than retries; `None` for no limit (text: `endless`).
+    /// Maximum attempts, one more than the retries; `None` for no limit (text: `endless`).
     pub attempts: Option<u32>,
-    /// Give up on a failure this long after the first attempt began; `None` for no limit. Only failures look at it.
+    /// A failure this long after the start of the first attempt gives up; `None` for no limit. Waits do not check it.
     pub within: Option<Duration>,
-    /// Give up this long after submit, also in the middle of a wait; `None` for no limit.
+    /// Give up this long after submission, even during a wait; `None` for no limit.
     pub max_age: Option<Duration>,
-    /// What giving up means.
+    /// What happens on giving up.
     pub then: Then,
-    /// An attempt without an answer has failed after this.
+    /// Time after which an attempt without an answer has failed.
     pub timeout: Duration,
-    /// What must not overtake what.
+    /// Which deliveries must not overtake one another.
     pub order: Order,
     /// How many units a call takes.
     pub batch: Batch,
-    /// A target's wish to wait longer is granted, up to an hour.
+    /// Whether a longer wait that the target asks for is respected, up to an hour.
     pub retry_after: bool,
-    /// How a target's answers are sorted into classes.
+    /// How a target's answers are classified.
     pub classes: Classes,
-    /// A success at a target lets what waits for it be tried at once, a bounded number at a time.
+    /// Whether a success at a target wakes the deliveries that wait for it, a bounded number at a time.
     pub wake: bool,
     /// When an attempt is recorded.
     pub record: Journal,
 }
 
-/// When the first attempt is.
+/// When the first attempt is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Start {
     /// At once.
     Now,
-    /// At the next tick of the retry rule, which is a fixed gap or a cron rule.
+    /// At the next time of the retry rule, which is a fixed interval or a cron expression.
     Tick,
-    /// Its owner makes it before submitting.
+    /// Before submission, by the owner.
     Tried,
 }
 
-/// What giving up means.
+/// What happens on giving up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Then {
     /// It becomes a dead letter.
     Discard,
-    /// It becomes a dead letter, and the stream goes on behind it.
+    /// It becomes a dead letter, and the stream continues after it.
     Skip,
-    /// It is never given up: one attempt in each delay, and everything behind it waits.
+    /// It is never given up: one attempt is made per delay, and everything behind it waits.
     Block {
         /// The delay.
         #[serde(with = "crate::time::span::serde_text")]
@@ -82,13 +82,13 @@ pub enum Then {
     },
 }
 
-/// What must not overtake what.
+/// Which deliveries must not overtake one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Order {
-    /// Anything may.
+    /// There is no order.
     Any,
-    /// Those with an equal key keep their order; without a key as `Any`.
+    /// Deliveries with the same key keep their order; those without a key have none.
     Key,
     /// One after the other; streams only.
     Strict,
@@ -129,7 +129,7 @@ pub enum Journal {
 }
 
 impl Default for Policy {
-    /// 1 s doubled up to 10 min with full jitter, for 72 h whatever the number of attempts, then discard; in order for those with a key.
+    /// 1 s doubled up to 10 min with full jitter, for 72 h with any number of attempts, then discard; in order for deliveries with a key.
     fn default() -> Self {
         Self {
             retry: Retry::Backoff {
@@ -221,14 +221,14 @@ impl Policy {
         }
     }
 
-    /// The same with that many attempts after the first.
+    /// Sets the number of attempts after the first.
     #[must_use]
     pub const fn max_retries(mut self, retries: u32) -> Self {
         self.attempts = Some(retries.saturating_add(1));
         self
     }
 
-    /// Finds what cannot be meant.
+    /// Checks for contradictions and impossible values.
     ///
     /// # Errors
     /// All faults at once, each with its field.
@@ -304,15 +304,15 @@ impl Policy {
 const ZERO: &str = "is zero";
 const STRICT: &str = "does not go with order strict, where nothing may wait for a tick";
 
-/// A policy that cannot be meant.
+/// An invalid policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidPolicy {
-    /// Each thing wrong.
+    /// All faults.
     pub faults: Vec<PolicyFault>,
 }
 
-/// One thing wrong with a policy.
+/// A fault of a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {problem}")]
 #[non_exhaustive]

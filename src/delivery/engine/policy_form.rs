@@ -1,4 +1,4 @@
-//! How a policy is written down: every field may be absent, and a preset stands in for it.
+//! The written form of a policy: every field may be absent, and then comes from the preset.
 
 use std::time::Duration;
 

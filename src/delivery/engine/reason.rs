@@ -9,27 +9,27 @@ use serde::{Deserialize, Serialize};
 pub enum Reason {
     /// Waits for its first attempt's time, or for a time that an actor chose.
     Scheduled,
-    /// Waits until those before it, with the same key, are done.
+    /// Waits until those ahead of it with the same key have ended.
     Turn,
     /// Waits between two attempts.
     Retry,
-    /// The limit is reached; one attempt in each block delay.
+    /// The limit is reached; one attempt is made per block delay.
     Blocked,
-    /// An actor took it up again.
+    /// An actor requeued it.
     Requeued,
     /// No attempt is left.
     Exhausted,
-    /// Too much time went by since the first attempt.
+    /// The time allowed since the first attempt is over.
     Elapsed,
-    /// Too much time went by since it was submitted.
+    /// The time allowed since submission is over.
     Expired,
-    /// The failure is one that no further attempt can mend.
+    /// Another attempt cannot succeed.
     Permanent,
     /// The target demanded it.
     Forced,
     /// An operator demanded it.
     Operator,
-    /// The limit is reached, and the stream goes on behind it.
+    /// The limit is reached, and the stream continues after it.
     Skipped,
     /// The payload is over the limit.
     TooLarge,
@@ -37,15 +37,15 @@ pub enum Reason {
     Decode,
     /// The last attempt ended without an answer.
     NoOutcome,
-    /// The stage that should take it is no longer there.
+    /// Its stage no longer exists.
     StageGone,
-    /// What was stored cannot be read back.
+    /// The stored data is damaged.
     Damaged,
-    /// A stage failed with it, for good.
+    /// A stage failed permanently with it.
     StageError,
     /// The stage keeps nothing for a later attempt.
     NoPersist,
-    /// There was no room to wait.
+    /// The queue had no room for it.
     Full,
 }
 
@@ -84,7 +84,7 @@ impl Reason {
         )
     }
 
-    /// Why a failure that no attempt can mend ends the delivery: the reason that its code names, or `permanent`.
+    /// The reason for giving up after a permanent failure: the one that its code names, or `permanent`.
     pub(super) fn of_permanent(code: &str) -> Self {
         const NAMED: [Reason; 6] = [
             Reason::TooLarge,

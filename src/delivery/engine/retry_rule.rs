@@ -7,7 +7,7 @@ use super::{Class, Failure};
 use crate::retry::Backoff;
 use crate::time::Timestamp;
 
-/// No target's wish for a longer wait is granted.
+/// The longest wait that a target can ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// How long to wait between attempts.
@@ -24,10 +24,10 @@ pub enum Retry {
         /// The wait after the first failure. Default 1 s.
         #[serde(default = "default_first", with = "crate::time::span::serde_text")]
         first: Duration,
-        /// What each further wait is multiplied by; not below 1. Default 2.
+        /// The factor between one wait and the next; at least 1. Default 2.
         #[serde(default = "default_factor")]
         factor: f64,
-        /// No wait is longer; a slow failure waits this long at once. Default 10 m.
+        /// The longest wait, and the wait after a slow failure. Default 10 min.
         #[serde(default = "default_max", with = "crate::time::span::serde_text")]
         max: Duration,
         /// Default full.
@@ -37,7 +37,7 @@ pub enum Retry {
     /// Always the same wait, from the end of the attempt.
     #[serde(with = "crate::time::span::serde_text")]
     Every(Duration),
-    /// The next time that fits a cron rule.
+    /// The next time that matches a cron expression.
     Cron(Cron),
 }
 
@@ -53,7 +53,7 @@ const fn default_max() -> Duration {
     Duration::from_secs(600)
 }
 
-/// How waits are spread, so that many do not end at one instant.
+/// How waits are spread, so that many do not end at the same instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Jitter {
@@ -89,14 +89,14 @@ impl Retry {
         match failure.retry_after {
             Some(wish) if heed_retry_after => {
                 let wish = wish.min(MAX_RETRY_AFTER);
-                // A target that sends everybody away at once must not have everybody back at once.
+                // A target that refuses many at once must not get all of them back at once.
                 due.max(now + wish + Jitter::Full.spread(wish / 10, id, attempt))
             }
             _ => due,
         }
     }
 
-    /// The tick after `now`; `None` for waits that grow, which have none.
+    /// The next time after `now`; `None` for a backoff, which has no fixed times.
     pub(super) fn next_tick(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Backoff { .. } => None,
@@ -107,7 +107,7 @@ impl Retry {
 }
 
 impl Jitter {
-    /// The wait that follows from `wait`, the delivery and the attempt: always the same for the same.
+    /// Spreads `wait` depending on the delivery and the attempt, always in the same way.
     fn spread(self, wait: Duration, id: &str, attempt: u32) -> Duration {
         match self {
             Self::None => wait,
@@ -120,7 +120,7 @@ impl Jitter {
     }
 }
 
-/// FNV-1a over the id and the attempt, then mixed, since nearby ids must land far apart.
+/// FNV-1a over the id and the attempt, then mixed, so that similar ids get very different results.
 fn hash(id: &str, attempt: u32) -> u64 {
     let bytes = id.bytes().chain(attempt.to_le_bytes());
     let sum = bytes.fold(0xCBF2_9CE4_8422_2325, |sum: u64, byte| {

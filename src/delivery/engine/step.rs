@@ -6,13 +6,13 @@ use super::{
 };
 use crate::time::Timestamp;
 
-/// Does what `input` means for `delivery` at `now`, and appends the effects to `out`.
+/// Applies `input` to `delivery` at `now`, and appends the effects to `out`.
 ///
-/// Equal arguments give equal results. `now` is wall time; when it lies before the last transition, that counts instead.
-/// What comes too late (a timer that was cancelled, an answer to an attempt that has ended) changes nothing and is counted.
+/// Equal arguments give equal results. `now` is wall time; if it is before the last transition, the time of that is used instead.
+/// Late inputs (a cancelled timer, an answer to an attempt that has ended) change nothing and are counted.
 ///
 /// # Errors
-/// When the input does not fit the state. The delivery and `out` are unchanged then.
+/// If the input is not possible in the current state. The delivery and `out` are unchanged then.
 pub fn step(
     delivery: &mut Delivery,
     input: Input,
@@ -23,7 +23,7 @@ pub fn step(
     step_when(delivery, input, Readiness::Ready, now, policy, out)
 }
 
-/// As [`step`], when an attempt that follows from the input may not be made at once.
+/// Like [`step`], if an attempt that follows from the input may not be possible at once.
 ///
 /// # Errors
 /// As [`step`].
@@ -72,7 +72,7 @@ pub fn step_when(
     Ok(())
 }
 
-/// One step on its way.
+/// A step in progress.
 pub(super) struct Step<'a> {
     pub(super) delivery: &'a mut Delivery,
     pub(super) policy: &'a Policy,

@@ -1,4 +1,4 @@
-//! Which timer is pending: at most one, the end of a wait or of an attempt that runs elsewhere.
+//! The pending timer. There is at most one: for the end of a wait, or of an attempt that runs elsewhere.
 
 use super::step::Step;
 use super::{Effect, Purpose, Token};

@@ -5,25 +5,25 @@ use serde::{Deserialize, Serialize};
 use super::{AttemptError, Reason};
 use crate::time::Timestamp;
 
-/// Where a delivery stands.
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
-    /// Taken over; nothing decided yet.
+    /// Accepted; not scheduled yet.
     Acknowledged,
-    /// Will be tried: at its due time, or when its turn comes.
+    /// Will be attempted: at its due time, or when its turn comes.
     Awaiting,
-    /// An attempt is out.
+    /// An attempt is in progress.
     Executing,
     /// The target accepted it. Terminal.
     Succeeded,
-    /// The attempt failed. Never rests: what follows stands in the same commit.
+    /// The attempt failed. Another state always follows in the same commit.
     Failed,
     /// Given up, with a reason. Terminal, unless an actor retries it.
     Discarded,
-    /// The attempt ended without an answer. Never rests.
+    /// The attempt ended without an answer. Another state always follows in the same commit.
     Unknown,
-    /// Called off by an actor. Terminal, unless an actor retries it.
+    /// Cancelled by an operator or API caller. Terminal, unless an actor retries it.
     Cancelled,
 }
 
@@ -66,19 +66,19 @@ pub struct Transition {
     pub state_before: Option<DeliveryState>,
     /// The state entered.
     pub state_after: DeliveryState,
-    /// Why: what a wait waits for, why something was given up.
+    /// Why it waits, or why it was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// What went wrong; only on failed, unknown and discarded.
+    /// The error; only on failed, unknown and discarded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<AttemptError>,
-    /// Who asked for it, when it was no rule of the policy.
+    /// The actor who asked for it, if it was not the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// The actor's reason, in their words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// The attempt only asked whether the target works again: its failure does not count against the limit.
+    /// The attempt was a probe: its failure does not count against the limit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probe: bool,
     /// The process that made the attempt; filled in by the owner, never by the engine.
@@ -91,7 +91,7 @@ pub struct Transition {
         with = "crate::time::calendar::serde_option_time"
     )]
     pub due: Option<Timestamp>,
-    /// When it happened; never before the entry in front of it.
+    /// When it happened; never before the previous entry.
     #[serde(with = "crate::time::calendar::serde_time")]
     pub created_at: Timestamp,
 }

@@ -1,12 +1,12 @@
 //! Values that hold many items as bytes: adding one appends, reading one skips.
 //!
-//! A value is decoded and encoded as a whole each time it is read and written. As one run of bytes that is a copy, whatever is in it.
+//! A value is decoded and encoded as a whole whenever it is read and written. For a single run of bytes that is one copy, whatever it contains.
 
 use bytes::{Buf, Bytes};
 use prost::Message;
 use prost::encoding::{decode_varint, encode_varint};
 
-/// Items one after the other, each behind its length.
+/// Items one after the other, each preceded by its length.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(crate) struct Blob {
     #[prost(bytes = "bytes", tag = "1")]
@@ -23,7 +23,7 @@ impl Blob {
         self.bytes = bytes.into();
     }
 
-    /// The item that begins at `from`, and where the next one does. None behind the last.
+    /// The item that begins at `from`, and the start of the next one; `None` after the last.
     pub(crate) fn item_at(&self, from: usize) -> Option<(Bytes, usize)> {
         let mut rest = self.bytes.clone();
         if from >= rest.len() {

@@ -1,7 +1,7 @@
-//! What is told of each destination: how much waits for it and since when, how much was given up, how attempts went. Pure.
+//! Figures of each destination: waiting deliveries and their age, dead letters, and outcomes of attempts. Pure.
 //!
-//! Counting a million rows each time somebody asks would be too dear, so the counts follow every change of a row. What was stored at the
-//! start is counted once, beside the work: rows that change meanwhile are remembered as they were, so that each counts once.
+//! Counting a million rows for every query would be too expensive, so the counts follow every change of a row. The rows stored at the
+//! start are counted once, in the background: the old values of rows that change meanwhile are remembered, so that each is counted once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,9 +12,9 @@ use super::super::engine::DeliveryState;
 use super::row::Outline;
 use crate::time::Timestamp;
 
-/// So many targets are told by name. The others are told together.
+/// At most this many targets are shown by name. The others are shown together.
 const MAX_TARGETS: usize = 1_000;
-/// What the others are called.
+/// The name for the others.
 const OTHER: &str = "other";
 /// Times of submission are counted by the minute.
 const MINUTE: u64 = 60_000;
@@ -23,17 +23,17 @@ const MINUTE: u64 = 60_000;
 #[derive(Debug, Default)]
 pub(crate) struct Figures(Mutex<Tally>);
 
-/// What is told of a target.
+/// The figures of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Figure {
-    /// As deliveries name it; `other`: all that have no place of their own here.
+    /// The target as deliveries name it; `other` for all that have no entry here.
     pub(crate) target: String,
-    /// Deliveries on their way there.
+    /// Deliveries that have not ended.
     pub(crate) waiting: u64,
     /// When the oldest of them was submitted, to the minute.
     pub(crate) oldest: Option<Timestamp>,
     pub(crate) dead_letters: u64,
-    /// Since the start: attempts that arrived, attempts that failed, and what was given up.
+    /// Since the start: successful attempts, failed attempts, and deliveries given up.
     pub(crate) delivered: u64,
     pub(crate) failed_attempts: u64,
     pub(crate) given_up: u64,
@@ -43,8 +43,8 @@ pub(crate) struct Figure {
 struct Tally {
     targets: HashMap<Box<str>, Counts>,
     others: Counts,
-    /// Rows are counted under `others`. None of their targets gets a name before all of those rows are gone: a row leaves the counts that it
-    /// came to.
+    /// Rows are counted under `others`. None of their targets gets a name before all of those rows are gone, because a row must be subtracted
+    /// where it was added.
     has_others: bool,
     progress: Progress,
 }
@@ -55,7 +55,7 @@ enum Progress {
     Counting {
         /// Rows with smaller keys have been.
         to: Bytes,
-        /// Rows that have changed before they were, as they were at the start.
+        /// The values at the start of rows that changed before they were counted.
         before: HashMap<Bytes, Option<Outline>>,
     },
     Done,
@@ -70,12 +70,12 @@ impl Default for Progress {
     }
 }
 
-/// Until all that was stored is counted, a count may be below zero.
+/// Until all stored rows are counted, a count may be negative.
 #[derive(Debug, Default)]
 struct Counts {
     waiting: i64,
     dead_letters: i64,
-    /// Those that wait, by the minute of their submission.
+    /// Waiting deliveries by the minute of their submission.
     by_minute: BTreeMap<u64, Minute>,
     delivered: u64,
     failed_attempts: u64,
@@ -101,7 +101,7 @@ impl Figures {
         }
     }
 
-    /// The row at `key` is about to change: to be said before anybody can read it as it will be.
+    /// Records that the row at `key` is about to change. Must be called before the new value can be read.
     pub(crate) fn changes(&self, key: &Bytes, before: Option<Outline>, after: Option<Outline>) {
         if before == after {
             return;
@@ -124,7 +124,7 @@ impl Figures {
         }
     }
 
-    /// Counts rows that are stored: all up to `to` that were not counted yet, in the order of their keys.
+    /// Counts stored rows: all up to `to` that were not counted yet, in key order.
     pub(crate) fn count(&self, rows: Vec<(Bytes, Outline)>, to: Bytes) {
         let mut tally = self.locked();
         for (key, row) in rows {
@@ -141,7 +141,7 @@ impl Figures {
         }
     }
 
-    /// All that was stored at the start is counted.
+    /// All rows stored at the start have been counted.
     pub(crate) fn all_counted(&self) {
         let mut tally = self.locked();
         let progress = std::mem::replace(&mut tally.progress, Progress::Done);
@@ -152,12 +152,12 @@ impl Figures {
         }
     }
 
-    /// Whether it is known what waits and what was given up; what attempts came to is known at any time.
+    /// Whether the counts of waiting deliveries and dead letters are complete; those of attempts always are.
     pub(crate) fn is_counted(&self) -> bool {
         matches!(self.locked().progress, Progress::Done)
     }
 
-    /// What is told of each target; of those without a name last.
+    /// The figures of each target; those of unnamed ones last.
     pub(crate) fn all(&self) -> Vec<Figure> {
         let tally = self.locked();
         let named = tally.targets.iter();
@@ -180,7 +180,7 @@ impl Tally {
         self.of_row(&row.target).add(row, count);
     }
 
-    /// The counts for an attempt. They are no reason to take a place from another target.
+    /// The counts for an attempt. An attempt alone does not take the name of another target.
     fn of_attempt(&mut self, target: &str) -> &mut Counts {
         let is_named = self.targets.contains_key(target);
         if !is_named && (self.has_others || self.targets.len() >= MAX_TARGETS) {
@@ -189,7 +189,7 @@ impl Tally {
         self.targets.entry(target.into()).or_default()
     }
 
-    /// The counts of a row: the same from when it comes to when it goes.
+    /// The counts of a row: the same ones from its addition to its removal.
     fn of_row(&mut self, target: &str) -> &mut Counts {
         if !self.targets.contains_key(target) && !self.has_room() {
             self.has_others = true;
@@ -198,7 +198,7 @@ impl Tally {
         self.targets.entry(target.into()).or_default()
     }
 
-    /// Whether one more target may have a name. Those for which nothing is kept make room.
+    /// Whether one more target may have a name. Targets without stored deliveries make room.
     fn has_room(&mut self) -> bool {
         let is_counted = matches!(self.progress, Progress::Done);
         if self.has_others && is_counted && self.others.is_idle() {
@@ -243,7 +243,7 @@ impl Counts {
         }
     }
 
-    /// Whether nothing is kept.
+    /// Whether there are no stored deliveries.
     const fn is_idle(&self) -> bool {
         self.waiting == 0 && self.dead_letters == 0
     }

@@ -1,4 +1,4 @@
-//! How an item is stored: one row, binary, with the unit in it. Rows of earlier versions, JSON in three values, are read too.
+//! The stored form of an item: one binary row that includes the unit. Rows of earlier versions, JSON in three values, are read, too.
 
 use bytes::Bytes;
 use prost::Message;
@@ -13,7 +13,7 @@ use super::item::Item;
 use crate::sdk::BoxError;
 use crate::time::Timestamp;
 
-/// The form of the row that follows this byte. An earlier version's begins with a brace.
+/// The first byte of this form of the row. Rows of an earlier version begin with a brace.
 const FORM: u8 = 1;
 
 /// The numbers under which states are stored, from 1.
@@ -28,7 +28,7 @@ const STATES: [DeliveryState; 8] = [
     DeliveryState::Cancelled,
 ];
 
-/// The numbers under which reasons are stored, from 1. New ones go to the end.
+/// The numbers under which reasons are stored, from 1. Add new ones at the end.
 const REASONS: [Reason; 20] = [
     Reason::Scheduled,
     Reason::Turn,
@@ -58,24 +58,24 @@ const REASONS: [Reason; 20] = [
 pub struct Stored {
     /// The delivery.
     pub item: Item,
-    /// What is delivered, as its target keeps it; `None` when that is stored apart.
+    /// The unit, as its target keeps it; `None` if it is stored separately.
     pub unit: Option<Bytes>,
 }
 
-/// A row that is no item.
+/// The row is not an item.
 #[derive(Debug, thiserror::Error)]
 #[error("stored delivery cannot be read: {0}")]
 pub struct InvalidItem(String);
 
-/// A row as it was found.
+/// A row as read.
 #[derive(Debug, Clone)]
 pub(crate) enum Row {
     Stored(Box<Stored>),
-    /// Of an earlier version: history and unit are values of their own.
+    /// Of an earlier version: history and unit are separate values.
     Old(Box<OldHead>),
 }
 
-/// The little of a row that is counted.
+/// The parts of a row that are counted.
 #[cfg(feature = "runtime")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outline {
@@ -84,7 +84,7 @@ pub(crate) struct Outline {
     pub(crate) submitted_at: Option<Timestamp>,
 }
 
-/// As much of a [`WireItem`].
+/// The same parts of a [`WireItem`].
 #[cfg(feature = "runtime")]
 #[derive(Clone, PartialEq, Message)]
 struct WireOutline {
@@ -120,7 +120,7 @@ impl Outline {
     }
 }
 
-/// Where a delivery stands, as earlier versions stored it.
+/// The state of a delivery, as earlier versions stored it.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct OldHead {
     delivery: Delivery,
@@ -131,10 +131,10 @@ pub(crate) struct OldHead {
 }
 
 impl OldHead {
-    /// The item, with the history that was stored beside it.
+    /// The item, with the history that was stored separately.
     pub(crate) fn into_item(self, history: History) -> Item {
         let mut delivery = self.delivery;
-        // It has a timer as well; whatever comes first has it tried.
+        // It has a timer as well; whichever comes first starts the attempt.
         delivery.held = self.is_held_back && delivery.state == Some(DeliveryState::Awaiting);
         Item {
             has_destination: delivery.target.contains("://"),
@@ -185,7 +185,7 @@ impl Stored {
     /// Reads a row; the unit is a part of `bytes`, not a copy.
     ///
     /// # Errors
-    /// When the bytes are something else.
+    /// If the bytes are not an item.
     pub fn decode(bytes: Bytes) -> Result<Self, InvalidItem> {
         match bytes.first() {
             Some(&FORM) => {}
@@ -201,7 +201,7 @@ impl Stored {
 struct WireItem {
     #[prost(bytes = "bytes", optional, tag = "1")]
     unit: Option<Bytes>,
-    /// Sixteen bytes when it is a UUID, else text.
+    /// Sixteen bytes if it is a UUID, otherwise text.
     #[prost(bytes = "vec", tag = "2")]
     id: Vec<u8>,
     #[prost(string, tag = "3")]
@@ -303,7 +303,7 @@ struct WireEntry {
     probe: bool,
     #[prost(string, optional, tag = "11")]
     worker: Option<String>,
-    /// Set when several rounds were folded; `seq` is that of the last then, and `at` when its wait began.
+    /// Set if several rounds were folded; then `seq` is that of the last, and `at` is when its wait began.
     #[prost(message, optional, tag = "12")]
     folded: Option<WireFolded>,
 }
@@ -327,7 +327,7 @@ fn number<T: PartialEq>(all: &[T], one: Option<&T>) -> u32 {
     at.and_then(|at| u32::try_from(at + 1).ok()).unwrap_or(0)
 }
 
-/// The one with that number; 0 is none.
+/// The entry with that number; 0 means none.
 fn numbered<T: Copy>(all: &[T], number: u32, what: &str) -> Result<Option<T>, InvalidItem> {
     let Some(at) = usize::try_from(number).ok().and_then(|n| n.checked_sub(1)) else {
         return Ok(None);
@@ -380,7 +380,7 @@ impl WireItem {
         Self {
             unit: stored.unit.clone(),
             id: match Uuid::try_parse(&delivery.id) {
-                // Only the usual spelling comes back as it was.
+                // Only the canonical spelling is restored unchanged.
                 Ok(id) if id.to_string() == delivery.id => id.as_bytes().to_vec(),
                 _ => delivery.id.clone().into_bytes(),
             },

@@ -1,4 +1,4 @@
-//! The declared form of a pipeline: from a document to checked settings, all faults at once.
+//! The declared form of a pipeline: reads a document into checked settings, with all faults at once.
 
 mod retry;
 
@@ -11,13 +11,13 @@ pub(crate) use retry::read as read_retry;
 use super::stages::{self, StageKind};
 use crate::document::{At, Complaint, Finding, Findings, Node, nearest};
 
-/// The namespace of pipelines that name none.
+/// The default namespace of pipelines.
 pub(crate) const DEFAULT_NAMESPACE: &str = "pipelines";
 
-/// Beginnings of names that the functions behind a pipeline have.
+/// Reserved prefixes of names, which the functions of a pipeline use.
 const RESERVED: [&str; 2] = ["lane.", "destination."];
 
-/// A pipeline as it is declared, checked.
+/// A checked declaration of a pipeline.
 ///
 /// ```
 /// use stateful_functions::pipeline::PipelineConfig;
@@ -46,7 +46,7 @@ pub struct PipelineConfig {
     stages: Vec<StageConfig>,
 }
 
-/// One stage as it is declared, checked.
+/// A checked declaration of one stage.
 #[derive(Debug, Clone)]
 pub(crate) struct StageConfig {
     pub(crate) name: String,
@@ -64,7 +64,7 @@ impl PipelineConfig {
         findings.into_result(config)
     }
 
-    /// The pipeline that is declared at `at`. `None`: it has faults, which are reported.
+    /// The pipeline declared at `at`; `None` if it has faults, which are reported.
     pub(crate) fn read(at: At<'_>) -> Option<Self> {
         let fields = at.fields()?;
         let name = fields
@@ -83,7 +83,7 @@ impl PipelineConfig {
         })
     }
 
-    /// A pipeline of one stage, whose settings stand at `at`.
+    /// A pipeline of one stage, with its settings at `at`.
     #[cfg(feature = "runtime")]
     pub(crate) fn of_stage(kind: &str, at: At<'_>, name: String, namespace: &str) -> Option<Self> {
         let stage = StageConfig {
@@ -174,7 +174,7 @@ fn read_stage(at: &At<'_>, names: &mut StageNames) -> Option<StageConfig> {
     })
 }
 
-/// Gives names to stages: their own, or their kind with a number from the second on.
+/// Names stages: with their own name, or with their kind and, from the second on, a number.
 #[derive(Debug, Default)]
 pub(crate) struct StageNames {
     kinds: HashMap<String, u32>,
@@ -182,7 +182,7 @@ pub(crate) struct StageNames {
 }
 
 impl StageNames {
-    /// The name of the next stage of that kind that has none of its own.
+    /// The default name of the next stage of that kind.
     pub(crate) fn of_kind(&mut self, kind: &str) -> String {
         let uses = self.kinds.entry(kind.to_owned()).or_default();
         *uses += 1;
@@ -197,7 +197,7 @@ impl StageNames {
         name
     }
 
-    /// Takes a name that the stage brings along.
+    /// Reserves the given name of a stage.
     pub(crate) fn given(&mut self, name: &str) -> Result<(), String> {
         check_half(name)?;
         if name.contains('.') {

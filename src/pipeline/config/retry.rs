@@ -1,14 +1,14 @@
 //! `retry: {preset, first, factor, …}`: when a failed export is tried again, and for how long.
 //!
-//! It is a policy's own document, without what a pipeline decides by itself, and with the waits written shorter: `every: 5m` is
-//! `retry: {every: 5m}`, `first: 2s` is `retry: {backoff: {first: 2s}}`.
+//! It is the document of a policy, without the settings that a pipeline decides itself, and with a shorter form for the waits: `every: 5m`
+//! is `retry: {every: 5m}`, `first: 2s` is `retry: {backoff: {first: 2s}}`.
 
 use std::num::NonZeroU32;
 
 use crate::delivery::engine::{Classes, Jitter, Policy, Retry};
 use crate::document::{At, Fields, Value, scalar};
 
-/// Settings of an export that are easily written into `retry`.
+/// Settings of an export that are easily mistaken for settings of `retry`.
 const IN_EXPORT: &[(&str, &str)] = &[
     ("timeout", "beside `retry`"),
     ("connectTimeout", "beside `retry`"),
@@ -17,7 +17,7 @@ const IN_EXPORT: &[(&str, &str)] = &[
     ("maxInFlight", "beside `retry`"),
 ];
 
-/// The policy that stands at `node`.
+/// The policy at `node`.
 pub(crate) fn read(node: At<'_>) -> Option<Policy> {
     let place = node.clone();
     let fields = node.fields()?.elsewhere(IN_EXPORT);
@@ -27,7 +27,7 @@ pub(crate) fn read(node: At<'_>) -> Option<Policy> {
             "default" => Ok(Policy::default()),
             "edgex" => Ok(Policy::edgex()),
             other => Err(format!(
-                "`{other}` is no preset of exports; known: default, edgex"
+                "`{other}` is not a preset of exports; known: default, edgex"
             )),
         })
     });
@@ -64,7 +64,7 @@ pub(crate) fn read(node: At<'_>) -> Option<Policy> {
     }
 }
 
-/// The waits between attempts: `every`, or a backoff whose parts may be given one by one. False when they have faults.
+/// Reads the waits between attempts: `every`, or a backoff whose parts may be given separately. False if they have faults.
 fn set_waits(fields: &Fields<'_>, retry: &mut Retry) -> bool {
     const PARTS: [&str; 4] = ["first", "factor", "max", "jitter"];
     let parts_given = PARTS.iter().any(|part| fields.has(part));
@@ -98,7 +98,7 @@ fn set_waits(fields: &Fields<'_>, retry: &mut Retry) -> bool {
             node.parsed(|text| match text {
                 "full" => Ok(Jitter::Full),
                 "none" => Ok(Jitter::None),
-                other => Err(format!("`{other}` is no jitter; known: full, none")),
+                other => Err(format!("`{other}` is not a jitter; known: full, none")),
             })
         }),
     ];
@@ -129,7 +129,7 @@ fn attempts(node: &At<'_>) -> Option<u32> {
     Some(count.get())
 }
 
-/// What a policy's own document has at this place.
+/// The value in a policy's own document.
 fn form<T: serde::de::DeserializeOwned>(node: &At<'_>) -> Option<T> {
     serde_json::from_value(node.node.to_json()).map_or_else(|err| node.fault(err), Some)
 }
@@ -138,7 +138,9 @@ fn classes(node: &At<'_>) -> Option<Classes> {
     node.parsed(|text| match text {
         "default" => Ok(Classes::Default),
         "off" => Ok(Classes::Off),
-        other => Err(format!("`{other}` names no classes; known: default, off")),
+        other => Err(format!(
+            "`{other}` is not a table of classes; known: default, off"
+        )),
     })
 }
 

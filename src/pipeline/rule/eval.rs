@@ -1,4 +1,4 @@
-//! Computes an expression for a document; what is only looked up is borrowed.
+//! Evaluates an expression for a document; looked-up values are borrowed.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

@@ -1,14 +1,14 @@
-//! What can be known of a rule's result before there is a document: which kinds of value it can give, and whether it depends on the document at all.
+//! Analyses a rule without a document: which kinds of value it can give, and whether it depends on the document at all.
 
 use serde_json::Value;
 
 use super::operator::{self, Operator};
 
-/// What an expression can give.
+/// The possible results of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Known {
     kinds: Kinds,
-    /// It gives the same whatever the document is.
+    /// The result does not depend on the document.
     pub(super) is_constant: bool,
 }
 
@@ -70,12 +70,12 @@ impl Known {
         }
     }
 
-    /// Whether it can be true itself, not only count as true.
+    /// Whether the result can be `true`, rather than only count as true.
     pub(super) const fn can_be_true(self) -> bool {
         self.kinds.has(TRUE)
     }
 
-    /// Whether it can only be false or null, so that it stops every record.
+    /// Whether the result can only be false or null, so that every record is dropped.
     pub(super) const fn only_stops(self) -> bool {
         !self.kinds.has(Kinds(!FALSE.or(NULL).0))
     }
@@ -85,7 +85,7 @@ impl Known {
         !self.kinds.has(Kinds(!LIST.or(MAPPING).0))
     }
 
-    /// What it gives, in words.
+    /// Describes the result.
     pub(super) fn told(self) -> String {
         let names = [
             (NULL, "nothing"),
@@ -105,7 +105,7 @@ impl Known {
     }
 }
 
-/// What of `kinds` can count as true, and what as false.
+/// The `kinds` that can count as true, and those that can count as false.
 const fn truthy(kinds: Kinds) -> Kinds {
     kinds.and(Kinds(!NULL.or(FALSE).0))
 }
@@ -114,7 +114,7 @@ const fn falsy(kinds: Kinds) -> Kinds {
     kinds.and(Kinds(!TRUE.or(MAPPING).0))
 }
 
-/// What a call gives, or why it never gives anything.
+/// The possible results of a call, or why it always fails.
 pub(super) fn of_call(operator: Operator, arguments: &[Known]) -> Result<Known, String> {
     use Operator as Op;
     let reads_document = matches!(operator, Op::Var | Op::Missing | Op::MissingSome);
@@ -168,7 +168,7 @@ pub(super) fn of_call(operator: Operator, arguments: &[Known]) -> Result<Known, 
     Ok(Known { kinds, is_constant })
 }
 
-/// Of `and` and `or`: the first argument that ends it, or the last.
+/// The result of `and` and `or`: the first argument that decides it, or the last.
 fn joined(arguments: &[Known], ends: fn(Kinds) -> Kinds, goes_on: fn(Kinds) -> Kinds) -> Kinds {
     let Some((last, before)) = arguments.split_last() else {
         return NULL;
@@ -190,7 +190,7 @@ fn opposite(arguments: &[Known], keeps: bool) -> Kinds {
     when(truthy(kinds), of_true).or(when(falsy(kinds), of_false))
 }
 
-/// Of `if`: each branch whose condition can hold, while the conditions before it can fail.
+/// The result of `if`: each branch whose condition can hold while the conditions before it can fail.
 fn chosen(arguments: &[Known]) -> Kinds {
     let mut kinds = Kinds(0);
     let mut rest = arguments;
@@ -206,7 +206,7 @@ fn chosen(arguments: &[Known]) -> Kinds {
     kinds.or(rest.first().map_or(NULL, |otherwise| otherwise.kinds))
 }
 
-/// Text in which a rule of JSON was pasted.
+/// A text that contains a rule as JSON.
 pub(super) fn pasted(text: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(text).ok()?;
     let name = value.as_object()?.keys().next()?;

@@ -1,7 +1,7 @@
-//! JsonLogic: rules as JSON, parsed once and then asked about many documents.
+//! JsonLogic: rules as JSON, parsed once and evaluated for many documents.
 //!
-//! `parse` turns a document into an expression and reports all that is wrong with it; `eval` computes it; `operator` says what
-//! each operator does with values. Left out: `log`, `method`, and equality of lists and mappings by identity (here by content).
+//! `parse` turns a document into an expression and reports all its faults; `eval` computes it; `operator` defines what
+//! each operator does with values. Not supported: `log`, `method`, and equality of lists and mappings by identity (here by content).
 
 mod eval;
 mod known;
@@ -52,7 +52,7 @@ impl RuleError {
 }
 
 impl Rule {
-    /// The rule that stands at `at`; `None` when it has faults, which are reported.
+    /// The rule at `at`; `None` if it has faults, which are reported.
     pub(crate) fn read(at: &At<'_>) -> Option<Self> {
         let (expr, known) = parse::expression(at, 0)?;
         Some(Self {
@@ -61,7 +61,7 @@ impl Rule {
         })
     }
 
-    /// The rule that stands at `at` and decides something: one that can't be true is a fault.
+    /// The rule at `at`, used as a condition: a rule that can never be true is a fault.
     pub(crate) fn read_condition(at: &At<'_>) -> Option<Self> {
         const LIKE: &str = "such as `{\">\": [{\"var\": \"temp\"}, 30]}`";
         match &at.node.value {
@@ -97,18 +97,18 @@ impl Rule {
         })
     }
 
-    /// Whether it gives the same for every document.
+    /// Whether the result is the same for every document.
     pub(crate) const fn is_constant(&self) -> bool {
         self.is_constant
     }
 
-    /// What the rule gives for `document`.
+    /// Evaluates the rule for `document`.
     pub(crate) fn apply(&self, document: &Value) -> Result<Value, RuleError> {
         eval::eval(&self.expr, document).map(std::borrow::Cow::into_owned)
     }
 }
 
-/// What to say of a rule that can't be true.
+/// The fault of a rule that can never be true.
 fn never_true(known: known::Known, written: &Value) -> Complaint {
     if known.only_stops() {
         return Complaint::with_remedy(

@@ -1,4 +1,4 @@
-//! The operators and what they do with values: truth, equality, order, arithmetic, as JavaScript does where JsonLogic says so.
+//! The operators on values: truth, equality, order and arithmetic, like JavaScript where JsonLogic says so.
 
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
@@ -19,7 +19,7 @@ macro_rules! operators {
                 match self { $(Self::$variant => $name),* }
             }
 
-            /// How many arguments it takes.
+            /// The number of arguments it takes.
             pub(super) const fn takes(self) -> RangeInclusive<usize> {
                 match self { $(Self::$variant => $takes),* }
             }
@@ -67,7 +67,7 @@ operators! {
 }
 
 impl Operator {
-    /// Whether it computes with numbers, and fails where it gets something else.
+    /// Whether it computes with numbers, and fails on anything else.
     pub(super) const fn needs_numbers(self) -> bool {
         matches!(
             self,
@@ -97,7 +97,7 @@ pub(super) fn truthy(value: &Value) -> bool {
     }
 }
 
-/// Equality without conversion, but 1 and 1.0 are one number.
+/// Equality without conversion, except that 1 and 1.0 are equal.
 pub(super) fn strictly_equal(one: &Value, two: &Value) -> bool {
     match (one, two) {
         (Value::Number(one), Value::Number(two)) => {
@@ -107,7 +107,7 @@ pub(super) fn strictly_equal(one: &Value, two: &Value) -> bool {
     }
 }
 
-/// Equality with conversion: text, numbers and truth values meet as numbers.
+/// Equality with conversion: texts, numbers and booleans are compared as numbers.
 pub(super) fn loosely_equal(one: &Value, two: &Value) -> bool {
     use Value::{Bool, Number, String};
     match (one, two) {
@@ -120,8 +120,8 @@ pub(super) fn loosely_equal(one: &Value, two: &Value) -> bool {
     }
 }
 
-/// The order of two values: text among itself by characters, all else as numbers, where nothing and empty text count as 0 and true as 1, as in
-/// JsonLogic. `None` where there is no order, which makes every comparison false.
+/// The order of two values: two texts by characters, everything else as numbers, where a missing value and empty text count as 0 and true as 1, as in
+/// JsonLogic. `None` if there is no order, which makes every comparison false.
 pub(super) fn compare(one: &Value, two: &Value) -> Option<Ordering> {
     match (one, two) {
         (Value::String(one), Value::String(two)) => Some(one.cmp(two)),
@@ -144,7 +144,7 @@ fn as_number(value: &Value) -> Option<f64> {
     }
 }
 
-/// The number that a text is. `None`: it is none.
+/// The text as a number, if it is one.
 pub(super) fn numeral(text: &str) -> Option<f64> {
     let number: Option<f64> = text.trim().parse().ok();
     number.filter(|number| number.is_finite())
@@ -175,7 +175,7 @@ pub(super) fn arithmetic(operator: Operator, one: &Value, two: &Value) -> Result
     number(operator, result)
 }
 
-/// The value as a number: unary plus and the operands of `max` and `min`.
+/// The value as a number, for unary plus and the operands of `max` and `min`.
 pub(super) fn to_number(operator: Operator, value: &Value) -> Result<Value, RuleError> {
     match value {
         Value::Number(_) => Ok(value.clone()),
@@ -183,7 +183,7 @@ pub(super) fn to_number(operator: Operator, value: &Value) -> Result<Value, Rule
     }
 }
 
-/// A number, or text that is one. Nothing, truth values and empty text are none: a field that is missing must not count as 0.
+/// A number, or text that is one. Missing values, booleans and empty text are not: a missing field must not count as 0.
 fn operand(operator: Operator, value: &Value) -> Result<f64, RuleError> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
@@ -214,7 +214,7 @@ fn number(operator: Operator, result: f64) -> Result<Value, RuleError> {
         .ok_or(RuleError::NotFinite(operator.name()))
 }
 
-/// A value inside running text; nothing for null.
+/// A value as part of a text; empty for null.
 pub(super) fn push_text(text: &mut String, value: &Value) {
     match value {
         Value::Null => {}

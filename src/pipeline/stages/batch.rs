@@ -1,4 +1,4 @@
-//! `batch: {count, time, key?, format?}`: makes one record of many, by number, by time, or whichever comes first.
+//! `batch: {count, time, key?, format?}`: combines many records into one, by count, by time, or whichever comes first.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -14,31 +14,31 @@ use super::StageKind;
 use crate::delivery::engine::Failure;
 use crate::document::At;
 
-/// A batch is let go at this many items, whatever its settings say.
+/// A batch is sent at this many items, whatever its settings.
 const MAX_ITEMS: u32 = 10_000;
 
-/// Collects records and lets them go as one.
+/// Collects records and sends them as one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Batch {
-    /// Let go with this many items: at most 10,000, which is also the limit when there is no number.
+    /// Send the batch with this many items; at most 10,000, which is also the default limit.
     pub count: Option<NonZeroU32>,
-    /// Let go this long after the first item.
+    /// Send the batch this long after its first item.
     pub time: Option<Duration>,
-    /// A field, or a text with `{field}` placeholders: records with different keys are collected apart. None: one batch per stage.
+    /// A field, or a text with `{field}` placeholders: records with different keys are collected separately. `None`: one batch per stage.
     pub key: Option<String>,
-    /// How the items stand in the payload.
+    /// How the items are combined.
     pub format: BatchFormat,
 }
 
-/// How the items of a batch stand in its payload.
+/// How the items of a batch are combined into its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum BatchFormat {
-    /// A JSON list. An item that is no JSON stands in it as a string: its text, or base64 of its bytes. The default.
+    /// A JSON list. An item that is not JSON becomes a string: its text, or base64 of its bytes. The default.
     #[default]
     JsonArray,
-    /// One line each, in compact JSON.
+    /// One line of compact JSON per item.
     Ndjson,
     /// One after the other, with nothing between them.
     Concat,
@@ -53,16 +53,16 @@ pub(crate) struct Batching {
     pub(crate) format: BatchFormat,
 }
 
-/// What a batch is when it is let go.
+/// The type and encoding of a sent batch.
 #[derive(Debug)]
 pub(crate) struct Release {
     pub(crate) payload: Bytes,
-    /// `None`: what its items are.
+    /// `None`: that of its items.
     pub(crate) content_type: Option<&'static str>,
 }
 
 impl Batch {
-    /// Lets go with `count` items.
+    /// Sends the batch with `count` items.
     pub const fn by_count(count: NonZeroU32) -> Self {
         Self {
             count: Some(count),
@@ -72,7 +72,7 @@ impl Batch {
         }
     }
 
-    /// Lets go `time` after the first item.
+    /// Sends the batch `time` after its first item.
     pub const fn by_time(time: Duration) -> Self {
         Self {
             count: None,
@@ -82,7 +82,7 @@ impl Batch {
         }
     }
 
-    /// Checks the settings; `fault` is told the field and what is wrong.
+    /// Checks the settings; `fault` gets the field and the fault.
     pub(crate) fn check(self, fault: impl Fn(&str, &dyn std::fmt::Display)) -> Option<StageKind> {
         let mut whole = true;
         let mut refuse = |field: &str, text: &dyn std::fmt::Display| {
@@ -131,7 +131,7 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
                 "ndjson" => Ok(BatchFormat::Ndjson),
                 "concat" => Ok(BatchFormat::Concat),
                 other => Err(format!(
-                    "`{other}` is no format; known: json-array, ndjson, concat"
+                    "`{other}` is not a format; known: json-array, ndjson, concat"
                 )),
             })
         }),
@@ -144,7 +144,7 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
 }
 
 impl Batching {
-    /// The payload made of those of `items`, in their order.
+    /// Combines the payloads of `items`, in order.
     pub(crate) fn release(&self, items: &[Bytes]) -> Release {
         let length: usize = items.iter().map(|item| item.len() + 1).sum();
         let mut payload = Vec::with_capacity(length + 2);
@@ -180,17 +180,17 @@ impl Batching {
         }
     }
 
-    /// Why `record` cannot be part of a batch: compressed bytes are no text that could stand in a document, and only those of gzip can
-    /// stand one after the other.
+    /// Why `record` cannot be part of a batch: compressed bytes cannot be part of a document, and only gzip data can
+    /// be concatenated.
     pub(crate) fn takes(&self, record: &Record) -> Result<(), Box<Failure>> {
         let encoding = record.content_encoding();
         let why = match (self.format, encoding) {
             (_, "") | (BatchFormat::Concat, "gzip") => return Ok(()),
             (BatchFormat::Concat, _) => {
-                "cannot stand one after the other; put the stage that compresses behind `batch`, or use gzip"
+                "cannot be concatenated; put the stage that compresses after `batch`, or use gzip"
             }
             (BatchFormat::JsonArray | BatchFormat::Ndjson, _) => {
-                "cannot stand in a document; put the stage that compresses behind `batch`"
+                "cannot be part of a document; put the stage that compresses after `batch`"
             }
         };
         let text = format!("records compressed with {encoding} {why}");
@@ -209,7 +209,7 @@ impl Batching {
     }
 }
 
-/// The item as it is when it is JSON, else as a JSON string.
+/// The item as it is if it is JSON, otherwise as a JSON string.
 fn push_json(into: &mut Vec<u8>, item: &[u8]) {
     if serde_json::from_slice::<&RawValue>(item).is_ok() {
         into.extend_from_slice(item.trim_ascii());
@@ -222,7 +222,7 @@ fn push_json(into: &mut Vec<u8>, item: &[u8]) {
     into.extend_from_slice(&string.unwrap_or_default()); // writing a string to memory cannot fail
 }
 
-/// As [`push_json`], without the line breaks that JSON may have between its parts.
+/// Like [`push_json`], but without the line breaks that JSON may have between its parts.
 fn push_line(into: &mut Vec<u8>, item: &[u8]) {
     let start = into.len();
     push_json(into, item);

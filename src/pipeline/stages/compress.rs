@@ -57,7 +57,7 @@ impl Stage for Compress {
     fn apply(&self, record: &mut Record) -> Answer {
         if !record.content_encoding().is_empty() {
             return refuse(format_args!(
-                "the payload is {} already",
+                "the payload is already {}",
                 record.content_encoding()
             ));
         }

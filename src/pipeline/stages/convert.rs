@@ -1,4 +1,4 @@
-//! `convert: {to: json | text | base64}`: says in which form the payload goes on.
+//! `convert: {to: json | text | base64}`: converts the payload.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,11 +12,11 @@ use crate::document::At;
 /// The form of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Convert {
-    /// Compact JSON. What is no JSON fails.
+    /// Compact JSON. Fails if the payload is not JSON.
     Json,
-    /// Text: a JSON string without its quotes and escapes, everything else as it is. What is no UTF-8 fails.
+    /// Text: a JSON string without its quotes and escapes, everything else unchanged. Fails if the payload is not UTF-8.
     Text,
-    /// Base64, with padding, of whatever it is.
+    /// The bytes as base64, with padding.
     Base64,
 }
 
@@ -27,7 +27,9 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
             "json" => Ok(Convert::Json),
             "text" => Ok(Convert::Text),
             "base64" => Ok(Convert::Base64),
-            other => Err(format!("`{other}` is no form; known: json, text, base64")),
+            other => Err(format!(
+                "`{other}` is not a form; known: json, text, base64"
+            )),
         })
     });
     fields.finish();
@@ -47,7 +49,7 @@ impl Stage for Convert {
                     _ => record.payload(),
                 };
                 if std::str::from_utf8(&payload).is_err() {
-                    return refuse("the payload is not text in UTF-8");
+                    return refuse("the payload is not UTF-8 text");
                 }
                 record.set_payload(payload, content_type::TEXT);
             }
@@ -94,7 +96,7 @@ mod tests {
         let faults = faults(&json!({"convert": {"to": "yaml"}}));
         assert_eq!(
             faults,
-            ["stages[0].convert.to: `yaml` is no form; known: json, text, base64"]
+            ["stages[0].convert.to: `yaml` is not a form; known: json, text, base64"]
         );
     }
 }

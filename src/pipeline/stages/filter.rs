@@ -1,4 +1,4 @@
-//! `filter: {rule: <JsonLogic>}`: goes on with the records for which the rule is true.
+//! `filter: {rule: <JsonLogic>}`: passes on the records for which the rule is true.
 
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ impl Stage for Filter {
         match self.0.apply(document) {
             Ok(Value::Bool(true)) => Answer::Continue,
             Ok(Value::Bool(false) | Value::Null) => Answer::Stop,
-            Ok(_) => refuse("the rule gives neither true nor false"),
+            Ok(_) => refuse("the result of the rule is neither true nor false"),
             Err(err) => refuse(err),
         }
     }

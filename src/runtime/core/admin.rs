@@ -1,4 +1,4 @@
-//! What operators do and see: changes of state, addresses that are resumed, what waits where.
+//! Operator commands and views: changes of state, resumed addresses, waiting messages.
 
 use std::cmp::Reverse;
 
@@ -11,21 +11,21 @@ use super::{Activity, Core, Failure, Output, Ticket};
 use crate::storage::{Rows as _, StorageError, Write};
 use crate::time::Timestamp;
 
-/// A change that an operator asks for.
+/// A change requested by an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminChange {
     /// Writes (`Some`: an encoded `TypedValue`) or removes a state.
     SetState {
-        /// Whose state.
+        /// The address.
         address: AddressKey,
-        /// Which one.
+        /// The name of the state.
         name: String,
         /// The encoded `TypedValue`; `None` removes it.
         value: Option<Bytes>,
     },
-    /// Tries a parked or waiting address again, now.
+    /// Tries a parked or waiting address again at once.
     Resume(AddressKey),
-    /// Forgets what the functions of a type declared of a value, in this core. The values stay; a function declares anew with its next
+    /// Deletes the declaration of a value of a function type, in this core. The values stay; a function declares them again with its next
     /// call.
     ForgetDeclaration {
         /// The namespace of the type.
@@ -37,14 +37,14 @@ pub enum AdminChange {
     },
 }
 
-/// What waits at an address, for people to see.
+/// The queue of an address, as shown to operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueView {
     /// The address.
     pub address: AddressKey,
-    /// What it is doing.
+    /// Its activity.
     pub activity: Activity,
-    /// Messages that wait, besides those in flight; a lower bound while they are in the store only.
+    /// Waiting messages, without those in flight; a lower bound while they are in the store only.
     pub waiting: u64,
     /// Messages of the batch that is in flight or failed.
     pub in_flight: usize,
@@ -68,13 +68,13 @@ impl QueueView {
 }
 
 impl Core {
-    /// What waits at one address; `None` when nothing does, or it is not known yet.
+    /// The queue of one address; `None` if nothing waits there, or if that is not known yet.
     pub fn queue(&self, address: &AddressKey) -> Option<QueueView> {
         let mailbox = self.mailboxes.get(address)?;
         Some(QueueView::of(address, mailbox))
     }
 
-    /// Addresses with something to do, at most `limit`, those with failures first.
+    /// At most `limit` addresses with work, those with failures first.
     pub fn queues(&self, limit: usize) -> Vec<QueueView> {
         if limit == 0 {
             return Vec::new();
@@ -86,7 +86,7 @@ impl Core {
             )
         };
         let mut all: Vec<_> = self.mailboxes.iter().collect();
-        // Sorting all of a long list to show a short one would hold up the messages.
+        // Sorting a whole long list to show a short one would delay messages.
         if all.len() > limit {
             all.select_nth_unstable_by_key(limit - 1, rank);
             all.truncate(limit);
@@ -98,10 +98,10 @@ impl Core {
             .collect()
     }
 
-    /// The encoded `TypedValue` of a state, as a call at `now` would carry it; `None` when there is none, or no longer.
+    /// The encoded `TypedValue` of a state, as a call at `now` would contain it; `None` if there is none, or if it has expired.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub fn state(
         &self,
         address: &AddressKey,
@@ -119,7 +119,7 @@ impl Core {
         Ok((!is_over).then_some(row.value))
     }
 
-    /// Makes an operator's change, or keeps it until the address's call has returned.
+    /// Applies an operator's change, or keeps it until the address's current call has returned.
     pub(super) fn change(&mut self, ticket: Ticket, change: AdminChange, out: &mut Vec<Output>) {
         match change {
             AdminChange::Resume(_) if self.draining => {
@@ -152,7 +152,7 @@ impl Core {
         }
     }
 
-    /// Makes changes of addresses whose calls have returned.
+    /// Applies changes of addresses whose calls have returned.
     pub(super) fn changed(&mut self, changes: Vec<(Ticket, AdminChange)>, out: &mut Vec<Output>) {
         for (ticket, change) in changes {
             let AdminChange::SetState {
@@ -189,7 +189,7 @@ impl Core {
                 if let Some(spec) = spec.as_ref().filter(|spec| spec.typename != typename) {
                     return Err(super::state::type_conflict(name, &spec.typename, &typename));
                 }
-                // What nobody has declared yet may turn out to expire; a stamp does no harm where it does not.
+                // A value that is not declared yet may turn out to expire; otherwise the time stamp does no harm.
                 let stamp = spec.is_none_or(|spec| spec.ttl.is_on()).then_some(self.now);
                 Write::put(STATE, key, StateRow { stamp, value }.encode())
             }

@@ -1,4 +1,4 @@
-//! What comes back from a call: effects to be committed, states to be registered, or a failure.
+//! The results of calls: effects to commit, states to register, or a failure.
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ use crate::protocol::reqreply::from_function::{InvocationResponse, Response};
 use crate::storage::{Position, Write};
 
 impl Core {
-    /// A call came back. An answer to a call that is not in flight has no effect.
+    /// Handles the result of a call. An answer to a call that is not in flight has no effect.
     pub(super) fn answered(
         &mut self,
         call: CallId,
@@ -65,7 +65,7 @@ impl Core {
         let position = self.store.stage(writes);
         let sender = self.types.get(type_id).prefix.clone();
         self.hold_outside(&sender, &mut effects, position, out);
-        // What the address sent to itself queues behind what waits already, and joins the batch after the next.
+        // Messages that the address sent to itself queue behind the waiting ones, and join the batch after the next.
         self.changed(closed.changes, out);
         self.start(slot, out);
         for (owner, target, id, invocation) in effects.messages {
@@ -79,7 +79,7 @@ impl Core {
         }
     }
 
-    /// What is seen outside waits for its commit.
+    /// Outputs that are visible outside wait until their commit is durable.
     fn hold_outside(
         &mut self,
         sender: &Bytes,
@@ -109,7 +109,7 @@ impl Core {
         }
     }
 
-    /// Hands a staged message to the core it belongs to.
+    /// Passes a staged message to its core.
     pub(super) fn hand_on(&mut self, message: Message, out: &mut Vec<Output>) {
         let owner = self.owner_of(message.target.id());
         self.hand_to(owner, message, out);
@@ -123,8 +123,8 @@ impl Core {
         }
     }
 
-    /// The batch of `address` failed: it waits and is sent again, or the address is parked, and others go on; or nothing is called any
-    /// more. Its messages stay where they are.
+    /// The batch of `address` failed: it waits and is sent again, or the address is parked, and others continue; or nothing is called any
+    /// more. Its messages stay stored.
     pub(super) fn fail(&mut self, slot: Slot, failure: Failure, out: &mut Vec<Output>) {
         let failure = self.settings.failure.worded(failure);
         let closed = self
@@ -169,7 +169,7 @@ impl Core {
         self.backoffs.insert((retry_at, slot));
     }
 
-    /// Sets an address aside: its messages stay in the store, memory forgets them.
+    /// Parks an address: its messages stay in the store, and are removed from memory.
     fn park(&mut self, slot: Slot, attempts: u32, reason: String) {
         self.mailboxes.change(slot, Mailbox::park);
         let address = self.mailboxes.address(slot).clone();

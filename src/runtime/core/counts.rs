@@ -1,11 +1,11 @@
-//! What a core keeps count of.
+//! The counts of a core.
 
 use std::ops::{AddAssign, SubAssign};
 
-/// What a core, a function type or an address holds.
+/// Messages of a core, a function type or an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Messages that wait or are in flight, as far as they are known.
+    /// Known messages that wait or are in flight.
     pub backlog: u64,
     /// Messages in memory that do not wait for a retry.
     pub active: usize,

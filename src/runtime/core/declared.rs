@@ -9,11 +9,11 @@ use super::state::StateSpec;
 pub(super) struct Declared {
     specs: Vec<StateSpec>,
     by_name: HashMap<String, usize>,
-    /// Those that the store does not hold as they are. They are written with the next batch of the type that is applied.
+    /// Declarations that are not stored yet in this form. They are written with the next applied batch of the type.
     unsaved: BTreeSet<usize>,
 }
 
-/// So many are found by looking at each, which costs less than a hash.
+/// Up to this many are searched one by one, which costs less than a hash.
 const FEW: usize = 8;
 
 impl Declared {
@@ -35,7 +35,7 @@ impl Declared {
         self.specs.len()
     }
 
-    /// Takes a declaration in; one of the same name is replaced.
+    /// Adds a declaration; one with the same name is replaced.
     pub(super) fn declare(&mut self, spec: StateSpec, is_saved: bool) {
         let next = self.specs.len();
         let place = *self.by_name.entry(spec.name.clone()).or_insert(next);
@@ -50,7 +50,7 @@ impl Declared {
         }
     }
 
-    /// Forgets a declaration: the function will be asked anew.
+    /// Removes a declaration: the function will be asked again.
     pub(super) fn forget(&mut self, name: &str) {
         let Some(place) = self.by_name.remove(name) else {
             return;
@@ -66,14 +66,14 @@ impl Declared {
             .collect();
     }
 
-    /// Forgets those that no batch was applied with.
+    /// Removes declarations with which no batch has been applied.
     pub(super) fn forget_unsaved(&mut self) {
         for spec in self.take_unsaved() {
             self.forget(&spec.name);
         }
     }
 
-    /// Those that are to be written now; they count as saved from here on.
+    /// Returns the declarations to write; they count as saved from now on.
     pub(super) fn take_unsaved(&mut self) -> Vec<StateSpec> {
         let places = std::mem::take(&mut self.unsaved);
         places
@@ -82,7 +82,7 @@ impl Declared {
             .collect()
     }
 
-    /// The store does not hold them any more, as far as it did.
+    /// Records that the store no longer has these declarations.
     pub(super) fn note_unsaved(&mut self, name: &str) {
         self.unsaved.extend(self.by_name.get(name).copied());
     }

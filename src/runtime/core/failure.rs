@@ -1,4 +1,4 @@
-//! What happens when a batch failed: its address waits and is tried again, or it is set aside, and others go on; or all stops.
+//! What happens when a batch fails: its address waits and is tried again, or is parked, and others continue; or everything stops.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -13,24 +13,24 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     message: String,
-    /// How StateFun words the same failure.
+    /// StateFun's text for the same failure.
     original: Option<String>,
     kind: FailureKind,
 }
 
-/// What another attempt would bring.
+/// Whether another attempt can succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FailureKind {
-    /// Perhaps a success.
+    /// It may.
     Passing,
-    /// The same, as far as StateFun is concerned: where [`OnError::Fail`] counts it has no attempts left.
+    /// Not on StateFun: with [`OnError::Fail`], no attempts are left.
     Fatal,
-    /// The same until somebody repairs what is stored: the address is set aside at once.
+    /// Not before the stored data is repaired: the address is parked at once.
     Damaged,
 }
 
 impl Failure {
-    /// A failure with its text: the cause first, then what to do.
+    /// A failure with its text: the cause, then what to do.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -39,7 +39,7 @@ impl Failure {
         }
     }
 
-    /// The same failure, which StateFun words differently; told under [`FailurePolicy::statefun_words`].
+    /// Adds StateFun's text of the failure, shown with [`FailurePolicy::statefun_words`].
     pub fn or_on_statefun(self, words: impl Into<String>) -> Self {
         Self {
             original: Some(words.into()),
@@ -67,7 +67,7 @@ impl Failure {
         ))
     }
 
-    /// A failure that leaves no attempts where [`OnError::Fail`] counts: another one would fare no better.
+    /// A failure that leaves no attempts with [`OnError::Fail`], because another attempt would fail as well.
     pub fn fatal(message: impl Into<String>) -> Self {
         Self {
             kind: FailureKind::Fatal,
@@ -75,7 +75,7 @@ impl Failure {
         }
     }
 
-    /// Something of the address is stored and cannot be read: it is set aside whatever the policy says, and others go on.
+    /// Stored data of the address cannot be read: it is parked whatever the policy says, and others continue.
     pub fn damaged(message: impl Into<String>) -> Self {
         Self {
             kind: FailureKind::Damaged,
@@ -83,7 +83,7 @@ impl Failure {
         }
     }
 
-    /// Whether something stored is damaged.
+    /// Whether stored data is damaged.
     pub(super) const fn is_damage(&self) -> bool {
         matches!(self.kind, FailureKind::Damaged)
     }
@@ -100,10 +100,10 @@ impl std::error::Error for Failure {}
 /// What happens when the attempts of a batch are used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnError {
-    /// Its address is set aside with its messages until it is resumed; others go on.
+    /// Its address is parked with its messages until it is resumed; others continue.
     #[default]
     Park,
-    /// The whole application stops, as a job of StateFun does. Nothing is lost: the next start goes on with the same batch.
+    /// The whole application stops, as a job of StateFun does. Nothing is lost: the next start continues with the same batch.
     Fail,
 }
 
@@ -112,16 +112,16 @@ pub enum OnError {
 pub struct FailurePolicy {
     /// Waits between attempts. Default 1 s, doubling, at most 1 min.
     pub backoff: Backoff,
-    /// Attempts that a batch has. Default none: it is tried for ever.
+    /// Maximum attempts of a batch. Default `None`: unlimited.
     pub attempts: Option<NonZeroU32>,
     /// What happens then. Default [`OnError::Park`].
     pub on_error: OnError,
-    /// Failures are told in StateFun's own words, class names included, for comparisons. Default false.
+    /// Whether failures are reported with StateFun's own texts, including class names, for comparisons. Default false.
     pub statefun_words: bool,
 }
 
 impl FailurePolicy {
-    /// As StateFun does: a batch is tried again each second, for ever unless [`attempts`](Self::attempts) says otherwise, and then
+    /// Behaves like StateFun: a batch is tried again each second, without end unless [`attempts`](Self::attempts) sets a limit, after which
     /// the application stops.
     pub const fn strict() -> Self {
         Self {
@@ -136,7 +136,7 @@ impl FailurePolicy {
         }
     }
 
-    /// The failure in the words that are wanted.
+    /// The failure with the configured wording.
     pub(super) fn worded(&self, failure: Failure) -> Failure {
         match failure.original {
             Some(original) if self.statefun_words => Failure {
@@ -148,12 +148,12 @@ impl FailurePolicy {
         }
     }
 
-    /// Whether what kills a job of StateFun's ends the application here.
+    /// Whether a failure that ends a StateFun job ends the application.
     pub(super) fn is_strict(&self) -> bool {
         self.on_error == OnError::Fail
     }
 
-    /// What follows when a batch failed for the `attempt`th time.
+    /// The consequence of failure number `attempt` of a batch.
     pub(super) fn verdict(&self, failure: &Failure, attempt: u32, now: Timestamp) -> Verdict {
         let used_up = self.attempts.is_some_and(|limit| attempt >= limit.get());
         match (failure.kind, self.on_error) {
@@ -166,19 +166,19 @@ impl FailurePolicy {
     }
 }
 
-/// What follows from a failed batch.
+/// The consequence of a failed batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is sent again then.
+    /// It is sent again at this time.
     Retried(Timestamp),
-    /// Its address is set aside.
+    /// Its address is parked.
     Parked,
-    /// Nothing more is called: the application is to end.
+    /// Nothing more is called: the application ends.
     Stopped,
 }
 
 impl Verdict {
-    /// When the batch is sent again, if it is.
+    /// When the batch is sent again, if at all.
     pub const fn retry_at(self) -> Option<Timestamp> {
         match self {
             Self::Retried(at) => Some(at),
@@ -187,10 +187,10 @@ impl Verdict {
     }
 }
 
-/// Why and since when an address is set aside.
+/// Why and since when an address is parked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {
-    /// When it was set aside.
+    /// When it was parked.
     pub since: Timestamp,
     /// Attempts made.
     pub attempts: u32,

@@ -1,4 +1,4 @@
-//! What a core knows of function types: the states their functions asked for since the start.
+//! The function types of a core, with the states that their functions have declared since the start.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
@@ -9,7 +9,7 @@ use super::keys::AddressKey;
 use super::mailboxes::Slot;
 use super::{Bindings, FunctionBinding};
 
-/// Index of a function type within one core.
+/// The index of a function type in one core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct TypeId(usize);
 
@@ -53,17 +53,17 @@ pub struct TypeCounters {
 pub(super) struct FunctionType {
     namespace: Box<str>,
     name: Box<str>,
-    /// Namespace and name as they stand in keys.
+    /// Namespace and name as in keys.
     pub(super) prefix: Bytes,
     /// Whether its states are known.
     pub(super) states_known: StatesKnown,
     /// Addresses that wait until they are.
     pub(super) queue: VecDeque<Slot>,
-    /// The states that go with every request, in the order in which they were asked for.
+    /// The states that are sent with every request, in order of declaration.
     pub(super) states: Declared,
     /// Counters since the start.
     pub(super) counters: TypeCounters,
-    /// What is bound to it; found out once.
+    /// Its binding, looked up once.
     binding: Option<FunctionBinding>,
     /// Types that its functions have sent to since the start.
     feeds: BTreeSet<TypeId>,
@@ -77,21 +77,21 @@ impl FunctionType {
         (&self.namespace, &self.name)
     }
 
-    /// What is bound to it; `None` when nothing is.
+    /// Its binding, if it has one.
     pub(super) const fn binding(&self) -> Option<FunctionBinding> {
         self.binding
     }
 }
 
-/// All types that were seen since the start.
+/// All types seen since the start.
 #[derive(Debug, Default)]
 pub(super) struct FunctionTypes {
     types: Vec<FunctionType>,
-    /// Types behind the first few, by the names that they have in their namespaces.
+    /// The types after the first few, by their names.
     later: HashMap<Box<str>, Vec<TypeId>>,
 }
 
-/// So many types are found by looking at each, which costs less than a hash.
+/// Up to this many types are searched one by one, which costs less than a hash.
 const FEW: usize = 8;
 
 impl FunctionTypes {
@@ -120,7 +120,7 @@ impl FunctionTypes {
         id
     }
 
-    /// The type of `address` if something is bound to it. One that is not leaves nothing behind.
+    /// The type of `address`, if it is bound. An unbound type leaves nothing behind.
     pub(super) fn bound(
         &mut self,
         address: &AddressKey,
@@ -137,14 +137,14 @@ impl FunctionTypes {
         Some((id, self.get(id).binding?))
     }
 
-    /// Notes that functions of type `from` send to functions of type `to`.
+    /// Records that functions of type `from` send to functions of type `to`.
     pub(super) fn note_feed(&mut self, from: TypeId, to: TypeId) {
         if from != to && !self.get(from).feeds.contains(&to) {
             self.get_mut(from).feeds.insert(to);
         }
     }
 
-    /// The first type, from `start` along what its functions send to, that `is_wanted`.
+    /// Starting from `start`, follows the types that functions send to, and returns the first that `is_wanted`.
     pub(super) fn downstream(
         &self,
         start: TypeId,
@@ -175,7 +175,7 @@ impl FunctionTypes {
             .expect("ids are given out by this table")
     }
 
-    /// The type of this name, if it was seen.
+    /// The type with this name, if it was seen.
     pub(super) fn find(&self, namespace: &str, name: &str) -> Option<TypeId> {
         let mut first = self.types.iter().take(FEW);
         let place = first.position(|function_type| {

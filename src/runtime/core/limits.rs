@@ -1,15 +1,15 @@
-//! How much one answer may ask for. Beyond it the batch fails, so that no function takes the time of all others.
+//! Limits on what one answer may request. Beyond them the batch fails, so that no function uses the time of all others.
 
 use super::failure::Failure;
 use crate::protocol::reqreply::from_function::InvocationResponse;
 
-/// How much one answer of a function may ask for. An answer that asks for more fails its batch with a text that names the bound, and
-/// has no effect. StateFun has none of these bounds.
+/// Limits on what one answer of a function may request. An answer beyond a limit fails its batch with a message that names the limit, and
+/// has no effect. StateFun has no such limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerLimits {
     /// Values that the functions of one type may declare. Default 1,000.
     pub values: usize,
-    /// Answers in a row that ask for values instead of answering the batch. Default 100.
+    /// Consecutive answers that request values instead of answering the batch. Default 100.
     pub rounds: u32,
     /// Messages. Default 100,000.
     pub messages: usize,
@@ -41,7 +41,7 @@ impl Default for AnswerLimits {
 }
 
 impl AnswerLimits {
-    /// Refuses a reply that holds too many of anything, before any of it is looked at.
+    /// Refuses a reply with too many entries of any kind, before processing it.
     pub(super) fn check(&self, reply: &InvocationResponse) -> Result<(), Failure> {
         let delayed = &reply.delayed_invocations;
         let cancellations = delayed
@@ -63,7 +63,7 @@ impl AnswerLimits {
         Ok(())
     }
 
-    /// Refuses a reply whose effects would take more bytes than they may.
+    /// Refuses a reply whose effects exceed the limit of bytes.
     pub(super) fn check_bytes(&self, bytes: usize) -> Result<(), Failure> {
         if bytes <= self.bytes {
             return Ok(());
@@ -75,7 +75,7 @@ impl AnswerLimits {
         Err(beyond(&what, self.bytes, "bytes"))
     }
 
-    /// Refuses an answer after which the functions of a type would have declared `count` values.
+    /// Refuses an answer after which the functions of a type would have declared `count` values, if that is too many.
     pub(super) fn check_values(&self, count: usize) -> Result<(), Failure> {
         if count <= self.values {
             return Ok(());
@@ -86,7 +86,7 @@ impl AnswerLimits {
         )))
     }
 
-    /// Refuses the answer of a function that asks and asks.
+    /// Refuses the answer of a function that keeps requesting values.
     pub(super) fn check_rounds(&self, rounds: u32) -> Result<(), Failure> {
         if rounds <= self.rounds {
             return Ok(());
@@ -98,7 +98,7 @@ impl AnswerLimits {
     }
 }
 
-/// How a setting's things are called in a sentence.
+/// The word for the things that a setting limits.
 fn worded(setting: &str) -> &str {
     match setting {
         "delays" => "delayed messages",

@@ -1,10 +1,10 @@
-//! What a core holds, counted anew: it must agree with what is kept, and be nothing at rest. For tests.
+//! Counts a core's content from scratch: the result must equal the maintained counts, and be zero at rest. For tests.
 
 use super::mailbox::Waiting;
 use super::{Core, Counts};
 
 impl Core {
-    /// The counts as they are found by looking at every message of every address.
+    /// The counts, computed from every message of every address.
     pub fn recount(&self) -> Counts {
         let mut counts = Counts::default();
         for (_, mailbox) in self.mailboxes.iter() {

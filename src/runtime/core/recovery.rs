@@ -1,4 +1,4 @@
-//! What comes back by itself: addresses with waiting messages after a start, failed batches, timers that are due.
+//! Work that starts without an input: addresses with waiting messages after a start, failed batches, due timers.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -15,17 +15,17 @@ use super::{Activity, Core, Failure, GATEWAY, MessageId, Output, owner, wire};
 use crate::storage::{Rows as _, StorageError, Write};
 use crate::time::Timestamp;
 
-/// How long nothing is taken up from a store that could not be read.
+/// Wait before an unreadable store is read again.
 const REST: Duration = Duration::from_secs(1);
 
-/// How far the messages from before the start have been taken up, and which addresses are set aside.
+/// How far messages stored before the start have been loaded, and which addresses are parked.
 #[derive(Debug)]
 pub(super) struct Recovery {
-    /// Addresses from this key on may hold messages that were not read yet. `None`: all were.
+    /// Addresses from this key on may have messages that were not read yet; `None` if all were read.
     cursor: Option<Bytes>,
     parked: HashSet<AddressKey>,
     parked_are_known: bool,
-    /// The store could not be read; it is tried again then.
+    /// The store could not be read; it is read again at this time.
     rests_until: Option<Timestamp>,
 }
 
@@ -64,11 +64,11 @@ impl Recovery {
     }
 }
 
-/// What is found in the store behind a key.
+/// What follows a key in the store.
 enum Next {
     /// An address with messages.
     Address(AddressKey),
-    /// A row that belongs to nobody.
+    /// A row without an address.
     Damaged(Bytes),
     /// Nothing.
     End,
@@ -80,26 +80,26 @@ struct Fired {
     writes: Vec<Write>,
     messages: Vec<(AddressKey, MessageId, Bytes)>,
     answers: Vec<(String, Bytes)>,
-    /// What ended it early.
+    /// The failure that ended it early.
     failure: Option<Failure>,
-    /// Delayed messages that cannot be read. They stay in the store, and others fire.
+    /// Unreadable delayed messages. They stay in the store, and others fire.
     damaged: Vec<Failure>,
 }
 
 impl Core {
-    /// The store could not be read: nothing more is taken up from it for a moment.
+    /// The store could not be read: nothing is loaded from it for a moment.
     fn rest(&mut self, failure: &Failure, out: &mut Vec<Output>) {
         self.recovery.rests_until = Some(self.now + REST);
         out.push(Output::Warning(failure.to_string()));
     }
 
-    /// Until when nothing is taken up from the store; `None` when it may be. A clock that steps back makes it no longer.
+    /// Until when the store is not read; `None` if it may be. A clock that steps back does not extend this.
     pub(super) fn rests(&self) -> Option<Timestamp> {
         let until = self.recovery.rests_until?;
         (self.now < until && until.since(self.now) <= REST).then_some(until)
     }
 
-    /// Takes up addresses with messages from before the start, as many as memory may hold.
+    /// Loads addresses with messages stored before the start, as many as memory may hold.
     pub(super) fn recover(&mut self, out: &mut Vec<Output>) {
         while !self.draining && !self.is_busy() && self.rests().is_none() {
             let Some(cursor) = self.recovery.cursor.clone() else {
@@ -129,7 +129,7 @@ impl Core {
     /// The first address from `cursor` on that has a message in the store.
     fn next_waiting(&self, cursor: &[u8]) -> Result<Next, Failure> {
         let first = match self.store.scan(INBOX, cursor, None, 1) {
-            // Its address is stopped by it, and no other.
+            // It stops only its own address.
             Err(StorageError::DamagedRow { key, .. }) => Some(key),
             rows => rows?.into_iter().next().map(|(key, _)| key),
         };
@@ -142,7 +142,7 @@ impl Core {
         })
     }
 
-    /// Which addresses are set aside must be known before the first message comes.
+    /// Loads the parked addresses, which must be known before the first message comes.
     pub(super) fn knows_parked(&mut self, out: &mut Vec<Output>) -> bool {
         if !self.recovery.parked_are_known
             && self.rests().is_none()
@@ -177,7 +177,7 @@ impl Core {
         }
     }
 
-    /// Tries a failed address again at once, if it is one.
+    /// Tries an address again at once, if it has failed.
     pub(super) fn retry(&mut self, slot: Slot, out: &mut Vec<Output>) {
         let Activity::BacksOff(at) = self.mailboxes.of(slot).activity() else {
             return;
@@ -194,8 +194,8 @@ impl Core {
         }
     }
 
-    /// Turns timers that are due into messages, one commit at a time. Those of another core are taken up with the next input: many
-    /// that are overdue must not all be in memory at once.
+    /// Turns due timers into messages, one commit at a time. Further ones follow with the next input, because many
+    /// overdue timers must not all be in memory at once.
     pub(super) fn fire_due(&mut self, out: &mut Vec<Output>) {
         if self.draining || self.is_busy() || self.rests().is_some() {
             return;

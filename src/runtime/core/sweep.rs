@@ -1,4 +1,4 @@
-//! The sweep: rows that nobody needs any more, found a page at a time.
+//! The sweep: finds unneeded rows, a page at a time.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -14,12 +14,12 @@ use super::state::StateRow;
 use super::{Activity, Core, Failure, Output};
 use crate::storage::{StorageError, Stretch, Table, Write, stretch};
 
-/// Where the sweep goes on.
+/// Where the sweep continues.
 #[derive(Debug, Default)]
 pub(super) struct SweepPosition {
     state: Bytes,
     answers: Bytes,
-    /// Keys of declarations of which a value was seen since the first row of the table.
+    /// Keys of declarations with at least one value seen so far in this pass.
     in_use: HashSet<Bytes>,
 }
 
@@ -38,7 +38,7 @@ impl Core {
             let Some((address, name)) = AddressKey::split(&key) else {
                 continue;
             };
-            // A damaged value stays until somebody has looked at it, and so does its declaration.
+            // A damaged value stays for an operator to inspect, and so does its declaration.
             let stamp = row.ok().as_ref().and_then(StateRow::decode);
             let stamp = stamp.and_then(|row| row.stamp);
             if stamp.is_some() && self.may_sweep(&address) {
@@ -72,8 +72,8 @@ impl Core {
             && self.owner_of(address.id()) == self.settings.index
     }
 
-    /// Deletes declarations of which no value was found in the whole table and which no function has made since the start; the first
-    /// core does it for all. It cannot know what others declared meanwhile: they write theirs once more.
+    /// Deletes declarations without any value in the whole table that no function has made since the start; the first
+    /// core does it for all. It cannot know what others have declared meanwhile, so they write their declarations again.
     fn sweep_declarations(&mut self, in_use: &HashSet<Bytes>) -> Result<(), Failure> {
         let mut stored = HashSet::new();
         let page = self.settings.windows.page;
@@ -96,7 +96,7 @@ impl Core {
                 declared.insert(key);
             }
         }
-        // On StateFun nothing undoes a declaration.
+        // On StateFun a declaration cannot be undone.
         if self.settings.index == 0 && !self.settings.failure.is_strict() {
             let is_over = |key: &Bytes| !in_use.contains(key) && !declared.contains(key);
             let over = stored.into_iter().filter(is_over);
@@ -110,7 +110,7 @@ impl Core {
         self.sweep.answers = next;
         let mut writes = Vec::new();
         for (key, row) in rows {
-            // A damaged one stays: whoever uses its key is told.
+            // A damaged one stays: using its key gives an error.
             let Some(answer) = row.ok().as_ref().and_then(StoredAnswer::decode) else {
                 continue;
             };

@@ -1,4 +1,4 @@
-//! Changes of values that a part above the runtime keeps counts of.
+//! Reports changes of values to a part above the runtime that keeps counts of them.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use super::Core;
 use super::keys::STATE;
 use crate::storage::{Rows as _, StorageError, Write};
 
-/// Hears of each change of the values with a name.
+/// Is told of each change of the values with a certain name.
 pub trait ValueWatch: fmt::Debug + Send + Sync {
     /// The name of the values.
     fn name(&self) -> &str;
 
-    /// The row at `key` is about to change: it is staged next, and nobody can read it yet.
+    /// The row at `key` is about to change: it is staged next, and the new value cannot be read yet.
     fn changes(&self, key: &Bytes, before: Option<&Bytes>, after: Option<&Bytes>);
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Change {
     after: Option<Bytes>,
 }
 
-/// Adds what `write` does to the watched row; of two writes of one row the last one counts.
+/// Adds the change of the watched row by `write`; of two writes of one row the last one counts.
 pub(super) fn add(changes: &mut Vec<Change>, change: Change) {
     match changes.iter_mut().find(|known| known.key == change.key) {
         Some(known) => known.after = change.after,
@@ -33,7 +33,7 @@ pub(super) fn add(changes: &mut Vec<Change>, change: Change) {
 }
 
 impl Core {
-    /// What `write` changes of the value `name`, if somebody watches that.
+    /// The change of the value `name` by `write`, if that value is watched.
     pub(super) fn watched(
         &self,
         name: &str,
@@ -44,7 +44,7 @@ impl Core {
             return Ok(None);
         }
         let before = match self.store.get(STATE, &write.key) {
-            // Nobody could count it, and writing over it is the remedy.
+            // It cannot be counted, and writing over it is the remedy.
             Err(error) if error.is_of_one_row() => None,
             before => before?,
         };
@@ -55,7 +55,7 @@ impl Core {
         }))
     }
 
-    /// Tells of changes that are staged next.
+    /// Reports changes that are staged next.
     pub(super) fn tell<'c>(&self, changes: impl IntoIterator<Item = &'c Change>) {
         if let Some(watch) = self.bindings.watch() {
             for change in changes {

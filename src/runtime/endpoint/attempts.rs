@@ -1,11 +1,11 @@
-//! Calls that have failed and are tried again within their budget: what operators and callers see of them meanwhile.
+//! Calls with failed attempts that are retried within their time budget, as operators and callers see them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::runtime::core::AddressKey;
 
-/// The failed attempts of a call that is still out.
+/// The failed attempts of a call in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failing {
     /// How many attempts of the call have failed.

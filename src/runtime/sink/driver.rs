@@ -158,7 +158,7 @@ impl Driver<'_> {
             warn!(
                 egress = %self.egress,
                 foreign,
-                "the far side's position was stored in another life of the data folder: what it may have is delivered again"
+                "the position in the target system belongs to another data folder or an older backup: records that may have arrived are delivered again"
             );
         }
         Ok(Reached::Position(position))

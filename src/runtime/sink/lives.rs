@@ -1,7 +1,7 @@
 //! The starts of a data folder, each with a mark that no other start of any folder has.
 //!
-//! Starts are numbered, but a folder that is brought back from a backup numbers them again, and so does a new folder. What the far
-//! side has stored of an outbox is only believed where the marks are the same.
+//! Starts are numbered, but a folder restored from a backup uses the same numbers again, and so does a new folder. A position stored by
+//! a target is valid only where the marks are the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use std::sync::Arc;
 use crate::runtime::core::keys::{META, after_prefix};
 use crate::storage::{Rows as _, StorageError, Store, Write};
 
-/// Front of the keys of the marks in [`META`]; the number of the start follows.
+/// Prefix of the keys of the marks in [`META`], followed by the number of the start.
 const PREFIX: &[u8] = b"life/";
-/// Rows that are read at a time.
+/// Rows read at a time.
 const PAGE: usize = 1_000;
 
 /// The marks by the number of the start; cheap to clone.
@@ -22,7 +22,7 @@ pub(in crate::runtime) struct Lives {
 }
 
 impl Lives {
-    /// Those of the folder, with `mark` for the present start.
+    /// The marks of the folder, with `mark` for the current start.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -53,7 +53,7 @@ impl Lives {
         })
     }
 
-    /// What keeps the mark of the present start. It has to be on disk before any far side stores it, and is not needed before.
+    /// The write that stores the mark of the current start. It must be on disk before any target stores the mark.
     pub(super) fn mark(&self) -> Write {
         let key = [PREFIX, &self.boot.to_be_bytes()].concat();
         Write::put(META, key, self.of(self.boot).to_be_bytes().to_vec())

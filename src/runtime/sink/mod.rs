@@ -1,5 +1,5 @@
-//! Where records leave the runtime: the contract of a sink, what it is given, and the task that brings the records of an outbox to
-//! it. Systems are in `connectors`.
+//! Sinks: their contract, the batches that they get, and the task that delivers the records of an outbox. The implementations
+//! are in `connectors`.
 
 mod batch;
 mod driver;
@@ -20,54 +20,54 @@ use super::http_listeners::HttpListeners;
 use super::listener::Listener;
 use crate::sdk::BoxError;
 
-/// Takes the records of an egress out of the runtime.
+/// Delivers the records of an egress to a target system.
 ///
-/// What the runtime promises:
-/// - `open` is called once, before anything is delivered; its error stops the start.
-/// - Records come only when they are on disk, a batch at a time, and those that one function sent come in its order. A batch holds
+/// The runtime guarantees:
+/// - `open` is called once, before anything is delivered. Its error stops the start.
+/// - Records are delivered only once they are on disk, a batch at a time; those of one function are in order. A batch has
 ///   at least one record.
-/// - A batch whose delivery failed comes again, for ever, with growing waits; nothing else comes before it.
-/// - A record has the same [`id`](EgressRecord::id) at every attempt, also after a crash. Ids ascend within a partition of the
+/// - A batch whose delivery failed is delivered again, without end, with growing waits; nothing else is delivered before it.
+/// - A record has the same [`id`](EgressRecord::id) at every attempt, even after a crash. Ids ascend within a partition of the
 ///   runtime, and only there.
 ///
-/// What a sink keeps:
-/// - `Ok` means that the far side has every record of the batch, and will have it after a crash of its own.
-/// - An error says nothing: some of the batch may have arrived.
+/// The sink guarantees:
+/// - `Ok` means that the target system has every record of the batch, and will have it after a crash of its own.
+/// - After an error, some records of the batch may have arrived.
 /// - `deliver` may be dropped at every `.await`.
 ///
-/// That alone makes a sink *at least once*: after a crash, records that had arrived come once more. A far side that drops
-/// repetitions by their ids needs no more than that. A sink is *exactly once* when it also implements [`position`](Self::position):
-/// in the transaction that takes a batch it stores [`SinkBatch::position`] on the far side, and `position` reads back what is
-/// stored there. It is asked before the first delivery and after each that failed, and what it covers is not delivered again.
+/// This makes a sink *at least once*: after a crash, records that had arrived are delivered again. A target system that drops
+/// duplicates by their ids needs no more. A sink is *exactly once* if it also implements [`position`](Self::position):
+/// it stores [`SinkBatch::position`] in the target system, in the transaction of the batch, and `position` reads it back.
+/// `position` is called before the first delivery and after each failed one, and records that it covers are not delivered again.
 #[async_trait]
 pub trait Sink: fmt::Debug + Send + Sync + 'static {
-    /// Opens what has to be there before the runtime starts, such as a file; tells where it listens, if records are fetched from it.
+    /// Opens whatever must exist before the runtime starts, such as a file. Returns the listener, if records are fetched from the sink.
     /// Listeners of the runtime share `listeners`.
     async fn open(&mut self, listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
         let _ = listeners;
         Ok(None)
     }
 
-    /// The position that the far side has stored; [`SinkPosition::default`] when it has none yet. `None`: it stores none, ever.
+    /// The position stored in the target system; [`SinkPosition::default`] if it has none yet; `None` if it never stores one.
     async fn position(&self) -> Result<Option<SinkPosition>, BoxError> {
         Ok(None)
     }
 
-    /// Delivers all records of `batch`, in their order.
+    /// Delivers all records of `batch`, in order.
     async fn deliver(&self, batch: &SinkBatch) -> Result<(), BoxError>;
 
-    /// Whether `Ok` of [`deliver`](Self::deliver) only means that the sink has the records in hand, and settles each by
-    /// [`SinkBatch::settler`] when it is gone. Default false.
+    /// Whether `Ok` of [`deliver`](Self::deliver) only means that the sink holds the records, and settles each with
+    /// [`SinkBatch::settler`] when it has been fetched. Default false.
     fn settles_itself(&self) -> bool {
         false
     }
 
-    /// Records that a batch has at most. Default 256.
+    /// Maximum records of a batch. Default 256.
     fn max_batch(&self) -> usize {
         256
     }
 
-    /// What goes on beside deliveries, such as a server that records are fetched from, until `stop` turns true.
+    /// Runs beside the deliveries until `stop` becomes true, for example as a server from which records are fetched.
     async fn serve(&self, stop: tokio::sync::watch::Receiver<bool>) {
         super::listener::stopped(stop).await;
     }

@@ -1,4 +1,4 @@
-//! How far the records of an outbox are safe on the far side.
+//! Which records of an outbox have arrived in the target system.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use prost::Message as _;
 use super::Lives;
 use crate::runtime::core::MessageId;
 
-/// Up to which record of an outbox all are safe on the far side: one entry for each partition of the runtime, because ids ascend
-/// only within one. Opaque; the far side stores its bytes.
+/// Up to which record of an outbox all have arrived in the target system: one entry for each partition of the runtime, because ids ascend
+/// only within a partition. Opaque; the target system stores its bytes.
 ///
-/// It also tells in which life of which data folder each id was given. A position of another folder, or of one that was brought
-/// back from a backup, does not cover what was sent since.
+/// It also contains the start of the data folder in which each id was assigned. A position of another folder, or of one restored
+/// from a backup, does not cover records sent since.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SinkPosition {
     reached: BTreeMap<u8, (MessageId, u64)>,
@@ -37,7 +37,7 @@ struct Entry {
 }
 
 impl SinkPosition {
-    /// The bytes that the far side stores.
+    /// The bytes to store in the target system.
     pub fn to_bytes(&self) -> Bytes {
         let entries = self.reached.iter().map(|(partition, (id, life))| Entry {
             partition: u32::from(*partition),
@@ -51,10 +51,10 @@ impl SinkPosition {
         stored.encode_to_vec().into()
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) gave.
+    /// Reads the bytes of [`to_bytes`](Self::to_bytes).
     ///
     /// # Errors
-    /// When it is something else: whoever goes on from there would lose or repeat records.
+    /// If the bytes are something else: continuing from there would lose or repeat records.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidPosition> {
         let stored = Stored::decode(bytes).map_err(|_| InvalidPosition)?;
         let mut reached = BTreeMap::new();
@@ -71,20 +71,20 @@ impl SinkPosition {
         Ok(Self { reached })
     }
 
-    /// Whether the record is safe.
+    /// Whether the record has arrived.
     pub(super) fn covers(&self, id: MessageId) -> bool {
         let reached = self.reached.get(&id.core());
         reached.is_some_and(|(reached, _)| id <= *reached)
     }
 
-    /// The record is safe too, and with it those of its partition before it.
+    /// Records that this record has arrived, and with it all earlier ones of its partition.
     pub(super) fn advance(&mut self, id: MessageId, lives: &Lives) {
         if !self.covers(id) {
             self.reached.insert(id.core(), (id, lives.of(id.boot)));
         }
     }
 
-    /// Leaves out what was reached in another life; how many entries these were.
+    /// Removes entries of unknown starts, and returns their number.
     pub(super) fn retain(&mut self, lives: &Lives) -> usize {
         let before = self.reached.len();
         self.reached
@@ -93,9 +93,9 @@ impl SinkPosition {
     }
 }
 
-/// The bytes are no position of an outbox.
+/// The bytes are not the position of an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the bytes are no position of an outbox; give back unchanged what was stored")]
+#[error("the bytes are not the position of an outbox; return them exactly as they were stored")]
 pub struct InvalidPosition;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a source brings at once.
+//! The batches of a source.
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ pub struct SourceRecord {
 }
 
 impl SourceRecord {
-    /// `message`, which has no caller: nobody waits for an answer to it.
+    /// A record with this message, which has no caller.
     pub fn new(message: &Message) -> Self {
         Self {
             target: AddressKey::from(message.target()),
@@ -21,7 +21,7 @@ impl SourceRecord {
         }
     }
 
-    /// Whom it goes to.
+    /// The target of the message.
     pub fn target(&self) -> Address {
         self.target.to_address()
     }
@@ -33,10 +33,10 @@ impl From<&Message> for SourceRecord {
     }
 }
 
-/// Records, and where their splits go on behind them. They take effect together or not at all.
+/// Records, and the positions of their splits after them. They take effect together or not at all.
 ///
-/// It may have records without a position (of a far side that keeps count itself), and positions without records (of what was
-/// looked at and passed over).
+/// It may have records without a position (if the system that is read keeps track itself), and positions without records (if records
+/// were skipped).
 #[derive(Debug, Clone, Default)]
 #[must_use = "what is not brought has no effect"]
 pub struct Batch {
@@ -45,30 +45,30 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Nothing yet.
+    /// An empty batch.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a record behind those that are there.
+    /// Adds a record at the end.
     pub fn record(mut self, record: impl Into<SourceRecord>) -> Self {
         self.push(record);
         self
     }
 
-    /// As [`record`](Self::record), in a loop.
+    /// Like [`record`](Self::record), for use in a loop.
     pub fn push(&mut self, record: impl Into<SourceRecord>) {
         let SourceRecord { target, argument } = record.into();
         self.records.push(Brought { target, argument });
     }
 
-    /// `split` goes on at `position`, which only the source understands.
+    /// Sets where `split` continues; only the source understands `position`.
     pub fn position(mut self, split: impl Into<String>, position: impl Into<Bytes>) -> Self {
         self.set_position(split, position);
         self
     }
 
-    /// As [`position`](Self::position), in a loop.
+    /// Like [`position`](Self::position), for use in a loop.
     pub fn set_position(&mut self, split: impl Into<String>, position: impl Into<Bytes>) {
         self.positions.push(SplitPosition {
             split: split.into(),
@@ -76,7 +76,7 @@ impl Batch {
         });
     }
 
-    /// `split` has come to its end, and will never be asked for again.
+    /// Marks `split` as ended: its position is no longer needed.
     pub fn forget(mut self, split: impl Into<String>) -> Self {
         self.positions.push(SplitPosition {
             split: split.into(),
@@ -85,12 +85,12 @@ impl Batch {
         self
     }
 
-    /// How many records are in it.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether it has no record.
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }

@@ -171,7 +171,7 @@ impl Inlet {
 
 /// A batch on its way to the disk.
 #[derive(Debug)]
-#[must_use = "the far side may be told to forget what was brought when the receipt is durable, and not before"]
+#[must_use = "acknowledge the records to the system that is read only once the receipt is durable"]
 pub struct Receipt {
     position: Position,
     durable: watch::Receiver<Position>,

@@ -1,4 +1,4 @@
-//! Writes changed rows into the sorted table of redb, so that its pages get full where rows are added behind one another.
+//! Writes changed rows into the sorted table of redb, so that its pages are full where rows are added in key order.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,7 +13,7 @@ use super::seal::{Sum, Sums, seal, unseal};
 
 type Table<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 
-/// After so many vain looks for a run only each so many-th new row is taken for the beginning of one.
+/// After this many unsuccessful searches for a run, only every such number of new rows starts another search.
 const VAIN: u32 = 16;
 
 /// A change: the key with the byte of its table in front, and the value without its seal; `None` deletes.
@@ -21,10 +21,10 @@ pub(super) type Change<'a> = (Vec<u8>, Option<&'a [u8]>);
 
 /// Writes rows in ascending order of their keys.
 ///
-/// redb splits a full page in halves, and a row added at a time behind all others leaves each page half full. A run of new rows
-/// between two neighbours is given to it as one, and it packs them.
+/// redb splits a full page into halves, so adding rows one by one at the end leaves every page half full. A run of new rows
+/// between two existing ones is therefore added as one, which redb packs.
 ///
-/// Tells in which tables a row was replaced that was damaged: its seal may not be the one that was counted.
+/// Reports the tables in which a damaged row was replaced, whose seal may differ from the one that was counted.
 pub(super) fn fill<'a>(
     rows: &mut Table<'_>,
     sums: &mut Sums,
@@ -75,11 +75,11 @@ pub(super) fn fill<'a>(
     Ok(damaged)
 }
 
-/// A stretch of keys without rows. Rows that came and went between two checkpoints are deleted there one after the other.
+/// A range of keys without rows, where rows that were put and deleted between two checkpoints are deleted one after the other.
 pub(super) struct Absent {
-    /// Whether no damage is to be feared, by which a row may seem to stand far behind others.
+    /// Whether the file is known to be sound. In a damaged one a row may appear far from its place.
     trusted: bool,
-    /// It begins with the last key that was looked for, and ends before this one; `Some(None)`: there is no row behind it.
+    /// It begins with the last key looked up, and ends before this one; `Some(None)`: there is no later row.
     end: Option<Option<Vec<u8>>>,
     vain: u32,
 }
@@ -94,7 +94,7 @@ impl Absent {
         }
     }
 
-    /// Whether the row at `key` is known to be absent. Keys ascend, so what was added meanwhile stands before it.
+    /// Whether the row at `key` is known to be absent. Keys ascend, so rows added meanwhile are before it.
     fn holds(&mut self, key: &[u8]) -> bool {
         let end = self.end.as_ref();
         let holds = end.is_some_and(|end| end.as_deref().is_none_or(|end| key < end));
@@ -104,7 +104,7 @@ impl Absent {
         holds
     }
 
-    /// Finds out how far nothing is there, unless that brought nothing the last times.
+    /// Finds the end of the range without rows, unless that was useless the last times.
     fn look(&mut self, rows: &Table<'_>, key: &[u8]) -> Result<(), Fault> {
         self.vain = self.vain.saturating_add(1);
         if self.trusted && (self.vain < VAIN || self.vain.is_multiple_of(VAIN)) {
@@ -115,7 +115,7 @@ impl Absent {
     }
 }
 
-/// Sums up the seals of `tables` anew. The numbers of their rows stay: rows that have vanished still show.
+/// Computes the seal sums of `tables` again. The row counts stay, so that missing rows still show.
 pub(super) fn sum_up(
     rows: &Table<'_>,
     sums: &mut Sums,
@@ -133,7 +133,7 @@ pub(super) fn sum_up(
     Ok(())
 }
 
-/// Adds the rows that stand between `key` and the row after it, and tells how many these were.
+/// Adds the new rows between `key` and the existing row after it, and returns their number.
 fn run<'a>(
     rows: &mut Table<'_>,
     sums: &mut Sums,
@@ -141,7 +141,7 @@ fn run<'a>(
     changes: &mut Peekable<impl Iterator<Item = Change<'a>>>,
     stored: &mut Vec<u8>,
 ) -> Result<u64, Fault> {
-    // A look at the table costs more than it brings when there is nothing to add.
+    // Reading the table is not worth it if there is nothing to add.
     if !matches!(changes.peek(), Some((_, Some(_)))) {
         return Ok(0);
     }

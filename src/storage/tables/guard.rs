@@ -1,4 +1,4 @@
-//! Work with redb, whose panics on damaged files become errors with words.
+//! Calls redb, and turns its panics on damaged files into errors.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::Once;
 
 use super::super::StorageError;
 
-/// What comes back from work with redb.
+/// The result of work with redb.
 #[derive(Debug)]
 pub(super) enum Fault {
     Redb(redb::Error),
@@ -22,10 +22,10 @@ impl<E: Into<redb::Error>> From<E> for Fault {
 
 const REMEDY: &str = "restore a backup of the whole folder";
 
-/// Writing may fail for what is to be written.
+/// Writing failed, for example because of the data to write.
 pub(super) const WRITE: &str = "write";
 
-/// Whether the file is too short for its pages, or begins as no such file does.
+/// Whether the file is too short for its pages, or does not begin like a redb file.
 fn is_of_content(err: &io::Error) -> bool {
     matches!(
         err.kind(),
@@ -63,17 +63,17 @@ pub(super) fn guarded<T>(
             action,
             source: err.into(),
         }),
-        Err(said) => Err(damaged(format!("its pages make no sense ({said})"))),
+        Err(said) => Err(damaged(format!("its pages are inconsistent ({said})"))),
     }
 }
 
 thread_local! {
-    /// This thread works with redb, and takes its panics.
+    /// Set while this thread works with redb and catches its panics.
     static QUIET: Cell<bool> = const { Cell::new(false) };
     static SAID: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Does `work`; the error is what a panic in it said, which is printed nowhere.
+/// Does `work`; a panic becomes the error, and is not printed.
 fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -92,12 +92,12 @@ fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     done.map_err(|_| SAID.take())
 }
 
-/// What was said, cut, and where.
+/// The message of a panic, shortened, and its location.
 fn in_one_line(info: &PanicHookInfo<'_>) -> String {
     let payload = info.payload();
     let literal = payload.downcast_ref::<&str>().copied();
     let said = literal.or(payload.downcast_ref::<String>().map(String::as_str));
-    let said = said.unwrap_or("a panic without words");
+    let said = said.unwrap_or("a panic without a message");
     let line = said.lines().next().unwrap_or_default();
     let line: String = line.chars().take(100).collect();
     match info.location() {
@@ -120,7 +120,7 @@ mod tests {
         });
         let text = done.unwrap_err().to_string();
         assert!(
-            text.starts_with("data/tables.redb is damaged: its pages make no sense (range start index 9 out of range at guard.rs:"),
+            text.starts_with("data/tables.redb is damaged: its pages are inconsistent (range start index 9 out of range at guard.rs:"),
             "{text}"
         );
         assert!(

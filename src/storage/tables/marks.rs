@@ -1,4 +1,4 @@
-//! What stands beside the rows: how far they go, and what they come to. It has a checksum of its own.
+//! The marks beside the rows: their position, counts and seal sums, with a checksum.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub(super) struct Marks {
 
 impl Marks {
     /// # Errors
-    /// When they do not go together, or a later version wrote them.
+    /// If they are inconsistent, or were written by a later version.
     pub(super) fn read(
         file: &str,
         table: &impl ReadableTable<&'static str, u64>,
@@ -58,7 +58,7 @@ impl Marks {
             }));
         }
         if format == FORMAT && check != Some(checksum(&all)) {
-            let fault = redb::Error::Corrupted("its marks do not go together".to_owned());
+            let fault = redb::Error::Corrupted("its marks are inconsistent".to_owned());
             return Err(fault.into());
         }
         let mut sums = Sums::default();
@@ -99,7 +99,7 @@ impl Marks {
         Ok(())
     }
 
-    /// Whether the rows have seals; those of a file without a checkpoint will.
+    /// Whether the rows have seals; a file without a checkpoint counts as sealed.
     pub(super) const fn is_sealed(&self) -> bool {
         self.format == FORMAT
     }

@@ -1,4 +1,4 @@
-//! The checksum that stands behind each value, and what all of them together come to.
+//! The checksum after each value, and the sum of all of them.
 
 use std::collections::BTreeMap;
 
@@ -22,13 +22,13 @@ pub(super) fn seal(key: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&checksum(key, value).to_le_bytes());
 }
 
-/// The value that was sealed for this key; `None`: it is not what was written there.
+/// The value that was sealed for this key; `None` if the seal does not match.
 pub(super) fn unseal<'a>(key: &[u8], stored: &'a [u8]) -> Option<&'a [u8]> {
     let (value, seal) = stored.split_last_chunk::<SEAL>()?;
     (u32::from_le_bytes(*seal) == checksum(key, value)).then_some(value)
 }
 
-/// How many rows a table has, and the sum of their seals in whatever order: rows that vanish or come back show in it.
+/// The number of rows of a table and the sum of their seals, in any order: missing and reappearing rows show in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sum {
     pub(super) rows: u64,
@@ -70,7 +70,7 @@ impl Sums {
     }
 }
 
-/// What a row counts: its seal.
+/// The value added for a row: its seal.
 fn weight(stored: &[u8]) -> u64 {
     let seal = stored.last_chunk::<SEAL>().copied().unwrap_or_default();
     u64::from(u32::from_le_bytes(seal))

@@ -32,7 +32,7 @@ pub(in super::super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// `trusted` tells whether all rows of the file were found to be in order since it was opened.
+    /// `trusted` says whether all rows of the file have been verified since it was opened.
     pub(super) fn new(
         file: Arc<str>,
         generation: u64,
@@ -54,7 +54,7 @@ impl Snapshot {
         self.marks.mark()
     }
 
-    /// Tells snapshots apart; a later one has a higher number.
+    /// The number of the snapshot; later ones are higher.
     pub(in super::super) const fn generation(&self) -> u64 {
         self.generation
     }
@@ -63,7 +63,7 @@ impl Snapshot {
         self.marks.is_sealed()
     }
 
-    /// The rows, unless the table has none: then nobody has to look.
+    /// The rows, unless the table has none.
     fn rows_of(&self, table: Table) -> Option<&OpenRows> {
         let known_empty = self.is_sealed() && self.marks.sums.get(table.to_byte()).rows == 0;
         self.rows.as_ref().filter(|_| !known_empty)
@@ -80,7 +80,7 @@ impl Snapshot {
         self.look(rows, &mut Vec::new(), table, key, false)
     }
 
-    /// Finds the rows that are not in `found` yet; their keys are made of `keys` and `ends`.
+    /// Reads the rows that are not in `found` yet; their keys consist of `keys` and `ends`.
     pub(in super::super) fn get_all(
         &self,
         table: Table,
@@ -96,7 +96,7 @@ impl Snapshot {
         for (end, row) in ends.iter().zip(found) {
             if row.is_none() {
                 missing -= 1;
-                // What is looked for next stands nearby.
+                // The next row is nearby.
                 let more = missing > 1;
                 *row = Some(self.look(rows, &mut full, table, keys.with(end), more)?);
             }
@@ -104,7 +104,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The row at a key. When it is absent and `more` are to be looked for, it is found out how far nothing is there.
+    /// The row at a key. If it is absent and `more` rows are to be read, the end of the gap is determined as well.
     fn look(
         &self,
         rows: &OpenRows,
@@ -122,7 +122,7 @@ impl Snapshot {
             if let Some(stored) = rows.get(full)? {
                 return self.opened(full, stored.value()).map(Some);
             }
-            // In a damaged file a row may seem to stand far behind others.
+            // In a damaged file a row may appear far from its place.
             let is_trusted = self.trusted.load(Ordering::Relaxed);
             if is_trusted && (self.gaps.are_wanted() || more) {
                 let mut behind = ReadableTable::range::<&[u8]>(rows, full..)?;
@@ -134,7 +134,7 @@ impl Snapshot {
         })
     }
 
-    /// The value behind a key, if it is what was written there.
+    /// The value at a key, if its seal matches.
     fn opened(&self, full_key: &[u8], stored: &[u8]) -> Result<Bytes, Fault> {
         if !self.is_sealed() {
             return Ok(Bytes::copy_from_slice(stored));
@@ -188,8 +188,8 @@ impl Snapshot {
         })
     }
 
-    /// Reads all rows, and holds them against their seals and what the checkpoint counted. Ends early when `stop` is set, and rests
-    /// as long as it works when `gently`.
+    /// Reads all rows, and checks them against their seals and the marks. Ends early when `stop` is set, and pauses
+    /// as long as it works if `gently`.
     ///
     /// # Errors
     /// The first damage found.
@@ -214,7 +214,7 @@ impl Snapshot {
                     if unseal(key.value(), stored.value()).is_none() {
                         return Err(Fault::Ours(self.damaged_row(key.value())));
                     }
-                    // The way to it may be damaged where the row is not.
+                    // The path to it may be damaged even if the row is not.
                     if rows.get(key.value())?.is_none() {
                         let key = key.value().escape_ascii();
                         let fault = format!("its row `{key}` is not found by its key");
@@ -258,13 +258,13 @@ impl Snapshot {
     }
 }
 
-/// Rows that are verified at a stretch.
+/// Rows verified at a time.
 const PAGE: usize = 1024;
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
         let rows = self.rows.take();
-        // Of a damaged file redb may panic here, too.
+        // With a damaged file redb may panic here, too.
         let _ = guarded(&self.file, "close", || {
             drop(rows);
             Ok(())

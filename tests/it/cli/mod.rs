@@ -128,7 +128,7 @@ fn sf_29_check_reads_certificates_and_keys() {
         ),
         (
             "client_key: 'classpath:client.old.key', client_key_password: 'classpath:client.password'",
-            "not for flink: MODULE:3:3: `spec.transport`: `client_key_password` ends in a line end",
+            "not for flink: MODULE:3:3: `spec.transport`: `client_key_password` ends with a line end",
         ),
         (
             "client_key: 'classpath:client.key', client_key_password: 'classpath:client.password'",

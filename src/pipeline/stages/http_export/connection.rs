@@ -1,4 +1,4 @@
-//! How an export reaches its destination: certificates, keys and proxies.
+//! The connection of an export: certificates, keys and proxies.
 
 use std::error::Error;
 use std::fmt;
@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 use crate::document::{At, Value};
 use crate::transport::http::client::{ClientIdentity, HttpClient, HttpClientConfig, Proxies};
 
-/// PEM files for TLS. Paths are those of the process: relative ones begin at its working directory.
+/// PEM files for TLS. Relative paths are relative to the working directory of the process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExportTls {
     /// Authorities to trust, instead of the public ones.
     pub ca: Option<PathBuf>,
-    /// Who the export is, to a destination that asks for a certificate: the certificate, then those of its issuers.
+    /// The client certificate, for destinations that ask for one, followed by those of its issuers.
     pub cert: Option<PathBuf>,
     /// The certificate's private key, not encrypted.
     pub key: Option<PathBuf>,
 }
 
-/// Which proxy an export goes through.
+/// The proxy of an export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExportProxy {
-    /// The one that the process was started with: `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`.
+    /// The proxy of the process, from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
     #[default]
     Environment,
     /// None.
@@ -84,7 +84,7 @@ impl ExportTls {
             fault(
                 "tls.key",
                 &format_args!(
-                    "{path} is encrypted; write it in the clear with `openssl pkey -in {path} -out plain.key`"
+                    "{path} is encrypted; decrypt it with `openssl pkey -in {path} -out plain.key`"
                 ),
             );
             return;

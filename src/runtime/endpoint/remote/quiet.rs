@@ -1,4 +1,4 @@
-//! A log that does not flood: the first line at once, then one each few seconds that counts the others.
+//! A rate limit for log lines: the first at once, then one every few seconds with the number of suppressed ones.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,7 @@ struct State {
 }
 
 impl Quiet {
-    /// How many lines were left out since the last one; `None`: this one is, too.
+    /// The number of lines suppressed since the last one; `None` if this one is suppressed, too.
     pub(super) fn may_speak(&self) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

@@ -1,14 +1,14 @@
-//! What okhttp asks next by itself, before an answer counts: another place, or the same once more.
+//! The follow-up requests that okhttp sends by itself: to another location, or the same request again.
 
 use http::header::{LOCATION, RETRY_AFTER};
 use http::{Method, StatusCode, Uri};
 
 use crate::transport::http::client::HttpResponse;
 
-/// More are a failed attempt.
+/// More than this fail the attempt.
 pub(super) const MAX_FOLLOW_UPS: usize = 20;
 
-/// Which request is sent: the body goes with POST only.
+/// The request to send; the body is sent with POST only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) method: Method,
@@ -23,13 +23,13 @@ impl Step {
         }
     }
 
-    /// What follows `answer`; `None`: it counts. `before`: the status of the answer before it.
+    /// The request that follows `answer`, or `None` if the answer is final. `before` is the status of the previous answer.
     pub(super) fn after(&self, answer: &HttpResponse, before: Option<StatusCode>) -> Option<Self> {
         let status = answer.status;
         let repeated = before == Some(status);
         match status.as_u16() {
             300..=303 => Some(Self {
-                // Whatever was posted is not posted there.
+                // The body is not sent to the new location.
                 method: Method::GET,
                 url: self.resolve(answer.headers.get(LOCATION)?.to_str().ok()?)?,
             }),
@@ -45,7 +45,7 @@ impl Step {
         }
     }
 
-    /// A `location`, seen from here.
+    /// Resolves a `location` relative to this URL.
     fn resolve(&self, location: &str) -> Option<Uri> {
         let location = location.split('#').next().unwrap_or_default();
         let scheme = self.url.scheme_str()?;

@@ -1,4 +1,4 @@
-//! When a call is tried again: tables of StateFun's two transports, without a clock.
+//! When a call is retried: the schedules of StateFun's two transports, without a clock.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use crate::module::Transport;
 use crate::random::Random;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-/// What an attempt is given at least lies in this range, so that calls that were cut off together do not come back together.
+/// The range of the minimum duration of an attempt, so that calls cut off together are not retried together.
 const LEAST: Duration = Duration::from_millis(7);
 const MOST: Duration = Duration::from_millis(13);
 
-/// How the attempts of one call lie in time.
+/// The schedule of the attempts of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Schedule {
-    /// For all attempts and waits.
+    /// The time budget for all attempts and waits.
     budget: Duration,
-    /// After the first failure; it doubles with each further one.
+    /// The wait after the first failure; it doubles with each further one.
     first_wait: Duration,
-    /// With no more than this left, nothing is tried again.
+    /// With no more than this left, there is no further attempt.
     too_little: Duration,
-    /// Whether what is left is looked at once more after the wait.
+    /// Whether the remaining time is checked again after the wait.
     looks_after_wait: bool,
 }
 
@@ -46,7 +46,7 @@ impl Schedule {
         self.budget.saturating_sub(elapsed)
     }
 
-    /// How long an attempt may take. `minimum` is asked for when little is left.
+    /// How long an attempt may take. `minimum` is called when little time is left.
     pub(super) fn attempt_limit(
         &self,
         left: Duration,
@@ -59,7 +59,7 @@ impl Schedule {
         }
     }
 
-    /// The wait after so many failures. `None`: the budget is used up.
+    /// The wait after this many failures; `None` if the budget is used up.
     pub(super) fn wait(&self, failures: u32, left: Duration) -> Option<Duration> {
         if left <= self.too_little {
             return None;
@@ -74,7 +74,7 @@ impl Schedule {
     }
 }
 
-/// What is told of a failed attempt: one that had hardly any time does not hide why the one before it failed.
+/// The failure to report: an attempt that had hardly any time must not hide why the one before it failed.
 pub(super) fn telling(limit: Duration, failed: Failed, before: Option<Failed>) -> Failed {
     match before {
         Some(before) if failed.io && limit < MOST => before,
@@ -82,7 +82,7 @@ pub(super) fn telling(limit: Duration, failed: Failed, before: Option<Failed>) -
     }
 }
 
-/// What an attempt is given at least.
+/// The minimum duration of an attempt.
 pub(super) fn minimum(random: &mut Random) -> Duration {
     let spread = u64::try_from((MOST - LEAST).as_nanos()).unwrap_or(u64::MAX);
     LEAST + Duration::from_nanos(random.below(spread))

@@ -11,10 +11,10 @@ use crate::transport::http::client::{ClientIdentity, HttpClientConfig};
 const HALF: &str = "You need to provide both the cert and they key if you want to use mutual TLS.";
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 
-/// Reads the files of an endpoint into the settings of its client. `location`: where its document stands.
+/// Reads the files of an endpoint into the settings of its client. `location` is that of its document.
 ///
 /// # Errors
-/// Which files can't be used, and why.
+/// The files that cannot be used, and why.
 pub(super) fn apply(
     files: &TlsFiles,
     location: &Location,
@@ -60,7 +60,7 @@ pub(super) fn apply(
     Ok(())
 }
 
-/// `classpath:` names stand beside the module file: there is no class path here.
+/// Resolves `classpath:` names in the folder of the module file, because there is no class path here.
 pub(super) fn path(name: &str, location: &Location) -> PathBuf {
     match name.strip_prefix("classpath:") {
         None => PathBuf::from(name.strip_prefix("file:").unwrap_or(name)),
@@ -71,7 +71,7 @@ pub(super) fn path(name: &str, location: &Location) -> PathBuf {
     }
 }
 
-/// The encrypted key in a file; `None`: there is none.
+/// The encrypted key in a file, if there is one.
 pub(super) fn encrypted(pem: &[u8]) -> Option<Result<SecretDocument, String>> {
     let text = str::from_utf8(pem).ok()?;
     let begin = text.find(&format!("-----BEGIN {ENCRYPTED}-----"))?;
@@ -93,7 +93,7 @@ fn opened(pem: Vec<u8>, password: Option<&[u8]>) -> Result<Vec<u8>, String> {
     let password = password
         .ok_or("the key is encrypted; name a file with its password in `client_key_password`")?;
     let document = document?;
-    // An editor's line end is hardly a part of the password.
+    // A line end added by an editor is hardly part of the password.
     let passwords = [password, password.trim_ascii_end()];
     let key = decrypted(document.as_bytes(), passwords)?;
     let pem = key

@@ -1,17 +1,17 @@
-//! What `statefun check` says about the certificates and keys that a module names.
+//! Findings of `statefun check` about the certificates and keys of a module.
 
 use super::old_key::OldKey;
 use super::{function, tls};
 use crate::module::{Complaint, Endpoint as EndpointSpec, Finding, Module, TlsFiles, Transport};
 use crate::transport::http::client::Network;
 
-/// What the files of a module's endpoints are found to be.
+/// Findings about the files of a module's endpoints.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct TlsFindings {
-    /// Files that can't be used, at least not on this machine: calls fail.
+    /// Files that cannot be used, at least on this machine, so that calls fail.
     pub warnings: Vec<Finding>,
-    /// What is read here, and not by StateFun.
+    /// Files that can be read here, but not by StateFun.
     pub not_for_flink: Vec<Finding>,
 }
 
@@ -63,7 +63,7 @@ fn not_for_flink(endpoint: &EndpointSpec, files: &TlsFiles) -> Option<Complaint>
     let ends_line = password.is_some_and(|password| password.ends_with(b"\n"));
     ends_line.then(|| {
         Complaint::with_remedy(
-            "`client_key_password` ends in a line end, which StateFun takes for a part of the password",
+            "`client_key_password` ends with a line end, which StateFun takes as part of the password",
             "write the file without one (`printf`)",
         )
     })

@@ -1,4 +1,4 @@
-//! Where a function's URL leads: over TCP as it is written, or to a UNIX socket.
+//! The destination of a function's URL: TCP, or a UNIX socket.
 
 use std::path::PathBuf;
 
@@ -6,13 +6,13 @@ use http::Uri;
 
 use super::answer::Rules;
 
-/// StateFun's name of the host behind a UNIX socket.
+/// StateFun's host name for a UNIX socket.
 const SOCKET_HOST: &str = "http://unused";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Destination {
     pub(super) url: Uri,
-    /// Behind it speaks plain HTTP, whichever scheme is written.
+    /// A UNIX socket. It uses plain HTTP, whatever the scheme.
     pub(super) socket: Option<PathBuf>,
 }
 
@@ -20,7 +20,7 @@ impl Destination {
     /// Reads a URL without fragment.
     ///
     /// # Errors
-    /// StateFun's text, where it has one.
+    /// With StateFun's text, if it has one.
     pub(super) fn parse(url: &str, rules: Rules) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").unwrap_or_default();
         if !["http+unix", "https+unix"]

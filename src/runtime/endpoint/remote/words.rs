@@ -1,4 +1,4 @@
-//! The texts of failed calls: the cause first, then what to do. StateFun's own wording is kept beside ours for `--strict`.
+//! The messages of failed calls: the cause, then what to do. StateFun's own texts are kept for `--strict`.
 
 use std::fmt::Write as _;
 
@@ -10,9 +10,9 @@ use crate::module::Transport;
 use crate::runtime::core::{AddressKey, Failure};
 use crate::transport::http::client::HttpError;
 
-/// Of a server's words, so many characters are shown.
+/// Maximum characters shown of a server's text.
 pub(super) const SHOWN: usize = 300;
-/// So many bytes of a body are looked at for its first line.
+/// Bytes of a body that are searched for its first line.
 const LOOKED_AT: usize = 8 * 1024;
 
 pub(super) const RAISE_POOL: &str = "raise `pool_size`, or make the function answer faster";
@@ -20,7 +20,7 @@ pub(super) const NO_FUNCTION_SERVER: &str =
     "is a function server at this URL? It answers with `content-type: application/octet-stream`";
 pub(super) const END_REDIRECTS: &str = "the redirects lead nowhere: correct `urlPathTemplate`";
 
-/// A call that failed for good. `attempts` were made; `exhausted`: they used up the budget.
+/// A call that failed for good after `attempts`; if `exhausted`, they used up the time budget.
 pub(super) fn failure(
     target: &AddressKey,
     transport: &Transport,
@@ -41,7 +41,7 @@ pub(super) fn failure(
     worded(target, text, &original)
 }
 
-/// What keeps an endpoint from being called at all.
+/// Why an endpoint cannot be called at all.
 pub(super) fn never_called(target: &AddressKey, cause: &str) -> Failure {
     worded(target, cause.to_owned(), cause)
 }
@@ -61,7 +61,7 @@ fn worded(target: &AddressKey, text: String, original: &str) -> Failure {
     ))
 }
 
-/// What StateFun says of a call whose budget is used up.
+/// StateFun's text for a call whose time budget is used up.
 fn exhausted_on_statefun(transport: &Transport, last: &Failed) -> String {
     let cause = &last.cause;
     match transport {
@@ -98,7 +98,7 @@ pub(super) fn lost(error: &HttpError) -> String {
     format!("{text}: {reason}")
 }
 
-/// What helps when no answer came.
+/// The remedy when there was no answer.
 pub(super) fn remedy_of_lost(error: &HttpError) -> Option<&'static str> {
     if error.is_invalid_request() {
         Some("correct `urlPathTemplate`")
@@ -113,7 +113,7 @@ pub(super) fn remedy_of_lost(error: &HttpError) -> Option<&'static str> {
     }
 }
 
-/// What helps against a status.
+/// The remedy for a status.
 pub(super) const fn remedy_of_status(status: StatusCode) -> Option<&'static str> {
     match status.as_u16() {
         300..=399 => Some("write the URL that it leads to into `urlPathTemplate`"),
@@ -125,7 +125,7 @@ pub(super) const fn remedy_of_status(status: StatusCode) -> Option<&'static str>
     }
 }
 
-/// The first line of a body that says something, without control characters and markup, cut; `None` for a body without text.
+/// The first non-blank line of a body, without control characters and markup, shortened; `None` for a body without text.
 pub(super) fn first_line(body: &[u8]) -> Option<String> {
     let start = body.get(..LOOKED_AT).unwrap_or(body);
     let text = match std::str::from_utf8(start) {
