@@ -40,7 +40,7 @@ impl Admin {
                 .map(ToString::to_string),
         );
         if health.pressure && reasons.is_empty() {
-            reasons.push("the disk is behind the intake".to_owned());
+            reasons.push("the disk is slower than the intake".to_owned());
         }
         if let Some((egress, count)) = self.runtime.full_egress() {
             reasons.push(format!(
@@ -75,7 +75,7 @@ impl Admin {
         params.only(&[])?;
         let mut reasons = self.grave_reasons();
         if self.runtime.is_stopping() {
-            reasons.push("the runtime is going down".to_owned());
+            reasons.push("the runtime is stopping".to_owned());
         }
         if reasons.is_empty() {
             return Ok(ok(&json!({"ready": true})));

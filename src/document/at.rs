@@ -9,7 +9,7 @@ use super::finding::{Complaint, Finding, Findings};
 use super::node::{Node, Value, join};
 use super::scalar;
 
-/// A value, the path at which it stands, and where to say what is wrong with it.
+/// A value with its path, and where to report its faults.
 #[derive(Debug, Clone)]
 pub(crate) struct At<'a> {
     pub(crate) node: &'a Node,
@@ -38,29 +38,29 @@ impl<'a> At<'a> {
         Finding::new(self.node.location.clone(), self.path.as_str(), complaint)
     }
 
-    /// Reports a fault at this place.
+    /// Reports a fault at this location.
     pub(crate) fn fault<T>(&self, message: impl fmt::Display) -> Option<T> {
         self.complain(message.to_string())
     }
 
-    /// Reports a fault at this place, with what to do about it.
+    /// Reports a fault at this location, with the remedy.
     pub(crate) fn complain<T>(&self, complaint: impl Into<Complaint>) -> Option<T> {
         self.findings.fault(self.finding(complaint));
         None
     }
 
-    /// Warns of something at this place.
+    /// Reports a warning at this location.
     pub(crate) fn warn(&self, complaint: impl Into<Complaint>) {
         self.findings.warning(self.finding(complaint));
     }
 
-    /// Reports a fault at a field of what is here, such as `headers.accept`; the empty name is this place itself.
+    /// Reports a fault at a field of this value, such as `headers.accept`; the empty name is the value itself.
     pub(crate) fn fault_at(&self, field: &str, message: impl fmt::Display) {
         let (path, mut node) = match field {
             "" => (self.path.clone(), self.node),
             field => (join(&self.path, field), self.node),
         };
-        // The key may itself contain dots: what is not found is told at the mapping around it.
+        // The key may contain dots itself; a key that is not found is reported at its mapping.
         if let Some(found) = self.node.get(field) {
             node = found;
         } else if let Some((outer, inner)) = field.split_once('.') {
@@ -71,12 +71,12 @@ impl<'a> At<'a> {
         self.findings.fault(finding);
     }
 
-    /// What `read` makes of the value here; what is wrong is reported.
+    /// Reads the value with `read`; faults are reported.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Node) -> Result<T, Complaint>) -> Option<T> {
         read(self.node).map_or_else(|complaint| self.complain(complaint), Some)
     }
 
-    /// The value `parse` makes of the text here; its error is the fault.
+    /// Parses the text with `parse`; its error is the fault.
     pub(crate) fn parsed<T, E: fmt::Display>(
         &self,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -84,7 +84,7 @@ impl<'a> At<'a> {
         parse(&self.text()?).map_or_else(|err| self.fault(err), Some)
     }
 
-    /// The fields of the mapping here. `gzip:` without anything is what `gzip: {}` is.
+    /// The fields of this mapping. `gzip:` without a value is the same as `gzip: {}`.
     pub(crate) fn fields(self) -> Option<Fields<'a>> {
         Fields::of(self)
     }
@@ -97,7 +97,7 @@ impl<'a> At<'a> {
         Some(items.iter().enumerate().map(item).collect())
     }
 
-    /// The entries of the mapping here, whatever their keys are. `what` is expected here.
+    /// The entries of this mapping, with any keys. `what` describes the expected value.
     pub(crate) fn entries(&self, what: &str) -> Option<Vec<(&'a str, Self)>> {
         let Value::Map(entries) = &self.node.value else {
             return self.complain(scalar::expected(what, self.node));

@@ -1,4 +1,4 @@
-//! Reads a mapping key by key: what is missing, malformed or unknown is reported, and reading goes on.
+//! Reads a mapping key by key: missing, malformed and unknown keys are reported, and reading continues.
 
 use std::cell::RefCell;
 
@@ -8,21 +8,21 @@ use super::nearest::nearest;
 use super::node::{Key, Node, Value, join};
 use super::scalar::expected;
 
-/// A mapping, and which of its keys have been asked for.
+/// A mapping, and which of its keys have been read.
 pub(crate) struct Fields<'a> {
     at: At<'a>,
     entries: &'a [(Key, Node)],
     asked: RefCell<Vec<&'static str>>,
-    /// Keys that are known elsewhere, and where.
+    /// Keys that belong elsewhere, and where.
     elsewhere: &'static [(&'static str, &'static str)],
-    /// What StateFun says about the whole document, before what it says of a field.
+    /// StateFun's text about the whole document, which precedes that about a field.
     prefix: &'static str,
-    /// StateFun ignores keys it doesn't know.
+    /// Unknown keys are ignored with a warning, as StateFun ignores them.
     ignores_unknown: bool,
 }
 
 impl<'a> Fields<'a> {
-    /// The fields at `at`, or a fault when there is no mapping. Nothing at all is an empty mapping.
+    /// The fields at `at`, or a fault if it is not a mapping. No value counts as an empty mapping.
     pub(crate) fn of(at: At<'a>) -> Option<Self> {
         let entries: &[(Key, Node)] = match &at.node.value {
             Value::Map(entries) => entries,
@@ -39,7 +39,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Keys that belong elsewhere, and where that is: what an unknown one of them is told.
+    /// Sets the keys that belong elsewhere, and where, for the message about them.
     pub(crate) const fn elsewhere(mut self, keys: &'static [(&'static str, &'static str)]) -> Self {
         self.elsewhere = keys;
         self
@@ -69,7 +69,7 @@ impl<'a> Fields<'a> {
         self.at.findings().fault(self.with_prefix(finding));
     }
 
-    /// Reports a fault of `node`, which stands at `path` below this mapping.
+    /// Reports a fault of `node`, at `path` below this mapping.
     pub(crate) fn fault_below(&self, node: &Node, path: &str, complaint: Complaint) {
         let finding = Finding::new(node.location.clone(), path, complaint);
         self.at.findings().fault(self.with_prefix(finding));
@@ -96,18 +96,18 @@ impl<'a> Fields<'a> {
         Some(node)
     }
 
-    /// The value of `key` as it stands in the document, even if it is nothing.
+    /// The value of `key` as it is in the document, even if it is null.
     pub(crate) fn given(&self, key: &'static str) -> Option<&'a Node> {
         self.asked.borrow_mut().push(key);
         self.peek(key)
     }
 
-    /// The value of `key`, with its place.
+    /// The value of `key`, with its location.
     pub(crate) fn get(&self, key: &'static str) -> Option<At<'a>> {
         Some(self.at.child(key, self.given(key)?))
     }
 
-    /// The value of `key`, with its place; it is a fault when there is none.
+    /// The value of `key`, with its location; a missing key is a fault.
     pub(crate) fn required(&self, key: &'static str) -> Option<At<'a>> {
         let found = self.get(key);
         if found.is_none() {
@@ -116,7 +116,7 @@ impl<'a> Fields<'a> {
         found
     }
 
-    /// Sets `target` to what `read` makes of the entry `key`, if there is one. False when it makes nothing of it.
+    /// Sets `target` to the entry `key` as read by `read`, if there is one. False if it cannot be read.
     pub(crate) fn set<T>(
         &self,
         key: &'static str,
@@ -143,7 +143,7 @@ impl<'a> Fields<'a> {
         self.get(key)?.read(read)
     }
 
-    /// The same; it is a fault when there is no such key.
+    /// The same, but a missing key is a fault.
     pub(crate) fn must<T>(
         &self,
         key: &'static str,
@@ -152,7 +152,7 @@ impl<'a> Fields<'a> {
         self.required(key)?.read(read)
     }
 
-    /// Reports every key that nobody asked for.
+    /// Reports every key that was not read.
     pub(crate) fn finish(self) {
         let mut asked = self.asked.take();
         asked.dedup();
@@ -194,10 +194,10 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What module files need besides.
+/// Further methods for module files.
 #[cfg(feature = "runtime")]
 impl<'a> Fields<'a> {
-    /// The fields of one of StateFun's own kinds: `prefix` is what StateFun says before what is wrong with a field; keys that it does not know are
+    /// The fields of one of StateFun's own kinds: `prefix` is the text with which StateFun's messages about fields begin; unknown keys are
     /// ignored, with a warning.
     pub(crate) const fn of_statefun(mut self, prefix: &'static str) -> Self {
         self.prefix = prefix;
@@ -209,7 +209,7 @@ impl<'a> Fields<'a> {
         self.at.findings()
     }
 
-    /// Where the mapping begins.
+    /// The location of the mapping.
     pub(crate) const fn location(&self) -> &super::Location {
         &self.at.node.location
     }
@@ -219,12 +219,12 @@ impl<'a> Fields<'a> {
         self.finding("", "")
     }
 
-    /// Warns of something about `key`.
+    /// Reports a warning about `key`.
     pub(crate) fn warn(&self, key: &str, complaint: impl Into<Complaint>) {
         self.findings().warning(self.finding(key, complaint));
     }
 
-    /// Warns of something about `node`, which stands at `path` below this mapping.
+    /// Reports a warning about `node`, at `path` below this mapping.
     pub(crate) fn warn_below(&self, node: &Node, path: &str, complaint: Complaint) {
         let finding = Finding::new(node.location.clone(), path, complaint);
         self.findings().warning(finding);
@@ -248,7 +248,7 @@ impl<'a> Fields<'a> {
             .ok()
     }
 
-    /// The same; it is a fault when there is no such key.
+    /// The same, but a missing key is a fault.
     pub(crate) fn needed<T>(
         &self,
         key: &'static str,
@@ -260,7 +260,7 @@ impl<'a> Fields<'a> {
         self.value(key, read)
     }
 
-    /// Reports that `key` is not there, in StateFun's words.
+    /// Reports that `key` is missing, with StateFun's text.
     pub(crate) fn missing(&self, key: &'static str) {
         self.asked.borrow_mut().push(key);
         self.fault(key, format!("missing key /{key}"));
@@ -278,7 +278,7 @@ impl<'a> Fields<'a> {
         Some(items.iter().enumerate().map(item).collect())
     }
 
-    /// The fields of `node`, a part of this mapping that stands at `path`; it has the same prefix and takes unknown keys alike.
+    /// The fields of `node`, at `path` in this mapping, with the same prefix and the same treatment of unknown keys.
     pub(crate) fn below(&self, node: &'a Node, path: &str) -> Option<Self> {
         let below = Self::of(At::new(node, path, self.findings()))?;
         Some(Self {

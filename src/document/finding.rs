@@ -1,4 +1,4 @@
-//! What is wrong with a document, and where.
+//! Findings: what is wrong with a document, and where.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// Where something is in a module file: file, line and column.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
-    /// The file, as it was named when it was read.
+    /// The name of the file, as given.
     pub file: Arc<str>,
     /// Counted from 1; 0 when the whole file is meant.
     pub line: u32,
@@ -40,27 +40,27 @@ impl fmt::Display for Location {
     }
 }
 
-/// One remark about a document: a fault, a warning, or what another runtime would not take.
+/// One finding about a document: a fault, a warning, or something that another runtime would not accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// Where it is.
+    /// Its location.
     pub location: Location,
-    /// The field within its document, such as `spec.transport.timeouts.call`; empty when the document is meant.
+    /// The field within its document, such as `spec.transport.timeouts.call`; empty for the whole document.
     pub path: String,
     /// What is wrong.
     pub message: String,
-    /// What to do about it, where there is one obvious thing.
+    /// What to do about it, if there is one obvious remedy.
     pub remedy: Option<String>,
-    /// What StateFun says about the same, where it says it in words of its own.
+    /// StateFun's own text for the same finding, if it has one.
     pub upstream: Option<String>,
-    /// StateFun finds it only at the first message of the function: a warning when the module is run, an error for
+    /// StateFun finds it only at the first message of the function. It is a warning when the module is run, and an error for
     /// `statefun check`.
     pub is_lazy_fault: bool,
 }
 
 impl Finding {
-    /// The remark `message` about `path` at `location`.
+    /// The finding `complaint` about `path` at `location`.
     pub fn new(
         location: Location,
         path: impl Into<String>,
@@ -81,7 +81,7 @@ impl Finding {
         }
     }
 
-    /// The same as StateFun tells it, in its words and with its class names, where it tells it.
+    /// The finding with StateFun's own text and class names, if it has one.
     #[must_use]
     pub fn as_upstream(self) -> Self {
         Self {
@@ -110,14 +110,14 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What is wrong and what to do about it, before it is known where.
+/// What is wrong and what to do about it, without a location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
     /// What is wrong.
     pub message: String,
     /// What to do about it.
     pub remedy: Option<String>,
-    /// What StateFun says about the same, where it says it in words of its own.
+    /// StateFun's own text for the same finding, if it has one.
     pub upstream: Option<String>,
 }
 
@@ -131,7 +131,7 @@ impl Complaint {
         }
     }
 
-    /// The same, of which StateFun says `text`.
+    /// Adds StateFun's own text.
     #[must_use]
     pub fn upstream(self, text: impl Into<String>) -> Self {
         Self {
@@ -151,7 +151,7 @@ impl<T: Into<String>> From<T> for Complaint {
     }
 }
 
-/// Collects what is found while documents are read, so that everything is told at once.
+/// Collects findings while documents are read, so that all are reported at once.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     faults: RefCell<Vec<Finding>>,
@@ -168,7 +168,7 @@ impl Findings {
         self.warnings.borrow_mut().push(finding);
     }
 
-    /// A warning now, the same failure at first use.
+    /// Adds a warning, which is also the failure at first use.
     #[cfg(feature = "runtime")]
     pub(crate) fn lazy_fault(&self, finding: Finding) {
         self.warning(Finding {
@@ -182,7 +182,7 @@ impl Findings {
         self.not_for_flink.borrow_mut().push(finding);
     }
 
-    /// A fault of what is in no file.
+    /// Adds a fault without a file.
     pub(crate) fn add(&self, path: impl Into<String>, message: impl fmt::Display) {
         self.fault(Finding::new(Location::nowhere(), path, message.to_string()));
     }
@@ -200,7 +200,7 @@ impl Findings {
         !self.faults.borrow().is_empty()
     }
 
-    /// Faults, warnings and what would not run on Flink, each in the order of the files.
+    /// Faults, warnings and what would not run on Flink, each in file order.
     #[cfg(feature = "runtime")]
     pub(crate) fn into_parts(self) -> (Vec<Finding>, Vec<Finding>, Vec<Finding>) {
         let sorted = |found: RefCell<Vec<Finding>>| {

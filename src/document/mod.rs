@@ -1,9 +1,9 @@
-//! Documents: a tree that knows where everything in a file stands, and how settings are read from it. Module files and declared pipelines are read with
-//! it, so both have one set of rules and words, and everything that is found has its file, line, column and key.
+//! Documents: a tree in which everything has its location, and the reading of settings from it. Module files and declared pipelines are both read with
+//! it, so they follow the same rules, and every finding has file, line, column and key.
 //!
-//! `node` is the tree, `scalar` makes values of what stands in it, `at` is a place in it, `fields` reads a mapping key by key, `finding` is what is said,
-//! `nearest` guesses what was meant, `yaml` is the only file that names the YAML crate. What the settings mean is up to the reader. Imports plain types
-//! only.
+//! `node` is the tree, `scalar` reads simple values, `at` is a location in the tree, `fields` reads a mapping key by key, `finding` has the findings,
+//! `nearest` suggests what was probably meant, and `yaml` is the only file that uses the YAML crate. The meaning of the settings is up to the caller.
+//! Imports plain types only.
 
 mod at;
 mod fields;

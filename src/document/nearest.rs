@@ -1,6 +1,6 @@
-//! Which known word was probably meant.
+//! Suggests the known word that was probably meant.
 
-/// The first of the known words that are closest to `word`, if they are close enough for a slip of the pen.
+/// The first of the known words closest to `word`, if one is close enough to be meant.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = word.chars().count().div_ceil(3);
     known
@@ -11,7 +11,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// Case, `-` and `_` do not count: `maxbodybytes` and `max_body_bytes` are slips for `maxBodyBytes`.
+/// Case, `-` and `_` are ignored: `maxbodybytes` and `max_body_bytes` both stand for `maxBodyBytes`.
 fn simple(word: &str) -> Vec<char> {
     word.chars()
         .filter(|c| !matches!(c, '-' | '_'))
@@ -19,7 +19,7 @@ fn simple(word: &str) -> Vec<char> {
         .collect()
 }
 
-/// How many characters must be put in, taken out or changed.
+/// The number of characters to insert, remove or change.
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {

@@ -1,23 +1,23 @@
-//! The tree: values, each with its place.
+//! The tree: values with their locations.
 
 use serde_json::Number;
 
 use super::finding::Location;
 
-/// A value and where it stands.
+/// A value and its location.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) location: Location,
     pub(crate) value: Value,
     /// Written without quotes, so that its text decides its type.
     pub(crate) is_plain: bool,
-    /// How a number, a boolean or a null is written in the file, empty for nothing; `None` for all other values, and for what no file contains.
+    /// The text of a number, a boolean or a null in the file, empty for no value; `None` for all other values, and outside of files.
     pub(crate) written: Option<Box<str>>,
-    /// Brought here by an alias (`*name`) or a merge key (`<<`), which StateFun does not follow.
+    /// Comes from an alias (`*name`) or a merge key (`<<`), which StateFun does not resolve.
     pub(crate) is_alias: bool,
 }
 
-/// What a node holds.
+/// The value of a node.
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
     Null,
@@ -28,7 +28,7 @@ pub(crate) enum Value {
     Map(Vec<(Key, Node)>),
 }
 
-/// The key of an entry and where it stands.
+/// The key of an entry and its location.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
     pub(crate) location: Location,
@@ -36,7 +36,7 @@ pub(crate) struct Key {
 }
 
 impl Node {
-    /// A node that stands in no file, at the place of the one it was made from.
+    /// A node that is not in a file, with the location of the one it was made from.
     pub(crate) const fn made(location: Location, value: Value) -> Self {
         Self {
             location,
@@ -47,7 +47,7 @@ impl Node {
         }
     }
 
-    /// The tree of a JSON document that is in no file.
+    /// The tree of a JSON document that is not in a file.
     pub(crate) fn from_json(json: &serde_json::Value) -> Self {
         let value = match json {
             serde_json::Value::Null => Value::Null,
@@ -71,7 +71,7 @@ impl Node {
         Self::made(Location::nowhere(), value)
     }
 
-    /// What kind of value this is, in the words of a message.
+    /// The kind of the value, for messages.
     pub(crate) const fn kind(&self) -> &'static str {
         match &self.value {
             Value::Null => "nothing",
@@ -101,7 +101,7 @@ impl Node {
         entries.find(|(k, _)| k.name == key).map(|(_, v)| v)
     }
 
-    /// Takes the value of `key` out of a mapping.
+    /// Removes the value of `key` from a mapping.
     #[cfg(feature = "runtime")]
     pub(crate) fn take(&mut self, key: &str) -> Option<Self> {
         let Value::Map(entries) = &mut self.value else {
@@ -121,7 +121,7 @@ impl Node {
         entries.iter().map(|(key, _)| key)
     }
 
-    /// The same as JSON, without the places.
+    /// The value as JSON, without locations.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         match &self.value {
             Value::Null => serde_json::Value::Null,

@@ -1,19 +1,19 @@
-//! Keys that stand twice in a mapping.
+//! Keys that occur twice in a mapping.
 
 use super::finding::{Complaint, Finding, Findings};
 use super::node::{Key, Node, Value, join};
 
-/// What a key is that stands again at the top of a document.
+/// How a repeated key at the top of a document is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeated {
     /// A fault: two documents without `---` between them look like this.
     FaultAtTop,
-    /// As in all other mappings and in StateFun: the last one counts.
+    /// The last one counts, as in all other mappings and in StateFun.
     LastCounts,
 }
 
 impl Repeated {
-    /// The documents without keys that stand twice; each of these is reported.
+    /// The documents without repeated keys; each of these is reported.
     pub(super) fn resolve(self, mut documents: Vec<Node>, findings: &Findings) -> Vec<Node> {
         if self == Self::FaultAtTop {
             let split = |document| split_at_repeated(document, findings);
@@ -26,7 +26,7 @@ impl Repeated {
     }
 }
 
-/// Reports a key that stands again at the top of `document`. From a second `kind` on it is another document, to be read as one.
+/// Reports a repeated key at the top of `document`. A second `kind` begins another document, which is read separately.
 fn split_at_repeated(mut document: Node, findings: &Findings) -> Vec<Node> {
     let Value::Map(entries) = &mut document.value else {
         return vec![document];

@@ -1,4 +1,4 @@
-//! What settings of ours take where they want a text, a number, a span of time. StateFun's own kinds have other rules (`module::coerce`).
+//! Texts, numbers and durations in our own settings. StateFun's own kinds have other rules (`module::coerce`).
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::finding::Complaint;
 use super::node::{Node, Value};
 use crate::time::span as spans;
 
-/// Text; a bare number or truth value counts as the text it was written as.
+/// Text; an unquoted number or boolean counts as its text.
 pub(crate) fn text(node: &Node) -> Result<String, Complaint> {
     match (&node.value, &node.written) {
         (Value::Text(text), _) => Ok(text.clone()),
@@ -28,7 +28,7 @@ pub(crate) fn boolean(node: &Node) -> Result<bool, Complaint> {
     }
 }
 
-/// A whole number that is not negative; text that is one counts.
+/// A whole number that is not negative, or text that is one.
 pub(crate) fn whole(node: &Node) -> Result<u64, Complaint> {
     let number = match &node.value {
         Value::Number(number) => number.as_u64(),
@@ -49,7 +49,7 @@ pub(crate) fn count_of<T: TryFrom<NonZeroU64>>(node: &Node) -> Result<T, Complai
     T::try_from(count).map_err(|_| format!("{count} is too large").into())
 }
 
-/// A number, whole or not.
+/// Any number.
 pub(crate) fn number(node: &Node) -> Result<f64, Complaint> {
     let number = match &node.value {
         Value::Number(number) => number.as_f64(),
@@ -61,7 +61,7 @@ pub(crate) fn number(node: &Node) -> Result<f64, Complaint> {
         .ok_or_else(|| expected("a number", node))
 }
 
-/// A span of time that is not zero.
+/// A duration that is not zero.
 pub(crate) fn span(node: &Node) -> Result<Duration, Complaint> {
     let (Value::Text(_) | Value::Number(_)) = &node.value else {
         let complaint = expected("a duration", node);

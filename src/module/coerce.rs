@@ -1,4 +1,4 @@
-//! Values as StateFun's JSON reader takes them where a field wants another type: `"12"` is a number, 7 is a text, a half is cut off.
+//! Converts values to the type of a field as StateFun's JSON reader does: `"12"` is a number, 7 is a text, fractions are cut off.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::document::{Complaint, Fields, Node, Value, scalar};
 use crate::sdk::TypeName;
 use crate::time::flink;
 
-/// The text of a scalar. A key without a value is the text `null`, a list or a mapping is empty.
+/// The text of a scalar. A key without a value is the text `null`; a list or a mapping is the empty text.
 pub(super) fn as_text(node: &Node) -> String {
     match &node.value {
         Value::Null => "null".to_owned(),
@@ -17,7 +17,7 @@ pub(super) fn as_text(node: &Node) -> String {
     }
 }
 
-/// Text; numbers and booleans are taken as they are written.
+/// Text; numbers and booleans count as they are written.
 pub(super) fn text(node: &Node) -> Result<String, Complaint> {
     match &node.value {
         Value::Null | Value::List(_) | Value::Map(_) => Err(expected("text", node)),
@@ -25,7 +25,7 @@ pub(super) fn text(node: &Node) -> Result<String, Complaint> {
     }
 }
 
-/// Text, and nothing that only could be read as one.
+/// Text, without any conversion.
 pub(super) fn only_text(node: &Node) -> Result<String, Complaint> {
     match &node.value {
         Value::Text(text) => Ok(text.clone()),
@@ -37,8 +37,8 @@ pub(super) fn only_text(node: &Node) -> Result<String, Complaint> {
     }
 }
 
-/// A whole number of 32 bits. Fractions are cut off, text that is a number counts. `None`: nothing, which is zero or the default, as the
-/// field has it.
+/// A 32-bit integer. Fractions are cut off, and text that is a number counts. `None` stands for no value, which is zero or the default,
+/// depending on the field.
 pub(super) fn int(node: &Node) -> Result<Option<i32>, Complaint> {
     let number = match &node.value {
         Value::Null => return Ok(None),
@@ -59,7 +59,7 @@ pub(super) fn int(node: &Node) -> Result<Option<i32>, Complaint> {
     }
 }
 
-/// A whole number of 64 bits; what is none is zero.
+/// A 64-bit integer; anything else is zero.
 pub(super) fn long(node: &Node) -> i64 {
     match &node.value {
         Value::Number(number) => number
@@ -78,7 +78,7 @@ pub(super) fn long(node: &Node) -> i64 {
     }
 }
 
-/// Without its fraction; the nearest that there is when it is too large.
+/// The number without its fraction, limited to the range.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "cutting off is what is wanted, and a float saturates"
@@ -87,7 +87,7 @@ const fn whole(number: f64) -> i64 {
     number as i64
 }
 
-/// A duration; a bare number is milliseconds.
+/// A duration; a number without a unit is milliseconds.
 pub(super) fn duration(node: &Node) -> Result<Duration, Complaint> {
     match &node.value {
         Value::Text(_) | Value::Number(_) => duration_of(&as_text(node)),
@@ -106,7 +106,7 @@ pub(super) fn mapping(node: &Node) -> Result<&Node, Complaint> {
     }
 }
 
-/// A type name in StateFun's grammar, which takes slashes at the end and an empty namespace, and what to say about those.
+/// A type name in StateFun's grammar, which accepts trailing slashes and an empty namespace, and the warning about those.
 pub(super) fn type_name(node: &Node) -> Result<(TypeName, Option<String>), Complaint> {
     match &node.value {
         Value::List(_) | Value::Map(_) => Err(invalid_type_name(node.kind())),
@@ -114,7 +114,7 @@ pub(super) fn type_name(node: &Node) -> Result<(TypeName, Option<String>), Compl
     }
 }
 
-/// The same of a text.
+/// The same for a text.
 pub(super) fn type_name_of(text: &str) -> Result<(TypeName, Option<String>), Complaint> {
     let trimmed = text.trim_end_matches('/');
     let (namespace, name) = match trimmed.split_once('/') {
@@ -131,7 +131,7 @@ pub(super) fn type_name_of(text: &str) -> Result<(TypeName, Option<String>), Com
     Ok((TypeName::from_wire(namespace, name), remark))
 }
 
-/// A span of time in Flink's grammar.
+/// A duration in Flink's grammar.
 pub(super) fn duration_of(text: &str) -> Result<Duration, Complaint> {
     flink::parse(text).map_err(|wrong| Complaint {
         remedy: wrong.remedy.map(str::to_owned),
@@ -145,13 +145,13 @@ pub(super) fn invalid_type_name(text: &str) -> Complaint {
     format!("Invalid type name string: {text}. Must be of format <namespace>/<name>.").into()
 }
 
-/// `<namespace>/<name>` as kinds of ours take it.
+/// `<namespace>/<name>` as in our own kinds.
 pub(super) fn own_name(node: &Node) -> Result<TypeName, Complaint> {
     let text = scalar::text(node)?;
     text.parse().map_err(|_| invalid_type_name(&text))
 }
 
-/// The text of whatever stands at `key`, which must be there. StateFun reads nothing as the text `null`, a list and a mapping as an empty one.
+/// The text at `key`, which must be there. StateFun reads no value as the text `null`, and a list or mapping as empty text.
 pub(super) fn text_of_any(fields: &Fields<'_>, key: &'static str) -> Option<String> {
     let text = fields.needed(key, |node| Ok(as_text(node)))?;
     if let Some(node) = fields.given(key)
@@ -178,13 +178,13 @@ pub(super) fn name(fields: &Fields<'_>, key: &'static str) -> Option<TypeName> {
     Some(name)
 }
 
-/// The mapping at `key`; anything else is a fault, also nothing.
+/// The mapping at `key`; anything else, including no value, is a fault.
 pub(super) fn mapping_at<'a>(fields: &Fields<'a>, key: &'static str) -> Option<Fields<'a>> {
     fields.value(key, |node| mapping(node).map(|_| ()))?;
     fields.child(key)
 }
 
-/// The fields of `item`, which stands at `path` below `fields`.
+/// The fields of `item`, at `path` below `fields`.
 pub(super) fn below<'a>(fields: &Fields<'a>, item: &'a Node, path: &str) -> Option<Fields<'a>> {
     if let Err(complaint) = mapping(item) {
         fields.fault_below(item, path, complaint);

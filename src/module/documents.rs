@@ -1,4 +1,4 @@
-//! From the documents of a file to the readers of their kinds.
+//! Passes the documents of a file to the readers of their kinds.
 
 use crate::document::{
     At, Complaint, Fields, Finding, Findings, Node, Repeated, Value, join, nearest, yaml,
@@ -44,7 +44,7 @@ fn read_document(mut document: Node, placeholders: &Placeholders, draft: &mut Dr
     }
 }
 
-/// Keys of specs that are easily written beside `kind`.
+/// Keys of specs that are easily misplaced beside `kind`.
 const BELOW_SPEC: &[(&str, &str)] = &[
     ("functions", "below `spec`"),
     ("urlPathTemplate", "below `spec`"),
@@ -61,7 +61,7 @@ const BELOW_SPEC: &[(&str, &str)] = &[
     ("path", "below `spec`"),
 ];
 
-/// Reads the `spec` of one ingress, egress or whatever `kind` is.
+/// Reads one `spec` of the given `kind`.
 pub(super) fn read_spec(
     kind: &Kind,
     mut spec: Node,
@@ -114,7 +114,7 @@ fn not_followed(node: &Node, path: &str, findings: &Findings) {
     }
 }
 
-/// The kind of a document, checked as far as StateFun checks it before it looks at the spec.
+/// The kind of a document, checked as far as StateFun checks it before it reads the spec.
 fn kind_of(document: &mut Node, findings: &Findings) -> Option<&'static Kind> {
     if let Some(complaint) = foreign::recognised(document) {
         findings.fault(Finding::new(document.location.clone(), "", complaint));
@@ -132,7 +132,7 @@ fn kind_of(document: &mut Node, findings: &Findings) -> Option<&'static Kind> {
     kind
 }
 
-/// The kind that `node` names. `malformed`: what StateFun says before what is wrong with its form.
+/// The kind that `node` names. `malformed` is the beginning of StateFun's text about its form.
 pub(super) fn known_kind(
     node: &Node,
     path: &str,
@@ -179,7 +179,7 @@ fn unknown_kind(name: &TypeName) -> Complaint {
         .upstream(kinds::unknown_extension(name))
 }
 
-/// The kind that was probably meant, as a question.
+/// Suggests the kind that was probably meant, as a question.
 fn meant(written: &str) -> Option<String> {
     for (old, new) in [
         ("statefun.kafka.io/", "io.statefun.kafka.v1/"),

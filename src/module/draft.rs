@@ -1,4 +1,4 @@
-//! A module while its documents are read: what is bound, and what only all documents together show.
+//! A module while its documents are read: its bindings, and faults that only all documents together show.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::sdk::TypeName;
 
 use super::{Ingress, Module, kinds};
 
-/// What a document gives a name to. Each can be bound once.
+/// A name that a document binds. Each can be bound once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Binding {
     Namespace(String),
@@ -52,7 +52,7 @@ pub(super) struct Draft<'a> {
     pub(super) module: Module,
     pub(super) findings: &'a Findings,
     bound: Vec<(Binding, Location)>,
-    /// The functions that ingresses send to, and where they say so.
+    /// The functions to which ingresses send, with locations.
     pub(super) targets: Vec<(TypeName, Finding)>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Binds what the document at `at` gives a name to. A second one is a fault.
+    /// Binds the name of the document at `at`. A second binding is a fault.
     pub(super) fn bind(&mut self, binding: Binding, at: Finding) {
         let Finding { location, path, .. } = at;
         if let Some((_, first)) = self.bound.iter().find(|(bound, _)| *bound == binding) {
@@ -84,7 +84,7 @@ impl<'a> Draft<'a> {
         self.bound.push((binding, location));
     }
 
-    /// What only all documents together show; said when all of them could be read.
+    /// Reports faults that only all documents together show, if all of them could be read.
     pub(super) fn check_whole(&self, location: &Location) {
         let note = |text: &str| Finding::new(location.clone(), "", text);
         let module = &self.module;

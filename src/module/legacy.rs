@@ -1,4 +1,4 @@
-//! StateFun's format 3.0: one document with a version, in which everything is listed. Each entry binds what a document of its own binds.
+//! StateFun's format 3.0: one document with a version that lists everything. Each entry corresponds to a document.
 
 use crate::document::{At, Complaint, Fields, Finding, Findings, Key, Node, Value, join};
 
@@ -9,7 +9,7 @@ use super::kinds::{KINDS, Kind};
 use super::placeholder::Placeholders;
 use super::scalars;
 
-/// The names that kinds have in this format only.
+/// Names of kinds in this format only.
 const OLD_NAMES: [(&str, &str); 5] = [
     ("http", "io.statefun.endpoints.v1/http"),
     ("io.statefun.kafka/ingress", "io.statefun.kafka.v1/ingress"),
@@ -54,7 +54,7 @@ const SECTIONS: [Section; 3] = [
     },
 ];
 
-/// Whether the only document of a file is in this format, rightly or not.
+/// Whether the only document of a file is in this format, valid or not.
 pub(super) fn is_legacy(document: &Node) -> bool {
     document.get("version").is_some()
 }
@@ -162,7 +162,7 @@ fn entries<'n>(spec: &'n Node, section: &Section, findings: &Findings) -> Vec<&'
     }
 }
 
-/// The kind and the spec of one entry, as a document of its own would have them.
+/// The kind and the spec of one entry, in the form of a document.
 fn component(
     entry: &Node,
     section: &Section,
@@ -238,7 +238,7 @@ fn old_or_known(node: &Node, path: &str, findings: &Findings) -> Option<&'static
 }
 
 /// Warns of every other key.
-/// Parts of the formats before this one, and what became of them.
+/// Parts of earlier formats, and what replaced them.
 const OLDER: &[(&str, &str)] = &[
     (
         "functions",

@@ -1,7 +1,7 @@
 //! `${NAME}` and `${NAME:-default}` in the values of a module, replaced from a map.
 //!
-//! `$${` is a literal `${`. What is replaced is not looked through again. A value without quotes that is nothing but one placeholder takes
-//! the type its text would have in the file (`${PORT}` can be a number); every other one is text.
+//! `$${` is a literal `${`. Replaced text is not searched again. An unquoted value that consists of one placeholder gets
+//! the type that its text would have in the file (`${PORT}` can be a number); all others are text.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::document::{Complaint, Finding, Findings, Node, Value, join};
 pub enum Placeholders {
     /// Replaced from this map.
     Replaced(BTreeMap<String, String>),
-    /// Left as they stand, as StateFun does.
+    /// Left unchanged, as in StateFun.
     Literal,
 }
 
@@ -23,7 +23,7 @@ impl Default for Placeholders {
 }
 
 impl Placeholders {
-    /// Replaces what stands in `node` and below it, and reports what has no value.
+    /// Replaces the placeholders in `node` and below it, and reports those without a value.
     pub(super) fn expand(&self, node: &mut Node, path: &str, findings: &Findings) {
         match &mut node.value {
             Value::Text(text) if text.contains("${") => {
@@ -58,7 +58,7 @@ impl Placeholders {
     }
 }
 
-/// Whether the text is one placeholder and nothing else.
+/// Whether the whole text is one placeholder.
 fn is_whole(text: &str) -> bool {
     text.strip_prefix("${")
         .and_then(|rest| rest.strip_suffix('}'))

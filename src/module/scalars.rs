@@ -1,4 +1,4 @@
-//! What stands without quotes, as StateFun's YAML reader takes it: `yes` is true, `010` is eight, `1_000` a thousand.
+//! Unquoted values as StateFun's YAML reader reads them: `yes` is true, `010` is eight, `1_000` a thousand.
 //!
 //! StateFun reads YAML 1.1, the rest of this module YAML 1.2. Documents of StateFun's own kinds are read as StateFun reads them.
 
@@ -6,7 +6,7 @@ use serde_json::Number;
 
 use crate::document::{Complaint, Finding, Findings, Node, Value, join};
 
-/// Reads `node` and everything below it as StateFun does; says where that may surprise.
+/// Reads `node` and everything below it as StateFun does, and warns where that may surprise.
 pub(super) fn as_statefun(node: &mut Node, path: &str, findings: &Findings) {
     match &mut node.value {
         Value::List(items) => {
@@ -34,7 +34,7 @@ pub(super) fn as_statefun(node: &mut Node, path: &str, findings: &Findings) {
             if let Some(remark) = remark(&written, &value) {
                 findings.warning(Finding::new(node.location.clone(), path, remark));
             }
-            // Text may still hold a placeholder; what has become something else is settled.
+            // Text may still contain a placeholder; other values are final.
             node.is_plain = matches!(value, Value::Text(_));
             node.value = value;
         }
@@ -49,7 +49,7 @@ fn written(node: &Node) -> Option<String> {
     }
 }
 
-/// Something to look at, when a reader may have meant something else.
+/// A warning, if the author may have meant something else.
 fn remark(written: &str, value: &Value) -> Option<Complaint> {
     let read = match value {
         Value::Bool(value) if written.to_lowercase() != value.to_string() => value.to_string(),
@@ -66,7 +66,7 @@ fn remark(written: &str, value: &Value) -> Option<Complaint> {
     })
 }
 
-/// The value of a scalar without quotes; `None`: StateFun cannot read the file.
+/// The value of an unquoted scalar; `None` if StateFun cannot read the file.
 fn resolve(text: &str) -> Option<Value> {
     Some(match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
@@ -115,7 +115,7 @@ fn number(text: &str) -> Option<Number> {
     float(text)
 }
 
-/// Digits, a point or an exponent or both.
+/// Digits with a point, an exponent or both.
 fn float(text: &str) -> Option<Number> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let first = unsigned.strip_prefix('.').unwrap_or(unsigned);
@@ -141,7 +141,7 @@ mod tests {
         }
     }
 
-    /// What the real runtime's reader makes of each of these.
+    /// The results of the real runtime's reader.
     #[test]
     fn scalars_without_quotes_are_read_as_by_statefun() {
         for (text, expected) in [

@@ -1,10 +1,10 @@
-//! Bearer tokens: what requests must carry to be let in. They are checked where they are read, and nowhere else.
+//! Bearer tokens. They are validated only where they are read.
 
 use std::fmt;
 
 /// Shorter tokens could be guessed.
 const MIN_CHARACTERS: usize = 8;
-/// Longer ones are no tokens, and may not fit into a header.
+/// Longer texts are not tokens, and may not fit into a header.
 const MAX_CHARACTERS: usize = 4096;
 
 /// A bearer token. It is never shown.
@@ -24,16 +24,16 @@ pub struct Token(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidToken {
-    /// It has no characters; an empty setting is not the same as no setting.
+    /// It is empty; an empty setting is not the same as no setting.
     #[error("the token is empty; set {MIN_CHARACTERS} or more characters, or remove the setting")]
     Empty,
     /// It has too few characters, or far too many.
     #[error("the token has {length} characters; it needs {MIN_CHARACTERS} to {MAX_CHARACTERS}")]
     Length {
-        /// How many it has.
+        /// The number of characters.
         length: usize,
     },
-    /// It has spaces, line ends or other characters that cannot stand in a header.
+    /// It has spaces, line ends or other characters that are invalid in a header.
     #[error(
         "the token has spaces, line ends or other characters that are not visible ASCII; remove them"
     )]
@@ -44,7 +44,7 @@ impl Token {
     /// Reads a token: 8 or more visible ASCII characters.
     ///
     /// # Errors
-    /// When it is empty, too short, or has other characters, such as a line end that came with a file.
+    /// If it is empty or too short, or has other characters, such as a line end from a file.
     pub fn parse(text: &str) -> Result<Self, InvalidToken> {
         match text.chars().count() {
             0 => Err(InvalidToken::Empty),

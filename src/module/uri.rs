@@ -1,31 +1,31 @@
-//! URLs as StateFun reads them: with Java's grammar of RFC 2396, and its texts.
+//! URLs as StateFun reads them: with Java's grammar of RFC 2396, and its error messages.
 //!
-//! A character that Java does not take is a fault of every call, for instance the braces of a placeholder that nothing replaced.
+//! A character that Java does not accept fails every call, for example the braces of a placeholder that was not replaced.
 
 use std::net::Ipv6Addr;
 
-/// What could be read of a URL, with Java's text about what could not.
+/// The part of a URL that could be read, with Java's text about the rest.
 pub(super) type Read<T> = Result<T, String>;
 
-/// A URL in its parts.
+/// The parts of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Uri {
-    /// `None`: what stands before the first colon is no scheme.
+    /// `None` if there is no valid scheme before the first colon.
     pub(super) scheme: Option<String>,
-    /// `None`: there is no authority, or it names no server.
+    /// `None` if there is no authority, or if it names no server.
     pub(super) host: Option<String>,
     pub(super) port: Option<i64>,
-    /// What stands between scheme and fragment.
+    /// The part between scheme and fragment.
     pub(super) rest: String,
     /// Why the authority names no server, if there is one.
     pub(super) no_server: Option<String>,
 }
 
-/// Which characters may stand somewhere; each is a text of punctuation beside letters and digits.
+/// The characters allowed in a part: letters, digits, and the punctuation in this text.
 struct Class {
     name: &'static str,
     marks: &'static str,
-    /// `%41` may stand there, and what is not ASCII.
+    /// Escapes such as `%41` and non-ASCII characters are allowed.
     escapes: bool,
 }
 
@@ -102,7 +102,7 @@ impl Input<'_> {
         part.iter().collect()
     }
 
-    /// Where one of `stops` stands first.
+    /// The first position of one of `stops`.
     fn find(&self, start: usize, end: usize, stops: &str) -> usize {
         let stop = |at: &usize| self.at(*at).is_some_and(|c| stops.contains(c));
         (start..end).find(stop).unwrap_or(end)
@@ -113,7 +113,7 @@ impl Input<'_> {
     }
 }
 
-/// Reads `text` as Java's `URI` does.
+/// Parses `text` as Java's `URI` does.
 pub(super) fn parse(text: &str) -> Read<Uri> {
     let input = Input {
         text,
@@ -184,7 +184,7 @@ fn hierarchical(input: &Input<'_>, start: usize, uri: &mut Uri) -> Read<usize> {
     Ok(at)
 }
 
-/// A server, or a name in a registry, which can't be called.
+/// A server, or a registry name, which cannot be called.
 fn authority(input: &Input<'_>, start: usize, end: usize, uri: &mut Uri) -> Read<()> {
     let is_server = SERVER.end(input, start, end)? == end;
     let is_name = REGISTRY.end(input, start, end)? == end;
@@ -248,7 +248,7 @@ fn ipv6(input: &Input<'_>, start: usize, end: usize) -> Read<usize> {
     }
 }
 
-/// Where four bytes end that only a port may follow.
+/// The end of an IPv4 address, which only a port may follow.
 fn ipv4(input: &Input<'_>, start: usize, end: usize) -> Option<usize> {
     let stop = input.find(start, end, ":");
     let text = input.text(start, stop);
@@ -297,7 +297,7 @@ fn hostname(input: &Input<'_>, start: usize, end: usize) -> Read<usize> {
 mod tests {
     use super::*;
 
-    /// What Java says about each of these.
+    /// Java's messages for these.
     #[test]
     fn urls_are_refused_with_javas_texts() {
         for (text, expected) in [

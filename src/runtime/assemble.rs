@@ -1,4 +1,4 @@
-//! From a checked module to a runtime: here, and nowhere else, the parts are put together.
+//! Builds a runtime from a checked module. This is the only place that puts the parts together.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl RuntimeBuilder {
     /// Binds everything that a module declares.
     ///
     /// # Errors
-    /// When a declared part can't be built, or needs a connector that this build does not have.
+    /// If a declared part cannot be built, or needs a connector that this build does not have.
     pub fn module(mut self, module: &Module) -> Result<Self, StartError> {
         if !module.without_connector.is_empty() {
             let parts: Vec<String> = module
@@ -32,7 +32,7 @@ impl RuntimeBuilder {
                 .map(ToString::to_string)
                 .collect();
             return Err(StartError::Declared {
-                what: format!("the module cannot be run here:\n{}", parts.join("\n")),
+                what: format!("this build cannot run the module:\n{}", parts.join("\n")),
             });
         }
         self = self.with_stand_ins();
@@ -81,7 +81,7 @@ impl RuntimeBuilder {
     /// Binds the functions of a pipeline.
     ///
     /// # Errors
-    /// When two of its functions have the same name.
+    /// If two of its functions have the same name.
     pub fn pipeline(mut self, pipeline: &Pipeline) -> Result<Self, StartError> {
         self = self.with_stand_ins();
         self.records.push((pipeline.entry().clone(), record));
@@ -99,14 +99,14 @@ impl RuntimeBuilder {
         Ok(self.functions(functions))
     }
 
-    /// What all pipelines of this runtime know of destinations.
+    /// What all pipelines of this runtime know about destinations.
     fn destinations(&mut self) -> Destinations {
         self.shared
             .get_or_insert_with(Destinations::default)
             .clone()
     }
 
-    /// What stages keep that exist no more is looked after, and what all of them keep is counted.
+    /// Binds stand-ins for stages that are gone, and counts the deliveries of all stages.
     fn with_stand_ins(mut self) -> Self {
         let (destinations, clock) = (self.destinations(), self.wall_clock());
         if self.watch.is_none() {
@@ -133,7 +133,7 @@ impl RuntimeBuilder {
     }
 }
 
-/// A record of what came in with a content type: what a pipeline is sent that takes any.
+/// Makes a record of a body and its content type, for pipelines, which accept any type.
 fn record(content_type: &str, payload: Bytes) -> Bytes {
     let record = Record::new(payload).with_content_type(content_type.to_owned());
     let value = RECORD.encode(&record);

@@ -1,4 +1,4 @@
-//! What a runtime is made of, and the start: open everything first, so that what is wrong stops the start; then run.
+//! The parts of a runtime, and its start: first everything is opened, so that any error stops the start; then it runs.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -39,16 +39,16 @@ use crate::sdk::{StatefulFunctions, TypeName};
 use crate::storage::{Disk, Folder, LogSettings, Memory, Position, Store, Syncer};
 use crate::transport::http::client::Network;
 
-/// Where a runtime keeps what it must not forget.
+/// Where a runtime stores its data.
 #[derive(Debug, Clone)]
 pub(super) enum Home {
     /// In a folder.
     Disk(Arc<dyn Disk>),
-    /// In memory: gone with the process.
+    /// In memory: lost with the process.
     Ephemeral,
 }
 
-/// Names what is kept for functions and egresses that exist no more, and binds functions that look after it, where there are some.
+/// Warns of data of functions and egresses that no longer exist, and binds stand-ins for it, where possible.
 fn stand_in(
     store: &Store,
     gone: &[Gone],
@@ -60,14 +60,14 @@ fn stand_in(
     for Gone { kind, name, keeps } in gone {
         tracing::warn!(
             %name, keeps,
-            "this {kind} exists no more and keeps something; bring it back, or see `statefun queues` and `statefun deliveries`"
+            "this {kind} is no longer in the module but has stored data; add it again, or see `statefun queues` and `statefun deliveries`"
         );
         if *kind != "function" {
             continue;
         }
         let declared = match gone::declared(store, name) {
             Err(error) if error.is_of_one_row() => {
-                tracing::error!(%name, %error, "what it keeps waits until its declaration can be read");
+                tracing::error!(%name, %error, "its stored data waits until its declaration can be read");
                 continue;
             }
             declared => declared?,
@@ -81,7 +81,7 @@ fn stand_in(
     bind_all(directory, &functions, config)
 }
 
-/// Puts a runtime together. Nothing is opened before [`RuntimeBuilder::start`].
+/// Configures a runtime. Nothing is opened before [`RuntimeBuilder::start`].
 ///
 /// ```no_run
 /// use stateful_functions::runtime::Runtime;
@@ -103,18 +103,18 @@ pub struct RuntimeBuilder {
     functions: Vec<StatefulFunctions>,
     pub(super) endpoints: Vec<EndpointSpec>,
     pub(crate) services: Vec<Box<dyn Service>>,
-    /// The size of the largest request body that a declared ingress takes.
+    /// The largest request body that a declared ingress accepts.
     pub(super) largest_body: usize,
     sources: Vec<(TypeName, Box<dyn Source>)>,
     sinks: Vec<(TypeName, Box<dyn Sink>)>,
     /// Egresses whose records are messages to a function.
     egress_functions: Vec<(TypeName, TypeName)>,
-    /// What parts above the runtime share among what they bind.
+    /// Values that parts above the runtime share.
     pub(super) shared: http::Extensions,
     pub(super) stand_ins: Option<StandIns>,
-    /// Hears of changes of some values.
+    /// Is told of changes of some values.
     pub(super) watch: Option<Arc<dyn ValueWatch>>,
-    /// What is done beside, once the runtime runs.
+    /// Background work, started once the runtime runs.
     pub(super) chores: Vec<Chore>,
     /// Functions that take records.
     pub(super) records: Vec<(TypeName, RecordForm)>,
@@ -143,19 +143,19 @@ impl RuntimeBuilder {
         }
     }
 
-    /// Binds functions of this process. May be called several times; a type may be bound once.
+    /// Binds functions in this process. May be called several times; a type may be bound once.
     pub fn functions(mut self, functions: StatefulFunctions) -> Self {
         self.functions.push(functions);
         self
     }
 
-    /// Binds an ingress: what `source` brings goes to the functions it names. Its positions are stored under `name`.
+    /// Binds an ingress: the records of `source` go to the functions they name. Its positions are stored under `name`.
     pub fn ingress(mut self, name: TypeName, source: impl Source) -> Self {
         self.sources.push((name, Box::new(source)));
         self
     }
 
-    /// Binds an egress: what functions send to `name` is brought to `sink`.
+    /// Binds an egress: records that functions send to `name` are delivered to `sink`.
     pub fn egress(mut self, name: TypeName, sink: impl Sink) -> Self {
         self.sinks.push((name, Box::new(sink)));
         self
@@ -167,43 +167,43 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Keeps everything in this folder; it is made when it does not exist, and locked while the runtime runs.
+    /// Stores everything in this folder. It is created if it does not exist, and locked while the runtime runs.
     pub fn data(self, folder: impl Into<PathBuf>) -> Self {
         self.disk(Arc::new(Folder::new(folder)))
     }
 
-    /// Keeps everything on `disk`, such as one that fails on purpose.
+    /// Stores everything on `disk`, such as one that fails on purpose.
     pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
         self.home = Home::Disk(disk);
         self
     }
 
-    /// Keeps everything in memory: it is gone with the process. The default.
+    /// Keeps everything in memory, where it is lost with the process. The default.
     pub fn ephemeral(mut self) -> Self {
         self.home = Home::Ephemeral;
         self
     }
 
-    /// Opens what is there without going on with it: no function is called and no timer fires. For looking, and for repairs.
+    /// Opens the data without continuing the work: no function is called and no timer fires. For inspection and repairs.
     pub const fn at_rest(mut self) -> Self {
         self.at_rest = true;
         self
     }
 
-    /// Other settings than the default ones.
+    /// Sets the configuration.
     pub fn config(mut self, config: RuntimeConfig) -> Self {
         self.config = config;
         self
     }
 
-    /// Another clock than the system's. Waits are still waited by the real one.
+    /// Sets the clock, instead of the system's. Waits still use real time.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// What the process knows of its network: proxies and authorities for its exports and remote functions. The exports of a module know of it
-    /// when it is said before [`module`](Self::module).
+    /// Sets proxies and authorities for exports and remote functions. Call it before [`module`](Self::module), so that the
+    /// exports of the module use it.
     pub fn network(mut self, network: Network) -> Self {
         self.network = network;
         self
@@ -213,15 +213,15 @@ impl RuntimeBuilder {
         &self.network
     }
 
-    /// The clock of everything that stores times.
+    /// The clock for all stored times.
     pub(super) fn wall_clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
     }
 
-    /// Opens the data folder and all listeners, takes up what waits from before, and runs.
+    /// Opens the data folder and all listeners, continues the stored work, and runs.
     ///
     /// # Errors
-    /// When something can't be opened, or a name is bound twice. Nothing is left running then.
+    /// If something cannot be opened, or a name is bound twice. Nothing is left running then.
     pub async fn start(self) -> Result<Runtime, StartError> {
         let (closing, closed) = watch::channel(false);
         let mut directory = self.directory(&closed)?;
@@ -241,7 +241,7 @@ impl RuntimeBuilder {
             store: store.clone(),
             durable: committer.durable.clone(),
             sinks: sinks.iter().map(|sink| sink.name.clone()).collect(),
-            // One that only looks binds no functions, and misses none.
+            // For inspection, functions are neither bound nor missed.
             looks_for_gone: !self.at_rest,
             stand_ins: self.stand_ins,
             config: self.config.clone(),
@@ -339,7 +339,7 @@ impl RuntimeBuilder {
         ))
     }
 
-    /// All functions and egresses by name. Calls are not tried again once `closed` turns true.
+    /// All functions and egresses by name. Calls are not retried once `closed` becomes true.
     fn directory(&self, closed: &watch::Receiver<bool>) -> Result<Directory, StartError> {
         let mut directory = Directory::default();
         for (function, form) in &self.records {
@@ -392,7 +392,7 @@ async fn until_closing(work: impl Future<Output = ()>, closed: watch::Receiver<b
     }
 }
 
-/// Binds functions of this process.
+/// Binds functions in this process.
 fn bind_all(
     directory: &mut Directory,
     functions: &StatefulFunctions,
@@ -461,7 +461,7 @@ async fn open_store(home: Home, settings: LogSettings) -> Result<(Store, Syncer)
     }
 }
 
-/// Does what waits for the disk on a thread that may.
+/// Does blocking disk work on a thread that may block.
 async fn waited_for<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StartError> {
@@ -469,7 +469,7 @@ async fn waited_for<T: Send + 'static>(
     done.map_err(|failure| StartError::Thread(std::io::Error::other(failure)))
 }
 
-/// What is read of the store before anything runs.
+/// Data read from the store before anything runs.
 struct Kept {
     store: Store,
     durable: watch::Receiver<Position>,
@@ -484,12 +484,12 @@ struct Found {
     directory: Directory,
     gone: Vec<Gone>,
     lives: Lives,
-    /// By the front of their rows.
+    /// By the prefix of their rows.
     outboxes: HashMap<Bytes, (TypeName, Outbox)>,
 }
 
 impl Kept {
-    /// Reads it, and binds functions that look after what exists no more.
+    /// Reads it, and binds stand-ins for functions that no longer exist.
     fn find(self, mut directory: Directory) -> Result<Found, StartError> {
         let store = &self.store;
         let gone = match self.looks_for_gone {
@@ -520,14 +520,14 @@ fn bound_twice(what: &str, name: &TypeName) -> StartError {
     }
 }
 
-/// A source or a sink with its sockets and files open.
+/// A source or a sink with open sockets and files.
 struct Opened<T> {
     name: TypeName,
     part: T,
     listener: Option<Listener>,
 }
 
-/// Opens the sources, and gives each a number beside those of the cores.
+/// Opens the sources, and gives each a number after those of the cores.
 async fn open_sources(
     sources: Vec<(TypeName, Box<dyn Source>)>,
     cores: u8,

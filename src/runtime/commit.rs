@@ -1,4 +1,4 @@
-//! The committer: one thread that makes rounds durable. What is staged while one sync runs is the next round.
+//! The committer: one thread that makes rounds durable. Everything staged during a sync becomes the next round.
 
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const FULL_DISK_PAUSE: Duration = Duration::from_millis(250);
 /// Whether rounds become durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreStatus {
-    /// They do.
+    /// Yes.
     Writable,
     /// The disk is full; the round is tried again. Nothing is lost.
     Full(String),
@@ -23,7 +23,7 @@ pub enum StoreStatus {
     Closed(String),
 }
 
-/// Who tells whether rounds become durable; cheap to clone.
+/// Reports whether rounds become durable. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Status(watch::Sender<StoreStatus>);
 
@@ -75,7 +75,7 @@ impl Status {
     }
 }
 
-/// The thread, and what it tells.
+/// The thread, and its reports.
 #[derive(Debug)]
 pub(super) struct Committer {
     thread: Option<JoinHandle<()>>,
@@ -87,10 +87,10 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Starts the thread. It tells the partitions of `router` what has become durable.
+    /// Starts the thread. It tells the partitions of `router` which positions are durable.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// If the system cannot start a thread.
     pub(super) fn start(store: Store, syncer: Syncer, router: Router) -> std::io::Result<Self> {
         let (durable_tx, durable) = watch::channel(store.durable());
         let status = Status::new();
@@ -109,13 +109,13 @@ impl Committer {
         })
     }
 
-    /// Makes durable what is staged, and ends the thread. Blocks.
+    /// Makes everything staged durable, and ends the thread. Blocks.
     pub(super) fn stop(&mut self) {
         self.store.stop();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            error!("the committer panicked; what was not acknowledged may be lost");
+            error!("the committer panicked; unacknowledged messages may be lost");
         }
     }
 }
@@ -126,7 +126,7 @@ impl Drop for Committer {
     }
 }
 
-/// Tells the partitions, however the thread ends, that nothing becomes durable any more.
+/// However the thread ends, tells the partitions that nothing becomes durable any more.
 struct LastWord(Router);
 
 impl Drop for LastWord {
@@ -150,7 +150,7 @@ fn run(mut syncer: Syncer, durable: &watch::Sender<Position>, router: &Router, s
             }
             Err(failure) => {
                 status.full(&failure);
-                // Stopping on a full disk: what was not durable was not acknowledged.
+                // Stopping with a full disk: everything not durable was not acknowledged.
                 if syncer.pause(FULL_DISK_PAUSE) && syncer.sync().is_err() {
                     return;
                 }

@@ -1,11 +1,11 @@
-//! How a source or a sink is doing, for operators.
+//! The condition of a source or a sink, for operators.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::endpoint::Failing;
 
-/// What is told of a source or a sink: how much it moved, and whether it fails.
+/// The condition of a source or a sink: how many records it moved, and whether it fails.
 #[derive(Debug, Default)]
 pub(crate) struct Condition {
     moved: AtomicU64,
@@ -13,7 +13,7 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// So many more records were moved.
+    /// Records that this many more records were moved.
     pub(super) fn moved_on(&self, records: usize) {
         let records = u64::try_from(records).unwrap_or(u64::MAX);
         self.moved.fetch_add(records, Ordering::Relaxed);
@@ -24,7 +24,7 @@ impl Condition {
         self.moved.load(Ordering::Relaxed)
     }
 
-    /// So many attempts in a row have failed, the last one for this reason.
+    /// Records that this many attempts in a row have failed, the last one for this reason.
     pub(super) fn fails(&self, attempts: u32, last_failure: String) {
         self.set(Some(Failing {
             attempts,
@@ -32,7 +32,7 @@ impl Condition {
         }));
     }
 
-    /// It works.
+    /// Records that it works.
     pub(super) fn works(&self) {
         self.set(None);
     }
@@ -47,7 +47,7 @@ impl Condition {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Failing>> {
-        // It is one value: no panic leaves it half written.
+        // It is a single value, so no panic leaves it half written.
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

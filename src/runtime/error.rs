@@ -5,28 +5,28 @@ use std::io;
 use crate::sdk::BoxError;
 use crate::storage::StorageError;
 
-/// Why a runtime does not start. Nothing is left running.
+/// Why a runtime does not start. Nothing is left running then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The data folder can't be used.
+    /// The data folder cannot be used.
     #[error("the data folder can't be used")]
     Storage(#[from] StorageError),
-    /// A listener can't be opened.
+    /// A listener cannot be opened.
     #[error("{name} can't listen on {address}")]
     Listen {
-        /// What was to listen.
+        /// The name of the listener.
         name: String,
-        /// Where.
+        /// Its address.
         address: String,
         /// Why not.
         #[source]
         source: io::Error,
     },
-    /// What a source or a sink needs can't be opened.
+    /// A resource of a source or a sink cannot be opened.
     #[error("{what} can't be opened")]
     Connector {
-        /// What it is, such as `file out.jsonl`.
+        /// The resource, such as `file out.jsonl`.
         what: String,
         /// Why not.
         #[source]
@@ -38,19 +38,19 @@ pub enum StartError {
         /// What it is.
         what: String,
     },
-    /// A declared part can't be built.
+    /// A declared part cannot be built.
     #[error("{what}")]
     Declared {
-        /// Where and what.
+        /// The location and the fault.
         what: String,
     },
-    /// The system refuses a thread.
+    /// The system cannot start a thread.
     #[error("a thread can't be started")]
     Thread(#[source] io::Error),
 }
 
 impl StartError {
-    /// What a source or a sink needs can't be opened: `what` it is, and why.
+    /// A resource of a source or a sink cannot be opened: `what` it is, and why.
     pub fn connector(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Self::Connector {
             what: what.into(),

@@ -1,4 +1,4 @@
-//! What is kept for functions and egresses that exist no more.
+//! Stored data of functions and egresses that are no longer in the module.
 
 use bytes::Bytes;
 
@@ -12,16 +12,16 @@ use crate::storage::{Rows, StorageError, count, stretch};
 /// Rows are counted up to this number.
 const COUNTED: usize = 1_000;
 
-/// A function or an egress that keeps something and is not bound.
+/// A function or an egress that has stored data and is not bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gone {
     pub(crate) kind: &'static str,
     pub(crate) name: TypeName,
-    /// Values, or records, up to a thousand.
+    /// The number of values or records, up to a thousand.
     pub(crate) keeps: usize,
 }
 
-/// Makes functions that look after what was kept by functions which exist no more: given the type, and the names of its values with their
+/// Makes stand-ins for functions that no longer exist, from the type and the names of its values with their
 /// typenames.
 pub(crate) struct StandIns(pub(crate) MakeStandIn);
 
@@ -33,12 +33,12 @@ impl std::fmt::Debug for StandIns {
     }
 }
 
-/// What is kept, and by whom: read once, at the start.
+/// Finds stored data without a binding. Read once, at the start.
 pub(super) fn find(rows: &dyn Rows, directory: &Directory) -> Result<Vec<Gone>, StorageError> {
     let mut gone = Vec::new();
     for (kind, table) in [("function", STATE), ("egress", OUTBOX)] {
         let mut from = Vec::new();
-        // A damaged row counts like others: it keeps something, and is in nobody's way.
+        // A damaged row counts like the others, and does not stop the scan.
         while let Some((key, _)) = stretch(rows, table, &from, None, 1)?
             .rows
             .into_iter()
@@ -70,7 +70,7 @@ pub(super) fn find(rows: &dyn Rows, directory: &Directory) -> Result<Vec<Gone>, 
     Ok(gone)
 }
 
-/// What a function declared: names of values and their typenames.
+/// The declared values of a function: names and typenames.
 pub(super) fn declared(
     rows: &dyn Rows,
     function: &TypeName,

@@ -1,4 +1,4 @@
-//! What stands above a running runtime may do with it: the admin API, the console, jobs and streams use this and nothing behind it.
+//! The interface of a running runtime for the parts above it, such as the admin API.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ use crate::sdk::TypeName;
 use crate::storage::{Health, Rows, StorageError, Write};
 use crate::time::Timestamp;
 
-/// A running runtime, as the rooms above it see it; cheap to clone.
+/// A running runtime, as the parts above see it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct RuntimeHandle {
     intake: Intake,
 }
 
-/// Work that is done once beside a running runtime, and cut off when that takes nothing more.
+/// Background work, done once while the runtime runs, and cut off when it stops accepting input.
 pub(crate) struct Chore(Box<dyn FnOnce(RuntimeHandle) -> Work + Send>);
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -52,20 +52,20 @@ impl std::fmt::Debug for Chore {
     }
 }
 
-/// What became of a change that an operator asked for.
+/// The result of a change requested by an operator.
 #[derive(Debug)]
 pub(crate) enum Changed {
     /// It is on disk.
     Done,
-    /// It was not made: the reason, in words.
+    /// It was not made, for this reason.
     Refused(String),
-    /// The runtime is going down.
+    /// The runtime is stopping.
     Stopping,
-    /// Not made in time; it may still be.
+    /// It was not made in time, but may still be made.
     TimedOut,
 }
 
-/// Why the store was not read.
+/// Why the store could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
     #[error("reading the store failed: {0}")]
@@ -79,27 +79,27 @@ impl RuntimeHandle {
         Self { intake }
     }
 
-    /// What was kept at the start for functions and egresses that exist no more.
+    /// Data found at the start of functions and egresses that no longer exist.
     pub(crate) fn gone(&self) -> &[Gone] {
         &self.intake.gone
     }
 
-    /// What parts above the runtime share, by its type.
+    /// A value that parts above the runtime share, by its type.
     pub(crate) fn shared<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.intake.shared.get()
     }
 
-    /// The time that stored deadlines count from.
+    /// The wall time for stored deadlines.
     pub(crate) fn now(&self) -> Timestamp {
         self.intake.now()
     }
 
-    /// Takes a message in: `Ok` once it is on disk, or was before under the same idempotency key.
+    /// Accepts a message: `Ok` once it is on disk, or if it was already under the same idempotency key.
     pub(crate) async fn send(&self, incoming: Incoming) -> Result<(), IntakeError> {
         self.intake.send(incoming).await
     }
 
-    /// Takes a message in and waits for what its function sends back: an encoded `TypedValue`.
+    /// Accepts a message and waits for the answer of its function: an encoded `TypedValue`.
     pub(crate) async fn call(
         &self,
         incoming: Incoming,
@@ -108,7 +108,7 @@ impl RuntimeHandle {
         self.intake.call(incoming, within).await
     }
 
-    /// Has the partition of `address` make a change; ready when it is on disk.
+    /// Makes a change in the partition of `address`; ready when it is on disk.
     pub(crate) async fn change(
         &self,
         address: &AddressKey,
@@ -128,7 +128,7 @@ impl RuntimeHandle {
         }
     }
 
-    /// Has all partitions make a change; ready when it is on disk.
+    /// Makes a change in all partitions; ready when it is on disk.
     pub(crate) async fn change_all(&self, change: AdminChange, within: Duration) -> Changed {
         let make = |sender| Command::Change(change.clone(), sender);
         match timeout(within, self.intake.router.ask_all(make)).await {
@@ -141,13 +141,13 @@ impl RuntimeHandle {
         }
     }
 
-    /// What waits in each partition, with `limit` addresses of each at most.
+    /// The queues of each partition, with at most `limit` addresses of each.
     pub(crate) async fn inspect(&self, limit: usize) -> Vec<Inspection> {
         let ask = |sender| Command::Inspect(limit, sender);
         self.intake.router.ask_all(ask).await
     }
 
-    /// Runs `work` on the stored rows, on a thread that may wait. Keep it short: whoever reads much reads it in slices.
+    /// Runs `work` on the stored rows, on a thread that may block. Keep it short: read large amounts in slices.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Rows) -> Result<T, StorageError> + Send + 'static,
@@ -157,34 +157,34 @@ impl RuntimeHandle {
         Ok(done.map_err(|_| ReadError::CutOff)??)
     }
 
-    /// What was noted under `key`, at this start or an earlier one.
+    /// The note under `key`, from this start or an earlier one.
     pub(crate) async fn noted(&self, key: &str) -> Result<Option<Bytes>, ReadError> {
         let key = key.to_owned();
         self.read(move |rows| rows.get(NOTES, key.as_bytes())).await
     }
 
-    /// Notes something for the next start. It is durable with what is staged after it.
+    /// Stores a note for the next start. It becomes durable with the next writes.
     pub(crate) fn note(&self, key: &str, value: Bytes) {
         let write = Write::put(NOTES, key.to_owned(), value);
         self.intake.store.stage(vec![write]);
     }
 
-    /// How the store is.
+    /// The health of the store.
     pub(crate) fn store_health(&self) -> Health {
         self.intake.store.health()
     }
 
-    /// Whether what is taken in becomes durable.
+    /// Whether accepted messages become durable.
     pub(crate) fn store_status(&self) -> StoreStatus {
         self.intake.status.borrow().clone()
     }
 
-    /// How each egress is doing.
+    /// The condition of each egress.
     pub(crate) fn delivering(&self) -> Vec<Delivering> {
         self.intake.egresses.delivering()
     }
 
-    /// How each source is doing, by the name of its ingress.
+    /// The condition of each source, by the name of its ingress.
     pub(crate) fn sources(&self) -> &[(TypeName, Arc<Condition>)] {
         &self.intake.sources
     }
@@ -199,12 +199,12 @@ impl RuntimeHandle {
         self.intake.fatal_failure.failure()
     }
 
-    /// Whether the runtime takes nothing more because it goes down.
+    /// Whether the runtime accepts nothing more because it is stopping.
     pub(crate) fn is_stopping(&self) -> bool {
         *self.intake.stopping.borrow()
     }
 
-    /// What makes a record for the function of `target`, if it takes records.
+    /// The function that makes a record for `target`, if it takes records.
     pub(crate) fn record_of(&self, target: &AddressKey) -> Option<RecordForm> {
         self.intake.directory.record_of(target)
     }
@@ -214,7 +214,7 @@ impl RuntimeHandle {
         &self.intake.directory.invocations
     }
 
-    /// Answers that came when nobody waited for them any more.
+    /// The number of answers whose caller no longer waited.
     pub(crate) fn unclaimed_answers(&self) -> u64 {
         self.intake.gateways.unclaimed()
     }

@@ -1,4 +1,4 @@
-//! How messages get into the runtime: sent, or called with an answer. Every ingress, and the library's own user, goes this way.
+//! The intake of messages: sends, and calls with an answer. Every ingress and the library's users go through it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,28 +29,28 @@ use crate::sdk::TypeName;
 use crate::storage::Store;
 use crate::time::Timestamp;
 
-/// How long a message may wait for its round to become durable before its sender is told that it is not known whether it was.
+/// How long a message waits for its round to become durable; after that its sender is told that the result is unknown.
 const DURABLE_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long a caller that has waited in vain waits to be told why.
+/// How long a caller without an answer waits for the reason.
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
-/// Why a message was not taken in, or has no answer.
+/// Why a message was not accepted, or has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IntakeError {
     /// No function is bound to the type.
     #[error("no function is bound to {function}; known: {}", known.join(", "))]
     UnknownFunction {
-        /// `<namespace>/<name>` as it was given.
+        /// `<namespace>/<name>` as given.
         function: String,
-        /// What is bound.
+        /// The bound functions.
         known: Vec<String>,
     },
-    /// As much is waiting as may; try again later.
+    /// A queue limit was reached; retry later.
     #[error("{what}; try again later")]
     Full {
-        /// What is full.
+        /// Which limit.
         what: String,
     },
     /// The idempotency key was used with another body.
@@ -58,7 +58,7 @@ pub enum IntakeError {
         "the idempotency key was used before with another body or type, or by a send, which has no answer to repeat"
     )]
     KeyReused,
-    /// Nothing can be made durable now. Whether the message was is not known; nothing was acknowledged.
+    /// Nothing can be made durable now. It is unknown whether the message was; nothing was acknowledged.
     #[error("the store is not writable: {reason}")]
     NotWritable {
         /// Why.
@@ -67,20 +67,20 @@ pub enum IntakeError {
     /// The function did not answer in time. The message stays accepted.
     #[error("{reason}; no answer within {}, and the message stays accepted", rounded(*within))]
     Timeout {
-        /// How long the caller has waited.
+        /// How long the caller waited.
         within: Duration,
-        /// What its address was doing when time ran out: the last failure, if there was one.
+        /// Why, at that time: the last failure of its address, if there was one.
         reason: String,
     },
-    /// The runtime is going down.
-    #[error("the runtime is going down")]
+    /// The runtime is stopping.
+    #[error("the runtime is stopping")]
     Stopping,
 }
 
 /// A message for the runtime.
 #[derive(Debug, Clone)]
 pub(crate) struct Incoming {
-    /// Whom it goes to.
+    /// The target.
     pub(crate) target: AddressKey,
     /// The encoded `TypedValue`.
     pub(crate) argument: Bytes,
@@ -88,30 +88,30 @@ pub(crate) struct Incoming {
     pub(crate) key: Option<IdempotencyKey>,
 }
 
-/// The way into the runtime; cheap to clone.
+/// Accepts messages for the runtime. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Intake {
     pub(super) router: Router,
     pub(super) gateways: Gateways,
     pub(super) directory: Arc<Directory>,
     pub(super) egresses: Egresses,
-    /// How each source is doing.
+    /// The condition of each source.
     pub(super) sources: Arc<[(TypeName, Arc<Condition>)]>,
     pub(super) store: Store,
     pub(super) status: watch::Receiver<StoreStatus>,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) fatal_failure: FatalFailure,
     pub(super) clock: Arc<dyn Clock>,
-    /// What was kept at the start for functions and egresses that exist no more.
+    /// Data found at the start of functions and egresses that no longer exist.
     pub(super) gone: Arc<[Gone]>,
-    /// What parts above the runtime share.
+    /// Values that parts above the runtime share.
     pub(super) shared: Arc<http::Extensions>,
-    /// Counts the messages that a source has taken in this way.
+    /// Counts the messages that a source has accepted this way.
     pub(super) counted_by: Option<Arc<Condition>>,
 }
 
 impl Intake {
-    /// The same way in for a source.
+    /// An intake for a source, which counts its messages.
     pub(super) fn counted_by(self, condition: &Arc<Condition>) -> Self {
         Self {
             counted_by: Some(Arc::clone(condition)),
@@ -119,22 +119,22 @@ impl Intake {
         }
     }
 
-    /// What makes a record for the function of `target`, if it takes records.
+    /// The function that makes a record for `target`, if it takes records.
     pub(crate) fn record_of(&self, target: &AddressKey) -> Option<RecordForm> {
         self.directory.record_of(target)
     }
 
-    /// The time that stored deadlines count from.
+    /// The wall time for stored deadlines.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Takes a message in: `Ok` once it is on disk, or was before under the same idempotency key.
+    /// Accepts a message: `Ok` once it is on disk, or if it was already under the same idempotency key.
     pub(crate) async fn send(&self, incoming: Incoming) -> Result<(), IntakeError> {
         self.submit(incoming, None).await.map(|_| ())
     }
 
-    /// Takes a message in and waits for what its function sends back: an encoded `TypedValue`.
+    /// Accepts a message and waits for the answer of its function: an encoded `TypedValue`.
     pub(crate) async fn call(
         &self,
         incoming: Incoming,
@@ -152,7 +152,7 @@ impl Intake {
         let admission = self.submit(incoming, Some(gateway.clone())).await?;
         let answered = match admission {
             Admission::Replayed(Some(value)) => return Ok(value),
-            // The key's first message was sent, not called: no answer will ever come.
+            // The first message with the key was a send, not a call, so there will never be an answer.
             Admission::Replayed(None) => return Err(IntakeError::KeyReused),
             Admission::Attached(first) => {
                 drop(guard);
@@ -174,12 +174,12 @@ impl Intake {
         }
     }
 
-    /// What `target` is doing instead of answering.
+    /// Why `target` does not answer.
     async fn reason(&self, target: &AddressKey) -> String {
         let (sender, receiver) = oneshot::channel();
         self.router
             .send(target.id(), Command::Look(target.clone(), sender));
-        // A partition that is silent must not hold up what its caller is told.
+        // A partition that does not respond must not delay the reply to the caller.
         let queue = match told(receiver, LOOK_WITHIN).await {
             Told::Answer(queue) => queue,
             Told::Gone | Told::TooLate => None,
@@ -187,7 +187,7 @@ impl Intake {
         waits::reason(&target.to_address(), queue.as_ref())
     }
 
-    /// Waits for the answer to somebody else's call under the same idempotency key.
+    /// Waits for the answer to another call with the same idempotency key.
     async fn join(
         &self,
         gateway: &str,
@@ -199,7 +199,7 @@ impl Intake {
             gateways: &self.gateways,
             gateway,
         };
-        // It may have been answered between the look at the key and the wait.
+        // It may have been answered between reading the key and waiting.
         let kept = match row {
             Some(row) => self.kept(row).await?,
             None => None,
@@ -210,7 +210,7 @@ impl Intake {
         Ok(timeout_at(deadline, answer).await.ok().and_then(Result::ok))
     }
 
-    /// What is kept under an idempotency key, read where a thread may wait for the disk.
+    /// The stored answer of an idempotency key, read on a thread that may block.
     async fn kept(&self, row: Bytes) -> Result<Option<StoredAnswer>, IntakeError> {
         let store = self.store.clone();
         let read = tokio::task::spawn_blocking(move || answer_of(&store, &row)).await;
@@ -271,7 +271,7 @@ impl Intake {
         }
     }
 
-    /// Whether a source has to wait: the disk or an outbox is full, or the disk is behind. An error: it would wait in vain.
+    /// Whether a source has to wait, because the disk or an outbox is full, or the disk is too slow. An error means that waiting is useless.
     pub(super) fn waits_for_room(&self) -> Result<bool, IntakeError> {
         if *self.stopping.borrow() {
             return Err(IntakeError::Stopping);
@@ -285,7 +285,7 @@ impl Intake {
         }
     }
 
-    /// Ready once the store takes nothing more: who waits then is told at once, and not after the time in which it may become durable.
+    /// Ready once the store accepts nothing more, so that waiting senders are told at once rather than after the time limit.
     async fn not_writable_any_more(&self) -> String {
         self.store_is(|status| match status {
             StoreStatus::Writable => None,
@@ -294,7 +294,7 @@ impl Intake {
         .await
     }
 
-    /// What can be told before a partition is asked.
+    /// Checks that need no partition.
     fn check(&self, target: &AddressKey) -> Result<(), IntakeError> {
         if *self.stopping.borrow() {
             return Err(IntakeError::Stopping);
@@ -309,14 +309,14 @@ impl Intake {
             }
         }
         if self.store.pressure() {
-            // Without room or checkpoints the disk will not catch up by itself.
+            // Without space or checkpoints the disk cannot catch up by itself.
             let health = self.store.health();
             return Err(match health.low_room.or(health.checkpoint_failure) {
                 Some(reason) => IntakeError::NotWritable {
                     reason: reason.to_string(),
                 },
                 None => IntakeError::Full {
-                    what: "the disk is behind the intake".to_owned(),
+                    what: "the disk is slower than the intake".to_owned(),
                 },
             });
         }
@@ -329,7 +329,7 @@ impl Intake {
         Ok(())
     }
 
-    /// Ready once the store has closed: what is not answered by then is answered after a restart at the earliest.
+    /// Ready once the store has closed: there are no more answers before a restart.
     async fn closed(&self) -> String {
         self.store_is(|status| match status {
             StoreStatus::Closed(reason) => Some(reason.clone()),
@@ -376,7 +376,7 @@ impl Intake {
     }
 }
 
-/// Forgets a gateway when its caller has its answer or has gone.
+/// Removes a gateway when its caller has its answer or has gone.
 struct Forget<'a> {
     gateways: &'a Gateways,
     gateway: &'a str,

@@ -1,9 +1,8 @@
-//! The embedded durable runtime: plays the StateFun side of the protocol in one process.
+//! The embedded durable runtime: the StateFun side of the protocol in one process.
 //!
 //! `core` decides, and everything else here is a thin driver around it: `partition` drives a core, `commit` makes rounds durable,
-//! `endpoint` calls functions, `source` and `sink` are the edges, whose systems are in `connectors`, `assemble` puts together what a module file declares. What stands above a
-//! running runtime, such as the admin API, sees its `handle`.
-//! Feature `testing` opens the core alone.
+//! `endpoint` calls functions, `source` and `sink` are the traits of the connectors, and `assemble` builds a runtime from a module. Parts above a
+//! running runtime, such as the admin API, use its `handle`. Feature `testing` makes the core public.
 
 #[cfg(feature = "runtime")]
 mod assemble;
@@ -83,7 +82,7 @@ pub use self::{
     sink::{EgressRecord, Settler, Sink, SinkBatch, SinkPosition},
     source::{Batch, Inlet, Receipt, Source, SourceRecord},
 };
-/// What settings and errors of a runtime name of its storage.
+/// Storage types in the settings and errors of a runtime.
 #[cfg(feature = "runtime")]
 #[doc(inline)]
 pub use crate::storage::{Disk, DiskFile, Folder, LogSettings, StorageError};

@@ -1,4 +1,4 @@
-//! Answers of the HTTP ingresses: what went wrong, as a status and JSON.
+//! Answers of the HTTP ingresses: a status, and errors as JSON.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -10,10 +10,10 @@ use crate::runtime::intake::IntakeError;
 
 pub(crate) type FullResponse = Response<Full<Bytes>>;
 
-/// A request that ends here: boxed, because answers are large and this is the rare way.
+/// The response to a refused request. Boxed, because responses are large and refusals are rare.
 pub(crate) type Refusal = Box<FullResponse>;
 
-/// A request that ends here, with a stable code and a text that says what to do.
+/// Refuses a request with a stable code and a message that says what to do.
 pub(crate) fn refuse(status: StatusCode, code: &str, message: &str) -> Refusal {
     Box::new(error(status, code, message))
 }
@@ -38,12 +38,12 @@ pub(crate) fn with_type(
     answer
 }
 
-/// An answer that says what went wrong: a stable code, and a text that says what to do.
+/// An error response: a stable code, and a message that says what to do.
 pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> FullResponse {
     json(status, &json!({ "code": code, "message": message }))
 }
 
-/// The refusal of a method, with those that are taken.
+/// The refusal of a method, with the allowed ones.
 pub(crate) fn wrong_method(allowed: &str, message: &str) -> Refusal {
     let mut refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, "method", message);
     if let Ok(allowed) = HeaderValue::from_str(allowed) {
@@ -52,7 +52,7 @@ pub(crate) fn wrong_method(allowed: &str, message: &str) -> Refusal {
     refusal
 }
 
-/// The answer to a message that was not taken in, or was not answered.
+/// The response for a message that was not accepted, or not answered.
 pub(crate) fn refused(refusal: &IntakeError) -> FullResponse {
     let (status, code) = match refusal {
         IntakeError::UnknownFunction { .. } => (StatusCode::NOT_FOUND, "function.unknown"),

@@ -1,4 +1,4 @@
-//! A runtime that runs: what it takes in, what it tells, how it stops.
+//! A running runtime: intake, status and shutdown.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use crate::sdk::{Address, Message, TypedBytes};
 
 /// The embedded durable runtime, running in this process.
 ///
-/// Messages, state, timers and records for egresses are in one folder, and on disk before anybody is told of them. Dropping a
-/// runtime ends it like a crash: nothing acknowledged is lost, and the next start goes on. [`Runtime::shutdown`] ends it gently.
+/// Messages, state, timers and egress records are in one folder, and on disk before they are acknowledged or sent. Dropping a
+/// runtime ends it like a crash: nothing acknowledged is lost, and the next start continues. [`Runtime::shutdown`] ends it gracefully.
 #[derive(Debug)]
 pub struct Runtime {
     intake: Intake,
@@ -31,20 +31,20 @@ pub struct Runtime {
     config: RuntimeConfig,
 }
 
-/// What runs, in the order in which it is stopped.
+/// The tasks, in the order in which they are stopped.
 #[derive(Debug)]
 pub(super) struct Tasks {
-    /// Turns true when no more input is taken.
+    /// Becomes true when no more input is accepted.
     pub(super) closing: watch::Sender<bool>,
     pub(super) ingresses: JoinSet<()>,
-    /// Turns true when no more records are delivered.
+    /// Becomes true when no more records are delivered.
     pub(super) ending: watch::Sender<bool>,
     pub(super) egresses: JoinSet<()>,
     pub(super) partitions: Partitions,
 }
 
 impl Runtime {
-    /// A runtime with nothing bound yet.
+    /// Configures a runtime; nothing is bound yet.
     pub fn builder() -> RuntimeBuilder {
         RuntimeBuilder::new()
     }
@@ -65,7 +65,7 @@ impl Runtime {
         }
     }
 
-    /// Everything that listens, with its real address.
+    /// All listeners with their actual addresses.
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
     }
@@ -73,38 +73,38 @@ impl Runtime {
     /// Sends a message to a function. `Ok` once the message is on disk.
     ///
     /// # Errors
-    /// When it was not taken in.
+    /// If it was not accepted.
     pub async fn send(&self, message: &Message) -> Result<(), IntakeError> {
         self.intake.send(incoming(message)).await
     }
 
     /// Sends a message to a function, and waits for the first message that is sent back to its caller.
     ///
-    /// The answer leaves when the commit that gave it is on disk. After `within` the message stays accepted.
+    /// The answer is returned once its commit is on disk. After `within` the message stays accepted.
     ///
     /// # Errors
-    /// When it was not taken in, or not answered in time.
+    /// If it was not accepted, or not answered in time.
     pub async fn call(&self, message: &Message, within: Duration) -> Result<Message, IntakeError> {
         let value = self.intake.call(incoming(message), within).await?;
         Ok(answer(message.target(), value))
     }
 
-    /// Whether what is taken in becomes durable; changes can be waited for.
+    /// Whether accepted messages become durable; changes can be awaited.
     pub fn store_status(&self) -> watch::Receiver<StoreStatus> {
         self.committer.status.subscribe()
     }
 
-    /// Waits until the application has failed for good, which it does only with [`OnError::Fail`](super::OnError::Fail). From then on
-    /// nothing more is taken in and no function is called; what is left is [`shutdown`](Self::shutdown).
+    /// Waits until the application has failed for good, which happens only with [`OnError::Fail`](super::OnError::Fail). After that
+    /// nothing is accepted and no function is called; only [`shutdown`](Self::shutdown) is left.
     ///
-    /// May be cancelled and called again.
+    /// The future may be dropped, and the method called again.
     pub async fn failed(&self) -> ApplicationFailure {
         self.intake.fatal_failure.failed().await
     }
 
-    /// Stops taking input, answers who has been let in, lets calls in flight finish, and makes all of it durable.
+    /// Stops accepting input, answers requests already accepted, lets calls in flight finish, and makes everything durable.
     ///
-    /// Each of the three may take [`RuntimeConfig::shutdown_timeout`]. What is not done by then is done after the next start.
+    /// Each of the three may take [`RuntimeConfig::shutdown_timeout`]. Work that is not done by then is done after the next start.
     pub async fn shutdown(mut self) {
         info!("stopping");
         let limit = self.config.shutdown_timeout;
@@ -137,7 +137,7 @@ impl Runtime {
     }
 }
 
-/// Waits until all tasks have ended; cuts off those that do not end within `limit`.
+/// Waits until all tasks have ended, and aborts those that do not end within `limit`.
 async fn ended(tasks: &mut JoinSet<()>, limit: Duration) -> bool {
     let all = async { while tasks.join_next().await.is_some() {} };
     let in_time = timeout(limit, all).await.is_ok();
@@ -153,7 +153,7 @@ fn incoming(message: &Message) -> Incoming {
     }
 }
 
-/// The answer of `from`, as a message that its reader can ask for its value.
+/// The answer of `from` as a message.
 fn answer(from: &Address, value: Bytes) -> Message {
     let typed = TypedBytes::parse(value).unwrap_or_else(|_| TypedBytes::of_bytes("", &[]));
     Message::new(from.clone(), typed)

@@ -1,4 +1,4 @@
-//! Values as people write them in requests: built-in types as plain text, all others as their bytes.
+//! Values in requests: built-in types as plain text, all others as their bytes.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -12,7 +12,7 @@ const BUILT_IN: &str = "io.statefun.types/";
 /// The encoded `TypedValue` of a body that is a value of type `type_name`.
 ///
 /// # Errors
-/// What is wrong with the body, in words.
+/// The fault of the body, as a message.
 pub(crate) fn parse(type_name: &str, body: &Bytes) -> Result<Bytes, String> {
     let Some(built_in) = type_name.strip_prefix(BUILT_IN) else {
         let value = TypedValue {
@@ -35,15 +35,15 @@ pub(crate) fn parse(type_name: &str, body: &Bytes) -> Result<Bytes, String> {
     }
 }
 
-/// Whether a value of the type is written as text.
+/// Whether values of the type are written as text.
 pub(crate) fn is_text(type_name: &str) -> bool {
     type_name.starts_with(BUILT_IN)
 }
 
-/// Refuses bytes that are no value of the built-in type they are said to be. Those of other types are not looked at.
+/// Refuses bytes that are not a value of their built-in type. Bytes of other types are not checked.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// The fault, as a message.
 pub(crate) fn check(type_name: &str, value: &Bytes) -> Result<(), String> {
     match type_name.strip_prefix(BUILT_IN) {
         None => Ok(()),
@@ -61,7 +61,7 @@ fn no_such_type(type_name: &str) -> String {
     format!("there is no type {type_name}; known: bool, int, long, float, double, string")
 }
 
-/// `text`, unless it is a number beyond the range of its type: such a one is read as infinity, which nobody wrote.
+/// `text`, unless it is a number beyond the range of its type, which would be read as infinity.
 fn fitting<'a, T: std::str::FromStr + Copy>(
     type_name: &str,
     text: &'a str,
@@ -89,12 +89,12 @@ fn number<T: std::str::FromStr + BuiltIn>(type_name: &str, text: &str) -> Result
 /// The value in an encoded `TypedValue`.
 ///
 /// # Errors
-/// When the bytes are something else.
+/// If the bytes are something else.
 pub(crate) fn read(value: Bytes) -> Result<TypedValue, prost::DecodeError> {
     TypedValue::decode(value)
 }
 
-/// A value as it is shown: its typename, and text for built-in types or else its bytes.
+/// A value for display: its typename, and text for built-in types or otherwise its bytes.
 pub(crate) fn show(value: TypedValue) -> (String, Option<String>, Bytes) {
     let built_in = value.typename.strip_prefix(BUILT_IN);
     let text = built_in.and_then(|built_in| text_of(built_in, &value.value));

@@ -1,4 +1,4 @@
-//! The file layer: a folder of files, as little of one as log and tables need, so that a test can fake what a disk does.
+//! The file layer: the few operations on a folder of files that log and tables need, so that tests can simulate a disk.
 
 use std::any::Any;
 use std::fmt;
@@ -7,12 +7,12 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// A folder of files, flat. All names are chosen by this crate.
+/// A flat folder of files. All names are chosen by this crate.
 ///
-/// What promises to survive a crash: the bytes of a file up to its last [`DiskFile::sync_data`]; which files there are, up
-/// to the last [`sync_names`](Disk::sync_names). All else may be there or not, in any mixture.
+/// Guaranteed to survive a crash: the bytes of a file up to its last [`DiskFile::sync_data`], and the set of files up
+/// to the last [`sync_names`](Disk::sync_names). All other changes may or may not survive, in any mixture.
 pub trait Disk: fmt::Debug + fmt::Display + Send + Sync {
-    /// Takes the folder for one user, creating it if need be; it is free again once the answer is dropped. `None`: it is taken.
+    /// Locks the folder, creating it if necessary. Dropping the result unlocks it. `None` if it is already locked.
     ///
     /// # Errors
     ///
@@ -26,7 +26,7 @@ pub trait Disk: fmt::Debug + fmt::Display + Send + Sync {
     /// When the folder cannot be read.
     fn list(&self) -> io::Result<Vec<String>>;
 
-    /// Creates the file, empty; what it held before is gone.
+    /// Creates an empty file, replacing an existing one.
     ///
     /// # Errors
     ///
@@ -40,7 +40,7 @@ pub trait Disk: fmt::Debug + fmt::Display + Send + Sync {
     /// When it does not exist or cannot be opened.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Gives the file another name; a file that has that name is gone. Open handles stay with the file.
+    /// Renames the file, replacing a file with the new name. Open handles stay with the file.
     ///
     /// # Errors
     ///
@@ -58,30 +58,30 @@ pub trait Disk: fmt::Debug + fmt::Display + Send + Sync {
     ///
     /// # Errors
     ///
-    /// When the disk fails; what is durable is not known then.
+    /// If the disk fails; it is then unknown what is durable.
     fn sync_names(&self) -> io::Result<()>;
 
-    /// How much room there is.
+    /// The free space.
     ///
     /// # Errors
     ///
-    /// When it cannot be told.
+    /// If it cannot be determined.
     fn room(&self) -> io::Result<Room>;
 
-    /// Creates a file that takes `bytes` bytes of room, durably, whatever is in it.
+    /// Durably creates a file that takes `bytes` of disk space, with any content.
     ///
     /// # Errors
     ///
-    /// When there is less room; a part of the file may be there then.
+    /// If there is not enough space; a part of the file may exist then.
     fn set_aside(&self, name: &str, bytes: u64) -> io::Result<()>;
 
-    /// Whether what is written is there after the process. Without that nothing is done for later.
+    /// Whether written data outlives the process. If not, work for later starts is skipped.
     fn is_lasting(&self) -> bool {
         true
     }
 }
 
-/// The room on a disk.
+/// The space of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "implementers of `Disk` make it")]
 pub struct Room {
@@ -92,7 +92,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// Of a disk without bounds.
+    /// A disk without limits.
     pub const ENDLESS: Self = Self {
         free: u64::MAX,
         total: u64::MAX,
@@ -109,7 +109,7 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// When it cannot be told.
+    /// If it cannot be determined.
     fn len(&self) -> io::Result<u64>;
 
     /// Fills `out` with the bytes from `offset`.
@@ -137,20 +137,20 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// When the disk fails; what is durable is not known then, and another try on this file would tell nothing.
+    /// If the disk fails; it is then unknown what is durable, and another attempt on this file would prove nothing.
     fn sync_data(&self) -> io::Result<()>;
 
     /// Whether the file has a name: one that was removed from outside goes on taking bytes, and is gone with the process.
     ///
     /// # Errors
     ///
-    /// When it cannot be told.
+    /// If it cannot be determined.
     fn is_linked(&self) -> io::Result<bool> {
         Ok(true)
     }
 }
 
-/// Whether `err` says that there is no room: no damage, and the same write may do later.
+/// Whether `err` means that the disk is full: nothing is damaged, and the same write may succeed later.
 pub(super) fn is_full(err: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull, WriteZero};
     matches!(err.kind(), StorageFull | QuotaExceeded | WriteZero)
@@ -158,7 +158,7 @@ pub(super) fn is_full(err: &io::Error) -> bool {
 
 /// A folder of the file system (Unix).
 ///
-/// Folder and files are for their owner alone (0700 and 0600). Of a folder that is there the modes are mended, unless other files are in it.
+/// Folder and files are accessible by their owner only (0700 and 0600). The modes of an existing folder are corrected, unless other files are in it.
 #[derive(Debug, Clone)]
 pub struct Folder(PathBuf);
 
@@ -174,7 +174,7 @@ impl Folder {
     }
 }
 
-/// The file that is locked. Earlier versions made it first of all.
+/// The file that is locked. Earlier versions created it first.
 pub(super) const LOCK: &str = "lock";
 
 impl Folder {
@@ -195,7 +195,7 @@ impl Folder {
         File::open(parent)?.sync_all()
     }
 
-    /// Takes from group and others what they may do with files of ours; with the folder only when nothing else is in it.
+    /// Removes access by group and others from our files, and from the folder if nothing else is in it.
     fn mend_modes(&self) -> io::Result<()> {
         let (mut open, mut foreign) = (Vec::new(), false);
         let was_used = self.list()?.iter().any(|name| super::log::is_segment(name));
@@ -240,7 +240,7 @@ impl Disk for Folder {
         options.create(true).truncate(false);
         let lock = self.0.join(LOCK);
         if !lock.exists() {
-            // It tells this new folder from one of an earlier version that has lost its log.
+            // It distinguishes this new folder from one of an earlier version that has lost its log.
             options.open(self.0.join(super::REACHED))?;
         }
         let file = options.open(lock)?;

@@ -1,4 +1,4 @@
-//! What can go wrong between rows and a disk.
+//! Errors of storage.
 
 use std::io;
 use std::sync::Arc;
@@ -17,29 +17,29 @@ pub enum StorageError {
         /// The folder.
         folder: String,
     },
-    /// A file of the folder is damaged where no crash damages it; nothing was changed.
+    /// A file of the folder is damaged in a way that no crash causes. Nothing was changed.
     #[error("{file} is damaged at byte {offset}: {fault}; {remedy}")]
     Damaged {
         /// The file.
         file: String,
-        /// Where the damage starts.
+        /// The start of the damage.
         offset: u64,
-        /// What is wrong there.
+        /// The fault.
         fault: String,
         /// What the operator can do.
         remedy: &'static str,
     },
-    /// The tables are damaged; no crash does that.
+    /// The tables are damaged, which no crash causes.
     #[error("{file} is damaged: {fault}; {remedy}")]
     DamagedTables {
         /// The file.
         file: String,
-        /// What is wrong.
+        /// The fault.
         fault: String,
         /// What the operator can do.
         remedy: &'static str,
     },
-    /// One row of the tables is not what was written there. The others are not touched by it.
+    /// One row of the tables differs from what was written. The other rows are not affected.
     #[error(
         "{file} is damaged: row `{}` of {table:?} is not what was written; restore a backup of the whole folder, or delete the value",
         shown(key)
@@ -57,7 +57,7 @@ pub enum StorageError {
     Lost {
         /// The folder.
         folder: String,
-        /// What is not there.
+        /// The missing part.
         missing: String,
         /// What the operator can do.
         remedy: &'static str,
@@ -74,21 +74,21 @@ pub enum StorageError {
         /// The format that this version reads.
         expected: u32,
     },
-    /// The file system refused something.
+    /// An operation of the file system failed.
     #[error("cannot {action}")]
     Io {
-        /// What was tried, with the name of the file.
+        /// The operation, with the name of the file.
         action: String,
-        /// What the file system said.
+        /// The error of the file system.
         #[source]
         source: io::Error,
     },
     /// The tables (the part of the store that a checkpoint writes) cannot be opened, read or written.
     #[error("cannot {action} the tables")]
     Tables {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// What the tables' engine said.
+        /// The error of the table engine.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -100,7 +100,7 @@ pub enum StorageError {
     },
 }
 
-/// A key in one short line: names and ids in it are readable.
+/// A key as one short line, with readable names and ids.
 fn shown(key: &[u8]) -> String {
     let text = key.escape_ascii().to_string();
     let short: String = text.chars().take(200).collect();
@@ -112,7 +112,7 @@ fn shown(key: &[u8]) -> String {
 }
 
 impl StorageError {
-    /// A row whose bytes are what was written, and make no sense to whom they belong.
+    /// A row whose bytes are intact, but invalid for its owner.
     #[cfg(any(feature = "runtime", feature = "testing"))]
     pub(crate) fn senseless(table: Table, key: &[u8]) -> Self {
         Self::DamagedRow {
@@ -122,7 +122,7 @@ impl StorageError {
         }
     }
 
-    /// Whether it is about one row only: what else is asked for may be answered.
+    /// Whether the error concerns only one row, so that others can still be read.
     pub const fn is_of_one_row(&self) -> bool {
         matches!(self, Self::DamagedRow { .. })
     }
@@ -130,7 +130,7 @@ impl StorageError {
 
 #[cfg(feature = "embedded")]
 impl StorageError {
-    /// Whether there was no room on the disk.
+    /// Whether the disk was full.
     pub(super) fn is_full(&self) -> bool {
         let source = std::error::Error::source(self);
         std::iter::successors(source, |err| err.source()).any(|err| {
@@ -149,14 +149,14 @@ impl StorageError {
     }
 }
 
-/// Why a round did not become durable. Nothing staged is lost by it.
+/// Why a round did not become durable. Nothing staged is lost.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SyncError {
-    /// There is no room on the disk. Nothing of the round is on it, all of it is kept: sync again later.
+    /// The disk is full. No part of the round is on it, and all of it is kept: sync again later.
     #[error("disk is full; will retry")]
     Full(#[source] io::Error),
-    /// The store has closed: it is not known what reached the disk, and nothing more is written to it.
+    /// The store has closed: it is unknown what reached the disk, and nothing more is written.
     #[error("storage is closed: {reason}; restart to recover")]
     Closed {
         /// What happened.

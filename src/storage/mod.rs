@@ -1,8 +1,8 @@
-//! Rows on disk and in memory: written in rounds, durable together, readable at once. Knows nothing of what the rows mean.
+//! Rows on disk and in memory: written in rounds, durable together, readable at once. The meaning of the rows is up to the caller.
 //!
 //! A [`Store`] takes lists of writes ([`Store::stage`]) and answers reads from any number of threads; one thread owns the
 //! [`Syncer`] and makes everything staged so far durable, a round at a time. Any prefix of the staged lists is all that a
-//! crash can leave, whole lists only, and never less than what a sync has confirmed.
+//! crash can leave, whole lists only, and never less than a sync has confirmed.
 //!
 //! [`Memory`] keeps the rows in the process. With feature `embedded`, `open` keeps them in a folder: an append-only log of
 //! rounds (`log`), tables that checkpoints move the rows to (`tables`), both on a file layer that tests can fault (`disk`).
@@ -42,21 +42,21 @@ pub(crate) use stretch::{Stretch, stretch};
 #[cfg(feature = "embedded")]
 pub use untouched::Untouched;
 
-/// The file that says how far the log has come.
+/// The file that records how far the log reaches.
 #[cfg(feature = "embedded")]
 const REACHED: &str = "folder";
-/// The file that keeps room for getting well again.
+/// The file that reserves space for recovery.
 #[cfg(feature = "embedded")]
 const RESERVE: &str = "reserve";
 
-/// Whether this crate gives files of a data folder this name.
+/// Whether files in a data folder have this name.
 #[cfg(feature = "embedded")]
 fn is_ours(name: &str) -> bool {
     [disk::LOCK, REACHED, RESERVE, tables::FILE, tables::NEW_FILE].contains(&name)
         || log::is_segment(name)
 }
 
-/// The reading side of a store. Reads see all that is staged, durable or not, and never wait for a sync.
+/// The reading side of a store. Reads see everything staged, durable or not, and never wait for a sync.
 pub trait Rows: Send + Sync {
     /// The value of the row, or `None` when there is no such row.
     ///
@@ -65,8 +65,7 @@ pub trait Rows: Send + Sync {
     /// When the disk cannot be read.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
 
-    /// The values of the rows whose keys are `prefix` and one of `ends`, each as [`get`](Self::get) gives it, and cheaper than one
-    /// after the other.
+    /// The values of the rows whose keys are `prefix` and one of `ends`, like several [`get`](Self::get)s but cheaper.
     ///
     /// # Errors
     ///
@@ -85,7 +84,7 @@ pub trait Rows: Send + Sync {
     /// Rows of `table` with keys from `from` (inclusive) to `to` (exclusive, `None` is the end of the table), ascending by
     /// the bytes of the key, at most `limit`. Fewer than `limit` means that there are no more.
     ///
-    /// Each row is as it was at some moment of the call; a list staged meanwhile may be seen in part.
+    /// Each row is as it was at some moment of the call; a list staged meanwhile may be seen partly.
     ///
     /// # Errors
     ///
@@ -99,7 +98,7 @@ pub trait Rows: Send + Sync {
     ) -> Result<Vec<(Bytes, Bytes)>, StorageError>;
 }
 
-/// Keys with the same beginning, one after the other in the same memory.
+/// Keys with the same prefix, in one piece of memory.
 struct Keys {
     key: Vec<u8>,
     prefix: usize,
@@ -120,47 +119,47 @@ impl Keys {
     }
 }
 
-/// A handle on a store, cheap to clone. The store lives until the last handle and the [`Syncer`] are dropped.
+/// A handle to a store, cheap to clone. The store lives until the last handle and the [`Syncer`] are dropped.
 #[derive(Clone)]
 pub struct Store(Arc<dyn Backend>);
 
 impl Store {
-    /// Takes `writes` as one list: they become readable at once and together, and durable together with a later round.
+    /// Stages `writes` as one list: they become readable at once and together, and durable together with a later round.
     ///
-    /// Writes of one list to the same row count in the order of the list. Does not wait for the disk, with one bounded
-    /// exception: some 10 ms a call while the overlay is at twice the bound at which [`pressure`](Self::pressure) begins.
-    /// It never fails; after the store has closed the writes stay readable and never become durable.
+    /// Writes to the same row take effect in the order of the list. Does not wait for the disk, with one bounded
+    /// exception: some 10 ms per call while the overlay has twice the size at which [`pressure`](Self::pressure) begins.
+    /// It never fails; after the store has closed, the writes stay readable and never become durable.
     pub fn stage(&self, writes: Vec<Write>) -> Position {
         self.0.stage(writes)
     }
 
-    /// All lists up to this position are durable.
+    /// The position up to which all lists are durable.
     pub fn durable(&self) -> Position {
         self.0.durable()
     }
 
-    /// Whether intake should stop for a while: the disk falls behind, is full, or the store has closed. Cheap.
+    /// Whether intake should pause, because the disk is too slow or full, or the store has closed. Cheap.
     pub fn pressure(&self) -> bool {
         self.0.pressure()
     }
 
-    /// How the store does.
+    /// Store health.
     pub fn health(&self) -> Health {
         self.0.health()
     }
 
-    /// How many times this store has been opened, this time included: unlike at any earlier time, so it makes ids unique.
+    /// The number of times this store has been opened, including this one. Never used before, so it makes ids unique.
     pub fn boot(&self) -> u64 {
         self.0.boot()
     }
 
-    /// Tells the [`Syncer`] that nothing more comes: its [`wait`](Syncer::wait) ends once all that is staged is synced.
+    /// Tells the [`Syncer`] that nothing more is staged: its [`wait`](Syncer::wait) ends once everything is synced.
     pub fn stop(&self) {
         self.0.stop();
     }
 
-    /// One step of the checkpointer, for tests that drive it by hand: if an overlay waits to be moved to the tables,
-    /// moves it. Tells whether there was one.
+    /// One step of the checkpointer, for tests that drive it by hand: moves the frozen overlay to the tables, if
+    /// there is one, and returns whether there was.
     ///
     /// # Errors
     ///
@@ -201,17 +200,17 @@ impl fmt::Debug for Store {
     }
 }
 
-/// Makes staged writes durable. There is one to a store, and one thread owns it (the committer).
+/// Makes staged writes durable. There is one per store, owned by one thread (the committer).
 #[derive(Debug)]
 pub struct Syncer(Arc<dyn Backend>);
 
 impl Syncer {
-    /// Makes all that is staged durable, as one round: one record, one sync. Returns the highest durable position, which is
-    /// also [`Store::durable`] from now on. With nothing staged it does nothing.
+    /// Makes everything staged durable, as one round: one record, one sync. Returns the highest durable position, which is
+    /// also [`Store::durable`] from now on. Does nothing if nothing is staged.
     ///
     /// # Errors
     ///
-    /// [`SyncError::Full`]: call again later, nothing is lost. [`SyncError::Closed`]: for ever, as after any failed sync of a file.
+    /// [`SyncError::Full`]: call again later; nothing is lost. [`SyncError::Closed`]: permanent, as after any failed sync of a file.
     pub fn sync(&mut self) -> Result<Position, SyncError> {
         self.0.sync()
     }
@@ -221,7 +220,7 @@ impl Syncer {
         self.0.wait()
     }
 
-    /// Blocks for `span`, or until the store is stopped (`true`). For the time between two tries on a full disk.
+    /// Blocks for `span`, or until the store is stopped (`true`). For the wait between two attempts on a full disk.
     pub fn pause(&self, span: Duration) -> bool {
         self.0.pause(span)
     }
@@ -233,21 +232,21 @@ impl Drop for Syncer {
     }
 }
 
-/// How a store does: what an operator and the intake need to know.
+/// Store health, for operators and the intake.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
-    /// Why nothing more becomes durable until a restart; `None` while all is well.
+    /// Why nothing more becomes durable until a restart; `None` if all is well.
     pub closed: Option<Arc<str>>,
-    /// Whether the last round found no room on the disk.
+    /// Whether there was no disk space for the last round.
     pub disk_full: bool,
-    /// Why intake stops although the disk is not full yet: what is left is needed to finish what is there.
+    /// Why intake stops although the disk is not full yet: the rest is needed to complete pending work.
     pub low_room: Option<Arc<str>>,
-    /// The damage that was found last, in the rows or in the file of the tables; `None` while there is none.
+    /// The damage found last, in the rows or in the file of the tables; `None` if there is none.
     pub damage: Option<Arc<str>>,
-    /// Why the last checkpoint failed; `None` when it did not. It is tried again by itself.
+    /// Why the last checkpoint failed; `None` if it did not. It is retried automatically.
     pub checkpoint_failure: Option<Arc<str>>,
-    /// As [`Store::pressure`].
+    /// See [`Store::pressure`].
     pub pressure: bool,
     /// Bytes of rows in memory, overhead included.
     pub overlay_bytes: u64,
@@ -259,7 +258,7 @@ pub struct Health {
     pub checkpoints: u64,
 }
 
-/// What is behind a [`Store`] and its [`Syncer`]; the methods promise what those say. `sync` is called by the one syncer only.
+/// The implementation of a [`Store`] and its [`Syncer`], with the guarantees documented there. Only the syncer calls `sync`.
 trait Backend: Rows + fmt::Debug {
     fn stage(&self, writes: Vec<Write>) -> Position;
     fn durable(&self) -> Position;
@@ -271,7 +270,7 @@ trait Backend: Rows + fmt::Debug {
     fn sync(&self) -> Result<Position, SyncError>;
     fn wait(&self) -> bool;
     fn pause(&self, span: Duration) -> bool;
-    /// The syncer is gone: ends what works in the background, and waits for its end.
+    /// Called when the syncer is gone: ends the background work, and waits for that.
     fn retire(&self);
 }
 

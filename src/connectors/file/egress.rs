@@ -45,7 +45,7 @@ impl Sink for FileEgress {
     }
 }
 
-/// Opens the file, and makes it when it does not exist. A half line that a crash left is cut off.
+/// Opens the file, or creates it. An incomplete line left by a crash is cut off.
 fn open(path: &Path) -> io::Result<std::fs::File> {
     let mut file = std::fs::OpenOptions::new()
         .create(true)
@@ -57,7 +57,7 @@ fn open(path: &Path) -> io::Result<std::fs::File> {
     Ok(file)
 }
 
-/// Ends the file behind its last line feed, and stands there.
+/// Cuts the file after its last line feed, and seeks there.
 fn cut_half_line(file: &mut std::fs::File) -> io::Result<()> {
     use std::io::Read as _;
     let mut end = file.seek(SeekFrom::End(0))?;
@@ -81,7 +81,7 @@ fn cut_half_line(file: &mut std::fs::File) -> io::Result<()> {
     Ok(())
 }
 
-/// Appends all of `text`, or nothing of it.
+/// Appends `text` completely or not at all.
 fn append(file: &Mutex<std::fs::File>, text: &[u8]) -> io::Result<()> {
     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
     let before = file.stream_position()?;

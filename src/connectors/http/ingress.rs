@@ -22,7 +22,7 @@ use crate::transport::http::BodyReader;
 #[derive(Debug)]
 pub(crate) struct HttpSource {
     spec: HttpIngress,
-    /// From its opening until it is served.
+    /// From opening until serving.
     server: Option<HttpServer>,
 }
 
@@ -67,14 +67,14 @@ impl Source for HttpSource {
     }
 }
 
-/// What every request needs.
+/// Shared by all requests.
 struct Desk {
     spec: HttpIngress,
     bodies: BodyReader,
     inlet: Inlet,
 }
 
-/// What a path asks for.
+/// The request that a path stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verb {
     Send,

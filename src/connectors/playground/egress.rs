@@ -22,14 +22,14 @@ use crate::sdk::BoxError;
 
 /// Type of the records: JSON `{"topic", "payload"}`.
 const EGRESS_RECORD: &str = "io.statefun.playground/EgressRecord";
-/// Records that are held for readers; the rest waits in the outbox.
+/// Maximum records held for readers; the others wait in the outbox.
 const HELD: usize = 10_000;
 
 /// Holds records until they are fetched.
 #[derive(Debug)]
 pub(crate) struct PlaygroundSink {
     spec: PlaygroundEgress,
-    /// Until it is served.
+    /// Until serving begins.
     server: Mutex<Option<HttpServer>>,
     shelf: Arc<Shelf>,
 }
@@ -90,7 +90,7 @@ impl Sink for PlaygroundSink {
     }
 }
 
-/// Records on offer, by topic.
+/// Available records, by topic.
 #[derive(Debug)]
 struct Shelf {
     queues: Mutex<HashMap<String, VecDeque<(Settler, Bytes)>>>,
@@ -105,7 +105,7 @@ impl Shelf {
         }
     }
 
-    /// Puts a record on offer. One that no topic takes stays in the outbox.
+    /// Makes a record available. A record without a known topic stays in the outbox.
     fn offer(&self, record: &EgressRecord, settler: Settler) {
         match read(record) {
             Ok((topic, payload)) => match self.queues().get_mut(&topic) {
@@ -118,7 +118,7 @@ impl Shelf {
         }
     }
 
-    /// Takes a record off the topic. It is gone then, so only GET does.
+    /// Removes a record from the topic. Only GET does this, not HEAD.
     fn answer(&self, request: &Request<Body>) -> Result<FullResponse, Refusal> {
         if request.method() != Method::GET {
             return Err(respond::wrong_method("GET", "a record is taken with GET"));
@@ -142,12 +142,12 @@ impl Shelf {
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<String, VecDeque<(Settler, Bytes)>>> {
-        // The table is whole after every statement.
+        // The table is consistent after every statement.
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Topic and payload of a record; or what it is instead.
+/// Topic and payload of a record, or why it has none.
 fn read(record: &EgressRecord) -> Result<(String, Bytes), String> {
     if record.value_type_name != EGRESS_RECORD {
         return Err(format!("of type {}", record.value_type_name));

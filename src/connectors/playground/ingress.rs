@@ -26,7 +26,7 @@ const STRING: &str = "io.statefun.types/string";
 #[derive(Debug)]
 pub(crate) struct PlaygroundSource {
     spec: PlaygroundIngress,
-    /// From its opening until it is served.
+    /// From opening until serving.
     server: Option<HttpServer>,
 }
 
@@ -69,7 +69,7 @@ impl Source for PlaygroundSource {
     }
 }
 
-/// What every request needs.
+/// Shared by all requests.
 struct Desk {
     bodies: BodyReader,
     wraps_text: bool,
@@ -98,7 +98,7 @@ impl Desk {
     }
 }
 
-/// The body is the value's bytes as they are, unless text is to be wrapped.
+/// The body is the value's raw bytes, unless text is to be wrapped.
 fn typed(type_name: &str, body: Bytes, wraps_text: bool) -> Result<Bytes, String> {
     if wraps_text && type_name == STRING {
         return values::parse(type_name, &body);

@@ -4,7 +4,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use crate::runtime::respond::FullResponse;
 
-/// StateFun's playground wrote the status to a header of this name; readers of it still find it.
+/// StateFun's playground returned the status in this header; clients that read it still find it.
 pub(super) fn with_status_header(mut answer: FullResponse) -> FullResponse {
     let status = HeaderValue::from(answer.status().as_u16());
     answer

@@ -17,7 +17,7 @@ impl Sink for StdoutEgress {
     async fn deliver(&self, batch: &SinkBatch) -> Result<(), BoxError> {
         let mut stdout = tokio::io::stdout();
         let lines = lines(batch);
-        // A terminal may be behind it; JSON means the same with its control characters escaped.
+        // The output may be a terminal; JSON with escaped control characters is equivalent.
         stdout.write_all(printable::json(&lines).as_bytes()).await?;
         stdout.flush().await?;
         Ok(())

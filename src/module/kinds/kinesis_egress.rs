@@ -15,11 +15,11 @@ pub(super) const KIND: &str = "io.statefun.kinesis.v1/egress";
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KinesisEgress {
-    /// Which region of AWS.
+    /// The AWS region.
     pub region: AwsRegion,
-    /// Who is asking.
+    /// The credentials.
     pub credentials: AwsCredentials,
-    /// So many records may be out at the same time. Default 1000.
+    /// Maximum unacknowledged records. Default 1000.
     pub max_outstanding_records: NonZeroU32,
     /// Further settings of the producer.
     pub client_properties: Properties,

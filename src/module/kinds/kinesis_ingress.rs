@@ -13,33 +13,33 @@ use super::{Spec, needs_connector, start};
 
 pub(super) const KIND: &str = "io.statefun.kinesis.v1/ingress";
 
-/// Takes records of Kinesis streams; the partition key is the id.
+/// Reads records of Kinesis streams; the partition key is the id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KinesisIngress {
-    /// Where the document's `spec` stands.
+    /// The location of the document's `spec`.
     pub location: Location,
     /// Its name; positions are stored under it.
     pub id: TypeName,
     /// The streams, each once; not empty.
     pub streams: Vec<Route>,
-    /// Which region of AWS.
+    /// The AWS region.
     pub region: AwsRegion,
-    /// Who is asking.
+    /// The credentials.
     pub credentials: AwsCredentials,
-    /// Where to begin when there is no position yet. Default latest.
+    /// Where to begin without a stored position. Default latest.
     pub startup_position: KinesisStart,
-    /// Further settings. Names that do not begin with `flink.` or `aws.` are those of the AWS client, with a capital first letter.
+    /// Further settings. Names that do not begin with `flink.` or `aws.` are settings of the AWS client, with a capital first letter.
     pub client_properties: Properties,
 }
 
-/// Where to begin in streams that were never read.
+/// Where to begin in streams without a stored position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KinesisStart {
     /// At the oldest record.
     Earliest,
-    /// Behind the newest record.
+    /// After the newest record.
     Latest,
     /// At the first record that is not older.
     Date(Timestamp),

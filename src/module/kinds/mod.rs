@@ -1,4 +1,4 @@
-//! A file per kind of document: its fields, their defaults and what they become.
+//! A file per kind of document: its fields, their defaults and their types.
 
 mod aws;
 mod endpoint;
@@ -39,26 +39,26 @@ use super::draft::Draft;
 use crate::document::{Complaint, Fields, Node};
 use crate::sdk::TypeName;
 
-/// A kind of document that this version knows.
+/// A known kind of document.
 pub(super) struct Kind {
     /// `<namespace>/<name>`.
     pub(super) name: &'static str,
     pub(super) read: fn(Spec<'_>, &mut Draft<'_>),
     pub(super) portable: Portable,
-    /// What StateFun says before what is wrong with a field.
+    /// The text with which StateFun's messages about a field begin.
     pub(super) parsing: &'static str,
-    /// The same, when the `spec` has no fields.
+    /// The same, if the `spec` has no fields.
     pub(super) no_mapping: &'static str,
 }
 
-/// Who else takes a kind.
+/// Which other runtimes accept a kind.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Portable {
     /// Every StateFun runtime.
     Everywhere,
     /// StateFun's playground, and no cluster.
     Playground,
-    /// This runtime alone.
+    /// Only this runtime.
     Here,
 }
 
@@ -140,13 +140,13 @@ const fn statefun(name: &'static str, read: Read, parsing: &'static str) -> Kind
     }
 }
 
-/// StateFun's text for a kind, or a transport, that it does not know.
+/// StateFun's text for an unknown kind or transport.
 pub(super) fn unknown_extension(name: &TypeName) -> String {
     let (namespace, name) = (name.namespace(), name.name());
     format!("An extension with type TypeName({namespace}, {name}) does not exist.")
 }
 
-/// Notes that this build can't run `kind`, which is bound at `fields`; `instead` is what can be done.
+/// Notes that this build cannot run `kind`, bound at `fields`; `instead` is the alternative.
 fn needs_connector(
     kind: &str,
     id: &TypeName,

@@ -10,9 +10,9 @@ use super::Spec;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PipelineSpec {
-    /// Where the document's `spec` stands.
+    /// The location of the document's `spec`.
     pub location: Location,
-    /// What it declares.
+    /// The declared pipeline.
     pub config: PipelineConfig,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     }
 }
 
-/// Binds the functions behind a pipeline that is declared at `spec`.
+/// Binds the functions of the pipeline declared at `spec`.
 pub(super) fn bind(config: &PipelineConfig, spec: &Finding, draft: &mut Draft<'_>) {
     let at = |complaint: String| Finding::new(spec.location.clone(), spec.path.as_str(), complaint);
     match Pipeline::declared(config.clone()).build() {

@@ -1,4 +1,4 @@
-//! `io.statefun.playground.v1/ingress` and `/egress`: StateFun's HTTP edges for trials.
+//! `io.statefun.playground.v1/ingress` and `/egress`: StateFun's HTTP ingress and egress for trials.
 
 use crate::document::{Complaint, Fields, Location, scalar};
 use crate::sdk::TypeName;
@@ -15,7 +15,7 @@ const EGRESS: TypeName = TypeName::new("io.statefun.playground/egress");
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PlaygroundIngress {
-    /// Where the document's `spec` stands.
+    /// The location of the document's `spec`.
     pub location: Location,
     /// Default `127.0.0.1` (StateFun: all interfaces).
     pub host: String,
@@ -26,11 +26,11 @@ pub struct PlaygroundIngress {
 }
 
 impl PlaygroundIngress {
-    /// The name of every playground ingress; a module has one at most.
+    /// The name of every playground ingress; a module has at most one.
     pub const ID: TypeName = TypeName::new("io.statefun.playground/ingress");
 }
 
-/// `GET /<topic>` takes one record off a topic.
+/// `GET /<topic>` removes one record from a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PlaygroundEgress {
@@ -38,7 +38,7 @@ pub struct PlaygroundEgress {
     pub host: String,
     /// The TCP port.
     pub port: u16,
-    /// The topics that there are.
+    /// The topics.
     pub topics: Vec<String>,
 }
 
@@ -103,7 +103,7 @@ fn host(fields: &Fields<'_>) -> String {
     host.unwrap_or_else(|| "127.0.0.1".to_owned())
 }
 
-/// Notes where one of the two listens.
+/// Records the address of one of the two.
 fn listening(
     name: &'static str,
     fields: &Fields<'_>,

@@ -13,13 +13,13 @@ use super::properties::{elements, no_list};
 pub struct Route {
     /// The topic or the stream.
     pub source: String,
-    /// The type that the functions see; the bytes of the record are its value.
+    /// The type of the message; the bytes of the record are its value.
     pub value_type: String,
     /// The functions, in the order in which they get a record. The id is the record's key.
     pub targets: Vec<TypeName>,
 }
 
-/// Reads the routes at `key`, whose sources stand at `source` each. `empty`: StateFun's text when there is none.
+/// Reads the routes at `key`, each with its source at `source`. `empty` is StateFun's text if there is none.
 pub(super) fn read(
     fields: &Fields<'_>,
     key: &'static str,

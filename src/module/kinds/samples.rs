@@ -1,4 +1,4 @@
-//! `statefun.samples.v1/functions`: the functions the binary carries for trials.
+//! `statefun.samples.v1/functions`: the sample functions of the binary.
 
 use crate::sdk::TypeName;
 

@@ -1,4 +1,4 @@
-//! Where an ingress begins to read when it has no position yet: what Kafka and Kinesis have in common.
+//! Where an ingress begins without a stored position: the common part of Kafka and Kinesis.
 
 use crate::document::{Complaint, Fields, Node};
 use crate::time::{Timestamp, calendar};
@@ -14,7 +14,7 @@ pub(super) fn read<'a>(fields: &Fields<'a>) -> Option<(Fields<'a>, String)> {
     Some((start, kind))
 }
 
-/// Reports a type that there is not.
+/// Reports an unknown type.
 pub(super) fn unknown(fields: &Fields<'_>, kind: &str, valid: &str) {
     let text = format!("Invalid startup position type: {kind}; valid values are [{valid}]");
     fields.fault("type", text);
@@ -42,7 +42,7 @@ fn date_of(node: &Node) -> Result<Timestamp, Complaint> {
     }
 }
 
-/// Milliseconds since 1970. As Java has it, a day beyond the end of its month is the last one, and 24:00 is the next day's first moment.
+/// Milliseconds since 1970. As in Java, a day beyond the end of its month is the last one, and 24:00 is the start of the next day.
 fn millis_of(text: &str) -> Option<i64> {
     let (year, rest) = number(text, 4, '-')?;
     let (month, rest) = number(rest, 2, '-')?;
@@ -67,7 +67,7 @@ fn small(number: u32) -> Option<i8> {
     i8::try_from(number).ok()
 }
 
-/// So many digits and what follows the character behind them.
+/// Reads this number of digits, and returns the text after the character that follows them.
 fn number(text: &str, digits: usize, then: char) -> Option<(u32, &str)> {
     let (number, rest) = (text.get(..digits)?, text.get(digits..)?);
     let number = all_digits(number)?;
@@ -96,7 +96,7 @@ fn offset(text: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
-    /// What Java's formatter makes of each of these.
+    /// The results of Java's formatter.
     #[test]
     fn dates_are_read_as_by_statefun() {
         for (text, expected) in [

@@ -1,4 +1,4 @@
-//! How an endpoint is called: `transport` of `io.statefun.endpoints.v2/http`, `timeouts` of v1.
+//! The transport of an endpoint: `transport` of `io.statefun.endpoints.v2/http`, `timeouts` of v1.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use super::unknown_extension;
 const ASYNC: &str = "io.statefun.transports.v1/async";
 const OKHTTP: &str = "io.statefun.transports.v1/okhttp";
 
-/// How an endpoint is called. The two differ in their time limits and in what they try again.
+/// How an endpoint is called. The two transports differ in their time limits and in the failures that they retry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
-    /// Every failed attempt is tried again until the budget is used up.
+    /// Every failed attempt is retried until the time budget is used up.
     Async(AsyncTransport),
-    /// Only some failures are tried again.
+    /// Only some failures are retried.
     OkHttp(OkHttpTransport),
 }
 
 /// `io.statefun.transports.v1/async`, the default of v2 endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AsyncTransport {
-    /// The budget of a call, all its attempts and waits included. Default 2 min.
+    /// The time budget of a call, including all attempts and waits. Default 2 min.
     pub call: Duration,
-    /// How long connecting may take, and waiting for a pooled connection. Default 20 s.
+    /// Limit for connecting, and for waiting for a pooled connection. Default 20 s.
     pub connect: Duration,
     /// Connections per function type. Default 1024.
     pub pool_size: usize,
-    /// A connection is closed when it is older; `None`: never. Default 15 s.
+    /// A connection is closed at this age; `None`: never. Default 15 s.
     pub pool_ttl: Option<Duration>,
-    /// Larger answers are failed attempts. Default 32 MiB.
+    /// A larger response fails the attempt. Default 32 MiB.
     pub payload_max_bytes: usize,
     /// Files for TLS.
     pub tls: TlsFiles,
@@ -40,13 +40,13 @@ pub struct AsyncTransport {
 /// `io.statefun.transports.v1/okhttp`, and what v1 endpoints use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OkHttpTransport {
-    /// The budget of a call, all its attempts and waits included. Default 1 min.
+    /// The time budget of a call, including all attempts and waits. Default 1 min.
     pub call: Duration,
-    /// How long connecting may take. Default 10 s.
+    /// Limit for connecting. Default 10 s.
     pub connect: Duration,
-    /// How long the answer may pause. Default 10 s.
+    /// Limit for pauses while receiving. Default 10 s.
     pub read: Duration,
-    /// How long sending may pause. Default 10 s.
+    /// Limit for pauses while sending. Default 10 s.
     pub write: Duration,
 }
 
@@ -55,7 +55,7 @@ pub struct OkHttpTransport {
 pub struct TlsFiles {
     /// Authorities to trust.
     pub trust_cacerts: Option<String>,
-    /// Our certificate.
+    /// The client certificate.
     pub client_cert: Option<String>,
     /// Its private key in PKCS#8.
     pub client_key: Option<String>,
@@ -96,9 +96,9 @@ impl Default for Transport {
 /// A fault that StateFun would find at the first call.
 pub(super) type Lazy = Option<String>;
 
-/// Collects the first of them and warns of each.
+/// Collects the first of these faults, and warns of each.
 pub(super) struct LazyFaults {
-    /// What StateFun says about all of them.
+    /// StateFun's text for all of them.
     prefix: &'static str,
     pub(super) first: Lazy,
 }
@@ -116,9 +116,9 @@ impl LazyFaults {
         self.add_bare(fields, key, complaint.upstream(upstream));
     }
 
-    /// The same without the prefix: StateFun finds it when it has read everything.
+    /// The same without the prefix: StateFun finds it after reading everything.
     fn add_bare(&mut self, fields: &Fields<'_>, key: &str, complaint: Complaint) {
-        // At the first call StateFun's own text is what a search finds.
+        // At the first call StateFun's own text is used, because users search for it.
         let message = complaint
             .upstream
             .as_ref()
@@ -141,12 +141,12 @@ impl LazyFaults {
             .ok()
     }
 
-    /// A number for which nothing is the default.
+    /// A number; no value stands for the default.
     fn read_int(&mut self, fields: &Fields<'_>, key: &'static str) -> Option<i32> {
         self.read(fields, key, coerce::int).flatten()
     }
 
-    /// The member `key` of `timeouts`, where nothing is a fault.
+    /// The member `key` of `timeouts`; no value is a fault.
     fn read_timeout(&mut self, fields: &Fields<'_>, key: &'static str) -> Option<Duration> {
         let node = fields.given(key)?;
         timeout(node)
@@ -183,7 +183,7 @@ pub(super) fn read_v2(spec: &Fields<'_>, is_tls: bool) -> (Transport, Lazy) {
     result
 }
 
-/// Settings of an endpoint that are easily written into its transport.
+/// Settings of an endpoint that are easily mistaken for settings of its transport.
 const BESIDE_TRANSPORT: &[(&str, &str)] = &[
     ("maxNumBatchRequests", "beside `transport`, in `spec`"),
     ("functions", "beside `transport`, in `spec`"),
@@ -214,13 +214,13 @@ fn read_async(fields: &Fields<'_>, is_tls: bool) -> (Transport, Lazy) {
     if fields.node("timeouts").is_some()
         && let Some(timeouts) = lazy_mapping(fields, "timeouts", &mut lazy)
     {
-        // For files written for okhttp: its members win, its defaults fill the gaps.
+        // For files written for okhttp: its members override, its defaults fill the gaps.
         let okhttp = OkHttpTransport::default();
         call = lazy.read_timeout(&timeouts, "call").or(Some(okhttp.call));
         connect = lazy
             .read_timeout(&timeouts, "connect")
             .or(Some(okhttp.connect));
-        // Meant for the other transport, known to this one.
+        // Settings of the other transport, known but unused here.
         let _ = (timeouts.node("read"), timeouts.node("write"));
         timeouts.finish();
     }
@@ -261,7 +261,7 @@ fn read_async(fields: &Fields<'_>, is_tls: bool) -> (Transport, Lazy) {
     (Transport::Async(transport), lazy.first)
 }
 
-/// A certificate without its key, or a key without its certificate; only looked at when there is TLS.
+/// A certificate without its key, or a key without its certificate; checked only with TLS.
 fn half_a_pair(fields: &Fields<'_>, tls: &TlsFiles, is_tls: bool, lazy: &mut LazyFaults) {
     let given = match (&tls.client_cert, &tls.client_key) {
         (Some(_), None) => "client_cert",
@@ -280,7 +280,7 @@ fn half_a_pair(fields: &Fields<'_>, tls: &TlsFiles, is_tls: bool, lazy: &mut Laz
     }
 }
 
-/// The mapping at `key`, where anything else is found at the first call.
+/// The mapping at `key`; anything else is a fault at the first call.
 fn lazy_mapping<'a>(
     fields: &Fields<'a>,
     key: &'static str,

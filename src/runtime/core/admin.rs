@@ -123,7 +123,7 @@ impl Core {
     pub(super) fn change(&mut self, ticket: Ticket, change: AdminChange, out: &mut Vec<Output>) {
         match change {
             AdminChange::Resume(_) if self.draining => {
-                let result = Err("the runtime is going down".to_owned());
+                let result = Err("the runtime is stopping".to_owned());
                 out.push(Output::Changed(ticket, result));
             }
             AdminChange::Resume(address) => {

@@ -239,7 +239,7 @@ pub enum Input {
     Sweep,
     /// An operator changes something; the ticket is answered with [`Output::Changed`].
     Change(Ticket, AdminChange),
-    /// Start no more calls: the runtime is going down.
+    /// Start no more calls: the runtime is stopping.
     Drain,
 }
 

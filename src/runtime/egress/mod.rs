@@ -1,4 +1,4 @@
-//! The outboxes: records that leave the runtime wait here until their sink has them. At least once, in order.
+//! The outboxes: egress records wait here until their sink has delivered them. At least once, in order.
 
 mod outbox;
 
@@ -16,15 +16,15 @@ use crate::storage::Position;
 
 pub(super) use self::outbox::{Outbox, OutboxRecord};
 
-/// How an egress is doing.
+/// The condition of an egress.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivering {
     pub(crate) name: TypeName,
-    /// Records that wait.
+    /// Waiting records.
     pub(crate) undelivered: u64,
     /// Records delivered since the start.
     pub(crate) delivered: u64,
-    /// The failed attempts of what is being delivered, when they are failing.
+    /// The failed attempts of the current delivery, if it is failing.
     pub(crate) failing: Option<Failing>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Delivering {
 pub(super) struct Egresses {
     by_prefix: Arc<HashMap<Bytes, (TypeName, Outbox)>>,
     limit: u64,
-    /// Records that functions of one type may have in one outbox.
+    /// Maximum records of functions of one type in one outbox.
     share: u64,
 }
 
@@ -77,7 +77,7 @@ impl Egresses {
         Some(outbox.clone())
     }
 
-    /// How each egress is doing, by name.
+    /// The condition of each egress, by name.
     pub(super) fn delivering(&self) -> Vec<Delivering> {
         let outboxes = self.by_prefix.values();
         let mut all: Vec<_> = outboxes

@@ -1,4 +1,4 @@
-//! Where functions are called: in this process, or over HTTP. One table says which.
+//! Endpoints: functions are called in this process or over HTTP, as one table says.
 
 mod attempts;
 mod in_process;
@@ -20,7 +20,7 @@ pub(super) use self::remote::Remote;
 pub use self::remote::TlsFindings;
 pub(crate) use self::remote::{FunctionLabels, Invocations};
 
-/// Where functions are called; cheap to clone.
+/// Where a function is called. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) enum Endpoint {
     /// Functions of this process.
@@ -46,23 +46,23 @@ type TypeNameParts<'a> = (&'a str, &'a str);
 /// All functions and egresses of a runtime.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
-    /// In order of (namespace, name): asked several times for each call, and never longer than a module file.
+    /// Sorted by (namespace, name): searched several times for each call, and never longer than a module file.
     exact: Vec<(TypeName, Endpoint)>,
     /// By namespace.
     namespaces: HashMap<String, Endpoint>,
     egresses: HashMap<String, HashMap<String, EgressBinding>>,
-    /// How full the outboxes are, once they are open.
+    /// The outboxes, once they are open.
     outboxes: OnceLock<Egresses>,
     /// The functions that take records, which are few.
     records: Vec<(TypeName, RecordForm)>,
-    /// What is counted of the attempts of all remote endpoints.
+    /// Counters of the attempts of all remote endpoints.
     pub(super) invocations: Invocations,
-    /// Who hears of changes of some values.
+    /// Is told of changes of some values.
     watch: Option<Arc<dyn ValueWatch>>,
 }
 
 impl Directory {
-    /// From here on it hears of changes.
+    /// Sets the watch, which is told of changes from now on.
     pub(super) fn watched_by(&mut self, watch: Option<Arc<dyn ValueWatch>>) {
         self.watch = watch;
     }
@@ -93,18 +93,18 @@ impl Directory {
             .is_none()
     }
 
-    /// From here on it is known how full the outboxes are.
+    /// Sets the outboxes, whose fill level is known from now on.
     pub(super) fn know_outboxes(&self, outboxes: Egresses) {
         let is_first = self.outboxes.set(outboxes).is_ok();
         debug_assert!(is_first, "outboxes are opened once");
     }
 
-    /// Says of a function that it takes records.
+    /// Marks a function as one that takes records.
     pub(super) fn takes_records(&mut self, function: TypeName, form: RecordForm) {
         self.records.push((function, form));
     }
 
-    /// What makes a record for the function of `target`, if it takes records.
+    /// The function that makes a record for `target`, if it takes records.
     pub(super) fn record_of(&self, target: &AddressKey) -> Option<RecordForm> {
         let (namespace, name, _) = target.parts();
         let is_it =
@@ -127,7 +127,7 @@ impl Directory {
         })
     }
 
-    /// What can be called, for people to read: `<namespace>/<name>` and `<namespace>/*`, sorted.
+    /// The bound functions, for messages: `<namespace>/<name>` and `<namespace>/*`, sorted.
     pub(super) fn known(&self) -> Vec<String> {
         let exact = self.exact.iter().map(|(name, _)| name.to_string());
         let namespaces = self

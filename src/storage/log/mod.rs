@@ -1,5 +1,5 @@
 //! Rows on a disk: rounds go to an append-only log, the changed rows stay in an overlay in memory, and checkpoints move
-//! overlays to the tables, after which the log before them goes. A start opens the tables and replays the log.
+//! overlays to the tables, after which the log before them is deleted. A start opens the tables and replays the log.
 
 mod checkpoints;
 mod files;
@@ -21,29 +21,29 @@ use super::{Backend, Position, StorageError, Store, Syncer};
 
 use store::LogStore;
 
-/// Whether a file of this name is a segment of the log.
+/// Whether a file with this name is a segment of the log.
 pub(super) fn is_segment(name: &str) -> bool {
     writer::segment_number(name).is_some()
 }
 
-/// The bounds of a store on disk.
+/// Limits of a store on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogSettings {
-    /// Changed rows kept in memory until a checkpoint begins, overhead included; up to twice as much while it runs. Default 16 MiB.
+    /// Changed rows kept in memory until a checkpoint begins, including overhead; up to twice as much while it runs. Default 16 MiB.
     pub overlay_bytes: usize,
-    /// Bytes of rounds after which a checkpoint begins even if the overlay is small, as with a few hot rows. Default 40 MB.
+    /// Bytes of log after which a checkpoint begins even if the overlay is small, as with a few hot rows. Default 40 MB.
     pub log_bytes: u64,
-    /// The size of a file of the log; a larger round gets a larger file. Default 16 MiB.
+    /// The size of a log file; a larger round gets a larger file. Default 16 MiB.
     pub segment_bytes: u64,
-    /// Bytes staged and not durable from which on there is [pressure](Store::pressure). Default 8 MiB.
+    /// Bytes staged and not durable at which [pressure](Store::pressure) begins. Default 8 MiB.
     pub unsynced_bytes: usize,
-    /// Memory with which the tables cache their pages. Default 8 MiB.
+    /// Memory for cached pages of the tables. Default 8 MiB.
     pub cache_bytes: usize,
-    /// Room that is kept on the disk for getting well again when it is full; never more than a sixteenth of the disk. 0: none, and
-    /// intake goes on until the disk is full. Default 16 MiB.
+    /// Disk space reserved for recovery from a full disk, at most a sixteenth of the disk. With 0 there is none, and
+    /// intake continues until the disk is full. Default 16 MiB.
     pub reserve_bytes: u64,
-    /// Whether threads of the store do the checkpoints and verify the tables. Without it they are done by [`Store::checkpoint`] only. Default true.
+    /// Whether background threads do the checkpoints and verify the tables. If not, only [`Store::checkpoint`] does. Default true.
     pub background: bool,
 }
 
@@ -67,7 +67,7 @@ impl Default for LogSettings {
 ///
 /// # Errors
 ///
-/// When the folder is in use, is damaged, was written by another version, or cannot be read and written. Nothing is lost by that.
+/// If the folder is in use, is damaged, was written by another version, or cannot be read and written. The data is unchanged then.
 ///
 /// # Examples
 ///
@@ -101,24 +101,24 @@ pub fn open(
     Ok((Store(Arc::clone(&store) as Arc<dyn Backend>), Syncer(store)))
 }
 
-/// What [`verify`] has read.
+/// The result of [`verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Rows in the tables; 0 as well when an earlier version wrote them, without checksums.
+    /// The number of rows in the tables; also 0 if an earlier version wrote them, without checksums.
     pub rows: u64,
     /// The last position in the log.
     pub position: Position,
-    /// What stands behind it and is no whole round, as a crash leaves it: which file, where. Nothing that was confirmed was in it.
+    /// An incomplete round after it, as a crash leaves it: file and position. It contained nothing that was confirmed.
     pub unfinished: Option<String>,
 }
 
-/// Reads everything in the folder and holds it against its checksums and counts. On an [`Untouched`](super::Untouched) folder nothing
-/// in it is changed.
+/// Reads everything in the folder and compares it with its checksums and counts. With an [`Untouched`](super::Untouched) folder, nothing
+/// is changed.
 ///
 /// # Errors
 ///
-/// As [`open`], and the first damage found in the tables.
+/// See [`open`]; also the first damage found in the tables.
 pub fn verify(disk: Arc<dyn Disk>) -> Result<Verified, StorageError> {
     let settings = LogSettings {
         background: false,
