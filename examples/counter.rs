@@ -9,14 +9,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use stateful_functions::transport::http;
 use stateful_functions::{
-    BoxError, Context, EgressMessageBuilder, FunctionSpec, Message, MessageBuilder, OnFailure,
-    SdkError, StatefulFunction, StatefulFunctions, Type, TypeName, ValueSpec, types,
+    BoxError, Context, EgressMessageBuilder, FunctionSpec, Message, OnFailure, SdkError,
+    StatefulFunction, StatefulFunctions, Type, TypeName, ValueSpec, types,
 };
 use tokio::net::TcpListener;
 
 const COUNTER: TypeName = TypeName::new("example/counter");
 const REFUSED: TypeName = TypeName::new("example/refused");
-pub(crate) const ADD: Type<Add> = types::json(TypeName::new("example/add"));
+pub(crate) const ADD: Type<Add> = types::json("example/add");
 const TOTAL: ValueSpec<i64> =
     ValueSpec::new("total", types::LONG).expire_after_call(Duration::from_secs(30 * 24 * 3600));
 
@@ -37,9 +37,7 @@ impl StatefulFunction for Counter {
             return Err(format!("{total} is above the limit of {}", self.limit).into());
         }
         context.storage().set(&TOTAL, total)?;
-        if let Some(caller) = context.caller().cloned() {
-            context.send(MessageBuilder::to(caller).value(total));
-        }
+        context.reply(total);
         Ok(())
     }
 }
@@ -56,6 +54,7 @@ pub(crate) fn functions() -> Result<StatefulFunctions, SdkError> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().init();
     let listener = TcpListener::bind("127.0.0.1:8000").await?;
     println!("serving {COUNTER} on {}", listener.local_addr()?);
     let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };

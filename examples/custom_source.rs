@@ -57,9 +57,7 @@ impl Source for Lines {
 async fn count(context: &mut Context, message: Message) -> Result<(), BoxError> {
     let seen = context.storage().get(&SEEN)?.unwrap_or(0) + message.require(&types::LONG)?;
     context.storage().set(&SEEN, seen)?;
-    if let Some(caller) = context.caller().cloned() {
-        context.send(MessageBuilder::to(caller).value(seen));
-    }
+    context.reply(seen);
     Ok(())
 }
 
@@ -92,6 +90,7 @@ pub(crate) async fn run(folder: &Path) -> Result<i64, BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    tracing_subscriber::fmt().init();
     println!("lines so far: {}", run(Path::new("target")).await?);
     Ok(())
 }

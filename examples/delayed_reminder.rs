@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use stateful_functions::transport::http;
 use stateful_functions::{
-    BoxError, CancellationToken, Context, EgressMessageBuilder, FunctionSpec, Message,
-    MessageBuilder, SdkError, StatefulFunctions, Type, TypeName, ValueSpec, types,
+    BoxError, Context, EgressMessageBuilder, FunctionSpec, Message, MessageBuilder, SdkError,
+    StatefulFunctions, Type, TypeName, ValueSpec, types,
 };
 use tokio::net::TcpListener;
 
@@ -41,7 +41,7 @@ async fn remind(context: &mut Context, message: Message) -> Result<(), BoxError>
         return Ok(());
     }
 
-    let token = CancellationToken::of(context.address(), 0);
+    let token = context.token("due");
     context.cancel_delayed_message(&token);
     let text = message.require(&types::STRING)?;
     if text == "stop" {
@@ -64,6 +64,7 @@ pub(crate) fn functions() -> Result<StatefulFunctions, SdkError> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().init();
     let listener = TcpListener::bind("127.0.0.1:8000").await?;
     println!("serving {REMINDER} on {}", listener.local_addr()?);
     let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };

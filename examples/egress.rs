@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 const ORDERS: TypeName = TypeName::new("example/orders");
 const KAFKA: TypeName = TypeName::new("example/kafka");
 const KINESIS: TypeName = TypeName::new("example/kinesis");
-pub(crate) const ORDER: Type<Order> = types::json(TypeName::new("example/order"));
+pub(crate) const ORDER: Type<Order> = types::json("example/order");
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
@@ -38,13 +38,13 @@ async fn pass_on(context: &mut Context, message: Message) -> Result<(), BoxError
     let record = KafkaEgressMessage::to(KAFKA)
         .topic("orders")
         .key(customer.as_str())
-        .value_as(&ORDER, &order);
-    context.send_egress(record.build()?);
+        .value_as(&ORDER, &order)?;
+    context.send_egress(record);
     let record = KinesisEgressMessage::to(KINESIS)
         .stream("pieces")
         .partition_key(customer)
-        .value(order.pieces.to_be_bytes());
-    context.send_egress(record.build()?);
+        .value(order.pieces.to_be_bytes())?;
+    context.send_egress(record);
     Ok(())
 }
 
@@ -54,6 +54,7 @@ pub(crate) fn functions() -> Result<StatefulFunctions, SdkError> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().init();
     let listener = TcpListener::bind("127.0.0.1:8000").await?;
     println!("serving {ORDERS} on {}", listener.local_addr()?);
     let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };

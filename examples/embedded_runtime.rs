@@ -16,14 +16,13 @@ const TOTAL: ValueSpec<i64> = ValueSpec::new("total", types::LONG);
 async fn count(context: &mut Context, message: Message) -> Result<(), BoxError> {
     let total = context.storage().get(&TOTAL)?.unwrap_or(0) + message.require(&types::LONG)?;
     context.storage().set(&TOTAL, total)?;
-    if let Some(caller) = context.caller().cloned() {
-        context.send(MessageBuilder::to(caller).value(total));
-    }
+    context.reply(total);
     Ok(())
 }
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    tracing_subscriber::fmt().init();
     let functions =
         StatefulFunctions::new().with(FunctionSpec::new(COUNTER, count).value(TOTAL))?;
     let folder = std::env::args()

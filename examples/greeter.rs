@@ -18,8 +18,8 @@
 
 use stateful_functions::transport::http;
 use stateful_functions::{
-    BoxError, Context, FunctionSpec, Message, MessageBuilder, SdkError, StatefulFunctions,
-    TypeName, ValueSpec, types,
+    BoxError, Context, FunctionSpec, Message, SdkError, StatefulFunctions, TypeName, ValueSpec,
+    types,
 };
 use tokio::net::TcpListener;
 
@@ -29,16 +29,12 @@ const SEEN: ValueSpec<i32> = ValueSpec::new("seen", types::INT);
 async fn greet(context: &mut Context, _message: Message) -> Result<(), BoxError> {
     let seen = context.storage().get(&SEEN)?.unwrap_or(0) + 1;
     context.storage().set(&SEEN, seen)?;
-    let caller = context
-        .caller()
-        .ok_or("greet answers its caller, and there is none")?
-        .clone();
     let name = context.address().id();
     let greeting = match seen {
         1 => format!("Hello, {name}."),
         _ => format!("Hello again, {name}: visit {seen}."),
     };
-    context.send(MessageBuilder::to(caller).value(greeting));
+    context.reply(greeting);
     Ok(())
 }
 
@@ -48,6 +44,7 @@ pub(crate) fn functions() -> Result<StatefulFunctions, SdkError> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().init();
     let listener = TcpListener::bind("127.0.0.1:8000").await?;
     println!("serving {GREETER} on {}", listener.local_addr()?);
     let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };

@@ -26,5 +26,6 @@ pub(crate) fn functions() -> Result<StatefulFunctions, SdkError> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
+    tracing_subscriber::fmt().init();
     lambda::run(functions()?).await
 }

@@ -81,6 +81,7 @@ async fn receive(listener: TcpListener, count: usize) -> Result<Vec<String>, Box
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    tracing_subscriber::fmt().init();
     for reading in run(Path::new("target/pipeline-export-data")).await? {
         println!("arrived {reading}");
     }

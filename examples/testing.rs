@@ -18,7 +18,7 @@ const FAILED: ValueSpec<i32> =
 
 /// Counts failed logins (`false`). The third one alerts the guard, and again after an hour, unless a login (`true`) succeeds.
 async fn watch(context: &mut Context, message: Message) -> Result<(), BoxError> {
-    let token = CancellationToken::of(context.address(), 0);
+    let token = context.token("again");
     if message.require(&types::BOOL)? {
         context.storage().remove(&FAILED)?;
         context.cancel_delayed_message(&token);
@@ -46,6 +46,7 @@ async fn guard(context: &mut Context, message: Message) -> Result<(), BoxError> 
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), BoxError> {
+    tracing_subscriber::fmt().with_test_writer().init();
     one_function().await?;
     functions_together().await
 }
@@ -70,7 +71,7 @@ async fn one_function() -> Result<(), BoxError> {
     let effects = test.invoke(test.message().value(true)).await?;
     assert_eq!(
         effects.cancelled,
-        [CancellationToken::of(test.address(), 0)]
+        [CancellationToken::of(test.address(), "again")]
     );
     assert!(test.advance(Duration::from_secs(3600)).is_empty());
 
@@ -82,7 +83,7 @@ async fn one_function() -> Result<(), BoxError> {
 
     // A mistake is an error that says what to do.
     let told = test.invoke(test.message().value("who?")).await;
-    let mistake = told.err().ok_or("a text is no login")?;
+    let mistake = told.err().ok_or("a text is not a login")?;
     assert!(
         mistake
             .to_string()

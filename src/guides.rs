@@ -11,3 +11,6 @@ pub mod connectors {}
 
 #[doc = include_str!("../docs/admin-api.md")]
 pub mod admin_api {}
+
+#[doc = include_str!("../docs/errors.md")]
+pub mod errors {}

@@ -1,13 +1,11 @@
 //! Remote stateful functions in Rust, compatible with Apache Flink StateFun 3.x.
 //!
-//! A stateful function has an address, state that survives crashes, and can send messages to other functions, including delayed messages that
-//! can be cancelled. The same functions run behind Apache Flink StateFun, on AWS Lambda, in a test without a server, and on the embedded
-//! durable runtime.
+//! Small functions, each with an address, state that survives crashes, messages to other functions, and delayed messages that can be
+//! cancelled:
 //!
 //! ```
 //! use stateful_functions::{
-//!     BoxError, Context, FunctionSpec, Message, MessageBuilder, SdkError, StatefulFunctions, TypeName,
-//!     ValueSpec, types,
+//!     BoxError, Context, FunctionSpec, Message, SdkError, StatefulFunctions, TypeName, ValueSpec, types,
 //! };
 //!
 //! const GREETER: TypeName = TypeName::new("example/greeter");
@@ -16,16 +14,12 @@
 //! async fn greet(context: &mut Context, _message: Message) -> Result<(), BoxError> {
 //!     let seen = context.storage().get(&SEEN)?.unwrap_or(0) + 1;
 //!     context.storage().set(&SEEN, seen)?;
-//!     let caller = context
-//!         .caller()
-//!         .ok_or("greet answers its caller, and there is none")?
-//!         .clone();
 //!     let name = context.address().id();
 //!     let greeting = match seen {
 //!         1 => format!("Hello, {name}."),
 //!         _ => format!("Hello again, {name}: visit {seen}."),
 //!     };
-//!     context.send(MessageBuilder::to(caller).value(greeting));
+//!     context.reply(greeting);
 //!     Ok(())
 //! }
 //!
@@ -35,7 +29,8 @@
 //! # assert!(functions().is_ok());
 //! ```
 //!
-//! The [`guides`] explain the rest.
+//! The same functions run behind Apache Flink StateFun, on AWS Lambda, on the embedded durable runtime, and in tests without a server. The
+//! [`guides`] explain the rest; [writing functions](guides::writing_functions) comes first.
 //!
 //! # Features
 //!

@@ -28,8 +28,8 @@ async fn greet(context: &mut Context, _login: Message) -> Result<(), BoxError> {
     let record = KafkaEgressMessage::to(GREETINGS)
         .topic("greetings")
         .key(user)
-        .value(greeting);
-    context.send_egress(record.build()?);
+        .value(greeting)?;
+    context.send_egress(record);
     Ok(())
 }
 
@@ -39,6 +39,7 @@ pub(crate) fn functions() -> Result<StatefulFunctions, SdkError> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().init();
     let listen = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8000".to_owned());
     let listener = TcpListener::bind(listen).await?;
     println!("serving {LOGINS} on {}", listener.local_addr()?);

@@ -99,7 +99,7 @@ impl Admin {
         }
         match self.runtime.store_status() {
             StoreStatus::Writable => None,
-            StoreStatus::Full(reason) => Some(format!("the disk is full: {reason}")),
+            StoreStatus::Full(reason) => Some(reason.clone()),
             StoreStatus::Closed(reason) => {
                 Some(format!("the store has closed until a restart: {reason}"))
             }

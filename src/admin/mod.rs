@@ -100,7 +100,7 @@ impl Service for Api {
         let address = listener.address;
         if token.is_none() && !address.ip().is_loopback() {
             let what = format!(
-                "the admin API on {address} would be open to everyone on the network: give it a token"
+                "the admin API on {address} would be open to everyone on the network: set --admin-token or STATEFUN_ADMIN_TOKEN (in the library AdminConfig::token), or listen on a loopback address"
             );
             return Err(StartError::Declared { what });
         }
@@ -158,6 +158,7 @@ impl Admin {
             Route::Ready => self.ready(&params),
             Route::Metrics => self.metrics(&params).await,
             Route::Send(target) => self.send(request, &params, target).await,
+            Route::Call(target) => self.call(request, &params, target).await,
             Route::States => self.states(&params).await,
             Route::StateExport => self.export_states(&params),
             Route::StateImport => self.import_states(request, &params).await,

@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::engine::{Delivery, DeliveryState, Reason, Refused};
-use crate::sdk::{Type, TypeName, types};
+use crate::sdk::{Type, types};
 
 /// Sent to a delivery's address. The answer, a [`REPLY`], goes to the caller, if there is one.
-pub const COMMAND: Type<Command> = types::json(TypeName::new("statefun.deliveries/command"));
+pub const COMMAND: Type<Command> = types::json("statefun.deliveries/command");
 
 /// What a delivery answers a [`COMMAND`].
-pub const REPLY: Type<Reply> = types::json(TypeName::new("statefun.deliveries/reply"));
+pub const REPLY: Type<Reply> = types::json("statefun.deliveries/reply");
 
 /// Steps in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Where a module listens: two listeners on one address are a fault of the file, not a surprise at start.
 
-use crate::document::{Complaint, Finding};
+use crate::document::{Complaint, Finding, Location};
 
 use super::Draft;
 
@@ -71,6 +71,14 @@ pub(super) fn with_admin(all: &[Listening], admin: &str) -> Vec<Finding> {
         .filter(|listening| listening.meets(host, port))
         .map(|listening| collision(listening, "the admin API", remedy.as_str()))
         .collect()
+}
+
+/// Where the files say that something listens on `address`, written `host:port`.
+pub(super) fn location<'a>(all: &'a [Listening], address: &str) -> Option<&'a Location> {
+    let (host, port) = split(address)?;
+    let mut all = all.iter();
+    let found = all.find(|one| one.port == port && one.host == host)?;
+    Some(&found.at.location)
 }
 
 fn split(address: &str) -> Option<(&str, u16)> {

@@ -210,6 +210,11 @@ impl Module {
         listeners::with_admin(&self.listeners, admin)
     }
 
+    /// The file and line that have something listen on `address`, written `host:port`.
+    pub fn location_of_listener(&self, address: &str) -> Option<&Location> {
+        listeners::location(&self.listeners, address)
+    }
+
     /// Who serves `function`: an exact name wins over its namespace.
     pub fn endpoint_of(&self, function: &TypeName) -> Option<&Endpoint> {
         let exact = |e: &&Endpoint| matches!(&e.functions, FunctionPattern::Exact(name) if name == function);

@@ -13,11 +13,11 @@ use crate::delivery::engine::Failure;
 use crate::delivery::owner::{Capacity, Queue, QueueValues, Size};
 use crate::sdk::types::protobuf_as;
 use crate::sdk::{
-    BoxError, CancellationToken, Context, FunctionSpec, MessageBuilder, Type, TypeName, ValueSpec,
+    BoxError, CancellationToken, Context, FunctionSpec, MessageBuilder, Type, ValueSpec,
 };
 
 /// To a batch, by itself: it has been filling long enough.
-pub(crate) const FLUSH: Type<Flush> = protobuf_as(TypeName::new("statefun.pipelines/flush"));
+pub(crate) const FLUSH: Type<Flush> = protobuf_as("statefun.pipelines/flush");
 
 /// The batch that is meant: that with this first record.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -38,10 +38,8 @@ const CHUNK_BYTES: u64 = 64 * 1024;
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// The batch that is filling; known by its first record, so that a late flush of the one before is told apart.
-const FILLING: ValueSpec<Flush> = ValueSpec::new(
-    "filling",
-    protobuf_as(TypeName::new("statefun.pipelines/flush")),
-);
+const FILLING: ValueSpec<Flush> =
+    ValueSpec::new("filling", protobuf_as("statefun.pipelines/flush"));
 
 /// Collects the records of one key at its address.
 #[derive(Debug, Clone)]

@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn every_kind_of_message_is_a_record() {
         let to = || MessageBuilder::to(Address::new(TypeName::new("pipelines/p"), "x"));
-        let json = types::json::<Order>(TypeName::new("statefun/json"));
+        let json = types::json::<Order>("statefun/json");
         for (message, payload, content_type) in [
             (to().value("text"), "text", "text/plain; charset=utf-8"),
             (to().value(true), "true", "application/json"),

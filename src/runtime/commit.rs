@@ -52,7 +52,7 @@ impl Status {
         self.0.send_if_modified(|status| {
             let is_new = *status == StoreStatus::Writable;
             if is_new {
-                warn!(%failure, "the disk is full: intake stops, the round is tried again");
+                warn!(%failure, "nothing can be written: intake stops, the round is tried again");
                 *status = StoreStatus::Full(failure.to_string());
             }
             is_new

@@ -13,7 +13,7 @@ pub enum StartError {
     #[error("the data folder can't be used")]
     Storage(#[from] StorageError),
     /// A listener cannot be opened.
-    #[error("{name} can't listen on {address}")]
+    #[error("the {name} cannot listen on {address}")]
     Listen {
         /// The name of the listener.
         name: String,

@@ -10,7 +10,6 @@ use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::service::{Service, service_fn};
 use tokio::net::TcpListener;
-use tracing::warn;
 
 use super::bearer::is_authorised;
 use super::config::RuntimeConfig;
@@ -80,7 +79,7 @@ impl HttpListeners {
         }
     }
 
-    /// Opens a listener, with a warning if it is open to everyone on the network.
+    /// Opens a listener. That everyone on the network can use it is a warning of its module file.
     pub(crate) async fn open(
         &self,
         name: &str,
@@ -105,10 +104,6 @@ impl HttpListeners {
             }
             None => Guard::Network,
         };
-        if matches!(guard, Guard::Network) {
-            let address = listener.address;
-            warn!(%address, "the {name} is open to everyone who reaches this address: it has no token");
-        }
         Ok(HttpServer {
             listener,
             guard,
@@ -212,7 +207,10 @@ fn check_token(headers: &HeaderMap, token: &Token) -> Result<(), Refusal> {
     if is_authorised(headers.get(AUTHORIZATION), token) {
         return Ok(());
     }
-    let text = "a bearer token is needed: `authorization: Bearer …`";
+    let text = match headers.contains_key(AUTHORIZATION) {
+        true => "the token in `authorization` is not the one of this listener",
+        false => "this listener has a token: send `authorization: Bearer <token>`",
+    };
     Err(refuse(StatusCode::UNAUTHORIZED, "unauthorised", text))
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Terms<'a> {
     /// The type of `application/json`.
     pub(crate) json_type: &'a TypeName,
     pub(crate) bodies: &'a BodyReader,
+    /// The setting for the size of bodies, where there is one.
+    pub(crate) limited_by: Option<&'a str>,
     /// What makes a record of a body, when the target is a pipeline.
     pub(crate) record: Option<RecordForm>,
     /// Until when an idempotency key counts.
@@ -57,7 +59,7 @@ pub(crate) async fn message(
 ) -> Result<Incoming, Refusal> {
     let form = Form::of(request.headers(), terms)?;
     let key = idempotency_key(request.headers())?;
-    let body = body(request, terms.bodies).await?;
+    let body = limited_body(request, terms.bodies, terms.limited_by).await?;
     let argument = form.argument(&body)?;
     let key = key.map(|key| keyed(&target, &key, form.name(), &body, terms));
     Ok(Incoming {
@@ -247,6 +249,14 @@ pub(crate) fn type_of_content(
 
 /// The whole body, within the limits of its listener.
 pub(crate) async fn body(request: Request<Body>, bodies: &BodyReader) -> Result<Bytes, Refusal> {
+    limited_body(request, bodies, None).await
+}
+
+async fn limited_body(
+    request: Request<Body>,
+    bodies: &BodyReader,
+    limited_by: Option<&str>,
+) -> Result<Bytes, Refusal> {
     let encoding = Encoding::of(request.headers());
     let read = bodies.read(encoding, request.into_body()).await;
     read.map_err(|fault| {
@@ -260,7 +270,11 @@ pub(crate) async fn body(request: Request<Body>, bodies: &BodyReader) -> Result<
         };
         let status = StatusCode::from_u16(fault.status());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut refusal = refuse(status, code, &fault.to_string());
+        let mut text = fault.to_string();
+        if let (BodyFault::TooLarge { .. }, Some(setting)) = (&fault, limited_by) {
+            text.push_str(&format!(" ({setting})"));
+        }
+        let mut refusal = refuse(status, code, &text);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let soon = HeaderValue::from_static("1");
             refusal.headers_mut().insert(RETRY_AFTER, soon);

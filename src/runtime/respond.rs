@@ -6,7 +6,10 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
 
-use crate::runtime::intake::IntakeError;
+use super::intake::IntakeError;
+use super::request::TYPE_HEADER;
+use super::values;
+use crate::sdk::TypeName;
 
 pub(crate) type FullResponse = Response<Full<Bytes>>;
 
@@ -22,7 +25,9 @@ const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json
 
 /// An answer with a JSON body.
 pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> FullResponse {
-    let text = serde_json::to_vec(body).expect("the keys of a JSON value are text");
+    let mut text = serde_json::to_vec(body).expect("the keys of a JSON value are text");
+    // Where it is shown in a terminal, the prompt begins a line of its own.
+    text.push(b'\n');
     with_type(status, APPLICATION_JSON, text.into())
 }
 
@@ -50,6 +55,25 @@ pub(crate) fn wrong_method(allowed: &str, message: &str) -> Refusal {
         refusal.headers_mut().insert(ALLOW, allowed);
     }
     refusal
+}
+
+/// The answer of a function: its typename in a header, built-in types as text.
+pub(crate) fn value(value: Bytes, json_type: &TypeName) -> Result<FullResponse, Refusal> {
+    let value = values::read(value).map_err(|_| {
+        let text = "the answer of the function is not a TypedValue";
+        refuse(StatusCode::BAD_GATEWAY, "answer.unreadable", text)
+    })?;
+    let (type_name, text, bytes) = values::show(value);
+    let (content_type, body) = match text {
+        Some(text) => ("text/plain; charset=utf-8", Bytes::from(text)),
+        None if type_name == json_type.as_str() => ("application/json", bytes),
+        None => ("application/octet-stream", bytes),
+    };
+    let mut answer = with_type(StatusCode::OK, HeaderValue::from_static(content_type), body);
+    if let Ok(type_name) = HeaderValue::try_from(type_name) {
+        answer.headers_mut().insert(TYPE_HEADER, type_name);
+    }
+    Ok(answer)
 }
 
 /// The response for a message that was not accepted, or not answered.

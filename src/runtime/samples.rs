@@ -7,7 +7,7 @@ mod counter;
 mod greeter;
 mod reminder;
 
-use crate::sdk::{Context, MessageBuilder, SdkError, StatefulFunctions};
+use crate::sdk::{SdkError, StatefulFunctions};
 
 /// The sample functions.
 ///
@@ -25,11 +25,4 @@ pub fn functions() -> Result<StatefulFunctions, SdkError> {
         .with(greeter::spec())?
         .with(counter::spec())?
         .with(reminder::spec())
-}
-
-/// Answers the caller, if there is one.
-fn answer(context: &mut Context, text: impl Into<String>) {
-    if let Some(caller) = context.caller().cloned() {
-        context.send(MessageBuilder::to(caller).value(text.into()));
-    }
 }

@@ -15,19 +15,19 @@ use super::{Address, SdkError};
 /// use stateful_functions::{Address, CancellationToken, TypeName};
 ///
 /// let bob = Address::new(TypeName::new("example/reminder"), "bob");
-/// assert_eq!(CancellationToken::of(&bob, 3).as_str(), "example/reminder/bob/3");
+/// assert_eq!(CancellationToken::of(&bob, "due").as_str(), "example/reminder/bob/due");
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CancellationToken(Arc<str>);
 
 impl CancellationToken {
-    /// The token `<namespace>/<name>/<id>/<attempt>` of the function at `address`; a function with several pending messages gives
-    /// each its own `attempt`.
-    pub fn of(address: &Address, attempt: u64) -> Self {
-        Self(format!("{address}/{attempt}").into())
+    /// The token `<namespace>/<type>/<id>/<name>` of the function at `address`. Within a function this is
+    /// [`context.token(name)`](crate::Context::token); one with several pending messages gives each its own `name`, which may be a number.
+    pub fn of(address: &Address, name: impl fmt::Display) -> Self {
+        Self(format!("{address}/{name}").into())
     }
 
-    /// A token of your own making. Keep it apart from those of other function types with the same ids.
+    /// The token `text`, as it is. Two function types that share ids must not use the same text.
     ///
     /// # Errors
     /// When `text` is empty.
@@ -39,7 +39,7 @@ impl CancellationToken {
         Ok(Self(text))
     }
 
-    /// The text on the wire.
+    /// The text of the token on the wire.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -64,8 +64,9 @@ mod tests {
 
     #[test]
     fn sf_17_tokens_of_two_types_that_share_an_id_differ() {
-        let of =
-            |type_name| CancellationToken::of(&Address::new(TypeName::new(type_name), "bob"), 1);
+        let of = |type_name| {
+            CancellationToken::of(&Address::new(TypeName::new(type_name), "bob"), "due")
+        };
         assert_ne!(of("example/reminder"), of("example/invoice"));
     }
 

@@ -1,11 +1,16 @@
-//! What a function can see and do while it runs.
+//! The context of an invocation: what a function can see and do while it runs.
 
+use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
 use super::effects::Effects;
+use super::types::BuiltIn;
 use super::wire_address::Caller;
-use super::{Address, AddressScopedStorage, CancellationToken, EgressMessage, Message, SdkError};
+use super::{
+    Address, AddressScopedStorage, CancellationToken, EgressMessage, Message, MessageBuilder,
+    SdkError, Type,
+};
 
 /// The context of one invocation: its address and caller, the stored values, and the effects to apply once it succeeds.
 ///
@@ -13,10 +18,10 @@ use super::{Address, AddressScopedStorage, CancellationToken, EgressMessage, Mes
 ///
 /// ```
 /// use std::time::Duration;
-/// use stateful_functions::{BoxError, CancellationToken, Context, Message, MessageBuilder};
+/// use stateful_functions::{BoxError, Context, Message, MessageBuilder};
 ///
 /// async fn remind(context: &mut Context, message: Message) -> Result<(), BoxError> {
-///     let token = CancellationToken::of(context.address(), 0);
+///     let token = context.token("reminder");
 ///     context.cancel_delayed_message(&token);
 ///     let again = MessageBuilder::to(context.address().clone()).forward(&message);
 ///     context.send_after_with_token(Duration::from_secs(60), token, again)?;
@@ -46,12 +51,12 @@ impl Context {
         &self.address
     }
 
-    /// Who sent the message: `None` when it came from an ingress; of a delayed message, who scheduled it.
+    /// Who sent the message, or scheduled it if it is a delayed one. `None` when it came from an ingress that waits for no answer.
     pub fn caller(&self) -> Option<&Address> {
         self.caller.address()
     }
 
-    /// What the function remembers at this address.
+    /// The values that the function keeps at this address.
     pub const fn storage(&mut self) -> &mut AddressScopedStorage {
         &mut self.storage
     }
@@ -61,9 +66,52 @@ impl Context {
         self.effects.send(&message);
     }
 
+    /// Answers the caller with a value of a built-in type. Returns `false`, and sends nothing, when nobody waits for it: a message that
+    /// an ingress took with `send` has no caller, and a delayed message of the function itself has the function as its caller.
+    ///
+    /// ```
+    /// use stateful_functions::{BoxError, Context, Message};
+    ///
+    /// async fn greet(context: &mut Context, _message: Message) -> Result<(), BoxError> {
+    ///     context.reply(format!("Hello, {}.", context.address().id()));
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn reply<T: BuiltIn>(&mut self, value: T) -> bool {
+        let Some(caller) = self.other_caller() else {
+            return false;
+        };
+        self.send(MessageBuilder::to(caller).value(value));
+        true
+    }
+
+    /// Answers the caller with a value of type `ty`; as [`reply`](Self::reply).
+    ///
+    /// # Errors
+    /// When the type's encoder refuses the value.
+    pub fn reply_as<T>(&mut self, ty: &Type<T>, value: &T) -> Result<bool, SdkError> {
+        let Some(caller) = self.other_caller() else {
+            return Ok(false);
+        };
+        self.send(MessageBuilder::to(caller).value_as(ty, value)?);
+        Ok(true)
+    }
+
+    /// The caller, unless it is this very address: an answer to itself would be its next message.
+    fn other_caller(&self) -> Option<Address> {
+        let caller = self.caller()?;
+        (*caller != self.address).then(|| caller.clone())
+    }
+
+    /// The token of this name at this address, for a delayed message that may have to be cancelled.
+    #[must_use]
+    pub fn token(&self, name: impl fmt::Display) -> CancellationToken {
+        CancellationToken::of(&self.address, name)
+    }
+
     /// Sends `message` after `delay`.
     ///
-    /// Whole milliseconds of wall time, rounded up; zero is delivered later, never in this batch.
+    /// The delay is in whole milliseconds of wall time, rounded up. A message with a delay of zero comes later, never in this batch.
     ///
     /// # Errors
     /// When `delay` is above `i64::MAX` milliseconds.
@@ -73,7 +121,7 @@ impl Context {
 
     /// Sends `message` after `delay`, unless `token` is cancelled first.
     ///
-    /// StateFun scopes tokens by *id*, so [`CancellationToken::of`] carries the type. A token must not be armed while it is pending:
+    /// [`token`](Self::token) makes one by name. A token must not be armed while it is pending:
     /// on Flink that kills the job. To move a pending message, cancel it and arm it again, in this order.
     ///
     /// # Errors
@@ -91,7 +139,7 @@ impl Context {
             .send_after_with_token(delay, token, &message, &self.address, call)
     }
 
-    /// Cancels the pending delayed message of `token`. A token that is not pending is no error; a message on its way is delivered.
+    /// Cancels the pending delayed message of `token`. It is not an error if there is none; a message that is already on its way is delivered.
     pub fn cancel_delayed_message(&mut self, token: &CancellationToken) {
         self.effects.cancel(token);
     }
@@ -113,7 +161,7 @@ impl Context {
         &mut self.effects
     }
 
-    /// Storage, to be read only: what the batch left in it.
+    /// The storage as the batch left it.
     pub(crate) const fn stored(&self) -> &AddressScopedStorage {
         &self.storage
     }

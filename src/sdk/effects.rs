@@ -1,4 +1,4 @@
-//! What a batch asks the runtime to do, in the form in which it goes over the wire.
+//! What a batch asks the runtime to do, encoded for the wire.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -20,7 +20,7 @@ pub(crate) struct Effects {
     armed: BTreeMap<CancellationToken, &'static Location<'static>>,
 }
 
-/// A state of [`Effects`] to come back to.
+/// A point in [`Effects`] to return to.
 pub(crate) struct Mark {
     messages: usize,
     delayed: usize,
@@ -130,7 +130,7 @@ impl Effects {
         }
     }
 
-    /// Forgets what came after `mark`.
+    /// Discards everything after `mark`.
     pub(crate) fn restore(&mut self, mark: Mark) {
         self.messages.truncate(mark.messages);
         self.delayed.truncate(mark.delayed);

@@ -1,6 +1,4 @@
-//! What leaves for the outside: messages to an egress, and the records of Kafka's and Kinesis' egress.
-
-use std::fmt;
+//! Messages to an egress, and the records of the Kafka and Kinesis egresses.
 
 use bytes::Bytes;
 
@@ -8,7 +6,7 @@ use super::types::{self, BuiltIn, KAFKA_RECORD, KINESIS_RECORD};
 use super::{SdkError, Type, TypeName, TypedBytes};
 use crate::protocol::egress::{KafkaProducerRecord, KinesisEgressRecord};
 
-/// A value on its way out of the system, through the egress that the module file binds to a name.
+/// A value for an egress: it leaves the system through whatever the module file binds to that name.
 ///
 /// ```
 /// use stateful_functions::{EgressMessageBuilder, TypeName};
@@ -35,7 +33,7 @@ impl EgressMessage {
 
     /// Whether the value is of type `ty`.
     pub fn is<T>(&self, ty: &Type<T>) -> bool {
-        self.typed.is_of(ty.name())
+        self.typed.is_of(ty.name().as_str())
     }
 
     /// The value as a `T`, or `None` when there is none. Kafka and Kinesis records are read with
@@ -45,6 +43,16 @@ impl EgressMessage {
     /// When the value is of another type, or its bytes are not what the type says.
     pub fn get<T>(&self, ty: &Type<T>) -> Result<Option<T>, SdkError> {
         ty.read(&self.typed, || format!("message to egress {}", self.egress))
+    }
+
+    /// The value as a `T`, where a message without value is a mistake.
+    ///
+    /// # Errors
+    /// As [`EgressMessage::get`], and when there is no value.
+    pub fn require<T>(&self, ty: &Type<T>) -> Result<T, SdkError> {
+        self.get(ty)?.ok_or_else(|| SdkError::NoValue {
+            expected: ty.name().clone(),
+        })
     }
 
     /// The name of the value's type.
@@ -98,23 +106,23 @@ impl EgressMessageBuilder {
 
 /// Makes a record for a Kafka egress: topic and value are needed, the key is optional.
 ///
+/// Like every builder of messages it ends with `value` or `value_as`.
+///
 /// ```
 /// use stateful_functions::{KafkaEgressMessage, TypeName};
 ///
 /// let record = KafkaEgressMessage::to(TypeName::new("example/greetings"))
 ///     .topic("greetings")
 ///     .key("bob")
-///     .value("hello")
-///     .build()?;
+///     .value("hello")?;
 /// # Ok::<(), stateful_functions::SdkError>(())
 /// ```
-#[derive(Debug)]
-#[must_use = "the record is made by `build`"]
+#[derive(Debug, Clone)]
+#[must_use = "the record is made by `value` or `value_as`"]
 pub struct KafkaEgressMessage {
     egress: TypeName,
     topic: String,
     key: String,
-    value: RecordValue,
 }
 
 impl KafkaEgressMessage {
@@ -124,7 +132,6 @@ impl KafkaEgressMessage {
             egress,
             topic: String::new(),
             key: String::new(),
-            value: RecordValue::missing(),
         }
     }
 
@@ -140,29 +147,27 @@ impl KafkaEgressMessage {
         self
     }
 
-    /// The record's value: text as UTF-8, bytes as they are; a number as `7_i64.to_be_bytes()`.
-    pub fn value(mut self, value: impl AsRef<[u8]>) -> Self {
-        let bytes = Bytes::copy_from_slice(value.as_ref());
-        self.value = RecordValue(Some(Ok(bytes)));
-        self
-    }
-
-    /// The record's value: the bytes of type `ty`.
-    pub fn value_as<T>(mut self, ty: &Type<T>, value: &T) -> Self {
-        self.value = RecordValue(Some(ty.encode(value)));
-        self
-    }
-
-    /// The message.
+    /// The record with this value: text as UTF-8, bytes as they are; a number as `7_i64.to_be_bytes()`.
     ///
     /// # Errors
-    /// When topic or value is missing, or the value's type refused it.
-    pub fn build(self) -> Result<EgressMessage, SdkError> {
-        const RECORD: &str = "Kafka record";
+    /// When there is no topic.
+    pub fn value(self, value: impl AsRef<[u8]>) -> Result<EgressMessage, SdkError> {
+        self.with(Bytes::copy_from_slice(value.as_ref()))
+    }
+
+    /// The record with the bytes of a value of type `ty`.
+    ///
+    /// # Errors
+    /// When there is no topic, or the type's encoder refuses the value.
+    pub fn value_as<T>(self, ty: &Type<T>, value: &T) -> Result<EgressMessage, SdkError> {
+        self.with(ty.encode(value)?)
+    }
+
+    fn with(self, value_bytes: Bytes) -> Result<EgressMessage, SdkError> {
         let record = KafkaProducerRecord {
-            topic: needed(self.topic, RECORD, "a topic")?,
+            topic: needed(self.topic, "Kafka record", "a topic")?,
             key: self.key,
-            value_bytes: self.value.get(RECORD)?,
+            value_bytes,
         };
         Ok(EgressMessage::new(
             self.egress,
@@ -173,24 +178,24 @@ impl KafkaEgressMessage {
 
 /// Makes a record for a Kinesis egress: stream, partition key and value are needed.
 ///
+/// Like every builder of messages it ends with `value` or `value_as`.
+///
 /// ```
 /// use stateful_functions::{KinesisEgressMessage, TypeName};
 ///
 /// let record = KinesisEgressMessage::to(TypeName::new("example/greetings"))
 ///     .stream("greetings")
 ///     .partition_key("bob")
-///     .value("hello")
-///     .build()?;
+///     .value("hello")?;
 /// # Ok::<(), stateful_functions::SdkError>(())
 /// ```
-#[derive(Debug)]
-#[must_use = "the record is made by `build`"]
+#[derive(Debug, Clone)]
+#[must_use = "the record is made by `value` or `value_as`"]
 pub struct KinesisEgressMessage {
     egress: TypeName,
     stream: String,
     partition_key: String,
     explicit_hash_key: String,
-    value: RecordValue,
 }
 
 impl KinesisEgressMessage {
@@ -201,7 +206,6 @@ impl KinesisEgressMessage {
             stream: String::new(),
             partition_key: String::new(),
             explicit_hash_key: String::new(),
-            value: RecordValue::missing(),
         }
     }
 
@@ -211,75 +215,46 @@ impl KinesisEgressMessage {
         self
     }
 
-    /// Decides the shard.
+    /// Its hash decides the shard.
     pub fn partition_key(mut self, key: impl Into<String>) -> Self {
         self.partition_key = key.into();
         self
     }
 
-    /// Decides the shard instead of the partition key's hash; without it, or when empty, there is none.
+    /// Decides the shard in place of the partition key's hash; without it, or when empty, there is none.
     pub fn explicit_hash_key(mut self, key: impl Into<String>) -> Self {
         self.explicit_hash_key = key.into();
         self
     }
 
-    /// The record's data: text as UTF-8, or bytes as they are.
-    pub fn value(mut self, value: impl AsRef<[u8]>) -> Self {
-        let bytes = Bytes::copy_from_slice(value.as_ref());
-        self.value = RecordValue(Some(Ok(bytes)));
-        self
-    }
-
-    /// The record's data: the bytes of type `ty`.
-    pub fn value_as<T>(mut self, ty: &Type<T>, value: &T) -> Self {
-        self.value = RecordValue(Some(ty.encode(value)));
-        self
-    }
-
-    /// The message.
+    /// The record with this data: text as UTF-8, or bytes as they are.
     ///
     /// # Errors
-    /// When stream, partition key or value is missing, or the value's type refused it.
-    pub fn build(self) -> Result<EgressMessage, SdkError> {
+    /// When stream or partition key is missing.
+    pub fn value(self, value: impl AsRef<[u8]>) -> Result<EgressMessage, SdkError> {
+        self.with(Bytes::copy_from_slice(value.as_ref()))
+    }
+
+    /// The record with the bytes of a value of type `ty` as its data.
+    ///
+    /// # Errors
+    /// When stream or partition key is missing, or the type's encoder refuses the value.
+    pub fn value_as<T>(self, ty: &Type<T>, value: &T) -> Result<EgressMessage, SdkError> {
+        self.with(ty.encode(value)?)
+    }
+
+    fn with(self, value_bytes: Bytes) -> Result<EgressMessage, SdkError> {
         const RECORD: &str = "Kinesis record";
         let record = KinesisEgressRecord {
             stream: needed(self.stream, RECORD, "a stream")?,
             partition_key: needed(self.partition_key, RECORD, "a partition key")?,
             explicit_hash_key: self.explicit_hash_key,
-            value_bytes: self.value.get(RECORD)?,
+            value_bytes,
         };
         Ok(EgressMessage::new(
             self.egress,
             KINESIS_RECORD.typed(&record)?,
         ))
-    }
-}
-
-/// What was given as a record's value, or why it could not be written. An empty value is one.
-struct RecordValue(Option<Result<Bytes, SdkError>>);
-
-/// Never the value itself: it may be a secret.
-impl fmt::Debug for RecordValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            None => f.write_str("missing"),
-            Some(Ok(bytes)) => write!(f, "{} bytes", bytes.len()),
-            Some(Err(error)) => error.fmt(f),
-        }
-    }
-}
-
-impl RecordValue {
-    const fn missing() -> Self {
-        Self(None)
-    }
-
-    fn get(self, record: &'static str) -> Result<Bytes, SdkError> {
-        let missing = SdkError::EgressPartMissing {
-            record,
-            missing: "a value",
-        };
-        self.0.ok_or(missing)?
     }
 }
 
@@ -297,37 +272,25 @@ mod tests {
     const OUT: TypeName = TypeName::new("example/out");
 
     #[test]
-    fn sf_18_a_kafka_record_needs_topic_and_value_and_has_its_type_name() {
-        let whole = || KafkaEgressMessage::to(OUT).topic("t").value("v");
-        let missing = |record: KafkaEgressMessage| record.build().unwrap_err().to_string();
-        assert_eq!(
-            missing(KafkaEgressMessage::to(OUT).value("v")),
-            "a Kafka record needs a topic"
-        );
-        assert_eq!(
-            missing(KafkaEgressMessage::to(OUT).topic("t")),
-            "a Kafka record needs a value"
-        );
-        let message = whole().key("k").build().unwrap();
+    fn sf_18_a_kafka_record_needs_a_topic_and_has_its_type_name() {
+        let record = || KafkaEgressMessage::to(OUT).topic("t");
+        let missing = KafkaEgressMessage::to(OUT).value("v").unwrap_err();
+        assert_eq!(missing.to_string(), "a Kafka record needs a topic");
+        let message = record().key("k").value("v").unwrap();
         assert_eq!(
             message.value_type_name(),
             "type.googleapis.com/io.statefun.sdk.egress.KafkaProducerRecord"
         );
-        let record = message.get(&types::KAFKA_RECORD).unwrap().unwrap();
-        assert_eq!((&*record.topic, &*record.key), ("t", "k"));
-        assert_eq!(record.value_bytes, "v");
-        assert!(whole().value("").build().is_ok(), "an empty value is one");
+        let read = message.require(&types::KAFKA_RECORD).unwrap();
+        assert_eq!((&*read.topic, &*read.key), ("t", "k"));
+        assert_eq!(read.value_bytes, "v");
+        assert!(record().value("").is_ok(), "an empty value is one");
     }
 
     #[test]
-    fn sf_18_a_kinesis_record_needs_stream_partition_key_and_value_and_has_its_type_name() {
-        let whole = || {
-            KinesisEgressMessage::to(OUT)
-                .stream("s")
-                .partition_key("p")
-                .value("v")
-        };
-        let missing = |record: KinesisEgressMessage| record.build().unwrap_err().to_string();
+    fn sf_18_a_kinesis_record_needs_stream_and_partition_key_and_has_its_type_name() {
+        let whole = || KinesisEgressMessage::to(OUT).stream("s").partition_key("p");
+        let missing = |record: KinesisEgressMessage| record.value("v").unwrap_err().to_string();
         assert_eq!(
             missing(whole().stream("")),
             "a Kinesis record needs a stream"
@@ -336,21 +299,17 @@ mod tests {
             missing(whole().partition_key("")),
             "a Kinesis record needs a partition key"
         );
-        assert_eq!(
-            missing(KinesisEgressMessage::to(OUT).stream("s").partition_key("p")),
-            "a Kinesis record needs a value"
-        );
-        let message = whole().explicit_hash_key("7").build().unwrap();
+        let message = whole().explicit_hash_key("7").value("v").unwrap();
         assert_eq!(
             message.value_type_name(),
             "type.googleapis.com/io.statefun.sdk.egress.KinesisEgressRecord"
         );
-        let record = message.get(&types::KINESIS_RECORD).unwrap().unwrap();
+        let read = message.require(&types::KINESIS_RECORD).unwrap();
         assert_eq!(
             (
-                &*record.stream,
-                &*record.partition_key,
-                &*record.explicit_hash_key
+                &*read.stream,
+                &*read.partition_key,
+                &*read.explicit_hash_key
             ),
             ("s", "p", "7")
         );

@@ -1,4 +1,4 @@
-//! What can be wrong in the use of the SDK. Every text names the thing and what to do.
+//! Mistakes in the use of the SDK. Each message names the thing and what to do.
 
 use std::fmt;
 use std::panic::Location;

@@ -1,36 +1,35 @@
-//! What a function is: a trait, its form as a plain async fn, and its form without a type.
+//! The trait of functions, its implementation for async fns, and its type-erased form.
 
 use std::pin::Pin;
 
 use super::{BoxError, Context, Message};
 
-/// Reacts to one message at one address.
+/// Handles one message at one address.
 ///
-/// Write an async fn, an async closure that captures nothing, or, to bring dependencies along, a struct:
+/// Write an async fn, an async closure that captures nothing, or, for a function with dependencies, a struct:
 ///
 /// ```
-/// use stateful_functions::{BoxError, Context, Message, MessageBuilder, StatefulFunction};
+/// use stateful_functions::{BoxError, Context, Message, StatefulFunction};
 ///
 /// struct Greeter { greeting: String }
 ///
 /// impl StatefulFunction for Greeter {
 ///     async fn invoke(&self, context: &mut Context, _message: Message) -> Result<(), BoxError> {
-///         let caller = context.caller().ok_or("a greeter answers its caller, and there is none")?.clone();
-///         context.send(MessageBuilder::to(caller).value(&self.greeting));
+///         context.reply(&self.greeting);
 ///         Ok(())
 ///     }
 /// }
 /// ```
 ///
-/// The runtime calls a function for one message at a time per address, in the order of their arrival, each at least once: after a crash
-/// the same messages come again, without the effects of the first time. An `Err` or a panic fails the whole batch; the
-/// runtime sends it again. Dropping the future ends it at an `.await`.
+/// The runtime calls a function with one message at a time per address, in the order of arrival, each at least once: after a crash
+/// the same messages come again, without the effects of the first time. An `Err` or a panic fails the whole batch, and the
+/// runtime sends it again. Dropping the future stops the function at an `.await`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stateful function",
     note = "write `async fn(&mut Context, Message) -> Result<(), BoxError>`, or a struct to capture values"
 )]
 pub trait StatefulFunction: Send + Sync + 'static {
-    /// Reacts to `message`.
+    /// Handles `message`.
     fn invoke(
         &self,
         context: &mut Context,
@@ -41,7 +40,7 @@ pub trait StatefulFunction: Send + Sync + 'static {
 mod sealed {
     use super::{BoxError, Context, Message};
 
-    /// An async fn for one lifetime of its context. Its future may borrow the context, which `Fn` alone cannot say.
+    /// An async fn for one lifetime of its context: its future may borrow the context, which `Fn` alone cannot express.
     pub trait AsyncFnOf<'a>: Send + Sync {
         type Reply: Future<Output = Result<(), BoxError>> + Send + 'a;
 
@@ -70,7 +69,7 @@ where
     }
 }
 
-/// The messages of a batch. The next one comes with the context made ready for it.
+/// The messages of a batch. `next` also prepares the context for its message.
 pub(crate) trait Invocations: Send {
     fn next(&mut self, context: &mut Context) -> Option<Message>;
 }

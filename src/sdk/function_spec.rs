@@ -1,4 +1,4 @@
-//! A function as it is registered: its type, its values and its code.
+//! The registered form of a function: its type, its values and its code.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub struct FunctionSpec {
 }
 
 impl FunctionSpec {
-    /// The function type `type_name`, which keeps no value yet.
+    /// A function of type `type_name`, without values yet.
     pub fn new(type_name: TypeName, function: impl StatefulFunction) -> Self {
         Self {
             type_name,
@@ -52,8 +52,8 @@ impl FunctionSpec {
 
     /// Has the embedded runtime call the function only when its inputs are on disk.
     ///
-    /// For functions that act on the outside by themselves. Other functions may be called earlier: their effects leave only once
-    /// all is on disk, but what they do by themselves might belong to an input that a crash takes back.
+    /// It is for functions with side effects of their own, such as a request to another system. Other functions may be called earlier: their
+    /// messages leave only once everything is on disk, but a side effect might belong to an input that a crash takes back.
     #[must_use]
     pub const fn after_durable(mut self) -> Self {
         self.after_durable = true;

@@ -1,13 +1,13 @@
-//! What functions exchange.
+//! Messages between functions.
 
 use bytes::Bytes;
 
 use super::types::{self, BuiltIn};
 use super::{Address, SdkError, Type, TypedBytes};
 
-/// A value on its way to an address.
+/// A value addressed to a function.
 ///
-/// A received message keeps the bytes it came with, so that forwarding it loses nothing, not even what this crate does not know.
+/// A received message keeps the bytes it came with: forwarding it loses nothing, not even fields that this crate does not know.
 /// Cloning is cheap.
 ///
 /// ```
@@ -30,14 +30,14 @@ impl Message {
         Self { target, typed }
     }
 
-    /// Whom it goes to; of a received message, the receiver.
+    /// The address it goes to; the receiver, if it was received.
     pub const fn target(&self) -> &Address {
         &self.target
     }
 
     /// Whether the value is of type `ty`.
     pub fn is<T>(&self, ty: &Type<T>) -> bool {
-        self.typed.is_of(ty.name())
+        self.typed.is_of(ty.name().as_str())
     }
 
     /// The value as a `T`, or `None` for a message without value.
@@ -63,7 +63,7 @@ impl Message {
         self.typed.has_value()
     }
 
-    /// The name of the value's type, as it stands on the wire: any text.
+    /// The name of the value's type as it is on the wire; it may be any text.
     pub fn value_type_name(&self) -> &str {
         self.typed.type_name()
     }
@@ -121,7 +121,7 @@ impl MessageBuilder {
         Message::new(self.target, TypedBytes::of_bytes(type_name, value))
     }
 
-    /// With all that `message` carries, unread and unchanged.
+    /// With the whole content of `message`, unread and unchanged.
     #[must_use]
     pub fn forward(self, message: &Message) -> Message {
         Message::new(self.target, message.typed.clone())
@@ -171,6 +171,17 @@ mod tests {
             err.to_string(),
             "message to example/greeter/bob: expected io.statefun.types/string, got io.statefun.types/int"
         );
+    }
+
+    #[test]
+    fn json_without_a_name_of_its_own_is_read_as_any_json_type_and_as_no_other() {
+        let list: Type<Vec<u8>> = types::json("example/list");
+        let untyped = MessageBuilder::to(bob()).raw(types::UNTYPED_JSON, b"[1, 2]");
+        assert_eq!(untyped.require(&list).unwrap(), [1, 2]);
+        assert!(!untyped.is(&list), "its name is another one");
+        assert!(untyped.require(&types::STRING).is_err());
+        let other = MessageBuilder::to(bob()).raw("example/other", b"[1, 2]");
+        assert!(other.require(&list).is_err(), "a name of its own counts");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What people who write functions use: names, values, messages, the context of an invocation and the registry.
+//! The API for writing functions: names, values, messages, the context of an invocation and the registry.
 //!
 //! No I/O, no clock, no async runtime. May import `protocol`. Its names are re-exported at the crate root.
 
@@ -43,7 +43,7 @@ pub(crate) use typed_bytes::{TypedBytes, TypedParts};
 pub(crate) use wire::{Fields, Span, WireError, put_varint, text, varint_len};
 pub(crate) use wire_address::{WireAddress, is_same};
 
-/// The error of a user's function: `?` works on anything.
+/// The error of a user's function: `?` converts any error into it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 #[cfg(test)]
@@ -70,7 +70,10 @@ mod tests {
         storage.restore(vec![Cell::Written(b"secret".to_vec())]);
         let mut context = Context::new(address, storage);
         context.send(message.clone());
-        let record = KafkaEgressMessage::to(TypeName::new("a/b")).value("secret");
+        let record = KafkaEgressMessage::to(TypeName::new("a/b"))
+            .topic("t")
+            .value("secret")
+            .unwrap();
         let text = format!("{message:?} {context:?} {record:?} {typed:?}");
         assert!(
             !text.contains("secret") && !text.contains("115, 101"),

@@ -1,4 +1,4 @@
-//! The functions that one server, one Lambda or one runtime offers.
+//! The registry: the functions of one server, Lambda or runtime.
 
 use super::{DeclaredValue, FunctionSpec, SdkError};
 
@@ -22,12 +22,12 @@ use super::{DeclaredValue, FunctionSpec, SdkError};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct StatefulFunctions {
-    /// In order of (namespace, name), to be found by the halves that the wire carries.
+    /// Sorted by (namespace, name), the form in which the wire names functions.
     specs: Vec<FunctionSpec>,
 }
 
 impl StatefulFunctions {
-    /// No function yet.
+    /// An empty registry.
     pub const fn new() -> Self {
         Self { specs: Vec::new() }
     }

@@ -1,4 +1,4 @@
-//! What a function remembers at one address.
+//! The values that a function keeps at one address.
 
 use std::fmt;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl AddressScopedStorage {
     /// Writes the value.
     ///
     /// # Errors
-    /// When the function did not declare `spec`, or its type refuses the value; what was there stays.
+    /// When the function did not declare `spec`, or its type refuses the value; the old value stays then.
     pub fn set<T>(&mut self, spec: &ValueSpec<T>, value: T) -> Result<(), SdkError> {
         let index = self.index(spec)?;
         let Some(cell) = self.cells.get_mut(index) else {
@@ -127,7 +127,7 @@ impl AddressScopedStorage {
         Ok(index)
     }
 
-    /// What is here now, to come back to with [`AddressScopedStorage::restore`].
+    /// A copy of the current values, for [`AddressScopedStorage::restore`].
     pub(crate) fn cells(&self) -> Vec<Cell> {
         self.cells.clone()
     }
@@ -146,7 +146,7 @@ impl AddressScopedStorage {
         self.declared.iter().zip(&mut self.cells)
     }
 
-    /// How much [`AddressScopedStorage::put_mutations`] appends.
+    /// The number of bytes that [`AddressScopedStorage::put_mutations`] appends.
     pub(crate) fn mutations_len(&self) -> usize {
         let mutations = self.values().filter_map(Mutation::of);
         mutations.map(|mutation| field_len(mutation.len())).sum()

@@ -32,7 +32,7 @@ enum Text {
     Shared(Arc<str>),
 }
 
-/// The text is no type name.
+/// The text is not a type name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid type name `{text}`: must be of format <namespace>/<name>, with one slash and no empty half"
@@ -45,7 +45,7 @@ impl TypeName {
     /// The name written in the program.
     ///
     /// # Panics
-    /// When `text` is no type name; in a `const` this is a compile error. [`str::parse`] checks at run time.
+    /// When `text` is not a type name; in a `const` this is a compile error. [`str::parse`] checks at run time.
     pub const fn new(text: &'static str) -> Self {
         match only_slash(text.as_bytes()) {
             Some(slash) => Self {
@@ -58,7 +58,7 @@ impl TypeName {
         }
     }
 
-    /// The name made of its halves.
+    /// The name made of a namespace and a name.
     ///
     /// # Errors
     /// When a half is empty or contains a slash.
@@ -66,7 +66,7 @@ impl TypeName {
         format!("{namespace}/{name}").parse()
     }
 
-    /// The name as the wire carries it: two texts, taken as they are. Upstream allows empty halves and more slashes.
+    /// The name as it is on the wire: two texts, unchecked. Upstream allows empty halves and more slashes.
     pub(crate) fn from_wire(namespace: &str, name: &str) -> Self {
         Self {
             text: Text::Shared([namespace, "/", name].concat().into()),
@@ -166,8 +166,8 @@ impl Hash for TypeName {
     }
 }
 
-/// Maps keyed by `TypeName` can be asked with a `&str`. (Names from the wire with several slashes are told apart beyond
-/// their text; none of them can be registered, so no such map holds one.)
+/// Maps keyed by `TypeName` can be searched by `&str`. (Names from the wire with several slashes differ in more than
+/// their text, but none of them can be registered, so no such map holds one.)
 impl Borrow<str> for TypeName {
     fn borrow(&self) -> &str {
         self.as_str()

@@ -1,11 +1,10 @@
-//! A `TypedValue` as its bytes: what is received is looked at in place, and passed on with all that it carries.
+//! A `TypedValue` as its bytes: received values are read in place, and passed on with everything they contain.
 
 use std::convert::Infallible;
 use std::fmt;
 
 use bytes::Bytes;
 
-use super::TypeName;
 use super::wire::{self, Fields, Span, WireError};
 
 /// The bytes of a `TypedValue`, and where its parts are. Fields that this crate does not know stay in the bytes.
@@ -24,7 +23,7 @@ pub(crate) struct TypedParts {
 }
 
 impl TypedParts {
-    /// Reads where the parts of `typed` are. Neither the value is looked at, nor whether the type name is text.
+    /// Finds the parts of `typed`. It checks neither the value nor that the type name is UTF-8.
     #[inline]
     pub(crate) fn read(typed: &[u8]) -> Result<Self, WireError> {
         let mut parts = Self::default();
@@ -47,7 +46,7 @@ impl TypedParts {
 }
 
 impl TypedBytes {
-    /// Reads where the parts are; the value itself is not looked at.
+    /// Finds the parts; the value itself is not checked.
     pub(crate) fn parse(raw: Bytes) -> Result<Self, WireError> {
         let parts = TypedParts::read(&raw)?;
         wire::text(parts.type_name(&raw))?;
@@ -59,7 +58,7 @@ impl TypedBytes {
         Self { raw, parts }
     }
 
-    /// An existing value of type `type_name`, whose bytes `write` appends; when they are `expected`, there is one allocation.
+    /// A value of type `type_name`, whose bytes `write` appends; if there are `expected` of them, it allocates once.
     pub(crate) fn build<E>(
         type_name: &str,
         expected: usize,
@@ -96,8 +95,8 @@ impl TypedBytes {
         wire::text(self.parts.type_name(&self.raw)).unwrap_or_default()
     }
 
-    pub(crate) fn is_of(&self, type_name: &TypeName) -> bool {
-        self.parts.type_name(&self.raw) == type_name.as_str().as_bytes()
+    pub(crate) fn is_of(&self, type_name: &str) -> bool {
+        self.parts.type_name(&self.raw) == type_name.as_bytes()
     }
 
     pub(crate) const fn has_value(&self) -> bool {

@@ -1,4 +1,4 @@
-//! What a function remembers: the name, type and expiration of a value.
+//! The name, type and expiration of a value that a function keeps.
 
 use std::borrow::Cow;
 use std::num::NonZeroU64;
@@ -29,7 +29,7 @@ impl<T> ValueSpec<T> {
     /// The value `name`, which never expires.
     ///
     /// # Panics
-    /// When `name` is no name for a value; in a `const` this is a compile error. [`ValueSpec::try_new`] checks at run time.
+    /// When `name` is not a valid value name; in a `const` this is a compile error. [`ValueSpec::try_new`] checks at run time.
     pub const fn new(name: &'static str, value_type: Type<T>) -> Self {
         assert!(
             is_value_name(name.as_bytes()),
@@ -42,10 +42,10 @@ impl<T> ValueSpec<T> {
         }
     }
 
-    /// The value `name`, known at run time only.
+    /// The value `name`, for names that are known only at run time.
     ///
     /// # Errors
-    /// When `name` is no name for a value.
+    /// When `name` is not a valid value name.
     pub fn try_new(
         name: impl Into<Cow<'static, str>>,
         value_type: Type<T>,
@@ -63,7 +63,7 @@ impl<T> ValueSpec<T> {
         })
     }
 
-    /// The value vanishes when it was not written for `time`, in whole milliseconds, rounded up.
+    /// The value expires when it has not been written for `time`, in whole milliseconds, rounded up.
     ///
     /// # Panics
     /// When `time` is zero or above `i64::MAX` milliseconds. [`TimeToLive::try_from`] checks at run time.
@@ -72,7 +72,7 @@ impl<T> ValueSpec<T> {
         self.expire(Expiration::AfterWrite(TimeToLive::new(time)))
     }
 
-    /// The value vanishes when the function was not called at this id for `time`, in whole milliseconds, rounded up.
+    /// The value expires when the function has not been called at this id for `time`, in whole milliseconds, rounded up.
     ///
     /// # Panics
     /// When `time` is zero or above `i64::MAX` milliseconds. [`TimeToLive::try_from`] checks at run time.
@@ -81,7 +81,7 @@ impl<T> ValueSpec<T> {
         self.expire(Expiration::AfterCall(TimeToLive::new(time)))
     }
 
-    /// The value vanishes as `expiration` says.
+    /// The value expires as `expiration` says.
     #[must_use]
     pub const fn expire(mut self, expiration: Expiration) -> Self {
         self.expiration = expiration;
@@ -98,7 +98,7 @@ impl<T> ValueSpec<T> {
         &self.value_type
     }
 
-    /// When the value vanishes.
+    /// When the value expires.
     pub const fn expiration(&self) -> Expiration {
         self.expiration
     }
@@ -114,15 +114,15 @@ impl<T> Clone for ValueSpec<T> {
     }
 }
 
-/// When a value vanishes by itself.
+/// When a value expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Expiration {
-    /// Only when it is removed.
+    /// Never: it stays until it is removed.
     #[default]
     Never,
-    /// That long after it was last written.
+    /// This long after it was last written.
     AfterWrite(TimeToLive),
-    /// That long after the function was last called at this id, be it only for other values. Wire: `AFTER_INVOKE`.
+    /// This long after the function was last called at this id, whether or not it used the value. Wire: `AFTER_INVOKE`.
     AfterCall(TimeToLive),
 }
 
@@ -131,7 +131,7 @@ pub enum Expiration {
 pub struct TimeToLive(NonZeroU64);
 
 impl TimeToLive {
-    /// A rest below one millisecond is rounded up.
+    /// A fraction of a millisecond is rounded up.
     ///
     /// # Panics
     /// When `time` is zero or above `i64::MAX` milliseconds. `try_from` checks at run time.
@@ -205,7 +205,7 @@ pub struct DeclaredValue {
     pub name: Cow<'static, str>,
     /// The name of its type.
     pub type_name: TypeName,
-    /// When it vanishes.
+    /// When it expires.
     pub expiration: Expiration,
 }
 

@@ -1,6 +1,6 @@
-//! Reading and writing protobuf fields by hand, where generated code would copy what is only looked at or passed on.
+//! Reads and writes protobuf fields by hand, where generated code would copy bytes that are only inspected or passed on.
 
-/// The bytes are no protobuf message.
+/// The bytes are not a protobuf message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid protobuf message: {0}")]
 pub(crate) struct WireError(pub(crate) &'static str);
@@ -84,7 +84,7 @@ impl<'a> Fields<'a> {
         Self(message)
     }
 
-    /// Nearly all that comes is read here: a number below 16, a content of less than 128 bytes.
+    /// The common case: a field number below 16, and content shorter than 128 bytes.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, WireError> {
         match *self.0 {

@@ -154,7 +154,7 @@ impl StorageError {
 #[non_exhaustive]
 pub enum SyncError {
     /// The disk is full. No part of the round is on it, and all of it is kept: sync again later.
-    #[error("disk is full; will retry")]
+    #[error("the disk is full; will retry")]
     Full(#[source] io::Error),
     /// The store has closed: it is unknown what reached the disk, and nothing more is written.
     #[error("storage is closed: {reason}; restart to recover")]

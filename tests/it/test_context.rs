@@ -190,3 +190,24 @@ async fn sf_23_storage_of_the_test_refuses_what_the_function_did_not_declare() {
         "value `other` is not declared by example/reminder; declared: times, last, open"
     );
 }
+
+#[tokio::test]
+async fn a_reply_goes_to_the_caller_unless_nobody_waits_for_it() {
+    let function = async |context: &mut Context, message: Message| {
+        let is_sent = context.reply(message.require(&types::INT)? + 1);
+        assert_eq!(context.reply_as(&types::LONG, &1)?, is_sent);
+        Ok(())
+    };
+    let name = TypeName::new("test/answering");
+    let amy = Address::new(TypeName::new("test/person"), "amy");
+    let mut test = TestContext::new(FunctionSpec::new(name, function), "bob").unwrap();
+    let itself = test.address().clone();
+    for (caller, answers) in [(Some(amy.clone()), 2), (None, 0), (Some(itself), 0)] {
+        test.set_caller(caller);
+        let effects = test.invoke(test.message().value(1)).await.unwrap();
+        assert_eq!(effects.messages.len(), answers);
+        if let [first, _] = effects.messages.as_slice() {
+            assert_eq!(*first, MessageBuilder::to(amy.clone()).value(2));
+        }
+    }
+}

@@ -164,6 +164,22 @@ fn no_tracked_file_names_a_machine_or_a_registry() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
+/// Cargo leaves files out of a package that it takes for another one's; the build of the package is a step of CI.
+#[test]
+fn a_package_has_what_its_build_includes_and_no_tests() {
+    let mut cargo = Command::new(env!("CARGO"));
+    let files = output(cargo.args(["package", "--list", "--offline", "--allow-dirty"]));
+    let tracked = tracked().into_iter();
+    let needed = tracked.filter(|file| file.starts_with("src/") || file.starts_with("docs/"));
+    let missing: Vec<_> = needed.filter(|file| !files.contains(file)).collect();
+    assert!(missing.is_empty(), "not in the package: {missing:#?}");
+    let tests: Vec<_> = files
+        .iter()
+        .filter(|file| file.starts_with("tests/"))
+        .collect();
+    assert!(tests.is_empty(), "{tests:#?}");
+}
+
 /// `A/B` is the old way to write `A OR B`.
 fn is_allowed(expression: &str) -> bool {
     let flat = expression.replace(['(', ')'], "").replace('/', " OR ");

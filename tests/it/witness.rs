@@ -19,7 +19,7 @@ use stateful_functions::{
 const ALL: TypeName = TypeName::new("witness/all");
 const OTHER: TypeName = TypeName::new("witness/other");
 const KAFKA: TypeName = TypeName::new("witness/kafka");
-const VISIT: Type<Visit> = types::json(TypeName::new("witness/visit"));
+const VISIT: Type<Visit> = types::json("witness/visit");
 
 const COUNT: ValueSpec<i64> = ValueSpec::new("count", types::LONG);
 const NOTE: ValueSpec<String> =
@@ -148,7 +148,7 @@ fn sf_19_protobuf_types_have_the_name_and_bytes_of_the_official_sdks() {
         assert_eq!(ours.name().as_str(), witness.bytes("protobuf_name"));
         witness.agrees("protobuf_address", &ours, &address);
     }
-    let own = types::protobuf_as::<Named>(TypeName::new("example/address"));
+    let own = types::protobuf_as::<Named>("example/address");
     assert_eq!(own.name().as_str(), "example/address");
 }
 
@@ -200,15 +200,15 @@ impl StatefulFunction for Scenario {
 
             context.send_egress(EgressMessageBuilder::to(TypeName::new("witness/out")).value(2.5));
             let kafka = || KafkaEgressMessage::to(KAFKA).topic("t");
-            context.send_egress(kafka().key("k").value("välue").build()?);
-            context.send_egress(kafka().value_as(&types::BOOL, &true).build()?);
-            context.send_egress(kafka().value(7_i32.to_be_bytes()).build()?);
+            context.send_egress(kafka().key("k").value("välue")?);
+            context.send_egress(kafka().value_as(&types::BOOL, &true)?);
+            context.send_egress(kafka().value(7_i32.to_be_bytes())?);
             let kinesis = KinesisEgressMessage::to(TypeName::new("witness/kinesis"))
                 .stream("s")
                 .partition_key("p")
                 .explicit_hash_key("9")
-                .value([0, 255]);
-            context.send_egress(kinesis.build()?);
+                .value([0, 255])?;
+            context.send_egress(kinesis);
         } else if let Some(more) = message
             .is(&types::INT)
             .then(|| message.require(&types::INT))

@@ -1,4 +1,4 @@
-//! Speaks to the admin API of a running runtime; `docs/admin-api.md` says how.
+//! A client of the admin API; `docs/admin-api.md` is its contract.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -23,9 +23,9 @@ use crate::args::ADMIN;
 use crate::json::text_at;
 use crate::network;
 
-/// Longer than any limit of the server.
+/// Longer than any timeout of the server.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// What one page of a list may take.
+/// The largest page of a list.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
 /// Where the admin API is.
@@ -61,7 +61,11 @@ fn base_url(text: &str) -> Result<String, String> {
             format!("http://{text}")
         }
         Some(("http" | "https", _)) => text.trim_end_matches('/').to_owned(),
-        Some((scheme, _)) => return Err(format!("`{scheme}` is no scheme of it; {form}")),
+        Some((scheme, _)) => {
+            return Err(format!(
+                "the scheme is `{scheme}`, not http or https; {form}"
+            ));
+        }
     };
     let parsed: Uri = url.parse().map_err(|err| format!("{err}; {form}"))?;
     let authority = parsed.authority().ok_or(form)?;
@@ -72,7 +76,7 @@ fn base_url(text: &str) -> Result<String, String> {
         return Err("a port is a number from 1 to 65535".to_owned());
     }
     if authority.as_str().contains('@') {
-        return Err("it carries credentials; give the token with --token".to_owned());
+        return Err("it has credentials in it; give the token with --token".to_owned());
     }
     if parsed.query().is_some() {
         return Err(format!("it has a query; {form}"));
@@ -89,20 +93,20 @@ pub(crate) fn host_port(text: &str) -> Result<String, String> {
         return Err(format!("the host is missing: 127.0.0.1:{port}?"));
     }
     port.parse::<u16>()
-        .map_err(|_| format!("`{port}` is no port: a number from 0 to 65535"))?;
+        .map_err(|_| format!("`{port}` is not a port: a number from 0 to 65535"))?;
     Ok(text.to_owned())
 }
 
-/// The token of the admin API, as `option` or the environment gives it. It is not repeated when it is wrong.
+/// The token of the admin API, from `option` or the environment. It is not repeated in the error.
 pub(crate) fn token(given: Option<&str>, option: &str) -> anyhow::Result<Option<Token>> {
     let token = given.map(Token::parse).transpose();
     token.with_context(|| format!("{option} or STATEFUN_ADMIN_TOKEN cannot be used"))
 }
 
-/// Whether a runtime has written `folder`: every data folder has this file.
+/// Refuses a folder that no runtime has written: every data folder has this file.
 pub(crate) fn must_be_data(folder: &Path) -> anyhow::Result<()> {
     if !folder.join("lock").is_file() {
-        bail!("{} is no data folder of a runtime", folder.display());
+        bail!("{} is not a data folder of a runtime", folder.display());
     }
     Ok(())
 }
@@ -161,6 +165,18 @@ impl Admin {
         self.json(Method::GET, path, None).await
     }
 
+    /// The text of a route that answers with text.
+    pub(crate) async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let response = self.send(self.request(Method::GET, path)?).await?;
+        Ok(String::from_utf8_lossy(&response.body).into_owned())
+    }
+
+    /// `/health`, which tells in its body why it is not 200.
+    pub(crate) async fn health(&self) -> anyhow::Result<Value> {
+        let response = self.exchange(self.request(Method::GET, "/health")?).await?;
+        read_json(&response.body)
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.json(Method::POST, path, Some(body)).await
     }
@@ -185,7 +201,7 @@ impl Admin {
     /// A request for `path`, to be given headers and a body.
     pub(crate) fn request(&self, method: Method, path: &str) -> anyhow::Result<HttpRequest> {
         let url = format!("{}{path}", self.base);
-        let url = Uri::try_from(&url).with_context(|| format!("{} is no address", self.base))?;
+        let url = Uri::try_from(&url).with_context(|| format!("{} is not a URL", self.base))?;
         let mut request = HttpRequest::new(method, url);
         if let Some(value) = &self.authorization {
             request.headers.insert(AUTHORIZATION, value.clone());
@@ -193,12 +209,9 @@ impl Admin {
         Ok(request)
     }
 
-    /// The response, if it is a good one; an error with the server's own words otherwise.
+    /// The response if it is a success, otherwise an error with the server's message and code.
     pub(crate) async fn send(&self, request: HttpRequest) -> anyhow::Result<HttpResponse> {
-        let sent = self.http.send(request, TIMEOUT).await;
-        let response = sent.with_context(|| {
-            format!("no runtime answers at {}; is `statefun run` up?", self.base)
-        })?;
+        let response = self.exchange(request).await?;
         if !response.status.is_success() {
             bail!(refusal(&response));
         }
@@ -206,13 +219,30 @@ impl Admin {
     }
 }
 
+impl Admin {
+    /// The response, whatever its status.
+    async fn exchange(&self, request: HttpRequest) -> anyhow::Result<HttpResponse> {
+        let sent = self.http.send(request, TIMEOUT).await;
+        sent.with_context(|| {
+            format!(
+                "no runtime answers at {}: start one with `statefun run`, or say with --admin where it listens",
+                self.base
+            )
+        })
+    }
+}
+
 pub(crate) fn read_json(body: &Bytes) -> anyhow::Result<Value> {
-    serde_json::from_slice(body).context("the answer is no JSON; is this the admin API?")
+    serde_json::from_slice(body).context("the answer is not JSON; is this the admin API?")
 }
 
 fn refusal(response: &HttpResponse) -> String {
     let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     match (text_at(&body, "/message"), text_at(&body, "/code")) {
+        (Some(message), Some(code @ "unauthorised")) => format!(
+            "{}; set --token or STATEFUN_ADMIN_TOKEN ({code})",
+            printable::text(message)
+        ),
         (Some(message), Some(code)) => format!("{} ({code})", printable::text(message)),
         _ => format!(
             "the server answers {}; is this the admin API?",
@@ -221,7 +251,7 @@ fn refusal(response: &HttpResponse) -> String {
     }
 }
 
-/// An address as it is written on the command line: `<namespace>/<type>/<id>`; the id may contain slashes.
+/// An address on the command line: `<namespace>/<type>/<id>`; the id may contain slashes.
 #[derive(Debug, Clone)]
 pub(crate) struct AddressArg(Address);
 
@@ -240,7 +270,7 @@ impl FromStr for AddressArg {
 }
 
 impl AddressArg {
-    /// As it stands in a path of the API.
+    /// In the form of a path of the API.
     pub(crate) fn path(&self) -> String {
         let name = self.0.type_name();
         format!(

@@ -1,4 +1,4 @@
-//! What can be written on the command line.
+//! The command line: commands, options, examples.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
@@ -12,7 +12,9 @@ use clap::{
 use stateful_functions::module::{Finding, Placeholders};
 use tracing_subscriber::EnvFilter;
 
-use crate::{check, dead_letters, deliveries, logging, queues, run, send, sink, state};
+use crate::{
+    call, check, dead_letters, deliveries, logging, new, queues, run, send, sink, state, status,
+};
 
 /// Stateful functions with durable state, messages and timers; runs and checks module files.
 #[derive(Debug, Parser)]
@@ -29,15 +31,16 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  statefun new shop                   makes a project with two functions and their tests
   statefun run                        runs module.yaml
-  statefun check module.yaml          is the file right?
-  statefun send statefun.samples/greeter/bob hello
+  statefun check module.yaml          tells what is wrong with a module file
+  statefun call statefun.samples/greeter/bob hello
+  statefun status                     how the runtime is, on one screen
   statefun state list                 what functions remember
-  statefun queues                     what waits where
   statefun sink                       a destination to try pipelines with, on port 9000";
 
 impl Cli {
-    /// What stands on the command line, once it contradicts itself nowhere.
+    /// The command line, checked for contradictions.
     pub(crate) fn checked() -> Result<Self, clap::Error> {
         let matches = Self::command().try_get_matches()?;
         let cli = Self::from_arg_matches(&matches)?;
@@ -56,7 +59,7 @@ impl Cli {
     }
 }
 
-/// A folder is read instead of a runtime that runs: whoever names both means one of them.
+/// `--data` reads a folder, in place of asking a running runtime: both at once are a contradiction.
 fn state_of_two_places(matches: &ArgMatches) -> Result<(), clap::Error> {
     if matches.subcommand_name() != Some("state") {
         return Ok(());
@@ -72,7 +75,7 @@ fn state_of_two_places(matches: &ArgMatches) -> Result<(), clap::Error> {
     for other in ["admin", "token"] {
         if is_given("data") && is_given(other) {
             return Err(conflict(&format!(
-                "--data reads a folder, and --{other} belongs to a runtime that runs; give one of them"
+                "--data reads a folder, and --{other} asks a running runtime; give one of them"
             )));
         }
     }
@@ -85,9 +88,12 @@ fn conflict(text: &str) -> clap::Error {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    New(new::NewArgs),
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Send(send::SendArgs),
+    Call(call::CallArgs),
+    Status(status::StatusArgs),
     State(state::StateArgs),
     Queues(queues::QueuesArgs),
     Deliveries(deliveries::DeliveriesArgs),
@@ -95,7 +101,7 @@ pub(crate) enum Command {
     Sink(sink::SinkArgs),
 }
 
-/// What is logged, and how. Logs go to standard error.
+/// What is logged, and in which form. Logs go to standard error.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
 pub(crate) struct Log {
@@ -107,7 +113,7 @@ pub(crate) struct Log {
         global = true
     )]
     filter: Option<String>,
-    /// How a line of the log looks.
+    /// The form of log lines.
     #[arg(
         long = "log-format",
         value_name = "FORMAT",
@@ -125,7 +131,7 @@ enum LogFormat {
 }
 
 impl Log {
-    /// Starts logging; without a filter a command that stays up tells more than one that answers and ends.
+    /// Starts logging. Without a filter, commands that keep running log at `info`, all others at `warn`.
     pub(crate) fn start(&self, command: &Command) -> anyhow::Result<()> {
         let default = match command {
             Command::Run(_) | Command::Sink(_) => "info",
@@ -147,17 +153,17 @@ impl Log {
     }
 }
 
-/// Which module files, and what stands for their placeholders.
+/// Module files, and the values of their placeholders.
 #[derive(Debug, Args)]
 pub(crate) struct ModuleArgs {
     /// Module files; all of them together are one module.
     #[arg(value_name = "FILE", default_value = "module.yaml")]
     pub(crate) files: Vec<PathBuf>,
-    /// The value of a placeholder `${KEY}`; goes before the environment. May be repeated.
+    /// The value of a placeholder `${KEY}`; overrides the environment variable KEY. May be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, conflicts_with = "strict")]
     set: Vec<(String, String)>,
-    /// Behave as StateFun does where this runtime is kinder: placeholders stay as they are, faults are told in its words, what fails is tried again each second, and
-    /// the whole application ends when its attempts are used up.
+    /// Behave as StateFun does where this runtime is more lenient: placeholders are not replaced, faults are reported in its words, a failed batch is
+    /// retried each second, and the whole application ends when its attempts are used up.
     #[arg(long)]
     pub(crate) strict: bool,
 }
@@ -173,7 +179,7 @@ impl ModuleArgs {
         twice.next().map(|(key, _)| key.as_str())
     }
 
-    /// The findings as they are told: with `--strict` in StateFun's words.
+    /// The findings, with `--strict` in StateFun's words.
     pub(crate) fn told(&self, findings: Vec<Finding>) -> Vec<Finding> {
         if !self.strict {
             return findings;
@@ -181,7 +187,7 @@ impl ModuleArgs {
         findings.into_iter().map(Finding::as_upstream).collect()
     }
 
-    /// What stands for the placeholders in `texts`, which are names and texts of files.
+    /// The values of the placeholders in `texts`, which are names and texts of files.
     ///
     /// # Errors
     /// When one of them names a variable of the environment that is not text.
@@ -212,7 +218,7 @@ impl ModuleArgs {
         let all = environment.iter().chain(&self.set);
         let global = all
             .filter_map(|(key, value)| Some((key.strip_prefix(GLOBAL)?.to_owned(), value.clone())));
-        // The later ones go before the earlier ones.
+        // Later ones override earlier ones.
         let values: BTreeMap<_, _> = environment
             .iter()
             .cloned()
@@ -223,10 +229,10 @@ impl ModuleArgs {
     }
 }
 
-/// Where the admin API listens when nobody says so. Not 8091: StateFun's own examples have their playground egress there.
+/// Where the admin API listens by default. Not 8091: StateFun's own examples have their playground egress there.
 pub(crate) const ADMIN: &str = "127.0.0.1:8191";
 
-/// How StateFun's own settings for modules begin; they go before the environment.
+/// The prefix of StateFun's own settings for modules; they override the environment.
 const GLOBAL: &str = "statefun.module.global-config.";
 
 fn key_value(text: &str) -> Result<(String, String), String> {

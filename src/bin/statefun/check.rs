@@ -1,4 +1,4 @@
-//! `statefun check`: everything that is wrong with module files.
+//! `statefun check`: all faults of module files.
 
 use std::process::ExitCode;
 
@@ -14,8 +14,8 @@ use crate::{input, output};
 
 /// Check module files: every fault with file, line and remedy.
 ///
-/// Ends with 0 when the files are fine, 1 when they have faults, 2 when they cannot be read. What is right and needs a connector that this build does
-/// not have is a note.
+/// Exits with 0 when the files are fine, 1 when they have faults, 2 when they cannot be read. A kind that is right, but needs a connector that this build
+/// does not have, is a note.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -27,10 +27,10 @@ Examples:
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) module: ModuleArgs,
-    /// Also report what another runtime would not take.
+    /// Also report what another runtime would not accept.
     #[arg(long = "for", value_name = "RUNTIME")]
     other: Option<OtherRuntime>,
-    /// Where the admin API will listen: no listener of the module may have that address.
+    /// Where the admin API will listen; a listener of the module at the same address is a fault.
     #[arg(long, value_name = "ADDR", default_value = ADMIN)]
     admin: String,
 }
@@ -41,13 +41,13 @@ enum OtherRuntime {
     Flink,
 }
 
-/// What was found, by how bad it is.
+/// The findings by severity.
 struct Report {
     faults: Vec<Finding>,
     warnings: Vec<Finding>,
-    /// What Flink would not take; `None` when nobody asked.
+    /// What Flink would not accept; `None` without `--for flink`.
     flink: Option<Vec<Finding>>,
-    /// What is right, but can't be run by this build.
+    /// What is right, but cannot be run by this build.
     notes: Vec<Finding>,
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &CheckArgs, as_json: bool) -> anyhow::Result<ExitCode> {
 /// A module file is no larger; the largest ones of users have some 100 KB.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// Names and texts of the files that can be read, and why others can't.
+/// Names and texts of the files that can be read, and why others cannot.
 fn read_all(module: &ModuleArgs) -> (Vec<(String, String)>, Vec<anyhow::Error>) {
     let (mut texts, mut unreadable) = (Vec::new(), Vec::new());
     for path in &module.files {
@@ -101,7 +101,7 @@ fn read_all(module: &ModuleArgs) -> (Vec<(String, String)>, Vec<anyhow::Error>) 
 /// Names and texts of the files.
 ///
 /// # Errors
-/// When some can't be read: which, and why.
+/// When some cannot be read: which, and why.
 pub(crate) fn read(module: &ModuleArgs) -> anyhow::Result<Vec<(String, String)>> {
     let (texts, unreadable) = read_all(module);
     if unreadable.is_empty() {

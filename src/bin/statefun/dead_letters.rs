@@ -1,4 +1,4 @@
-//! `statefun dead-letters`: what was given up, with its reason.
+//! `statefun dead-letters`: deliveries that were given up, with their reasons.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use crate::json::{field, list_at};
 use crate::list::{Extent, damaged_line, sound};
 use crate::output;
 
-/// Show what was given up, and send it on its way again.
+/// Show deliveries that were given up; send them again, or purge them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,7 +37,7 @@ enum DeadLettersCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Show a dead letter with every step it made.
+    /// Show a dead letter with its history.
     Show {
         /// Which: `<namespace>/<type>/<id>`.
         #[arg(value_name = "ADDRESS")]
@@ -45,7 +45,7 @@ enum DeadLettersCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Send one, or all that a filter names, on its way again.
+    /// Send one, or all that a filter selects, again.
     Redrive {
         /// Which: `<namespace>/<type>/<id>`.
         #[arg(
@@ -54,7 +54,7 @@ enum DeadLettersCommand {
             conflicts_with_all = ["all", "target", "why", "type_name", "dry_run"]
         )]
         address: Option<AddressArg>,
-        /// All that --target, --why and --type name.
+        /// All that --target, --why and --type select.
         #[arg(long)]
         all: bool,
         #[command(flatten)]
@@ -67,7 +67,7 @@ enum DeadLettersCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Remove one for ever, with its history.
+    /// Remove one with its history. It cannot be undone.
     Purge(Verb),
     /// Print dead letters with their bytes as JSON lines.
     Export {
@@ -111,7 +111,14 @@ pub(crate) async fn run(args: DeadLettersArgs, as_json: bool) -> anyhow::Result<
             admin,
         } => {
             extent
-                .print(&admin.connect()?, PATH, filter.query(), as_json, line)
+                .print(
+                    &admin.connect()?,
+                    PATH,
+                    filter.query(),
+                    as_json,
+                    "no dead letters",
+                    line,
+                )
                 .await?;
         }
         DeadLettersCommand::Show { address, admin } => {

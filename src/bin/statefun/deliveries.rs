@@ -1,4 +1,4 @@
-//! `statefun deliveries`: what is on its way to destinations.
+//! `statefun deliveries`: what waits for destinations.
 
 use std::process::ExitCode;
 
@@ -11,11 +11,13 @@ use crate::json::{field, list_at, text_at};
 use crate::list::Extent;
 use crate::output;
 
-/// Show deliveries with every step they made; retry them now, or call them off.
+/// Show deliveries and their histories; retry them now, cancel them, or give them up.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  statefun deliveries list --state awaiting
+  statefun deliveries list                         what waits
+  statefun deliveries list --ended                 dead letters, and what was cancelled
+  statefun deliveries list --state cancelled
   statefun deliveries list --target http://127.0.0.1:9000 --all --json
   statefun deliveries show statefun.samples/events.http-export/7f3c
   statefun deliveries retry statefun.samples/events.http-export/7f3c --reason 'sink is back'
@@ -27,9 +29,12 @@ pub(crate) struct DeliveriesArgs {
 
 #[derive(Debug, Subcommand)]
 enum DeliveriesCommand {
-    /// List deliveries.
+    /// List deliveries that are on their way; with --ended those that have ended without success.
     List {
-        /// Only those in this state, such as `awaiting`. May be repeated.
+        /// Those that have ended instead of those that wait: dead letters and cancelled ones.
+        #[arg(long, conflicts_with = "state")]
+        ended: bool,
+        /// Only those in this state: acknowledged, awaiting, executing, discarded, cancelled. May be repeated.
         #[arg(long, value_name = "STATE")]
         state: Vec<String>,
         /// Only those to this target.
@@ -46,7 +51,7 @@ enum DeliveriesCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Show a delivery with every step it made.
+    /// Show a delivery with its history.
     Show {
         /// Which: `<namespace>/<type>/<id>`.
         #[arg(value_name = "ADDRESS")]
@@ -56,13 +61,13 @@ enum DeliveriesCommand {
     },
     /// Try a delivery again, now.
     Retry(Verb),
-    /// Call a delivery off.
+    /// Cancel a delivery: it is not tried again. It is kept, and can be retried.
     Cancel(Verb),
     /// Give a delivery up: it becomes a dead letter.
     Discard(Verb),
 }
 
-/// Something an actor asks for.
+/// A command to one delivery.
 #[derive(Debug, Args)]
 pub(crate) struct Verb {
     /// Which: `<namespace>/<type>/<id>`.
@@ -74,13 +79,13 @@ pub(crate) struct Verb {
     admin: AdminArgs,
 }
 
-/// Who asks, and why; it stands in the history.
+/// Who gives the command, and why. Both are recorded in the history.
 #[derive(Debug, Args)]
 pub(crate) struct Actor {
-    /// Who asks.
+    /// Who gives the command.
     #[arg(long, value_name = "NAME", env = "USER", default_value = "statefun")]
     pub(crate) actor: String,
-    /// Why.
+    /// Why it is given.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
 }
@@ -101,10 +106,15 @@ impl Verb {
 }
 
 const PATH: &str = "/api/deliveries";
+/// The states of what is on its way. Of what has succeeded nothing is kept.
+const WAITING: &[&str] = &["acknowledged", "awaiting", "executing"];
+/// The states of what has ended and is kept.
+const ENDED: &[&str] = &["discarded", "cancelled"];
 
 pub(crate) async fn run(args: DeliveriesArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     match args.command {
         DeliveriesCommand::List {
+            ended,
             state,
             target,
             why,
@@ -116,11 +126,19 @@ pub(crate) async fn run(args: DeliveriesArgs, as_json: bool) -> anyhow::Result<E
                 .with("target", target)
                 .with("reason", why)
                 .with("type", type_name);
-            let query = state
-                .iter()
+            let (states, empty): (Vec<&str>, _) = match (ended, state.as_slice()) {
+                (true, _) => (ENDED.to_vec(), "no deliveries have ended without success"),
+                (false, []) => (WAITING.to_vec(), "no deliveries are waiting"),
+                (false, states) => {
+                    let states = states.iter().map(String::as_str).collect();
+                    (states, "no deliveries in this state")
+                }
+            };
+            let query = states
+                .into_iter()
                 .fold(query, |query, state| query.with("state", Some(state)));
             extent
-                .print(&admin.connect()?, PATH, query, as_json, line)
+                .print(&admin.connect()?, PATH, query, as_json, empty, line)
                 .await?;
         }
         DeliveriesCommand::Show { address, admin } => {

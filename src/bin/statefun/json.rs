@@ -1,4 +1,4 @@
-//! Reads the API's JSON: what is absent is absent, never a fault.
+//! Reads the API's JSON. Absent fields are allowed everywhere: other versions have other fields.
 
 use std::borrow::Cow;
 

@@ -10,19 +10,19 @@ use crate::admin::{Admin, Query};
 use crate::json::{field, list_at, text_at};
 use crate::output;
 
-/// No page is larger.
+/// Items of one page, at most.
 const PAGE: usize = 500;
 
-/// How much of a list is wanted.
+/// How much of a list to show.
 #[derive(Debug, Args)]
 pub(crate) struct Extent {
-    /// At most so many.
+    /// Show at most this many.
     #[arg(long, value_name = "N", default_value = "100")]
     limit: NonZeroUsize,
-    /// All of them.
+    /// Show all of them.
     #[arg(long, conflicts_with = "limit")]
     all: bool,
-    /// Begin after this point: the `next` of an earlier list.
+    /// Continue an earlier list: the value it printed for --after.
     #[arg(long, value_name = "NEXT")]
     after: Option<String>,
 }
@@ -74,13 +74,15 @@ impl Extent {
         })
     }
 
-    /// Prints the list, each item as its page arrives: `line` makes its text. As JSON it is one object over several lines.
+    /// Prints the list, each item as its page arrives: `line` makes its text, and `empty` stands in for a list without items. As JSON it
+    /// is one object over several lines.
     pub(crate) async fn print(
         &self,
         admin: &Admin,
         path: &str,
         query: Query,
         as_json: bool,
+        empty: &str,
         line: impl Fn(&Value) -> String,
     ) -> anyhow::Result<()> {
         let mut count = 0_usize;
@@ -99,16 +101,16 @@ impl Extent {
             (true, next) if count == 0 => output::json(&json!({"items": [], "next": next}))?,
             (true, next) => output::json_piece(format_args!("],\"next\":{}}}", json!(next)))?,
             (false, Some(next)) => {
-                output::note(format_args!("there is more: --after {next}, or --all"));
+                output::note(format_args!("there are more: see --after {next} or --all"));
             }
-            (false, None) if count == 0 => output::note("nothing"),
+            (false, None) if count == 0 => output::line(empty)?,
             (false, None) => {}
         }
         listed.is_sound()
     }
 }
 
-/// What came of a list.
+/// The end of a list.
 pub(crate) struct Listed {
     next: Option<String>,
     damaged: usize,
@@ -121,12 +123,12 @@ impl Listed {
     }
 }
 
-/// An error when items are damaged: whoever goes by the exit code must not take a list for whole.
+/// An error when items are damaged: a script that checks only the exit code must not take the list for complete.
 pub(crate) fn sound(damaged: usize) -> anyhow::Result<()> {
     match damaged {
         0 => Ok(()),
-        1 => bail!("1 item is damaged; the list tells which, and what can be done"),
-        n => bail!("{n} items are damaged; the list tells which, and what can be done"),
+        1 => bail!("1 item is damaged; the list says which one and what can be done"),
+        n => bail!("{n} items are damaged; the list says which ones and what can be done"),
     }
 }
 

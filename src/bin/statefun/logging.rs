@@ -1,4 +1,4 @@
-//! Lines of the log, made printable: what a destination answers or a message holds may stand in a field.
+//! Makes log lines printable: a field may hold what a destination answered or a message contains.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -25,11 +25,11 @@ pub(crate) fn printable_fields() -> impl for<'w> FormatFields<'w> + Send + Sync 
     .delimited(" ")
 }
 
-/// Takes lines of JSON.
+/// A writer for lines of JSON.
 pub(crate) struct PrintableJson<W>(pub(crate) W);
 
 impl<W: Write> Write for PrintableJson<W> {
-    /// Whole lines come here, so that no character is torn.
+    /// It is given whole lines, so no character is split.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         self.0.write_all(printable::json(&text).as_bytes())?;

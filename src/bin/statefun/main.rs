@@ -6,6 +6,7 @@
 
 mod admin;
 mod args;
+mod call;
 mod check;
 mod dead_letters;
 mod deliveries;
@@ -14,6 +15,7 @@ mod json;
 mod list;
 mod logging;
 mod network;
+mod new;
 mod output;
 mod queues;
 mod run;
@@ -21,6 +23,7 @@ mod send;
 mod signals;
 mod sink;
 mod state;
+mod status;
 mod value;
 
 use std::process::ExitCode;
@@ -48,9 +51,12 @@ fn run() -> anyhow::Result<ExitCode> {
         .build()?;
     runtime.block_on(async {
         match cli.command {
+            Command::New(args) => new::run(&args, cli.json),
             Command::Run(args) => run::run(args, cli.json).await,
             Command::Check(args) => check::run(&args, cli.json),
             Command::Send(args) => send::run(args, cli.json).await,
+            Command::Call(args) => call::run(args, cli.json).await,
+            Command::Status(args) => status::run(args, cli.json).await,
             Command::State(args) => state::run(args, cli.json).await,
             Command::Queues(args) => queues::run(args, cli.json).await,
             Command::Deliveries(args) => deliveries::run(args, cli.json).await,

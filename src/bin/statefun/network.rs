@@ -1,4 +1,4 @@
-//! What the environment says of the network: the only place that asks it.
+//! Proxies and certificate authorities from the environment: the only place that reads them.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub(crate) fn of_environment() -> anyhow::Result<Network> {
     let mut network = Network::default();
     let value =
         |variable: &Option<(String, String)>| variable.as_ref().map(|(_, value)| value.clone());
-    // One after the other, so that a fault has its variable's name.
+    // One after the other, so that an error names its variable.
     for (variable, proxies) in [
         (
             &http,
@@ -45,7 +45,7 @@ pub(crate) fn of_environment() -> anyhow::Result<Network> {
 /// The certificates of all public authorities have some 250 KB.
 const MAX_AUTHORITIES_BYTES: u64 = 16 << 20;
 
-/// The certificates that stand in for the public authorities.
+/// The certificates that replace those of the public authorities.
 fn authorities() -> anyhow::Result<Option<Vec<u8>>> {
     let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) else {
         return Ok(None);
@@ -61,7 +61,7 @@ fn authorities() -> anyhow::Result<Option<Vec<u8>>> {
     Ok(Some(pem))
 }
 
-/// The name by which a variable is set, and its value; nothing when it is empty.
+/// The name by which a variable is set, and its value; `None` when it is unset or empty.
 fn variable(name: &str) -> anyhow::Result<Option<(String, String)>> {
     for name in [name.to_owned(), name.to_ascii_lowercase()] {
         match std::env::var(&name) {

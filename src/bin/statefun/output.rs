@@ -1,4 +1,4 @@
-//! What goes to the streams and how a command ends. Text from outside is made printable here, and nowhere else.
+//! Standard output, standard error and exit codes. Text from outside is made printable here, and nowhere else.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 use stateful_functions::printable;
 
-/// Faults in what was given: exit code 1 for most commands, and also that of `check` with findings.
+/// The exit code of wrong usage.
 pub(crate) const USAGE: u8 = 2;
 
 /// One line to standard output.
@@ -31,7 +31,7 @@ pub(crate) fn note(text: impl std::fmt::Display) {
     eprintln!("{}", printable::lines(&text.to_string()));
 }
 
-/// Tells why the command failed. A reader that went away, such as `head`, is no failure.
+/// Reports why the command failed. A reader that went away, such as `head`, is not a failure.
 pub(crate) fn failed(err: &anyhow::Error) -> ExitCode {
     let gone = |err: &io::Error| err.kind() == io::ErrorKind::BrokenPipe;
     if err.downcast_ref::<io::Error>().is_some_and(gone) {

@@ -1,4 +1,4 @@
-//! `statefun queues`: what waits where.
+//! `statefun queues`: pending messages by address, egress and destination.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use crate::json::{field, list_at, text_at};
 use crate::list::{damaged_line, is_damaged, sound};
 use crate::output;
 
-/// Show what waits at addresses and egresses; resume an address that is parked or waits for a retry.
+/// Show what is pending at addresses, egresses and destinations; resume an address that is parked or waits for a retry.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -24,7 +24,7 @@ Examples:
 pub(crate) struct QueuesArgs {
     #[command(subcommand)]
     command: Option<QueuesCommand>,
-    /// At most so many addresses, up to 1000.
+    /// Show at most this many addresses, up to 1000.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1000))]
     limit: u64,
     #[command(flatten)]
@@ -74,15 +74,7 @@ pub(crate) async fn run(args: QueuesArgs, as_json: bool) -> anyhow::Result<ExitC
 }
 
 fn print(queues: &Value) -> anyhow::Result<()> {
-    let none = Value::Null;
-    let totals = queues.get("totals").unwrap_or(&none);
-    output::line(format_args!(
-        "{} pending, {} running, {} parked, {}",
-        total(totals, "backlog", "message"),
-        total(totals, "calls", "call"),
-        total(totals, "parked", "address"),
-        total(totals, "timers", "timer")
-    ))?;
+    output::line(totals_line(queues.get("totals").unwrap_or(&Value::Null)))?;
     for address in list_at(queues, "/addresses") {
         output::line(if is_damaged(address) {
             damaged_line(address)
@@ -93,7 +85,7 @@ fn print(queues: &Value) -> anyhow::Result<()> {
     for function in list_at(queues, "/functions") {
         if function.get("full") == Some(&Value::Bool(true)) {
             output::line(format_args!(
-                "function {}: {}, its whole share: messages to it, and to functions that send to it, are refused",
+                "function {}: {}, which is its limit: messages to it, and to functions that send to it, are refused",
                 field(function, "function"),
                 total(function, "backlog", "message")
             ))?;
@@ -109,11 +101,14 @@ fn print(queues: &Value) -> anyhow::Result<()> {
         ))?;
     }
     for destination in list_at(queues, "/destinations") {
-        output::line(destination_line(destination))?;
+        output::line(format_args!(
+            "destination {}",
+            destination_line(destination)
+        ))?;
     }
     for source in list_at(queues, "/ingresses") {
         output::line(format_args!(
-            "ingress {}: {} brought{}{}",
+            "ingress {}: {} messages taken in{}{}",
             field(source, "ingress"),
             field(source, "brought"),
             failed_attempts(source),
@@ -131,6 +126,17 @@ fn print(queues: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What waits and runs, in one line.
+pub(crate) fn totals_line(totals: &Value) -> String {
+    format!(
+        "{} pending, {} running, {} parked, {}",
+        total(totals, "backlog", "message"),
+        total(totals, "calls", "call"),
+        total(totals, "parked", "address"),
+        total(totals, "timers", "timer")
+    )
+}
+
 /// How many of something there are; some are counted up to a bound only.
 fn total(totals: &Value, name: &str, noun: &str) -> String {
     let Some(count) = totals.get(name).and_then(Value::as_u64) else {
@@ -145,7 +151,7 @@ fn total(totals: &Value, name: &str, noun: &str) -> String {
     }
 }
 
-fn address_line(address: &Value) -> String {
+pub(crate) fn address_line(address: &Value) -> String {
     let mut text = format!(
         "{}: {}",
         field(address, "address"),
@@ -162,7 +168,7 @@ fn address_line(address: &Value) -> String {
     ] {
         text.push_str(&some(address, name, noun));
     }
-    for (name, words) in [("retry_at", "tried again at"), ("since", "since")] {
+    for (name, words) in [("retry_at", "next try at"), ("since", "since")] {
         if let Some(time) = address.get(name).and_then(Value::as_str) {
             text.push_str(&format!(", {words} {time}"));
         }
@@ -170,11 +176,11 @@ fn address_line(address: &Value) -> String {
     text + &last_failure(address)
 }
 
-fn destination_line(destination: &Value) -> String {
-    let mut text = format!("destination {}: ", field(destination, "target"));
+pub(crate) fn destination_line(destination: &Value) -> String {
+    let mut text = format!("{}: ", field(destination, "target"));
     match destination.get("waiting").and_then(Value::as_u64) {
         Some(waiting) => text.push_str(&format!("{waiting} waiting")),
-        None => text.push_str("what waits is still being counted"),
+        None => text.push_str("waiting deliveries are still being counted"),
     }
     if let Some(age) = destination
         .get("oldest_age_seconds")
@@ -184,7 +190,7 @@ fn destination_line(destination: &Value) -> String {
     }
     text.push_str(&some(destination, "dead_letters", "dead letter"));
     text + &format!(
-        ", circuit {}; since the start {} delivered, {}, {} given up",
+        ", circuit {}; since the start: {} delivered, {}, {} given up",
         field(destination, "circuit"),
         field(destination, "delivered"),
         total(destination, "failed_attempts", "failed attempt"),

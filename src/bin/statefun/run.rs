@@ -1,5 +1,6 @@
 //! `statefun run`: the runtime with a module file.
 
+use std::io;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use serde_json::json;
 use stateful_functions::admin::AdminConfig;
 use stateful_functions::module::{Module, ModuleFile};
 use stateful_functions::runtime::{
-    ApplicationFailure, FailurePolicy, OnError, Runtime, RuntimeConfig,
+    ApplicationFailure, FailurePolicy, OnError, Runtime, RuntimeConfig, StartError,
 };
 
 use crate::admin::{host_port, token};
@@ -19,22 +20,22 @@ use crate::{check, network, output, signals};
 
 /// Run a module: its ingresses, functions, pipelines and egresses, with everything that must not be lost in one folder.
 ///
-/// Prints a line per listener when it is ready, and `ready` last. SIGTERM and SIGINT (ctrl-c) end it: nothing more is taken in, and what is in flight is
-/// finished. So does a batch whose attempts are used up, with `--strict` or `--on-error fail`: then the exit code is 1.
+/// Prints a line per listener, and `ready` when all of them listen. SIGTERM and SIGINT (ctrl-c) end it: it takes nothing more in, finishes what is in
+/// flight, and exits with 0. With `--strict` or `--on-error fail` it also ends, with exit code 1, when the attempts of a batch are used up.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   statefun run                                  module.yaml, data in ./statefun-data
   statefun run shop.yaml --data /var/lib/shop
-  statefun run --ephemeral                      everything in memory: gone when it ends
+  statefun run --ephemeral                      everything in memory, and lost when it ends
   statefun run --set PORT=8092 --admin 127.0.0.1:0
-  statefun run --attempts 5                     an address that fails 5 times is set aside; others go on
-  statefun run --strict                         what fails is tried again each second, for ever, as on StateFun
+  statefun run --attempts 5                     an address that fails 5 times is parked; others go on
+  statefun run --strict                         a failed batch is retried each second, without end, as on StateFun
   statefun run --strict --attempts 1            the first failure ends the application")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) module: ModuleArgs,
-    /// The folder with everything that must not be lost. It is made when it does not exist.
+    /// The folder for everything that must not be lost. It is created if it does not exist.
     #[arg(
         long,
         value_name = "DIR",
@@ -45,16 +46,16 @@ pub(crate) struct RunArgs {
     /// Keep everything in memory.
     #[arg(long)]
     ephemeral: bool,
-    /// How often a batch is tried before `--on-error` counts. Default: for ever.
+    /// How often a batch is tried before `--on-error` applies. Default: without end.
     #[arg(long, alias = "park-after", value_name = "N")]
     attempts: Option<NonZeroU32>,
-    /// What happens when the attempts of a batch are used up. Default: `park`, with `--strict` `fail`.
+    /// What happens when the attempts of a batch are used up. Default: `park`, or `fail` with `--strict`.
     #[arg(long, value_name = "WHAT", requires = "attempts")]
     on_error: Option<AfterAttempts>,
     /// Where the admin API listens.
     #[arg(long, value_name = "ADDR", default_value = ADMIN, value_parser = host_port)]
     admin: String,
-    /// What requests to the admin API must carry, 8 or more characters; needed when it listens on more than loopback.
+    /// The bearer token of the admin API, 8 or more characters. Required when it listens on an address that the network reaches.
     #[arg(
         long,
         value_name = "TEXT",
@@ -66,9 +67,9 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum AfterAttempts {
-    /// Its address is set aside until `statefun queues resume`; others go on
+    /// The address is parked until `statefun queues resume`; others go on
     Park,
-    /// The application ends with exit code 1; the next start goes on with the same batch
+    /// The application ends with exit code 1; the next start tries the same batch again
     Fail,
 }
 
@@ -94,7 +95,8 @@ pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode
         builder.data(&args.data)
     };
     let stop = signals::stop().context("signals cannot be received")?;
-    let runtime = builder.start().await?;
+    let started = builder.start().await;
+    let runtime = started.map_err(|err| explained(err, &module, &args.admin))?;
     for listener in runtime.listeners() {
         let (name, address) = (&listener.name, listener.address);
         if as_json {
@@ -116,6 +118,29 @@ pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode
     failure.map_or(Ok(ExitCode::SUCCESS), |failure| Err(failure.into()))
 }
 
+/// The error of a start, with the setting that mends it where a port is in use.
+fn explained(err: StartError, module: &Module, admin: &str) -> anyhow::Error {
+    let StartError::Listen {
+        name,
+        address,
+        source,
+    } = &err
+    else {
+        return err.into();
+    };
+    if source.kind() != io::ErrorKind::AddrInUse {
+        return err.into();
+    }
+    let remedy = match module.location_of_listener(address) {
+        Some(location) => {
+            format!("change its address at {}:{}", location.file, location.line)
+        }
+        None if address == admin => "choose another with --admin HOST:PORT".to_owned(),
+        None => "choose another".to_owned(),
+    };
+    anyhow::anyhow!("the {name} cannot listen on {address}: the port is in use; {remedy}")
+}
+
 fn config(args: &RunArgs) -> RuntimeConfig {
     let mut config = RuntimeConfig::default();
     if args.module.strict {
@@ -130,7 +155,7 @@ fn config(args: &RunArgs) -> RuntimeConfig {
     config
 }
 
-/// The module, with its warnings told.
+/// The module. Its warnings are printed.
 fn load(args: &ModuleArgs) -> anyhow::Result<Module> {
     let texts = check::read(args)?;
     let files: Vec<ModuleFile<'_>> = texts

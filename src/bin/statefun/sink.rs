@@ -19,9 +19,9 @@ use crate::{output, signals};
 
 use counts::Counts;
 
-/// Start an HTTP destination that counts what arrives, to try pipelines and outages with.
+/// Start an HTTP destination that counts what arrives: to try pipelines and outages.
 ///
-/// It answers every POST, PUT and PATCH, and remembers the idempotency keys it has seen, so that it can tell what came twice.
+/// It answers every POST, PUT and PATCH, and remembers idempotency keys to count what came twice.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +29,7 @@ Examples:
   statefun sink 127.0.0.1:9001 --status 400
   curl localhost:9000                 what has arrived
   curl -X POST localhost:9000/off     answers 503 from now on
-  curl -X POST localhost:9000/on      takes everything again
+  curl -X POST localhost:9000/on      answers 200 again
   curl -X POST localhost:9000/status/429")]
 pub(crate) struct SinkArgs {
     /// Where to listen.
@@ -38,12 +38,12 @@ pub(crate) struct SinkArgs {
     /// The status to answer with.
     #[arg(long, value_name = "N", default_value = "200", value_parser = status)]
     status: StatusCode,
-    /// Print a line of totals a second instead of a line per request.
+    /// Print the totals, at most once a second, instead of a line per request.
     #[arg(long)]
     quiet: bool,
 }
 
-/// A status a server may end an exchange with.
+/// A final status: 1xx are not.
 pub(crate) fn status(text: &str) -> Result<StatusCode, String> {
     match text.parse() {
         Ok(code @ 200..=599) => StatusCode::from_u16(code).map_err(|err| err.to_string()),
@@ -79,7 +79,7 @@ pub(crate) async fn run(args: SinkArgs, as_json: bool) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// The totals each second in which something has changed.
+/// Prints the totals each second in which they changed.
 async fn show_progress(counts: &Counts, as_json: bool) -> anyhow::Result<()> {
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! `statefun state`: what functions remember.
+//! `statefun state`: the values that functions keep.
 
 mod import;
 mod specs;
@@ -21,7 +21,7 @@ use crate::list::Extent;
 use crate::output;
 use crate::value::ValueArgs;
 
-/// Show and change what functions remember.
+/// Show and change the values that functions keep.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -32,12 +32,12 @@ Examples:
   statefun state delete statefun.samples/counter/bob total
   statefun state export > state.jsonl                        a line of JSON for each value
   statefun state import state.jsonl                          writes what an export printed
-  statefun state specs list                                  what functions declared of their values
+  statefun state specs list                                  the declared values: name, type, expiration
   statefun state specs drop statefun.samples/counter total   forgets a declaration; the values stay
-  statefun state list --data statefun-data                   of a runtime that does not run
+  statefun state list --data statefun-data                   of a runtime that is stopped
   statefun state verify --data statefun-data                 is anything in the folder damaged?")]
 pub(crate) struct StateArgs {
-    /// The data folder of a runtime that does not run, instead of the admin API of one that does.
+    /// Read the data folder of a stopped runtime, instead of asking a running one.
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(subcommand)]
@@ -62,7 +62,7 @@ enum StateCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Write a value. Without --type it has the type that the function declared.
+    /// Write a value. Without --type it is of the type that the function declared.
     Set {
         #[command(flatten)]
         state: One,
@@ -78,7 +78,7 @@ enum StateCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// List and drop what functions declared of their values: name, type, expiration.
+    /// List and drop declarations of values: name, type, expiration.
     Specs {
         #[command(subcommand)]
         command: specs::SpecsCommand,
@@ -90,12 +90,12 @@ enum StateCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Read everything in the folder of --data, and hold it against its checksums.
+    /// Check everything in the folder of --data against its checksums.
     Verify {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Write values from the lines of an export. It may be repeated; with --data the folder may be new.
+    /// Write values from the lines of an export. Repeating it is harmless; with --data the folder may be new.
     Import {
         /// The export; `-` is the standard input.
         #[arg(value_name = "FILE")]
@@ -105,7 +105,7 @@ enum StateCommand {
     },
 }
 
-/// Holds a folder against its checksums, and changes nothing in it.
+/// Checks a folder against its checksums, and changes nothing in it.
 async fn verify_folder(folder: PathBuf, as_json: bool) -> anyhow::Result<ExitCode> {
     let disk = Arc::new(Untouched::new(&folder));
     let read = tokio::task::spawn_blocking(move || verify(disk)).await?;
@@ -176,7 +176,7 @@ impl One {
 }
 
 impl StateCommand {
-    /// Whether it changes something.
+    /// Whether it changes anything.
     const fn writes(&self) -> bool {
         match self {
             Self::Specs { command } => command.writes(),
@@ -206,7 +206,7 @@ pub(crate) async fn run(mut args: StateArgs, as_json: bool) -> anyhow::Result<Ex
         return ask(args.command, as_json).await;
     };
     let writes = args.command.writes();
-    // An import may fill a new folder; looking must not make one of something else.
+    // An import may fill a new folder; reading must not turn another folder into one.
     if !matches!(args.command, StateCommand::Import { .. }) {
         admin::must_be_data(&folder)?;
     }
@@ -237,6 +237,7 @@ async fn ask(command: StateCommand, as_json: bool) -> anyhow::Result<ExitCode> {
                     "/api/state",
                     filter.query(),
                     as_json,
+                    "no values",
                     line,
                 )
                 .await?;
@@ -251,7 +252,7 @@ async fn ask(command: StateCommand, as_json: bool) -> anyhow::Result<ExitCode> {
         } => {
             let admin = admin.connect()?;
             let mut request = admin.request(Method::PUT, &state.path())?;
-            value.put_into(&mut request, None)?;
+            value.put_into(&mut request)?;
             print_one(
                 &admin::read_json(&admin.send(request).await?.body)?,
                 as_json,
@@ -270,7 +271,7 @@ async fn ask(command: StateCommand, as_json: bool) -> anyhow::Result<ExitCode> {
         }
         StateCommand::Verify { .. } => {
             bail!(
-                "say which folder: statefun state verify --data <DIR>; a running runtime tells by itself, see its /health"
+                "say which folder: statefun state verify --data <DIR>; a running runtime reports damage itself, in /health and `statefun status`"
             );
         }
         StateCommand::Import { file, admin } => {

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use http::header::HeaderValue;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming as Body;
 use serde_json::json;
@@ -12,9 +10,9 @@ use serde_json::json;
 use crate::module::HttpIngress;
 use crate::runtime::http_listeners::{HttpListeners, HttpServer};
 use crate::runtime::intake::AddressKey;
-use crate::runtime::request::{self, TYPE_HEADER, Terms, path_part};
+use crate::runtime::request::{self, Terms, path_part};
 use crate::runtime::respond::{self, FullResponse, Refusal, refuse};
-use crate::runtime::{Inlet, Listener, Source, StartError, values};
+use crate::runtime::{Inlet, Listener, Source, StartError};
 use crate::sdk::BoxError;
 use crate::transport::http::BodyReader;
 
@@ -92,6 +90,7 @@ impl Desk {
             ingress: &self.spec.id,
             json_type: &self.spec.json_type,
             bodies: &self.bodies,
+            limited_by: Some("maxBodyBytes"),
             record: intake.record_of(&target),
             keys_until: intake.now() + self.spec.idempotency_window,
         };
@@ -114,29 +113,9 @@ impl Desk {
                     .call(incoming, within)
                     .await
                     .map_err(|refusal| Box::new(respond::refused(&refusal)))?;
-                self.show(value)
+                respond::value(value, &self.spec.json_type)
             }
         }
-    }
-
-    /// A function's answer: its typename in a header, built-in types as text.
-    fn show(&self, value: Bytes) -> Result<FullResponse, Refusal> {
-        let value = values::read(value).map_err(|_| {
-            let text = "what the function answered is not a TypedValue";
-            refuse(StatusCode::BAD_GATEWAY, "answer.unreadable", text)
-        })?;
-        let (type_name, text, bytes) = values::show(value);
-        let (content_type, body) = match text {
-            Some(text) => ("text/plain; charset=utf-8", Bytes::from(text)),
-            None if type_name == self.spec.json_type.as_str() => ("application/json", bytes),
-            None => ("application/octet-stream", bytes),
-        };
-        let mut answer =
-            respond::with_type(StatusCode::OK, HeaderValue::from_static(content_type), body);
-        if let Ok(type_name) = HeaderValue::try_from(type_name) {
-            answer.headers_mut().insert(TYPE_HEADER, type_name);
-        }
-        Ok(answer)
     }
 }
 

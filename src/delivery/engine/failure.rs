@@ -153,7 +153,8 @@ pub struct Detail {
     /// The HTTP status answered.
     #[serde(
         default,
-        rename = "statusCode",
+        rename = "status_code",
+        alias = "statusCode",
         skip_serializing_if = "Option::is_none"
     )]
     pub status_code: Option<u16>,
@@ -186,12 +187,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_written_as_blacksmith_does_plus_a_code() {
+    fn an_error_is_written_with_its_code_and_status() {
         let failure = Failure::of_status(Classes::Default, 422, "no such user").unwrap();
         let error = failure.into_error();
         assert_eq!(
             serde_json::to_value(&error).unwrap(),
-            serde_json::json!({"code": "http_422", "message": "no such user", "statusCode": 422})
+            serde_json::json!({"code": "http_422", "message": "no such user", "status_code": 422})
         );
         let long = Failure::retry("x", "é".repeat(900)).into_error();
         assert_eq!(long.message.chars().count(), MAX_MESSAGE_CHARS);

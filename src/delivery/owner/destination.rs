@@ -24,10 +24,8 @@ use crate::sdk::{
 };
 use crate::time::Timestamp;
 
-const WAKING: ValueSpec<Waking> = ValueSpec::new(
-    "waking",
-    protobuf_as(TypeName::new("statefun.pipelines/waking")),
-);
+const WAKING: ValueSpec<Waking> =
+    ValueSpec::new("waking", protobuf_as("statefun.pipelines/waking"));
 /// The newest items in the list of an earlier version.
 const BACK: ValueSpec<Blob> = ValueSpec::new("back", PAGE);
 /// Items on a page of an earlier version.

@@ -21,11 +21,10 @@ pub(crate) const HEAD: ValueSpec<Row> = ValueSpec::new(
     ),
 );
 /// The history of an item that an earlier version wrote.
-pub(crate) const LOG: ValueSpec<History> =
-    ValueSpec::new("log", json(TypeName::new("statefun.pipelines/log")));
+pub(crate) const LOG: ValueSpec<History> = ValueSpec::new("log", json("statefun.pipelines/log"));
 /// A large unit, and that of an item that an earlier version wrote.
 pub(crate) const JOB: ValueSpec<Bytes> =
-    ValueSpec::new("job", types::bytes(TypeName::new("statefun.pipelines/job")));
+    ValueSpec::new("job", types::bytes("statefun.pipelines/job"));
 
 /// A delivery, how it came where it stands, and what its destination knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,14 +29,11 @@ use crate::sdk::{
 };
 use crate::time::Timestamp;
 
-const TURNS: ValueSpec<WireLaneEntry> = ValueSpec::new(
-    "turn",
-    protobuf_as(TypeName::new("statefun.deliveries/place")),
-);
+const TURNS: ValueSpec<WireLaneEntry> =
+    ValueSpec::new("turn", protobuf_as("statefun.deliveries/place"));
 /// What an earlier version kept: whose turn it is and where the others stand, who stand in values of their own.
-const LEAD: ValueSpec<OldLead> =
-    ValueSpec::new("lead", json(TypeName::new("statefun.pipelines/lead")));
-const OLD_PLACES: Type<Blob> = protobuf_as(TypeName::new("statefun.pipelines/places"));
+const LEAD: ValueSpec<OldLead> = ValueSpec::new("lead", json("statefun.pipelines/lead"));
+const OLD_PLACES: Type<Blob> = protobuf_as("statefun.pipelines/places");
 const OLD_SEGMENTS: usize = 11;
 
 /// With this many in a lane the next one finds no room.

@@ -10,17 +10,13 @@ use prost::Message;
 use super::blob::Blob;
 use crate::sdk::types::protobuf_as;
 use crate::sdk::{
-    Address, AddressScopedStorage, Context, FunctionSpec, MessageBuilder, SdkError, Type, TypeName,
-    ValueSpec,
+    Address, AddressScopedStorage, Context, FunctionSpec, MessageBuilder, SdkError, Type, ValueSpec,
 };
 
-const ENDS: ValueSpec<Ends> = ValueSpec::new(
-    "list",
-    protobuf_as(TypeName::new("statefun.pipelines/list")),
-);
-const CHUNK: Type<Blob> = protobuf_as(TypeName::new("statefun.pipelines/segment"));
+const ENDS: ValueSpec<Ends> = ValueSpec::new("list", protobuf_as("statefun.pipelines/list"));
+const CHUNK: Type<Blob> = protobuf_as("statefun.pipelines/segment");
 /// A page: what lies between an address and the pages of its queue, and what a page keeps.
-pub(crate) const PAGE: Type<Blob> = protobuf_as(TypeName::new("statefun.pipelines/page"));
+pub(crate) const PAGE: Type<Blob> = protobuf_as("statefun.pipelines/page");
 /// The oldest items, taken from a page; on a page, all of its items.
 pub(crate) const FRONT: ValueSpec<Blob> = ValueSpec::new("front", PAGE);
 
@@ -403,7 +399,7 @@ mod tests {
 
     use super::*;
     use crate::random::Random;
-    use crate::sdk::{Cell, DeclaredValue};
+    use crate::sdk::{Cell, DeclaredValue, TypeName};
 
     fn values(has_pages: bool) -> QueueValues {
         QueueValues::new(Capacity {

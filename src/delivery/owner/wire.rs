@@ -7,38 +7,34 @@ use uuid::Uuid;
 use super::super::engine::Failure;
 use super::lane_head;
 use crate::sdk::types::{self, protobuf_as};
-use crate::sdk::{BoxError, Type, TypeName};
+use crate::sdk::{BoxError, Type};
 
 /// To an item: take this delivery over, as it stands. A row.
-pub(crate) const HANDED_OVER: Type<Bytes> =
-    types::bytes(TypeName::new("statefun.deliveries/handed"));
+pub(crate) const HANDED_OVER: Type<Bytes> = types::bytes("statefun.deliveries/handed");
 /// To an item: keep this unit and see to it that it gets through. Sent by earlier versions.
-pub(crate) const SUBMISSION: Type<Submission> =
-    protobuf_as(TypeName::new("statefun.pipelines/submission"));
+pub(crate) const SUBMISSION: Type<Submission> = protobuf_as("statefun.pipelines/submission");
 /// To an item, by itself: a wait has ended.
-pub(crate) const TICK: Type<Tick> = protobuf_as(TypeName::new("statefun.pipelines/tick"));
+pub(crate) const TICK: Type<Tick> = protobuf_as("statefun.pipelines/tick");
 /// To an item: its destination works again, or is asked whether it does.
-pub(crate) const WAKE: Type<Wake> = protobuf_as(TypeName::new("statefun.pipelines/wake"));
+pub(crate) const WAKE: Type<Wake> = protobuf_as("statefun.pipelines/wake");
 /// To an item: nobody else sees to it that its time ends.
-pub(crate) const WATCH: Type<Empty> = protobuf_as(TypeName::new("statefun.deliveries/watch"));
+pub(crate) const WATCH: Type<Empty> = protobuf_as("statefun.deliveries/watch");
 /// To an item: the policy has changed. Without a value.
-pub(crate) const RULES: Type<Bytes> = types::bytes(TypeName::new("statefun.deliveries/rules"));
+pub(crate) const RULES: Type<Bytes> = types::bytes("statefun.deliveries/rules");
 /// To an item: all before it in its lane are done.
-pub(crate) const TURN: Type<Turn> = protobuf_as(TypeName::new("statefun.pipelines/turn"));
+pub(crate) const TURN: Type<Turn> = protobuf_as("statefun.pipelines/turn");
 /// To a lane: an item wants a place behind the others.
-pub(crate) const JOIN: Type<WireLaneEntry> = protobuf_as(TypeName::new("statefun.pipelines/join"));
+pub(crate) const JOIN: Type<WireLaneEntry> = protobuf_as("statefun.pipelines/join");
 /// To a lane: an item is done.
-pub(crate) const LEAVE: Type<WireLaneEntry> =
-    protobuf_as(TypeName::new("statefun.pipelines/leave"));
+pub(crate) const LEAVE: Type<WireLaneEntry> = protobuf_as("statefun.pipelines/leave");
 /// To a destination: an item waits for it.
-pub(crate) const WAITING: Type<WaitingItem> =
-    protobuf_as(TypeName::new("statefun.pipelines/waiting"));
+pub(crate) const WAITING: Type<WaitingItem> = protobuf_as("statefun.pipelines/waiting");
 /// To a destination: how it does.
-pub(crate) const REPORT: Type<Report> = protobuf_as(TypeName::new("statefun.pipelines/report"));
+pub(crate) const REPORT: Type<Report> = protobuf_as("statefun.pipelines/report");
 /// To a destination, by itself: it is time to ask whether it works again.
-pub(crate) const PROBE: Type<Probe> = protobuf_as(TypeName::new("statefun.deliveries/probe"));
+pub(crate) const PROBE: Type<Probe> = protobuf_as("statefun.deliveries/probe");
 /// To a page: give back what stands on you.
-pub(crate) const FETCH: Type<Empty> = protobuf_as(TypeName::new("statefun.pipelines/fetch"));
+pub(crate) const FETCH: Type<Empty> = protobuf_as("statefun.pipelines/fetch");
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Submission {

@@ -64,16 +64,13 @@ fn call(outer: &At<'_>, name: &str, at: &At<'_>, depth: usize) -> Option<Parsed>
     };
     let takes = operator.takes();
     if !takes.contains(&arguments.len()) {
-        let (least, most) = (*takes.start(), *takes.end());
-        let most = if most == usize::MAX {
-            "or more".to_owned()
-        } else {
-            format!("to {most}")
+        let expected = match (*takes.start(), *takes.end()) {
+            (1, 1) => "1 argument".to_owned(),
+            (least, most) if least == most => format!("{least} arguments"),
+            (least, usize::MAX) => format!("{least} or more arguments"),
+            (least, most) => format!("{least} to {most} arguments"),
         };
-        return at.fault(format_args!(
-            "takes {least} {most} arguments, got {}",
-            arguments.len()
-        ));
+        return at.fault(format_args!("takes {expected}, got {}", arguments.len()));
     }
     let known = known::of_call(operator, &known).map_err(|text| at.fault::<()>(text));
     let known = known.ok()?;

@@ -286,8 +286,8 @@ impl Partition {
                 let address = address.to_address();
                 match verdict {
                     Verdict::Retried(at) => {
-                        let in_ms = at.since(self.dependencies.clock.now()).as_millis();
-                        warn!(%address, attempt, invocations, in_ms, %failure, "batch failed; will retry");
+                        let retry_in_ms = at.since(self.dependencies.clock.now()).as_millis();
+                        warn!(%address, attempt, invocations, retry_in_ms, %failure, "batch failed; will retry");
                     }
                     Verdict::Parked => {
                         warn!(%address, attempt, invocations, %failure, "batch failed; the address is parked");

@@ -1,8 +1,6 @@
 //! Adds the numbers it is sent and answers with the total.
 
-use crate::sdk::{
-    BoxError, Context, FunctionSpec, Message, MessageBuilder, TypeName, ValueSpec, types,
-};
+use crate::sdk::{BoxError, Context, FunctionSpec, Message, TypeName, ValueSpec, types};
 
 const TOTAL: ValueSpec<i64> = ValueSpec::new("total", types::LONG);
 
@@ -12,7 +10,7 @@ pub(super) fn spec() -> FunctionSpec {
 
 async fn add(context: &mut Context, message: Message) -> Result<(), BoxError> {
     let Some(number) = number(&message) else {
-        super::answer(context, "not a whole number; the total stays as it is");
+        context.reply("not a whole number; the total stays as it is");
         return Ok(());
     };
     let total = context
@@ -21,9 +19,7 @@ async fn add(context: &mut Context, message: Message) -> Result<(), BoxError> {
         .unwrap_or(0)
         .saturating_add(number);
     context.storage().set(&TOTAL, total)?;
-    if let Some(caller) = context.caller().cloned() {
-        context.send(MessageBuilder::to(caller).value(total));
-    }
+    context.reply(total);
     Ok(())
 }
 

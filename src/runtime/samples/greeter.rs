@@ -16,6 +16,6 @@ async fn greet(context: &mut Context, _message: Message) -> Result<(), BoxError>
         .saturating_add(1);
     context.storage().set(&VISITS, visits)?;
     let text = format!("Hello {}, visit {visits}", context.address().id());
-    super::answer(context, text);
+    context.reply(text);
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::time::span;
 
 const OUT: TypeName = TypeName::new("statefun.samples/out");
 /// What the reminder sends to itself.
-const DUE: Type<Reminder> = types::json(TypeName::new("statefun.samples/due"));
+const DUE: Type<Reminder> = types::json("statefun.samples/due");
 /// The reminder that waits, if one does.
 const WAITING: ValueSpec<Reminder> = ValueSpec::new("waiting", DUE);
 /// How many reminders were set at this id so far.
@@ -59,11 +59,11 @@ async fn remind(context: &mut Context, message: Message) -> Result<(), BoxError>
             } else {
                 "nothing to cancel"
             };
-            super::answer(context, told);
+            context.reply(told);
             Ok(())
         }
         None => {
-            super::answer(context, HOW);
+            context.reply(HOW);
             Ok(())
         }
     }
@@ -86,7 +86,7 @@ fn set(context: &mut Context, after: Duration, text: String) -> Result<(), BoxEr
         Duration::ZERO => "0s".to_owned(), // and not in no nanoseconds
         after => format!("{after:?}"),
     };
-    super::answer(context, format!("reminding in {after}{instead}"));
+    context.reply(format!("reminding in {after}{instead}"));
     Ok(())
 }
 

@@ -101,9 +101,9 @@ impl Driver<'_> {
             // Some of it may have arrived.
             self.reached = None;
             let (egress, wait) = (&self.egress, BACKOFF.delay(self.failures));
-            let (attempt, in_ms) = (self.failures, wait.as_millis());
+            let (attempt, retry_in_ms) = (self.failures, wait.as_millis());
             let failure = chain(failure.as_ref());
-            warn!(%egress, attempt, in_ms, %failure, "egress failed; will retry");
+            warn!(%egress, attempt, retry_in_ms, %failure, "egress failed; will retry");
             self.outbox.condition().fails(attempt, failure);
             if !pause(wait, stop).await {
                 return false;

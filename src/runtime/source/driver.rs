@@ -45,9 +45,9 @@ pub(in crate::runtime) async fn drive(mut source: Box<dyn Source>, inlet: Inlet)
         failures = if now > moved { 1 } else { failures + 1 };
         moved = now;
         let wait = BACKOFF.delay(failures);
-        let (source_name, in_ms) = (inlet.name(), wait.as_millis());
+        let (source_name, retry_in_ms) = (inlet.name(), wait.as_millis());
         let failure = chain(failure.as_ref());
-        warn!(source = %source_name, attempt = failures, in_ms, %failure, "source failed; will run again");
+        warn!(source = %source_name, attempt = failures, retry_in_ms, %failure, "source failed; will run again");
         inlet.condition().fails(failures, failure);
         tokio::select! {
             () = sleep(wait) => {}

@@ -8,7 +8,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-pub use json::json;
+pub use json::{UNTYPED_JSON, json};
 pub use primitive::{BOOL, BuiltIn, DOUBLE, FLOAT, INT, LONG, STRING};
 pub use protobuf::{KAFKA_RECORD, KINESIS_RECORD, protobuf, protobuf_as};
 
@@ -16,7 +16,7 @@ pub(crate) use primitive::typed;
 
 use super::{BoxError, SdkError, TypeName, TypedBytes};
 
-/// A type of values: its name on the wire, and how a `T` becomes bytes and comes back.
+/// A type of values: its name on the wire, and how a `T` is written as bytes and read back.
 ///
 /// ```
 /// use stateful_functions::{Type, TypeName};
@@ -39,10 +39,12 @@ pub struct Type<T> {
 enum Decode<T> {
     Borrowed(fn(&[u8]) -> Result<T, BoxError>),
     Shared(fn(Bytes) -> Result<T, BoxError>),
+    /// Also reads JSON that has no name of its own.
+    Json(fn(&[u8]) -> Result<T, BoxError>),
 }
 
 impl<T> Type<T> {
-    /// The type `name`. `encode` appends to what is there already; both may be called from many threads.
+    /// The type `name`. `encode` appends to the buffer; both functions may be called from many threads.
     pub const fn new(
         name: TypeName,
         encode: fn(&T, &mut Vec<u8>) -> Result<(), BoxError>,
@@ -68,7 +70,20 @@ impl<T> Type<T> {
         }
     }
 
-    /// The name beside the bytes, on the wire and in state.
+    /// Like `new`, for JSON.
+    pub(crate) const fn json(
+        name: &'static str,
+        encode: fn(&T, &mut Vec<u8>) -> Result<(), BoxError>,
+        decode: fn(&[u8]) -> Result<T, BoxError>,
+    ) -> Self {
+        Self {
+            name: TypeName::new(name),
+            encode,
+            decode: Decode::Json(decode),
+        }
+    }
+
+    /// The type name that goes with the bytes, on the wire and in state.
     pub const fn name(&self) -> &TypeName {
         &self.name
     }
@@ -89,13 +104,13 @@ impl<T> Type<T> {
     /// When the bytes are not of this type.
     pub fn decode(&self, bytes: &[u8]) -> Result<T, SdkError> {
         match self.decode {
-            Decode::Borrowed(decode) => decode(bytes),
+            Decode::Borrowed(decode) | Decode::Json(decode) => decode(bytes),
             Decode::Shared(decode) => decode(Bytes::copy_from_slice(bytes)),
         }
         .map_err(|source| self.unreadable(source))
     }
 
-    /// Appends the bytes of `value`; what an encoder wrote before it failed stays.
+    /// Appends the bytes of `value`. If the encoder fails, what it has written so far stays in the buffer.
     pub(crate) fn encode_to(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SdkError> {
         (self.encode)(value, out).map_err(|source| SdkError::Encode {
             type_name: self.name.clone(),
@@ -119,7 +134,7 @@ impl<T> Type<T> {
         if !typed.has_value() {
             return Ok(None);
         }
-        if !typed.is_of(&self.name) {
+        if !self.reads(typed) {
             return Err(SdkError::TypeMismatch {
                 what: what(),
                 expected: self.name.clone(),
@@ -127,11 +142,17 @@ impl<T> Type<T> {
             });
         }
         match self.decode {
-            Decode::Borrowed(decode) => decode(typed.value()),
+            Decode::Borrowed(decode) | Decode::Json(decode) => decode(typed.value()),
             Decode::Shared(decode) => decode(typed.shared_value()),
         }
         .map(Some)
         .map_err(|source| self.unreadable(source))
+    }
+
+    /// Whether the type name is this type's, or, for a JSON type, that of JSON without a name of its own.
+    fn reads(&self, typed: &TypedBytes) -> bool {
+        typed.is_of(self.name.as_str())
+            || matches!(self.decode, Decode::Json(_)) && typed.is_of(UNTYPED_JSON)
     }
 
     fn unreadable(&self, source: BoxError) -> SdkError {
@@ -146,13 +167,13 @@ impl<T> Type<T> {
 ///
 /// ```
 /// use bytes::Bytes;
-/// use stateful_functions::{Type, TypeName, types};
+/// use stateful_functions::{Type, types};
 ///
-/// const PHOTO: Type<Bytes> = types::bytes(TypeName::new("example/photo"));
+/// const PHOTO: Type<Bytes> = types::bytes("example/photo");
 /// ```
-pub const fn bytes(name: TypeName) -> Type<Bytes> {
+pub const fn bytes(name: &'static str) -> Type<Bytes> {
     Type::sharing(
-        name,
+        TypeName::new(name),
         |value, out| {
             out.extend_from_slice(value);
             Ok(())

@@ -1,7 +1,7 @@
 //! The six built-in types of StateFun: a protobuf message with field 1 each.
 //!
-//! Written canonically (a zero takes no bytes, but -0.0 is written), read as any protobuf: explicit zeros and unknown fields
-//! are fine. Written by hand, because generated code loses the sign of -0.0.
+//! They are written canonically (a zero takes no bytes, but -0.0 is written) and read as any protobuf message: explicit zeros and unknown fields
+//! are accepted. The code is written by hand, because generated code loses the sign of -0.0.
 
 use std::convert::Infallible;
 
@@ -22,9 +22,9 @@ pub const DOUBLE: Type<f64> = built_in();
 /// `io.statefun.types/string`: UTF-8 text.
 pub const STRING: Type<String> = built_in();
 
-/// Values that tell their type: `bool`, `i32`, `i64`, `f32`, `f64`, `&str` and `String`. Convert other integers first.
+/// Values whose Rust type says which built-in type they are: `bool`, `i32`, `i64`, `f32`, `f64`, `&str` and `String`. Convert other integers first.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is none of StateFun's built-in types",
+    message = "`{Self}` is not one of StateFun's built-in types",
     note = "they are bool, i32, i64, f32, f64 and text; give other values a `Type` with `value_as`"
 )]
 pub trait BuiltIn: Wrapped {}
@@ -52,9 +52,9 @@ pub(crate) fn typed<T: BuiltIn>(value: &T) -> TypedBytes {
     typed
 }
 
-/// What can be read back.
+/// Values that can be read back.
 trait Unwrapped: Wrapped + Default {
-    /// The value in `bytes` when they are what [`Wrapped::put`] writes, as nearly all are.
+    /// The value in `bytes` if they are as [`Wrapped::put`] writes them, as nearly all are.
     fn from_canonical(bytes: &[u8]) -> Option<Self>;
 
     fn from_field(field: Field<'_>) -> Result<Self, WireError>;

@@ -51,7 +51,7 @@ pub(crate) struct BodyReader {
 pub(crate) enum BodyFault {
     #[error("the content-encoding of the request is not supported; send gzip, deflate or identity")]
     Encoding,
-    #[error("the request body is larger than {limit} bytes")]
+    #[error("the request body is larger than {}", size(*limit))]
     TooLarge { limit: usize },
     #[error("the request body {0}")]
     TooSlow(TooSlow),
@@ -61,6 +61,15 @@ pub(crate) enum BodyFault {
     Broken,
     #[error("the request body cannot be decompressed: {0}")]
     Malformed(io::Error),
+}
+
+/// A number of bytes, in the largest unit that leaves no fraction.
+fn size(bytes: usize) -> String {
+    match bytes {
+        n if n > 0 && n.is_multiple_of(1 << 20) => format!("{} MiB", n >> 20),
+        n if n > 0 && n.is_multiple_of(1 << 10) => format!("{} KiB", n >> 10),
+        n => format!("{n} bytes"),
+    }
 }
 
 /// Why a body was too slow.

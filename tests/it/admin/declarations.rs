@@ -66,7 +66,7 @@ async fn the_command_lists_and_drops_declarations() {
     );
     let drop: &[&str] = &["drop", "statefun.samples/counter", "total"];
     assert_eq!(specs(drop).await.unwrap(), "dropped\n");
-    assert_eq!(specs(&["list"]).await.unwrap(), "nothing\n");
+    assert_eq!(specs(&["list"]).await.unwrap(), "no declarations\n");
     let gone = specs(drop).await.unwrap();
     assert!(
         gone.contains("no value `total` of statefun.samples/counter is declared"),

@@ -120,7 +120,10 @@ async fn an_api_without_token_stays_on_loopback() {
     let Err(StartError::Declared { what }) = refused else {
         panic!("refused: {refused:?}");
     };
-    assert!(what.contains("give it a token"), "{what}");
+    assert!(
+        what.contains("set --admin-token or STATEFUN_ADMIN_TOKEN"),
+        "{what}"
+    );
     let with_token = Runtime::builder()
         .admin(admin("0.0.0.0:0", Some("open-sesame")))
         .start()

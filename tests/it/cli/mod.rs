@@ -2,6 +2,7 @@
 
 #[cfg(feature = "testing")]
 mod environment;
+mod new;
 mod tour;
 
 use std::io::{BufRead, BufReader};
@@ -395,5 +396,5 @@ async fn the_state_of_a_stopped_runtime_is_read_and_repaired_in_its_folder() {
 
     let (code, _, err) = output(&["state", "list", "--data", "no/such/folder"]);
     assert_eq!(code, 1);
-    assert!(err.contains("no/such/folder is no data folder"), "{err}");
+    assert!(err.contains("no/such/folder is not a data folder"), "{err}");
 }

@@ -212,6 +212,35 @@ async fn state_survives_a_stop_and_can_be_changed_while_nothing_runs() {
             .starts_with("0 messages pending, 0 calls running")
     );
 
+    assert_eq!(
+        runtime.ask(&["call", "statefun.samples/counter/bob", "0"]),
+        "42\n"
+    );
+    let answer = runtime.ask_json(&["call", "statefun.samples/counter/bob", "0"]);
+    assert_eq!(
+        answer,
+        json!({"typename": "io.statefun.types/long", "value": 42})
+    );
+    let status = runtime.ask(&["status"]);
+    assert!(
+        status.starts_with("status: ok\n0 messages pending"),
+        "{status}"
+    );
+    assert!(
+        status.ends_with("no failing functions\nno destinations\nno dead letters\n"),
+        "{status}"
+    );
+    assert_eq!(runtime.ask_json(&["status"])["disk"]["store_writable"], 1);
+    assert_eq!(
+        runtime.ask(&["deliveries", "list"]),
+        "no deliveries are waiting\n"
+    );
+    assert_eq!(runtime.ask(&["dead-letters", "list"]), "no dead letters\n");
+    assert_eq!(
+        runtime.ask_json(&["dead-letters", "list"])["items"],
+        json!([])
+    );
+
     let stopped = ["--data", data.to_str().unwrap()];
     let (code, _, err) = output(&[&["state", "list"][..], &stopped].concat());
     assert_eq!(code, 1);
@@ -309,6 +338,21 @@ async fn events_survive_an_outage_of_their_destination_and_a_stop() {
         (&json!(0), &json!(0))
     );
     runtime.list(&["deliveries", "list"], 0);
+
+    sink.switch("/off").await;
+    runtime.event(r#"{"severity": 5, "n": 22}"#).await;
+    let waiting = runtime.list(&["deliveries", "list"], 1);
+    let address = waiting[0]["address"].as_str().unwrap();
+    let cancel = ["deliveries", "cancel", address];
+    let told = ["--reason", "sent by hand", "--admin", &runtime.admin];
+    until("a cancel that is taken", async || {
+        let (code, ..) = output(&[&cancel[..], &told].concat());
+        (code == 0).then_some(())
+    })
+    .await;
+    runtime.list(&["deliveries", "list"], 0);
+    let cancelled = runtime.list(&["deliveries", "list", "--ended"], 1);
+    assert_eq!(cancelled[0]["state"], "cancelled");
     runtime.terminate();
 }
 
@@ -323,6 +367,9 @@ async fn a_record_that_its_destination_refuses_is_a_dead_letter_until_it_is_redr
             .await;
     }
     let letters = runtime.list(&["dead-letters", "list", "--why", "permanent"], 3);
+    // They have ended: what waits is another list.
+    runtime.list(&["deliveries", "list"], 0);
+    runtime.list(&["deliveries", "list", "--ended"], 3);
     let address = letters[0]["address"].as_str().unwrap();
     assert!(
         runtime
@@ -386,7 +433,11 @@ fn a_runtime_that_cannot_start_says_everything_that_is_wrong_and_ends_with_1() {
         &listen,
     ]);
     assert_eq!(code, 1);
-    assert!(err.contains("http ingress can't listen on"), "{err}");
+    assert!(
+        err.contains("the http ingress cannot listen on 127.0.0.1:")
+            && err.contains("the port is in use; change its address at module.yaml:6"),
+        "{err}"
+    );
     assert_eq!(
         statefun()
             .args(["run", "--data", "x", "--ephemeral"])
@@ -403,6 +454,6 @@ fn a_folder_that_is_not_a_data_folder_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (code, _, err) = output(&["state", "list", "--data", folder.path().to_str().unwrap()]);
     assert_eq!(code, 1);
-    assert!(err.contains("is no data folder of a runtime"), "{err}");
+    assert!(err.contains("is not a data folder of a runtime"), "{err}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -30,7 +30,7 @@ fn a_transition_is_written_with_the_originals_names() {
         serde_json::to_value(failed).unwrap(),
         json!({
             "seq": 2, "attempt": 1, "state_before": "executing", "state_after": "failed",
-            "error": {"code": "http_503", "message": "busy", "statusCode": 503},
+            "error": {"code": "http_503", "message": "busy", "status_code": 503},
             "created_at": "2023-11-14T22:13:20.000Z",
         })
     );

@@ -224,7 +224,7 @@ async fn arguments_that_contradict_one_another_or_mean_nothing_are_a_fault_of_us
         ),
         (
             &["deliveries", "list", "--admin", "ftp://h:1"],
-            "`ftp` is no scheme",
+            "the scheme is `ftp`",
         ),
         (&["queues", "--limit", "0"], "1..=1000"),
         (&["queues", "--limit", "1001"], "1..=1000"),
@@ -276,7 +276,7 @@ async fn the_folder_may_be_read_while_the_environment_names_a_runtime() {
     )
     .await;
     assert_eq!(code, 1);
-    assert!(err.contains("no/such/folder is no data folder"), "{err}");
+    assert!(err.contains("no/such/folder is not a data folder"), "{err}");
 }
 
 #[tokio::test]

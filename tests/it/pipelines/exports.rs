@@ -139,7 +139,7 @@ async fn pl_35_answers_are_retried_slowly_or_given_up_by_their_class() {
         let due = town.next_due().map(|due| due.since(town.now()).as_secs());
         assert_eq!(due, wait, "{status}");
         let error = town.only().1.summary()["error"].clone();
-        assert_eq!(error["statusCode"], status);
+        assert_eq!(error["status_code"], status);
         let text = format!("POST {}: {status} because", destination.url("/in"));
         assert_eq!(error["message"], text);
     }

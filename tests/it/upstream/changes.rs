@@ -29,8 +29,8 @@ impl StatefulFunction for Teller {
 }
 
 const TELLER: TypeName = TypeName::new("test/teller");
-const BEFORE: Type<Bytes> = types::bytes(TypeName::new("test/before"));
-const AFTER: Type<Bytes> = types::bytes(TypeName::new("test/after"));
+const BEFORE: Type<Bytes> = types::bytes("test/before");
+const AFTER: Type<Bytes> = types::bytes("test/after");
 const HOUR: Duration = Duration::from_secs(3600);
 
 const fn plain() -> ValueSpec<Bytes> {

@@ -21,8 +21,8 @@ pub(super) const KAFKA: TypeName = TypeName::new("test/kafka");
 pub(super) const KINESIS: TypeName = TypeName::new("test/kinesis");
 pub(super) const EGRESSES: [&str; 3] = ["test/out", "test/kafka", "test/kinesis"];
 
-pub(super) const NOTE: Type<Note> = types::json(TypeName::new("test/note"));
-pub(super) const BLOB: Type<Bytes> = types::bytes(TypeName::new("test/blob"));
+pub(super) const NOTE: Type<Note> = types::json("test/note");
+pub(super) const BLOB: Type<Bytes> = types::bytes("test/blob");
 /// Has the shelf shown.
 pub(super) const SHOW: &str = "test/show";
 
@@ -81,8 +81,8 @@ async fn counter(context: &mut Context, message: Message) -> Result<(), BoxError
     Ok(())
 }
 
-pub(super) const ERRAND: Type<Vec<Step>> = types::json(TypeName::new("test/errand"));
-pub(super) const TOLD: Type<Told> = types::json(TypeName::new("test/told"));
+pub(super) const ERRAND: Type<Vec<Step>> = types::json("test/errand");
+pub(super) const TOLD: Type<Told> = types::json("test/told");
 
 /// What a runner does, in order. Addresses are written `<namespace>/<type>/<id>`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -148,16 +148,14 @@ fn take(context: &mut Context, step: Step) -> Result<(), BoxError> {
             KafkaEgressMessage::to(KAFKA)
                 .topic("topic")
                 .key("key")
-                .value([0, 255])
-                .build()?,
+                .value([0, 255])?,
         ),
         Step::Kinesis => context.send_egress(
             KinesisEgressMessage::to(KINESIS)
                 .stream("stream")
                 .partition_key("partition")
                 .explicit_hash_key("17")
-                .value("value")
-                .build()?,
+                .value("value")?,
         ),
     }
     Ok(())

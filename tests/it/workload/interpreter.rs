@@ -16,7 +16,7 @@ use stateful_functions::transport::http::serve;
 use stateful_functions::{
     BoxError, CancellationToken, Context, EgressMessageBuilder, FunctionSpec, KafkaEgressMessage,
     KinesisEgressMessage, Message, MessageBuilder, StatefulFunction, StatefulFunctions, Type,
-    TypeName, ValueSpec, types,
+    ValueSpec, types,
 };
 use tokio::net::TcpListener;
 
@@ -24,13 +24,12 @@ use super::program::{At, Cell, KAFKA, KINESIS, Marks, Op, PROGRAM, Program, RECO
 
 type Journal = BTreeMap<String, Marks>;
 
-const PROGRAM_TYPE: Type<Program> = types::json(TypeName::new(PROGRAM));
-const RECORD: Type<Value> = types::json(TypeName::new("workload/record"));
-const NOTE_TYPE: Type<Value> = types::json(TypeName::new("workload/note"));
+const PROGRAM_TYPE: Type<Program> = types::json(PROGRAM);
+const RECORD: Type<Value> = types::json("workload/record");
+const NOTE_TYPE: Type<Value> = types::json("workload/note");
 
 const TOTAL: ValueSpec<i64> = ValueSpec::new("total", types::LONG);
-const JOURNAL: ValueSpec<Journal> =
-    ValueSpec::new("journal", types::json(TypeName::new("workload/journal")));
+const JOURNAL: ValueSpec<Journal> = ValueSpec::new("journal", types::json("workload/journal"));
 const FLAG: ValueSpec<bool> = ValueSpec::new("flag", types::BOOL);
 const NUMBER: ValueSpec<i32> = ValueSpec::new("number", types::INT);
 const COUNT: ValueSpec<i64> = ValueSpec::new("count", types::LONG);
@@ -136,15 +135,15 @@ impl Interpreter {
                 let message = KafkaEgressMessage::to(KAFKA)
                     .topic(topic)
                     .key(key)
-                    .value(text);
-                context.send_egress(message.build()?);
+                    .value(text)?;
+                context.send_egress(message);
             }
             Op::Kinesis { stream, key, text } => {
                 let message = KinesisEgressMessage::to(KINESIS)
                     .stream(stream)
                     .partition_key(key)
-                    .value(text);
-                context.send_egress(message.build()?);
+                    .value(text)?;
+                context.send_egress(message);
             }
             Op::FailOnce { mark } => {
                 if self.is_first(&mark)? {

@@ -1,4 +1,4 @@
-//! What has arrived.
+//! Counters of received requests.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -8,10 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-/// So many idempotency keys are remembered, a few dozen MiB; what comes after them is not looked for again.
+/// At most this many idempotency keys are kept (a few dozen MiB); later ones are not checked for duplicates.
 const MAX_KEYS: usize = 2_000_000;
 
-/// Counters and the status that is answered now.
+/// The counters, and the status to answer with.
 #[derive(Debug)]
 pub(super) struct Counts {
     inner: Mutex<Inner>,
@@ -41,7 +41,7 @@ pub(super) struct Totals {
     bytes: u64,
 }
 
-/// What became of one request.
+/// How one request is answered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verdict {
     pub(super) status: StatusCode,
@@ -72,12 +72,12 @@ impl Counts {
         self.lock().totals
     }
 
-    /// Answers with `status` from now on.
+    /// Changes the status to answer with.
     pub(super) fn switch(&self, status: StatusCode) {
         self.lock().totals.status = status;
     }
 
-    /// Counts a request whose whole body has arrived.
+    /// Counts a request, once its whole body has arrived.
     pub(super) fn count(&self, key: Option<&[u8]>, bytes: u64) -> Verdict {
         let key = key.map(|key| self.hashing.hash_one(key));
         let mut inner = self.lock();
@@ -99,13 +99,13 @@ impl Counts {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Counters stay right whoever panicked.
+        // No panic leaves a counter half changed.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
-    /// Whether the key has been here before.
+    /// Whether the key was received before.
     fn remember(&mut self, key: Option<u64>) -> bool {
         let Some(key) = key else {
             self.totals.without_key += 1;

@@ -1,4 +1,4 @@
-//! The sink's HTTP side.
+//! The HTTP server of the sink.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::output;
 
 use super::counts::{Counts, Verdict};
 
-/// So much of a body is printed.
+/// At most this much of a body is printed.
 const SHOWN_BYTES: usize = 200;
 
-/// How a request is told of.
+/// How a request is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
     Text,
@@ -86,15 +86,15 @@ async fn receive(
     let key = head.headers.get("idempotency-key");
     let verdict = counts.count(key.map(http::HeaderValue::as_bytes), bytes);
     if style != Style::Silent {
-        let told = Told {
+        let logged = Logged {
             head: &head,
             key: key.and_then(|key| key.to_str().ok()),
             bytes,
             shown: body.get(..SHOWN_BYTES).unwrap_or(&body),
             verdict,
         };
-        // Standard output may be closed; counting goes on.
-        let _ = told.print(style);
+        // Standard output may be closed: counting goes on.
+        let _ = logged.print(style);
     }
     reply(
         verdict.status,
@@ -102,8 +102,8 @@ async fn receive(
     )
 }
 
-/// One request, as it is told of.
-struct Told<'a> {
+/// One request, to be logged.
+struct Logged<'a> {
     head: &'a http::request::Parts,
     key: Option<&'a str>,
     bytes: u64,
@@ -111,7 +111,7 @@ struct Told<'a> {
     verdict: Verdict,
 }
 
-impl Told<'_> {
+impl Logged<'_> {
     fn print(&self, style: Style) -> std::io::Result<()> {
         let (method, path) = (&self.head.method, self.head.uri.path());
         let status = self.verdict.status.as_u16();

@@ -11,9 +11,9 @@ use stateful_functions::printable::counted;
 use crate::admin::Admin;
 use crate::output;
 
-/// A request takes no more lines once it has so many bytes; the server takes 8 MiB.
+/// A request is sent once its lines have this many bytes; the server accepts 8 MiB.
 const REQUEST_BYTES: usize = 1 << 20;
-/// So long may a line be.
+/// The longest line.
 const MAX_LINE_BYTES: u64 = 7 << 20;
 
 pub(super) async fn run(file: &Path, admin: &Admin, as_json: bool) -> anyhow::Result<()> {

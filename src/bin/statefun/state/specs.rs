@@ -1,4 +1,4 @@
-//! `statefun state specs`: what functions declared of their values.
+//! `statefun state specs`: declarations of values.
 
 use clap::Subcommand;
 use http::Method;
@@ -22,7 +22,7 @@ pub(super) enum SpecsCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Forget a declaration. The values stay; the function declares anew with its next call.
+    /// Drop a declaration. The values stay; the function declares them again with its next call.
     Drop {
         /// Of this function type: `<namespace>/<type>`.
         #[arg(value_name = "TYPE")]
@@ -36,7 +36,7 @@ pub(super) enum SpecsCommand {
 }
 
 impl SpecsCommand {
-    /// Whether it changes something.
+    /// Whether it changes anything.
     pub(super) const fn writes(&self) -> bool {
         matches!(self, Self::Drop { .. })
     }
@@ -58,7 +58,14 @@ pub(super) async fn run(command: SpecsCommand, as_json: bool) -> anyhow::Result<
             let query = Query::default().with("type", type_name.as_ref());
             let admin = admin.connect()?;
             extent
-                .print(&admin, "/api/state-specs", query, as_json, line)
+                .print(
+                    &admin,
+                    "/api/state-specs",
+                    query,
+                    as_json,
+                    "no declarations",
+                    line,
+                )
                 .await
         }
         SpecsCommand::Drop {

@@ -191,8 +191,8 @@ impl Function {
         let (cause, retry) = (words::told(failed), failed.retry);
         let address = target.to_address();
         match self.quiet.may_speak() {
-            Some(unsaid) => {
-                warn!(%address, attempt, %cause, retry, unsaid, "attempt to call a function failed");
+            Some(suppressed) => {
+                warn!(%address, attempt, %cause, retry, suppressed, "attempt to call a function failed");
             }
             None => debug!(%address, attempt, %cause, retry, "attempt to call a function failed"),
         }

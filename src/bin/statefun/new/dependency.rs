@@ -1,0 +1,70 @@
+//! Where a new project has the library from.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+/// Where the library comes from.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Library")]
+pub(super) struct DependencyArgs {
+    /// The folder of a checkout of the library. Default: the one that this program was built from.
+    #[arg(long, value_name = "DIR", conflicts_with = "git")]
+    path: Option<PathBuf>,
+    /// The git repository of the library.
+    #[arg(long, value_name = "URL")]
+    git: Option<String>,
+}
+
+/// Set once the package has a public repository.
+const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+const BUILT_FROM: &str = env!("CARGO_MANIFEST_DIR");
+
+impl DependencyArgs {
+    /// As it stands in a `Cargo.toml`: `path = "…"` or `git = "…"`.
+    pub(super) fn toml(&self) -> anyhow::Result<String> {
+        if let Some(url) = &self.git {
+            return Ok(key("git", url));
+        }
+        if let Some(path) = &self.path {
+            let text = path.display();
+            let whole = path
+                .canonicalize()
+                .with_context(|| format!("--path {text}"))?;
+            if !is_checkout(&whole) {
+                bail!(
+                    "--path {text} is no checkout of stateful-functions: it has no Cargo.toml of it"
+                );
+            }
+            return of_path(&whole);
+        }
+        if !REPOSITORY.is_empty() {
+            return Ok(key("git", REPOSITORY));
+        }
+        let built_from = Path::new(BUILT_FROM);
+        if !is_checkout(built_from) {
+            bail!(
+                "the library is not where this program was built ({BUILT_FROM}); say where it is with --path DIR or --git URL"
+            );
+        }
+        of_path(built_from)
+    }
+}
+
+fn of_path(path: &Path) -> anyhow::Result<String> {
+    let path = path
+        .to_str()
+        .with_context(|| format!("{} is not text in UTF-8", path.display()))?;
+    Ok(key("path", path))
+}
+
+fn key(name: &str, value: &str) -> String {
+    // Basic strings of TOML and strings of JSON are written alike.
+    format!("{name} = {}", serde_json::Value::from(value))
+}
+
+fn is_checkout(folder: &Path) -> bool {
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml"));
+    manifest.is_ok_and(|text| text.contains("name = \"stateful-functions\""))
+}

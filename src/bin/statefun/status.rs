@@ -1,0 +1,213 @@
+//! `statefun status`: what somebody should look at, on one screen.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::admin::{AdminArgs, Query};
+use crate::json::{field, list_at};
+use crate::output;
+use crate::queues::{address_line, destination_line, totals_line};
+
+/// Show on one screen how a runtime is: its health, failing functions, destinations, dead letters, disk.
+///
+/// Ends with 0 when the runtime is healthy, 1 when it is not or cannot be asked.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  statefun status
+  statefun status --json
+  statefun status --admin 10.0.0.7:8191     of a runtime on another machine, with STATEFUN_ADMIN_TOKEN set")]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Lines of a section, at most; `statefun queues` shows all.
+const LINES: usize = 10;
+/// The gauges that tell of the disk.
+const DISK: &[&str] = &["store_writable", "store_log_bytes", "store_overlay_bytes"];
+
+pub(crate) async fn run(args: StatusArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+    let admin = args.admin.connect()?;
+    let health = admin.health().await?;
+    let query = Query::default().with("limit", Some(1000));
+    let queues = admin.get(&format!("/api/queues{}", query.text())).await?;
+    let status = status(&health, &queues, &admin.text("/metrics").await?);
+    if as_json {
+        output::json(&status)?;
+    } else {
+        for line in lines(&status) {
+            output::line(line)?;
+        }
+    }
+    let is_ok = status.get("status").is_some_and(|status| status == "ok");
+    Ok(if is_ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn status(health: &Value, queues: &Value, metrics: &str) -> Value {
+    let number = |item: &Value, name: &str| item.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let failing = |item: &&Value| {
+        number(item, "failures") > 0
+            || number(item, "failed_attempts") > 0
+            || item.get("damaged").is_some()
+    };
+    let chosen = |pointer: &str| -> Vec<Value> {
+        let items = list_at(queues, pointer).iter();
+        items.filter(failing).cloned().collect()
+    };
+    let destinations = list_at(queues, "/destinations");
+    let dead_letters: u64 = destinations
+        .iter()
+        .map(|of| number(of, "dead_letters"))
+        .sum();
+    let disk = DISK
+        .iter()
+        .map(|name| ((*name).to_owned(), json!(gauge(metrics, name))));
+    json!({
+        "status": health.get("status"),
+        "reasons": list_at(health, "/reasons"),
+        "limited": list_at(health, "/limited"),
+        "totals": queues.get("totals"),
+        "failing_addresses": chosen("/addresses"),
+        "failing_egresses": chosen("/egresses"),
+        "failing_ingresses": chosen("/ingresses"),
+        "destinations": destinations,
+        "dead_letters": dead_letters,
+        "disk": disk.collect::<Value>(),
+    })
+}
+
+/// The value of a gauge without labels.
+fn gauge(metrics: &str, name: &str) -> Option<u64> {
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("statefun_")?.strip_prefix(name));
+    line?.trim().parse().ok()
+}
+
+fn lines(status: &Value) -> Vec<String> {
+    let none = Value::Null;
+    let mut lines = vec![format!("status: {}", field(status, "status"))];
+    for name in ["reasons", "limited"] {
+        let texts = list_at(status, &format!("/{name}")).iter();
+        lines.extend(
+            texts
+                .filter_map(Value::as_str)
+                .map(|text| format!("  {text}")),
+        );
+    }
+    lines.push(totals_line(status.get("totals").unwrap_or(&none)));
+    let disk = status.get("disk").unwrap_or(&none);
+    lines.push(format!(
+        "disk: {}, {} to replay at a start, {} of rows in memory",
+        match disk.get("store_writable").and_then(Value::as_u64) {
+            Some(1) => "writable",
+            Some(_) => "NOT writable",
+            None => "unknown",
+        },
+        size(disk.get("store_log_bytes")),
+        size(disk.get("store_overlay_bytes")),
+    ));
+    let mut section = |title: &str, empty: &str, pointer: &str, line: &dyn Fn(&Value) -> String| {
+        let items = list_at(status, pointer);
+        if items.is_empty() {
+            lines.extend((!empty.is_empty()).then(|| empty.to_owned()));
+            return;
+        }
+        lines.push(format!("{title}:"));
+        lines.extend(
+            items
+                .iter()
+                .take(LINES)
+                .map(|item| format!("  {}", line(item))),
+        );
+        if items.len() > LINES {
+            lines.push(format!(
+                "  and {} more: see statefun queues",
+                items.len() - LINES
+            ));
+        }
+    };
+    let of = |name: &'static str| {
+        move |item: &Value| {
+            format!(
+                "{}: {} failed attempts; last failure: {}",
+                field(item, name),
+                field(item, "failed_attempts"),
+                field(item, "last_failure")
+            )
+        }
+    };
+    section(
+        "failing functions",
+        "no failing functions",
+        "/failing_addresses",
+        &address_line,
+    );
+    section("failing egresses", "", "/failing_egresses", &of("egress"));
+    section(
+        "failing ingresses",
+        "",
+        "/failing_ingresses",
+        &of("ingress"),
+    );
+    section(
+        "destinations",
+        "no destinations",
+        "/destinations",
+        &destination_line,
+    );
+    lines.push(match field(status, "dead_letters").as_ref() {
+        "0" => "no dead letters".to_owned(),
+        "1" => "1 dead letter: see statefun dead-letters list".to_owned(),
+        count => format!("{count} dead letters: see statefun dead-letters list"),
+    });
+    lines
+}
+
+/// A number of bytes, for people.
+fn size(bytes: Option<&Value>) -> String {
+    match bytes.and_then(Value::as_u64) {
+        None => "unknown".to_owned(),
+        Some(bytes) if bytes < 10 << 10 => format!("{bytes} bytes"),
+        Some(bytes) if bytes < 10 << 20 => format!("{} KiB", bytes >> 10),
+        Some(bytes) => format!("{} MiB", bytes >> 20),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_screen_shows_what_fails_and_nothing_of_what_does_not() {
+        let health = json!({"status": "failing", "reasons": ["the disk is full"]});
+        let queues = json!({
+            "totals": {"backlog": 1, "calls": 1, "parked": 0, "timers": 2, "counted_to": 100_000},
+            "addresses": [
+                {"address": "a/b/bad", "activity": "backs_off", "failures": 2, "last_failure": "no"},
+                {"address": "a/b/good", "activity": "in_flight", "failures": 0, "failed_attempts": 0},
+            ],
+            "destinations": [{"target": "http://h:1", "waiting": 4, "dead_letters": 1, "circuit": "open",
+                              "delivered": 0, "failed_attempts": 5, "given_up": 1}],
+        });
+        let metrics = "# TYPE x gauge\nstatefun_store_writable 0\nstatefun_store_log_bytes 20480\n";
+        let text = lines(&status(&health, &queues, metrics)).join("\n");
+        for shown in [
+            "status: failing\n  the disk is full\n1 message pending, 1 call running",
+            "disk: NOT writable, 20 KiB to replay",
+            "  a/b/bad: ",
+            "destinations:\n  http://h:1: 4 waiting",
+            "1 dead letter: see",
+        ] {
+            assert!(text.contains(shown), "{shown} is not in\n{text}");
+        }
+        assert!(!text.contains("a/b/good"), "{text}");
+    }
+}
