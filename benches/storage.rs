@@ -252,8 +252,9 @@ fn run_ahead(folder: &Path, keys: u64, options: &Options) -> Result<()> {
         Instant::now(),
         cpu_seconds()?,
     );
-    let mut done = 0_u64;
+    let (mut done, mut longest) = (0_u64, Duration::ZERO);
     while begin.elapsed() < span {
+        let group = Instant::now();
         for _ in 0..16 {
             load.invocation();
         }
@@ -261,17 +262,19 @@ fn run_ahead(folder: &Path, keys: u64, options: &Options) -> Result<()> {
         while load.store.pressure() {
             std::thread::sleep(Duration::from_millis(1));
         }
+        longest = longest.max(group.elapsed());
     }
     load.store.stop();
     let rounds = committer
         .join()
         .map_err(|_| anyhow!("the committer panicked"))??;
     println!(
-        "{keys:>9} staging while syncing: {:.0} inv/s, {} to a round, {:.1} us of CPU each, {} checkpoints",
+        "{keys:>9} staging while syncing: {:.0} inv/s, {} to a round, {:.1} us of CPU each, {} checkpoints, longest wait {:.0} ms",
         done as f64 / begin.elapsed().as_secs_f64(),
         done / rounds,
         (cpu_seconds()? - cpu_before) * 1e6 / done as f64,
         load.store.health().checkpoints,
+        longest.as_secs_f64() * 1e3,
     );
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Requests that bring a value: for a function, or for its state.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode};
 use hyper::body::Incoming as Body;
@@ -303,13 +303,13 @@ fn keyed(
     body: &Bytes,
     terms: &Terms<'_>,
 ) -> IdempotencyKey {
-    let mut row = BytesMut::new();
+    let mut row = Vec::new();
     put_text(&mut row, terms.ingress.as_str());
     put_bytes(&mut row, &target.to_bytes());
-    row.put_slice(key.as_bytes());
+    row.extend_from_slice(key.as_bytes());
     let content = [type_name.as_bytes(), &[0], body].concat();
     IdempotencyKey {
-        row: row.freeze(),
+        row: row.into(),
         digest: Uuid::new_v5(&Uuid::NAMESPACE_OID, &content).as_u128(),
         until: terms.keys_until,
     }

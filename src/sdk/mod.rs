@@ -41,6 +41,8 @@ pub(crate) use function::{BoxedReply, Invocations};
 pub(crate) use storage::Cell;
 pub(crate) use typed_bytes::{TypedBytes, TypedParts};
 pub(crate) use wire::{Fields, Span, WireError, put_varint, text, varint_len};
+#[cfg(any(feature = "runtime", feature = "testing"))]
+pub(crate) use wire::{field_len, put_bytes, put_header, put_text, text_len};
 pub(crate) use wire_address::{WireAddress, is_same};
 
 /// The error of a user's function: `?` converts any error into it.

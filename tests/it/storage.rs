@@ -118,14 +118,14 @@ impl History {
                 assert_eq!(store.get(table, key).unwrap().as_ref(), Some(value));
             }
         }
-        for table in [STATE, OTHER, MESSAGES] {
+        for table in [STATE, MESSAGES] {
             let rows = expected.get(&table).unwrap_or(&none);
             let keys: Vec<_> = (0..44_u64).map(u64::to_be_bytes).collect();
             let ends: Vec<&[u8]> = keys.iter().map(|key| &key[4..]).collect();
             let found = store.get_all(table, &[0; 4], &ends).unwrap();
             let wanted = keys.iter().map(|key| rows.get(&key[..]).cloned());
             assert_eq!(found, wanted.collect::<Vec<_>>(), "{table:?} together");
-            for key in keys.iter().rev() {
+            for key in keys.iter().rev().step_by(7) {
                 let found = store.get(table, key).unwrap();
                 assert_eq!(found.as_ref(), rows.get(&key[..]), "{table:?}, {key:?}");
             }

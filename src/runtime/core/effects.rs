@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::function_types::TypeId;
 use super::idempotency::Outcome;
@@ -237,9 +237,9 @@ impl Core {
                     other.to_address(),
                 )));
             }
-            let mut row = BytesMut::from(&key.encode()[..]);
+            let mut row = key.encode().to_vec();
             sender.put_key(&mut row);
-            effects.write(Write::put(TOKENS, token.clone(), row.freeze()));
+            effects.write(Write::put(TOKENS, token.clone(), row));
             effects.tokens.insert(token, Some((key, sender.clone())));
         }
         effects.write(Write::put(TIMERS, key.encode(), timer.encode()));
@@ -318,9 +318,8 @@ impl Core {
         }
         let id = self.next_id();
         let value = own(record.argument);
-        let mut key = BytesMut::from(&egress[..]);
-        key.put_slice(&id.encode());
-        effects.write(Write::put(OUTBOX, key.freeze(), value.clone()));
+        let key = [&egress[..], &id.encode()].concat();
+        effects.write(Write::put(OUTBOX, key, value.clone()));
         effects.records.push((egress, id, value));
         Ok(())
     }

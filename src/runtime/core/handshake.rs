@@ -1,6 +1,6 @@
 //! The handshake with a function: the values that it declares, and when the states of its type are known.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::function_types::StatesKnown;
 use super::keys::{SPECS, type_prefix};
@@ -159,8 +159,5 @@ impl Core {
 
 /// The key of the row that keeps a declaration.
 pub(super) fn spec_key(type_prefix: &[u8], name: &str) -> Bytes {
-    let mut key = BytesMut::with_capacity(type_prefix.len() + name.len());
-    key.put_slice(type_prefix);
-    key.put_slice(name.as_bytes());
-    key.freeze()
+    [type_prefix, name.as_bytes()].concat().into()
 }

@@ -1,6 +1,6 @@
 //! What an ingress remembers of an idempotency key: with which body it came, and what was answered.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
 use super::keys::{put_text, take_text};
 use crate::time::Timestamp;
@@ -43,7 +43,7 @@ pub struct StoredAnswer {
 impl StoredAnswer {
     /// The stored row.
     pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(64);
+        let mut out = Vec::with_capacity(64);
         out.put_u64(self.until.as_millis());
         out.put_u32(self.hash);
         out.put_u128(self.digest);
@@ -58,7 +58,7 @@ impl StoredAnswer {
                 out.put_slice(value);
             }
         }
-        out.freeze()
+        out.into()
     }
 
     /// Reads a stored row.

@@ -6,10 +6,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
+use bytes::{BufMut, Bytes};
+use prost::encoding::decode_varint;
 
-use crate::sdk::Address;
+use crate::sdk::{Address, put_varint, varint_len};
 use crate::storage::Table;
 use crate::time::Timestamp;
 
@@ -104,21 +104,21 @@ impl AddressKey {
 
     /// The key of a row of this address: the address and then `suffix`.
     pub fn row(&self, suffix: &[u8]) -> Bytes {
-        let mut key = BytesMut::with_capacity(self.key_len() + suffix.len());
+        let mut key = Vec::with_capacity(self.key_len() + suffix.len());
         self.put_key(&mut key);
-        key.put_slice(suffix);
-        key.freeze()
+        key.extend_from_slice(suffix);
+        key.into()
     }
 
     /// How many bytes the key has.
     pub fn key_len(&self) -> usize {
         let (namespace, name, id) = self.parts();
-        let lengths = [namespace, name, id].map(|part| encoded_len_varint(wide(part.len())));
+        let lengths = [namespace, name, id].map(|part| varint_len(part.len()));
         lengths.iter().sum::<usize>() + self.text.len()
     }
 
     /// Writes the key.
-    pub(super) fn put_key(&self, out: &mut BytesMut) {
+    pub(super) fn put_key(&self, out: &mut Vec<u8>) {
         let (namespace, name, id) = self.parts();
         for part in [namespace, name, id] {
             put_text(out, part);
@@ -204,11 +204,11 @@ pub struct TimerKey {
 impl TimerKey {
     /// The row key; its order is the order of firing.
     pub fn encode(self) -> Bytes {
-        let mut key = BytesMut::with_capacity(24);
+        let mut key = Vec::with_capacity(24);
         key.put_u64(self.due.as_millis());
         key.put_slice(&self.id.encode());
         key.put_u32(self.hash);
-        key.freeze()
+        key.into()
     }
 
     /// Reads a row key.
@@ -226,18 +226,18 @@ impl TimerKey {
 
 /// The key of a pending token: tokens are scoped by the sender's id alone, as on StateFun.
 pub fn token_key(sender_id: &str, token: &str) -> Bytes {
-    let mut key = BytesMut::with_capacity(sender_id.len() + token.len() + 2);
+    let mut key = Vec::with_capacity(sender_id.len() + token.len() + 2);
     put_text(&mut key, sender_id);
-    key.put_slice(token.as_bytes());
-    key.freeze()
+    key.extend_from_slice(token.as_bytes());
+    key.into()
 }
 
 /// The front of the keys of an egress's records.
 pub fn egress_prefix(namespace: &str, name: &str) -> Bytes {
-    let mut key = BytesMut::with_capacity(namespace.len() + name.len() + 2);
+    let mut key = Vec::with_capacity(namespace.len() + name.len() + 2);
     put_text(&mut key, namespace);
     put_text(&mut key, name);
-    key.freeze()
+    key.into()
 }
 
 /// The front of the keys of everything that belongs to a function type.
@@ -269,23 +269,14 @@ pub fn id_hash(id: &str) -> u32 {
 }
 
 /// Writes `text` with its length in front.
-pub fn put_text(out: &mut BytesMut, text: &str) {
-    put_length(out, text.len());
-    out.put_slice(text.as_bytes());
+pub fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_bytes(out, text.as_bytes());
 }
 
 /// Writes `bytes` with their length in front.
-pub fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
-    put_length(out, bytes.len());
-    out.put_slice(bytes);
-}
-
-pub(super) fn put_length(out: &mut BytesMut, length: usize) {
-    encode_varint(wide(length), out);
-}
-
-fn wide(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len());
+    out.extend_from_slice(bytes);
 }
 
 /// Takes a text with its length from the front.

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::idempotency::StoredAnswer;
 use super::keys::{
@@ -44,12 +44,13 @@ pub(super) fn message_row(
     argument: &[u8],
 ) -> (Bytes, Bytes) {
     let length = target.key_len() + MessageId::LENGTH;
-    let mut out = BytesMut::with_capacity(length + wire::invocation_len(caller, argument));
-    target.put_key(&mut out);
-    out.put_slice(&id.encode());
-    let key = out.split_to(length).freeze();
-    wire::put_invocation(&mut out, caller, argument);
-    (key, out.freeze())
+    let mut row = Vec::with_capacity(length + wire::invocation_len(caller, argument));
+    target.put_key(&mut row);
+    row.extend_from_slice(&id.encode());
+    wire::put_invocation(&mut row, caller, argument);
+    let mut invocation = Bytes::from(row);
+    let key = invocation.split_to(length);
+    (key, invocation)
 }
 
 /// What is kept under an idempotency key.

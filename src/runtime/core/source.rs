@@ -3,7 +3,7 @@
 //! Whatever a crash leaves is a prefix of the staged lists, so a record is there exactly if its position is. A source has a number
 //! beside those of the cores; the ids that it gives ascend, and a receiving core tells by them what is still on its way.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::keys::{AddressKey, INBOX, SOURCES, after_prefix, id_hash, put_text};
 use super::mailbox::Message;
@@ -46,13 +46,13 @@ pub struct SourceCore {
 impl SourceCore {
     /// The source `name`. Its number `index` is that of no core and of no other source.
     pub fn new(index: u8, cores: u8, name: &str, store: Store) -> Self {
-        let mut prefix = BytesMut::with_capacity(name.len() + 2);
+        let mut prefix = Vec::with_capacity(name.len() + 2);
         put_text(&mut prefix, name);
         Self {
             index,
             cores,
             next_number: 1,
-            prefix: prefix.freeze(),
+            prefix: prefix.into(),
             store,
         }
     }

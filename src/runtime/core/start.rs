@@ -171,6 +171,9 @@ impl Core {
         mailbox: &Mailbox,
     ) -> Result<Vec<wire::AttachedState<'_>>, Failure> {
         let function_type = self.types.get(mailbox.type_id());
+        if function_type.states.len() == 0 {
+            return Ok(Vec::new());
+        }
         let mut states = Vec::with_capacity(function_type.states.len());
         let mut writes = Vec::new();
         let specs = function_type.states.iter();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
 use super::failure::Failure;
 use super::keys::{put_text, take_text};
@@ -130,11 +130,11 @@ impl StateSpec {
             TimeToLive::AfterWrite(span) => (1, span),
             TimeToLive::AfterInvoke(span) => (2, span),
         };
-        let mut out = BytesMut::with_capacity(self.typename.len() + 11);
+        let mut out = Vec::with_capacity(self.typename.len() + 11);
         put_text(&mut out, &self.typename);
         out.put_u8(mode);
         out.put_u64(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-        out.freeze()
+        out.into()
     }
 
     /// Reads a stored row.
@@ -218,13 +218,15 @@ pub struct StateRow {
 impl StateRow {
     /// One byte tells whether a stamp of eight bytes follows; the rest is the value.
     pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(9 + self.value.len());
-        out.put_u8(u8::from(self.stamp.is_some()));
-        if let Some(stamp) = self.stamp {
-            out.put_u64(stamp.as_millis());
+        let stamp = self.stamp.map(Timestamp::as_millis);
+        let length = 1 + self.value.len() + stamp.map_or(0, |_| 8);
+        let mut out = Vec::with_capacity(length);
+        out.push(u8::from(stamp.is_some()));
+        if let Some(stamp) = stamp {
+            out.put_u64(stamp);
         }
-        out.put_slice(&self.value);
-        out.freeze()
+        out.extend_from_slice(&self.value);
+        out.into()
     }
 
     /// Reads a stored row without copying the value.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::keys::{AddressKey, TimerKey, put_length, put_text, take_bytes, take_text};
+use super::keys::{AddressKey, TimerKey, put_text, take_bytes, take_text};
+use crate::sdk::put_varint;
 use crate::time::Timestamp;
 
 /// A delayed message as it is stored.
@@ -25,15 +26,14 @@ impl Timer {
     pub fn encode(&self) -> Bytes {
         let addresses = [&self.target, &self.sender];
         let length = addresses.map(AddressKey::key_len).iter().sum::<usize>();
-        let mut out =
-            BytesMut::with_capacity(length + self.token.len() + self.invocation.len() + 12);
+        let mut out = Vec::with_capacity(length + self.token.len() + self.invocation.len() + 12);
         for address in addresses {
-            put_length(&mut out, address.key_len());
+            put_varint(&mut out, address.key_len());
             address.put_key(&mut out);
         }
         put_text(&mut out, &self.token);
-        out.put_slice(&self.invocation);
-        out.freeze()
+        out.extend_from_slice(&self.invocation);
+        out.into()
     }
 
     /// Reads a stored row.

@@ -2,58 +2,32 @@
 
 use std::borrow::Cow;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use super::keys::{AddressKey, Parts};
 use crate::protocol::reqreply::{TypedValue, to_function};
+use crate::sdk::{field_len, put_bytes, put_header, put_text, put_varint, text_len, varint_len};
 
-/// Bytes of a length-delimited field with a number below 16.
-fn field_len(length: usize) -> usize {
-    1 + encoded_len_varint(wide(length)) + length
-}
-
-fn put_field(out: &mut BytesMut, number: u32, bytes: &[u8]) {
-    put_head(out, number, bytes.len());
-    out.put_slice(bytes);
-}
-
-fn put_head(out: &mut BytesMut, number: u32, length: usize) {
-    encode_key(number, WireType::LengthDelimited, out);
-    encode_varint(wide(length), out);
-}
-
-fn wide(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
-}
-
-fn text_len(text: &str) -> usize {
-    if text.is_empty() {
-        0
-    } else {
-        field_len(text.len())
-    }
-}
+/// Key of `ToFunction.invocation`: field 100.
+const INVOCATION: [u8; 2] = [0xA2, 0x06];
 
 fn address_len(parts: Parts<'_>) -> usize {
     text_len(parts.0) + text_len(parts.1) + text_len(parts.2)
 }
 
 /// Writes an `Address`; empty parts take no bytes.
-fn put_address(out: &mut BytesMut, (namespace, name, id): Parts<'_>) {
-    for (number, text) in [(1, namespace), (2, name), (3, id)] {
-        if !text.is_empty() {
-            put_field(out, number, text.as_bytes());
-        }
-    }
+fn put_address(out: &mut Vec<u8>, (namespace, name, id): Parts<'_>) {
+    put_text(out, 1, namespace);
+    put_text(out, 2, name);
+    put_text(out, 3, id);
 }
 
 /// An encoded `ToFunction.Invocation`. `argument` is an encoded `TypedValue`.
 pub fn invocation(caller: Option<Parts<'_>>, argument: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(invocation_len(caller, argument));
+    let mut out = Vec::with_capacity(invocation_len(caller, argument));
     put_invocation(&mut out, caller, argument);
-    out.freeze()
+    out.into()
 }
 
 /// How many bytes [`put_invocation`] writes.
@@ -62,12 +36,12 @@ pub(super) fn invocation_len(caller: Option<Parts<'_>>, argument: &[u8]) -> usiz
 }
 
 /// Writes what [`invocation`] gives.
-pub(super) fn put_invocation(out: &mut BytesMut, caller: Option<Parts<'_>>, argument: &[u8]) {
+pub(super) fn put_invocation(out: &mut Vec<u8>, caller: Option<Parts<'_>>, argument: &[u8]) {
     if let Some(parts) = caller {
-        put_head(out, 1, address_len(parts));
+        put_header(out, 1, address_len(parts));
         put_address(out, parts);
     }
-    put_field(out, 2, argument);
+    put_bytes(out, 2, argument);
 }
 
 /// The encoded `TypedValue` in an encoded `ToFunction.Invocation`; empty when there is none.
@@ -101,21 +75,22 @@ pub fn request<'a>(
             .clone()
             .map(|bytes| field_len(bytes.len()))
             .sum::<usize>();
-    let mut out = BytesMut::with_capacity(key_len(100) + encoded_len_varint(wide(length)) + length);
-    put_head(&mut out, 100, length);
-    put_head(&mut out, 1, address_len(parts));
+    let mut out = Vec::with_capacity(INVOCATION.len() + varint_len(length) + length);
+    out.extend_from_slice(&INVOCATION);
+    put_varint(&mut out, length);
+    put_header(&mut out, 1, address_len(parts));
     put_address(&mut out, parts);
     for state in states {
-        put_head(&mut out, 2, state_len(state));
-        put_field(&mut out, 1, state.0.as_bytes());
+        put_header(&mut out, 2, state_len(state));
+        put_bytes(&mut out, 1, state.0.as_bytes());
         if let Some(value) = &state.1 {
-            put_field(&mut out, 2, value);
+            put_bytes(&mut out, 2, value);
         }
     }
     for bytes in invocations {
-        put_field(&mut out, 3, bytes);
+        put_bytes(&mut out, 3, bytes);
     }
-    out.freeze()
+    out.into()
 }
 
 /// The typename of an encoded `TypedValue`, and the value as it is to be stored.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::StorageError;
 use super::super::tables::{Mark, Snapshot, Tables};
@@ -132,16 +132,24 @@ impl LogStore {
             position,
             boot: self.boot,
         };
-        let before = tables.written_bytes();
+        let (before, begun) = (tables.written_bytes(), Instant::now());
         let mut written = tables.write(overlay.rows(), mark, &self.retired);
         if written.as_ref().is_err_and(StorageError::is_full) && self.reserve.release() {
             written = tables.write(overlay.rows(), mark, &self.retired);
         }
         match written.and_then(|()| tables.snapshot()) {
             Ok(snapshot) => {
-                let rows = overlay.len() as u64;
-                self.locked()
-                    .note_cost(rows, tables.written_bytes() - before);
+                let (rows, written) = (overlay.len() as u64, tables.written_bytes() - before);
+                let mut state = self.locked();
+                state.note_cost(rows, written);
+                if self.settings.background {
+                    state.frozen_bytes = next_size(
+                        overlay.bytes(),
+                        begun.elapsed(),
+                        self.settings.overlay_bytes,
+                    );
+                }
+                drop(state);
                 let unneeded = self.install(snapshot);
                 drop((tables, overlay));
                 self.remove(unneeded);
@@ -217,6 +225,17 @@ impl LogStore {
     }
 }
 
+/// A checkpoint should take no longer: when intake is faster than the checkpoints, it stops for what is left of one.
+const LONGEST: Duration = Duration::from_millis(150);
+/// Small checkpoints of rows far apart cost more for each row.
+const SMALLEST_SHARE: usize = 4;
+
+/// The size of the next overlay when one of `bytes` took `span`.
+fn next_size(bytes: usize, span: Duration, most: usize) -> usize {
+    let size = bytes as f64 * LONGEST.div_duration_f64(span.max(Duration::from_millis(1)));
+    (size as usize).clamp(most / SMALLEST_SHARE, most)
+}
+
 /// The error and its causes in one line.
 fn chain(err: &dyn Error) -> String {
     let mut text = err.to_string();
@@ -226,4 +245,19 @@ fn chain(err: &dyn Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_took_long_is_done_in_smaller_pieces_and_grows_again() {
+        let after = |bytes, millis| next_size(bytes, Duration::from_millis(millis), 1600);
+        assert_eq!(after(1600, 100), 1600, "fast enough");
+        assert_eq!(after(1600, 300), 800);
+        assert_eq!(after(1600, 3_000), 400, "no smaller");
+        assert_eq!(after(800, 100), 1200);
+        assert_eq!(after(400, 0), 1600);
+    }
 }

@@ -1,7 +1,5 @@
 //! The bytes of a segment: its header, its records, the writes in a record. Pure; `docs/storage.md` shows it as a table.
 
-use bytes::Bytes;
-
 use super::super::row::{Position, Table, Write};
 
 /// The version of the folder. 1 is the same here, with tables whose rows have no seals, and without the file `folder`.
@@ -49,9 +47,8 @@ impl<'a> Reader<'a> {
         None
     }
 
-    fn sized(&mut self, len: u64) -> Option<Bytes> {
+    fn sized(&mut self, len: u64) -> Option<&'a [u8]> {
         self.bytes(usize::try_from(len).ok()?)
-            .map(Bytes::copy_from_slice)
     }
 }
 
@@ -207,7 +204,7 @@ impl<'a> Record<'a> {
     }
 
     /// Its writes in order; an `Err` is the last item, and means that another program wrote the record.
-    pub(super) fn writes(&self) -> impl Iterator<Item = Result<Write, Malformed>> + 'a {
+    pub(super) fn writes(&self) -> impl Iterator<Item = Result<WrittenRow<'a>, Malformed>> + 'a {
         let mut reader = Reader(self.writes);
         std::iter::from_fn(move || {
             if reader.0.is_empty() {
@@ -226,7 +223,15 @@ impl<'a> Record<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-fn decode_write(reader: &mut Reader<'_>) -> Option<Write> {
+/// A write as it stands in a record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct WrittenRow<'a> {
+    pub(super) table: Table,
+    pub(super) key: &'a [u8],
+    pub(super) value: Option<&'a [u8]>,
+}
+
+fn decode_write<'a>(reader: &mut Reader<'a>) -> Option<WrittenRow<'a>> {
     let [table] = reader.array()?;
     let key_len = reader.varint()?;
     let marker = reader.varint()?;
@@ -236,7 +241,7 @@ fn decode_write(reader: &mut Reader<'_>) -> Option<Write> {
         Some(len) => Some(reader.sized(len)?),
     };
     let table = Table::from_byte(table);
-    Some(Write { table, key, value })
+    Some(WrittenRow { table, key, value })
 }
 
 /// Appends `write`: table, length of the key, 0 for a deletion or 1 + length of the value, key, value.
@@ -250,6 +255,8 @@ pub(super) fn push_write(out: &mut Vec<u8>, write: &Write) {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     const HEADER: RecordHeader = RecordHeader {
@@ -264,6 +271,12 @@ mod tests {
             Write::put(Table::with_fresh_keys(2), "", ""),
             Write::delete(Table::new(127), vec![2; 200]),
         ]
+    }
+
+    fn write(row: WrittenRow<'_>) -> Write {
+        let value = row.value.map(Bytes::copy_from_slice);
+        let (table, key) = (row.table, Bytes::copy_from_slice(row.key));
+        Write { table, key, value }
     }
 
     fn record() -> Vec<u8> {
@@ -281,7 +294,7 @@ mod tests {
         let record = Record::decode(&bytes, 7).unwrap();
         assert_eq!(record.header, HEADER);
         assert_eq!(record.len(), bytes.len());
-        let read: Result<Vec<_>, _> = record.writes().collect();
+        let read: Result<Vec<_>, _> = record.writes().map(|row| row.map(write)).collect();
         assert_eq!(read.unwrap(), writes());
     }
 
@@ -328,7 +341,8 @@ mod tests {
         push_write(&mut bytes, &Write::delete(Table::new(1), "a"));
         bytes.extend_from_slice(&[1, 0xFF]);
         HEADER.seal(&mut bytes);
-        let read: Vec<_> = Record::decode(&bytes, 7).unwrap().writes().collect();
+        let record = Record::decode(&bytes, 7).unwrap();
+        let read: Vec<_> = record.writes().map(|row| row.map(write)).collect();
         assert_eq!(
             read,
             [Ok(Write::delete(Table::new(1), "a")), Err(Malformed)]

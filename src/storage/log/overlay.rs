@@ -25,22 +25,59 @@ impl Overlay {
     /// Makes the write the last word on its row, here and over all that lies below.
     pub(super) fn apply(&mut self, write: Write) {
         let Write { table, key, value } = write;
-        let rows = self.tables.entry(table).or_default();
-        if value.is_none() && table.has_fresh_keys() {
-            // A row that was put here is known to nothing below, so no tombstone is needed.
-            if let Some((key, before)) = rows.remove_entry(&key) {
-                self.bytes -= cost(&key, before.as_ref());
-                if before.is_some() {
-                    return;
-                }
-            }
+        if value.is_none() && self.take_back(table, &key) {
+            return;
         }
+        let rows = self.tables.entry(table).or_default();
         let (key_bytes, new) = (key.len(), cost(&key, value.as_ref()));
         match rows.insert(key, value) {
             None => self.bytes += new,
             Some(old) => {
                 self.bytes += new;
                 self.bytes -= ROW_OVERHEAD + key_bytes + old.map_or(0, |old| old.len());
+            }
+        }
+    }
+
+    /// The same with a key that is still somebody else's.
+    pub(super) fn apply_at(&mut self, table: Table, key: &[u8], value: Option<Bytes>) {
+        if value.is_none() && self.take_back(table, key) {
+            return;
+        }
+        let rows = self.tables.entry(table).or_default();
+        match rows.get_mut(key) {
+            Some(row) => {
+                self.bytes += cost(key, value.as_ref());
+                self.bytes -= cost(key, row.as_ref());
+                *row = value;
+            }
+            None => {
+                self.bytes += cost(key, value.as_ref());
+                rows.insert(Bytes::copy_from_slice(key), value);
+            }
+        }
+    }
+
+    /// Deletes a row that was put here and is known to nothing below, so that no tombstone is needed. `false`: it may be known there.
+    fn take_back(&mut self, table: Table, key: &[u8]) -> bool {
+        let rows = self
+            .tables
+            .get_mut(&table)
+            .filter(|_| table.has_fresh_keys());
+        let Some((key, before)) = rows.and_then(|rows| rows.remove_entry(key)) else {
+            return false;
+        };
+        self.bytes -= cost(&key, before.as_ref());
+        before.is_some()
+    }
+
+    /// Copies the values that are part of `whole`, so that it can go.
+    pub(super) fn let_go(&mut self, whole: &[u8]) {
+        let range = whole.as_ptr_range();
+        let values = self.tables.values_mut().flat_map(BTreeMap::values_mut);
+        for value in values.flatten() {
+            if range.contains(&value.as_ptr()) {
+                *value = Bytes::copy_from_slice(value);
             }
         }
     }

@@ -2,11 +2,14 @@
 
 use std::io;
 
+use bytes::Bytes;
+
 use super::super::disk::{Disk, DiskFile, LOCK};
-use super::super::row::{Position, Write};
+use super::super::row::{Position, Table};
 use super::super::tables::Mark;
 use super::super::{REACHED, StorageError};
 use super::format::{FORMAT, HeaderRead, Record, SEGMENT_HEADER, SegmentHeader};
+use super::overlay::Overlay;
 use super::reached::Reached;
 use super::writer::{Finished, segment_name, segment_number};
 
@@ -31,14 +34,33 @@ pub(super) struct Recovered {
 
 const REMEDY: &str = "restore a backup, or cut the file there and remove the later log files and the file `folder` to start without what they hold";
 
-/// Gives `apply` all writes after `checkpoint`, in order, and changes nothing.
+/// What is made of the log anew.
+pub(super) trait Rebuilt {
+    /// The next write. The value is part of its whole segment.
+    fn apply(&mut self, table: Table, key: &[u8], value: Option<Bytes>);
+
+    /// All of a segment was given; its memory is wanted back.
+    fn let_go(&mut self, segment: &[u8]);
+}
+
+impl Rebuilt for Overlay {
+    fn apply(&mut self, table: Table, key: &[u8], value: Option<Bytes>) {
+        self.apply_at(table, key, value);
+    }
+
+    fn let_go(&mut self, segment: &[u8]) {
+        self.let_go(segment);
+    }
+}
+
+/// Gives `rows` all writes after `checkpoint`, in order, and changes nothing.
 ///
 /// A torn end is what a crash leaves; [`LogEnd::settle`] cuts it off. A bad record with good records after it is damage.
 pub(super) fn replay(
     disk: &dyn Disk,
     names: &[String],
     checkpoint: Position,
-    apply: &mut dyn FnMut(Write),
+    rows: &mut dyn Rebuilt,
 ) -> Result<(Recovered, LogEnd), StorageError> {
     let mut numbers: Vec<u64> = names
         .iter()
@@ -47,7 +69,7 @@ pub(super) fn replay(
     numbers.sort_unstable();
     let mut replay = Replay {
         checkpoint,
-        apply,
+        rows,
         recovered: Recovered::default(),
     };
     let mut end = None;
@@ -55,6 +77,7 @@ pub(super) fn replay(
         let segment = SegmentBytes::read(disk, number)?;
         let begin = segment.begin(&mut replay.recovered)?;
         let segment_end = replay.segment(&segment, begin)?;
+        replay.rows.let_go(&segment.bytes);
         if begin > 0 {
             end = Some((segment, segment_end));
         }
@@ -131,7 +154,7 @@ struct SegmentBytes {
     /// The name with the folder.
     name: String,
     file: Box<dyn DiskFile>,
-    bytes: Vec<u8>,
+    bytes: Bytes,
 }
 
 /// Where the records of a segment end.
@@ -149,7 +172,7 @@ impl SegmentBytes {
             let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
             let mut bytes = vec![0; len];
             file.read_at(0, &mut bytes)?;
-            Ok((file, bytes))
+            Ok((file, Bytes::from(bytes)))
         };
         let (file, bytes) =
             read().map_err(|source| StorageError::io(format!("read {name}"), source))?;
@@ -233,7 +256,7 @@ impl SegmentBytes {
 
 struct Replay<'a> {
     checkpoint: Position,
-    apply: &'a mut dyn FnMut(Write),
+    rows: &'a mut dyn Rebuilt,
     recovered: Recovered,
 }
 
@@ -245,7 +268,7 @@ impl Replay<'_> {
     ) -> Result<SegmentEnd, StorageError> {
         let (mut end, mut last_record) = (begin, None);
         while let Some(record) = segment.record(end).filter(|_| begin > 0) {
-            self.record(&record)
+            self.record(&segment.bytes, &record)
                 .map_err(|fault| segment.damaged(end, fault))?;
             last_record = Some(end);
             end += record.len();
@@ -267,7 +290,7 @@ impl Replay<'_> {
     }
 
     /// Replays the record; the error says what is wrong with it.
-    fn record(&mut self, record: &Record<'_>) -> Result<(), String> {
+    fn record(&mut self, segment: &Bytes, record: &Record<'_>) -> Result<(), String> {
         let (first, last) = (record.header.first, record.header.last);
         let expected = self.recovered.last.next();
         let begins_the_log = self.recovered.last == Position::START;
@@ -279,10 +302,10 @@ impl Replay<'_> {
         self.recovered.last = last;
         if last > self.checkpoint {
             self.recovered.bytes += record.len() as u64;
-            for write in record.writes() {
-                (self.apply)(
-                    write.map_err(|_| "the writes of the record cannot be read".to_owned())?,
-                );
+            for row in record.writes() {
+                let row = row.map_err(|_| "the writes of the record cannot be read".to_owned())?;
+                let value = row.value.map(|value| segment.slice_ref(value));
+                self.rows.apply(row.table, row.key, value);
             }
         }
         Ok(())
@@ -298,7 +321,7 @@ mod tests {
     use super::super::round::Round;
     use super::super::writer::Writer;
     use super::*;
-    use crate::storage::Table;
+    use crate::storage::Write;
     use crate::testing::faulty::FaultyDisk;
 
     const STATE: Table = Table::new(1);
@@ -336,10 +359,18 @@ mod tests {
         checkpoint: u64,
     ) -> Result<(Vec<String>, Recovered), StorageError> {
         let mut keys = Vec::new();
-        let apply = &mut |write: Write| keys.push(String::from_utf8(write.key.to_vec()).unwrap());
-        let (recovered, end) = replay(disk, &disk.list().unwrap(), at(checkpoint), apply)?;
+        let (recovered, end) = replay(disk, &disk.list().unwrap(), at(checkpoint), &mut keys)?;
         end.settle()?;
         Ok((keys, recovered))
+    }
+
+    /// Only the keys.
+    impl Rebuilt for Vec<String> {
+        fn apply(&mut self, _: Table, key: &[u8], _: Option<Bytes>) {
+            self.push(String::from_utf8(key.to_vec()).unwrap());
+        }
+
+        fn let_go(&mut self, _: &[u8]) {}
     }
 
     fn damage(disk: &FaultyDisk, checkpoint: u64) -> (String, u64, String) {

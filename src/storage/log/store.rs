@@ -87,6 +87,8 @@ pub(super) struct State {
     current_log_bytes: u64,
     /// Bytes that the last checkpoint wrote for each of its rows.
     pub(super) row_cost: Option<u64>,
+    /// The size at which an overlay is frozen: one that is in the tables before anybody waits for long.
+    pub(super) frozen_bytes: usize,
     /// Segments that get no more records, oldest first.
     pub(super) finished: Vec<Finished>,
     pub(super) health: Health,
@@ -114,9 +116,7 @@ impl LogStore {
         };
         let mark = snapshot.mark();
         let mut overlay = Overlay::default();
-        let (recovered, end) = recovery::replay(&*disk, &names, mark.position, &mut |write| {
-            overlay.apply(write)
-        })?;
+        let (recovered, end) = recovery::replay(&*disk, &names, mark.position, &mut overlay)?;
         recovered.must_be_all(&*disk, &names, mark, reached)?;
         let unfinished = end.settle()?;
         drop(end);
@@ -157,6 +157,7 @@ impl LogStore {
             taken_bytes: 0,
             current_log_bytes: recovered.bytes,
             row_cost: None,
+            frozen_bytes: settings.overlay_bytes,
             finished: recovered.needed,
             health: Health::default(),
             waiting: false,
@@ -345,7 +346,7 @@ impl State {
         } else {
             1
         };
-        let large = self.layers.current.bytes() >= settings.overlay_bytes / share as usize;
+        let large = self.layers.current.bytes() >= self.frozen_bytes / share as usize;
         let due = large || self.current_log_bytes >= settings.log_bytes / share;
         if due && self.layers.lower.frozen.is_none() {
             self.layers.lower.frozen = Some(Frozen {
@@ -373,7 +374,7 @@ impl State {
     fn is_pressed(&self, settings: &LogSettings) -> bool {
         self.health.disk_full
             || self.health.low_room.is_some()
-            || self.has_overlays_of(settings.overlay_bytes)
+            || self.has_overlays_of(self.frozen_bytes)
             || self.unsynced_bytes() >= settings.unsynced_bytes
             || self.log_bytes() >= settings.log_bytes.saturating_mul(MOST_LOG)
     }

@@ -1,24 +1,22 @@
 //! One connection: HTTP/1.1 or HTTP/2, depending on its first bytes.
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
-use hyper::rt::{Sleep, Timer};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::sync::watch;
-use tokio::time::{self, MissedTickBehavior};
+use tokio::time::{self, Instant, MissedTickBehavior};
 
 use super::connection_slots::Seat;
 use super::guarded::Guarded;
 use super::listener::Socket;
+use super::seldom::Seldom;
 use super::server::ServerLimits;
 use crate::sdk::BoxError;
 
@@ -56,7 +54,6 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let clock = TickClock::new(limits.idle_timeout / TICKS);
     let service = service_fn({
         let seat = Arc::clone(&seat);
         move |request| {
@@ -69,7 +66,7 @@ where
             }
         }
     });
-    let builder = builder(&clock, limits.idle_timeout);
+    let builder = builder();
     let socket = Guarded::new(socket, Arc::clone(&seat), limits.write_timeout);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
 
@@ -77,49 +74,70 @@ where
     let (mut is_stopping, mut is_leaving) = (false, false);
     let mut leave = None;
     let mut quiet = Quiet::default();
-    let mut ticks = clock.ticks();
+    let mut ticks = ticks(limits.idle_timeout / TICKS);
     loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => return ended,
-            _ = stopped.as_mut(), if !is_stopping => {
+        let event = {
+            let event = pin!(async {
+                tokio::select! {
+                    biased;
+                    _ = stopped.as_mut(), if !is_stopping => Event::Stop,
+                    () = seat.asked(), if !is_leaving => Event::Leave,
+                    () = until(&mut leave) => Event::LeaveOver,
+                    _ = ticks.tick() => Event::Tick,
+                }
+            });
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return ended,
+                event = Seldom::new(event) => event,
+            }
+        };
+        match event {
+            Event::Stop => {
                 is_stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = seat.asked(), if !is_leaving => {
+            Event::Leave => {
                 is_leaving = true;
                 connection.as_mut().graceful_shutdown();
                 leave = Some(Leave::of(&seat));
             }
-            () = until(&mut leave) => {
+            Event::LeaveOver => {
                 if leave.as_ref().is_none_or(|leave| leave.is_over(&seat)) {
                     return Err("it made room for another connection".into());
                 }
                 leave = Some(Leave::of(&seat));
             }
-            // Then the connection is polled again, and with it everything that sleeps by this clock.
-            _ = ticks.tick() => {
-                clock.advance();
-                match quiet.look(&seat) {
-                    ..=TICKS => {}
-                    // Until the protocol is known, and with HTTP/2, nothing else checks the time.
-                    _ if seat.begun() == 0 => return Err("no request within the idle timeout".into()),
-                    ticks if ticks == TICKS + 1 => connection.as_mut().graceful_shutdown(),
-                    _ => return Err("nothing was asked or read within the idle timeout".into()),
-                }
-            }
+            // Nobody else looks at the time: a timer of the protocol's would cost each request an allocation.
+            Event::Tick => match quiet.look(&seat) {
+                ..TICKS => {}
+                _ if seat.begun() == 0 => return Err("no request within the idle timeout".into()),
+                TICKS => connection.as_mut().graceful_shutdown(),
+                _ => return Err("nothing was asked or read within the idle timeout".into()),
+            },
         }
     }
 }
 
-fn builder(clock: &TickClock, idle_timeout: Duration) -> auto::Builder<TokioExecutor> {
+/// What comes for a connection beside its requests.
+enum Event {
+    /// The server stops.
+    Stop,
+    /// Another connection wants its place.
+    Leave,
+    /// It had time to write what it has.
+    LeaveOver,
+    /// A part of the idle timeout is over.
+    Tick,
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(clock.clone())
-        .header_read_timeout(idle_timeout)
         // A client that has sent all it will send may close that side and wait for its answer.
         .half_close(true)
+        .header_read_timeout(None)
         .max_buf_size(HTTP1_BUFFER_BYTES);
     builder
         .http2()
@@ -129,6 +147,13 @@ fn builder(clock: &TickClock, idle_timeout: Duration) -> auto::Builder<TokioExec
         .initial_stream_window_size(HTTP2_WINDOWS.0)
         .initial_connection_window_size(HTTP2_WINDOWS.1);
     builder
+}
+
+fn ticks(period: Duration) -> time::Interval {
+    let period = period.max(Duration::from_millis(1));
+    let mut ticks = time::interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// Detects that nothing happens on a connection.
@@ -178,70 +203,5 @@ async fn until(leave: &mut Option<Leave>) {
     match leave {
         Some(leave) => leave.until.as_mut().await,
         None => pending().await,
-    }
-}
-
-/// The clock of HTTP/1.1's idle timeout. It moves by ticks, and its sleeps wake nobody: that spares each request two
-/// visits to tokio's timer wheel.
-#[derive(Debug, Clone)]
-struct TickClock {
-    start: Instant,
-    period: Duration,
-    ticked: Arc<AtomicU32>,
-}
-
-impl TickClock {
-    fn new(period: Duration) -> Self {
-        Self {
-            start: Instant::now(),
-            period: period.max(Duration::from_millis(1)),
-            ticked: Arc::default(),
-        }
-    }
-
-    fn ticks(&self) -> time::Interval {
-        let mut ticks = time::interval_at(time::Instant::now() + self.period, self.period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks
-    }
-
-    fn advance(&self) {
-        self.ticked.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Timer for TickClock {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        self.sleep_until(self.now() + duration)
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        let clock = self.clone();
-        Box::pin(TickSleep { clock, deadline })
-    }
-
-    fn now(&self) -> Instant {
-        self.start + self.period * self.ticked.load(Ordering::Relaxed)
-    }
-}
-
-#[derive(Debug)]
-struct TickSleep {
-    clock: TickClock,
-    deadline: Instant,
-}
-
-impl Sleep for TickSleep {}
-
-impl Future for TickSleep {
-    type Output = ();
-
-    /// Ready at the first tick after the deadline: the clock may be most of a period behind.
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if self.clock.now() > self.deadline {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
     }
 }

@@ -23,6 +23,8 @@ mod memory;
 #[cfg(feature = "http")]
 mod request_body;
 #[cfg(feature = "http")]
+mod seldom;
+#[cfg(feature = "http")]
 pub(crate) mod server;
 #[cfg(feature = "http")]
 mod service;

@@ -39,7 +39,7 @@ pub struct ServerLimits {
     /// files and outgoing calls.
     pub max_connections: usize,
     /// A connection without a complete request head within this time is closed, whether it is idle between
-    /// requests or sends its headers slowly. It may take up to a quarter longer. Default 75 s, more than the
+    /// requests or sends its headers slowly. It may take up to half as long again. Default 75 s, more than the
     /// minute for which HTTP clients and load balancers commonly keep their connections.
     pub idle_timeout: Duration,
     /// A connection whose peer does not read its responses, that is, less than 16 KiB within this time, is closed.
@@ -141,8 +141,8 @@ impl IntoFuture for Serve {
         Box::pin(async move {
             let handler = self.service.with_memory_of(&self.limits);
             let service = service_fn(move |request| {
-                let handler = handler.clone();
-                async move { Ok::<_, Infallible>(handler.answer_raw(request).await) }
+                let answer = handler.answer_raw(request);
+                async move { Ok::<_, Infallible>(answer.await) }
             });
             let slots = self.limits.slots();
             serve_connections(self.listener, service, self.limits, slots, self.stop).await;

@@ -87,44 +87,74 @@ impl HandlerService {
     }
 
     /// Answers a request that came from the network unchecked. With another server in front, checking its head is that server's task.
-    pub(super) async fn answer_raw<B: Body>(&self, request: Request<B>) -> Response<ReplyBody> {
-        match head::check(&request) {
-            Ok(()) => self.answer(request).await,
-            Err(fault) => into_response(HandlerResponse::text(fault.status(), fault.to_string())),
+    pub(super) fn answer_raw<B: Body>(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Response<ReplyBody>> + use<B> {
+        let begun = match head::check(&request) {
+            Ok(()) => begin(request),
+            Err(fault) => Err(HandlerResponse::text(fault.status(), fault.to_string()).into()),
+        };
+        self.answer(begun)
+    }
+
+    /// The future does not hold the head of the request, which is large and would be copied with it.
+    fn answer<B: Body>(
+        &self,
+        begun: Result<Call<B>, Box<Response<ReplyBody>>>,
+    ) -> impl Future<Output = Response<ReplyBody>> + use<B> {
+        let service = self.clone();
+        async move {
+            match begun {
+                Ok(call) => into_response(service.call(call).await),
+                Err(response) => *response,
+            }
         }
     }
 
-    async fn answer<B: Body>(&self, request: Request<B>) -> Response<ReplyBody> {
-        let host = head::host_of(&request);
-        // Pages can send this without a preflight request.
-        let is_simple = !request.headers().contains_key(CONTENT_TYPE);
-        if is_simple && head::is_cross_site(request.headers(), host) {
-            return into_response(HandlerResponse::text(
-                403,
-                "web pages may not call functions",
-            ));
+    async fn call<B: Body>(&self, Call { encoding, body }: Call<B>) -> HandlerResponse {
+        match self.bodies.read(encoding, body).await {
+            Ok(request) => exchange::call(&self.handler, request).await,
+            Err(fault) => fault.into(),
         }
-        let (head, body) = request.into_parts();
-        let content_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let route = exchange::route(head.method.as_str(), head.uri.path(), content_type);
-        let encoding = Encoding::of(&head.headers);
-        let is_head = head.method == Method::HEAD;
-        drop(head); // it shares the connection's read buffer, which is reused once it is no longer shared
-        let answer = match route {
-            Route::Answered(answer) => answer,
-            Route::Call => match self.bodies.read(encoding, body).await {
-                Ok(request) => exchange::call(&self.handler, request).await,
-                Err(fault) => fault.into(),
-            },
-        };
-        let mut response = into_response(answer);
-        if is_head {
-            let ReplyBody(body) = std::mem::take(response.body_mut());
-            response
-                .headers_mut()
-                .insert(CONTENT_LENGTH, body.len().into());
+    }
+}
+
+/// A request to functions whose body has not been read yet.
+struct Call<B> {
+    encoding: Encoding,
+    body: B,
+}
+
+/// Reads the head and drops it: it shares the connection's read buffer, which is reused once it is no longer shared.
+fn begin<B: Body>(request: Request<B>) -> Result<Call<B>, Box<Response<ReplyBody>>> {
+    let headers = request.headers();
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    // Pages can send a request without a content type without a preflight request.
+    if content_type.is_none() && head::is_cross_site(headers, head::host_of(&request)) {
+        return Err(HandlerResponse::text(403, "web pages may not call functions").into());
+    }
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    match exchange::route(method, path, content_type) {
+        Route::Call => Ok(Call {
+            encoding: Encoding::of(headers),
+            body: request.into_body(),
+        }),
+        Route::Answered(answer) => {
+            let mut response = into_response(answer);
+            if request.method() == Method::HEAD {
+                let ReplyBody(body) = std::mem::take(response.body_mut());
+                let headers = response.headers_mut();
+                headers.insert(CONTENT_LENGTH, body.len().into());
+            }
+            Err(response.into())
         }
-        response
+    }
+}
+
+impl From<HandlerResponse> for Box<Response<ReplyBody>> {
+    fn from(answer: HandlerResponse) -> Self {
+        Self::new(into_response(answer))
     }
 }
 
@@ -181,8 +211,8 @@ where
     type Future = AnswerFuture;
 
     fn call(&self, request: Request<B>) -> AnswerFuture {
-        let service = self.clone();
-        Box::pin(async move { Ok(service.answer(request).await) })
+        let answer = self.answer(begin(request));
+        Box::pin(async move { Ok(answer.await) })
     }
 }
 
