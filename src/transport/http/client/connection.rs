@@ -1,6 +1,7 @@
 //! One connection: one request at a time over HTTP/1.1, many over HTTP/2.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::error::Kind;
 use super::stream::{Pauses, Progress, Stream, Watched};
@@ -30,6 +31,9 @@ pub(super) struct Connection {
     has_served: bool,
     /// When it is too old for another request.
     pub(super) expires: Option<Instant>,
+    /// Rings when a request has taken too long. It stays set from one request to the next, and is only put off: setting one and taking it
+    /// back for each request costs more.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 enum Sender {
@@ -41,6 +45,14 @@ enum Sender {
 pub(super) struct Lost {
     pub(super) cause: Kind,
     pub(super) unsent: Option<Box<Outgoing>>,
+}
+
+impl Lost {
+    /// The request was sent, or some of it.
+    pub(super) const fn sent(cause: Kind) -> Self {
+        let unsent = None;
+        Self { cause, unsent }
+    }
 }
 
 impl Connection {
@@ -62,7 +74,23 @@ impl Connection {
             progress,
             has_served: false,
             expires: None,
+            alarm: None,
         })
+    }
+
+    /// Takes the alarm of the connection, set to this time; to be put back with `keep_alarm`.
+    pub(super) fn alarm(&mut self, at: Instant) -> Pin<Box<Sleep>> {
+        match self.alarm.take() {
+            Some(mut alarm) => {
+                alarm.as_mut().reset(at);
+                alarm
+            }
+            None => Box::pin(sleep_until(at)),
+        }
+    }
+
+    pub(super) fn keep_alarm(&mut self, alarm: Pin<Box<Sleep>>) {
+        self.alarm = Some(alarm);
     }
 
     /// Sends one request and returns the head of the response. The body follows on the same connection.
@@ -94,12 +122,7 @@ impl Connection {
             Some(progress) => progress.watch(sending).await,
         };
         self.has_served = true;
-        sent.unwrap_or_else(|cause| {
-            Err(Lost {
-                cause,
-                unsent: None,
-            })
-        })
+        sent.unwrap_or_else(|cause| Err(Lost::sent(cause)))
     }
 
     /// Runs `reading` as long as bytes arrive.
@@ -145,6 +168,7 @@ impl Connection {
                 progress: self.progress.clone(),
                 has_served: self.has_served,
                 expires: self.expires,
+                alarm: None,
             }),
         }
     }

@@ -25,6 +25,9 @@ pub(super) fn check(request: &HttpRequest) -> Result<(), Kind> {
         let text = "the header `transfer-encoding` can't be set";
         return Err(Kind::InvalidRequest(text));
     }
+    if !request.headers.contains_key(CONTENT_LENGTH) {
+        return Ok(());
+    }
     let length = request.body.len().to_string();
     let lengths = request.headers.get_all(CONTENT_LENGTH);
     if lengths.iter().any(|given| *given != length) {

@@ -20,13 +20,14 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION};
 use http::{HeaderMap, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
 
 pub use self::config::{ClientIdentity, HttpClientConfig, Network};
 pub use self::error::HttpError;
 pub use self::message::{HttpRequest, HttpResponse};
 pub use self::proxy::{InvalidProxy, Proxies};
 
-use self::connection::{Connection, Outgoing};
+use self::connection::{Connection, Lost, Outgoing};
 use self::connector::Connector;
 use self::error::Kind;
 use self::origin::Origin;
@@ -55,6 +56,16 @@ pub struct HttpClient {
     max_response_body_bytes: usize,
     decompress: bool,
 }
+
+/// Until when a request may take, and how long that was.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    deadline: Instant,
+    timeout: Duration,
+}
+
+/// The head of a response.
+type Begun = OnceLock<(StatusCode, HeaderMap)>;
 
 impl HttpClient {
     /// A client without connections; the first call opens one.
@@ -86,31 +97,72 @@ impl HttpClient {
         let method = request.method.clone();
         let url = request.url.clone();
         let head = OnceLock::new();
-        tokio::time::timeout(timeout, self.exchange(request, &head))
+        let limit = Limit {
+            deadline: Instant::now() + timeout,
+            timeout,
+        };
+        self.exchange(request, limit, &head)
             .await
-            .unwrap_or(Err(Kind::TimedOut(timeout)))
             .map_err(|kind| HttpError::new(kind, &method, &url).with_head(head.into_inner()))
     }
 
-    /// Stores the head of the response in `begun`, so that it is known even if the time limit ends the call during the body.
+    /// Sends on a pooled connection, or on a new one.
     async fn exchange(
         &self,
         request: HttpRequest,
-        begun: &OnceLock<(StatusCode, HeaderMap)>,
+        limit: Limit,
+        begun: &Begun,
     ) -> Result<HttpResponse, Kind> {
         let origin = Origin::of(&request.url)?;
         framing::check(&request)?;
-        let outgoing = self.outgoing(request, &origin);
-        let (connection, response) = self.transmit(&origin, outgoing).await?;
-        // For a successful answer the status suffices. It is stored once.
-        let headers = match response.status().is_success() {
-            true => HeaderMap::new(),
-            false => response.headers().clone(),
-        };
-        let _ = begun.set((response.status(), headers));
-        let response = connection.watch(self.read(response)).await?;
+        let mut outgoing = self.outgoing(request, &origin);
+        while let Some(mut connection) = self.pool.take(&origin) {
+            let talk = self.talk(&mut connection, outgoing, limit, begun);
+            match talk.await {
+                Ok(response) => {
+                    self.pool.put(origin, connection);
+                    return Ok(response);
+                }
+                Err(lost) => outgoing = *lost.unsent.ok_or(lost.cause)?,
+            }
+        }
+        let connecting = timeout_at(limit.deadline, self.connector.connect(&origin)).await;
+        let mut connection = connecting.map_err(|_| Kind::TimedOut(limit.timeout))??;
+        connection.expires = self.pool.expiry();
+        let talk = self.talk(&mut connection, outgoing, limit, begun);
+        let response = talk.await.map_err(|lost| lost.cause)?;
         self.pool.put(origin, connection);
         Ok(response)
+    }
+
+    /// Sends one request and reads its response, within the time limit. Stores the head of the response in `begun`, so that it is known even if
+    /// the limit ends the call during the body.
+    async fn talk(
+        &self,
+        connection: &mut Connection,
+        outgoing: Outgoing,
+        limit: Limit,
+        begun: &Begun,
+    ) -> Result<HttpResponse, Lost> {
+        let mut alarm = connection.alarm(limit.deadline);
+        let talk = async {
+            let response = connection.send(outgoing).await?;
+            // For a successful answer the status suffices. It is stored once.
+            let headers = match response.status().is_success() {
+                true => HeaderMap::new(),
+                false => response.headers().clone(),
+            };
+            let _ = begun.set((response.status(), headers));
+            let read = connection.watch(self.read(response)).await;
+            read.map_err(Lost::sent)
+        };
+        let done = tokio::select! {
+            biased;
+            done = talk => done,
+            () = alarm.as_mut() => Err(Lost::sent(Kind::TimedOut(limit.timeout))),
+        };
+        connection.keep_alarm(alarm);
+        done
     }
 
     /// The request as it is sent: over HTTP/1.1 the target is the path only, and the host is a header.
@@ -138,26 +190,6 @@ impl HttpClient {
             outgoing.headers_mut().insert(HOST, host);
         }
         outgoing
-    }
-
-    /// Sends on a pooled connection, or on a new one.
-    async fn transmit(
-        &self,
-        origin: &Origin,
-        mut outgoing: Outgoing,
-    ) -> Result<(Connection, Response<Incoming>), Kind> {
-        while let Some(mut connection) = self.pool.take(origin) {
-            match connection.send(outgoing).await {
-                Ok(response) => return Ok((connection, response)),
-                Err(lost) => outgoing = *lost.unsent.ok_or(lost.cause)?,
-            }
-        }
-        let mut connection = self.connector.connect(origin).await?;
-        connection.expires = self.pool.expiry();
-        match connection.send(outgoing).await {
-            Ok(response) => Ok((connection, response)),
-            Err(lost) => Err(lost.cause),
-        }
     }
 
     async fn read(&self, response: Response<Incoming>) -> Result<HttpResponse, Kind> {
