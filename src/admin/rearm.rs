@@ -1,14 +1,16 @@
-//! A policy that has changed since the last start reaches what waits: each waiting delivery is told, and computes its time anew.
+//! Settings that have changed since the last start reach what waits: each waiting delivery is told, and computes its time anew; each batch that is
+//! filling is told, and goes if it should have gone by now. Batches whose stage is gone are told that.
 //!
-//! The policy that all of them know is noted, so that a start with the same one reads a row and nothing else.
+//! The settings that all of them know are noted, so that a start with the same ones reads a row and nothing else.
 
 use bytes::Bytes;
 
-use super::kept::{KeptFilter, list};
-use super::page::Page;
+use super::kept::{HEAD, KeptFilter, list};
+use super::page::{Page, Weigh, page};
 use crate::delivery::engine::{DeliveryState, Policy};
 use crate::delivery::owner::RULES;
 use crate::runtime::core::AddressKey;
+use crate::runtime::core::keys::{SPECS, STATE, type_prefix};
 use crate::runtime::handle::RuntimeHandle;
 use crate::runtime::intake::Incoming;
 use crate::sdk::{Address, BoxError, MessageBuilder, TypeName};
@@ -29,29 +31,133 @@ async fn told(
     policy: &Policy,
 ) -> Result<(), BoxError> {
     let rules = Bytes::from(serde_json::to_vec(policy)?);
-    let note = format!("policy {function}");
+    let note = policy_note(function);
     let known = runtime.noted(&note).await?;
     if known.as_ref() == Some(&rules) {
         return Ok(());
     }
-    let mut after = None;
     // What an earlier version kept waits by the policy of that time, which nobody wrote down.
-    let mut is_done = known.is_none();
-    while !is_done {
+    if known.is_some() {
+        tell_all(runtime, function).await?;
+    }
+    runtime.note(&note, rules);
+    Ok(())
+}
+
+/// Tells what waits at the addresses of `function` that its settings have changed.
+async fn tell_all(runtime: &RuntimeHandle, function: &TypeName) -> Result<(), BoxError> {
+    let mut after = None;
+    loop {
         let page = waiting(runtime, function, after).await?;
         for item in page.items {
             match item {
                 Ok(item) => tell(runtime, &item.address.to_address()).await?,
                 Err(damaged) => {
-                    tracing::warn!(%function, %damaged, "one that waits was not told that its policy has changed");
+                    tracing::warn!(%function, %damaged, "one that waits was not told that its settings have changed");
                 }
             }
         }
         after = page.next;
-        is_done = after.is_none();
+        if after.is_none() {
+            return Ok(());
+        }
     }
-    runtime.note(&note, rules);
-    Ok(())
+}
+
+/// Tells the batches that are filling at the addresses of `function`, and what waits there, when `settings` are other ones than at the last
+/// start, or when the stage was gone then.
+pub(crate) async fn regather(runtime: RuntimeHandle, function: TypeName, settings: String) {
+    let told = async {
+        let (note, settings) = (batch_note(&function), Bytes::from(settings));
+        if runtime.noted(&note).await?.as_ref() != Some(&settings) {
+            tell_batches(&runtime, &function).await?;
+            tell_all(&runtime, &function).await?;
+            runtime.note(&note, settings);
+        }
+        Ok::<(), BoxError>(())
+    };
+    if let Err(error) = told.await {
+        tracing::warn!(%function, error, "batches that are filling were not told that their settings have changed; the next start tries again");
+    }
+}
+
+/// Sees to what stages keep that are gone: the records of their batches are kept one by one, so that they can be listed, called off, given up and
+/// exported, and all of it is told when its stage is back.
+pub(crate) async fn unpack(runtime: RuntimeHandle) {
+    let gone = runtime.gone().iter().filter(|gone| gone.kind == "function");
+    for function in gone.map(|gone| gone.name.clone()).collect::<Vec<_>>() {
+        let told = async {
+            // What it keeps is told when it is back, whatever its settings are then.
+            if declares(&runtime, &function, HEAD).await? {
+                runtime.note(&policy_note(&function), GONE);
+            }
+            if declares(&runtime, &function, FILLING).await? {
+                runtime.note(&batch_note(&function), GONE);
+                tell_batches(&runtime, &function).await?;
+            }
+            Ok::<(), BoxError>(())
+        };
+        if let Err(error) = told.await {
+            tracing::warn!(%function, error, "what batches of a stage that is gone hold cannot be listed; the next start tries again");
+        }
+    }
+}
+
+/// What is noted in place of settings.
+const GONE: Bytes = Bytes::from_static(b"gone");
+
+fn policy_note(function: &TypeName) -> String {
+    format!("policy {function}")
+}
+
+fn batch_note(function: &TypeName) -> String {
+    format!("batch {function}")
+}
+
+/// The value of a batch that is filling.
+const FILLING: &str = "filling";
+
+async fn declares(
+    runtime: &RuntimeHandle,
+    function: &TypeName,
+    value: &str,
+) -> Result<bool, BoxError> {
+    let prefix = type_prefix(function.namespace(), function.name());
+    let declared = [&prefix, value.as_bytes()].concat();
+    let read = runtime.read(move |rows| rows.get(SPECS, &declared));
+    Ok(read.await?.is_some())
+}
+
+async fn tell_batches(runtime: &RuntimeHandle, function: &TypeName) -> Result<(), BoxError> {
+    let prefix = type_prefix(function.namespace(), function.name());
+    let mut after = None;
+    loop {
+        let prefix = prefix.clone();
+        let found = runtime.read(move |rows| {
+            page(rows, STATE, &prefix, after.as_deref(), CHUNK, |key, _| {
+                let split = AddressKey::split(key);
+                let filling = split.filter(|(_, name)| name == FILLING.as_bytes());
+                Ok(filling.map(|(address, _)| Filling(address)))
+            })
+        });
+        let found = found.await?;
+        for Filling(address) in found.items.into_iter().flatten() {
+            tell(runtime, &address.to_address()).await?;
+        }
+        after = found.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// The address of a batch that is filling.
+struct Filling(AddressKey);
+
+impl Weigh for Filling {
+    fn weight(&self) -> usize {
+        self.0.id().len() + 100
+    }
 }
 
 async fn waiting(

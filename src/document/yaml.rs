@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Location as YamlLocation, Options, Spanned};
 
@@ -14,7 +15,7 @@ use super::repeated::Repeated;
 
 /// A module file is small; these bounds keep a hostile one from using up time or memory.
 const MAX_NODES: usize = 50_000;
-const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 256;
 const MAX_DOCUMENTS: usize = 1_000;
 
 /// The documents of `text`, without empty ones.
@@ -103,13 +104,14 @@ fn syntax_fault(placing: &Placing<'_>, err: &serde_saphyr::Error) -> Finding {
         Some(found) => location_in(file, found),
         None => Location::file(file),
     };
-    let text: String = err
-        .without_snippet()
-        .to_string()
-        .chars()
-        .take(300)
-        .collect();
-    let message = format!("it is not readable as YAML: {text}");
+    let message = match beyond_bounds(err) {
+        Some(text) => text,
+        None => {
+            let text = err.without_snippet().to_string();
+            let text: String = text.chars().take(300).collect();
+            format!("it is not readable as YAML: {text}")
+        }
+    };
     let upstream = format!("Failed loading a module at {file}: {message}");
     let line = index(location.line.into());
     let around = placing
@@ -122,6 +124,25 @@ fn syntax_fault(placing: &Placing<'_>, err: &serde_saphyr::Error) -> Finding {
         ..Complaint::from(message).upstream(upstream)
     };
     Finding::new(location, "", complaint)
+}
+
+/// Which bound of this reader the file is beyond, if it is one.
+fn beyond_bounds(err: &serde_saphyr::Error) -> Option<String> {
+    let serde_saphyr::Error::Budget { breach, .. } = err.without_snippet() else {
+        return None;
+    };
+    Some(match breach {
+        BudgetBreach::Depth { .. } => {
+            format!("it is nested deeper than {MAX_DEPTH} levels; that much is not read")
+        }
+        BudgetBreach::Documents { .. } => {
+            format!("it has more than {MAX_DOCUMENTS} documents; split the file")
+        }
+        BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => {
+            format!("it has more than {MAX_NODES} keys and values; split the file")
+        }
+        _ => return None,
+    })
 }
 
 /// What to do about a placeholder without quotes inside braces or brackets, where its own braces end the mapping.
@@ -337,6 +358,19 @@ mod tests {
         assert_eq!(entries[0].1.location.to_string(), "m.yaml:5:10");
         let kind = documents[1].get("kind").unwrap();
         assert_eq!(kind.location.to_string(), "m.yaml:7:7");
+    }
+
+    #[test]
+    fn what_is_nested_deeper_than_is_read_is_told_in_plain_words() {
+        let nested = |depth: usize| format!("a: {}1{}\n", "[".repeat(depth), "]".repeat(depth));
+        let (documents, faults, _) = parsed(&nested(MAX_DEPTH - 1));
+        assert_eq!((documents.len(), faults), (1, vec![]));
+        let (_, faults, _) = parsed(&nested(MAX_DEPTH));
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(
+            faults[0].contains("nested deeper than 256 levels"),
+            "{faults:?}"
+        );
     }
 
     #[test]

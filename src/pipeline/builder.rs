@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::config::{self, DEFAULT_NAMESPACE, PipelineConfig, StageConfig, StageNames};
-use super::function::Entry;
+use super::function::{self, Entry};
 use super::plan::Plan;
 use super::stage::{Guarded, Stage};
 use super::stage_function;
@@ -17,6 +17,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::delivery::engine::Policy;
 use crate::delivery::owner::{DestinationFunction, DestinationRegistry};
 use crate::document::{At, Finding, Findings, Location, Node};
+#[cfg(feature = "runtime")]
+use crate::sdk::{Address, BoxError, Message};
 use crate::sdk::{FunctionSpec, TypeName};
 use crate::transport::http::client::Network;
 
@@ -76,18 +78,19 @@ impl Pipeline {
                 plan: Arc::clone(&self.plan),
             },
         )];
-        let (mut exports, mut items) = (false, Vec::new());
+        let mut exports = Vec::new();
         for (at, step) in self.plan.steps().iter().enumerate() {
             specs.extend(stage_function::specs(&self.plan, at, registry));
-            exports |= matches!(step.kind, StageKind::HttpExport(_));
-            items.push((step.name.clone(), step.function.clone()));
+            if matches!(step.kind, StageKind::HttpExport(_)) {
+                exports.push((step.name.clone(), step.function.clone()));
+            }
         }
-        if exports {
+        if !exports.is_empty() {
             let destination = self.plan.destination.clone();
             let (registry, clock) = (Arc::clone(registry), self.plan.clock());
             specs.push(DestinationFunction::spec(
                 destination,
-                items,
+                exports,
                 registry,
                 clock,
             ));
@@ -102,9 +105,34 @@ impl Pipeline {
         steps.map(|step| (&step.function, &step.policy))
     }
 
+    /// The functions that collect records, with when they let them go.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn batches(&self) -> impl Iterator<Item = (&TypeName, String)> {
+        let steps = self.plan.steps().iter();
+        steps.filter_map(|step| match &step.kind {
+            StageKind::Batch(batching) => {
+                let settings = format!("{} {:?}", batching.count, batching.time);
+                Some((&step.function, settings))
+            }
+            _ => None,
+        })
+    }
+
     /// The function by which records enter.
     pub fn entry(&self) -> &TypeName {
         &self.plan.entry
+    }
+
+    /// What is stored of a message to the pipeline in place of it, where that can be known before it is stored: the pipeline's records are
+    /// stored once then, and not once more for the stage that sends them away.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn entrance(&self) -> Option<Entrance> {
+        let plan = Arc::clone(&self.plan);
+        let enter = move |message: &Message, suits: &dyn Fn(&Address) -> bool| {
+            function::enter(&plan, message, suits)
+        };
+        let can = self.plan.can_enter_anywhere();
+        can.then(|| -> Entrance { Arc::new(enter) })
     }
 
     /// The function types at whose addresses records are kept, a stage each: `<namespace>/<pipeline>.<stage>`.
@@ -112,6 +140,13 @@ impl Pipeline {
         self.plan.steps().iter().map(|step| &step.function)
     }
 }
+
+/// Makes of a message to a pipeline the one that is stored in place of it; `None` when nothing is to be stored. Where its address follows
+/// from an id that is given then, that is one which the function takes.
+#[cfg(feature = "runtime")]
+pub(crate) type Entrance = Arc<
+    dyn Fn(&Message, &dyn Fn(&Address) -> bool) -> Result<Option<Message>, BoxError> + Send + Sync,
+>;
 
 /// What pipelines know of the destinations of their exports: whether one is away, and who waits for it.
 ///
@@ -228,7 +263,7 @@ impl PipelineBuilder {
         self.next_name = Some(name.into());
         let at = self.stages.len();
         let name = self.take_name("stage", at);
-        let kind = StageKind::pure(Guarded(stage));
+        let kind = StageKind::Own(Arc::new(Guarded(stage)));
         self.stages
             .push(name.map(|name| StageConfig { name, kind }));
         self

@@ -1,20 +1,22 @@
 //! The part of a batch stage's function that collects records and lets them go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use prost::Message as _;
 use uuid::Uuid;
 
 use super::ids;
-use super::record::{Record, WireRecord, content_type};
+use super::record::{Record, content_type};
 use super::stages::Batching;
+use super::wire;
 use crate::delivery::engine::Failure;
 use crate::delivery::owner::{Capacity, Queue, QueueValues, Size};
 use crate::sdk::types::protobuf_as;
 use crate::sdk::{
     BoxError, CancellationToken, Context, FunctionSpec, MessageBuilder, Type, ValueSpec,
 };
+use crate::time::Timestamp;
 
 /// To a batch, by itself: it has been filling long enough.
 pub(crate) const FLUSH: Type<Flush> = protobuf_as("statefun.pipelines/flush");
@@ -48,14 +50,55 @@ pub(crate) struct Collector {
     items: Arc<QueueValues>,
 }
 
+/// Batches that were filling when their stage went.
+#[cfg(feature = "runtime")]
+#[derive(Debug, Clone)]
+pub(crate) struct Leftover(Arc<QueueValues>);
+
+#[cfg(feature = "runtime")]
+impl Leftover {
+    /// The value of a batch that is filling, and its typename.
+    pub(crate) const VALUE: (&'static str, &'static str) = ("filling", "statefun.pipelines/flush");
+
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(values(1)))
+    }
+
+    /// Declares the values of a batch.
+    pub(crate) fn declare(&self, spec: FunctionSpec) -> FunctionSpec {
+        self.0.declare(spec.value(FILLING))
+    }
+
+    /// Takes the records out of the batch that is filling at this address.
+    pub(crate) fn take(&self, context: &mut Context) -> Result<Vec<Record>, BoxError> {
+        let Some(filling) = context.storage().get(&FILLING)? else {
+            return Ok(Vec::new());
+        };
+        context.cancel_delayed_message(&token(context, &filling)?);
+        context.storage().remove(&FILLING)?;
+        take_all(&self.0, context)
+    }
+}
+
+fn values(count: u32) -> QueueValues {
+    QueueValues::new(Capacity {
+        chunks: CHUNKS,
+        chunk_items: u64::from(count).div_ceil(CHUNKS).max(1),
+        chunk_bytes: CHUNK_BYTES,
+        has_pages: false,
+    })
+}
+
+fn take_all(values: &QueueValues, context: &mut Context) -> Result<Vec<Record>, BoxError> {
+    let mut queue = Queue::load(values, context.storage())?;
+    let items = queue.take_all(context.storage())?;
+    queue.save(context.storage())?;
+    items.into_iter().map(Record::decode).collect()
+}
+
 impl Collector {
     pub(crate) fn new(batching: Arc<Batching>) -> Self {
-        let items = QueueValues::new(Capacity {
-            chunks: CHUNKS,
-            chunk_items: u64::from(batching.count).div_ceil(CHUNKS).max(1),
-            chunk_bytes: CHUNK_BYTES,
-            has_pages: false,
-        });
+        let items = values(batching.count);
         Self {
             batching,
             items: Arc::new(items),
@@ -89,7 +132,8 @@ impl Collector {
             );
             return Ok(Err(Box::new(Failure::permanent("stage_error", text))));
         }
-        let item = record.to_wire().encode_to_vec();
+        let mut item = Vec::new();
+        wire::put(record, &mut item)?;
         let mut queue = Queue::load(&self.items, context.storage())?;
         queue.push(context.storage(), &item)?;
         let size = queue.size();
@@ -117,6 +161,45 @@ impl Collector {
         }
     }
 
+    /// The settings have changed since the last start: a batch that has as many items as it needs now goes at once, and the others by the
+    /// time that counts now, from when their first record came.
+    pub(crate) fn reconsider(
+        &self,
+        context: &mut Context,
+        now: Timestamp,
+    ) -> Result<Option<Record>, BoxError> {
+        let Some(filling) = context.storage().get(&FILLING)? else {
+            return Ok(None);
+        };
+        context.cancel_delayed_message(&token(context, &filling)?);
+        let queue = Queue::load(&self.items, context.storage())?;
+        if self.is_due(queue.size()) {
+            return self.release(context);
+        }
+        let Some(time) = self.batching.time else {
+            return Ok(None);
+        };
+        let first = queue.first(context.storage())?.map(Record::decode);
+        let begun = first.transpose()?.map_or(now, |first| first.received_at());
+        let rest = (begun + time).since(now);
+        if rest.is_zero() {
+            return self.release(context);
+        }
+        self.flush_after(context, rest, &filling)?;
+        Ok(None)
+    }
+
+    fn flush_after(
+        &self,
+        context: &mut Context,
+        time: Duration,
+        flush: &Flush,
+    ) -> Result<(), BoxError> {
+        let token = token(context, flush)?;
+        let message = MessageBuilder::to(context.address().clone()).value_as(&FLUSH, flush)?;
+        Ok(context.send_after_with_token(time, token, message)?)
+    }
+
     /// With the first record the time begins to run.
     fn begin_if_empty(&self, context: &mut Context, record: &Record) -> Result<Flush, BoxError> {
         if let Some(mut filling) = context.storage().get(&FILLING)? {
@@ -132,9 +215,7 @@ impl Collector {
             content_type: record.content_type().to_owned(),
         };
         if let Some(time) = self.batching.time {
-            let token = token(context, &flush)?;
-            let message = MessageBuilder::to(context.address().clone()).value_as(&FLUSH, &flush)?;
-            context.send_after_with_token(time, token, message)?;
+            self.flush_after(context, time, &flush)?;
         }
         context.storage().set(&FILLING, flush.clone())?;
         Ok(flush)
@@ -147,22 +228,14 @@ impl Collector {
     fn release(&self, context: &mut Context) -> Result<Option<Record>, BoxError> {
         let filling = context.storage().get(&FILLING)?.unwrap_or_default();
         context.storage().remove(&FILLING)?;
-        let mut records = Vec::new();
-        let mut queue = Queue::load(&self.items, context.storage())?;
-        for item in queue.take_all(context.storage())? {
-            records.push(WireRecord::decode(item)?);
-        }
-        queue.save(context.storage())?;
+        let records = take_all(&self.items, context)?;
         let Some(last) = records.last().cloned() else {
             return Ok(None);
         };
-        let payloads: Vec<Bytes> = records
-            .iter()
-            .map(|record| record.payload.clone())
-            .collect();
+        let payloads: Vec<Bytes> = records.iter().map(Record::payload).collect();
         let release = self.batching.release(&payloads);
-        let id = ids::of_batch(records.iter().map(|record| record.id.as_ref()));
-        let mut batch = Record::from_wire(last)?.with_id(id);
+        let id = ids::of_batch(records.iter().map(Record::id));
+        let mut batch = last.with_id(id);
         // Items that stand one after the other are still what they were, when they were all the same.
         match (release.content_type, filling.content_type) {
             (Some(content_type), _) => batch.set_payload(release.payload, content_type),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::plan::Plan;
 use super::record::{RECORD, Record, content_type};
 use crate::delivery::engine::Failure;
-use crate::sdk::{BoxError, Context, Message, StatefulFunction, types};
+use crate::sdk::{Address, BoxError, Context, Message, StatefulFunction, types};
 
 /// Function `<namespace>/<pipeline>`: makes a record of each message, whatever its type.
 pub(crate) struct Entry {
@@ -14,16 +14,29 @@ pub(crate) struct Entry {
 
 impl StatefulFunction for Entry {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
-        match record_of(&message) {
-            Ok(record) => self.plan.advance(context, 0, self.plan.stamp(record)),
-            Err(err) => {
-                // Without a value there are no bytes to keep, and still the reason.
-                let raw = Record::new(message.raw_value().unwrap_or_default());
-                let failure = Failure::permanent("decode", err.to_string());
-                self.plan.keep(context, 0, &self.plan.stamp(raw), &failure)
-            }
+        if let Some(onward) = enter(&self.plan, &message, &|_| true)? {
+            context.send(onward);
         }
+        Ok(())
     }
+}
+
+/// What becomes of a message to the pipeline: the message that has its record go on, or be kept; `None` when the pipeline is done with it.
+/// Nothing else follows from it, so that it may be done wherever the message is. `suits` is as for [`Plan::entering`].
+pub(crate) fn enter(
+    plan: &Plan,
+    message: &Message,
+    suits: &dyn Fn(&Address) -> bool,
+) -> Result<Option<Message>, BoxError> {
+    let (record, failure) = match record_of(message) {
+        Ok(record) => (record, None),
+        Err(err) => {
+            // Without a value there are no bytes to keep, and still the reason.
+            let raw = Record::new(message.raw_value().unwrap_or_default());
+            (raw, Some(Failure::permanent("decode", err.to_string())))
+        }
+    };
+    plan.entering(record, failure, suits)
 }
 
 /// What a message is as a record: text and numbers as they are written, records as they are, all else as its bytes.

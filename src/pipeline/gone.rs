@@ -1,17 +1,19 @@
 //! Stands in for the functions of stages that exist no more and keep records: they can be called off, given up and exported, and one that is
-//! tried becomes a dead letter, `stage_gone`, which goes on where it stopped once the stage is back.
+//! tried becomes a dead letter, `stage_gone`, which goes on where it stopped once the stage is back. The records of a batch that was filling are
+//! kept one by one, and collected again then.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use prost::Message as _;
 
 use super::builder::Destinations;
-use super::job::Job;
+use super::collector::Leftover;
+use super::ids::ItemIds;
 use super::record::{RECORD, Record};
+use super::wire::Kept;
 use crate::clock::Clock;
 use crate::delivery::engine::{Failure, Order, Policy};
-use crate::delivery::owner::{DestinationFunction, Lane, Names, Owner, Prepared, Target};
+use crate::delivery::owner::{DestinationFunction, Lane, Names, Owner, Prepared, RULES, Target};
 use crate::sdk::{BoxError, Context, FunctionSpec, Message, StatefulFunction, TypeName};
 use crate::time::Timestamp;
 
@@ -19,11 +21,12 @@ use crate::time::Timestamp;
 struct GoneStage {
     pipeline: String,
     stage: String,
+    ids: ItemIds,
 }
 
 /// Functions `<namespace>/<pipeline>.<stage>` and `<namespace>/lane.<pipeline>.<stage>`.
 enum StandIn {
-    Item(Box<Owner<GoneStage>>),
+    Item(Box<Owner<GoneStage>>, Option<Leftover>),
     Lane(Lane<GoneStage>),
 }
 
@@ -62,6 +65,7 @@ pub(crate) fn stand_in(
             stage: stage.to_owned(),
         };
         let target = GoneStage {
+            ids: ItemIds::of(&format!("{}/{pipeline}", function.namespace()), stage),
             pipeline: pipeline.to_owned(),
             stage: stage.to_owned(),
         };
@@ -79,24 +83,36 @@ pub(crate) fn stand_in(
         let spec = FunctionSpec::new(function.clone(), StandIn::Lane(lane));
         return Some(values.declare(spec).after_durable());
     }
-    registry.add_stand_in(function);
-    let spec = FunctionSpec::new(
-        function.clone(),
-        StandIn::Item(Box::new(owner(function.name())?)),
-    );
-    Some(Owner::<GoneStage>::declare(spec).after_durable())
+    registry.add_keeper(function);
+    let (name, type_name) = Leftover::VALUE;
+    let leftover = has(name, type_name).then(Leftover::new);
+    let stand_in = StandIn::Item(Box::new(owner(function.name())?), leftover.clone());
+    let spec = Owner::<GoneStage>::declare(FunctionSpec::new(function.clone(), stand_in));
+    let spec = spec.after_durable();
+    Some(match leftover {
+        Some(leftover) => leftover.declare(spec),
+        None => spec,
+    })
 }
 
 impl StatefulFunction for StandIn {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
-        let is_record = message.value_type_name() == RECORD.name().as_str();
+        let is = |name: &TypeName| message.value_type_name() == name.as_str();
+        let is_record = is(RECORD.name());
         let is_known = match self {
-            Self::Item(owner) if is_record => {
-                let record = Record::of(&message)?;
-                return owner.arrive(context, record).await;
+            // It was on its way here, and waits as what was here does.
+            Self::Item(owner, _) if is_record => {
+                context.send(owner.target().put_off(owner, &Record::of(&message)?)?);
+                true
             }
             Self::Lane(_) if is_record => false,
-            Self::Item(owner) => owner.handle(context, &message).await?,
+            Self::Item(owner, Some(leftover)) if is(RULES.name()) => {
+                for record in leftover.take(context)? {
+                    context.send(owner.target().put_off(owner, &record)?);
+                }
+                true
+            }
+            Self::Item(owner, _) => owner.handle(context, &message).await?,
             Self::Lane(lane) => lane.handle(context, &message)?,
         };
         if is_known {
@@ -108,17 +124,28 @@ impl StatefulFunction for StandIn {
     }
 }
 
+impl GoneStage {
+    /// The message that has a record kept until the stage is back.
+    fn put_off(&self, owner: &Owner<Self>, record: &Record) -> Result<Message, BoxError> {
+        owner.put_off(self.ids.item(record.id()).to_string(), record)
+    }
+}
+
 impl Target for GoneStage {
     type Unit = Record;
     type Call = ();
     type Taken = ();
 
+    fn has_destinations(&self) -> bool {
+        false
+    }
+
     fn encode(&self, record: &Record) -> Bytes {
-        Job::of(record, &self.pipeline, &self.stage)
+        Kept::of(record, &self.pipeline, &self.stage)
     }
 
     fn decode(&self, bytes: &Bytes) -> Result<Record, BoxError> {
-        Job::decode(bytes.clone())?.record()
+        Ok(Kept::read(bytes)?.record)
     }
 
     fn prepare(
@@ -127,7 +154,9 @@ impl Target for GoneStage {
         _: &str,
         _: Option<&str>,
     ) -> Result<Prepared<()>, Box<Failure>> {
-        let Self { pipeline, stage } = self;
+        let Self {
+            pipeline, stage, ..
+        } = self;
         let text = format!(
             "pipeline `{pipeline}` has no stage `{stage}` any more; give a stage that name again and retry, or export the record"
         );

@@ -92,11 +92,11 @@ impl ItemIds {
 }
 
 /// The id of the record that a batch becomes: another one for other items.
-pub(crate) fn of_batch<'a>(records: impl Iterator<Item = &'a [u8]>) -> Uuid {
+pub(crate) fn of_batch(records: impl Iterator<Item = Uuid>) -> Uuid {
     let (mut bytes, mut last) = (Vec::new(), Uuid::nil());
     for record in records {
-        bytes.extend_from_slice(record);
-        last = Uuid::from_slice(record).unwrap_or_default();
+        bytes.extend_from_slice(record.as_bytes());
+        last = record;
     }
     at_time_of(last, Uuid::new_v5(&Uuid::NAMESPACE_OID, &bytes))
 }

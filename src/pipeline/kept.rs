@@ -1,11 +1,10 @@
 //! Reads what stages keep, for those who look at it from outside: lists of deliveries, their histories, dead letters.
 
 use bytes::Bytes;
-use prost::Message as _;
 use serde_json::{Map, Value, json};
 
-use super::job::Job;
 use super::record::Record;
+use super::wire;
 use crate::delivery::engine::Delivery;
 use crate::delivery::owner::{HEAD, Item, JOB, LOG, Row};
 use crate::delivery::{DeadLetter, Payload};
@@ -22,8 +21,7 @@ use crate::sdk::BoxError;
 #[derive(Debug)]
 pub struct Kept {
     item: Item,
-    job: Option<Job>,
-    record: Option<Record>,
+    unit: Option<wire::Kept>,
     /// Why what was kept with the delivery cannot be read.
     fault: Option<String>,
 }
@@ -53,23 +51,17 @@ impl Kept {
         };
         let mut kept = Self {
             item,
-            job: None,
-            record: None,
+            unit: None,
             fault: None,
         };
         if let Some(unit) = unit {
-            let opened = unit
-                .map_err(BoxError::from)
-                .and_then(|unit| kept.open(unit));
-            kept.fault = opened.err().map(|err| err.to_string());
+            let read = unit.map_err(BoxError::from);
+            match read.and_then(|unit| wire::Kept::read(&unit)) {
+                Ok(unit) => kept.unit = Some(unit),
+                Err(err) => kept.fault = Some(err.to_string()),
+            }
         }
         Ok(kept)
-    }
-
-    fn open(&mut self, unit: Bytes) -> Result<(), BoxError> {
-        let job = self.job.insert(Job::decode(unit)?);
-        self.record = Some(job.record()?);
-        Ok(())
     }
 
     /// Whether the first value was written by an earlier version, so that the history is in the second.
@@ -124,9 +116,9 @@ impl Kept {
     pub fn details(&self) -> Value {
         let mut details = self.summary_fields();
         let mut tell = |field: &str, value: Value| _ = details.insert(field.to_owned(), value);
-        if let Some(job) = &self.job {
-            tell("pipeline", json!(job.pipeline));
-            tell("stage", json!(job.stage));
+        if let Some(unit) = &self.unit {
+            tell("pipeline", json!(unit.pipeline));
+            tell("stage", json!(unit.stage));
             let known = Some(self.item.delivery.target.as_str());
             let destination = known.filter(|_| self.item.has_destination);
             tell("destination", json!(destination.unwrap_or_default()));
@@ -149,14 +141,16 @@ impl Kept {
 
     /// The record as it was kept; `None` when `job` was not read, or cannot be.
     pub fn record(&self) -> Option<Record> {
-        self.record.clone()
+        self.unit.as_ref().map(|unit| unit.record.clone())
     }
 
     /// What was given up, with its bytes; `None` for what still waits, and when `job` was not read.
     pub fn dead_letter(&self) -> Option<DeadLetter> {
         let record = self.record();
         let payload = record.as_ref().map_or_else(Bytes::new, Record::payload);
-        self.job.as_ref()?;
+        if self.unit.is_none() && self.fault.is_none() {
+            return None;
+        }
         let mut letter = DeadLetter::of(
             &self.item.delivery,
             &self.item.history,

@@ -12,7 +12,6 @@ mod function;
 #[cfg(feature = "runtime")]
 mod gone;
 mod ids;
-mod job;
 mod kept;
 mod path;
 mod plan;
@@ -23,9 +22,12 @@ mod stage_function;
 mod stage_target;
 mod stages;
 mod template;
+mod wire;
 
 pub use crate::delivery::owner::Circuit;
 pub use crate::document::Finding;
+#[cfg(feature = "runtime")]
+pub(crate) use builder::Entrance;
 pub use builder::{Destinations, InvalidPipeline, Pipeline, PipelineBuilder};
 pub use config::PipelineConfig;
 #[cfg(feature = "runtime")]

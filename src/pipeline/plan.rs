@@ -6,15 +6,18 @@ use uuid::Uuid;
 
 use super::config::{PipelineConfig, StageConfig};
 use super::ids::{ItemIds, RecordIds};
-use super::job::Job;
 use super::record::{RECORD, Record};
 use super::stage::Answer;
 use super::stages::StageKind;
+use super::wire::Kept;
 use crate::clock::Clock;
 use crate::delivery::engine::{Failure, Policy};
-use crate::delivery::owner::submit_failed;
-use crate::sdk::{Address, BoxError, Context, InvalidTypeName, MessageBuilder, TypeName};
+use crate::delivery::owner::failed;
+use crate::sdk::{Address, BoxError, Context, InvalidTypeName, Message, MessageBuilder, TypeName};
 use crate::time::Timestamp;
+
+/// So many ids are tried for a record whose address has to suit.
+const MAX_IDS: usize = 10_000;
 
 /// What the functions of one pipeline share.
 #[derive(Debug)]
@@ -103,13 +106,18 @@ impl Plan {
     }
 
     /// Gives the record what it gets when it enters: an id, if it brings none, and the time.
-    pub(crate) fn stamp(&self, record: Record) -> Record {
+    fn stamp(&self, record: Record) -> Record {
         let mut record = match record.id() {
-            id if id.is_nil() => record.with_id(self.ids.next(self.now())),
+            id if id.is_nil() => self.renewed(record),
             _ => record,
         };
         record.set_received_at(self.now());
         record
+    }
+
+    /// The record with another id.
+    fn renewed(&self, record: Record) -> Record {
+        record.with_id(self.ids.next(self.now()))
     }
 
     /// Has the record go on with the stage at `from`: through the stages that only compute, up to one that does not.
@@ -117,23 +125,76 @@ impl Plan {
         &self,
         context: &mut Context,
         from: usize,
-        mut record: Record,
+        record: Record,
     ) -> Result<(), BoxError> {
-        let led = if self.is_chained {
-            self.run(from, &mut record)
-        } else {
-            self.at_or_done(from)
+        if let Some(message) = self.onward(from, record)? {
+            context.send(message);
+        }
+        Ok(())
+    }
+
+    /// The message that has the record go on; `None`: the pipeline is done with it.
+    fn onward(&self, from: usize, mut record: Record) -> Result<Option<Message>, BoxError> {
+        let led = self.lead(from, &mut record);
+        self.message(&led, record)
+    }
+
+    /// As [`Plan::onward`] from the first stage, for a record that enters; with a failure it is kept there. A record that is given its id
+    /// here gets one by which the message's address `suits`, if its address follows from that.
+    pub(crate) fn entering(
+        &self,
+        record: Record,
+        failure: Option<Failure>,
+        suits: &dyn Fn(&Address) -> bool,
+    ) -> Result<Option<Message>, BoxError> {
+        let has_own_id = !record.id().is_nil();
+        let mut record = self.stamp(record);
+        let led = match failure {
+            Some(failure) => Led::Failed(0, failure),
+            None => self.lead(0, &mut record),
         };
+        if let (false, Some(step)) = (has_own_id, self.keeper(&led)) {
+            for _ in 0..MAX_IDS {
+                if suits(&step.item(&record)) {
+                    break;
+                }
+                record = self.renewed(record);
+            }
+        }
+        self.message(&led, record)
+    }
+
+    /// The stage to whose item the record goes then.
+    fn keeper(&self, led: &Led) -> Option<&Step> {
         match led {
-            Led::Done => Ok(()),
-            Led::To(at) => self.send(context, at, record),
-            Led::Failed(at, failure) => self.keep(context, at, &record, &failure),
+            Led::Done => None,
+            Led::Failed(at, _) => Some(self.step(*at)),
+            Led::To(at) => {
+                let step = self.step(*at);
+                let is_item = match &step.kind {
+                    StageKind::HttpExport(exporter) => exporter.order_key.is_none(),
+                    StageKind::Pure(_) | StageKind::Own(_) => true,
+                    StageKind::Batch(_) => false,
+                };
+                is_item.then_some(step)
+            }
         }
     }
 
-    fn at_or_done(&self, at: usize) -> Led {
-        if at < self.steps.len() {
-            Led::To(at)
+    fn message(&self, led: &Led, record: Record) -> Result<Option<Message>, BoxError> {
+        match led {
+            Led::Done => Ok(None),
+            Led::To(at) => self.given(*at, record).map(Some),
+            Led::Failed(at, failure) => self.kept(*at, &record, failure).map(Some),
+        }
+    }
+
+    fn lead(&self, from: usize, record: &mut Record) -> Led {
+        if self.is_chained {
+            return self.run(from, record);
+        }
+        if from < self.steps.len() {
+            Led::To(from)
         } else {
             Led::Done
         }
@@ -141,7 +202,7 @@ impl Plan {
 
     fn run(&self, from: usize, record: &mut Record) -> Led {
         for (at, step) in self.steps.iter().enumerate().skip(from) {
-            let StageKind::Pure(stage) = &step.kind else {
+            let Some(stage) = step.kind.computes() else {
                 return Led::To(at);
             };
             match stage.apply(record) {
@@ -153,14 +214,22 @@ impl Plan {
         Led::Done
     }
 
-    /// Sends the record to the function of the stage at `at`.
-    fn send(&self, context: &mut Context, at: usize, mut record: Record) -> Result<(), BoxError> {
+    /// Whether what becomes of a message can be found out wherever it is: the stages that compute it are run in a row, and none is
+    /// somebody's own.
+    pub(crate) fn can_enter_anywhere(&self) -> bool {
+        let mut first = self.steps.iter().map(|step| &step.kind);
+        let first = first.by_ref().take_while(|kind| kind.computes().is_some());
+        self.is_chained
+            && first
+                .into_iter()
+                .all(|kind| !matches!(kind, StageKind::Own(_)))
+    }
+
+    /// The message that gives the record to the function of the stage at `at`.
+    fn given(&self, at: usize, mut record: Record) -> Result<Message, BoxError> {
         match self.target(at, &mut record) {
-            Ok(target) => {
-                context.send(MessageBuilder::to(target).value_as(&RECORD, &record)?);
-                Ok(())
-            }
-            Err(failure) => self.keep(context, at, &record, &failure),
+            Ok(target) => Ok(MessageBuilder::to(target).value_as(&RECORD, &record)?),
+            Err(failure) => self.kept(at, &record, &failure),
         }
     }
 
@@ -168,7 +237,7 @@ impl Plan {
     pub(crate) fn target(&self, at: usize, record: &mut Record) -> Result<Address, Box<Failure>> {
         let step = self.step(at);
         let key = match &step.kind {
-            StageKind::Pure(_) => None,
+            StageKind::Pure(_) | StageKind::Own(_) => None,
             StageKind::Batch(batching) => Some((&step.function, batching.key(record))),
             StageKind::HttpExport(exporter) => {
                 exporter.order_key(record).map(|key| (&step.lane, key))
@@ -192,10 +261,16 @@ impl Plan {
         record: &Record,
         failure: &Failure,
     ) -> Result<(), BoxError> {
+        context.send(self.kept(at, record, failure)?);
+        Ok(())
+    }
+
+    /// The message that has the record kept.
+    fn kept(&self, at: usize, record: &Record, failure: &Failure) -> Result<Message, BoxError> {
         let step = self.step(at);
         let to = (&step.function, step.item_id(record).to_string());
-        let unit = Job::of(record, &self.name, &step.name);
-        submit_failed(context, to, unit, failure.clone(), &step.policy, self.now())
+        let unit = Kept::of(record, &self.name, &step.name);
+        failed(to, unit, failure.clone(), &step.policy, self.now())
     }
 }
 
@@ -218,7 +293,7 @@ impl Step {
 fn policy(kind: &StageKind) -> Policy {
     match kind {
         StageKind::HttpExport(exporter) => exporter.policy.clone(),
-        StageKind::Pure(_) | StageKind::Batch(_) => Policy {
+        StageKind::Pure(_) | StageKind::Own(_) | StageKind::Batch(_) => Policy {
             wake: false,
             ..Policy::default()
         },

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
-use prost::Message as _;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::wire;
 use crate::sdk::{BoxError, Message, Type, TypeName};
 use crate::time::Timestamp;
 
@@ -23,10 +23,10 @@ use crate::time::Timestamp;
 /// let message = MessageBuilder::to(pipeline).value_as(&RECORD, &record)?;
 /// # Ok::<(), stateful_functions::SdkError>(())
 /// ```
-pub const RECORD: Type<Record> = Type::new(
+pub const RECORD: Type<Record> = Type::sharing(
     TypeName::new("statefun.pipelines/record"),
-    |record, out| Ok(record.to_wire().encode(out)?),
-    |bytes| Record::decode(Bytes::copy_from_slice(bytes)),
+    wire::put,
+    Record::decode,
 );
 
 /// One item on its way through a pipeline.
@@ -223,29 +223,16 @@ impl Record {
         self.received_at = now;
     }
 
-    pub(crate) fn to_wire(&self) -> WireRecord {
-        WireRecord {
-            id: Bytes::copy_from_slice(self.id.as_bytes()),
-            payload: self.payload(),
-            content_type: self.content_type.clone().into_owned(),
-            content_encoding: self.content_encoding.clone().into_owned(),
-            values: self.values.clone(),
-            received_at: self.received_at.as_millis(),
-        }
+    pub(crate) const fn body(&self) -> &Body {
+        &self.body
     }
 
-    pub(crate) fn from_wire(wire: WireRecord) -> Result<Self, BoxError> {
-        Ok(Self {
-            id: match wire.id.as_ref() {
-                [] => Uuid::nil(),
-                id => Uuid::from_slice(id)?,
-            },
-            body: Body::Bytes(wire.payload),
-            content_type: wire.content_type.into(),
-            content_encoding: wire.content_encoding.into(),
-            values: wire.values,
-            received_at: Timestamp::from_millis(wire.received_at),
-        })
+    pub(crate) fn set_body(&mut self, body: Body) {
+        self.body = body;
+    }
+
+    pub(crate) fn set_values(&mut self, values: BTreeMap<String, String>) {
+        self.values = values;
     }
 
     /// The record that `message` is, which one stage sends to another.
@@ -256,7 +243,7 @@ impl Record {
 
     /// The record in `bytes`; its payload is a part of them, not a copy.
     pub(crate) fn decode(bytes: Bytes) -> Result<Self, BoxError> {
-        Self::from_wire(WireRecord::decode(bytes)?)
+        wire::read(&bytes)
     }
 }
 
@@ -274,7 +261,7 @@ impl fmt::Debug for Record {
 
 /// A payload as bytes, as a document, or as both while they are the same.
 #[derive(Clone)]
-enum Body {
+pub(crate) enum Body {
     Bytes(Bytes),
     Both(Bytes, Value),
     Json(Value),
@@ -300,23 +287,6 @@ impl PartialEq for Body {
     fn eq(&self, other: &Self) -> bool {
         self.to_bytes() == other.to_bytes()
     }
-}
-
-/// A record as it is sent and stored.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct WireRecord {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub(crate) id: Bytes,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub(crate) payload: Bytes,
-    #[prost(string, tag = "3")]
-    pub(crate) content_type: String,
-    #[prost(string, tag = "4")]
-    pub(crate) content_encoding: String,
-    #[prost(btree_map = "string, string", tag = "5")]
-    pub(crate) values: BTreeMap<String, String>,
-    #[prost(uint64, tag = "6")]
-    pub(crate) received_at: u64,
 }
 
 #[cfg(test)]

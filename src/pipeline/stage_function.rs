@@ -9,7 +9,7 @@ use super::plan::{Plan, Step};
 use super::record::{RECORD, Record};
 use super::stage_target::StageTarget;
 use super::stages::StageKind;
-use crate::delivery::owner::{DestinationRegistry, Lane, Names, Owner};
+use crate::delivery::owner::{DestinationRegistry, Lane, Names, Owner, RULES};
 use crate::sdk::{BoxError, Context, FunctionSpec, Message, StatefulFunction, TypeName};
 
 /// Function `<namespace>/<pipeline>.<stage>`.
@@ -34,6 +34,7 @@ pub(crate) fn specs(
     registry: &Arc<DestinationRegistry>,
 ) -> Vec<FunctionSpec> {
     let step = plan.step(at);
+    registry.add_keeper(&step.function);
     let target = StageTarget {
         plan: Arc::clone(plan),
         at,
@@ -49,7 +50,7 @@ pub(crate) fn specs(
     let owner = Arc::new(owner);
     let collector = match &step.kind {
         StageKind::Batch(batching) => Some(Collector::new(Arc::clone(batching))),
-        StageKind::Pure(_) | StageKind::HttpExport(_) => None,
+        StageKind::Pure(_) | StageKind::Own(_) | StageKind::HttpExport(_) => None,
     };
     let function = StageFunction {
         owner: Arc::clone(&owner),
@@ -114,6 +115,10 @@ impl StatefulFunction for StageFunction {
         if let (true, Some(collector)) = (is(&message, FLUSH.name()), &self.collector) {
             let batch = collector.flush(context, &message.require(&FLUSH)?)?;
             return self.let_go(context, batch);
+        }
+        if let (true, Some(collector)) = (is(&message, RULES.name()), &self.collector) {
+            let batch = collector.reconsider(context, self.plan.now())?;
+            self.let_go(context, batch)?;
         }
         if !self.owner.handle(context, &message).await? {
             ignored(context, &message);

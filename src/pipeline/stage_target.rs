@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use prost::Message as _;
 
-use super::job::Job;
 use super::plan::{Plan, Step};
 use super::record::{RECORD, Record};
 use super::stage::Answer;
 use super::stages::{Prepared as Request, StageKind};
+use super::wire::Kept;
 use crate::delivery::engine::Failure;
 use crate::delivery::owner::{Goal, Prepared, Target};
 use crate::sdk::{Address, BoxError, Context, MessageBuilder};
@@ -48,12 +47,16 @@ impl Target for StageTarget {
     type Call = Call;
     type Taken = Taken;
 
+    fn has_destinations(&self) -> bool {
+        matches!(self.step().kind, StageKind::HttpExport(_))
+    }
+
     fn encode(&self, record: &Record) -> Bytes {
-        Job::of(record, &self.plan.name, &self.step().name)
+        Kept::of(record, &self.plan.name, &self.step().name)
     }
 
     fn decode(&self, bytes: &Bytes) -> Result<Record, BoxError> {
-        Job::decode(bytes.clone())?.record()
+        Ok(Kept::read(bytes)?.record)
     }
 
     fn prepare(
@@ -63,7 +66,7 @@ impl Target for StageTarget {
         key: Option<&str>,
     ) -> Result<Prepared<Call>, Box<Failure>> {
         let (call, goal) = match &self.step().kind {
-            StageKind::Pure(_) => (Call::Compute, None),
+            StageKind::Pure(_) | StageKind::Own(_) => (Call::Compute, None),
             StageKind::HttpExport(exporter) if exporter.order_key.is_none() || key.is_some() => {
                 let request = exporter.prepare(record, id)?;
                 let goal = Goal {
@@ -91,11 +94,13 @@ impl Target for StageTarget {
                 exporter.send(request, now).await?.apply_to(record);
                 Ok(Taken::Next)
             }
-            (Call::Compute, StageKind::Pure(stage)) => match stage.apply(record) {
-                Answer::Continue => Ok(Taken::Next),
-                Answer::Stop => Ok(Taken::Done),
-                Answer::Fail(failure) => Err(Box::new(failure)),
-            },
+            (Call::Compute, StageKind::Pure(stage) | StageKind::Own(stage)) => {
+                match stage.apply(record) {
+                    Answer::Continue => Ok(Taken::Next),
+                    Answer::Stop => Ok(Taken::Done),
+                    Answer::Fail(failure) => Err(Box::new(failure)),
+                }
+            }
             (Call::Pass(address), _) => Ok(Taken::Passed(address)),
             (Call::Export(_) | Call::Compute, _) => Err(Box::new(Failure::permanent(
                 "stage_error",

@@ -5,19 +5,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message as _;
 
+use super::core::AddressKey;
+use super::entrance::{Enter, Entering};
 use super::gone::StandIns;
 use super::handle::Chore;
 use super::{RuntimeBuilder, StartError, samples};
 use crate::admin::figures::{DeliveryWatch, count};
-use crate::admin::rearm::rearm;
+use crate::admin::rearm::{rearm, regather, unpack};
 use crate::connectors::file::FileEgress;
 use crate::connectors::http::HttpSource;
 use crate::connectors::playground::{PlaygroundSink, PlaygroundSource};
 use crate::connectors::stdout::StdoutEgress;
 use crate::module::{EgressTarget, Ingress, Location, Module, PlaygroundIngress};
-use crate::pipeline::{Destinations, Pipeline, PipelineConfig, RECORD, Record, stand_in};
+use crate::pipeline::{Destinations, Entrance, Pipeline, PipelineConfig, RECORD, Record, stand_in};
 use crate::protocol::reqreply::TypedValue;
-use crate::sdk::StatefulFunctions;
+use crate::sdk::{Message, StatefulFunctions, TypedBytes};
 
 impl RuntimeBuilder {
     /// Binds everything that a module declares.
@@ -85,6 +87,10 @@ impl RuntimeBuilder {
     pub fn pipeline(mut self, pipeline: &Pipeline) -> Result<Self, StartError> {
         self = self.with_stand_ins();
         self.records.push((pipeline.entry().clone(), record));
+        if let Some(entrance) = pipeline.entrance() {
+            self.entrances
+                .add(pipeline.entry().clone(), enter(entrance));
+        }
         let mut functions = StatefulFunctions::new();
         for spec in pipeline.functions_beside(&self.destinations()) {
             functions = functions.with(spec).map_err(|error| StartError::Declared {
@@ -94,6 +100,11 @@ impl RuntimeBuilder {
         for (function, policy) in pipeline.policies() {
             let (function, policy) = (function.clone(), policy.clone());
             let work = move |runtime| rearm(runtime, function, policy);
+            self.chores.push(Chore::new(work));
+        }
+        for (function, settings) in pipeline.batches() {
+            let function = function.clone();
+            let work = move |runtime| regather(runtime, function, settings);
             self.chores.push(Chore::new(work));
         }
         Ok(self.functions(functions))
@@ -115,6 +126,7 @@ impl RuntimeBuilder {
             let counted = destinations.clone();
             let work = move |runtime| count(runtime, counted);
             self.chores.push(Chore::new(work));
+            self.chores.push(Chore::new(unpack));
         }
         self.stand_ins = Some(StandIns(Box::new(move |function, declared| {
             stand_in(function, declared, &destinations, &clock)
@@ -131,6 +143,23 @@ impl RuntimeBuilder {
             what: format!("{location}: {error}"),
         })
     }
+}
+
+/// How messages enter a pipeline, for the runtime.
+fn enter(entrance: Entrance) -> Enter {
+    Arc::new(move |target, argument, suits| {
+        let typed = TypedBytes::parse(argument.clone()).ok()?;
+        let message = Message::new(target.to_address(), typed);
+        match entrance(&message, &|address| suits(address.id())) {
+            Ok(Some(message)) => {
+                let target = AddressKey::from(message.target());
+                Some(Entering::As(target, message.typed().raw().clone()))
+            }
+            Ok(None) => Some(Entering::Ended),
+            // The pipeline's function meets the same fault, and tells it.
+            Err(_) => None,
+        }
+    })
 }
 
 /// Makes a record of a body and its content type, for pipelines, which accept any type.

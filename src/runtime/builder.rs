@@ -17,6 +17,7 @@ use super::core::keys::egress_prefix;
 use super::core::{Bindings as _, Core, CoreSettings, EgressBinding, SourceCore, ValueWatch};
 use super::egress::{Egresses, Outbox};
 use super::endpoint::{Directory, Endpoint, InProcess, RecordForm, Remote};
+use super::entrance::Entrances;
 use super::error::StartError;
 use super::fatal_failure::FatalFailure;
 use super::gateways::Gateways;
@@ -118,6 +119,8 @@ pub struct RuntimeBuilder {
     pub(super) chores: Vec<Chore>,
     /// Functions that take records.
     pub(super) records: Vec<(TypeName, RecordForm)>,
+    /// Functions that only pass on what they are sent.
+    pub(super) entrances: Entrances,
 }
 
 impl RuntimeBuilder {
@@ -140,6 +143,7 @@ impl RuntimeBuilder {
             watch: None,
             chores: Vec::new(),
             records: Vec::new(),
+            entrances: Entrances::default(),
         }
     }
 
@@ -244,11 +248,13 @@ impl RuntimeBuilder {
             // For inspection, functions are neither bound nor missed.
             looks_for_gone: !self.at_rest,
             stand_ins: self.stand_ins,
+            entrances: self.entrances,
             config: self.config.clone(),
         };
         let Found {
             directory,
             gone,
+            entrances,
             lives,
             outboxes,
         } = waited_for(move || kept.find(directory)).await??;
@@ -265,6 +271,7 @@ impl RuntimeBuilder {
             router,
             gateways: Gateways::default(),
             directory,
+            entrances: Arc::new(entrances),
             egresses,
             store,
             sources: conditions(&sources),
@@ -476,6 +483,7 @@ struct Kept {
     sinks: Vec<TypeName>,
     looks_for_gone: bool,
     stand_ins: Option<StandIns>,
+    entrances: Entrances,
     config: RuntimeConfig,
 }
 
@@ -483,6 +491,7 @@ struct Kept {
 struct Found {
     directory: Directory,
     gone: Vec<Gone>,
+    entrances: Entrances,
     lives: Lives,
     /// By the prefix of their rows.
     outboxes: HashMap<Bytes, (TypeName, Outbox)>,
@@ -498,6 +507,8 @@ impl Kept {
         };
         let stand_ins = self.stand_ins.as_ref();
         stand_in(store, &gone, stand_ins, &self.config, &mut directory)?;
+        let mut entrances = self.entrances;
+        entrances.without_waiting(store)?;
         let lives = Lives::begin(store, Uuid::new_v4().as_u64_pair().0)?;
         let mut outboxes = HashMap::new();
         for name in self.sinks {
@@ -508,6 +519,7 @@ impl Kept {
         Ok(Found {
             directory,
             gone,
+            entrances,
             lives,
             outboxes,
         })

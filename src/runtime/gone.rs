@@ -2,14 +2,17 @@
 
 use bytes::Bytes;
 
-use super::core::Bindings as _;
-use super::core::keys::{OUTBOX, SPECS, STATE, after_prefix, take_text, type_prefix};
+use super::core::keys::{
+    INBOX, OUTBOX, SPECS, STATE, TIMERS, after_prefix, take_text, type_prefix,
+};
 use super::core::state::StateSpec;
+use super::core::timers::Timer;
+use super::core::{AddressKey, Bindings as _, GATEWAY};
 use super::endpoint::Directory;
 use crate::sdk::{FunctionSpec, TypeName};
 use crate::storage::{Rows, StorageError, count, stretch};
 
-/// Rows are counted up to this number.
+/// Rows are counted up to this number, and so many of the delayed messages are looked at.
 const COUNTED: usize = 1_000;
 
 /// A function or an egress that has stored data and is not bound.
@@ -17,7 +20,8 @@ const COUNTED: usize = 1_000;
 pub(crate) struct Gone {
     pub(crate) kind: &'static str,
     pub(crate) name: TypeName,
-    /// The number of values or records, up to a thousand.
+    /// For a function the number of its values and waiting messages; if there are none, of its delayed messages among those that are due next.
+    /// For an egress the number of its records. At most a thousand.
     pub(crate) keeps: usize,
 }
 
@@ -36,7 +40,7 @@ impl std::fmt::Debug for StandIns {
 /// Finds stored data without a binding. Read once, at the start.
 pub(super) fn find(rows: &dyn Rows, directory: &Directory) -> Result<Vec<Gone>, StorageError> {
     let mut gone = Vec::new();
-    for (kind, table) in [("function", STATE), ("egress", OUTBOX)] {
+    for (kind, table) in [("function", STATE), ("function", INBOX), ("egress", OUTBOX)] {
         let mut from = Vec::new();
         // A damaged row counts like the others, and does not stop the scan.
         while let Some((key, _)) = stretch(rows, table, &from, None, 1)?
@@ -55,11 +59,9 @@ pub(super) fn find(rows: &dyn Rows, directory: &Directory) -> Result<Vec<Gone>, 
             let prefix = type_prefix(namespace, name);
             let end = after_prefix(&prefix);
             if !is_bound {
-                gone.push(Gone {
-                    kind,
-                    name: TypeName::from_wire(namespace, name),
-                    keeps: count(rows, table, &prefix, end.as_deref(), COUNTED)?,
-                });
+                let keeps = count(rows, table, &prefix, end.as_deref(), COUNTED)?;
+                let name = TypeName::from_wire(namespace, name);
+                add(&mut gone, Gone { kind, name, keeps });
             }
             match end {
                 Some(end) => from = end,
@@ -67,7 +69,44 @@ pub(super) fn find(rows: &dyn Rows, directory: &Directory) -> Result<Vec<Gone>, 
             }
         }
     }
+    let (mut timers, kind) = (Vec::new(), "function");
+    for target in next_timers(rows)? {
+        let (namespace, name, _) = target.parts();
+        if (namespace, name) == GATEWAY || directory.function(namespace, name).is_some() {
+            continue;
+        }
+        let (name, keeps) = (TypeName::from_wire(namespace, name), 1);
+        if !gone
+            .iter()
+            .any(|gone| gone.kind == kind && gone.name == name)
+        {
+            add(&mut timers, Gone { kind, name, keeps });
+        }
+    }
+    gone.extend(timers);
+    gone.sort_by(|one, other| {
+        let place = |gone: &Gone| (gone.kind == "egress", gone.name.to_string());
+        place(one).cmp(&place(other))
+    });
     Ok(gone)
+}
+
+/// Adds to the entry of the same function or egress, if there is one.
+fn add(all: &mut Vec<Gone>, gone: Gone) {
+    let known = all.iter_mut();
+    let mut known = known.filter(|known| known.kind == gone.kind && known.name == gone.name);
+    match known.next() {
+        Some(known) => known.keeps = (known.keeps + gone.keeps).min(COUNTED),
+        None => all.push(gone),
+    }
+}
+
+/// The targets of the delayed messages that are due next.
+fn next_timers(rows: &dyn Rows) -> Result<Vec<AddressKey>, StorageError> {
+    let next = stretch(rows, TIMERS, &[], None, COUNTED)?.rows.into_iter();
+    // A damaged one is reported when it is due.
+    let next = next.filter_map(|(_, row)| Timer::decode(&row.ok()?));
+    Ok(next.map(|timer| timer.target).collect())
 }
 
 /// The declared values of a function: names and typenames.

@@ -16,6 +16,7 @@ use super::core::rows::answer_of;
 use super::core::{Arrival, Bindings as _, IdempotencyKey, Refusal};
 use super::egress::Egresses;
 use super::endpoint::{Directory, RecordForm};
+use super::entrance::{Entering, Entrances};
 use super::fatal_failure::FatalFailure;
 use super::gateways::Gateways;
 use super::gone::Gone;
@@ -94,6 +95,7 @@ pub(crate) struct Intake {
     pub(super) router: Router,
     pub(super) gateways: Gateways,
     pub(super) directory: Arc<Directory>,
+    pub(super) entrances: Arc<Entrances>,
     pub(super) egresses: Egresses,
     /// The condition of each source.
     pub(super) sources: Arc<[(TypeName, Arc<Condition>)]>,
@@ -130,7 +132,27 @@ impl Intake {
     }
 
     /// Accepts a message: `Ok` once it is on disk, or if it was already under the same idempotency key.
-    pub(crate) async fn send(&self, incoming: Incoming) -> Result<(), IntakeError> {
+    pub(crate) async fn send(&self, mut incoming: Incoming) -> Result<(), IntakeError> {
+        if let Some(enter) = self.entrances.of(&incoming.target) {
+            self.check(&incoming.target)?;
+            // An idempotency key is known to the partition of the original target.
+            let own = incoming.key.as_ref();
+            let own = own.map(|_| self.router.owner(incoming.target.id()));
+            let suits = |id: &str| own.is_none_or(|own| self.router.owner(id) == own);
+            match enter(&incoming.target, &incoming.argument, &suits) {
+                Some(Entering::As(target, argument)) => {
+                    (incoming.target, incoming.argument) = (target, argument);
+                }
+                // The key of a message without effect is stored, too.
+                Some(Entering::Ended) if own.is_none() => {
+                    if let Some(condition) = &self.counted_by {
+                        condition.moved_on(1);
+                    }
+                    return Ok(());
+                }
+                Some(Entering::Ended) | None => {}
+            }
+        }
         self.submit(incoming, None).await.map(|_| ())
     }
 

@@ -23,6 +23,7 @@ pub(crate) mod egress;
 #[cfg(feature = "runtime")]
 pub(crate) mod endpoint;
 #[cfg(feature = "runtime")]
+mod entrance;
 mod error;
 #[cfg(feature = "runtime")]
 mod fatal_failure;

@@ -85,8 +85,13 @@ impl Router {
         self.inboxes.iter().for_each(Inbox::without_disk);
     }
 
-    fn inbox_of(&self, id: &str) -> Option<&Inbox> {
+    /// The number of the partition that `id` belongs to.
+    pub(super) fn owner(&self, id: &str) -> u8 {
         let cores = u8::try_from(self.inboxes.len()).unwrap_or(u8::MAX);
-        self.inboxes.get(usize::from(owner(id_hash(id), cores)))
+        owner(id_hash(id), cores)
+    }
+
+    fn inbox_of(&self, id: &str) -> Option<&Inbox> {
+        self.inboxes.get(usize::from(self.owner(id)))
     }
 }

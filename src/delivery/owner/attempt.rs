@@ -26,6 +26,17 @@ pub(super) struct Ran<T: Target> {
     pub(super) way: Option<Way>,
 }
 
+impl<T: Target> Ran<T> {
+    /// No attempt was made.
+    pub(super) const fn of(actions: Vec<Action>) -> Self {
+        Self {
+            actions,
+            taken: None,
+            way: None,
+        }
+    }
+}
+
 /// The way to a destination.
 pub(super) struct Way {
     pub(super) name: Arc<str>,
@@ -135,7 +146,7 @@ impl<T: Target> Owner<T> {
         let limiter = self.limiters.of(&goal, &self.registry);
         let spread = longest_wait(&self.policy.retry);
         match limiter
-            .acquire(self.now(), self.policy.timeout, spread)
+            .acquire(self.now(), self.policy.timeout, spread, is_probe)
             .await
         {
             Permit::Granted {
@@ -210,9 +221,16 @@ fn sign_of(failure: &Failure) -> Sign {
     };
     if blames_unit {
         Sign::Works
+    } else if is_silence(failure.detail.status_code) {
+        Sign::Silent
     } else {
         Sign::Fails
     }
+}
+
+/// Whether a failure with this status, or without an answer, says that the destination is away, whatever the unit is.
+pub(super) const fn is_silence(status: Option<u16>) -> bool {
+    matches!(status, None | Some(429 | 502 | 503 | 504))
 }
 
 /// Deferred attempts are made again within the longest wait that the policy has between two attempts.

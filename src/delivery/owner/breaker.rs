@@ -25,6 +25,8 @@ const PACE: Duration = Duration::from_millis(5);
 const BUSY: Duration = Duration::from_secs(1);
 /// From this many destinations on, unused ones are forgotten.
 const MANY: usize = 1024;
+/// A destination that has been away for long is probed at least this often.
+const PROBED_AT_LEAST: Duration = Duration::from_secs(30);
 /// Minimum interval between two reports of success to the deliveries that wait.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -34,8 +36,14 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Circuit {
     /// The circuit opens after this many failures in a row. Default 5.
     pub failures: u32,
-    /// While it is open, one attempt per this interval probes whether the destination works again; the others wait untried. Default 1 s.
+    /// While it is open, one attempt per this interval probes whether the destination works again; the others wait untried. While the destination
+    /// is silent, the interval grows to a tenth of the silence so far, up to 30 s. Default 1 s.
     pub open_for: Duration,
+}
+
+/// The wait before the next probe of a destination that has been silent for this long: a tenth of that, within bounds.
+pub(super) fn probe_after(every: Duration, silent_for: Duration) -> Duration {
+    (silent_for / 10).clamp(every, every.max(PROBED_AT_LEAST))
 }
 
 impl Default for Circuit {
@@ -53,8 +61,8 @@ pub(crate) struct DestinationRegistry {
     breakers: Known<Arc<str>, CircuitBreaker>,
     /// The functions that keep lists of waiting deliveries; with the destination, if a list is for one only.
     lists: Mutex<BTreeMap<TypeName, Option<Arc<str>>>>,
-    /// Functions that stand in for others which no longer exist.
-    stand_ins: Mutex<BTreeSet<TypeName>>,
+    /// Functions whose addresses keep deliveries, including those that stand in for others which no longer exist.
+    keepers: Mutex<BTreeSet<TypeName>>,
     /// The figures shown for each destination.
     #[cfg(feature = "runtime")]
     pub(crate) figures: super::figures::Figures,
@@ -84,13 +92,13 @@ impl DestinationRegistry {
         })
     }
 
-    #[cfg(feature = "runtime")]
-    pub(crate) fn add_stand_in(&self, function: &TypeName) {
-        locked(&self.stand_ins).insert(function.clone());
+    /// Registers a function whose addresses keep deliveries.
+    pub(crate) fn add_keeper(&self, function: &TypeName) {
+        locked(&self.keepers).insert(function.clone());
     }
 
-    pub(super) fn has_stand_in(&self, function: &TypeName) -> bool {
-        locked(&self.stand_ins).contains(function)
+    pub(super) fn has_keeper(&self, function: &TypeName) -> bool {
+        locked(&self.keepers).contains(function)
     }
 
     /// The functions whose lists may hold deliveries for this destination.
@@ -175,14 +183,16 @@ impl Limiter {
         }
     }
 
-    /// Waits for a permit, for at most half of `timeout`. Deferred attempts are spread over `spread`.
+    /// Waits for a permit, for at most half of `timeout`. Deferred attempts are spread over `spread`. With `must_probe` the attempt is a probe
+    /// whose time somebody else has chosen.
     pub(super) async fn acquire(
         &self,
         now: Timestamp,
         timeout: Duration,
         spread: Duration,
+        must_probe: bool,
     ) -> Permit {
-        let is_probe = match locked(&self.breaker.state).check(now, timeout, spread) {
+        let is_probe = match locked(&self.breaker.state).check(now, timeout, spread, must_probe) {
             Ok(is_probe) => is_probe,
             Err(later) => return Permit::Deferred(later),
         };
@@ -209,6 +219,8 @@ pub(crate) struct CircuitBreaker {
 #[derive(Debug, Default)]
 struct BreakerState {
     failures: u32,
+    /// While it is open: since when the destination has been silent.
+    silent_since: Option<Timestamp>,
     /// Open until then; afterwards one attempt at a time may probe.
     open_until: Option<Timestamp>,
     /// A probe is in progress, and ends by then.
@@ -225,8 +237,10 @@ struct BreakerState {
 pub(super) enum Sign {
     /// It answers, even if it refuses the unit.
     Works,
-    /// It does not answer, or answers that it cannot.
+    /// It answers that it cannot, which may be due to the unit.
     Fails,
+    /// It does not answer, or something in front of it says that it is away.
+    Silent,
 }
 
 impl CircuitBreaker {
@@ -238,12 +252,16 @@ impl CircuitBreaker {
             (Sign::Works, _) => {
                 (state.failures, state.deferred) = (0, 0);
                 (state.open_until, state.probing_until) = (None, None);
+                state.silent_since = None;
             }
-            (Sign::Fails, None) => {}
-            (Sign::Fails, Some(circuit)) => {
+            (Sign::Fails | Sign::Silent, None) => {}
+            (Sign::Fails | Sign::Silent, Some(circuit)) => {
                 state.failures = state.failures.saturating_add(1);
                 if state.failures >= circuit.failures {
-                    state.open_until = Some(now + circuit.open_for);
+                    let since = state.silent_since.filter(|_| sign == Sign::Silent);
+                    let since = *state.silent_since.insert(since.unwrap_or(now));
+                    let wait = probe_after(circuit.open_for, now.since(since));
+                    state.open_until = Some(now + wait);
                     state.probing_until = None;
                 }
             }
@@ -303,11 +321,17 @@ impl BreakerState {
         now: Timestamp,
         timeout: Duration,
         spread: Duration,
+        must_probe: bool,
     ) -> Result<bool, Timestamp> {
         let Some(open_until) = self.open_until else {
             return Ok(false);
         };
-        if now < self.probing_until.unwrap_or(open_until) {
+        let not_before = match (self.probing_until, must_probe) {
+            (Some(until), _) => until,
+            (None, true) => now,
+            (None, false) => open_until,
+        };
+        if now < not_before {
             // The probe may return early, so others need not wait for its full timeout.
             let earliest = open_until.max(now + BUSY);
             return Err(self.defer(earliest, spread));
@@ -358,7 +382,7 @@ mod tests {
     }
 
     async fn later(limiter: &Limiter, now: u64) -> Option<u64> {
-        match limiter.acquire(at(now), TIMEOUT, SPREAD).await {
+        match limiter.acquire(at(now), TIMEOUT, SPREAD, false).await {
             Permit::Granted { .. } => None,
             Permit::Deferred(at) => Some(at.as_millis()),
         }
@@ -411,6 +435,42 @@ mod tests {
         assert_eq!(later(&limiter, 2_600).await, None);
     }
 
+    #[tokio::test]
+    async fn a_silent_destination_is_probed_less_often_and_by_others_at_their_own_time() {
+        let limiter = limiter(2);
+        let fails = |sign, now| {
+            _ = limiter
+                .breaker
+                .note(sign, at(now), Some(Circuit::default()))
+        };
+        (0..5).for_each(|_| fails(Sign::Silent, 0));
+        fails(Sign::Silent, 100_000);
+        assert!(later(&limiter, 109_999).await.is_some());
+        let probe = limiter.acquire(at(109_999), TIMEOUT, SPREAD, true).await;
+        assert!(matches!(probe, Permit::Granted { is_probe: true, .. }));
+        let another = limiter.acquire(at(109_999), TIMEOUT, SPREAD, true).await;
+        assert!(matches!(another, Permit::Deferred(_)), "one at a time");
+        fails(Sign::Silent, 1_000_000);
+        assert!(later(&limiter, 1_029_999).await.is_some());
+        assert_eq!(
+            later(&limiter, 1_030_000).await,
+            None,
+            "after half a minute at the latest"
+        );
+        fails(Sign::Fails, 1_030_000);
+        assert_eq!(
+            later(&limiter, 1_031_000).await,
+            None,
+            "it answers something"
+        );
+        let hour = Duration::from_secs(3600);
+        assert_eq!(
+            probe_after(hour, 3 * hour),
+            hour,
+            "never more often than configured"
+        );
+    }
+
     #[cfg(feature = "runtime")]
     #[test]
     fn the_circuit_is_open_until_a_probe_is_due() {
@@ -445,7 +505,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_attempt_without_a_permit_in_half_its_deadline_is_deferred() {
         let limiter = limiter(1);
-        let Permit::Granted { permit, .. } = limiter.acquire(at(0), TIMEOUT, SPREAD).await else {
+        let Permit::Granted { permit, .. } = limiter.acquire(at(0), TIMEOUT, SPREAD, false).await
+        else {
             panic!("the only permit");
         };
         let start = tokio::time::Instant::now();

@@ -135,6 +135,21 @@ pub fn adopt(item: &mut Item, now: Timestamp, policy: &Policy) -> Vec<Action> {
     decision.actions
 }
 
+/// What the owner has to do with an item that is woken at a place where nothing is delivered to a destination any more: it stays as it is.
+pub fn stay(item: &mut Item, policy: &Policy) -> Vec<Action> {
+    let delivery = &item.delivery;
+    let waits = delivery.held && !delivery.paused;
+    let mut decision = Decision {
+        item,
+        readiness: Readiness::Ready,
+        now: Timestamp::default(),
+        policy,
+        actions: Vec::new(),
+    };
+    decision.answer(if waits { Woken::Waits } else { Woken::Gone });
+    decision.actions
+}
+
 struct Decision<'a> {
     item: &'a mut Item,
     readiness: Readiness,

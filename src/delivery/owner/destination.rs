@@ -39,13 +39,13 @@ const CAPACITY: Capacity = Capacity {
 };
 /// What stands between the id of a destination and the number of one of its pages.
 const PAGE_MARK: char = '#';
-/// Items of stages that are not known here are looked at again by the next probe.
-const MAX_STRANGERS: u32 = 100;
+/// Items of stages that send nothing away any more are looked at again by the next probe.
+const MAX_STRANGERS: u64 = 100;
 
 /// Function `<namespace>/destination.<pipeline>`, id = scheme, host and port; pages have a `#` and a number behind it.
 pub(crate) struct DestinationFunction {
     list: Arc<QueueValues>,
-    /// The functions of items, by the name under which they say that they wait.
+    /// The functions of items that send something away, by the name under which they say that they wait.
     items: Vec<(String, TypeName)>,
     registry: Arc<DestinationRegistry>,
     clock: Arc<dyn Clock>,
@@ -182,6 +182,9 @@ impl<'f> List<'f> {
         let is_failed_probe = reported == Reported::WokenWaits && self.waking.is_probing;
         let last = item.take_if(|_| is_failed_probe && !self.queue.is_empty());
         self.waking.hear(reported, item, self.now);
+        if report.is_answered {
+            self.waking.is_answered();
+        }
         if let Some(last) = last {
             self.watch(context, &last)?;
             self.push(context, &last)?;
@@ -215,13 +218,15 @@ impl<'f> List<'f> {
 
     /// Wakes as many as may be out.
     fn wake(&mut self, context: &mut Context) -> Result<(), BoxError> {
-        let mut strangers = 0;
-        while strangers < MAX_STRANGERS {
+        // None is looked at twice.
+        let all = self.queue.len() + self.waking.returned.len() as u64;
+        let (mut strangers, most) = (0, MAX_STRANGERS.min(all));
+        while strangers < most {
             let Some(item) = self.next(context)? else {
                 break;
             };
-            let Some(function) = self.function_of(context, &item.stage) else {
-                // Its stage is gone, and may come back.
+            let Some(function) = self.function_of(context, &item) else {
+                // Its stage sends nothing away any more, and may do so again.
                 self.push(context, &item)?;
                 strangers += 1;
                 continue;
@@ -270,15 +275,21 @@ impl<'f> List<'f> {
         }
     }
 
-    fn function_of(&self, context: &Context, stage: &str) -> Option<TypeName> {
+    /// The function at whose address the item is kept; `None` while it is to stay there: its stage is gone, or is none that sends anything
+    /// away, and its time is not over.
+    fn function_of(&self, context: &Context, item: &WaitingItem) -> Option<TypeName> {
+        let stage = item.stage.as_str();
         let mut known = self.function.items.iter();
         if let Some((_, function)) = known.find(|(name, _)| name == stage) {
             return Some(function.clone());
         }
+        if item.expires == 0 || item.expires > self.now.as_millis() {
+            return None;
+        }
         let own = context.address().type_name();
         let pipeline = own.name().strip_prefix("destination.")?;
-        let gone = TypeName::from_parts(own.namespace(), &format!("{pipeline}.{stage}")).ok()?;
-        self.function.registry.has_stand_in(&gone).then_some(gone)
+        let other = TypeName::from_parts(own.namespace(), &format!("{pipeline}.{stage}")).ok()?;
+        self.function.registry.has_keeper(&other).then_some(other)
     }
 
     /// Arms the next probe while anybody has to be asked for. Nothing is kept of a destination for which nobody does.
@@ -292,7 +303,10 @@ impl<'f> List<'f> {
             let message = MessageBuilder::to(context.address().clone())
                 .value_as(&PROBE, &Probe { number })?;
             let token = probe_token(context, number)?;
-            context.send_after_with_token(self.waking.asked_every(), token, message)?;
+            context.send_after_with_token(self.waking.ask_after(self.now), token, message)?;
+        }
+        if !must_ask {
+            self.waking.is_answered(); // those who come later are asked for anew
         }
         if !must_ask && std::mem::take(&mut self.waking.is_armed) {
             let token = probe_token(context, self.waking.probe)?;

@@ -11,9 +11,9 @@ use super::super::engine::{
     Actor, Delivery, DeliveryState, Effect, Failure, Input, Policy, Readiness, Reason, Refused,
     Token,
 };
-use super::attempt::{Ran, Way};
+use super::attempt::{Ran, Way, is_silence};
 use super::breaker::{DestinationRegistry, Limiters};
-use super::decide::{Action, Woken, adopt, decide};
+use super::decide::{Action, Woken, adopt, decide, stay};
 use super::item::{HEAD, Item, JOB, LOG};
 use super::row::{Row, Stored};
 use super::target::Target;
@@ -95,11 +95,7 @@ impl<T: Target> Owner<T> {
         if is_taken(context)? {
             return Ok(());
         }
-        let mut kept = Kept {
-            item: self.fresh(context.address().id().to_owned(), None),
-            unit: None,
-            is_old: false,
-        };
+        let mut kept = Kept::new(self.fresh(context.address().id().to_owned(), None));
         let mut unit = Some(unit);
         let ran = self
             .run(&mut kept.item, &mut unit, Input::SubmitInTurn, false)
@@ -129,10 +125,18 @@ impl<T: Target> Owner<T> {
         } else if is(WATCH.name()) {
             self.take_up(context, Input::Watch, false).await?;
         } else if is(RULES.name()) {
-            if let Some(kept) = Kept::load(context)? {
-                let failure = self.last_failure(&kept.item);
-                self.put(context, kept, Input::Rearm { failure }, false)
-                    .await??;
+            let kept = Kept::load(context)?;
+            // One that is held only learns when its time ends.
+            let hears = |kept: &Kept| kept.item.delivery.held || !self.is_left_behind(&kept.item);
+            if let Some(kept) = kept.filter(hears) {
+                let input = if waits_for_its_stage(&kept.item) {
+                    let by = Actor::new("statefun", "the stage is back");
+                    Input::RetryNow { by, at: None }
+                } else {
+                    let failure = self.last_failure(&kept.item);
+                    Input::Rearm { failure }
+                };
+                self.put(context, kept, input, false).await??;
             }
         } else if is(COMMAND.name()) {
             self.command(context, message).await?;
@@ -154,23 +158,37 @@ struct Kept {
     unit: Option<Bytes>,
     /// It was stored by an earlier version.
     is_old: bool,
+    /// Its last transition when it was read; `None`: it is new here.
+    before: Option<u64>,
 }
 
 impl Kept {
+    const fn new(item: Item) -> Self {
+        Self {
+            item,
+            unit: None,
+            is_old: false,
+            before: None,
+        }
+    }
+
     fn load(context: &mut Context) -> Result<Option<Self>, BoxError> {
         let storage = context.storage();
         Ok(match storage.get(&HEAD)? {
             None => None,
             Some(Row::Stored(stored)) => Some(Self {
-                item: stored.item,
+                before: Some(stored.item.delivery.seq),
                 unit: stored.unit,
-                is_old: false,
+                ..Self::new(stored.item)
             }),
-            Some(Row::Old(old)) => Some(Self {
-                item: old.into_item(storage.get(&LOG)?.unwrap_or_default()),
-                unit: None,
-                is_old: true,
-            }),
+            Some(Row::Old(old)) => {
+                let item = old.into_item(storage.get(&LOG)?.unwrap_or_default());
+                Some(Self {
+                    before: Some(item.delivery.seq),
+                    is_old: true,
+                    ..Self::new(item)
+                })
+            }
         })
     }
 
@@ -232,13 +250,25 @@ impl<T: Target> Owner<T> {
         input: Input,
         is_probe: bool,
     ) -> Result<(), BoxError> {
-        let Some(kept) = Kept::load(context)? else {
+        let Some(mut kept) = Kept::load(context)? else {
             return self.nothing_here(context, &input);
         };
+        if matches!(input, Input::Wake) && self.is_left_behind(&kept.item) {
+            let actions = stay(&mut kept.item, &self.policy);
+            return self.settle(context, kept, Ran::of(actions));
+        }
         match self.put(context, kept, input, is_probe).await? {
             Ok(_) => Ok(()),
             Err(refused) => Err(refused.into()),
         }
+    }
+
+    /// Whether it waited for a destination, none is delivered to here any more, and its time is not over.
+    fn is_left_behind(&self, item: &Item) -> bool {
+        let is_over = item
+            .expires(&self.policy)
+            .is_some_and(|expires| self.now() >= expires);
+        item.has_destination && !self.target.has_destinations() && !is_over
     }
 
     /// A lane must not wait for one that is gone, and a destination wants an answer.
@@ -296,13 +326,12 @@ impl<T: Target> Owner<T> {
         if is_taken(context)? {
             return self.pass_turn(context, item.delivery.seq);
         }
-        let ran = Ran {
-            actions: adopt(&mut item, self.now(), &self.policy),
-            taken: None,
-            way: None,
+        let actions = adopt(&mut item, self.now(), &self.policy);
+        let kept = Kept {
+            unit,
+            ..Kept::new(item)
         };
-        let is_old = false;
-        self.settle(context, Kept { item, unit, is_old }, ran)
+        self.settle(context, kept, Ran::of(actions))
     }
 
     /// What an earlier version sent instead.
@@ -337,16 +366,10 @@ impl<T: Target> Owner<T> {
         actions.retain(|action| !matches!(action, Action::Engine(Effect::Join { .. })));
         let record = submission.record.unwrap_or_default();
         let kept = Kept {
-            item,
             unit: Some(OldUnit { record }.encode_to_vec().into()),
-            is_old: false,
+            ..Kept::new(item)
         };
-        let ran = Ran {
-            actions,
-            taken: None,
-            way: None,
-        };
-        self.settle(context, kept, ran)
+        self.settle(context, kept, Ran::of(actions))
     }
 }
 
@@ -372,7 +395,9 @@ impl<T: Target> Owner<T> {
         if let Some((unit, taken)) = taken {
             self.target.follow(context, unit, taken)?;
         }
-        log(context, &kept.item);
+        if kept.before != Some(kept.item.delivery.seq) {
+            log(context, &kept.item);
+        }
         kept.save(context)
     }
 
@@ -399,7 +424,7 @@ impl<T: Target> Owner<T> {
                 context.send(MessageBuilder::to(to).value_as(&WAITING, &waiting)?);
                 Ok(())
             }
-            Action::Answer(woken) => self.answer(context, woken, item.expires(&self.policy)),
+            Action::Answer(woken) => self.answer(context, woken, Some(item)),
             Action::Works => self.tell_success(context, way),
             Action::PassTurn { seq } => self.pass_turn(context, seq),
         }
@@ -474,7 +499,7 @@ impl<T: Target> Owner<T> {
         &self,
         context: &mut Context,
         woken: Woken,
-        expires: Option<Timestamp>,
+        item: Option<&Item>,
     ) -> Result<(), BoxError> {
         let reported = match woken {
             Woken::Arrived => Reported::WokenArrived,
@@ -484,7 +509,14 @@ impl<T: Target> Owner<T> {
         };
         match context.caller().cloned() {
             Some(caller) if caller.type_name() == &self.names.destination => {
-                report(context, caller, reported, expires)
+                let expires = item.and_then(|item| item.expires(&self.policy));
+                let error = item.and_then(|item| item.history.last_error());
+                let report = Report {
+                    reported: reported.into(),
+                    expires: expires.map_or(0, Timestamp::as_millis),
+                    is_answered: error.is_some_and(|error| !is_silence(error.detail.status_code)),
+                };
+                tell(context, caller, report)
             }
             _ => Ok(()),
         }
@@ -504,22 +536,22 @@ impl<T: Target> Owner<T> {
         }
         for list in self.registry.lists(&way.name) {
             let to = Address::new(list, Arc::clone(&way.name));
-            report(context, to, Reported::Works, None)?;
+            let reported = Reported::Works.into();
+            tell(
+                context,
+                to,
+                Report {
+                    reported,
+                    expires: 0,
+                    is_answered: true,
+                },
+            )?;
         }
         Ok(())
     }
 }
 
-fn report(
-    context: &mut Context,
-    to: Address,
-    reported: Reported,
-    expires: Option<Timestamp>,
-) -> Result<(), BoxError> {
-    let report = Report {
-        reported: reported.into(),
-        expires: expires.map_or(0, Timestamp::as_millis),
-    };
+fn tell(context: &mut Context, to: Address, report: Report) -> Result<(), BoxError> {
     context.send(MessageBuilder::to(to).value_as(&REPORT, &report)?);
     Ok(())
 }
@@ -587,31 +619,49 @@ impl<T: Target> Owner<T> {
     }
 }
 
+/// Whether it was put off because what it was to go through is gone.
+fn waits_for_its_stage(item: &Item) -> bool {
+    let delivery = &item.delivery;
+    let is_put_off = delivery.reason == Some(Reason::Scheduled) && delivery.attempt == 0;
+    delivery.state == Some(DeliveryState::Awaiting) && is_put_off && !item.has_destination
+}
+
+impl<T: Target> Owner<T> {
+    #[cfg(feature = "runtime")]
+    pub(crate) const fn target(&self) -> &T {
+        &self.target
+    }
+
+    /// Has a unit kept under `id` that cannot be tried before what it is to go through is back: until its time is over.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn put_off(&self, id: String, unit: &T::Unit) -> Result<Message, BoxError> {
+        let (now, mut item) = (self.now(), self.fresh(id, None));
+        let due = self.policy.max_age.map(|age| now + age);
+        let due = due.unwrap_or(Timestamp::MAX);
+        let input = Input::Submit { due: Some(due) };
+        decide(&mut item, input, Readiness::Ready, now, &self.policy)?;
+        Ok(handed(&self.names.item, item, self.target.encode(unit))?)
+    }
+}
+
 /// Hands a delivery to the address where it is to be kept.
-pub(super) fn hand_over(
-    context: &mut Context,
-    function: &TypeName,
-    item: Item,
-    unit: Bytes,
-) -> Result<(), SdkError> {
+pub(super) fn handed(function: &TypeName, item: Item, unit: Bytes) -> Result<Message, SdkError> {
     let to = Address::new(function.clone(), item.delivery.id.as_str());
     let row = Stored::new(item, Some(unit)).encode();
-    context.send(MessageBuilder::to(to).value_as(&HANDED_OVER, &row.into())?);
-    Ok(())
+    MessageBuilder::to(to).value_as(&HANDED_OVER, &row.into())
 }
 
 /// Has a unit kept whose first attempt was made here, and failed.
-pub(crate) fn submit_failed(
-    context: &mut Context,
+pub(crate) fn failed(
     (function, id): (&TypeName, String),
     unit: Bytes,
     failure: Failure,
     policy: &Policy,
     now: Timestamp,
-) -> Result<(), BoxError> {
+) -> Result<Message, BoxError> {
     let mut item = Item::new(Delivery::job(id, function.as_str(), None));
     let started = now;
     let input = Input::SubmitTried { started, failure };
     decide(&mut item, input, Readiness::Ready, now, policy)?;
-    Ok(hand_over(context, function, item, unit)?)
+    Ok(handed(function, item, unit)?)
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::super::engine::{Input, Readiness};
 use super::blob::Blob;
 use super::decide::{Action, decide};
-use super::function::{Owner, hand_over, no_room};
+use super::function::{Owner, handed, no_room};
 use super::item::Item;
 use super::lane_head::{self, LaneHead};
 use super::queue::{
@@ -173,7 +173,8 @@ impl<T: Target> Lane<T> {
         unit: Option<&T::Unit>,
     ) -> Result<(), BoxError> {
         let unit = unit.map_or_else(Bytes::new, |unit| self.owner.target.encode(unit));
-        Ok(hand_over(context, &self.owner.names.item, item, unit)?)
+        context.send(handed(&self.owner.names.item, item, unit)?);
+        Ok(())
     }
 
     /// Does what a message of the lane's asks for. False when the message is none.

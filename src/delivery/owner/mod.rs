@@ -26,11 +26,11 @@ pub use breaker::Circuit;
 #[cfg(feature = "runtime")]
 pub(crate) use breaker::CircuitState;
 pub(crate) use breaker::DestinationRegistry;
-pub use decide::{Action, Woken, adopt, attempts, decide};
+pub use decide::{Action, Woken, adopt, attempts, decide, stay};
 pub(crate) use destination::DestinationFunction;
 #[cfg(feature = "runtime")]
 pub(crate) use figures::Figure;
-pub(crate) use function::{Names, Owner, submit_failed};
+pub(crate) use function::{Names, Owner, failed};
 pub use item::Item;
 pub(crate) use item::{HEAD, JOB, LOG};
 pub(crate) use lane::Lane;
@@ -41,5 +41,4 @@ pub(crate) use row::Outline;
 pub(crate) use row::Row;
 pub use row::{InvalidItem, Stored};
 pub(crate) use target::{Goal, Prepared, Target};
-#[cfg(feature = "runtime")]
 pub(crate) use wire::RULES;

@@ -283,6 +283,14 @@ impl<'v> Queue<'v> {
         storage.set(&FRONT, page)
     }
 
+    /// The oldest item of a queue without pages.
+    pub(crate) fn first(&self, storage: &AddressScopedStorage) -> Result<Option<Bytes>, SdkError> {
+        Ok(match self.ends.chunks {
+            0 => None,
+            _ => self.chunk(storage, 0)?.items().next(),
+        })
+    }
+
     /// All items, in order, of a queue without pages; it is empty then.
     pub(crate) fn take_all(
         &mut self,

@@ -23,6 +23,10 @@ pub(crate) trait Target: Send + Sync + 'static {
     /// How a unit goes on that was delivered.
     type Taken: Send;
 
+    /// Whether units wait here for a destination that may be away. Those that waited for one when this was so, and it is not any more, stay as
+    /// they are until they are due.
+    fn has_destinations(&self) -> bool;
+
     /// The unit as it is kept.
     fn encode(&self, unit: &Self::Unit) -> Bytes;
 

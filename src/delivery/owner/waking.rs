@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::breaker::probe_after;
 use super::wire::{Reported, WaitingItem};
 use crate::time::Timestamp;
 
@@ -65,6 +66,9 @@ pub(super) struct Waking {
     /// How many on the list have no time of their own.
     #[prost(uint64, tag = "17")]
     pub(super) held: u64,
+    /// Since when the destination is asked and nothing is heard of it, in milliseconds; 0: it is not.
+    #[prost(uint64, tag = "18")]
+    silent_since: u64,
 }
 
 impl Waking {
@@ -73,12 +77,14 @@ impl Waking {
         match reported {
             Reported::Works => {
                 self.is_probing = false;
+                self.is_answered();
                 self.forget(now);
                 self.window = self.window.max(1);
                 return;
             }
             Reported::WokenArrived => {
                 (self.has_hope, self.is_probing) = (true, false);
+                self.is_answered();
                 self.window = (self.window + 1).min(MAX_WINDOW);
             }
             Reported::WokenFailed => (self.is_ending, self.has_hope) = (true, false),
@@ -102,6 +108,14 @@ impl Waking {
         if self.out == 0 {
             (self.window, self.is_probing) = (1, true);
         }
+        if self.silent_since == 0 {
+            self.silent_since = now.as_millis();
+        }
+    }
+
+    /// Something was heard of the destination: it is asked often again.
+    pub(super) const fn is_answered(&mut self) {
+        self.silent_since = 0;
     }
 
     fn forget(&mut self, now: Timestamp) {
@@ -128,11 +142,17 @@ impl Waking {
         self.ask_every = known.min().unwrap_or(ASK_EVERY);
     }
 
-    pub(super) const fn asked_every(&self) -> Duration {
-        Duration::from_millis(match self.ask_every {
+    /// How long to wait before the destination is asked again.
+    pub(super) fn ask_after(&self, now: Timestamp) -> Duration {
+        let every = Duration::from_millis(match self.ask_every {
             0 => ASK_EVERY,
             millis => millis,
-        })
+        });
+        let silent = match self.silent_since {
+            0 => Duration::ZERO,
+            since => now.since(Timestamp::from_millis(since)),
+        };
+        probe_after(every, silent)
     }
 
     /// Whether anybody waits who has to be asked for the destination.
@@ -193,6 +213,19 @@ mod tests {
         assert!(!waking.may_wake(0, NOW));
         assert!(!waking.may_wake(NOW.as_millis() + 1, NOW));
         assert!(waking.may_wake(NOW.as_millis(), NOW));
+    }
+
+    #[test]
+    fn a_destination_is_asked_less_often_the_longer_nothing_is_heard_of_it() {
+        let mut waking = Waking::default();
+        waking.ask_every(1_000);
+        let after = |waking: &Waking, secs| waking.ask_after(NOW + Duration::from_secs(secs));
+        assert_eq!(after(&waking, 0).as_secs(), 1);
+        waking.probe(NOW);
+        let waits = [0, 10, 60, 300, 3_000].map(|secs| after(&waking, secs).as_secs());
+        assert_eq!(waits, [1, 1, 6, 30, 30]);
+        waking.is_answered();
+        assert_eq!(after(&waking, 3_000).as_secs(), 1);
     }
 
     #[test]

@@ -186,6 +186,9 @@ pub(crate) struct Report {
     /// When the time of the item that reports is over, in milliseconds; 0: never.
     #[prost(uint64, tag = "2")]
     pub(crate) expires: u64,
+    /// The item waits as before, though its attempt was answered: the answer may be about the item.
+    #[prost(bool, tag = "3")]
+    pub(crate) is_answered: bool,
 }
 
 /// What an item or an owner tells of a destination.

@@ -30,6 +30,8 @@ use crate::transport::http::client::{HttpError, Network};
 pub(crate) enum StageKind {
     /// Only computes.
     Pure(Arc<dyn Stage>),
+    /// Someone's own stage that only computes.
+    Own(Arc<dyn Stage>),
     /// Collects records.
     Batch(Arc<Batching>),
     /// Sends records away.
@@ -39,6 +41,14 @@ pub(crate) enum StageKind {
 impl StageKind {
     pub(crate) fn pure(stage: impl Stage) -> Self {
         Self::Pure(Arc::new(stage))
+    }
+
+    /// What the stage computes, if it does nothing else.
+    pub(crate) fn computes(&self) -> Option<&dyn Stage> {
+        match self {
+            Self::Pure(stage) | Self::Own(stage) => Some(&**stage),
+            Self::Batch(_) | Self::HttpExport(_) => None,
+        }
     }
 
     /// The same stage in a process that knows its network.
@@ -54,6 +64,7 @@ impl fmt::Debug for StageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pure(_) => f.write_str("Pure"),
+            Self::Own(_) => f.write_str("Own"),
             Self::Batch(batching) => batching.fmt(f),
             Self::HttpExport(exporter) => exporter.fmt(f),
         }

@@ -42,6 +42,7 @@ mod module_messages;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod old_folders;
 #[cfg(all(feature = "pipeline", feature = "testing"))]
+mod open_batches;
 mod outages;
 mod pages;
 mod printed_raw;

@@ -15,13 +15,22 @@ use crate::support::until::until;
 
 /// A pipeline with one export of that name.
 fn module(folder: &Path, stage: &str, destination: &Destination) -> PathBuf {
+    let export = exporting(stage, destination, "circuit: false, ");
+    module_of(folder, stage, &export)
+}
+
+pub(super) fn exporting(stage: &str, destination: &Destination, more: &str) -> String {
+    let url = destination.url("/");
+    format!("{{name: {stage}, http-export: {{url: \"{url}\", {more}retry: {{every: 1h}}}}}}")
+}
+
+/// A pipeline with these stages, in a file of that name.
+pub(super) fn module_of(folder: &Path, name: &str, stages: &str) -> PathBuf {
     let text = format!(
         "kind: statefun.http.v1/ingress\nspec: {{listen: \"127.0.0.1:0\"}}\n---\n\
-         kind: statefun.pipelines.v1/pipeline\nspec: {{name: p, stages: [{{name: {stage}, \
-         http-export: {{url: \"{}\", circuit: false, retry: {{every: 1h}}}}}}]}}\n",
-        destination.url("/")
+         kind: statefun.pipelines.v1/pipeline\nspec: {{name: p, stages: [{stages}]}}\n"
     );
-    let file = folder.join(format!("{stage}.yaml"));
+    let file = folder.join(format!("{name}.yaml"));
     fs::write(&file, text).unwrap();
     file
 }
@@ -140,4 +149,112 @@ async fn records_of_a_renamed_stage_are_shown_and_can_be_cancelled_discarded_and
     assert_eq!(redriven["redriven"], 2);
     destination.until(|received| received.len() >= 2).await;
     assert_eq!(runtime.terminate(), Some(0));
+}
+
+pub(super) async fn send(runtime: &Process, body: &Value) {
+    let ingress = Api::of(runtime, "http ingress");
+    ingress
+        .ask(Method::POST, "/send/pipelines/p/d", Some(body))
+        .await;
+}
+
+/// Six records that an export could not send: five that are due in an hour, and one that is held.
+async fn six_wait(file: &Path, data: &Path) {
+    let mut runtime = Process::run(file, data);
+    for n in 0..6 {
+        send(&runtime, &json!({"n": n})).await;
+        let admin = Api::of(&runtime, "admin api");
+        until("another one that waits", async || {
+            (admin.addresses().await.len() == n + 1).then_some(())
+        })
+        .await;
+    }
+    runtime.kill();
+}
+
+async fn nothing_is_under_way(admin: &Api) {
+    until("nothing under way", async || {
+        let queues = admin.get("/api/queues").await;
+        (queues["totals"]["backlog"] == 0).then_some(())
+    })
+    .await;
+}
+
+async fn all_wait(admin: &Api) {
+    let page = admin.get("/api/deliveries").await;
+    let items = page["items"].as_array().unwrap();
+    assert_eq!(items.len(), 6, "{items:?}");
+    for item in items {
+        assert_eq!(item["state"], "awaiting", "{item}");
+    }
+}
+
+/// The stage has its name and its kind again, and the destination works: all six arrive as they were sent.
+async fn all_arrive(file: &Path, data: &Path, destination: &Destination) {
+    destination.forget();
+    let mut runtime = Process::run(file, data);
+    let arrived = destination.until(|received| received.len() >= 6);
+    arrived.await;
+    let mut bodies = destination.bodies();
+    bodies.sort_unstable();
+    let sent: Vec<String> = (0..6).map(|n| json!({"n": n}).to_string()).collect();
+    assert_eq!(bodies, sent);
+    assert_eq!(runtime.terminate(), Some(0));
+}
+
+/// What a user saw: half a second after a start with a mistyped name all that waited, for an hour still, had become dead letters.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_renamed_stage_keeps_waits_until_it_is_due_and_arrives_when_the_name_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let destination = Destination::start().await;
+    destination.react(Reaction::status(503));
+    let before = module_of(folder.path(), "out", &exporting("out", &destination, ""));
+    let after = module_of(folder.path(), "out2", &exporting("out2", &destination, ""));
+    six_wait(&before, &data).await;
+
+    destination.react(Reaction::status(200));
+    let mut runtime = Process::run(&after, &data);
+    let admin = Api::of(&runtime, "admin api");
+    // One that arrives wakes what waits for the destination.
+    destination.forget();
+    send(&runtime, &json!("live")).await;
+    destination.until(|received| received.len() == 1).await;
+    nothing_is_under_way(&admin).await;
+    all_wait(&admin).await;
+    runtime.kill();
+    all_arrive(&before, &data, &destination).await;
+}
+
+/// The same when the stage became one of another kind: it was given at once what had waited for a destination.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_destination_is_not_given_to_a_stage_of_another_kind_before_it_is_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let destination = Destination::start().await;
+    destination.react(Reaction::status(503));
+    let export = exporting("out", &destination, "");
+    let before = module_of(folder.path(), "out", &export);
+    let last = exporting("last", &destination, "");
+    let changed = format!("{{name: out, set: {{site: north}}}}, {last}");
+    let after = module_of(folder.path(), "set", &changed);
+    six_wait(&before, &data).await;
+
+    destination.react(Reaction::status(200));
+    let mut runtime = Process::run(&after, &data);
+    let admin = Api::of(&runtime, "admin api");
+    // All of them are told that the policy of their stage has changed.
+    until("all that were told", async || {
+        let metrics = admin.get("/metrics").await;
+        let metrics = metrics.as_str().unwrap_or_default();
+        let of_stage =
+            |line: &&str| line.contains("functions_in_total") && line.contains("p.out\"");
+        let told = metrics.lines().find(of_stage)?;
+        told.ends_with(" 6").then_some(())
+    })
+    .await;
+    nothing_is_under_way(&admin).await;
+    all_wait(&admin).await;
+    runtime.kill();
+    all_arrive(&before, &data, &destination).await;
 }

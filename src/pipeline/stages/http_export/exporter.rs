@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use super::super::super::record::{Record, content_type};
 use super::super::super::template::{Template, Unfilled};
 use super::header_value;
-use super::url::{Target, absolute, redacted};
+use super::url::{Target, absolute, filled, redacted};
 use crate::delivery::engine::{Failure, FailureKind, Policy};
 use crate::delivery::owner::Circuit;
 use crate::printable;
@@ -24,12 +24,32 @@ use crate::transport::http::client::{
 
 const MAX_TOLD_CHARS: usize = 300;
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// What a request with a JSON document begins with: its headers in their order, with an empty one in the place of the idempotency key.
+pub(super) fn head(declared: &HeaderMap, idempotency: Option<&HeaderName>) -> HeaderMap {
+    const JSON: HeaderValue = HeaderValue::from_static(content_type::JSON);
+    let mut head = HeaderMap::with_capacity(declared.len() + 2);
+    head.insert(CONTENT_TYPE, JSON);
+    if let Some(name) = idempotency {
+        head.insert(name, HeaderValue::from_static(""));
+    }
+    for (name, value) in declared {
+        head.insert(name, value.clone());
+    }
+    head
+}
+
 /// [`HttpExport`] after its check.
 #[derive(Clone)]
 pub(crate) struct Exporter {
     pub(super) url: Target,
     pub(super) method: Method,
+    /// Those that were declared.
     pub(super) headers: HeaderMap,
+    /// What most requests begin with, see [`head`].
+    pub(super) head: HeaderMap,
     pub(super) idempotency: Option<HeaderName>,
     pub(crate) order_key: Option<Template>,
     pub(crate) policy: Policy,
@@ -115,7 +135,7 @@ impl Exporter {
                 let url = template
                     .fill_url(record)
                     .map_err(|err| unmade(err.to_string()))?;
-                absolute(&url).map_err(unmade)?
+                filled(&url).map_err(unmade)?
             }
         };
         let body = record.payload();
@@ -140,27 +160,29 @@ impl Exporter {
         })
     }
 
+    /// The headers of a request: the stage's own, which win, and those that follow from the record.
     fn headers_for(&self, record: &Record, item: &str) -> Result<HeaderMap, String> {
         let value = |what: &str, text: &str| {
             header_value(text).map_err(|text| format!("the record's {what} can't be sent: {text}"))
         };
-        let mut headers = HeaderMap::with_capacity(self.headers.len() + 3);
-        headers.insert(CONTENT_TYPE, value("content type", record.content_type())?);
+        let mut headers = self.head.clone();
+        let own = |name: &HeaderName| self.headers.contains_key(name);
+        if record.content_type() != content_type::JSON && !own(&CONTENT_TYPE) {
+            headers.insert(CONTENT_TYPE, value("content type", record.content_type())?);
+        }
         if !record.content_encoding().is_empty() {
             let encoding = value("content encoding", record.content_encoding())?;
             headers.insert(CONTENT_ENCODING, encoding);
         }
-        if let Some(name) = &self.idempotency {
+        if let Some(name) = self.idempotency.as_ref().filter(|name| !own(name)) {
             headers.insert(name, value("id", item)?);
         }
         // The trace that the record belongs to goes on at the destination.
-        for name in ["traceparent", "tracestate"] {
-            if let Some(text) = record.value(name) {
-                headers.insert(HeaderName::from_static(name), value(name, text)?);
+        for name in [TRACEPARENT, TRACESTATE] {
+            if let (Some(text), false) = (record.value(name.as_str()), own(&name)) {
+                let value = value(name.as_str(), text)?;
+                headers.insert(name, value);
             }
-        }
-        for (name, value) in &self.headers {
-            headers.insert(name, value.clone());
         }
         Ok(headers)
     }

@@ -21,7 +21,7 @@ use super::super::template::Template;
 use super::StageKind;
 use crate::delivery::engine::{Order, Policy};
 use crate::delivery::owner::Circuit;
-use crate::document::{At, Value, scalar};
+use crate::document::{At, Complaint, Value, scalar};
 use crate::transport::http::client::{HttpClient, HttpClientConfig, framing};
 
 /// Unused connections of an export to all its destinations, or as many as one destination may have if that is more.
@@ -185,6 +185,7 @@ impl HttpExport {
             StageKind::HttpExport(Arc::new(Exporter {
                 url,
                 method,
+                head: exporter::head(&headers, idempotency.as_ref()),
                 headers,
                 idempotency,
                 order_key,
@@ -311,9 +312,27 @@ fn header_fields(node: &At<'_>) -> Option<Vec<(String, String)>> {
     let map = node.entries("a mapping of header names and texts")?;
     let read: Vec<_> = map
         .into_iter()
-        .map(|(name, place)| Some((name.to_owned(), place.text()?)))
+        .map(|(name, place)| {
+            let text = place.text()?;
+            if let Some(placeholder) = placeholder(&text) {
+                place.warn(Complaint::with_remedy(
+                    format!("`{placeholder}` is sent as it stands: placeholders are filled in in `url` and in keys only"),
+                    "put the value into the URL or into the document",
+                ));
+            }
+            Some((name.to_owned(), text))
+        })
         .collect();
     read.into_iter().collect()
+}
+
+/// The first part of a text that would be a placeholder in a template.
+fn placeholder(text: &str) -> Option<&str> {
+    let from = text.get(text.find('{')?..)?;
+    let found = from.get(..=from.find('}')?)?;
+    let name = found.trim_start_matches('{').trim_end_matches('}');
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (!name.is_empty() && name.chars().all(is_name)).then_some(found)
 }
 
 fn method(text: &str) -> Result<Method, String> {

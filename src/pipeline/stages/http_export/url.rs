@@ -49,6 +49,19 @@ pub(super) fn absolute(text: &str) -> Result<(Uri, Arc<str>), String> {
     }
 }
 
+/// As [`absolute`], of a URL whose placeholders have been filled in.
+pub(super) fn filled(text: &str) -> Result<(Uri, Arc<str>), String> {
+    let host = text.split_once("://").map_or("", |(_, rest)| rest);
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+    absolute(text).map_err(|fault| match host.contains('%') {
+        false => fault,
+        true => format!(
+            "`{}` has `{host}` as its host: what stands for a placeholder is percent-encoded, so that it can't bring a port; use one placeholder for each, `http://{{host}}:{{port}}/`",
+            redacted(text)
+        ),
+    })
+}
+
 /// The URL without credentials, query and fragment.
 pub(super) fn redacted(url: &str) -> Cow<'_, str> {
     let end = url.find(['?', '#']).unwrap_or(url.len());
@@ -72,6 +85,14 @@ mod tests {
         ] {
             assert_eq!(&*absolute(url).unwrap().1, destination);
         }
+    }
+
+    #[test]
+    fn a_host_that_was_filled_in_with_its_port_is_told_as_that() {
+        let fault = filled("http://127.0.0.1%3A9000/x").unwrap_err();
+        assert!(fault.contains("`127.0.0.1%3A9000` as its host"), "{fault}");
+        assert!(fault.contains("http://{host}:{port}/"), "{fault}");
+        assert!(filled("http://h/a%2Fb").is_ok());
     }
 
     #[test]
