@@ -15,7 +15,7 @@ use super::repeated::Repeated;
 
 /// A module file is small; these bounds keep a hostile one from using up time or memory.
 const MAX_NODES: usize = 50_000;
-const MAX_DEPTH: usize = 256;
+const MAX_DEPTH: usize = 100;
 const MAX_DOCUMENTS: usize = 1_000;
 
 /// The documents of `text`, without empty ones.
@@ -368,7 +368,7 @@ mod tests {
         let (_, faults, _) = parsed(&nested(MAX_DEPTH));
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert!(
-            faults[0].contains("nested deeper than 256 levels"),
+            faults[0].contains("nested deeper than 100 levels"),
             "{faults:?}"
         );
     }

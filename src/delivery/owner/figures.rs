@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::super::engine::DeliveryState;
-use super::row::Outline;
+use super::outline::Outline;
 use crate::time::Timestamp;
 
 /// At most this many targets are shown by name. The others are shown together.

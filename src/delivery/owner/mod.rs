@@ -10,12 +10,18 @@ mod blob;
 mod breaker;
 mod decide;
 mod destination;
+mod entry_form;
 #[cfg(feature = "runtime")]
 mod figures;
 mod function;
 mod item;
+mod item_form;
 mod lane;
 mod lane_head;
+mod numbered;
+mod old_row;
+#[cfg(feature = "runtime")]
+mod outline;
 mod queue;
 mod row;
 mod target;
@@ -35,9 +41,9 @@ pub use item::Item;
 pub(crate) use item::{HEAD, JOB, LOG};
 pub(crate) use lane::Lane;
 pub use lane_head::{LaneEntry, LaneHead};
-pub(crate) use queue::{Capacity, Queue, QueueValues, Size};
 #[cfg(feature = "runtime")]
-pub(crate) use row::Outline;
+pub(crate) use outline::Outline;
+pub(crate) use queue::{Capacity, Queue, QueueValues, Size};
 pub(crate) use row::Row;
 pub use row::{InvalidItem, Stored};
 pub(crate) use target::{Goal, Prepared, Target};
