@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::keys::{AddressKey, PARKED, STATE};
 use super::mailbox::Mailbox;
 use super::state::StateRow;
+use super::watch::Given;
 use super::{Activity, Core, Failure, Output, Ticket};
 use crate::storage::{Rows as _, StorageError, Write};
 use crate::time::Timestamp;
@@ -194,7 +195,7 @@ impl Core {
                 Write::put(STATE, key, StateRow { stamp, value }.encode())
             }
         };
-        self.tell(&self.watched(name, &write)?);
+        self.tell(&self.watched(name, &write, &Given::Unread)?);
         self.store.stage(vec![write]);
         Ok(())
     }

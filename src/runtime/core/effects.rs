@@ -52,6 +52,7 @@ pub(super) struct Effects {
 
 /// Whose reply it is.
 struct Sender {
+    slot: Slot,
     address: AddressKey,
     type_id: TypeId,
 }
@@ -88,6 +89,7 @@ impl Core {
     ) -> Result<Effects, Failure> {
         let limits = self.settings.answers;
         let sender = &Sender {
+            slot,
             address: self.mailboxes.address(slot).clone(),
             type_id: self.mailboxes.of(slot).type_id(),
         };
@@ -366,7 +368,8 @@ impl Core {
                 Write::put(STATE, key, StateRow { stamp, value }.encode())
             }
         };
-        if let Some(change) = self.watched(&spec.name, &write)? {
+        let given = self.mailboxes.of(sender.slot).given();
+        if let Some(change) = self.watched(&spec.name, &write, given)? {
             watch::add(&mut effects.watched, change);
         }
         effects.write(write);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::counts::Counts;
 use super::function_types::TypeId;
 use super::keys::{AddressKey, MessageId};
+use super::watch::Given;
 use super::{AdminChange, CallId, Ticket, Windows};
 use crate::storage::Position;
 use crate::time::Timestamp;
@@ -97,6 +98,8 @@ pub(super) struct Mailbox {
     /// Messages behind `waiting` that are in the store only; a lower bound, zero when there are none.
     stored: u64,
     attached: Attached,
+    /// What the call was given of the watched value.
+    given: Given,
     failures: u32,
     /// Incomplete answers to the present batch since its last failure.
     rounds: u32,
@@ -127,6 +130,7 @@ impl Mailbox {
             waiting_bytes: 0,
             stored: 0,
             attached: Attached::Nothing,
+            given: Given::Unread,
             failures: 0,
             rounds: 0,
             stale_rounds: 0,
@@ -271,9 +275,14 @@ impl Mailbox {
     }
 
     /// The batch is out.
-    pub(super) fn called(&mut self, call: CallId, attached: Attached) {
+    pub(super) fn called(&mut self, call: CallId, attached: Attached, given: Given) {
         self.activity = Activity::InFlight(call);
         self.attached = attached;
+        self.given = given;
+    }
+
+    pub(super) const fn given(&self) -> &Given {
+        &self.given
     }
 
     /// The function asked for values. Gives how often it has, and how often in a row without naming a new one.

@@ -8,6 +8,7 @@ use super::mailbox::{Attached, Mailbox};
 use super::mailboxes::Slot;
 use super::rows::unreadable;
 use super::state::{StateRow, StateSpec};
+use super::watch::Given;
 use super::{Activity, CallId, Core, Failure, FunctionBinding, Output, wire};
 use crate::storage::{Rows as _, Write};
 
@@ -135,13 +136,13 @@ impl Core {
     /// Calls the function of `address` with its batch. Without states the function will ask for them.
     pub(super) fn call(&mut self, slot: Slot, attached: Attached, out: &mut Vec<Output>) {
         match self.request(slot, attached) {
-            Ok((request, invocations)) => {
+            Ok((request, invocations, given)) => {
                 let number = self.next_call;
                 self.next_call += 1;
                 let call = CallId { number, slot };
                 self.calls += 1;
                 self.mailboxes
-                    .change(slot, |mailbox| mailbox.called(call, attached));
+                    .change(slot, |mailbox| mailbox.called(call, attached, given));
                 out.push(Output::Call {
                     call,
                     target: self.mailboxes.address(slot).clone(),
@@ -153,15 +154,16 @@ impl Core {
         }
     }
 
-    fn request(&self, slot: Slot, attached: Attached) -> Result<(Bytes, usize), Failure> {
+    fn request(&self, slot: Slot, attached: Attached) -> Result<(Bytes, usize, Given), Failure> {
         let (mailbox, address) = (self.mailboxes.of(slot), self.mailboxes.address(slot));
-        let states = match attached {
+        let (states, given) = match attached {
             Attached::States => self.attached_states(address, mailbox)?,
-            Attached::Nothing => Vec::new(),
+            Attached::Nothing => (Vec::new(), Given::Unread),
         };
         let batch = mailbox.batch();
         let invocations = batch.iter().map(|message| &message.invocation);
-        Ok((wire::request(address, &states, invocations), batch.len()))
+        let request = wire::request(address, &states, invocations);
+        Ok((request, batch.len(), given))
     }
 
     /// All known states of the type, with the values that `address` has. Going with a request keeps some values alive.
@@ -169,7 +171,7 @@ impl Core {
         &self,
         address: &AddressKey,
         mailbox: &Mailbox,
-    ) -> Result<Vec<wire::AttachedState<'_>>, Failure> {
+    ) -> Result<(Vec<wire::AttachedState<'_>>, Given), Failure> {
         let function_type = self.types.get(mailbox.type_id());
         if function_type.states.len() == 0 {
             return Ok(Vec::new());
@@ -179,7 +181,11 @@ impl Core {
         let specs = function_type.states.iter();
         let names: Vec<&[u8]> = specs.clone().map(|spec| spec.name.as_bytes()).collect();
         let rows = self.store.get_all(STATE, &address.to_bytes(), &names)?;
+        let mut given = Given::Unread;
         for (spec, row) in specs.zip(rows) {
+            if self.is_watched(&spec.name) {
+                given = Given::Row(row.clone());
+            }
             let value = match row {
                 None => None,
                 Some(row) => {
@@ -193,7 +199,7 @@ impl Core {
         if !writes.is_empty() {
             self.store.stage(writes);
         }
-        Ok(states)
+        Ok((states, given))
     }
 
     /// A stored value as it goes with a request: expired ones do not, and the stamps of others may change.

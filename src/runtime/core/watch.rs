@@ -32,21 +32,41 @@ pub(super) fn add(changes: &mut Vec<Change>, change: Change) {
     }
 }
 
+/// The row of the watched value that went with the call in progress.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Given {
+    /// It was not read.
+    #[default]
+    Unread,
+    /// The row, if there is one. Nothing else changes it before the call returns.
+    Row(Option<Bytes>),
+}
+
 impl Core {
+    /// Whether the values `name` are watched.
+    pub(super) fn is_watched(&self, name: &str) -> bool {
+        self.bindings
+            .watch()
+            .is_some_and(|watch| watch.name() == name)
+    }
+
     /// The change of the value `name` by `write`, if that value is watched.
     pub(super) fn watched(
         &self,
         name: &str,
         write: &Write,
+        given: &Given,
     ) -> Result<Option<Change>, StorageError> {
-        let watch = self.bindings.watch();
-        if watch.is_none_or(|watch| watch.name() != name) {
+        if !self.is_watched(name) {
             return Ok(None);
         }
-        let before = match self.store.get(STATE, &write.key) {
-            // It cannot be counted, and writing over it is the remedy.
-            Err(error) if error.is_of_one_row() => None,
-            before => before?,
+        let before = match given {
+            Given::Row(row) => row.clone(),
+            Given::Unread => match self.store.get(STATE, &write.key) {
+                // It cannot be counted, and writing over it is the remedy.
+                Err(error) if error.is_of_one_row() => None,
+                before => before?,
+            },
         };
         Ok(Some(Change {
             key: write.key.clone(),
