@@ -40,13 +40,13 @@ pub(crate) use failure_hook::FailureHook;
 pub(crate) use function::{BoxedReply, Invocations};
 pub(crate) use storage::Cell;
 pub(crate) use typed_bytes::{TypedBytes, TypedParts};
-#[cfg(feature = "pipeline")]
-pub(crate) use wire::{
-    Field, close_header, put_bytes, put_header, put_open_header, put_text, text_len,
-};
-pub(crate) use wire::{Fields, Span, WireError, put_varint, text, varint_len};
 #[cfg(any(feature = "runtime", feature = "testing"))]
-pub(crate) use wire::{field_len, put_bytes, put_header, put_text, text_len};
+pub(crate) use wire::field_len;
+#[cfg(feature = "pipeline")]
+pub(crate) use wire::{Field, close_header, put_open_header};
+pub(crate) use wire::{Fields, Span, WireError, put_varint, text, varint_len};
+#[cfg(any(feature = "runtime", feature = "testing", feature = "pipeline"))]
+pub(crate) use wire::{put_bytes, put_header, put_text, text_len};
 pub(crate) use wire_address::{WireAddress, is_same};
 
 /// The error of a user's function: `?` converts any error into it.

@@ -174,7 +174,7 @@ impl Core {
     ) -> Result<(Vec<wire::AttachedState<'_>>, Given), Failure> {
         let function_type = self.types.get(mailbox.type_id());
         if function_type.states.len() == 0 {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Given::Unread));
         }
         let mut states = Vec::with_capacity(function_type.states.len());
         let mut writes = Vec::new();
