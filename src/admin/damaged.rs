@@ -1,4 +1,4 @@
-//! A stored row that cannot be read, as it stands in lists.
+//! A damaged stored row, as shown in lists.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::runtime::core::keys::STATE;
 use crate::runtime::core::{AddressKey, Failure};
 use crate::storage::StorageError;
 
-/// What is damaged, and what can be done.
+/// The damage and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Damaged {
     address: Option<String>,
@@ -18,10 +18,10 @@ pub(crate) struct Damaged {
 }
 
 impl Damaged {
-    /// The one row that `error` is about.
+    /// The damaged row, if `error` is about a single row.
     ///
     /// # Errors
-    /// The error itself when it is about more.
+    /// The error itself, if it is about more than one row.
     pub(super) fn of(error: StorageError) -> Result<Self, StorageError> {
         let StorageError::DamagedRow { table, key, .. } = &error else {
             return Err(error);
@@ -52,7 +52,7 @@ impl fmt::Display for Damaged {
     }
 }
 
-/// An item of a list, or what is said of it.
+/// An item of a list, or its damage.
 pub(super) fn shown<T>(item: &Result<T, Damaged>, show: impl Fn(&T) -> Value) -> Value {
     item.as_ref().map_or_else(Damaged::to_json, show)
 }

@@ -1,4 +1,4 @@
-//! `/api/dead-letters`: what was given up, with its reason.
+//! `/api/dead-letters`: deliveries that were given up, with the reason.
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -17,7 +17,7 @@ use crate::runtime::core::AddressKey;
 use crate::runtime::respond::{self, Refusal, refuse};
 use crate::storage::Rows;
 
-/// Dead letters that are read, or sent on their way, at a time.
+/// Dead letters read or redriven at a time.
 const CHUNK: usize = 100;
 
 impl Admin {
@@ -51,7 +51,7 @@ impl Admin {
         }
     }
 
-    /// All of them as JSON lines, read while they are sent.
+    /// All dead letters as JSON lines, read while they are sent.
     pub(super) fn export_dead_letters(&self, params: &Params) -> Result<Reply, Refusal> {
         params.only(&["target", "reason", "type"])?;
         let filter = given_up(params)?;
@@ -61,7 +61,7 @@ impl Admin {
         ))
     }
 
-    /// Sends all that a filter names on their way again, or only counts them.
+    /// Redrives all that match a filter, or only counts them.
     pub(super) async fn redrive_all(
         &self,
         request: Request<Body>,

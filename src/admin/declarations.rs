@@ -1,4 +1,4 @@
-//! `/api/state-specs`: what functions declared of their values.
+//! `/api/state-specs`: declared values of functions.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -15,7 +15,7 @@ use crate::runtime::respond::{Refusal, refuse};
 use crate::sdk::TypeName;
 use crate::storage::{Rows, StorageError};
 
-/// A declaration that is stored.
+/// A stored declaration.
 struct Stored {
     function: String,
     spec: StateSpec,
@@ -71,7 +71,7 @@ impl Admin {
         Ok(ok(&page_json(&page, Stored::to_json)))
     }
 
-    /// `DELETE /api/state-specs/<namespace>/<type>/<name>`: in all partitions, as each of them may know it.
+    /// `DELETE /api/state-specs/<namespace>/<type>/<name>`: in all partitions, because each may have it in memory.
     pub(super) async fn drop_declaration(
         &self,
         params: &Params,
@@ -84,7 +84,7 @@ impl Admin {
             name.as_bytes(),
         ]
         .concat();
-        // One that is damaged is there, and dropping it is the remedy.
+        // A damaged declaration exists, and dropping it is the remedy.
         let is_there = move |rows: &dyn Rows| match rows.get(SPECS, &key) {
             Err(error) if error.is_of_one_row() => Ok(true),
             found => Ok(found?.is_some()),

@@ -1,4 +1,4 @@
-//! `/api/deliveries`: what is on its way to destinations.
+//! `/api/deliveries`: deliveries that have not ended.
 
 use std::time::Duration;
 
@@ -23,29 +23,29 @@ use crate::sdk::{Message, MessageBuilder, TypeName, TypedBytes};
 use crate::storage::Rows;
 use crate::transport::http::BodyReader;
 
-/// A command waits for the call of its address, and a retry for its attempt.
+/// Time limit of a command, which waits for the call of its address; a retry also waits for its attempt.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_COMMAND_BYTES: usize = 64 * 1024;
 
-/// Who asks for something, and why.
+/// The actor of a command, and the reason.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     actor: String,
     reason: String,
-    /// Only counts what would be done; for many at a time.
+    /// Only count; for commands on many deliveries.
     pub(super) dry_run: Option<bool>,
 }
 
-/// What the body is to be; `dry_run` is for many at a time, and may be left out.
+/// The expected body; `dry_run` is optional, and for commands on many deliveries.
 const ASKED: &str = r#"a JSON object `{"actor": "…", "reason": "…"}`"#;
 
-/// As much of an actor's name, and of a reason, is kept in each history.
+/// Maximum characters of an actor's name and of a reason, which are stored in each history.
 const MAX_ACTOR_CHARS: usize = 200;
 const MAX_REASON_CHARS: usize = 2_000;
 
 impl Asked {
-    /// Reads the body of a request that asks for something.
+    /// Reads the body of a command.
     pub(super) async fn of(request: Request<Body>, bodies: &BodyReader) -> Result<Self, Refusal> {
         let body = request::body(request, &bodies.up_to(MAX_COMMAND_BYTES)).await?;
         let asked = Self::read(&body)?;
@@ -78,7 +78,7 @@ impl Asked {
         Self::deserialize(value).map_err(|err| wrong(err.to_string()))
     }
 
-    /// The message that has the delivery at `address` do it.
+    /// The message that sends the command to the delivery at `address`.
     pub(super) fn command(&self, verb: Verb, address: &AddressKey) -> Result<Incoming, Refusal> {
         let command = Command {
             verb,
@@ -123,7 +123,7 @@ impl Admin {
         self.read(move |rows| kept::get(rows, &address)).await
     }
 
-    /// Has a delivery do what somebody asks for, and tells what became of it.
+    /// Sends a command to a delivery, and returns the result.
     pub(super) async fn act(
         &self,
         request: Request<Body>,
@@ -137,7 +137,7 @@ impl Admin {
             let text = "`dry_run` counts for many at a time: /api/dead-letters/redrive";
             return Err(bad_request(text));
         }
-        // Only stages know what a command is.
+        // Only functions of stages accept commands.
         if self.kept(address.clone()).await?.is_none() {
             return Err(not_found());
         }

@@ -1,4 +1,4 @@
-//! What is told of each destination of deliveries, in the metrics and the queues, and how the counts come to be right.
+//! The figures of each destination in the metrics and the queues, and how their counts are maintained.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::storage::{Rows, StorageError, Stretch, stretch};
 use crate::time::Timestamp;
 use crate::time::calendar::rfc3339;
 
-/// Rows that are counted at a time.
+/// Rows counted at a time.
 const SLICE: usize = 1_000;
-/// Characters of a name that are told.
+/// Maximum characters of a name.
 const MAX_TARGET: usize = 300;
 
-/// Hears of every change of a delivery that is kept.
+/// Is told of every change of a stored delivery.
 #[derive(Debug)]
 pub(crate) struct DeliveryWatch(pub(crate) Destinations);
 
@@ -37,7 +37,7 @@ impl ValueWatch for DeliveryWatch {
     }
 }
 
-/// Counts what is kept from before the start, in slices, beside the work.
+/// Counts the deliveries stored before the start, in slices, in the background.
 pub(crate) async fn count(runtime: RuntimeHandle, destinations: Destinations) {
     let Destinations(registry) = destinations;
     match count_all(&runtime, &registry).await {
@@ -52,7 +52,7 @@ async fn count_all(
     runtime: &RuntimeHandle,
     registry: &Arc<DestinationRegistry>,
 ) -> Result<(), ReadError> {
-    // Those that are damaged are named in lists.
+    // Damaged rows are shown in lists.
     for stage in runtime
         .read(|rows| stages(rows, None))
         .await?
@@ -76,7 +76,7 @@ struct Slice {
     kept: Vec<(Bytes, Outline)>,
     /// The key before which it ends.
     to: Bytes,
-    /// The same, when the stage has more.
+    /// The same, if the stage has more.
     next: Option<Bytes>,
 }
 
@@ -106,11 +106,11 @@ impl Slice {
     }
 }
 
-/// What is told of a destination.
+/// The figures of a destination.
 pub(super) struct Destination {
-    /// Fit to be shown.
+    /// Printable.
     pub(super) target: String,
-    /// `None` while it is not counted yet.
+    /// `None` until it has been counted.
     pub(super) waiting: Option<u64>,
     oldest: Option<Timestamp>,
     /// Seconds.
@@ -122,7 +122,7 @@ pub(super) struct Destination {
     pub(super) given_up: u64,
 }
 
-/// All destinations of a runtime, by their names.
+/// All destinations of a runtime, by name.
 pub(super) fn destinations(runtime: &RuntimeHandle) -> Vec<Destination> {
     let Some(Destinations(registry)) = runtime.shared() else {
         return Vec::new();

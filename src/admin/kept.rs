@@ -1,4 +1,4 @@
-//! What the stages of pipelines keep, as it is stored: deliveries on their way, and dead letters.
+//! The stored deliveries and dead letters of pipeline stages.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,16 +18,16 @@ use crate::runtime::core::state::{StateRow, StateSpec};
 use crate::sdk::TypeName;
 use crate::storage::{Rows, StorageError};
 
-/// The state that every stage with a delivery has, and the typename that tells it from others of the same name.
+/// The state in which stages store deliveries, and its typename, which distinguishes it from others with the same name.
 pub(super) const HEAD: &str = Kept::VALUES[0];
 const LOG: &str = Kept::VALUES[1];
 const JOB: &str = Kept::VALUES[2];
 const HEAD_TYPE: &str = "statefun.pipelines/head";
 
-/// Which deliveries.
+/// A filter of deliveries.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KeptFilter {
-    /// Any of these; empty: all.
+    /// Any of these states; empty for all.
     pub(super) states: Vec<DeliveryState>,
     pub(super) target: Option<String>,
     pub(super) reason: Option<Reason>,
@@ -41,7 +41,7 @@ pub(super) struct Item {
     kept: Kept,
 }
 
-/// A page of the deliveries that `filter` names. `full` reads their bytes too.
+/// A page of the deliveries that match `filter`. With `full` their bytes are read, too.
 pub(super) fn list(
     rows: &dyn Rows,
     filter: &KeptFilter,
@@ -53,7 +53,7 @@ pub(super) fn list(
     for stage in stages(rows, filter.type_name.as_ref())? {
         let prefix = match stage {
             Ok(prefix) => prefix,
-            // Told once, on the first page.
+            // Shown once, on the first page.
             Err(damaged) => {
                 items.extend(after.is_none().then_some(Err(damaged)));
                 continue;
@@ -99,7 +99,7 @@ pub(super) fn get(rows: &dyn Rows, address: &AddressKey) -> Result<Option<Item>,
     }
 }
 
-/// The function types that keep deliveries, in this run or an earlier one, as fronts of keys in their order.
+/// The function types that have stored deliveries, in this run or an earlier one, as key prefixes in order.
 pub(super) fn stages(
     rows: &dyn Rows,
     only: Option<&TypeName>,
@@ -123,7 +123,7 @@ pub(super) fn stages(
     }
 }
 
-/// The front of the key of a declaration, when it is that of a stage's head.
+/// The prefix of a declaration's key, if it declares the deliveries of a stage.
 fn stage_of(key: &Bytes, row: Result<Bytes, StorageError>) -> Result<Option<Bytes>, StorageError> {
     let senseless = || StorageError::senseless(SPECS, key);
     let mut name = &key[..];
@@ -138,7 +138,7 @@ fn stage_of(key: &Bytes, row: Result<Bytes, StorageError>) -> Result<Option<Byte
     Ok((spec.typename == HEAD_TYPE).then_some(front))
 }
 
-/// What the values at an address say; `None` when they are something else.
+/// Reads the delivery from the values of an address; `None` if they are something else.
 fn read(
     rows: &dyn Rows,
     address: AddressKey,
@@ -173,7 +173,7 @@ fn typed(key: &[u8], row: &Bytes) -> Result<TypedValue, StorageError> {
     typed.ok_or_else(|| StorageError::senseless(STATE, key))
 }
 
-/// What is counted of a delivery; `None` when the row is something else.
+/// The counted parts of a delivery; `None` if the row is something else.
 pub(super) fn outline(row: &Bytes) -> Option<Outline> {
     let typed = TypedValue::decode(StateRow::decode(row)?.value).ok()?;
     let is_kept = typed.has_value && typed.typename == HEAD_TYPE;
@@ -187,7 +187,7 @@ impl Weigh for Item {
     }
 }
 
-/// A front of keys: the page of them is as long as there are stages.
+/// A key prefix; there are as many as stages.
 impl Weigh for Bytes {
     fn weight(&self) -> usize {
         self.len()
@@ -195,7 +195,7 @@ impl Weigh for Bytes {
 }
 
 impl KeptFilter {
-    /// How the keys of these deliveries begin.
+    /// The key prefix of these deliveries.
     pub(super) fn prefix(&self) -> Bytes {
         let name = self.type_name.as_ref();
         name.map_or(Bytes::new(), |name| {
@@ -227,7 +227,7 @@ impl Item {
         self.addressed(self.kept.summary())
     }
 
-    /// Everything but the bytes.
+    /// Everything except the bytes.
     pub(super) fn details(&self) -> Value {
         self.addressed(self.kept.details())
     }

@@ -1,4 +1,4 @@
-//! Reads a table page by page, for lists that may be longer than memory.
+//! Reads a table page by page, for lists that may not fit in memory.
 
 use bytes::Bytes;
 
@@ -6,32 +6,32 @@ use super::damaged::Damaged;
 use crate::runtime::core::keys::after_prefix;
 use crate::storage::{Rows, StorageError, Stretch, Table, stretch};
 
-/// Rows that one page looks at; a filter that lets few pass ends a page early.
+/// Maximum rows read for one page; with a filter that few rows match, a page ends early.
 const MAX_SCANNED: usize = 20_000;
-/// Rows that are read at a time.
+/// Rows read at a time.
 const CHUNK: usize = 500;
-/// A page with as much in it ends, whatever its limit: a thousand payloads may be more than memory.
+/// A page ends at this size, whatever its limit, because a thousand payloads may not fit in memory.
 const MAX_BYTES: usize = 4 << 20;
 
-/// What an item of a list takes.
+/// The size of an item of a list.
 pub(crate) trait Weigh {
-    /// About so many bytes.
+    /// Its approximate size in bytes.
     fn weight(&self) -> usize;
 }
 
-/// Some items of a list, and where the rest begins.
+/// Some items of a list, and where the list continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Page<T> {
-    /// Items, and in their places those that are damaged.
+    /// Items, with damaged ones at their positions.
     pub(crate) items: Vec<Result<T, Damaged>>,
-    /// The key after which the list goes on; `None` at its end.
+    /// The key after which the list continues; `None` at its end.
     pub(crate) next: Option<Bytes>,
 }
 
-/// At most `limit` items made by `item` from the rows of `table` whose keys begin with `prefix`, behind the key `after`.
+/// At most `limit` items made by `item` from the rows of `table` whose keys begin with `prefix`, after the key `after`.
 ///
-/// `item` is told of damaged rows, too. An error of one row, that row or another, stands in the list, which goes on behind it; any
-/// other error is the list's.
+/// `item` also gets damaged rows. An error about a single row is shown in the list, which continues after it; any
+/// other error fails the whole list.
 pub(crate) fn page<T: Weigh>(
     rows: &dyn Rows,
     table: Table,
@@ -51,7 +51,7 @@ pub(crate) fn page<T: Weigh>(
         } = chunk;
         for (key, row) in chunk {
             if items.len() == limit || scanned == MAX_SCANNED || bytes >= MAX_BYTES {
-                // This row begins the next page: the one before it ends this one.
+                // This row begins the next page.
                 return Ok(Page {
                     items,
                     next: Some(before(&from)),
@@ -74,12 +74,12 @@ pub(crate) fn page<T: Weigh>(
     }
 }
 
-/// The first key behind `key`.
+/// The first key after `key`.
 fn behind(key: impl AsRef<[u8]>) -> Vec<u8> {
     [key.as_ref(), &[0]].concat()
 }
 
-/// The key that [`behind`] was made of.
+/// The key from which [`behind`] was computed.
 fn before(from: &[u8]) -> Bytes {
     Bytes::copy_from_slice(from.strip_suffix(&[0]).unwrap_or(from))
 }

@@ -14,16 +14,16 @@ use crate::runtime::request::percent_decoded;
 use crate::runtime::respond::Refusal;
 use crate::sdk::TypeName;
 
-/// Items of a list that are given without being asked for a number.
+/// The default number of items of a list.
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
 
-/// An id may be the empty text.
+/// An id may be empty.
 const MAY_BE_EMPTY: &str = "id";
-/// A list may be asked for several states.
+/// A list may have several states.
 const MAY_BE_REPEATED: &str = "state";
 
-/// What stands behind the `?`.
+/// The part after the `?`.
 pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
@@ -44,7 +44,7 @@ impl Params {
             .ok_or_else(|| bad_request("the parameters are not percent-encoded UTF-8"))
     }
 
-    /// Refuses a parameter that the route does not know, that has no value, or that has two different ones.
+    /// Refuses parameters that are unknown, have no value or have two different values.
     pub(super) fn only(&self, known: &[&str]) -> Result<(), Refusal> {
         for (key, value) in &self.0 {
             if !known.contains(&key.as_str()) {
@@ -104,7 +104,7 @@ impl Params {
         }
     }
 
-    /// The number of the first line of a body that is a part of a longer file.
+    /// The number of the first line of a body that is part of a longer file.
     pub(super) fn first_line(&self) -> Result<usize, Refusal> {
         match self.get("first_line").map(str::parse) {
             None => Ok(1),
@@ -113,7 +113,7 @@ impl Params {
         }
     }
 
-    /// The key after which a list goes on, one of those that begin with `prefix`.
+    /// The key after which a list continues, which must begin with `prefix`.
     pub(super) fn after(&self, prefix: &[u8]) -> Result<Option<Bytes>, Refusal> {
         let Some(text) = self.get("after") else {
             return Ok(None);

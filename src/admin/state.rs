@@ -1,4 +1,4 @@
-//! What functions remember, as it is stored: for the admin API, and for a folder whose runtime has stopped.
+//! Stored values of functions, for the admin API and for the folder of a stopped runtime.
 
 use std::collections::HashMap;
 
@@ -18,16 +18,16 @@ use crate::sdk::TypeName;
 use crate::storage::{Rows, StorageError};
 use crate::time::Timestamp;
 
-/// Which values.
+/// A filter of values.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StateFilter {
     pub(crate) type_name: Option<TypeName>,
-    /// Counts with a type only.
+    /// Only together with a type.
     pub(crate) id: Option<String>,
     pub(crate) name: Option<String>,
 }
 
-/// One value that a function remembers.
+/// One stored value of a function.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredState {
     pub(crate) address: AddressKey,
@@ -36,7 +36,7 @@ pub(crate) struct StoredState {
 }
 
 impl StateFilter {
-    /// How the keys of these values begin.
+    /// The key prefix of these values.
     pub(super) fn prefix(&self) -> Bytes {
         match (&self.type_name, &self.id) {
             (Some(name), Some(id)) => AddressKey::new(name.namespace(), name.name(), id).to_bytes(),
@@ -46,7 +46,7 @@ impl StateFilter {
     }
 }
 
-/// A page of the values that `filter` names and that have not expired, in the order of their addresses.
+/// A page of the values that match `filter` and have not expired, ordered by address.
 pub(crate) fn list(
     rows: &dyn Rows,
     filter: &StateFilter,
@@ -69,7 +69,7 @@ pub(crate) fn list(
     })
 }
 
-/// One value, unless it is absent or has expired.
+/// One value, unless it is absent or expired.
 pub(crate) fn get(
     rows: &dyn Rows,
     address: &AddressKey,
@@ -84,7 +84,7 @@ pub(crate) fn get(
     Ok((!Expiry::new(rows, now).is_over(&state, stamp)?).then_some(state))
 }
 
-/// What functions of the address's type declared of a state, in this run or an earlier one.
+/// The declaration of a state by functions of the address's type, in this run or an earlier one.
 pub(crate) fn declared(
     rows: &dyn Rows,
     address: &AddressKey,
@@ -111,7 +111,7 @@ fn read(key: &Bytes, row: &Bytes) -> Result<(StoredState, Option<Timestamp>), St
     Ok((state, row.stamp))
 }
 
-/// Tells what has expired; asks each declaration once.
+/// Decides which values have expired; reads each declaration once.
 struct Expiry<'a> {
     rows: &'a dyn Rows,
     now: Timestamp,
@@ -171,12 +171,12 @@ impl StoredState {
     }
 }
 
-/// A value as people read it: one of a built-in type or JSON; `None` for other bytes.
+/// A readable form of a value of a built-in type or JSON; `None` for other bytes.
 pub(super) fn readable(value: &TypedValue) -> Option<Value> {
     let (typename, text, bytes) = values::show(value.clone());
     match text {
         Some(text) if typename == "io.statefun.types/string" => Some(text.into()),
-        // A float that is no number has no JSON: it stays text.
+        // NaN and infinity have no JSON form and stay text.
         Some(text) => Some(serde_json::from_str(&text).unwrap_or(Value::String(text))),
         None => serde_json::from_slice(&bytes).ok(),
     }

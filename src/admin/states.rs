@@ -1,4 +1,4 @@
-//! `/api/state`: what functions remember.
+//! `/api/state`: values of functions.
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -13,7 +13,7 @@ use crate::runtime::respond::{Refusal, refuse};
 use crate::runtime::{request, values};
 use crate::storage::Rows;
 
-/// Values that are read at a time for an export.
+/// Values read at a time for an export.
 const EXPORT_PAGE: usize = 200;
 
 impl Admin {
@@ -72,7 +72,7 @@ impl Admin {
         }
     }
 
-    /// The encoded `TypedValue` that the body of a PUT is: of the type it names, else of the declared one.
+    /// The encoded `TypedValue` of a PUT body, with the given or else the declared type.
     async fn new_value(
         &self,
         request: Request<Body>,
@@ -97,7 +97,7 @@ impl Admin {
             }
             (Some(named), _) => named,
             (None, Some(declared)) => declared.typename,
-            // A guess would be refused later, when the function declares another type.
+            // A guessed type would be refused later, when the function declares another one.
             (None, None) => {
                 let text = format!(
                     "no function has declared `{name}` of {} yet: name the value's type in `statefun-type` (on the command line: --type)",

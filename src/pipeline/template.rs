@@ -1,4 +1,4 @@
-//! Texts with placeholders, filled in for each record.
+//! Templates: texts with placeholders, filled in for each record.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::path::{FieldPath, InvalidPath};
 use super::record::Record;
 
-/// Text in which `{name}` stands for a value of the record, or, where it has none of that name, for a field of its JSON payload.
-/// Braces cannot be escaped, and what is filled in is not looked at again.
+/// Text in which `{name}` stands for a value of the record or, if it has no such value, for a field of its JSON payload.
+/// Braces cannot be escaped, and filled-in text is not searched again.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Template(Vec<Part>);
 
@@ -62,7 +62,7 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// A key: a template, or without any placeholder the name of the one field.
+    /// A key: a template, or the name of a single field if there is no placeholder.
     pub(crate) fn parse_key(text: &str) -> Result<Self, InvalidTemplate> {
         if text.contains('{') {
             return Self::parse(text);
@@ -70,7 +70,7 @@ impl Template {
         Ok(Self(vec![Part::Field(Field::parse(text)?)]))
     }
 
-    /// The text, where nothing has to be filled in.
+    /// The text, if there are no placeholders.
     pub(crate) fn as_constant(&self) -> Option<&str> {
         match self.0.as_slice() {
             [] => Some(""),
@@ -84,12 +84,12 @@ impl Template {
         self.fill_with(record, |value, text| text.push_str(value))
     }
 
-    /// The text for `record`, with what is filled in percent-encoded: it cannot change what part of a URL it stands in.
+    /// The text for `record`, with filled-in values percent-encoded, so that they cannot change the structure of a URL.
     pub(crate) fn fill_url(&self, record: &mut Record) -> Result<String, Unfilled> {
         self.fill_with(record, push_encoded)
     }
 
-    /// The text with a digit for every placeholder: a URL may have one in its host, its port or its path.
+    /// The text with a digit for every placeholder, which a URL may have in its host, its port or its path.
     pub(crate) fn sample(&self) -> String {
         let part = |part: &Part| match part {
             Part::Text(text) => text.clone(),

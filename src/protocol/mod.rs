@@ -1,7 +1,7 @@
 //! The wire types of the StateFun 3.x request-reply protocol, generated from `proto/` and checked in.
 //!
 //! No logic lives here, and nothing of ours is imported. Three members that carry a message on the wire are `Bytes`: they are
-//! decoded by whoever needs them, and forwarded as they are otherwise (see `proto/request-reply.proto`).
+//! decoded where they are needed, and otherwise forwarded unchanged (see `proto/request-reply.proto`).
 
 /// `io.statefun.sdk.reqreply`: addresses, values, requests and replies.
 #[allow(

@@ -1,4 +1,4 @@
-//! Whom a message goes to.
+//! Addresses of functions.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::TypeName;
 
 /// A function type and an id: the address of one stateful instance.
 ///
-/// The id may be any text, also empty. It is written `<namespace>/<name>/<id>`. Cloning is cheap.
+/// The id may be any text, including empty. An address is written `<namespace>/<name>/<id>`. Cloning is cheap.
 ///
 /// ```
 /// use stateful_functions::{Address, TypeName};
@@ -30,7 +30,7 @@ impl Address {
         }
     }
 
-    /// The address as a runtime or a function server wrote it: three texts, taken as they are.
+    /// The address as written by a runtime or a function server: three texts, unchecked.
     pub(crate) fn from_wire(namespace: &str, name: &str, id: &str) -> Self {
         Self::new(TypeName::from_wire(namespace, name), id)
     }

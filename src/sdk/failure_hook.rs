@@ -1,29 +1,29 @@
-//! What becomes of a message on which its function failed, where failing the whole batch is not wanted.
+//! Handling of failed messages without failing the whole batch.
 
 use std::sync::Arc;
 
 use super::{Address, BoxError, EgressMessage, FunctionSpec, Message};
 
-/// A message on which its function failed.
+/// A message with which its function failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct FailedMessage<'a> {
     /// The function that failed.
     pub address: &'a Address,
-    /// Who sent the message.
+    /// The sender of the message.
     pub caller: Option<&'a Address>,
     /// The message.
     pub message: &'a Message,
-    /// Why: the function's error, or the text of its panic.
+    /// The function's error, or the text of its panic.
     pub error: &'a BoxError,
 }
 
-/// What to do about a failed message. Except with `Fail`, the message's own effects are undone, and the batch goes on.
+/// What to do with a failed message. Except with `Fail`, the message's own effects are undone, and the batch continues.
 #[derive(Debug)]
 pub enum OnFailure {
     /// Fail the batch, as without a hook: the runtime sends it again.
     Fail,
-    /// Forget the message.
+    /// Drop the message.
     Drop,
     /// Send this to an egress instead of the message's effects.
     Emit(EgressMessage),
@@ -32,9 +32,9 @@ pub enum OnFailure {
 pub(crate) type FailureHook = Arc<dyn Fn(FailedMessage<'_>) -> OnFailure + Send + Sync>;
 
 impl FunctionSpec {
-    /// Asks `hook` what becomes of a message on which the function fails or panics.
+    /// Calls `hook` for each message with which the function fails or panics, to decide what to do with it.
     ///
-    /// Without a hook one such message fails its whole batch, again and again, and on Flink in the end the whole job.
+    /// Without a hook, one such message fails its whole batch, again and again, and on Flink in the end the whole job.
     ///
     /// ```
     /// use stateful_functions::{

@@ -1,4 +1,4 @@
-//! An address as it lies in a request.
+//! An address inside a request.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -34,15 +34,15 @@ impl<'a> WireAddress<'a> {
 
 /// Whether two slices hold the same bytes.
 ///
-/// Two empty ones are told by their length: their pointers dangle, and the vector instructions of some `memcmp`s take 100 ns to find
-/// out that nothing is to be read from there. Callers of ingress messages are empty, so that would be paid for each of them. Names
-/// from the program mostly are the same bytes at the same place.
+/// Two empty slices are recognised by their length: their pointers dangle, and the vector instructions of some `memcmp`s take 100 ns
+/// for such pointers even if nothing is read. Callers of ingress messages are empty, so each of them would cost that. Names
+/// from the program are mostly the same bytes at the same address.
 #[inline]
 pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && (one.is_empty() || std::ptr::eq(one, other) || one == other)
 }
 
-/// Who sent the message at hand. Read when it is asked for, and once while the callers of a batch are the same.
+/// The caller of the current message. Decoded when needed, and only once for consecutive messages with the same caller.
 #[derive(Default)]
 pub(crate) struct Caller {
     bytes: Bytes,
@@ -50,7 +50,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// `bytes`, a slice of `request`, are an encoded address, or empty.
+    /// `bytes`, a slice of `request`, is an encoded address or empty.
     pub(crate) fn change(&mut self, bytes: &[u8], request: &Bytes) {
         if !is_same(&self.bytes, bytes) {
             self.bytes = request.slice_ref(bytes);
@@ -58,7 +58,7 @@ impl Caller {
         }
     }
 
-    /// `None` also when all of the three texts are empty.
+    /// `None` if all three texts are empty, too.
     pub(crate) fn address(&self) -> Option<&Address> {
         let address = self.address.get_or_init(|| {
             let wire = WireAddress::read(&self.bytes).ok()?;

@@ -1,4 +1,4 @@
-//! `remove: [field, …]`: takes fields out of a JSON document.
+//! `remove: [field, …]`: removes fields from a JSON document.
 
 use super::super::path::FieldPath;
 use super::super::record::Record;

@@ -1,4 +1,4 @@
-//! `set: {field: value}`: sets fields of a JSON document. Dots lead into it: `tags.site`.
+//! `set: {field: value}`: sets fields of a JSON document. Paths have dots: `tags.site`.
 
 use serde_json::Value;
 

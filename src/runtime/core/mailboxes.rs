@@ -1,4 +1,4 @@
-//! All addresses with something to do, and what they hold together. The counts follow from the mailboxes: nobody else writes them.
+//! All addresses with work, and their total counts. The counts are derived from the mailboxes and written only here.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
@@ -8,20 +8,20 @@ use super::function_types::TypeId;
 use super::keys::AddressKey;
 use super::mailbox::Mailbox;
 
-/// Where an address stands in the table while it has something to do. Another one may stand there afterwards.
+/// The place of an address in the table while it has work. It may be reused for another address afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Slot(u32);
 
-/// No mailbox was found for an address: this is where its own will be.
+/// No mailbox was found for an address; a new one will be placed here.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Vacant(u64);
 
 /// The mailboxes of a core by address, with their counts: of all, and by function type.
 ///
-/// An address is hashed once, when a message comes for it; from there on its slot is handed on.
+/// An address is hashed once, when a message for it arrives; from then on its slot is passed along.
 #[derive(Debug)]
 pub(super) struct Mailboxes {
-    /// Keyed at random: nobody can make up ids that collide.
+    /// Randomly keyed, so that colliding ids cannot be constructed.
     hasher: RandomState,
     /// The first address of each hash.
     first: HashMap<u64, Slot, BuildHasherDefault<Hashed>>,
@@ -31,7 +31,7 @@ pub(super) struct Mailboxes {
     by_type: Vec<Counts>,
     /// Messages of one type beyond which it has used up its share.
     quota: u64,
-    /// Messages of all types, of each its share at most.
+    /// Messages of all types, each counted up to its share.
     within_quotas: u64,
     /// Types that have used up their share.
     full_types: usize,
@@ -46,7 +46,7 @@ struct Entry {
     mailbox: Mailbox,
 }
 
-/// Passes hashes through.
+/// Uses the hashes as they are.
 #[derive(Debug, Default)]
 struct Hashed(u64);
 
@@ -82,7 +82,7 @@ impl Mailboxes {
         }
     }
 
-    /// Messages that count against the bound of all: what a type has beyond its share does not.
+    /// Messages that count against the common limit: those of a type beyond its share do not.
     pub(super) const fn within_quotas(&self) -> u64 {
         self.within_quotas
     }
@@ -97,12 +97,12 @@ impl Mailboxes {
         self.of_type(type_id).backlog >= self.quota
     }
 
-    /// What all of them hold.
+    /// The total counts.
     pub(super) const fn counts(&self) -> Counts {
         self.all
     }
 
-    /// What those of one type hold.
+    /// The counts of one type.
     pub(super) fn of_type(&self, type_id: TypeId) -> Counts {
         self.by_type
             .get(type_id.index())
@@ -110,7 +110,7 @@ impl Mailboxes {
             .unwrap_or_default()
     }
 
-    /// Where `address` stands, or where it will.
+    /// The slot of `address`, or where it will be.
     pub(super) fn find(&self, address: &AddressKey) -> Result<Slot, Vacant> {
         let hash = self.hasher.hash_one(address);
         let mut next = self.first.get(&hash).copied();
@@ -124,7 +124,7 @@ impl Mailboxes {
         Err(Vacant(hash))
     }
 
-    /// The mailbox of `address`; `None` when there is nothing to do.
+    /// The mailbox of `address`, if it has work.
     pub(super) fn get(&self, address: &AddressKey) -> Option<&Mailbox> {
         let slot = self.find(address).ok()?;
         Some(self.of(slot))
@@ -136,18 +136,18 @@ impl Mailboxes {
         Some(&entry.mailbox)
     }
 
-    /// The mailbox of an address that has something to do.
+    /// The mailbox of an address that has work.
     ///
     /// # Panics
-    /// When it has none.
+    /// If it has none.
     pub(super) fn of(&self, slot: Slot) -> &Mailbox {
         &self.entry(slot).mailbox
     }
 
-    /// Whose mailbox that is.
+    /// The address of a mailbox.
     ///
     /// # Panics
-    /// As [`of`](Self::of).
+    /// See [`of`](Self::of).
     pub(super) fn address(&self, slot: Slot) -> &AddressKey {
         &self.entry(slot).address
     }
@@ -162,10 +162,10 @@ impl Mailboxes {
         entry.expect(HELD)
     }
 
-    /// Changes the mailbox of an address that has something to do.
+    /// Changes the mailbox of an address that has work.
     ///
     /// # Panics
-    /// As [`of`](Self::of).
+    /// See [`of`](Self::of).
     pub(super) fn change<T>(&mut self, slot: Slot, change: impl FnOnce(&mut Mailbox) -> T) -> T {
         let mailbox = &mut self.entry_mut(slot).mailbox;
         let before = mailbox.counts();
@@ -202,7 +202,7 @@ impl Mailboxes {
         slot
     }
 
-    /// Forgets an address that has nothing left to do.
+    /// Removes an address without work.
     pub(super) fn remove(&mut self, slot: Slot) {
         let entry = self.entries.get_mut(slot.index()).and_then(Option::take);
         let Entry {
@@ -224,7 +224,7 @@ impl Mailboxes {
         }
     }
 
-    /// Lets the one before `slot` go on with `next`.
+    /// Links the entry before `slot` to `next`.
     fn unchain(&mut self, first: Option<Slot>, slot: Slot, next: Option<Slot>) {
         let mut before = first.expect("its hash is in the table");
         loop {
@@ -239,13 +239,13 @@ impl Mailboxes {
         }
     }
 
-    /// All addresses with something to do, in no order.
+    /// All addresses with work, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&AddressKey, &Mailbox)> {
         let entries = self.entries.iter().flatten();
         entries.map(|entry| (&entry.address, &entry.mailbox))
     }
 
-    /// How many there are.
+    /// Their number.
     #[cfg(any(test, feature = "simulation"))]
     pub(super) fn len(&self) -> usize {
         self.entries.len() - self.free.len()

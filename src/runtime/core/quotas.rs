@@ -1,12 +1,12 @@
-//! The share of each function type in what a core has room for. Who has used up its share is refused at the ingress, and so are those
-//! that send to it; all others are not.
+//! The share of each function type in the limits of a core. If a type has used up its share, ingresses refuse messages for it and for types
+//! that send to it, but not for others.
 
 use super::function_types::TypeId;
 use super::keys::AddressKey;
 use super::mailboxes::{Slot, Vacant};
 use super::{Core, FunctionBinding, Refusal};
 
-/// What the functions of one type hold of a core's room.
+/// What the functions of one type use of a core's limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeLoad {
     /// The namespace of the type.
@@ -15,9 +15,9 @@ pub struct TypeLoad {
     pub name: String,
     /// Messages that wait or are in flight.
     pub backlog: u64,
-    /// Bytes of those that are in memory.
+    /// Bytes of messages in memory.
     pub memory_bytes: usize,
-    /// Messages that the type may have before an ingress is refused.
+    /// Maximum messages of the type before ingresses are refused.
     pub share: u64,
 }
 
@@ -29,7 +29,7 @@ impl TypeLoad {
 }
 
 impl Core {
-    /// What each function type with messages holds, most messages first, at most `limit` types.
+    /// The usage of each function type with messages, the largest first, at most `limit` types.
     pub fn loads(&self, limit: usize) -> Vec<TypeLoad> {
         let share = self.settings.share_of(self.settings.max_backlog);
         let mut loads: Vec<TypeLoad> = self
@@ -81,7 +81,7 @@ impl Core {
         Ok(())
     }
 
-    /// Refuses messages for a type that has used up its share, or that sends to one which has, or to an egress that is full.
+    /// Refuses messages for a type that has used up its share, or that sends to such a type or to a full egress.
     fn check_type_quota(&self, type_id: TypeId) -> Result<(), Refusal> {
         if self.mailboxes.has_full_types() {
             let full = self
@@ -111,7 +111,7 @@ impl Core {
         full.map_or(Ok(()), |what| Err(Refusal::Full { what }))
     }
 
-    /// Whether messages of this type stay in the store, as far as they can.
+    /// Whether messages of this type stay in the store, if possible.
     pub(super) fn memory_is_full(&self, type_id: TypeId) -> bool {
         let most = self.settings.max_memory_bytes;
         let share = self
