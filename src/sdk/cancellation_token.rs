@@ -7,8 +7,8 @@ use super::{Address, SdkError};
 
 /// Names a delayed message, so that it can be cancelled before it is delivered.
 ///
-/// StateFun keeps tokens per *id*, over all function types: two types that share an id must not share a token, and arming a
-/// pending token again kills a Flink job. [`CancellationToken::of`] carries the type, so that tokens of two types differ. A token may
+/// StateFun scopes tokens by *id*, across all function types: two types that share an id must not share a token, and arming a
+/// pending token again kills a Flink job. [`CancellationToken::of`] includes the type, so that tokens of two types differ. A token may
 /// be used again once its message was delivered or cancelled.
 ///
 /// ```
@@ -30,7 +30,7 @@ impl CancellationToken {
     /// The token `text`, as it is. Two function types that share ids must not use the same text.
     ///
     /// # Errors
-    /// When `text` is empty.
+    /// If `text` is empty.
     pub fn new(text: impl Into<Arc<str>>) -> Result<Self, SdkError> {
         let text = text.into();
         if text.is_empty() {

@@ -14,7 +14,7 @@ use super::{
 
 /// The context of one invocation: its address and caller, the stored values, and the effects to apply once it succeeds.
 ///
-/// Effects take place when the whole batch succeeded, in the order of the calls; a failed batch has none.
+/// Effects are applied when the whole batch has succeeded, in the order of the calls; a failed batch has none.
 ///
 /// ```
 /// use std::time::Duration;
@@ -66,7 +66,7 @@ impl Context {
         self.effects.send(&message);
     }
 
-    /// Answers the caller with a value of a built-in type. Returns `false`, and sends nothing, when nobody waits for it: a message that
+    /// Answers the caller with a value of a built-in type. Returns `false`, and sends nothing, if there is no caller to answer: a message that
     /// an ingress took with `send` has no caller, and a delayed message of the function itself has the function as its caller.
     ///
     /// ```
@@ -85,10 +85,10 @@ impl Context {
         true
     }
 
-    /// Answers the caller with a value of type `ty`; as [`reply`](Self::reply).
+    /// Answers the caller with a value of type `ty`, like [`reply`](Self::reply).
     ///
     /// # Errors
-    /// When the type's encoder refuses the value.
+    /// If the type's encoder refuses the value.
     pub fn reply_as<T>(&mut self, ty: &Type<T>, value: &T) -> Result<bool, SdkError> {
         let Some(caller) = self.other_caller() else {
             return Ok(false);
@@ -114,7 +114,7 @@ impl Context {
     /// The delay is in whole milliseconds of wall time, rounded up. A message with a delay of zero comes later, never in this batch.
     ///
     /// # Errors
-    /// When `delay` is above `i64::MAX` milliseconds.
+    /// If `delay` is above `i64::MAX` milliseconds.
     pub fn send_after(&mut self, delay: Duration, message: Message) -> Result<(), SdkError> {
         self.effects.send_after(delay, &message)
     }

@@ -40,15 +40,15 @@ impl EgressMessage {
     /// [`types::KAFKA_RECORD`](crate::types::KAFKA_RECORD) and [`types::KINESIS_RECORD`](crate::types::KINESIS_RECORD).
     ///
     /// # Errors
-    /// When the value is of another type, or its bytes are not what the type says.
+    /// If the value has another type, or its bytes are invalid for the type.
     pub fn get<T>(&self, ty: &Type<T>) -> Result<Option<T>, SdkError> {
         ty.read(&self.typed, || format!("message to egress {}", self.egress))
     }
 
-    /// The value as a `T`, where a message without value is a mistake.
+    /// The value as a `T`; a message without a value is an error.
     ///
     /// # Errors
-    /// As [`EgressMessage::get`], and when there is no value.
+    /// See [`EgressMessage::get`]; also if there is no value.
     pub fn require<T>(&self, ty: &Type<T>) -> Result<T, SdkError> {
         self.get(ty)?.ok_or_else(|| SdkError::NoValue {
             expected: ty.name().clone(),
@@ -92,7 +92,7 @@ impl EgressMessageBuilder {
     /// With a value of type `ty`.
     ///
     /// # Errors
-    /// When the type's encoder refuses the value.
+    /// If the type's encoder refuses the value.
     pub fn value_as<T>(self, ty: &Type<T>, value: &T) -> Result<EgressMessage, SdkError> {
         Ok(EgressMessage::new(self.egress, ty.typed(value)?))
     }
@@ -104,7 +104,7 @@ impl EgressMessageBuilder {
     }
 }
 
-/// Makes a record for a Kafka egress: topic and value are needed, the key is optional.
+/// Makes a record for a Kafka egress: topic and value are required, the key is optional.
 ///
 /// Like every builder of messages it ends with `value` or `value_as`.
 ///
@@ -141,7 +141,7 @@ impl KafkaEgressMessage {
         self
     }
 
-    /// The record's key; without one, or with an empty one, the record has none.
+    /// The record's key. An empty key counts as none.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = key.into();
         self
@@ -150,7 +150,7 @@ impl KafkaEgressMessage {
     /// The record with this value: text as UTF-8, bytes as they are; a number as `7_i64.to_be_bytes()`.
     ///
     /// # Errors
-    /// When there is no topic.
+    /// If there is no topic.
     pub fn value(self, value: impl AsRef<[u8]>) -> Result<EgressMessage, SdkError> {
         self.with(Bytes::copy_from_slice(value.as_ref()))
     }
@@ -158,7 +158,7 @@ impl KafkaEgressMessage {
     /// The record with the bytes of a value of type `ty`.
     ///
     /// # Errors
-    /// When there is no topic, or the type's encoder refuses the value.
+    /// If there is no topic, or the type's encoder refuses the value.
     pub fn value_as<T>(self, ty: &Type<T>, value: &T) -> Result<EgressMessage, SdkError> {
         self.with(ty.encode(value)?)
     }
@@ -176,7 +176,7 @@ impl KafkaEgressMessage {
     }
 }
 
-/// Makes a record for a Kinesis egress: stream, partition key and value are needed.
+/// Makes a record for a Kinesis egress: stream, partition key and value are required.
 ///
 /// Like every builder of messages it ends with `value` or `value_as`.
 ///
@@ -221,7 +221,7 @@ impl KinesisEgressMessage {
         self
     }
 
-    /// Decides the shard in place of the partition key's hash; without it, or when empty, there is none.
+    /// Decides the shard instead of the partition key's hash. An empty one counts as none.
     pub fn explicit_hash_key(mut self, key: impl Into<String>) -> Self {
         self.explicit_hash_key = key.into();
         self
@@ -230,7 +230,7 @@ impl KinesisEgressMessage {
     /// The record with this data: text as UTF-8, or bytes as they are.
     ///
     /// # Errors
-    /// When stream or partition key is missing.
+    /// If stream or partition key is missing.
     pub fn value(self, value: impl AsRef<[u8]>) -> Result<EgressMessage, SdkError> {
         self.with(Bytes::copy_from_slice(value.as_ref()))
     }
@@ -238,7 +238,7 @@ impl KinesisEgressMessage {
     /// The record with the bytes of a value of type `ty` as its data.
     ///
     /// # Errors
-    /// When stream or partition key is missing, or the type's encoder refuses the value.
+    /// If stream or partition key is missing, or the type's encoder refuses the value.
     pub fn value_as<T>(self, ty: &Type<T>, value: &T) -> Result<EgressMessage, SdkError> {
         self.with(ty.encode(value)?)
     }

@@ -11,13 +11,13 @@ use super::{Address, BoxError, TypeName};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SdkError {
-    /// Two functions of one type.
+    /// Two functions of the same type.
     #[error("function {function} is registered twice")]
     DuplicateFunction {
         /// The type.
         function: TypeName,
     },
-    /// Two values of one name.
+    /// Two values with the same name.
     #[error("value `{value}` of {function} is declared twice")]
     DuplicateValue {
         /// The declaring function.
@@ -25,7 +25,7 @@ pub enum SdkError {
         /// The name.
         value: String,
     },
-    /// A name that the Flink runtime uses for itself.
+    /// A name reserved by the Flink runtime.
     #[error(
         "value name `{value}` of {function} is reserved: the Flink runtime keeps its own state under it; choose another"
     )]
@@ -35,7 +35,7 @@ pub enum SdkError {
         /// The name.
         value: String,
     },
-    /// Not a name for a value.
+    /// An invalid name of a value.
     #[error(
         "invalid value name `{value}`: must be letters, digits and `_`, and not begin with a digit"
     )]
@@ -43,23 +43,23 @@ pub enum SdkError {
         /// The name, cut when it is long.
         value: String,
     },
-    /// Not a time to live.
+    /// An invalid time to live.
     #[error("an expiration must be positive and at most i64::MAX milliseconds")]
     InvalidExpiration,
     /// The function did not declare this value.
     #[error("value `{value}` is not declared by {function}; declared: {declared}")]
     UndeclaredValue {
-        /// The asking function.
+        /// The calling function.
         function: TypeName,
         /// The name.
         value: String,
-        /// All that is declared, in order.
+        /// All declared values, in order.
         declared: String,
     },
     /// The function declared this value with another type.
     #[error("value `{value}` of {function} is declared as {declared}, and used as {used}")]
     ValueDeclaredOtherwise {
-        /// The asking function.
+        /// The calling function.
         function: TypeName,
         /// The name.
         value: String,
@@ -68,20 +68,20 @@ pub enum SdkError {
         /// The type in the call.
         used: TypeName,
     },
-    /// The bytes are of another type than asked for.
+    /// The bytes have another type than requested.
     #[error("{what}: expected {expected}, got {found}")]
     TypeMismatch {
         /// Where the bytes come from.
         what: String,
-        /// The type asked for.
+        /// The requested type.
         expected: TypeName,
-        /// The type name beside the bytes.
+        /// The type name of the bytes.
         found: String,
     },
-    /// A message without value, where one is needed.
+    /// A message without a value, where one is required.
     #[error("the message carries no value; expected {expected}")]
     NoValue {
-        /// The type asked for.
+        /// The requested type.
         expected: TypeName,
     },
     /// The value does not fit its type.
@@ -89,7 +89,7 @@ pub enum SdkError {
     Encode {
         /// The type.
         type_name: TypeName,
-        /// What its encoder says.
+        /// The error of its encoder.
         #[source]
         source: BoxError,
     },
@@ -98,17 +98,17 @@ pub enum SdkError {
     Decode {
         /// The type.
         type_name: TypeName,
-        /// What its decoder says.
+        /// The error of its decoder.
         #[source]
         source: BoxError,
     },
-    /// A delay beyond what the wire can tell.
+    /// A delay beyond the range of the protocol.
     #[error("a delay must be at most i64::MAX milliseconds")]
     DelayTooLong,
-    /// A token without text.
+    /// An empty token.
     #[error("a cancellation token must not be empty")]
     EmptyToken,
-    /// On the Flink runtime this kills the job.
+    /// A token that is armed twice. On the Flink runtime this kills the job.
     #[error(
         "cancellation token `{token}` of {address} is armed twice in one batch, at {first} and at {second}, without a cancellation between; cancel it first or use another token"
     )]
@@ -125,14 +125,14 @@ pub enum SdkError {
     /// An egress record lacks a required part.
     #[error("a {record} needs {missing}")]
     EgressPartMissing {
-        /// Which record.
+        /// The kind of record.
         record: &'static str,
         /// The part.
         missing: &'static str,
     },
 }
 
-/// A place in the user's program.
+/// A location in the user's program.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct CallSite(pub(crate) &'static Location<'static>);
 

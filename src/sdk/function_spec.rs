@@ -50,7 +50,7 @@ impl FunctionSpec {
         self
     }
 
-    /// Has the embedded runtime call the function only when its inputs are on disk.
+    /// Makes the embedded runtime call the function only once its inputs are on disk.
     ///
     /// It is for functions with side effects of their own, such as a request to another system. Other functions may be called earlier: their
     /// messages leave only once everything is on disk, but a side effect might belong to an input that a crash takes back.
@@ -70,7 +70,7 @@ impl FunctionSpec {
         &self.values
     }
 
-    /// Whether the function is called only when its inputs are on disk.
+    /// Whether the function is called only once its inputs are on disk.
     pub const fn is_after_durable(&self) -> bool {
         self.after_durable
     }

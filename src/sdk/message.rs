@@ -43,15 +43,15 @@ impl Message {
     /// The value as a `T`, or `None` for a message without value.
     ///
     /// # Errors
-    /// When the value is of another type, or its bytes are not what the type says.
+    /// If the value has another type, or its bytes are invalid for the type.
     pub fn get<T>(&self, ty: &Type<T>) -> Result<Option<T>, SdkError> {
         ty.read(&self.typed, || format!("message to {}", self.target))
     }
 
-    /// The value as a `T`, where a message without value is a mistake.
+    /// The value as a `T`; a message without a value is an error.
     ///
     /// # Errors
-    /// As [`Message::get`], and when there is no value.
+    /// See [`Message::get`]; also if there is no value.
     pub fn require<T>(&self, ty: &Type<T>) -> Result<T, SdkError> {
         self.get(ty)?.ok_or_else(|| SdkError::NoValue {
             expected: ty.name().clone(),
@@ -73,7 +73,7 @@ impl Message {
         self.has_value().then(|| self.typed.shared_value())
     }
 
-    /// The whole `TypedValue` as it goes over the wire.
+    /// The whole `TypedValue` as on the wire.
     pub(crate) const fn typed(&self) -> &TypedBytes {
         &self.typed
     }
@@ -110,7 +110,7 @@ impl MessageBuilder {
     /// With a value of type `ty`.
     ///
     /// # Errors
-    /// When the type's encoder refuses the value.
+    /// If the type's encoder refuses the value.
     pub fn value_as<T>(self, ty: &Type<T>, value: &T) -> Result<Message, SdkError> {
         Ok(Message::new(self.target, ty.typed(value)?))
     }

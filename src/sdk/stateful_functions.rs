@@ -35,8 +35,8 @@ impl StatefulFunctions {
     /// Adds a function.
     ///
     /// # Errors
-    /// When its type is registered already, or two of its values share a name, or a value has a name that the Flink runtime
-    /// keeps for itself (`batch`, `request-state`).
+    /// If its type is already registered, two of its values have the same name, or a value has a name that the Flink runtime
+    /// reserves (`batch`, `request-state`).
     pub fn with(mut self, spec: FunctionSpec) -> Result<Self, SdkError> {
         let type_name = spec.type_name();
         let Err(place) = self.place(type_name.namespace(), type_name.name()) else {
@@ -67,7 +67,7 @@ impl StatefulFunctions {
     }
 }
 
-/// Names under which the Flink runtime keeps its own state beside the function's.
+/// Names under which the Flink runtime stores its own state next to the function's.
 const RESERVED: [&str; 2] = ["batch", "request-state"];
 
 fn check_values(spec: &FunctionSpec) -> Result<(), SdkError> {

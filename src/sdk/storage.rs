@@ -7,7 +7,7 @@ use super::typed_bytes::HAS_VALUE;
 use super::wire::{bytes_len, field_len, put_bytes, put_header, put_text, text_len};
 use super::{DeclaredValue, SdkError, TypeName, TypedBytes, ValueSpec, is_same};
 
-/// The values of one address. What is written is kept if, and only if, the whole batch succeeds.
+/// The values of one address. Changes are kept if and only if the whole batch succeeds.
 ///
 /// ```
 /// use stateful_functions::{BoxError, Context, Message, ValueSpec, types};
@@ -52,7 +52,7 @@ impl AddressScopedStorage {
     /// The value, or `None` when there is none: never written, removed or expired.
     ///
     /// # Errors
-    /// When the function did not declare `spec`, or what is stored is of another type.
+    /// If the function did not declare `spec`, or the stored value has another type.
     pub fn get<T>(&self, spec: &ValueSpec<T>) -> Result<Option<T>, SdkError> {
         let index = self.index(spec)?;
         match self.cells.get(index) {
@@ -67,7 +67,7 @@ impl AddressScopedStorage {
     /// Writes the value.
     ///
     /// # Errors
-    /// When the function did not declare `spec`, or its type refuses the value; the old value stays then.
+    /// If the function did not declare `spec`, or its type refuses the value; the old value stays then.
     pub fn set<T>(&mut self, spec: &ValueSpec<T>, value: T) -> Result<(), SdkError> {
         let index = self.index(spec)?;
         let Some(cell) = self.cells.get_mut(index) else {
@@ -91,7 +91,7 @@ impl AddressScopedStorage {
     /// Removes the value, if there is one.
     ///
     /// # Errors
-    /// When the function did not declare `spec`.
+    /// If the function did not declare `spec`.
     pub fn remove<T>(&mut self, spec: &ValueSpec<T>) -> Result<(), SdkError> {
         let index = self.index(spec)?;
         if let Some(cell) = self.cells.get_mut(index) {

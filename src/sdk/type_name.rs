@@ -45,7 +45,7 @@ impl TypeName {
     /// The name written in the program.
     ///
     /// # Panics
-    /// When `text` is not a type name; in a `const` this is a compile error. [`str::parse`] checks at run time.
+    /// If `text` is not a type name; in a `const` this is a compile error. [`str::parse`] checks at run time.
     pub const fn new(text: &'static str) -> Self {
         match only_slash(text.as_bytes()) {
             Some(slash) => Self {
@@ -61,7 +61,7 @@ impl TypeName {
     /// The name made of a namespace and a name.
     ///
     /// # Errors
-    /// When a half is empty or contains a slash.
+    /// If a half is empty or contains a slash.
     pub fn from_parts(namespace: &str, name: &str) -> Result<Self, InvalidTypeName> {
         format!("{namespace}/{name}").parse()
     }
@@ -93,7 +93,7 @@ impl TypeName {
     }
 }
 
-/// Where the slash is, when there is exactly one and something on both of its sides.
+/// The position of the slash, if there is exactly one with text on both sides.
 const fn only_slash(text: &[u8]) -> Option<usize> {
     let mut found = None;
     let mut at = 0;

@@ -29,7 +29,7 @@ impl<T> ValueSpec<T> {
     /// The value `name`, which never expires.
     ///
     /// # Panics
-    /// When `name` is not a valid value name; in a `const` this is a compile error. [`ValueSpec::try_new`] checks at run time.
+    /// If `name` is not a valid value name; in a `const` this is a compile error. [`ValueSpec::try_new`] checks at run time.
     pub const fn new(name: &'static str, value_type: Type<T>) -> Self {
         assert!(
             is_value_name(name.as_bytes()),
@@ -45,7 +45,7 @@ impl<T> ValueSpec<T> {
     /// The value `name`, for names that are known only at run time.
     ///
     /// # Errors
-    /// When `name` is not a valid value name.
+    /// If `name` is not a valid value name.
     pub fn try_new(
         name: impl Into<Cow<'static, str>>,
         value_type: Type<T>,
@@ -66,7 +66,7 @@ impl<T> ValueSpec<T> {
     /// The value expires when it has not been written for `time`, in whole milliseconds, rounded up.
     ///
     /// # Panics
-    /// When `time` is zero or above `i64::MAX` milliseconds. [`TimeToLive::try_from`] checks at run time.
+    /// If `time` is zero or above `i64::MAX` milliseconds. [`TimeToLive::try_from`] checks at run time.
     #[must_use]
     pub const fn expire_after_write(self, time: Duration) -> Self {
         self.expire(Expiration::AfterWrite(TimeToLive::new(time)))
@@ -75,7 +75,7 @@ impl<T> ValueSpec<T> {
     /// The value expires when the function has not been called at this id for `time`, in whole milliseconds, rounded up.
     ///
     /// # Panics
-    /// When `time` is zero or above `i64::MAX` milliseconds. [`TimeToLive::try_from`] checks at run time.
+    /// If `time` is zero or above `i64::MAX` milliseconds. [`TimeToLive::try_from`] checks at run time.
     #[must_use]
     pub const fn expire_after_call(self, time: Duration) -> Self {
         self.expire(Expiration::AfterCall(TimeToLive::new(time)))
@@ -134,7 +134,7 @@ impl TimeToLive {
     /// A fraction of a millisecond is rounded up.
     ///
     /// # Panics
-    /// When `time` is zero or above `i64::MAX` milliseconds. `try_from` checks at run time.
+    /// If `time` is zero or above `i64::MAX` milliseconds. `try_from` checks at run time.
     pub const fn new(time: Duration) -> Self {
         match Self::checked(time) {
             Some(ttl) => ttl,
@@ -171,7 +171,7 @@ impl TryFrom<Duration> for TimeToLive {
     }
 }
 
-/// `time` in milliseconds, rounded up; `None` beyond `i64::MAX`, the most that the wire can tell.
+/// `time` in milliseconds, rounded up; `None` beyond `i64::MAX`, the maximum of the protocol.
 pub(crate) const fn whole_millis(time: Duration) -> Option<i64> {
     let millis = time.as_nanos().div_ceil(1_000_000);
     if millis > i64::MAX.unsigned_abs() as u128 {
@@ -197,7 +197,7 @@ const fn is_value_name(name: &[u8]) -> bool {
     true
 }
 
-/// A value as its function declares it, without its Rust type.
+/// A declared value, without its Rust type.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DeclaredValue {

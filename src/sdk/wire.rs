@@ -38,7 +38,7 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, WireError> {
     std::str::from_utf8(bytes).map_err(|_| WireError("a text field is not UTF-8"))
 }
 
-/// The place of some bytes within others, of which there are less than 4 GiB.
+/// The position of some bytes within others, of less than 4 GiB.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
@@ -46,7 +46,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Where `part`, a slice of `whole`, lies in it.
+    /// The position of `part`, a slice of `whole`, in it.
     #[inline]
     pub(crate) fn of(part: &[u8], whole: &[u8]) -> Self {
         let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
@@ -67,7 +67,7 @@ impl Span {
         }
     }
 
-    /// The bytes at this place of `whole`.
+    /// The bytes at this position in `whole`.
     #[inline]
     pub(crate) fn in_bytes(self, whole: &[u8]) -> &[u8] {
         let start = self.start as usize;
@@ -76,7 +76,7 @@ impl Span {
     }
 }
 
-/// The fields of a message in the order in which they stand. Groups, which proto3 does not know, are skipped.
+/// The fields of a message, in order. Groups, which proto3 does not have, are skipped.
 pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -192,7 +192,7 @@ const GROUP_END: u64 = 4;
 const MAX_GROUP_DEPTH: usize = 100;
 const TRUNCATED: WireError = WireError("it ends within a field");
 
-/// How many bytes `number` takes as a varint.
+/// The length of `number` as a varint.
 #[inline]
 pub(crate) const fn varint_len(number: usize) -> usize {
     if number < 0x80 {
@@ -202,7 +202,7 @@ pub(crate) const fn varint_len(number: usize) -> usize {
     bits.div_ceil(7)
 }
 
-/// How many bytes a length-delimited field with a number below 16 takes.
+/// The length of a length-delimited field with a number below 16.
 #[inline]
 pub(crate) const fn field_len(content: usize) -> usize {
     1 + varint_len(content) + content
@@ -218,7 +218,7 @@ pub(crate) const fn bytes_len(content: &[u8]) -> usize {
     }
 }
 
-/// As [`bytes_len`].
+/// See [`bytes_len`].
 #[inline]
 pub(crate) const fn text_len(text: &str) -> usize {
     bytes_len(text.as_bytes())
@@ -254,13 +254,13 @@ pub(crate) fn put_header(out: &mut Vec<u8>, number: u8, len: usize) {
     }
 }
 
-/// A [`put_header`] whose length is not known yet; the content follows. Gives the place of the length.
+/// Like [`put_header`], if the length is not known yet; the content follows. Returns the position of the length.
 pub(crate) fn put_open_header(out: &mut Vec<u8>, number: u8) -> usize {
     out.extend_from_slice(&[number << 3 | 2, 0]);
     out.len() - 1
 }
 
-/// Writes the length at `place` of what was appended since, and gives it; without content the header goes too.
+/// Writes the length of what was appended since at `place`, and returns it; without content the header is removed.
 pub(crate) fn close_header(out: &mut Vec<u8>, place: usize) -> usize {
     let len = out.len() - place - 1;
     if len == 0 {

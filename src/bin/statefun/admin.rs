@@ -23,12 +23,12 @@ use crate::args::ADMIN;
 use crate::json::text_at;
 use crate::network;
 
-/// Longer than any timeout of the server.
+/// Longer than any time limit of the server.
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// The largest page of a list.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
-/// Where the admin API is.
+/// The admin API to use.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct AdminArgs {
@@ -52,7 +52,7 @@ pub(crate) struct AdminArgs {
     token: Option<String>,
 }
 
-/// The URL of an admin API that is given as `host:port` or as a URL.
+/// The URL of an admin API given as `host:port` or as a URL.
 fn base_url(text: &str) -> Result<String, String> {
     let form = "write it as host:port, such as 127.0.0.1:8191, or as a URL";
     let url = match text.split_once("://") {
@@ -84,7 +84,7 @@ fn base_url(text: &str) -> Result<String, String> {
     Ok(url)
 }
 
-/// A text that is `host:port`, with 0 for any port.
+/// Parses `host:port`, with 0 for any port.
 pub(crate) fn host_port(text: &str) -> Result<String, String> {
     let (host, port) = text
         .rsplit_once(':')
@@ -111,7 +111,7 @@ pub(crate) fn must_be_data(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens the data folder of a runtime that does not run, and directs `admin` to it. Nothing in it is called or fired.
+/// Opens the data folder of a stopped runtime, and directs `admin` to it. No function is called and no timer fires.
 ///
 /// `disk` may be the folder [untouched](stateful_functions::storage::Untouched).
 pub(crate) async fn at_rest(disk: Arc<dyn Disk>, admin: &mut AdminArgs) -> anyhow::Result<Runtime> {
@@ -171,7 +171,7 @@ impl Admin {
         Ok(String::from_utf8_lossy(&response.body).into_owned())
     }
 
-    /// `/health`, which tells in its body why it is not 200.
+    /// `/health`, whose body says why it is not 200.
     pub(crate) async fn health(&self) -> anyhow::Result<Value> {
         let response = self.exchange(self.request(Method::GET, "/health")?).await?;
         read_json(&response.body)
@@ -198,7 +198,7 @@ impl Admin {
         read_json(&response.body)
     }
 
-    /// A request for `path`, to be given headers and a body.
+    /// A request for `path`, still without headers and body.
     pub(crate) fn request(&self, method: Method, path: &str) -> anyhow::Result<HttpRequest> {
         let url = format!("{}{path}", self.base);
         let url = Uri::try_from(&url).with_context(|| format!("{} is not a URL", self.base))?;
@@ -270,7 +270,7 @@ impl FromStr for AddressArg {
 }
 
 impl AddressArg {
-    /// In the form of a path of the API.
+    /// As a path of the API.
     pub(crate) fn path(&self) -> String {
         let name = self.0.type_name();
         format!(

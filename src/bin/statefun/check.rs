@@ -14,8 +14,8 @@ use crate::{input, output};
 
 /// Check module files: every fault with file, line and remedy.
 ///
-/// Exits with 0 when the files are fine, 1 when they have faults, 2 when they cannot be read. A kind that is right, but needs a connector that this build
-/// does not have, is a note.
+/// Exits with 0 when the files are fine, 1 when they have faults, 2 when they cannot be read. A valid kind that needs a connector which this build
+/// does not have gives a note.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -45,9 +45,9 @@ enum OtherRuntime {
 struct Report {
     faults: Vec<Finding>,
     warnings: Vec<Finding>,
-    /// What Flink would not accept; `None` without `--for flink`.
+    /// Findings about Flink; `None` without `--for flink`.
     flink: Option<Vec<Finding>>,
-    /// What is right, but cannot be run by this build.
+    /// Valid documents that this build cannot run.
     notes: Vec<Finding>,
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &CheckArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// A module file is no larger; the largest ones of users have some 100 KB.
+/// The maximum size of a module file; the largest ones of users have some 100 KB.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Names and texts of the files that can be read, and why others cannot.

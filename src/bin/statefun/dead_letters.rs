@@ -39,7 +39,7 @@ enum DeadLettersCommand {
     },
     /// Show a dead letter with its history.
     Show {
-        /// Which: `<namespace>/<type>/<id>`.
+        /// Its address: `<namespace>/<type>/<id>`.
         #[arg(value_name = "ADDRESS")]
         address: AddressArg,
         #[command(flatten)]
@@ -47,7 +47,7 @@ enum DeadLettersCommand {
     },
     /// Send one, or all that a filter selects, again.
     Redrive {
-        /// Which: `<namespace>/<type>/<id>`.
+        /// Its address: `<namespace>/<type>/<id>`.
         #[arg(
             value_name = "ADDRESS",
             required_unless_present = "all",

@@ -29,9 +29,9 @@ pub(crate) struct DeliveriesArgs {
 
 #[derive(Debug, Subcommand)]
 enum DeliveriesCommand {
-    /// List deliveries that are on their way; with --ended those that have ended without success.
+    /// List waiting deliveries; with --ended those that ended without success.
     List {
-        /// Those that have ended instead of those that wait: dead letters and cancelled ones.
+        /// Ended deliveries instead of waiting ones: dead letters and cancelled ones.
         #[arg(long, conflicts_with = "state")]
         ended: bool,
         /// Only those in this state: acknowledged, awaiting, executing, discarded, cancelled. May be repeated.
@@ -53,15 +53,15 @@ enum DeliveriesCommand {
     },
     /// Show a delivery with its history.
     Show {
-        /// Which: `<namespace>/<type>/<id>`.
+        /// Its address: `<namespace>/<type>/<id>`.
         #[arg(value_name = "ADDRESS")]
         address: AddressArg,
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Try a delivery again, now.
+    /// Attempt a delivery at once.
     Retry(Verb),
-    /// Cancel a delivery: it is not tried again. It is kept, and can be retried.
+    /// Cancel a delivery: it is kept but not attempted, and can be retried.
     Cancel(Verb),
     /// Give a delivery up: it becomes a dead letter.
     Discard(Verb),
@@ -70,7 +70,7 @@ enum DeliveriesCommand {
 /// A command to one delivery.
 #[derive(Debug, Args)]
 pub(crate) struct Verb {
-    /// Which: `<namespace>/<type>/<id>`.
+    /// Its address: `<namespace>/<type>/<id>`.
     #[arg(value_name = "ADDRESS")]
     address: AddressArg,
     #[command(flatten)]
@@ -91,7 +91,7 @@ pub(crate) struct Actor {
 }
 
 impl Verb {
-    /// Posts `verb` to the thing below `path`, and shows what it is then.
+    /// Posts `verb` below `path`, and shows the result.
     pub(crate) async fn run(&self, path: &str, verb: &str, as_json: bool) -> anyhow::Result<()> {
         let path = format!("{path}/{}/{verb}", self.address.path());
         let body = json!({"actor": self.actor.actor, "reason": self.actor.reason});
@@ -106,9 +106,9 @@ impl Verb {
 }
 
 const PATH: &str = "/api/deliveries";
-/// The states of what is on its way. Of what has succeeded nothing is kept.
+/// The states of deliveries that have not ended. Successful ones are not kept.
 const WAITING: &[&str] = &["acknowledged", "awaiting", "executing"];
-/// The states of what has ended and is kept.
+/// The states of ended deliveries that are kept.
 const ENDED: &[&str] = &["discarded", "cancelled"];
 
 pub(crate) async fn run(args: DeliveriesArgs, as_json: bool) -> anyhow::Result<ExitCode> {

@@ -1,4 +1,4 @@
-//! Files and standard input, up to a limit: a device or a stream that never ends is not read for ever.
+//! Files and standard input, up to a limit: so that endless devices and streams are not read without end.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,9 +10,9 @@ use anyhow::{Context, bail};
 /// All bytes of a file or a pipe.
 ///
 /// # Errors
-/// When it cannot be read, is something else, or is larger than `max_bytes`. The file is not named.
+/// If it cannot be read, is neither, or is larger than `max_bytes`. The error does not name the file.
 pub(crate) fn file(path: &Path, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
-    // Opening a device may wait for ever, and some never end.
+    // Opening a device may block, and some never end.
     let kind = std::fs::metadata(path)?.file_type();
     if kind.is_dir() {
         bail!("it is a folder; name a file in it");
@@ -26,7 +26,7 @@ pub(crate) fn file(path: &Path, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
 /// All bytes of the standard input.
 ///
 /// # Errors
-/// When it cannot be read, or is larger than `max_bytes`.
+/// If it cannot be read, or is larger than `max_bytes`.
 pub(crate) fn standard(max_bytes: u64) -> anyhow::Result<Vec<u8>> {
     all(io::stdin().lock(), max_bytes).context("cannot read standard input")
 }
@@ -40,10 +40,10 @@ fn all(from: impl Read, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The bytes as text, or in which line they are none.
+/// The bytes as text, or the line that is not UTF-8.
 ///
 /// # Errors
-/// When they are not UTF-8.
+/// If they are not UTF-8.
 pub(crate) fn text(bytes: Vec<u8>) -> anyhow::Result<String> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         bail!("it is UTF-16; save it as UTF-8");

@@ -37,7 +37,7 @@ impl Extent {
         }
     }
 
-    /// Hands each item to `show` as its page arrives; the `next` of the rest, if there is one, and how many items are damaged.
+    /// Passes each item to `show` as its page arrives. Returns the `next` of the rest, if there is one, and the number of damaged items.
     pub(crate) async fn for_each(
         &self,
         admin: &Admin,
@@ -132,7 +132,7 @@ pub(crate) fn sound(damaged: usize) -> anyhow::Result<()> {
     }
 }
 
-/// Whether an item stands for something that is stored and cannot be read.
+/// Whether an item is a damaged row.
 pub(crate) fn is_damaged(item: &Value) -> bool {
     text_at(item, "/damaged").is_some()
 }

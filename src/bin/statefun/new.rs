@@ -15,7 +15,7 @@ use crate::output;
 use dependency::DependencyArgs;
 use name::ProjectName;
 
-/// Make a project of your own: two functions with typed state and a delayed message, their tests, a module file, a Dockerfile.
+/// Create a project: two functions with typed state and a delayed message, their tests, a module file, a Dockerfile.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -23,14 +23,14 @@ Examples:
   statefun new shop --path ../stateful-functions    with the library of this checkout
   statefun new shop --git https://git.example/stateful-functions.git")]
 pub(crate) struct NewArgs {
-    /// The project's name: a folder of this name is made here, and a crate.
+    /// The name of the project, its folder and its crate.
     #[arg(value_name = "NAME")]
     name: ProjectName,
     #[command(flatten)]
     dependency: DependencyArgs,
 }
 
-/// The files of a project, and what they hold. `Cargo.toml` has another name here: cargo leaves folders with one out of a package.
+/// The files of a project and their contents. `Cargo.toml` has another name here, because cargo leaves folders with one out of a package.
 const TEMPLATE: &[(&str, &str)] = &[
     (
         "Cargo.toml",

@@ -1,4 +1,4 @@
-//! Standard output, standard error and exit codes. Text from outside is made printable here, and nowhere else.
+//! Standard output, standard error and exit codes. Text from outside is made printable only here.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -20,13 +20,13 @@ pub(crate) fn json(value: &Value) -> io::Result<()> {
     json_piece(value)
 }
 
-/// A piece of a longer JSON text to standard output, as one line of it.
+/// One line of a longer JSON text to standard output.
 pub(crate) fn json_piece(piece: impl std::fmt::Display) -> io::Result<()> {
     let text = piece.to_string();
     writeln!(io::stdout().lock(), "{}", printable::json(&text))
 }
 
-/// A remark beside the output, to standard error.
+/// A note to standard error.
 pub(crate) fn note(text: impl std::fmt::Display) {
     eprintln!("{}", printable::lines(&text.to_string()));
 }

@@ -33,9 +33,9 @@ pub(crate) struct QueuesArgs {
 
 #[derive(Debug, Subcommand)]
 enum QueuesCommand {
-    /// Try an address that is parked or waits for a retry again, now.
+    /// Try an address that is parked or waits for a retry again at once.
     Resume {
-        /// Which: `<namespace>/<type>/<id>`.
+        /// The address: `<namespace>/<type>/<id>`.
         #[arg(value_name = "ADDRESS")]
         address: AddressArg,
         #[command(flatten)]
@@ -126,7 +126,7 @@ fn print(queues: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What waits and runs, in one line.
+/// The totals in one line.
 pub(crate) fn totals_line(totals: &Value) -> String {
     format!(
         "{} pending, {} running, {} parked, {}",
@@ -137,7 +137,7 @@ pub(crate) fn totals_line(totals: &Value) -> String {
     )
 }
 
-/// How many of something there are; some are counted up to a bound only.
+/// A count; some are counted only up to a limit.
 fn total(totals: &Value, name: &str, noun: &str) -> String {
     let Some(count) = totals.get(name).and_then(Value::as_u64) else {
         return format!("{noun}: -");

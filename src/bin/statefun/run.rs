@@ -18,9 +18,9 @@ use crate::admin::{host_port, token};
 use crate::args::{ADMIN, ModuleArgs};
 use crate::{check, network, output, signals};
 
-/// Run a module: its ingresses, functions, pipelines and egresses, with everything that must not be lost in one folder.
+/// Run a module: its ingresses, functions, pipelines and egresses, with all durable data in one folder.
 ///
-/// Prints a line per listener, and `ready` when all of them listen. SIGTERM and SIGINT (ctrl-c) end it: it takes nothing more in, finishes what is in
+/// Prints a line per listener, and `ready` when all of them listen. SIGTERM and SIGINT (ctrl-c) stop it: it accepts nothing more, finishes work in
 /// flight, and exits with 0. With `--strict` or `--on-error fail` it also ends, with exit code 1, when the attempts of a batch are used up.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -35,7 +35,7 @@ Examples:
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) module: ModuleArgs,
-    /// The folder for everything that must not be lost. It is created if it does not exist.
+    /// The data folder. It is created if it does not exist.
     #[arg(
         long,
         value_name = "DIR",
@@ -46,10 +46,10 @@ pub(crate) struct RunArgs {
     /// Keep everything in memory.
     #[arg(long)]
     ephemeral: bool,
-    /// How often a batch is tried before `--on-error` applies. Default: without end.
+    /// How often a batch is tried before `--on-error` applies. Default: unlimited.
     #[arg(long, alias = "park-after", value_name = "N")]
     attempts: Option<NonZeroU32>,
-    /// What happens when the attempts of a batch are used up. Default: `park`, or `fail` with `--strict`.
+    /// What to do when the attempts of a batch are used up. Default: `park`, or `fail` with `--strict`.
     #[arg(long, value_name = "WHAT", requires = "attempts")]
     on_error: Option<AfterAttempts>,
     /// Where the admin API listens.
@@ -67,7 +67,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum AfterAttempts {
-    /// The address is parked until `statefun queues resume`; others go on
+    /// The address is parked until `statefun queues resume`; others continue
     Park,
     /// The application ends with exit code 1; the next start tries the same batch again
     Fail,
@@ -118,7 +118,7 @@ pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode
     failure.map_or(Ok(ExitCode::SUCCESS), |failure| Err(failure.into()))
 }
 
-/// The error of a start, with the setting that mends it where a port is in use.
+/// The error of a start, with the setting to change if a port is in use.
 fn explained(err: StartError, module: &Module, admin: &str) -> anyhow::Error {
     let StartError::Listen {
         name,

@@ -28,7 +28,7 @@ pub(crate) struct SendArgs {
     admin: AdminArgs,
 }
 
-/// A message: whom it is for, and its value.
+/// A message: its target and its value.
 #[derive(Debug, Args)]
 pub(crate) struct MessageArgs {
     /// The address of the function: `<namespace>/<type>/<id>`.
@@ -42,7 +42,7 @@ pub(crate) struct MessageArgs {
 }
 
 impl MessageArgs {
-    /// The request that brings the message to `/api/<verb>/…`.
+    /// The request that sends the message to `/api/<verb>/…`.
     pub(crate) fn request(&self, admin: &Admin, verb: &str) -> anyhow::Result<HttpRequest> {
         let path = format!("/api/{verb}/{}", self.target.path());
         let mut request = admin.request(Method::POST, &path)?;

@@ -19,9 +19,9 @@ use crate::{output, signals};
 
 use counts::Counts;
 
-/// Start an HTTP destination that counts what arrives: to try pipelines and outages.
+/// Start an HTTP destination that counts requests, for trying pipelines and outages.
 ///
-/// It answers every POST, PUT and PATCH, and remembers idempotency keys to count what came twice.
+/// It answers every POST, PUT and PATCH, and remembers idempotency keys to count duplicates.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -62,7 +62,7 @@ enum StateCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Write a value. Without --type it is of the type that the function declared.
+    /// Write a value. Without --type it has the type that the function declared.
     Set {
         #[command(flatten)]
         state: One,
@@ -135,7 +135,7 @@ async fn verify_folder(folder: PathBuf, as_json: bool) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// Which values.
+/// A filter of values.
 #[derive(Debug, Args)]
 struct Filter {
     /// Of this function type: `<namespace>/<type>`.
@@ -152,7 +152,7 @@ struct Filter {
 /// One value.
 #[derive(Debug, Args)]
 struct One {
-    /// Whose: `<namespace>/<type>/<id>`.
+    /// The address: `<namespace>/<type>/<id>`.
     #[arg(value_name = "ADDRESS")]
     address: AddressArg,
     /// The name of the value.

@@ -1,4 +1,4 @@
-//! `statefun status`: what somebody should look at, on one screen.
+//! `statefun status`: everything that needs attention, on one screen.
 
 use std::process::ExitCode;
 
@@ -10,9 +10,9 @@ use crate::json::{field, list_at};
 use crate::output;
 use crate::queues::{address_line, destination_line, totals_line};
 
-/// Show on one screen how a runtime is: its health, failing functions, destinations, dead letters, disk.
+/// Show the status of a runtime on one screen: its health, failing functions, destinations, dead letters, disk.
 ///
-/// Ends with 0 when the runtime is healthy, 1 when it is not or cannot be asked.
+/// Exits with 0 if the runtime is healthy, 1 if it is not or cannot be reached.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -26,7 +26,7 @@ pub(crate) struct StatusArgs {
 
 /// Lines of a section, at most; `statefun queues` shows all.
 const LINES: usize = 10;
-/// The gauges that tell of the disk.
+/// The gauges about the disk.
 const DISK: &[&str] = &["store_writable", "store_log_bytes", "store_overlay_bytes"];
 
 pub(crate) async fn run(args: StatusArgs, as_json: bool) -> anyhow::Result<ExitCode> {

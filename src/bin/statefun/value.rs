@@ -1,4 +1,4 @@
-//! A value on the command line: what a message or a state holds.
+//! A value on the command line, for a message or a state.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,13 @@ use stateful_functions::transport::http::client::HttpRequest;
 
 use crate::input;
 
-/// The admin API takes no larger ones.
+/// The maximum size for the admin API.
 const MAX_VALUE_BYTES: u64 = 8 << 20;
 
 /// The value and its type.
 #[derive(Debug, Args)]
 pub(crate) struct ValueArgs {
-    /// The value: JSON where it is an object or a list, else text (`hello`, `41`, `true`); `-` reads it from standard input.
+    /// The value: JSON if it is an object or a list, otherwise text (`hello`, `41`, `true`); `-` reads it from standard input.
     #[arg(
         value_name = "VALUE",
         allow_negative_numbers = true,
@@ -46,7 +46,7 @@ impl ValueArgs {
         Ok(())
     }
 
-    /// Makes the value the body of `request`; without a type the server knows which it has.
+    /// Makes the value the body of `request`; without a type the server uses the declared one.
     pub(crate) fn put_into(&self, request: &mut HttpRequest) -> anyhow::Result<()> {
         if let Some(name) = &self.type_name {
             let value = HeaderValue::try_from(name.as_str())

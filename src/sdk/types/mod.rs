@@ -57,7 +57,7 @@ impl<T> Type<T> {
         }
     }
 
-    /// Like `new`, for values that keep a part of the received bytes.
+    /// Like `new`, for values that keep part of the received bytes.
     pub(crate) const fn sharing(
         name: TypeName,
         encode: fn(&T, &mut Vec<u8>) -> Result<(), BoxError>,
@@ -91,7 +91,7 @@ impl<T> Type<T> {
     /// The bytes of `value`.
     ///
     /// # Errors
-    /// When the encoder refuses the value.
+    /// If the encoder refuses the value.
     pub fn encode(&self, value: &T) -> Result<Bytes, SdkError> {
         let mut out = Vec::new();
         self.encode_to(value, &mut out)?;
@@ -101,7 +101,7 @@ impl<T> Type<T> {
     /// The value in `bytes`.
     ///
     /// # Errors
-    /// When the bytes are not of this type.
+    /// If the bytes are not of this type.
     pub fn decode(&self, bytes: &[u8]) -> Result<T, SdkError> {
         match self.decode {
             Decode::Borrowed(decode) | Decode::Json(decode) => decode(bytes),
@@ -125,7 +125,7 @@ impl<T> Type<T> {
         })
     }
 
-    /// The value in `typed`; `None` when it has none. `what` tells the reader of an error where the bytes come from.
+    /// The value in `typed`; `None` when it has none. `what` says in an error where the bytes come from.
     pub(crate) fn read(
         &self,
         typed: &TypedBytes,
@@ -163,7 +163,7 @@ impl<T> Type<T> {
     }
 }
 
-/// Bytes as they are, under a name of your own.
+/// Unchanged bytes under your own type name.
 ///
 /// ```
 /// use bytes::Bytes;

@@ -36,7 +36,7 @@ pub trait Wrapped {
     /// Name on the wire.
     const NAME: TypeName;
 
-    /// How long the wrapper message is.
+    /// The length of the wrapper message.
     fn len(&self) -> usize;
 
     /// Appends the wrapper message.

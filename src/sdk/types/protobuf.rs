@@ -16,13 +16,13 @@ pub const KINESIS_RECORD: Type<KinesisEgressRecord> =
 
 /// The message `M` under the name `type.googleapis.com/<full name>`, as the official SDKs name it.
 ///
-/// `M` knows its full name when it was generated with `prost_build::Config::enable_type_names`.
+/// `M` knows its full name if it was generated with `prost_build::Config::enable_type_names`.
 pub fn protobuf<M: Message + Default + Name>() -> Type<M> {
     let name = TypeName::from_wire("type.googleapis.com", &M::full_name());
     Type::sharing(name, encode, decode)
 }
 
-/// The message `M` under a name of your own.
+/// The message `M` under your own type name.
 pub const fn protobuf_as<M: Message + Default>(name: &'static str) -> Type<M> {
     Type::sharing(TypeName::new(name), encode, decode)
 }

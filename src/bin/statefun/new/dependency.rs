@@ -1,4 +1,4 @@
-//! Where a new project has the library from.
+//! Where a new project gets the library from.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Library")]
 pub(super) struct DependencyArgs {
-    /// The folder of a checkout of the library. Default: the one that this program was built from.
+    /// The folder of a checkout of the library. Default: the one from which this program was built.
     #[arg(long, value_name = "DIR", conflicts_with = "git")]
     path: Option<PathBuf>,
     /// The git repository of the library.
@@ -22,7 +22,7 @@ const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 const BUILT_FROM: &str = env!("CARGO_MANIFEST_DIR");
 
 impl DependencyArgs {
-    /// As it stands in a `Cargo.toml`: `path = "…"` or `git = "…"`.
+    /// As in a `Cargo.toml`: `path = "…"` or `git = "…"`.
     pub(super) fn toml(&self) -> anyhow::Result<String> {
         if let Some(url) = &self.git {
             return Ok(key("git", url));
@@ -60,7 +60,7 @@ fn of_path(path: &Path) -> anyhow::Result<String> {
 }
 
 fn key(name: &str, value: &str) -> String {
-    // Basic strings of TOML and strings of JSON are written alike.
+    // Basic strings of TOML have the form of JSON strings.
     format!("{name} = {}", serde_json::Value::from(value))
 }
 

@@ -1,4 +1,4 @@
-//! Names that a project can have: those that cargo takes for a crate.
+//! Valid project names: those that cargo accepts for a crate.
 
 use std::str::FromStr;
 

@@ -12,16 +12,16 @@ use crate::customer::{CUSTOMER, Event};
 
 pub const CART: TypeName = TypeName::new("{{name}}/cart");
 
-/// How long a cart is left alone before its customer is reminded of it.
+/// How long a cart stays unchanged before its customer is reminded of it.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
-/// What a cart is told. As JSON: `{"add": {"name": "tea", "cents": 350}}`, `"check_out"`.
+/// A message to a cart. As JSON: `{"add": {"name": "tea", "cents": 350}}`, `"check_out"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     Add(Item),
     CheckOut,
-    /// The cart tells itself, when it has been left alone.
+    /// Sent by the cart to itself, after it has not changed for a while.
     Remind,
 }
 
@@ -31,7 +31,7 @@ pub struct Item {
     pub cents: u64,
 }
 
-/// What a cart remembers, and what it answers.
+/// The state of a cart, which is also its answer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cart {
     pub items: Vec<Item>,
@@ -54,7 +54,7 @@ async fn cart(context: &mut Context, message: Message) -> Result<(), BoxError> {
     let command = match message.require(&Command::TYPE) {
         Ok(command) => command,
         Err(error) => {
-            // An error of the function would have the message tried again: one that can never be understood is answered.
+            // After an error of the function the message would be tried again, so an unreadable message is answered instead.
             context.reply(format!("not a command: {error}"));
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! What is known of a customer: `{{name}}/customer/<customer>`. Writes mails.
+//! A customer: `{{name}}/customer/<customer>`. Sends mails.
 
 use serde::{Deserialize, Serialize};
 use stateful_functions::{
@@ -8,10 +8,10 @@ use stateful_functions::{
 
 pub const CUSTOMER: TypeName = TypeName::new("{{name}}/customer");
 
-/// Where mails go; `module.yaml` says what stands behind it.
+/// The egress for mails; `module.yaml` says where they go.
 pub const MAIL: TypeName = TypeName::new("{{name}}/mail");
 
-/// What carts tell.
+/// A message from a cart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {

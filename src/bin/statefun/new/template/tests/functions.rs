@@ -15,7 +15,7 @@ fn tea() -> Item {
     }
 }
 
-/// One function, one message at a time: what it is given, and what it asks for.
+/// One function, one message at a time: its input and its effects.
 #[tokio::test]
 async fn a_cart_keeps_what_is_added_and_reminds_itself_later() {
     let functions = functions().unwrap();
