@@ -12,11 +12,11 @@ use super::{Activity, Core, Failure, Output};
 use crate::protocol::reqreply::from_function::IncompleteInvocationContext;
 use crate::storage::{Rows as _, StorageError, Write};
 
-/// The batch fails with the last of so many incomplete answers in a row without a new state.
+/// The batch fails with the last of this many consecutive incomplete answers without a new state.
 const STALE_HANDSHAKES: u32 = 10;
 
 impl Core {
-    /// The function asks for states: they are registered, and the same batch is sent again with them.
+    /// The function requests states: they are registered, and the same batch is sent again with them.
     pub(super) fn handshake(
         &mut self,
         slot: Slot,
@@ -32,11 +32,11 @@ impl Core {
         }
     }
 
-    /// Takes declarations in. They are stored with the first batch that is applied with them.
+    /// Adds declarations. They are stored with the first batch that is applied with them.
     ///
-    /// A batch that is sent again goes without states, as after a restart of StateFun's job: what its function declares then replaces
-    /// what was declared before. Where StateFun's failures count, it must go with what is stored; else only an address that holds a value
-    /// of another type fails, when the value goes with a call.
+    /// A repeated batch is sent without states, as after a restart of StateFun's job: what its function then declares replaces
+    /// the earlier declarations. With StateFun's failure policy, it must match the stored ones; otherwise only an address with a value
+    /// of another type fails, when the value is sent with a call.
     fn register(
         &mut self,
         slot: Slot,
@@ -83,14 +83,14 @@ impl Core {
             .and_then(|()| limits.check_rounds(rounds));
         let function_type = self.types.get_mut(type_id);
         if let Err(failure) = bounded {
-            // What led here must not be in the way of a function that was mended.
+            // The failed declarations must not affect a corrected function.
             function_type.states.forget_unsaved();
             return Err(failure);
         }
         for (spec, is_saved) in declared {
             function_type.states.declare(spec, is_saved);
         }
-        // What a batch that goes without states brings is not new, and is in order once.
+        // Declarations in the answer to a batch without states are not new, and are expected once.
         let in_order = u32::from(self.mailboxes.of(slot).failures() > 0);
         if stale_rounds >= STALE_HANDSHAKES + in_order {
             return Err(Failure::new(format!(
@@ -100,7 +100,7 @@ impl Core {
         Ok(())
     }
 
-    /// The states of the type are known: addresses that waited for that go on.
+    /// Records that the states of the type are known: waiting addresses continue.
     pub(super) fn note_states_known(&mut self, slot: Slot, out: &mut Vec<Output>) {
         let function_type = self.types.get_mut(self.mailboxes.of(slot).type_id());
         if function_type.states_known == StatesKnown::Yes {
@@ -112,7 +112,7 @@ impl Core {
         }
     }
 
-    /// The rows of declarations that are not stored yet, to be written with the batch of an address of their type.
+    /// The rows of declarations that are not stored yet, written with the batch of an address of their type.
     pub(super) fn unsaved_specs(&mut self, slot: Slot) -> Vec<Write> {
         let function_type = self.types.get_mut(self.mailboxes.of(slot).type_id());
         let unsaved = function_type.states.take_unsaved().into_iter();
@@ -127,7 +127,7 @@ impl Core {
             .collect()
     }
 
-    /// What functions of a type declared of a state: in this run, or else in an earlier one.
+    /// The declaration of a state by functions of a type, in this run or else in an earlier one.
     pub(super) fn declared(
         &self,
         (namespace, function): (&str, &str),
@@ -147,7 +147,7 @@ impl Core {
             .ok_or_else(|| StorageError::senseless(SPECS, &key))
     }
 
-    /// Forgets what was declared of a state; its values stay. The function declares it anew with its next call.
+    /// Removes the declaration of a state; its values stay. The function declares it again with its next call.
     pub(super) fn forget_declaration(&mut self, (namespace, function): (&str, &str), name: &str) {
         if let Some(id) = self.types.find(namespace, function) {
             self.types.get_mut(id).states.forget(name);
@@ -157,7 +157,7 @@ impl Core {
     }
 }
 
-/// The key of the row that keeps a declaration.
+/// The key of a declaration's row.
 pub(super) fn spec_key(type_prefix: &[u8], name: &str) -> Bytes {
     [type_prefix, name.as_bytes()].concat().into()
 }

@@ -1,6 +1,6 @@
-//! The rows a core keeps, and their keys. Everything that is stored has its layout here or beside its own type.
+//! The rows of a core, and their keys. Every stored layout is defined here or next to its type.
 //!
-//! Texts inside keys are written with their length in front, so that no id can be mistaken for another, whatever bytes it holds.
+//! Texts inside keys are preceded by their length, so that no id can be mistaken for another, whatever its bytes.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -23,28 +23,28 @@ pub const STATE: Table = Table::new(2);
 pub const TIMERS: Table = Table::with_fresh_keys(3);
 /// Pending cancellation tokens. Key: sender id, token. Value: the timer's key, then the sender.
 pub const TOKENS: Table = Table::new(4);
-/// What functions declared of their state. Key: function type, name. Value: see [`super::state`].
+/// Declared values. Key: function type, name. Value: see [`super::state`].
 pub const SPECS: Table = Table::new(5);
-/// Egress records that are not delivered. Key: egress, message id. Value: the encoded `TypedValue`.
+/// Undelivered egress records. Key: egress, message id. Value: the encoded `TypedValue`.
 pub const OUTBOX: Table = Table::with_fresh_keys(6);
-/// Addresses that are set aside. Key: address. Value: see [`super::failure`].
+/// Parked addresses. Key: address. Value: see [`super::failure`].
 pub const PARKED: Table = Table::new(7);
-/// Calls whose answer is to be kept. Key: gateway id. Value: the key in [`ANSWERS`].
+/// Calls whose answer is to be stored. Key: gateway id. Value: the key in [`ANSWERS`].
 pub const GATEWAYS: Table = Table::new(8);
 /// Idempotency keys with their answers. Key: made by the ingress. Value: see [`super::idempotency`].
 pub const ANSWERS: Table = Table::new(9);
-/// How far sources have come. Key: the source's name with its length in front, then the split. Value: the source's own.
+/// Positions of sources. Key: the source's name preceded by its length, then the split. Value: the source's own.
 pub const SOURCES: Table = Table::new(10);
 
-/// What parts above the runtime note from one start to the next. Key and value: theirs.
+/// Notes of parts above the runtime for later starts, with their own keys and values.
 pub const NOTES: Table = Table::new(20);
 
-/// An address: namespace, type and id. In keys each has its length in front.
+/// An address: namespace, type and id. In keys each is preceded by its length.
 ///
-/// Its text is checked once, when it is made; the parts are slices of it.
+/// Its text is checked once, when it is created; the parts are slices of it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AddressKey {
-    /// Namespace, type and id without anything between.
+    /// Namespace, type and id, without separators.
     text: Arc<str>,
     /// Where the type begins.
     name_at: usize,
@@ -65,7 +65,7 @@ impl AddressKey {
         }
     }
 
-    /// The key at the front of `row`, with the rest of it. `None` when it is damaged.
+    /// The key at the front of `row`, and the rest of it; `None` if it is damaged.
     pub fn split(row: &Bytes) -> Option<(Self, Bytes)> {
         let mut rest = &row[..];
         let mut next = || take_text(&mut rest);
@@ -85,7 +85,7 @@ impl AddressKey {
         self.parts().2
     }
 
-    /// The part of the key that stands for the function type.
+    /// The part of the key for the function type.
     pub fn type_prefix(&self) -> Bytes {
         let (namespace, name, _) = self.parts();
         type_prefix(namespace, name)
@@ -110,7 +110,7 @@ impl AddressKey {
         key.into()
     }
 
-    /// How many bytes the key has.
+    /// The length of the key in bytes.
     pub fn key_len(&self) -> usize {
         let (namespace, name, id) = self.parts();
         let lengths = [namespace, name, id].map(|part| varint_len(part.len()));
@@ -129,7 +129,7 @@ impl AddressKey {
 impl Hash for AddressKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.text.hash(state);
-        // What differs in the split alone is rare: one number is enough to tell it.
+        // Addresses that differ only in the split are rare: one number is enough to distinguish them.
         state.write_usize(self.id_at.rotate_left(32) ^ self.name_at);
     }
 }
@@ -150,9 +150,9 @@ impl From<&Address> for AddressKey {
     }
 }
 
-/// Tells messages apart for ever: the start of the process, and a number within it that also names the core.
+/// A unique id of a message: the number of the start, and a number within it that includes the core.
 ///
-/// The messages that one core hands to one address have ascending ids, so their order survives a restart.
+/// The messages that one core sends to one address have ascending ids, so their order survives a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId {
     /// Number of the start, from [`crate::storage::Store::boot`].
@@ -165,12 +165,12 @@ impl MessageId {
     /// Bytes of an encoded id.
     pub const LENGTH: usize = 12;
 
-    /// The core that gave this id.
+    /// The core that assigned this id.
     pub const fn core(self) -> u8 {
         self.number.to_be_bytes()[7]
     }
 
-    /// Twelve bytes whose order is the order of the ids.
+    /// Twelve bytes in the order of the ids.
     pub fn encode(self) -> [u8; Self::LENGTH] {
         let mut out = [0; Self::LENGTH];
         let (boot, number) = out.split_at_mut(4);
@@ -190,14 +190,14 @@ impl MessageId {
     }
 }
 
-/// The key of a timer: when it is due, in which order among those of that millisecond, and whose it is.
+/// The key of a timer: its due time, its order among timers of that millisecond, and its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimerKey {
     /// When the message is due.
     pub due: Timestamp,
     /// The order among timers of one millisecond.
     pub id: MessageId,
-    /// Hash of the sender's id: a core finds its own timers by it.
+    /// Hash of the sender's id, by which a core recognises its timers.
     pub hash: u32,
 }
 
@@ -232,7 +232,7 @@ pub fn token_key(sender_id: &str, token: &str) -> Bytes {
     key.into()
 }
 
-/// The front of the keys of an egress's records.
+/// The key prefix of an egress's records.
 pub fn egress_prefix(namespace: &str, name: &str) -> Bytes {
     let mut key = Vec::with_capacity(namespace.len() + name.len() + 2);
     put_text(&mut key, namespace);
@@ -240,12 +240,12 @@ pub fn egress_prefix(namespace: &str, name: &str) -> Bytes {
     key.into()
 }
 
-/// The front of the keys of everything that belongs to a function type.
+/// The key prefix of everything that belongs to a function type.
 pub fn type_prefix(namespace: &str, name: &str) -> Bytes {
     egress_prefix(namespace, name)
 }
 
-/// The first key behind all that begin with `prefix`; `None` when there is none.
+/// The first key after all that begin with `prefix`; `None` if there is none.
 pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
@@ -257,7 +257,7 @@ pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
-/// Which of `cores` an id belongs to, and what timer rows keep of it. FNV-1a with a final mix: stored, so it never changes.
+/// The hash of an id, which decides its core and is stored in timer rows. FNV-1a with a final mix; it must never change.
 pub fn id_hash(id: &str) -> u32 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in id.bytes() {
@@ -268,12 +268,12 @@ pub fn id_hash(id: &str) -> u32 {
     u32::try_from(hash >> 32).unwrap_or_default()
 }
 
-/// Writes `text` with its length in front.
+/// Writes `text`, preceded by its length.
 pub fn put_text(out: &mut Vec<u8>, text: &str) {
     put_bytes(out, text.as_bytes());
 }
 
-/// Writes `bytes` with their length in front.
+/// Writes `bytes`, preceded by their length.
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len());
     out.extend_from_slice(bytes);

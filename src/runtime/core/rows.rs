@@ -1,4 +1,4 @@
-//! Rows that are read one after the other, and what is said of those that cannot be.
+//! Reading rows one after the other, and errors about unreadable ones.
 
 use std::ops::ControlFlow;
 
@@ -12,8 +12,8 @@ use super::keys::{
 use super::{Failure, wire};
 use crate::storage::{Rows as _, StorageError, Store, Stretch, Table, stretch};
 
-/// A store that cannot be read fails the batch that needed it; it is tried again like any other failure. What is damaged fares no
-/// better the next time: its address is set aside.
+/// If the store cannot be read, the batch that needed it fails and is retried like any other. If a row is damaged, a retry cannot
+/// help: its address is parked.
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
         match error {
@@ -28,7 +28,7 @@ impl From<StorageError> for Failure {
     }
 }
 
-/// A row is there, and is not what was written.
+/// A row exists, but differs from what was written.
 pub(super) fn unreadable(table: Table, key: &[u8]) -> Failure {
     Failure::damaged(format!(
         "{} cannot be read: it is damaged; restore the data folder from a backup, or remove what is damaged, and resume the address then",
@@ -36,7 +36,7 @@ pub(super) fn unreadable(table: Table, key: &[u8]) -> Failure {
     ))
 }
 
-/// The row of a message: its key, and the encoded invocation. They come and go together, and so share one piece of memory.
+/// The row of a message: its key and the encoded invocation, which share one piece of memory.
 pub(super) fn message_row(
     target: &AddressKey,
     id: MessageId,
@@ -53,10 +53,10 @@ pub(super) fn message_row(
     (key, invocation)
 }
 
-/// What is kept under an idempotency key.
+/// The stored answer of an idempotency key.
 ///
 /// # Errors
-/// When the row cannot be read.
+/// If the row cannot be read.
 pub(crate) fn answer_of(store: &Store, row: &[u8]) -> Result<Option<StoredAnswer>, Failure> {
     let Some(kept) = store.get(ANSWERS, row)? else {
         return Ok(None);
@@ -65,7 +65,7 @@ pub(crate) fn answer_of(store: &Store, row: &[u8]) -> Result<Option<StoredAnswer
     Ok(Some(answer))
 }
 
-/// Which row that is, for people.
+/// Describes the row, for messages.
 pub(super) fn described(table: Table, key: &[u8]) -> String {
     let key = Bytes::copy_from_slice(key);
     let of = |what: &str, key: &Bytes| match AddressKey::split(key) {
@@ -95,14 +95,14 @@ pub(super) fn described(table: Table, key: &[u8]) -> String {
     }
 }
 
-/// Bytes as they are, where they are readable.
+/// Bytes, as text where they are readable.
 fn hex(key: &[u8]) -> String {
     let shown: Vec<u8> = key.iter().copied().take(80).collect();
     format!("`{}`", shown.escape_ascii())
 }
 
-/// Visits the keys of a table from `from` on in order, until it is told to stop. A damaged row is visited like the others, as
-/// [`Row::Damaged`]: it must not be in the way of the rest. The store has told of it.
+/// Visits the keys of a table in order, from `from` on, until `visit` stops. A damaged row is visited as [`Row::Damaged`], so that
+/// it does not block the others. The store has reported it.
 pub(super) fn each_key(
     store: &Store,
     table: Table,
@@ -132,14 +132,14 @@ pub(super) fn each_key(
     }
 }
 
-/// How [`each_key`] found a row.
+/// A row found by [`each_key`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Row {
     Sound,
     Damaged,
 }
 
-/// Visits the rows from `from` to `to` in order, page by page, until it is told to stop.
+/// Visits the rows from `from` to `to` in order, page by page, until `visit` stops.
 pub(super) fn each_row(
     store: &Store,
     table: Table,

@@ -1,7 +1,7 @@
-//! A source as one more sending core: what it brought and how far it has come are one list of writes.
+//! A source as one more sending core: its records and its positions are one list of writes.
 //!
-//! Whatever a crash leaves is a prefix of the staged lists, so a record is there exactly if its position is. A source has a number
-//! beside those of the cores; the ids that it gives ascend, and a receiving core tells by them what is still on its way.
+//! Whatever a crash leaves is a prefix of the staged lists, so a record is stored if and only if its position is. A source has a number
+//! after those of the cores. The ids that it assigns ascend, so a receiving core knows from them which messages are still on their way.
 
 use bytes::Bytes;
 
@@ -11,24 +11,24 @@ use super::rows::{each_row, message_row};
 use super::{Core, MessageId, owner};
 use crate::storage::{Position, StorageError, Store, Write};
 
-/// Rows that are read at a time.
+/// Rows read at a time.
 const PAGE: usize = 512;
 
-/// A record that a source brings, as a message for a function.
+/// A record of a source, as a message for a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brought {
-    /// Whom it goes to.
+    /// The target.
     pub target: AddressKey,
     /// The encoded `TypedValue`.
     pub argument: Bytes,
 }
 
-/// How far a source has come with one of its splits.
+/// The position of a source in one of its splits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitPosition {
-    /// Which split: a partition, a shard, a file. May be empty for a source that has only one.
+    /// The split: a partition, a shard, a file. May be empty for a source with only one.
     pub split: String,
-    /// What the source makes of it; `None` forgets the split.
+    /// The position, which only the source understands; `None` removes the split.
     pub position: Option<Bytes>,
 }
 
@@ -38,13 +38,13 @@ pub struct SourceCore {
     index: u8,
     cores: u8,
     next_number: u64,
-    /// Front of the keys of its positions.
+    /// The key prefix of its positions.
     prefix: Bytes,
     store: Store,
 }
 
 impl SourceCore {
-    /// The source `name`. Its number `index` is that of no core and of no other source.
+    /// The source `name`. Its number `index` must differ from those of all cores and other sources.
     pub fn new(index: u8, cores: u8, name: &str, store: Store) -> Self {
         let mut prefix = Vec::with_capacity(name.len() + 2);
         put_text(&mut prefix, name);
@@ -57,7 +57,7 @@ impl SourceCore {
         }
     }
 
-    /// The positions that are stored, by split.
+    /// The stored positions by split.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -80,8 +80,8 @@ impl SourceCore {
         Ok(positions)
     }
 
-    /// Stages records and positions as one list. The messages are to be handed, at once and in this order, to the cores that stand
-    /// beside them.
+    /// Stages records and positions as one list. The returned messages must be passed, at once and in this order, to the given
+    /// cores.
     pub fn take(
         &mut self,
         records: Vec<Brought>,
@@ -127,7 +127,7 @@ impl SourceCore {
 }
 
 impl Core {
-    /// Whether sources may bring more: as many messages as may are not waiting.
+    /// Whether sources may bring more, because the backlog is below its limit.
     pub const fn has_room(&self) -> bool {
         self.backlog() < self.settings.max_backlog
     }

@@ -1,4 +1,4 @@
-//! How a batch gets on its way: when its address may call, and what goes with the request.
+//! Starts batches: when an address may be called, and what is sent with the request.
 
 use bytes::Bytes;
 
@@ -13,12 +13,12 @@ use super::{Activity, CallId, Core, Failure, FunctionBinding, Output, wire};
 use crate::storage::{Rows as _, Write};
 
 impl Core {
-    /// Starts a call for `address` if it is idle and something waits; forgets the address if nothing is left to do.
+    /// Starts a call for `address` if it is idle and has waiting messages; removes the address if there is no work left.
     pub(super) fn start(&mut self, slot: Slot, out: &mut Vec<Output>) {
         self.start_in_order(slot, false, out);
     }
 
-    /// With `from_queue` it goes before those that wait for theirs.
+    /// With `from_queue` it goes before the addresses in the queue for call slots.
     fn start_in_order(&mut self, slot: Slot, from_queue: bool, out: &mut Vec<Output>) {
         if self.draining {
             return;
@@ -51,7 +51,7 @@ impl Core {
         }
     }
 
-    /// Starts an address that has waited for what `activity` says.
+    /// Starts an address whose wait, given by `activity`, is over.
     pub(super) fn start_waiting(&mut self, slot: Slot, activity: Activity, out: &mut Vec<Output>) {
         debug_assert_eq!(
             self.mailboxes.of(slot).activity(),
@@ -118,13 +118,13 @@ impl Core {
         self.calls < self.settings.max_calls && !self.draining
     }
 
-    /// An address that waited for its type begins with what follows from this step.
+    /// Queues an address that waited for its type, before all others.
     pub(super) fn queue_first(&mut self, slot: Slot) {
         self.set_activity(slot, Activity::AwaitsCallSlot);
         self.call_queue.push_front(slot);
     }
 
-    /// Starts addresses that waited for others to return.
+    /// Starts addresses that waited for a call slot.
     pub(super) fn start_queued(&mut self, out: &mut Vec<Output>) {
         while self.may_call()
             && let Some(slot) = self.call_queue.pop_front()
@@ -133,7 +133,7 @@ impl Core {
         }
     }
 
-    /// Calls the function of `address` with its batch. Without states the function will ask for them.
+    /// Calls the function of `address` with its batch. Without states the function will request them.
     pub(super) fn call(&mut self, slot: Slot, attached: Attached, out: &mut Vec<Output>) {
         match self.request(slot, attached) {
             Ok((request, invocations, given)) => {
@@ -166,7 +166,7 @@ impl Core {
         Ok((request, batch.len(), given))
     }
 
-    /// All known states of the type, with the values that `address` has. Going with a request keeps some values alive.
+    /// All known states of the type, with the values of `address`. Being sent with a request renews some values.
     fn attached_states(
         &self,
         address: &AddressKey,

@@ -1,4 +1,4 @@
-//! State as it is stored: values with the time that their expiration counts from, and what functions declared.
+//! Stored state: values with their time stamps for expiration, and declarations.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use crate::protocol::reqreply::from_function::expiration_spec::ExpireMode;
 use crate::protocol::reqreply::from_function::{ExpirationSpec, PersistedValueSpec};
 use crate::time::Timestamp;
 
-/// The typename of a state whose function gave none, as StateFun fills it in.
+/// The typename of a state for which the function gave none, as in StateFun.
 const UNSET_TYPE: &str = "io.statefun.types/unset";
 
-/// When a value is gone.
+/// When a value expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeToLive {
     /// Never.
     None,
-    /// So long after it was written.
+    /// This long after it was written.
     AfterWrite(Duration),
-    /// So long after it was written, or after the last request it went with.
+    /// This long after it was written, or last sent with a request.
     AfterInvoke(Duration),
 }
 
 impl TimeToLive {
-    /// Whether a value stamped at `stamp` is gone at `now`.
+    /// Whether a value with this time stamp has expired at `now`.
     pub fn is_over(self, stamp: Option<Timestamp>, now: Timestamp) -> bool {
         match (self, stamp) {
             (Self::AfterWrite(span) | Self::AfterInvoke(span), Some(stamp)) => now >= stamp + span,
@@ -35,7 +35,7 @@ impl TimeToLive {
         }
     }
 
-    /// Whether a call that a value goes with, stamped at `stamp`, counts as the start of its time. So does the first call with a value
+    /// Whether being sent with a call renews a value with this time stamp. The first call also stamps a value
     /// that was written before it was declared to expire.
     pub(super) fn is_touched_by_call(self, stamp: Option<Timestamp>, now: Timestamp) -> bool {
         match self {
@@ -45,13 +45,13 @@ impl TimeToLive {
         }
     }
 
-    /// Whether values carry a stamp.
+    /// Whether values have a time stamp.
     pub const fn is_on(self) -> bool {
         !matches!(self, Self::None)
     }
 }
 
-/// A state that a function declared.
+/// A declared state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateSpec {
     /// Its name.
@@ -63,7 +63,7 @@ pub struct StateSpec {
 }
 
 impl StateSpec {
-    /// Reads what a function asks for in an incomplete answer.
+    /// Reads a state that a function requests in an incomplete answer.
     pub fn from_wire(spec: PersistedValueSpec) -> Result<Self, Failure> {
         let typename = type_name_of_state(&spec.type_typename)?.into_owned();
         if matches!(spec.state_name.as_str(), "batch" | "request-state") {
@@ -87,7 +87,7 @@ impl StateSpec {
     /// Refuses a stored value of another type.
     ///
     /// # Errors
-    /// What StateFun says of it.
+    /// StateFun's message.
     pub(super) fn check_type(&self, value: &Bytes) -> Result<(), Failure> {
         match wire::typename(value) {
             Some(typename) if typename == self.typename => Ok(()),
@@ -99,11 +99,11 @@ impl StateSpec {
         }
     }
 
-    /// Compares with what is stored of the same state, as StateFun does after its restart: for all addresses of the type, whether they
-    /// hold a value or not.
+    /// Compares with the stored declaration of the same state, as StateFun does after a restart: for all addresses of the type, whether they
+    /// have a value or not.
     ///
     /// # Errors
-    /// When the typename differs, or expiration was switched on or off.
+    /// If the typename differs, or expiration was switched on or off.
     pub(super) fn succeeds(&self, before: &Self) -> Result<(), Failure> {
         if before.typename != self.typename {
             return Err(type_conflict(&self.name, &before.typename, &self.typename));
@@ -156,11 +156,11 @@ impl StateSpec {
     }
 }
 
-/// The typename of a state in its usual form. Whether it is one is decided as StateFun does: slashes at the end do not count, and
-/// then there is exactly one; the namespace may be empty.
+/// The typename of a state in its usual form. It is validated as in StateFun: trailing slashes are ignored, then there must be
+/// exactly one slash; the namespace may be empty.
 ///
 /// # Errors
-/// When it is none.
+/// If it is not a typename.
 pub fn type_name_of_state(text: &str) -> Result<Cow<'_, str>, Failure> {
     if text.is_empty() {
         return Ok(UNSET_TYPE.into());
@@ -174,7 +174,7 @@ pub fn type_name_of_state(text: &str) -> Result<Cow<'_, str>, Failure> {
     )))
 }
 
-/// What StateFun says when a state gets another typename.
+/// StateFun's message when a state gets another typename.
 pub fn type_conflict(name: &str, before: &str, now: &str) -> Failure {
     let shown = |typename: &str| match typename.split_once('/') {
         Some((namespace, name)) => format!("TypeName({namespace}, {name})"),
@@ -206,17 +206,17 @@ fn time_to_live(spec: Option<ExpirationSpec>) -> Result<TimeToLive, Failure> {
     })
 }
 
-/// A stored value: the encoded `TypedValue`, and when it was stamped if its state expires.
+/// A stored value: the encoded `TypedValue`, and a time stamp if its state expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateRow {
-    /// What expiration counts from.
+    /// The time from which expiration counts.
     pub stamp: Option<Timestamp>,
     /// The encoded `TypedValue`.
     pub value: Bytes,
 }
 
 impl StateRow {
-    /// One byte tells whether a stamp of eight bytes follows; the rest is the value.
+    /// One byte says whether a time stamp of eight bytes follows; the rest is the value.
     pub fn encode(&self) -> Bytes {
         let stamp = self.stamp.map(Timestamp::as_millis);
         let length = 1 + self.value.len() + stamp.map_or(0, |_| 8);

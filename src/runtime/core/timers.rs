@@ -1,4 +1,4 @@
-//! Delayed messages: the window of those that are due next, and the row that holds each. All others wait in the store.
+//! Delayed messages: the window of those due next, and their rows. All others are in the store only.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use super::keys::{AddressKey, TimerKey, put_text, take_bytes, take_text};
 use crate::sdk::put_varint;
 use crate::time::Timestamp;
 
-/// A delayed message as it is stored.
+/// A stored delayed message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timer {
-    /// Whom the message goes to.
+    /// The target of the message.
     pub target: AddressKey,
-    /// Who armed it.
+    /// The sender.
     pub sender: AddressKey,
     /// The token that cancels it; empty for none.
     pub token: String,
@@ -51,18 +51,18 @@ impl Timer {
     }
 }
 
-/// The timers that are due next. Invariant: every timer in the store whose key is below `horizon` is in `keys`.
+/// The timers due next. Invariant: every timer in the store whose key is below `horizon` is in `keys`.
 #[derive(Debug)]
 pub struct TimerWindow {
-    /// Keys that are read at a time; twice as many are held at most.
+    /// Keys read at a time; at most twice as many are held.
     page: usize,
     keys: BTreeSet<TimerKey>,
-    /// Timers from here on are in the store only. `None`: all are in the window.
+    /// Timers from this key on are in the store only; `None` if all are in the window.
     horizon: Option<TimerKey>,
 }
 
 impl TimerWindow {
-    /// A window that knows of nothing yet: all is still to be read.
+    /// An empty window, for which everything is still to be read.
     pub fn unread(page: usize) -> Self {
         let start = TimerKey {
             due: Timestamp::default(),
@@ -76,7 +76,7 @@ impl TimerWindow {
         }
     }
 
-    /// Takes note of a timer that was armed.
+    /// Adds a timer that was armed.
     pub fn armed(&mut self, key: TimerKey) {
         if self.horizon.is_some_and(|horizon| key >= horizon) {
             return;
@@ -91,12 +91,12 @@ impl TimerWindow {
         }
     }
 
-    /// Takes note of a timer that was cancelled.
+    /// Removes a timer that was cancelled.
     pub fn cancelled(&mut self, key: TimerKey) {
         self.keys.remove(&key);
     }
 
-    /// The next timer that is due by `now`, taken out.
+    /// Removes the next timer that is due by `now`.
     pub fn pop_due(&mut self, now: Timestamp) -> Option<TimerKey> {
         if self.keys.first()?.due > now {
             return None;
@@ -104,7 +104,7 @@ impl TimerWindow {
         self.keys.pop_first()
     }
 
-    /// When there is something to do; in the past when the window is to be read on.
+    /// When the window needs attention; in the past if more must be read.
     pub fn next_due(&self) -> Option<Timestamp> {
         match self.keys.first() {
             Some(first) => Some(first.due),
@@ -112,7 +112,7 @@ impl TimerWindow {
         }
     }
 
-    /// Where to read on, when nothing is left of the window.
+    /// Where to continue reading, if the window is empty.
     pub fn unread_from(&self) -> Option<TimerKey> {
         if self.keys.is_empty() {
             self.horizon
@@ -126,7 +126,7 @@ impl TimerWindow {
         self.page
     }
 
-    /// Takes in a page that was read from the horizon on; `horizon` is where the next page begins, `None` at the end.
+    /// Adds a page that was read from the horizon on; `horizon` is where the next page begins, `None` at the end.
     pub fn refill(&mut self, page: impl IntoIterator<Item = TimerKey>, horizon: Option<TimerKey>) {
         self.keys.extend(page);
         self.horizon = horizon;

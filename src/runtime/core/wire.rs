@@ -1,4 +1,4 @@
-//! Requests written by hand from what is stored: invocations and values travel as the bytes they arrived in.
+//! Encodes requests by hand from stored rows: invocations and values are copied as the bytes in which they arrived.
 
 use std::borrow::Cow;
 
@@ -30,12 +30,12 @@ pub fn invocation(caller: Option<Parts<'_>>, argument: &[u8]) -> Bytes {
     out.into()
 }
 
-/// How many bytes [`put_invocation`] writes.
+/// The number of bytes that [`put_invocation`] writes.
 pub(super) fn invocation_len(caller: Option<Parts<'_>>, argument: &[u8]) -> usize {
     caller.map_or(0, |parts| field_len(address_len(parts))) + field_len(argument.len())
 }
 
-/// Writes what [`invocation`] gives.
+/// Writes the result of [`invocation`].
 pub(super) fn put_invocation(out: &mut Vec<u8>, caller: Option<Parts<'_>>, argument: &[u8]) {
     if let Some(parts) = caller {
         put_header(out, 1, address_len(parts));
@@ -44,16 +44,16 @@ pub(super) fn put_invocation(out: &mut Vec<u8>, caller: Option<Parts<'_>>, argum
     put_bytes(out, 2, argument);
 }
 
-/// The encoded `TypedValue` in an encoded `ToFunction.Invocation`; empty when there is none.
+/// The encoded `TypedValue` in an encoded `ToFunction.Invocation`; empty if there is none.
 ///
 /// # Errors
-/// When the bytes are something else.
+/// If the bytes are something else.
 pub fn argument(invocation: &Bytes) -> Result<Bytes, prost::DecodeError> {
     let invocation = to_function::Invocation::decode(invocation.clone())?;
     Ok(invocation.argument.unwrap_or_default())
 }
 
-/// A state as it goes with a request: its name, and its encoded `TypedValue` when there is one.
+/// A state as sent with a request: its name, and its encoded `TypedValue` if there is one.
 pub type AttachedState<'a> = (&'a str, Option<Bytes>);
 
 /// An encoded `ToFunction` for one batch.
@@ -93,10 +93,10 @@ pub fn request<'a>(
     out.into()
 }
 
-/// The typename of an encoded `TypedValue`, and the value as it is to be stored.
+/// The typename of an encoded `TypedValue`, and the value to be stored.
 ///
-/// On StateFun `has_value` of a written state does not count: the bytes exist, be they empty. A value that says so already is
-/// kept as it came, with all fields it carries.
+/// StateFun ignores `has_value` of a written state: the value exists, even if it is empty. A value with the flag set is
+/// stored unchanged, with all its fields.
 pub fn stored_value(raw: Option<&Bytes>) -> Result<(String, Bytes), prost::DecodeError> {
     let raw = raw.cloned().unwrap_or_default();
     let mut value = TypedValue::decode(raw.clone())?;
@@ -108,12 +108,12 @@ pub fn stored_value(raw: Option<&Bytes>) -> Result<(String, Bytes), prost::Decod
     Ok((value.typename, bytes))
 }
 
-/// The typename of an encoded `TypedValue`, without decoding the rest where it stands in front, as all SDKs write it.
+/// The typename of an encoded `TypedValue`, without decoding the rest if it comes first, as all SDKs write it.
 pub fn typename(value: &Bytes) -> Option<Cow<'_, str>> {
     if let Some((0x0A, rest)) = value.split_first().map(|(tag, rest)| (*tag, rest)) {
         let mut rest = rest;
         let name = super::keys::take_text(&mut rest)?;
-        // Of a field that comes twice the last one counts.
+        // If a field occurs twice, the last one counts.
         if rest.first().is_none_or(|tag| *tag == 0x10 || *tag == 0x1A) {
             return Some(Cow::Borrowed(name));
         }
@@ -122,7 +122,7 @@ pub fn typename(value: &Bytes) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(decoded.typename))
 }
 
-/// A stored value under another form of its typename.
+/// A stored value with another form of its typename.
 pub fn retyped(value: Bytes, typename: &str) -> Bytes {
     let mut typed = TypedValue::decode(value).unwrap_or_default();
     typename.clone_into(&mut typed.typename);
