@@ -1,56 +1,56 @@
-//! How people step in: a command to a delivery's address, and its answer.
+//! Operator commands: a message to a delivery's address, and its answer.
 
 use serde::{Deserialize, Serialize};
 
 use super::engine::{Delivery, DeliveryState, Reason, Refused};
 use crate::sdk::{Type, types};
 
-/// Sent to a delivery's address. The answer, a [`REPLY`], goes to the caller, if there is one.
+/// The type of a command, sent to a delivery's address. The answer, a [`REPLY`], goes to the caller, if there is one.
 pub const COMMAND: Type<Command> = types::json("statefun.deliveries/command");
 
-/// What a delivery answers a [`COMMAND`].
+/// The answer of a delivery to a [`COMMAND`].
 pub const REPLY: Type<Reply> = types::json("statefun.deliveries/reply");
 
-/// Steps in.
+/// An operator command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
     /// What to do.
     pub verb: Verb,
-    /// Who wants it; not blank.
+    /// The name of the operator or API caller; not blank.
     pub actor: String,
-    /// Why, in their words; not blank.
+    /// Their reason; not blank.
     pub reason: String,
 }
 
-/// What can be done to a delivery.
+/// A command to a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Verb {
-    /// Call it off.
+    /// Cancel it.
     Cancel,
-    /// Try it now; also what was given up or called off.
+    /// Attempt it now; also requeues a delivery that was given up or cancelled.
     Retry,
     /// Give it up: it becomes a dead letter.
     Discard,
-    /// Remove what was given up or called off, with its history.
+    /// Remove a delivery that was given up or cancelled, with its history.
     Purge,
 }
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Reply {
     /// Whether it was done.
     pub ok: bool,
-    /// A stable name of why not: `job.not_found`, `job.bad_state`, `job.bad_command`.
+    /// A stable code of the error: `job.not_found`, `job.bad_state`, `job.bad_command`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Why not, for people.
+    /// The error message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Where the delivery stands now; `None` when there is none.
+    /// The state of the delivery now; `None` if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<DeliveryState>,
     /// Attempts started.
@@ -62,7 +62,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// It was done; this is where the delivery stands now.
+    /// The command was carried out; with the new state of the delivery.
     pub fn done(delivery: &Delivery) -> Self {
         Self {
             ok: true,
@@ -74,7 +74,7 @@ impl Reply {
         }
     }
 
-    /// It does not fit where the delivery stands.
+    /// The command is not possible in the state of the delivery.
     pub fn refused(refused: &Refused, delivery: &Delivery) -> Self {
         Self {
             ok: false,
@@ -84,7 +84,7 @@ impl Reply {
         }
     }
 
-    /// It could not be done for another reason.
+    /// The command failed for another reason.
     pub fn failed(code: &str, message: impl Into<String>) -> Self {
         Self {
             ok: false,

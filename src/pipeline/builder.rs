@@ -1,4 +1,4 @@
-//! Pipelines made in Rust, and from their declared form.
+//! Builds pipelines, in Rust and from their declared form.
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline of that name, without stages yet.
+    /// A builder of a pipeline with this name.
     pub fn builder(name: impl Into<String>) -> PipelineBuilder {
         PipelineBuilder::new(name.into())
     }
@@ -64,12 +64,12 @@ impl Pipeline {
         builder
     }
 
-    /// The functions, to be registered together.
+    /// The functions, which must be registered together.
     pub fn functions(&self) -> Vec<FunctionSpec> {
         self.functions_beside(&Destinations::default())
     }
 
-    /// The functions, with knowledge of destinations that other pipelines of this process have too.
+    /// The functions, sharing the knowledge of destinations with other pipelines of this process.
     pub fn functions_beside(&self, destinations: &Destinations) -> Vec<FunctionSpec> {
         let registry = &destinations.0;
         let mut specs = vec![FunctionSpec::new(
@@ -98,14 +98,14 @@ impl Pipeline {
         specs
     }
 
-    /// The functions whose records wait by a policy, with that policy.
+    /// The functions whose records wait according to a policy, with that policy.
     #[cfg(feature = "runtime")]
     pub(crate) fn policies(&self) -> impl Iterator<Item = (&TypeName, &Policy)> {
         let steps = self.plan.steps().iter();
         steps.map(|step| (&step.function, &step.policy))
     }
 
-    /// The functions that collect records, with when they let them go.
+    /// The functions that collect batches, with the settings of when they are sent.
     #[cfg(feature = "runtime")]
     pub(crate) fn batches(&self) -> impl Iterator<Item = (&TypeName, String)> {
         let steps = self.plan.steps().iter();
@@ -123,8 +123,8 @@ impl Pipeline {
         &self.plan.entry
     }
 
-    /// What is stored of a message to the pipeline in place of it, where that can be known before it is stored: the pipeline's records are
-    /// stored once then, and not once more for the stage that sends them away.
+    /// The message to store instead of a message to the pipeline, if that can be computed before it is stored. Records are then
+    /// stored only once, and not again for the stage that exports them.
     #[cfg(feature = "runtime")]
     pub(crate) fn entrance(&self) -> Option<Entrance> {
         let plan = Arc::clone(&self.plan);
@@ -135,22 +135,22 @@ impl Pipeline {
         can.then(|| -> Entrance { Arc::new(enter) })
     }
 
-    /// The function types at whose addresses records are kept, a stage each: `<namespace>/<pipeline>.<stage>`.
+    /// The function types that keep records, one per stage: `<namespace>/<pipeline>.<stage>`.
     pub fn keepers(&self) -> impl Iterator<Item = &TypeName> {
         self.plan.steps().iter().map(|step| &step.function)
     }
 }
 
-/// Makes of a message to a pipeline the one that is stored in place of it; `None` when nothing is to be stored. Where its address follows
-/// from an id that is given then, that is one which the function takes.
+/// Computes the message to store instead of a message to a pipeline; `None` if nothing is to be stored. If its address depends
+/// on an id assigned here, the id is chosen so that the given function accepts the address.
 #[cfg(feature = "runtime")]
 pub(crate) type Entrance = Arc<
     dyn Fn(&Message, &dyn Fn(&Address) -> bool) -> Result<Option<Message>, BoxError> + Send + Sync,
 >;
 
-/// What pipelines know of the destinations of their exports: whether one is away, and who waits for it.
+/// What pipelines know about the destinations of their exports: whether one is down, and which records wait for it.
 ///
-/// Pipelines that share it learn from one another: what arrives from one of them wakes the records of the others that wait for the same
+/// Pipelines that share it learn from one another: a success of one wakes the records of all others for the same
 /// destination. Cheap to clone. The embedded runtime shares one among all its pipelines.
 #[derive(Debug, Clone, Default)]
 pub struct Destinations(pub(crate) Arc<DestinationRegistry>);
@@ -163,7 +163,7 @@ pub struct InvalidPipeline {
 }
 
 impl InvalidPipeline {
-    /// All that is wrong, each with its path as in the declared form.
+    /// All faults, each with its path as in the declared form.
     pub fn faults(&self) -> &[Finding] {
         &self.faults
     }
@@ -182,12 +182,12 @@ impl fmt::Display for InvalidPipeline {
     }
 }
 
-/// Makes a [`Pipeline`]: stages in their order, then [`PipelineBuilder::build`].
+/// Builds a [`Pipeline`]: add stages in order, then call [`PipelineBuilder::build`].
 #[must_use = "a builder makes a pipeline with `build`"]
 pub struct PipelineBuilder {
     name: String,
     namespace: String,
-    /// `None` stands for one with faults.
+    /// `None` stands for a stage with faults.
     stages: Vec<Option<StageConfig>>,
     names: StageNames,
     next_name: Option<String>,
@@ -214,19 +214,19 @@ impl PipelineBuilder {
         }
     }
 
-    /// The namespace of its functions. Default `pipelines`.
+    /// Sets the namespace of its functions. Default `pipelines`.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// The name of the stage that follows. Default: its kind as in the declared form, with a number from the second on.
+    /// Sets the name of the next stage. Default: its kind as in the declared form, with a number from the second on.
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.next_name = Some(name.into());
         self
     }
 
-    /// Goes on with the records for which a JsonLogic rule is true.
+    /// Passes on the records for which a JsonLogic rule is true.
     pub fn filter(self, rule: Value) -> Self {
         self.declared("filter", &json!({"rule": rule}))
     }
@@ -241,7 +241,7 @@ impl PipelineBuilder {
         self.declared("transform", &fields)
     }
 
-    /// Adds a stage that comes with the crate, with the settings of its declared form.
+    /// Adds a built-in stage, with the settings of its declared form.
     pub fn declared(mut self, kind: &str, settings: &Value) -> Self {
         let at = self.stages.len();
         let name = self.take_name(kind, at);
@@ -258,7 +258,7 @@ impl PipelineBuilder {
         self
     }
 
-    /// Adds a stage of your own that only computes: any `Fn(&mut Record) -> Answer`.
+    /// Adds a custom stage, which must only compute: any `Fn(&mut Record) -> Answer`.
     pub fn stage(mut self, name: impl Into<String>, stage: impl Stage) -> Self {
         self.next_name = Some(name.into());
         let at = self.stages.len();
@@ -269,7 +269,7 @@ impl PipelineBuilder {
         self
     }
 
-    /// Collects records and lets them go as one.
+    /// Collects records and sends them as one.
     pub fn batch(self, batch: Batch) -> Self {
         self.checked("batch", |fault| batch.check(fault))
     }
@@ -309,13 +309,13 @@ impl PipelineBuilder {
         }
     }
 
-    /// Where wall time comes from. Default: the system's clock.
+    /// Sets the clock. Default: the system's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// What the process knows of its network: proxies and authorities for its exports. Default: no proxy, and the public authorities.
+    /// Sets proxies and authorities for its exports. Default: no proxy, and the public authorities.
     pub fn network(mut self, network: &Network) -> Self {
         self.network.clone_from(network);
         self
@@ -327,17 +327,17 @@ impl PipelineBuilder {
         self
     }
 
-    /// What the ids of records are made from. Default: drawn at random when the pipeline is built, as it should be; equal seeds give
-    /// equal ids, for tests.
+    /// Sets the seed of record ids, for tests: equal seeds give equal ids. Default: random for each built pipeline, as it
+    /// should be in production.
     pub const fn record_id_seed(mut self, seed: Uuid) -> Self {
         self.id_seed = Some(seed);
         self
     }
 
-    /// The pipeline.
+    /// Builds the pipeline.
     ///
     /// # Errors
-    /// All that is wrong with it, at once.
+    /// All faults at once.
     pub fn build(self) -> Result<Pipeline, InvalidPipeline> {
         let checks = [
             ("name", config::check_name(&self.name)),
@@ -379,7 +379,7 @@ impl PipelineBuilder {
     }
 }
 
-/// The stages in a process that knows its network.
+/// The stages, with the network settings of the process.
 fn within(network: &Network, stages: Vec<StageConfig>) -> Result<Vec<StageConfig>, Vec<Finding>> {
     let placed = stages.into_iter().map(|StageConfig { name, kind }| {
         let kind = kind.within(network).map_err(|err| {

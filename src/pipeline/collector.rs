@@ -1,4 +1,4 @@
-//! The part of a batch stage's function that collects records and lets them go.
+//! The part of a batch stage's function that collects records and sends them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::sdk::{
 };
 use crate::time::Timestamp;
 
-/// To a batch, by itself: it has been filling long enough.
+/// From a batch to itself: its time is over.
 pub(crate) const FLUSH: Type<Flush> = protobuf_as("statefun.pipelines/flush");
 
-/// The batch that is meant: that with this first record.
+/// The first record of the batch, which identifies it.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(crate) struct Flush {
     #[prost(bytes = "bytes", tag = "1")]
@@ -29,17 +29,17 @@ pub(crate) struct Flush {
     /// How the items are compressed.
     #[prost(string, tag = "2")]
     encoding: String,
-    /// What the items are, when they are all the same.
+    /// The content type of the items, if all have the same.
     #[prost(string, tag = "3")]
     content_type: String,
 }
 
 const CHUNKS: u64 = 16;
 const CHUNK_BYTES: u64 = 64 * 1024;
-/// A batch with this many bytes is let go, whatever its settings say.
+/// A batch is sent at this size, whatever its settings.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// The batch that is filling; known by its first record, so that a late flush of the one before is told apart.
+/// The open batch, identified by its first record, so that a late flush of the previous one is recognised.
 const FILLING: ValueSpec<Flush> =
     ValueSpec::new("filling", protobuf_as("statefun.pipelines/flush"));
 
@@ -50,14 +50,14 @@ pub(crate) struct Collector {
     items: Arc<QueueValues>,
 }
 
-/// Batches that were filling when their stage went.
+/// Open batches of stages that are gone.
 #[cfg(feature = "runtime")]
 #[derive(Debug, Clone)]
 pub(crate) struct Leftover(Arc<QueueValues>);
 
 #[cfg(feature = "runtime")]
 impl Leftover {
-    /// The value of a batch that is filling, and its typename.
+    /// The value of an open batch, and its typename.
     pub(crate) const VALUE: (&'static str, &'static str) = ("filling", "statefun.pipelines/flush");
 
     pub(crate) fn new() -> Self {
@@ -69,7 +69,7 @@ impl Leftover {
         self.0.declare(spec.value(FILLING))
     }
 
-    /// Takes the records out of the batch that is filling at this address.
+    /// Removes the records of the open batch at this address.
     pub(crate) fn take(&self, context: &mut Context) -> Result<Vec<Record>, BoxError> {
         let Some(filling) = context.storage().get(&FILLING)? else {
             return Ok(Vec::new());
@@ -110,7 +110,7 @@ impl Collector {
         self.items.declare(spec.value(FILLING))
     }
 
-    /// Adds a record. Answers the batch when it lets go, or why this record cannot be part of it.
+    /// Adds a record. Returns the batch if it is complete, or why the record cannot be part of it.
     pub(crate) fn add(
         &self,
         context: &mut Context,
@@ -147,7 +147,7 @@ impl Collector {
         Ok(Ok(self.release(context)?))
     }
 
-    /// The batch has been filling for its time. Answers it, unless it was let go already.
+    /// Handles the end of a batch's time. Returns the batch, unless it has already been sent.
     pub(crate) fn flush(
         &self,
         context: &mut Context,
@@ -161,8 +161,8 @@ impl Collector {
         }
     }
 
-    /// The settings have changed since the last start: a batch that has as many items as it needs now goes at once, and the others by the
-    /// time that counts now, from when their first record came.
+    /// Applies settings that have changed since the last start: a batch with enough items is sent at once, and the time of others
+    /// counts from the arrival of their first record.
     pub(crate) fn reconsider(
         &self,
         context: &mut Context,
@@ -200,7 +200,7 @@ impl Collector {
         Ok(context.send_after_with_token(time, token, message)?)
     }
 
-    /// With the first record the time begins to run.
+    /// The first record starts the time.
     fn begin_if_empty(&self, context: &mut Context, record: &Record) -> Result<Flush, BoxError> {
         if let Some(mut filling) = context.storage().get(&FILLING)? {
             if !filling.content_type.is_empty() && filling.content_type != record.content_type() {
@@ -236,7 +236,7 @@ impl Collector {
         let release = self.batching.release(&payloads);
         let id = ids::of_batch(records.iter().map(Record::id));
         let mut batch = last.with_id(id);
-        // Items that stand one after the other are still what they were, when they were all the same.
+        // Concatenated items keep their content type if all have the same.
         match (release.content_type, filling.content_type) {
             (Some(content_type), _) => batch.set_payload(release.payload, content_type),
             (None, all) if all.is_empty() => {
@@ -249,7 +249,7 @@ impl Collector {
     }
 }
 
-/// A batch's token: two batches may be armed and cancelled at one address in one call, so each has its own.
+/// The token of a batch. Each has its own, because two may be armed and cancelled at one address in one call.
 fn token(context: &Context, flush: &Flush) -> Result<CancellationToken, BoxError> {
     let first = Uuid::from_slice(&flush.first)?;
     let text = format!("{}/flush/{first}", context.address());

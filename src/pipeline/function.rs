@@ -1,4 +1,4 @@
-//! The function by which records enter a pipeline.
+//! The entry function of a pipeline.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ impl StatefulFunction for Entry {
     }
 }
 
-/// What becomes of a message to the pipeline: the message that has its record go on, or be kept; `None` when the pipeline is done with it.
-/// Nothing else follows from it, so that it may be done wherever the message is. `suits` is as for [`Plan::entering`].
+/// The message that follows from a message to the pipeline: it passes on the record or keeps it; `None` if the pipeline is done with it.
+/// There are no other effects, so this may be computed wherever the message is. For `suits` see [`Plan::entering`].
 pub(crate) fn enter(
     plan: &Plan,
     message: &Message,
@@ -31,7 +31,7 @@ pub(crate) fn enter(
     let (record, failure) = match record_of(message) {
         Ok(record) => (record, None),
         Err(err) => {
-            // Without a value there are no bytes to keep, and still the reason.
+            // Without a value there are no bytes to keep, but the reason is kept.
             let raw = Record::new(message.raw_value().unwrap_or_default());
             (raw, Some(Failure::permanent("decode", err.to_string())))
         }
@@ -39,10 +39,10 @@ pub(crate) fn enter(
     plan.entering(record, failure, suits)
 }
 
-/// What a message is as a record: text and numbers as they are written, records as they are, all else as its bytes.
+/// Makes a record of a message: text and numbers as written, records unchanged, everything else as its bytes.
 fn record_of(message: &Message) -> Result<Record, BoxError> {
     let value = message.raw_value();
-    let value = value.ok_or("the message has no value; a pipeline takes messages with one")?;
+    let value = value.ok_or("the message has no value; a pipeline requires one")?;
     let json = |text: String| Record::new(text).with_content_type(content_type::JSON);
     Ok(match message.value_type_name() {
         name if name == RECORD.name().as_str() => Record::decode(value)?,

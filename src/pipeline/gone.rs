@@ -1,6 +1,6 @@
-//! Stands in for the functions of stages that exist no more and keep records: they can be called off, given up and exported, and one that is
-//! tried becomes a dead letter, `stage_gone`, which goes on where it stopped once the stage is back. The records of a batch that was filling are
-//! kept one by one, and collected again then.
+//! Stand-ins for the functions of stages that are gone but keep records. The records can be cancelled, discarded and exported; one that is
+//! due becomes a dead letter, `stage_gone`, which continues where it stopped once the stage is back. The records of an open batch are
+//! kept one by one, and collected again once the stage is back.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::delivery::owner::{DestinationFunction, Lane, Names, Owner, Prepared, 
 use crate::sdk::{BoxError, Context, FunctionSpec, Message, StatefulFunction, TypeName};
 use crate::time::Timestamp;
 
-/// A stage that exists no more.
+/// A stage that is gone.
 struct GoneStage {
     pipeline: String,
     stage: String,
@@ -30,7 +30,7 @@ enum StandIn {
     Lane(Lane<GoneStage>),
 }
 
-/// The function that stands in for `function`, when that was a pipeline's: known by the values that it declared, and their types.
+/// The stand-in for `function`, if it belonged to a pipeline, which its declared values and their types show.
 pub(crate) fn stand_in(
     function: &TypeName,
     declared: &[(String, String)],
@@ -100,7 +100,7 @@ impl StatefulFunction for StandIn {
         let is = |name: &TypeName| message.value_type_name() == name.as_str();
         let is_record = is(RECORD.name());
         let is_known = match self {
-            // It was on its way here, and waits as what was here does.
+            // It was on its way here, and waits like the records already here.
             Self::Item(owner, _) if is_record => {
                 context.send(owner.target().put_off(owner, &Record::of(&message)?)?);
                 true
@@ -118,14 +118,14 @@ impl StatefulFunction for StandIn {
         if is_known {
             return Ok(());
         }
-        // It stays where it is, and goes on when the stage is back.
+        // It stays here, and continues when the stage is back.
         let (address, what) = (context.address(), message.value_type_name());
-        Err(format!("the stage of {address} exists no more and cannot take {what}").into())
+        Err(format!("the stage of {address} no longer exists and cannot accept {what}").into())
     }
 }
 
 impl GoneStage {
-    /// The message that has a record kept until the stage is back.
+    /// The message that keeps a record until the stage is back.
     fn put_off(&self, owner: &Owner<Self>, record: &Record) -> Result<Message, BoxError> {
         owner.put_off(self.ids.item(record.id()).to_string(), record)
     }

@@ -1,7 +1,7 @@
-//! Who is who: records get an id when they enter, items one per stage that follows from it.
+//! Ids: a record gets an id when it enters; at each stage its item id is derived from it.
 //!
-//! Ids begin with the time, in milliseconds, and a counter (UUID version 7), and so do those that follow from them: what comes at one time
-//! lies at one place in the tables.
+//! Ids, and those derived from them, begin with the time in milliseconds and a counter (UUID version 7), so rows of the same time are
+//! next to each other in the tables.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,17 +9,17 @@ use uuid::Uuid;
 
 use crate::time::Timestamp;
 
-/// The bits of a counter behind the milliseconds.
+/// The bits of the counter after the milliseconds.
 const COUNTER_BITS: u32 = 12;
 
-/// Gives ids to records that come without one.
+/// Assigns ids to records without one.
 ///
-/// An id is made of the time with a counter, and of a number drawn once per pipeline and process: two processes never give the same, and one
-/// process never twice. A batch that is run again gives new ids, which is right because the first run had no effect.
+/// An id consists of the time with a counter, and of a random number per pipeline and process: two processes never assign the same id, and
+/// no process assigns one twice. A batch that is run again assigns new ids, which is right because the first run had no effect.
 #[derive(Debug)]
 pub(crate) struct RecordIds {
     seed: Uuid,
-    /// Milliseconds and counter of the last one.
+    /// Milliseconds and counter of the last id.
     last: AtomicU64,
 }
 
@@ -35,7 +35,7 @@ impl RecordIds {
         let millis = now.as_millis().min(u64::MAX >> (COUNTER_BITS + 4));
         let least = millis << COUNTER_BITS;
         let after = |last: u64| Some(least.max(last + 1));
-        // It goes up always, also when a clock stands still or steps back: then it runs ahead of the time.
+        // It always increases, even if the clock stands still or steps back: then it runs ahead of the time.
         let last = self
             .last
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, after);
@@ -51,14 +51,14 @@ fn timed(number: u64, rest: u64) -> Uuid {
     Uuid::from_u64_pair(front, (rest >> 2) | (0b10 << 62))
 }
 
-/// Another number for each number, and one that is far away for one that is near.
+/// Maps each number to a different one, and similar numbers to very different ones.
 const fn mixed(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     number ^ (number >> 31)
 }
 
-/// What `made` is, at the time of `of`, if that tells one.
+/// `made` with the time of `of`, if that has one.
 fn at_time_of(of: Uuid, made: Uuid) -> Uuid {
     match of.get_version_num() {
         7 => Uuid::from_u64_pair(of.as_u64_pair().0, made.as_u64_pair().1),
@@ -66,7 +66,7 @@ fn at_time_of(of: Uuid, made: Uuid) -> Uuid {
     }
 }
 
-/// Gives a record its id at one stage: the address of its delivery there, and the idempotency key of each attempt.
+/// Derives the id of a record at one stage: the address of its delivery there, and the idempotency key of each attempt.
 #[derive(Debug, Clone)]
 pub(crate) struct ItemIds {
     stage: String,
@@ -91,7 +91,7 @@ impl ItemIds {
     }
 }
 
-/// The id of the record that a batch becomes: another one for other items.
+/// The id of a batch's record, derived from its items.
 pub(crate) fn of_batch(records: impl Iterator<Item = Uuid>) -> Uuid {
     let (mut bytes, mut last) = (Vec::new(), Uuid::nil());
     for record in records {

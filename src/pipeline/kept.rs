@@ -1,4 +1,4 @@
-//! Reads what stages keep, for those who look at it from outside: lists of deliveries, their histories, dead letters.
+//! Reads the stored records of stages from outside: lists of deliveries, their histories, dead letters.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use crate::delivery::owner::{HEAD, Item, JOB, LOG, Row};
 use crate::delivery::{DeadLetter, Payload};
 use crate::sdk::BoxError;
 
-/// A record that a stage keeps, read from the values at its address.
+/// A stored record of a stage, read from the values at its address.
 ///
 /// ```
 /// use stateful_functions::pipeline::Kept;
@@ -22,20 +22,20 @@ use crate::sdk::BoxError;
 pub struct Kept {
     item: Item,
     unit: Option<wire::Kept>,
-    /// Why what was kept with the delivery cannot be read.
+    /// Why the record of the delivery cannot be read.
     fault: Option<String>,
 }
 
 impl Kept {
-    /// The names of the values at an address that keeps a record. The first is always there; earlier versions wrote all three, and the
+    /// The names of the values at the address of a stored record. The first always exists; earlier versions wrote all three, and the
     /// bytes of large records are in the third.
     pub const VALUES: [&'static str; 3] = ["head", "log", "job"];
 
-    /// What the bytes of these values say. `job` is only needed for [`Kept::details`] and [`Kept::dead_letter`]; one that cannot be read
+    /// Reads the bytes of these values. `job` is needed only for [`Kept::details`] and [`Kept::dead_letter`]; an unreadable one
     /// does not hide the delivery.
     ///
     /// # Errors
-    /// When the bytes are something else.
+    /// If the bytes are something else.
     pub fn read(head: &[u8], log: Option<&[u8]>, job: Option<&[u8]>) -> Result<Self, BoxError> {
         let (item, unit) = match HEAD.value_type().decode(head)? {
             Row::Stored(stored) => (stored.item, stored.unit),
@@ -69,7 +69,7 @@ impl Kept {
         head.starts_with(b"{")
     }
 
-    /// Where the delivery stands.
+    /// The delivery.
     pub const fn delivery(&self) -> &Delivery {
         &self.item.delivery
     }
@@ -132,19 +132,19 @@ impl Kept {
         if let Some(fault) = &self.fault {
             tell(
                 "damaged",
-                json!(format!("what was kept for it cannot be read: {fault}")),
+                json!(format!("its stored record cannot be read: {fault}")),
             );
         }
         tell("transitions", self.transitions());
         Value::Object(details)
     }
 
-    /// The record as it was kept; `None` when `job` was not read, or cannot be.
+    /// The stored record; `None` if `job` was not read, or is unreadable.
     pub fn record(&self) -> Option<Record> {
         self.unit.as_ref().map(|unit| unit.record.clone())
     }
 
-    /// What was given up, with its bytes; `None` for what still waits, and when `job` was not read.
+    /// The dead letter, with its bytes; `None` if the delivery still waits, or `job` was not read.
     pub fn dead_letter(&self) -> Option<DeadLetter> {
         let record = self.record();
         let payload = record.as_ref().map_or_else(Bytes::new, Record::payload);

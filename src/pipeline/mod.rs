@@ -1,8 +1,8 @@
 //! Records, stages, the builder, and store and forward: a pipeline is stateful functions.
 //!
-//! Records and stages, the builder and the declared form, and the functions that move records: the entry, and those of each stage.
-//! Not here: scheduling, which is the runtime's, and what becomes of a record that a stage could not send, which is the owner's of
-//! deliveries: a stage is one of its targets. May import `sdk`, `delivery`, `clock`, `retry` and the HTTP client.
+//! Records, stages, the builder and the declared (YAML) form, and the functions that move records: the entry, and those of each stage.
+//! Scheduling is left to the runtime, and records that a stage could not send are left to the owner of
+//! deliveries, of which a stage is a target. May import `sdk`, `delivery`, `clock`, `retry` and the HTTP client.
 #![doc = include_str!("../../docs/pipelines.md")]
 
 mod builder;

@@ -1,4 +1,4 @@
-//! A pipeline ready to run: its stages with the names of their functions, and how a record moves from one to the next.
+//! The plan of a pipeline: its stages with the names of their functions, and how a record moves from one to the next.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::delivery::owner::failed;
 use crate::sdk::{Address, BoxError, Context, InvalidTypeName, Message, MessageBuilder, TypeName};
 use crate::time::Timestamp;
 
-/// So many ids are tried for a record whose address has to suit.
+/// Maximum ids tried for a record whose address has to suit.
 const MAX_IDS: usize = 10_000;
 
-/// What the functions of one pipeline share.
+/// Shared by the functions of one pipeline.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) name: String,
@@ -38,19 +38,19 @@ pub(crate) struct Step {
     pub(crate) kind: StageKind,
     pub(crate) function: TypeName,
     pub(crate) lane: TypeName,
-    /// What becomes of records with which the stage fails.
+    /// The policy for records with which the stage fails.
     pub(crate) policy: Policy,
     ids: ItemIds,
 }
 
-/// What a run of stages led to.
+/// The result of running stages.
 #[derive(Debug)]
 enum Led {
     /// The pipeline is done with the record.
     Done,
-    /// The record goes to the function of the stage at this place.
+    /// The record goes to the function of the stage at this index.
     To(usize),
-    /// The stage at this place could not do its work.
+    /// The stage at this index failed.
     Failed(usize, Failure),
 }
 
@@ -105,7 +105,7 @@ impl Plan {
             .expect("functions are made of the steps there are")
     }
 
-    /// Gives the record what it gets when it enters: an id, if it brings none, and the time.
+    /// Sets the id of an entering record, if it has none, and the time.
     fn stamp(&self, record: Record) -> Record {
         let mut record = match record.id() {
             id if id.is_nil() => self.renewed(record),
@@ -120,7 +120,7 @@ impl Plan {
         record.with_id(self.ids.next(self.now()))
     }
 
-    /// Has the record go on with the stage at `from`: through the stages that only compute, up to one that does not.
+    /// Continues the record with the stage at `from`: through the stages that only compute, up to one that does not.
     pub(crate) fn advance(
         &self,
         context: &mut Context,
@@ -133,14 +133,14 @@ impl Plan {
         Ok(())
     }
 
-    /// The message that has the record go on; `None`: the pipeline is done with it.
+    /// The message that continues the record; `None` if the pipeline is done with it.
     fn onward(&self, from: usize, mut record: Record) -> Result<Option<Message>, BoxError> {
         let led = self.lead(from, &mut record);
         self.message(&led, record)
     }
 
-    /// As [`Plan::onward`] from the first stage, for a record that enters; with a failure it is kept there. A record that is given its id
-    /// here gets one by which the message's address `suits`, if its address follows from that.
+    /// Like [`Plan::onward`] from the first stage, for an entering record; with a failure it is kept there. If the record gets its id
+    /// here, the id is chosen so that the message's address `suits`, if the address depends on it.
     pub(crate) fn entering(
         &self,
         record: Record,
@@ -164,7 +164,7 @@ impl Plan {
         self.message(&led, record)
     }
 
-    /// The stage to whose item the record goes then.
+    /// The stage whose item then keeps the record.
     fn keeper(&self, led: &Led) -> Option<&Step> {
         match led {
             Led::Done => None,
@@ -214,8 +214,8 @@ impl Plan {
         Led::Done
     }
 
-    /// Whether what becomes of a message can be found out wherever it is: the stages that compute it are run in a row, and none is
-    /// somebody's own.
+    /// Whether the result of a message can be computed anywhere: its stages run in one call, and none is
+    /// custom.
     pub(crate) fn can_enter_anywhere(&self) -> bool {
         let mut first = self.steps.iter().map(|step| &step.kind);
         let first = first.by_ref().take_while(|kind| kind.computes().is_some());
@@ -233,7 +233,7 @@ impl Plan {
         }
     }
 
-    /// Whom the record goes to at the stage at `at`.
+    /// The address of the record at the stage at `at`.
     pub(crate) fn target(&self, at: usize, record: &mut Record) -> Result<Address, Box<Failure>> {
         let step = self.step(at);
         let key = match &step.kind {
@@ -253,7 +253,7 @@ impl Plan {
         }
     }
 
-    /// Hands a record on which the stage at `at` failed to that stage's item, to be kept.
+    /// Passes a record with which the stage at `at` failed to that stage's item, which keeps it.
     pub(crate) fn keep(
         &self,
         context: &mut Context,
@@ -265,7 +265,7 @@ impl Plan {
         Ok(())
     }
 
-    /// The message that has the record kept.
+    /// The message that keeps the record.
     fn kept(&self, at: usize, record: &Record, failure: &Failure) -> Result<Message, BoxError> {
         let step = self.step(at);
         let to = (&step.function, step.item_id(record).to_string());
@@ -279,7 +279,7 @@ impl Step {
         self.ids.item(record.id())
     }
 
-    /// Where the record is kept when this stage fails with it.
+    /// Where the record is kept if this stage fails with it.
     pub(crate) fn item(&self, record: &Record) -> Address {
         self.item_address(self.item_id(record))
     }
@@ -289,7 +289,7 @@ impl Step {
     }
 }
 
-/// Stages that only compute and fail for a while are tried again as records are that an export could not send.
+/// Stages that only compute and fail temporarily are retried like exports.
 fn policy(kind: &StageKind) -> Policy {
     match kind {
         StageKind::HttpExport(exporter) => exporter.policy.clone(),

@@ -1,4 +1,4 @@
-//! What moves through a pipeline: bytes, what they are, and the values that travel with them.
+//! Records, which move through a pipeline: bytes, their content type, and values.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,9 +29,9 @@ pub const RECORD: Type<Record> = Type::sharing(
     Record::decode,
 );
 
-/// One item on its way through a pipeline.
+/// A record in a pipeline.
 ///
-/// The payload is bytes. Stages that look into it see it as JSON, which is read once and written once for all of them.
+/// The payload is bytes. Stages that look into it use it as JSON, which is parsed and written once for all of them.
 #[derive(Clone, PartialEq)]
 pub struct Record {
     id: Uuid,
@@ -42,13 +42,13 @@ pub struct Record {
     received_at: Timestamp,
 }
 
-/// The payload is no JSON document.
+/// The payload is not a JSON document.
 #[derive(Debug, thiserror::Error)]
 #[error("the payload is not JSON: {error} (byte {byte})")]
 pub struct NotJson {
-    /// Says why, with line and column.
+    /// The error, with line and column.
     error: serde_json::Error,
-    /// Where it stops being JSON, counted from 1.
+    /// The byte of the error, counted from 1.
     byte: usize,
 }
 
@@ -65,7 +65,7 @@ impl NotJson {
     }
 }
 
-/// Content types that this crate gives by itself.
+/// Content types that this crate assigns itself.
 pub(crate) mod content_type {
     pub(crate) const JSON: &str = "application/json";
     pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
@@ -82,7 +82,7 @@ pub(crate) mod content_type {
 }
 
 impl Record {
-    /// A record of these bytes. It has no id yet: the pipeline gives it one when it arrives.
+    /// A record of these bytes, without an id: the pipeline assigns one when it enters.
     pub fn new(payload: impl Into<Bytes>) -> Self {
         Self {
             id: Uuid::nil(),
@@ -101,28 +101,28 @@ impl Record {
         record
     }
 
-    /// With an id of your own: two records with one id are one record, as long as the first is on its way.
+    /// Sets the id: while a record is in the pipeline, another one with the same id counts as a duplicate.
     #[must_use]
     pub const fn with_id(mut self, id: Uuid) -> Self {
         self.id = id;
         self
     }
 
-    /// With a content type.
+    /// Sets the content type.
     #[must_use]
     pub fn with_content_type(mut self, content_type: impl Into<Cow<'static, str>>) -> Self {
         self.content_type = content_type.into();
         self
     }
 
-    /// With a value that travels with the record; see [`Record::set_value`].
+    /// Sets a value; see [`Record::set_value`].
     #[must_use]
     pub fn with_value(mut self, key: &str, value: impl Into<String>) -> Self {
         self.set_value(key, value);
         self
     }
 
-    /// The id, given when the record entered the pipeline. Nil before.
+    /// The id, assigned when the record enters the pipeline; nil before.
     pub const fn id(&self) -> Uuid {
         self.id
     }
@@ -146,7 +146,7 @@ impl Record {
     /// The payload as a JSON document.
     ///
     /// # Errors
-    /// When it is something else.
+    /// If it is not JSON.
     pub fn document(&mut self) -> Result<&Value, NotJson> {
         if let Body::Bytes(bytes) = &self.body {
             let document = serde_json::from_slice(bytes).map_err(|err| NotJson::new(err, bytes))?;
@@ -158,7 +158,7 @@ impl Record {
         }
     }
 
-    /// Takes the payload as a JSON document that is about to be changed; the record keeps its bytes until
+    /// Takes the payload as a JSON document to change; the record keeps its bytes until
     /// [`Record::set_document`].
     pub(crate) fn take_document(&mut self) -> Result<Value, NotJson> {
         self.document()?;
@@ -181,22 +181,22 @@ impl Record {
         self.content_encoding = Cow::default();
     }
 
-    /// What the payload is, as an HTTP content type.
+    /// The HTTP content type of the payload.
     pub fn content_type(&self) -> &str {
         &self.content_type
     }
 
-    /// How the payload is compressed, as an HTTP content encoding; empty when it is not.
+    /// The HTTP content encoding of the payload; empty if it is not compressed.
     pub fn content_encoding(&self) -> &str {
         &self.content_encoding
     }
 
-    /// Says how the payload is compressed.
+    /// Sets the content encoding of the payload.
     pub fn set_content_encoding(&mut self, encoding: impl Into<Cow<'static, str>>) {
         self.content_encoding = encoding.into();
     }
 
-    /// The value under `key`, whatever the case of its letters.
+    /// The value under `key`, ignoring case.
     pub fn value(&self, key: &str) -> Option<&str> {
         if self.values.is_empty() {
             return None;
@@ -204,7 +204,7 @@ impl Record {
         self.values.get(&key.to_lowercase()).map(String::as_str)
     }
 
-    /// Sets a value that travels with the record to its end, and is there again on a retry.
+    /// Sets a value, which stays with the record to its end, also on a retry.
     pub fn set_value(&mut self, key: &str, value: impl Into<String>) {
         self.values.insert(key.to_lowercase(), value.into());
     }
@@ -235,7 +235,7 @@ impl Record {
         self.values = values;
     }
 
-    /// The record that `message` is, which one stage sends to another.
+    /// The record in a message from one stage to another.
     pub(crate) fn of(message: &Message) -> Result<Self, BoxError> {
         let bytes = message.raw_value();
         Self::decode(bytes.ok_or("the message has no value; a record was expected")?)
@@ -247,7 +247,7 @@ impl Record {
     }
 }
 
-/// Shows what the payload is and how long, never the payload or the values.
+/// Shows the type and size of the payload, but never the payload or the values.
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record")
@@ -259,7 +259,7 @@ impl fmt::Debug for Record {
     }
 }
 
-/// A payload as bytes, as a document, or as both while they are the same.
+/// A payload as bytes, as a document, or as both while they are equal.
 #[derive(Clone)]
 pub(crate) enum Body {
     Bytes(Bytes),

@@ -1,4 +1,4 @@
-//! The one path of an attempt, the first and all later ones: make it ready, decide, make it, decide again.
+//! The path of every attempt, the first and all later ones: prepare it, decide, make it, decide again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use super::item::Item;
 use super::target::Target;
 use crate::time::Timestamp;
 
-/// How often a destination without a circuit is asked.
+/// How often a destination without a circuit is probed.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// What came of an input.
+/// The result of an input.
 pub(super) struct Ran<T: Target> {
     pub(super) actions: Vec<Action>,
-    /// The unit, when it was delivered.
+    /// The unit, if it was delivered.
     pub(super) taken: Option<(T::Unit, T::Taken)>,
     pub(super) way: Option<Way>,
 }
@@ -44,24 +44,24 @@ pub(super) struct Way {
     circuit: Option<Circuit>,
 }
 
-/// What an attempt needs.
+/// A prepared attempt.
 struct Ready<C> {
     readiness: Readiness,
-    /// What is to be called, or why the attempt has failed already.
+    /// The call to make, or why the attempt has already failed.
     call: Result<C, Box<Failure>>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Way {
-    /// How often the destination is asked whether it works again.
+    /// How often the destination is probed.
     pub(super) fn ask_every(&self) -> Duration {
         self.circuit.map_or(ASK_EVERY, |circuit| circuit.open_for)
     }
 }
 
 impl<T: Target> Owner<T> {
-    /// Puts `input` to the item, and makes the attempt that follows from it; `unit` is left where it was not delivered. `is_probe`: the
-    /// destination is asked by it.
+    /// Applies `input` to the item, and makes the attempt that follows from it. An undelivered `unit` is left in place. With `is_probe` the
+    /// attempt is a probe.
     pub(super) async fn run(
         &self,
         item: &mut Item,
@@ -90,7 +90,7 @@ impl<T: Target> Owner<T> {
         if let Some((epoch, n)) = called(&actions) {
             let outcome = match (ready, unit.as_mut()) {
                 (Some(ready), Some(unit)) => self.attempt(ready, unit, way.as_ref()).await,
-                // Not to be had: an attempt is made ready whenever one follows. It counts as one without an answer.
+                // Cannot happen: an attempt is prepared whenever one follows. It would count as one without an answer.
                 _ => Err(None),
             };
             let outcome = match outcome {
@@ -112,7 +112,7 @@ impl<T: Target> Owner<T> {
         })
     }
 
-    /// Makes an attempt ready, and waits for a permit.
+    /// Prepares an attempt, and waits for a permit.
     async fn ready(
         &self,
         item: &mut Item,
@@ -188,7 +188,7 @@ impl<T: Target> Owner<T> {
 }
 
 impl Way {
-    /// Takes note of how an attempt went, and tells when the destination goes down or works again.
+    /// Records the outcome of an attempt, and logs when the destination goes down or works again.
     fn note(&self, failure: Option<&Failure>, now: Timestamp) {
         let sign = failure.map_or(Sign::Works, sign_of);
         let Some(waiting) = self.limiter.breaker.note(sign, now, self.circuit) else {
@@ -198,14 +198,14 @@ impl Way {
         match failure {
             Some(failure) => {
                 let (code, error) = (&failure.code, &failure.message);
-                tracing::warn!(%destination, waiting, code, error, "destination is down; what is for it waits");
+                tracing::warn!(%destination, waiting, code, error, "destination is down; deliveries for it wait");
             }
             None => tracing::info!(%destination, waiting, "destination works again"),
         }
     }
 }
 
-/// The attempt that the engine asks for.
+/// The attempt that the engine requests.
 fn called(actions: &[Action]) -> Option<(u64, u32)> {
     actions.iter().find_map(|action| match action {
         Action::Engine(Effect::Attempt { epoch, n, .. }) => Some((*epoch, *n)),
@@ -213,7 +213,7 @@ fn called(actions: &[Action]) -> Option<(u64, u32)> {
     })
 }
 
-/// What a failure says of the destination: an answer that blames the unit shows that the destination works.
+/// What a failure shows about the destination: an answer that blames the unit shows that the destination works.
 fn sign_of(failure: &Failure) -> Sign {
     let blames_unit = match failure.detail.status_code {
         Some(status) => Classes::Default.of_status(status) == Some(Class::Permanent),
@@ -228,7 +228,7 @@ fn sign_of(failure: &Failure) -> Sign {
     }
 }
 
-/// Whether a failure with this status, or without an answer, says that the destination is away, whatever the unit is.
+/// Whether a failure with this status, or without an answer, shows that the destination is down, whatever the unit.
 pub(super) const fn is_silence(status: Option<u16>) -> bool {
     matches!(status, None | Some(429 | 502 | 503 | 504))
 }

@@ -7,7 +7,7 @@ use super::super::engine::{
 use super::item::Item;
 use crate::time::Timestamp;
 
-/// One thing for the owner to do; all that follows from one input is one commit.
+/// One thing for the owner to do. All actions of one input are one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(
@@ -15,40 +15,40 @@ use crate::time::Timestamp;
     reason = "a transition is large, and is taken out of the effects before"
 )]
 pub enum Action {
-    /// What the engine asks for, besides [`Effect::Append`], which is in the item's history already.
+    /// An effect of the engine, except [`Effect::Append`], which is already in the item's history.
     Engine(Effect),
     /// Tell the destination that the item waits for it.
     List {
-        /// When its time is over; `None`: never.
+        /// When it expires, if ever.
         expires: Option<Timestamp>,
-        /// It has no time of its own: it waits until it is woken.
+        /// It has no timer: it waits until it is woken.
         is_held: bool,
     },
     /// Answer the destination that woke it.
     Answer(Woken),
-    /// Tell those who wait for the destination that it works.
+    /// Tell the deliveries that wait for the destination that it works.
     Works,
-    /// Nobody wants this turn: the lane passes it on.
+    /// The item does not need this turn: the lane passes it on.
     PassTurn {
         /// The turn.
         seq: u64,
     },
 }
 
-/// What became of an item that its destination woke.
+/// The result of waking an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Woken {
-    /// It arrived, or was refused for a reason of its own: the destination works.
+    /// It was delivered, or refused because of its content: the destination works.
     Arrived,
-    /// The attempt failed, and the item waits for a time of its own now.
+    /// The attempt failed, and the item now waits for its own due time.
     Failed,
-    /// It could not be tried, or the destination does not work yet: it waits as before.
+    /// It could not be attempted, or the destination does not work yet: it waits as before.
     Waits,
-    /// It does not wait for the destination any more.
+    /// It no longer waits for the destination.
     Gone,
 }
 
-/// Whether an attempt follows from `input`, so that [`decide`] should be told whether one can be made.
+/// Whether an attempt follows from `input`, so that [`decide`] needs to know whether one can be made.
 pub fn attempts(item: &Item, input: &Input, now: Timestamp, policy: &Policy) -> bool {
     let delivery = &item.delivery;
     let waits = delivery.state == Some(DeliveryState::Awaiting);
@@ -74,12 +74,12 @@ pub fn attempts(item: &Item, input: &Input, now: Timestamp, policy: &Policy) -> 
     }
 }
 
-/// Does what `input` means for `item`, and answers what the owner has to do then.
+/// Applies `input` to `item`, and returns what the owner has to do.
 ///
-/// `readiness` says whether an attempt could be made now; it counts only where [`attempts`] is true.
+/// `readiness` says whether an attempt could be made now; it is used only if [`attempts`] is true.
 ///
 /// # Errors
-/// When the input does not fit where the item stands. The item is unchanged then.
+/// If the input is not possible in the state of the item. The item is unchanged then.
 pub fn decide(
     item: &mut Item,
     input: Input,
@@ -113,7 +113,7 @@ pub fn decide(
     Ok(decision.actions)
 }
 
-/// What the owner has to do at the address that takes over an item that was begun elsewhere.
+/// What the owner has to do at the address that takes over an item from elsewhere.
 pub fn adopt(item: &mut Item, now: Timestamp, policy: &Policy) -> Vec<Action> {
     let mut actions = Vec::new();
     let delivery = &item.delivery;
@@ -135,7 +135,7 @@ pub fn adopt(item: &mut Item, now: Timestamp, policy: &Policy) -> Vec<Action> {
     decision.actions
 }
 
-/// What the owner has to do with an item that is woken at a place where nothing is delivered to a destination any more: it stays as it is.
+/// What the owner has to do when an item is woken at an address that no longer delivers to a destination: the item stays unchanged.
 pub fn stay(item: &mut Item, policy: &Policy) -> Vec<Action> {
     let delivery = &item.delivery;
     let waits = delivery.held && !delivery.paused;
@@ -178,7 +178,7 @@ impl Decision<'_> {
         Ok(())
     }
 
-    /// A lane must not wait for one that is gone, or that has taken another place meanwhile.
+    /// A lane must not wait for an item that is gone, or that has joined again meanwhile.
     fn late_turn(&mut self, seq: u64) {
         let delivery = &self.item.delivery;
         if !delivery.in_lane || delivery.waits_for_turn() {
@@ -221,8 +221,8 @@ impl Decision<'_> {
             } else if self.item.delivery.held {
                 Woken::Waits
             } else {
-                // Not woken again before its own time: one that never gets through must not use up its attempts because
-                // others do.
+                // Not woken again before its own due time: one that is never accepted must not use up its attempts because
+                // others succeed.
                 Woken::Failed
             });
         } else {
@@ -240,7 +240,7 @@ impl Decision<'_> {
         self.actions.push(Action::Answer(woken));
     }
 
-    /// Lets the destination know that the item waits for it, once, and once more when it has no time of its own any more.
+    /// Tells the destination that the item waits for it: once, and once more when it no longer has a timer.
     fn list(&mut self) {
         let item = &mut *self.item;
         let is_held = item.delivery.held;

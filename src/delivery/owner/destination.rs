@@ -1,7 +1,7 @@
-//! Who waits for a destination: tried when it works again, a bounded number at a time, and given up when their time is over.
+//! The queue of a destination: its items are attempted when the destination works again, a bounded number at a time, and end when they expire.
 //!
-//! Items tell the destination's address that they wait, and need no timer of their own then. One probe after the other asks whether it
-//! works again, and owners tell it that something arrived.
+//! Items tell the destination's address that they wait, and then need no timer of their own. Probes, one at a time, test whether the destination
+//! works again, and owners report successful deliveries.
 
 use std::sync::Arc;
 
@@ -37,15 +37,15 @@ const CAPACITY: Capacity = Capacity {
     chunk_bytes: 16 * 1024,
     has_pages: true,
 };
-/// What stands between the id of a destination and the number of one of its pages.
+/// The separator between the id of a destination and the number of one of its pages.
 const PAGE_MARK: char = '#';
-/// Items of stages that send nothing away any more are looked at again by the next probe.
+/// Items of stages that no longer export are checked again with the next probe.
 const MAX_STRANGERS: u64 = 100;
 
 /// Function `<namespace>/destination.<pipeline>`, id = scheme, host and port; pages have a `#` and a number behind it.
 pub(crate) struct DestinationFunction {
     list: Arc<QueueValues>,
-    /// The functions of items that send something away, by the name under which they say that they wait.
+    /// The functions of items that export, by the name under which they register.
     items: Vec<(String, TypeName)>,
     registry: Arc<DestinationRegistry>,
     clock: Arc<dyn Clock>,
@@ -98,7 +98,7 @@ impl StatefulFunction for DestinationFunction {
     }
 }
 
-/// The list of one destination, while it is worked on.
+/// The loaded list of one destination.
 struct List<'f> {
     function: &'f DestinationFunction,
     queue: Queue<'f>,
@@ -143,7 +143,7 @@ impl<'f> List<'f> {
         self.push(context, &item)
     }
 
-    /// The list ends those in front whose time is over. One that comes behind others with more time has to see to it itself.
+    /// The list ends expired items at its front. An item that expires before those ahead of it must do so itself.
     fn watch(&mut self, context: &mut Context, item: &WaitingItem) -> Result<(), BoxError> {
         if !item.is_held || item.expires == 0 {
             return Ok(());
@@ -162,7 +162,7 @@ impl<'f> List<'f> {
 
     fn push(&mut self, context: &mut Context, item: &WaitingItem) -> Result<(), BoxError> {
         if item.is_held && item.expires == 0 {
-            self.waking.last_expires = 0; // nobody behind it is ended by the list
+            self.waking.last_expires = 0; // no item after it is ended by the list
         }
         self.waking.held += u64::from(item.is_held);
         let page = self.queue.push(context.storage(), &item.encode_to_vec())?;
@@ -178,7 +178,7 @@ impl<'f> List<'f> {
         let caller = context.caller().cloned();
         let mut item = caller.and_then(|caller| self.waiting(&caller, report.expires));
         let reported = report.reported();
-        // The next probe is another item's: one that is never taken must not be the only one that asks.
+        // The next probe uses another item: one that is never accepted must not be the only probe.
         let is_failed_probe = reported == Reported::WokenWaits && self.waking.is_probing;
         let last = item.take_if(|_| is_failed_probe && !self.queue.is_empty());
         self.waking.hear(reported, item, self.now);
@@ -192,7 +192,7 @@ impl<'f> List<'f> {
         self.wake(context)
     }
 
-    /// The item at that address, as one that waits.
+    /// The waiting item at that address.
     fn waiting(&self, item: &Address, expires: u64) -> Option<WaitingItem> {
         let known = self.function.items.iter();
         let known = known.map(|(name, function)| (name.as_str(), function));
@@ -216,9 +216,9 @@ impl<'f> List<'f> {
         self.wake(context)
     }
 
-    /// Wakes as many as may be out.
+    /// Wakes as many items as the window allows.
     fn wake(&mut self, context: &mut Context) -> Result<(), BoxError> {
-        // None is looked at twice.
+        // No item is checked twice.
         let all = self.queue.len() + self.waking.returned.len() as u64;
         let (mut strangers, most) = (0, MAX_STRANGERS.min(all));
         while strangers < most {
@@ -226,7 +226,7 @@ impl<'f> List<'f> {
                 break;
             };
             let Some(function) = self.function_of(context, &item) else {
-                // Its stage sends nothing away any more, and may do so again.
+                // Its stage does not export any more, and may do so again later.
                 self.push(context, &item)?;
                 strangers += 1;
                 continue;
@@ -239,12 +239,12 @@ impl<'f> List<'f> {
             self.waking.woke(self.now);
         }
         if self.waking.out == 0 && !self.queue.is_fetching() {
-            self.waking.window = 0; // nobody waits
+            self.waking.window = 0; // nothing waits
         }
         Ok(())
     }
 
-    /// Takes the next item, if it may be woken. None also when its page has to be fetched first.
+    /// Takes the next item, if it may be woken; `None` also if its page must be fetched first.
     fn next(&mut self, context: &mut Context) -> Result<Option<WaitingItem>, BoxError> {
         if let Some(first) = self.waking.returned.first() {
             let may = self.waking.may_wake(first.expires, self.now);
@@ -275,8 +275,8 @@ impl<'f> List<'f> {
         }
     }
 
-    /// The function at whose address the item is kept; `None` while it is to stay there: its stage is gone, or is none that sends anything
-    /// away, and its time is not over.
+    /// The function that keeps the item; `None` if the item must stay untouched, because its stage is gone or does not export,
+    /// and it has not expired.
     fn function_of(&self, context: &Context, item: &WaitingItem) -> Option<TypeName> {
         let stage = item.stage.as_str();
         let mut known = self.function.items.iter();
@@ -292,7 +292,7 @@ impl<'f> List<'f> {
         self.function.registry.has_keeper(&other).then_some(other)
     }
 
-    /// Arms the next probe while anybody has to be asked for. Nothing is kept of a destination for which nobody does.
+    /// Arms the next probe while items wait. Without waiting items nothing is stored for the destination.
     fn save(mut self, context: &mut Context) -> Result<(), BoxError> {
         let waiting = self.queue.len() + self.waking.returned.len() as u64;
         let must_ask = self.waking.must_ask();
@@ -306,7 +306,7 @@ impl<'f> List<'f> {
             context.send_after_with_token(self.waking.ask_after(self.now), token, message)?;
         }
         if !must_ask {
-            self.waking.is_answered(); // those who come later are asked for anew
+            self.waking.is_answered(); // later items need new probes
         }
         if !must_ask && std::mem::take(&mut self.waking.is_armed) {
             let token = probe_token(context, self.waking.probe)?;
@@ -329,7 +329,7 @@ impl<'f> List<'f> {
     }
 }
 
-/// A probe's token: two may be armed and cancelled at one address in one call, so each has its own.
+/// The token of a probe. Each has its own, because two may be armed and cancelled at one address in one call.
 fn probe_token(context: &Context, number: u64) -> Result<CancellationToken, BoxError> {
     let text = format!("{}/probe/{number}", context.address());
     Ok(CancellationToken::new(text)?)

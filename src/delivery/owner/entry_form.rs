@@ -1,4 +1,4 @@
-//! How an entry of a history is stored: a transition, or several rounds that were folded.
+//! The stored form of a history entry: a transition, or several folded rounds.
 
 use prost::Message;
 
@@ -23,12 +23,12 @@ struct WireError {
     message: String,
     #[prost(uint32, optional, tag = "3")]
     status: Option<u32>,
-    /// What else is known, as JSON.
+    /// Further details, as JSON.
     #[prost(bytes = "vec", tag = "4")]
     more: Vec<u8>,
 }
 
-/// A transition, or several rounds that were folded.
+/// A transition, or several folded rounds.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct WireEntry {
     #[prost(uint64, tag = "1")]

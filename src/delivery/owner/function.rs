@@ -1,4 +1,4 @@
-//! Items: a delivery at an address of its own, in the state of a stateful function. Does there what was decided.
+//! Items: each delivery is kept in the state of a stateful function at its own address. This carries out the decisions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,10 +28,10 @@ use crate::sdk::{
 };
 use crate::time::Timestamp;
 
-/// A larger unit is stored apart from its item, so that it is not written again with each attempt.
+/// Larger units are stored separately from their item, so that they are not written again with each attempt.
 const MAX_INLINE_UNIT_BYTES: usize = 8 * 1024;
 
-/// The functions that belong together.
+/// The function types of one owner.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     /// Items: the id is the delivery's.
@@ -40,11 +40,11 @@ pub(crate) struct Names {
     pub(crate) lane: TypeName,
     /// Destinations: the id is the destination's name.
     pub(crate) destination: TypeName,
-    /// Under this name items say that they wait.
+    /// The name under which items register with a destination.
     pub(crate) stage: String,
 }
 
-/// Keeps what must reach one target. Its items and lanes are addresses of stateful functions.
+/// Keeps the deliveries to one target. Its items and lanes are addresses of stateful functions.
 pub(crate) struct Owner<T> {
     pub(super) target: T,
     pub(super) policy: Policy,
@@ -86,7 +86,7 @@ impl<T: Target> Owner<T> {
         Item::new(Delivery::job(id, self.names.item.as_str(), key))
     }
 
-    /// A unit that comes for the first time: tried at once, and kept if that fails. One that is here already stays as it is.
+    /// Handles a new unit: attempted at once, and kept if that fails. A unit that is already kept stays unchanged.
     pub(crate) async fn arrive(
         &self,
         context: &mut Context,
@@ -104,7 +104,7 @@ impl<T: Target> Owner<T> {
         self.settle(context, kept, ran)
     }
 
-    /// Does what a message of the owner's asks for. False when the message is none.
+    /// Handles a message of the owner. False if the message is not one.
     pub(crate) async fn handle(
         &self,
         context: &mut Context,
@@ -126,7 +126,7 @@ impl<T: Target> Owner<T> {
             self.take_up(context, Input::Watch, false).await?;
         } else if is(RULES.name()) {
             let kept = Kept::load(context)?;
-            // One that is held only learns when its time ends.
+            // A held item only arms its expiry.
             let hears = |kept: &Kept| kept.item.delivery.held || !self.is_left_behind(&kept.item);
             if let Some(kept) = kept.filter(hears) {
                 let input = if waits_for_its_stage(&kept.item) {
@@ -482,7 +482,7 @@ impl<T: Target> Owner<T> {
         Ok(())
     }
 
-    /// Gives a turn back to the lane that it came from.
+    /// Returns a turn to its lane.
     fn pass_turn(&self, context: &mut Context, seq: u64) -> Result<(), BoxError> {
         match context.caller().cloned() {
             Some(lane) if lane.type_name() == &self.names.lane => {
@@ -569,7 +569,7 @@ fn log(context: &Context, item: &Item) {
     }
 }
 
-// Somebody steps in.
+// Operator commands.
 impl<T: Target> Owner<T> {
     async fn command(&self, context: &mut Context, message: &Message) -> Result<(), BoxError> {
         let reply = match message.require(&COMMAND) {
@@ -603,7 +603,7 @@ impl<T: Target> Owner<T> {
                 return Ok(Reply::done(&before));
             }
             Verb::Purge => {
-                let text = "only what was given up or called off can be purged";
+                let text = "only a delivery that was given up or cancelled can be purged";
                 return Ok(Reply {
                     ok: false,
                     code: Some("job.bad_state".to_owned()),
@@ -644,14 +644,14 @@ impl<T: Target> Owner<T> {
     }
 }
 
-/// Hands a delivery to the address where it is to be kept.
+/// Passes a delivery to the address that will keep it.
 pub(super) fn handed(function: &TypeName, item: Item, unit: Bytes) -> Result<Message, SdkError> {
     let to = Address::new(function.clone(), item.delivery.id.as_str());
     let row = Stored::new(item, Some(unit)).encode();
     MessageBuilder::to(to).value_as(&HANDED_OVER, &row.into())
 }
 
-/// Has a unit kept whose first attempt was made here, and failed.
+/// Keeps a unit whose first attempt was made here, and failed.
 pub(crate) fn failed(
     (function, id): (&TypeName, String),
     unit: Bytes,

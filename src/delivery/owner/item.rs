@@ -8,7 +8,7 @@ use crate::sdk::types::json;
 use crate::sdk::{Type, TypeName, ValueSpec, types};
 use crate::time::Timestamp;
 
-/// The item: all of it, but for a large unit.
+/// The item, without a large unit.
 pub(crate) const HEAD: ValueSpec<Row> = ValueSpec::new(
     "head",
     Type::sharing(
@@ -20,25 +20,25 @@ pub(crate) const HEAD: ValueSpec<Row> = ValueSpec::new(
         Row::decode,
     ),
 );
-/// The history of an item that an earlier version wrote.
+/// The history of an item written by an earlier version.
 pub(crate) const LOG: ValueSpec<History> = ValueSpec::new("log", json("statefun.pipelines/log"));
-/// A large unit, and that of an item that an earlier version wrote.
+/// A large unit, or the unit of an item written by an earlier version.
 pub(crate) const JOB: ValueSpec<Bytes> =
     ValueSpec::new("job", types::bytes("statefun.pipelines/job"));
 
-/// A delivery, how it came where it stands, and what its destination knows of it.
+/// A delivery with its transition history, and whether its destination has it in its queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Item {
-    /// Where it stands.
+    /// Its state.
     pub delivery: Delivery,
-    /// How it came there.
+    /// Its transition history.
     pub history: History,
-    /// Its target is the name of a destination, which can be away.
+    /// Its target is the name of a destination, which may be down.
     pub has_destination: bool,
-    /// Its destination knows that it waits.
+    /// It is in the queue of its destination.
     pub is_listed: bool,
-    /// Its destination knows also that it has no time of its own.
+    /// Its destination also knows that it has no timer.
     pub is_listed_held: bool,
     /// The attempt in progress was made because its destination woke it.
     pub is_woken: bool,
@@ -57,12 +57,12 @@ impl Item {
         }
     }
 
-    /// Whether this is the turn that it waits for.
+    /// Whether this is the turn for which it waits.
     pub fn awaits_turn(&self, seq: u64) -> bool {
         self.delivery.waits_for_turn() && self.delivery.seq == seq
     }
 
-    /// When its time is over; `None`: never.
+    /// When it expires, if ever.
     pub fn expires(&self, policy: &Policy) -> Option<Timestamp> {
         Some(self.delivery.submitted_at? + policy.max_age?)
     }

@@ -1,4 +1,4 @@
-//! How an item is stored: all of it but a large unit, in one protobuf message.
+//! The stored form of an item, without a large unit, as one protobuf message.
 
 use bytes::Bytes;
 use prost::Message;

@@ -1,8 +1,8 @@
 //! Order per key: the units of one key are sent one after the other.
 //!
-//! Units come to the lane first, in their order. While none of them is kept the lane sends them itself, which is in order because an
-//! address does one thing at a time. Once one had to be kept, those after it queue behind it at their own addresses, and each has its
-//! turn when the one before it is done.
+//! Units come to the lane first, in order. As long as none of them has to be kept, the lane sends them itself, which is in order because an
+//! address handles one message at a time. Once one has to be kept, those after it queue behind it at their own addresses, and each gets its
+//! turn when the one before it has ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,14 +31,14 @@ use crate::time::Timestamp;
 
 const TURNS: ValueSpec<WireLaneEntry> =
     ValueSpec::new("turn", protobuf_as("statefun.deliveries/place"));
-/// What an earlier version kept: whose turn it is and where the others stand, who stand in values of their own.
+/// State of an earlier version: the delivery with the turn, and where the others are in separate values.
 const LEAD: ValueSpec<OldLead> = ValueSpec::new("lead", json("statefun.pipelines/lead"));
 const OLD_PLACES: Type<Blob> = protobuf_as("statefun.pipelines/places");
 const OLD_SEGMENTS: usize = 11;
 
-/// With this many in a lane the next one finds no room.
+/// Maximum deliveries in a lane.
 const MAX_PLACES: u64 = 10_000;
-/// Delay before a delivery that found its lane full asks for a place again.
+/// Delay before a delivery that found its lane full is submitted again.
 const NO_ROOM: Duration = Duration::from_secs(1);
 
 const CAPACITY: Capacity = Capacity {
@@ -85,7 +85,7 @@ impl LaneValues {
 #[derive(Debug, Clone, serde::Serialize, Deserialize)]
 struct OldLead {
     turn: Option<lane_head::LaneEntry>,
-    /// The segment with the next one, and where its line begins there.
+    /// The segment with the next one, and the start of its line there.
     front: (usize, usize),
     /// The segment with the last one.
     back: (usize, usize),
@@ -100,12 +100,12 @@ impl<T: Target> Lane<T> {
         }
     }
 
-    /// What has to be declared.
+    /// The values to declare.
     pub(crate) fn values(&self) -> Arc<LaneValues> {
         Arc::clone(&self.values)
     }
 
-    /// A unit that comes to the lane of its key, to be kept under `id` if it has to be.
+    /// Handles a new unit of the lane's key, which is kept under `id` if necessary.
     pub(crate) async fn arrive(
         &self,
         context: &mut Context,
@@ -128,7 +128,7 @@ impl<T: Target> Lane<T> {
         let input = Input::SubmitInTurn;
         let ran = self.owner.run(&mut item, &mut unit, input, false).await?;
         self.runs.ended(&lane, started, self.owner.now());
-        // What concerns the item follows where it is kept.
+        // Effects on the item follow at its own address.
         if ran.actions.contains(&Action::Works) {
             self.owner.tell_success(context, ran.way.as_ref())?;
         }
@@ -142,7 +142,7 @@ impl<T: Target> Lane<T> {
         self.hand_over(context, item, unit.as_ref())
     }
 
-    /// Others are in front: the unit queues behind them, at its own address.
+    /// Queues a unit behind others, at its own address.
     fn queue(
         &self,
         context: &mut Context,
@@ -177,7 +177,7 @@ impl<T: Target> Lane<T> {
         Ok(())
     }
 
-    /// Does what a message of the lane's asks for. False when the message is none.
+    /// Handles a message of the lane. False if the message is not one.
     pub(crate) fn handle(
         &self,
         context: &mut Context,
@@ -213,7 +213,7 @@ impl<T: Target> Lane<T> {
         Ok(true)
     }
 
-    /// One that was done already is taken up again: behind all others.
+    /// Adds a requeued delivery behind all others.
     fn join(&self, context: &mut Context, entry: WireLaneEntry) -> Result<(), BoxError> {
         let mut line = self.load(context)?;
         if line.len() >= MAX_PLACES {
@@ -224,7 +224,7 @@ impl<T: Target> Lane<T> {
         self.end(context, line)
     }
 
-    /// Writes the lane, and tells the one whose turn it has become.
+    /// Writes the lane, and tells the delivery that has got the turn.
     fn end(&self, context: &mut Context, line: Line<'_>) -> Result<(), BoxError> {
         if let Some(entry) = &line.given {
             let item = Address::new(self.owner.names.item.clone(), entry.id.as_str());
@@ -248,7 +248,7 @@ impl<T: Target> Lane<T> {
         Ok(line)
     }
 
-    /// Takes over what an earlier version kept: lines of JSON, in segments that are used in turn.
+    /// Migrates the state of an earlier version: lines of JSON, in segments that are used cyclically.
     fn adopt(
         &self,
         context: &mut Context,
@@ -293,14 +293,14 @@ fn entry_of(item: &Item) -> lane_head::LaneEntry {
     }
 }
 
-/// What stands between the id of a lane and the number of one of its pages.
+/// The separator between the id of a lane and the number of one of its pages.
 const LANE_PAGE: char = '\u{1f}';
 
-/// A lane while it is worked on.
+/// A loaded lane.
 struct Line<'v> {
     lane_head: LaneHead,
     queue: Queue<'v>,
-    /// Whose turn it has become.
+    /// The delivery that has got the turn.
     given: Option<lane_head::LaneEntry>,
 }
 
@@ -361,8 +361,8 @@ impl Line<'_> {
 
 /// How long lanes have been sending without a pause.
 ///
-/// The records that wait for a lane come in one call, which must end in good time. With a destination that is slow but works, a
-/// record is passed on to its own address then, and what comes after it queues behind.
+/// The records that wait for a lane come in one call, which must end before its time limit. If the destination is slow but works, a
+/// record is then passed to its own address, and later ones queue behind it.
 #[derive(Debug, Default)]
 struct Runs(Mutex<HashMap<String, Run>>);
 
@@ -372,16 +372,16 @@ struct Run {
     spent: Duration,
 }
 
-/// Attempts that take less are not counted.
+/// Shorter attempts are not counted.
 const SLOW: Duration = Duration::from_millis(100);
-/// A run goes on when the next attempt begins within this time.
+/// A run continues if the next attempt begins within this time.
 const GAP: Duration = Duration::from_millis(50);
 
-/// More slow lanes at once are not told apart.
+/// Maximum slow lanes that are tracked.
 const MAX_RUNS: usize = 10_000;
 
 impl Runs {
-    /// Whether another attempt may begin in this run; one that may not is forgotten.
+    /// Whether another attempt may begin in this run; if not, the run ends.
     fn may_begin(&self, lane: &str, now: Timestamp, limit: Duration) -> bool {
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match runs.get(lane) {
@@ -401,7 +401,7 @@ impl Runs {
         }
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if runs.len() >= MAX_RUNS {
-            runs.clear(); // those that end late are found out late
+            runs.clear(); // slow lanes are detected again later
         }
         let spent = runs.get(lane).map_or(Duration::ZERO, |run| run.spent) + took;
         runs.insert(lane.to_owned(), Run { ended, spent });

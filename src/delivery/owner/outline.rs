@@ -1,4 +1,4 @@
-//! The little of a stored delivery that is counted.
+//! The parts of a stored delivery that are counted.
 
 use prost::Message;
 

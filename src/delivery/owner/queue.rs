@@ -1,8 +1,8 @@
-//! The one queue in function state: appending to it rewrites a small chunk, and it may be of any length.
+//! A queue of any length in function state: appending rewrites only a small chunk.
 //!
-//! All values of an address travel with each call, and a value is written as a whole. So the newest items lie in chunks, of which
-//! only the last is written when an item comes. When all chunks are full they become a page: a value at an address of its own,
-//! `<id>#<number>`, which is written once and fetched back when its turn comes. A queue without pages ends there.
+//! All values of an address are sent with each call, and a value is written as a whole. So the newest items are in chunks, of which
+//! only the last is written when an item is added. When all chunks are full they become a page: a value at an address of its own,
+//! `<id>#<number>`, which is written once and fetched back when it is needed. A queue without pages is then full.
 
 use bytes::Bytes;
 use prost::Message;
@@ -15,15 +15,15 @@ use crate::sdk::{
 
 const ENDS: ValueSpec<Ends> = ValueSpec::new("list", protobuf_as("statefun.pipelines/list"));
 const CHUNK: Type<Blob> = protobuf_as("statefun.pipelines/segment");
-/// A page: what lies between an address and the pages of its queue, and what a page keeps.
+/// A page: its address, and the items that it has.
 pub(crate) const PAGE: Type<Blob> = protobuf_as("statefun.pipelines/page");
 /// The oldest items, taken from a page; on a page, all of its items.
 pub(crate) const FRONT: ValueSpec<Blob> = ValueSpec::new("front", PAGE);
 
-/// Where a queue begins and ends.
+/// The bounds of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 struct Ends {
-    /// How many chunks there are.
+    /// The number of chunks.
     #[prost(uint64, tag = "1")]
     chunks: u64,
     /// Items in the last chunk.
@@ -32,39 +32,39 @@ struct Ends {
     /// Bytes in the last chunk.
     #[prost(uint64, tag = "3")]
     last_bytes: u64,
-    /// Items in all.
+    /// Total items.
     #[prost(uint64, tag = "4")]
     items: u64,
-    /// Bytes that were appended since the queue was empty.
+    /// Bytes appended since the queue was empty.
     #[prost(uint64, tag = "5")]
     bytes: u64,
-    /// The number of the first chunk; chunks lie in their values in turn.
+    /// The number of the first chunk; the values of chunks are used cyclically.
     #[prost(uint64, tag = "6")]
     first_chunk: u64,
-    /// Where the first item of the front begins that was not taken.
+    /// The start of the first item of the front that was not taken.
     #[prost(uint64, tag = "7")]
     taken: u64,
     /// The page after the front.
     #[prost(uint64, tag = "8")]
     first_page: u64,
-    /// The page that will be written next.
+    /// The next page to write.
     #[prost(uint64, tag = "9")]
     next_page: u64,
-    /// The page after the front is on its way here.
+    /// The page after the front is being fetched.
     #[prost(bool, tag = "10")]
     is_fetching: bool,
 }
 
-/// How much a queue takes before something else happens.
+/// The capacity of a queue.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Capacity {
-    /// Chunks, a value each.
+    /// Chunks, one value each.
     pub(crate) chunks: u64,
     /// A chunk with this many items is full.
     pub(crate) chunk_items: u64,
     /// A chunk with this many bytes is full.
     pub(crate) chunk_bytes: u64,
-    /// What does not fit goes to pages; otherwise the queue is full then.
+    /// Whether further items go to pages; otherwise the queue is then full.
     pub(crate) has_pages: bool,
 }
 
@@ -75,22 +75,22 @@ pub(crate) struct QueueValues {
     capacity: Capacity,
 }
 
-/// How much is in a queue.
+/// The size of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size {
     pub(crate) items: u64,
     pub(crate) bytes: u64,
-    /// No chunk is left for another item.
+    /// Whether there is no chunk for another item.
     pub(crate) is_full: bool,
 }
 
-/// What was taken from a queue.
+/// The result of taking from a queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     Item(Bytes),
-    /// The next item is on this page, which has to be fetched first.
+    /// The next item is on this page, which must be fetched first.
     Fetch(u64),
-    /// The page is on its way.
+    /// The page is being fetched.
     Fetching,
     Empty,
 }
@@ -129,7 +129,7 @@ impl QueueValues {
     }
 }
 
-/// A queue at one address, while it is worked on. What changed is written by [`Queue::save`].
+/// A loaded queue at one address. [`Queue::save`] writes the changes.
 pub(crate) struct Queue<'v> {
     values: &'v QueueValues,
     ends: Ends,
@@ -149,7 +149,7 @@ impl<'v> Queue<'v> {
         })
     }
 
-    /// How many items there are, on pages too.
+    /// The number of items, including those on pages.
     pub(crate) const fn len(&self) -> u64 {
         self.ends.items
     }
@@ -174,7 +174,7 @@ impl<'v> Queue<'v> {
         }
     }
 
-    /// Adds an item at the end. `Some` when a page is to be written before, with its number. A queue without pages must not be full.
+    /// Adds an item at the end. Returns a page and its number if one must be written first. A queue without pages must not be full.
     pub(crate) fn push(
         &mut self,
         storage: &mut AddressScopedStorage,
@@ -225,7 +225,7 @@ impl<'v> Queue<'v> {
         self.next(storage, true)
     }
 
-    /// Looks at the oldest item, if it is here.
+    /// The oldest item, if it is here.
     pub(crate) fn peek(
         &mut self,
         storage: &mut AddressScopedStorage,
@@ -272,7 +272,7 @@ impl<'v> Queue<'v> {
         }
     }
 
-    /// Takes the page in that was fetched.
+    /// Adds a fetched page.
     pub(crate) fn page_came(
         &mut self,
         storage: &mut AddressScopedStorage,
@@ -291,7 +291,7 @@ impl<'v> Queue<'v> {
         })
     }
 
-    /// All items, in order, of a queue without pages; it is empty then.
+    /// Removes all items, in order, of a queue without pages.
     pub(crate) fn take_all(
         &mut self,
         storage: &AddressScopedStorage,
@@ -304,7 +304,7 @@ impl<'v> Queue<'v> {
         Ok(items)
     }
 
-    /// Takes over what an earlier version kept in values of its own: a front of which so much was taken, pages, and the newest items.
+    /// Migrates the state of an earlier version: a partly consumed front, pages, and the newest items.
     pub(crate) fn adopt(
         &mut self,
         storage: &mut AddressScopedStorage,
@@ -336,8 +336,8 @@ impl<'v> Queue<'v> {
         Ok(())
     }
 
-    /// Writes where the queue begins and ends. An empty one leaves nothing behind; but page numbers are never used twice while one is on
-    /// its way.
+    /// Writes the bounds of the queue. An empty queue leaves nothing behind, except that page numbers are never reused while a page is
+    /// being fetched.
     pub(crate) fn save(self, storage: &mut AddressScopedStorage) -> Result<(), SdkError> {
         let rests = self.ends.items == 0
             && self.ends.chunks == 0
@@ -364,7 +364,7 @@ impl<'v> Queue<'v> {
     }
 }
 
-/// Where an earlier version's list begins and ends.
+/// The bounds of an earlier version's list.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct OldEnds {
     pub(crate) taken: u64,
@@ -374,13 +374,13 @@ pub(crate) struct OldEnds {
     pub(crate) page_items: u64,
 }
 
-/// The address of a page of the queue at this address; `mark` stands between its id and the page's number.
+/// The address of a page of the queue at this address; `mark` separates its id and the page's number.
 pub(crate) fn page_address(context: &Context, mark: char, number: u64) -> Address {
     let (function, id) = (context.address().type_name(), context.address().id());
     Address::new(function.clone(), format!("{id}{mark}{number}"))
 }
 
-/// Whether this address is a page of the queue whose address sent the message.
+/// Whether this address is a page of the queue that sent the message.
 pub(crate) fn is_page_of(context: &Context, mark: char) -> bool {
     let Some(caller) = context.caller() else {
         return false;
@@ -390,7 +390,7 @@ pub(crate) fn is_page_of(context: &Context, mark: char) -> bool {
     number.is_some_and(|number| number.parse::<u64>().is_ok())
 }
 
-/// Sends what is on this page to the queue that it belongs to.
+/// Sends the content of this page to its queue.
 pub(crate) fn give_page(context: &mut Context) -> Result<(), SdkError> {
     let Some(queue) = context.caller().cloned() else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The row that an item is stored in: binary, with the unit in it. Rows of earlier versions are read too.
+//! The row of an item: binary, including the unit. Rows of earlier versions are read, too.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -8,7 +8,7 @@ use super::item_form::WireItem;
 use super::old_row::OldHead;
 use crate::sdk::BoxError;
 
-/// The form of the row that follows this byte. An earlier version's begins with a brace.
+/// The first byte of this form of the row. Rows of an earlier version begin with a brace.
 pub(super) const FORM: u8 = 1;
 
 /// An item, and the unit that it delivers.

@@ -1,4 +1,4 @@
-//! What a delivery is delivered to.
+//! Targets of deliveries.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -10,30 +10,30 @@ use super::breaker::Circuit;
 use crate::sdk::{BoxError, Context};
 use crate::time::Timestamp;
 
-/// Whatever units are delivered to.
+/// The target of deliveries: prepares and makes attempts.
 ///
-/// What implementers keep: `prepare` and `encode` do no I/O; a `call` that fails leaves the unit as it was, because that is what is
-/// kept and tried again; `decode` reads what `encode` wrote, in this version or an earlier one. What the owner promises: one call at a
-/// time for a unit, always with the same id; `follow` in the commit that makes the success durable.
+/// Implementers guarantee that `prepare` and `encode` do no I/O; that a failed `call` leaves the unit unchanged, because it is
+/// kept and tried again; and that `decode` reads what `encode` wrote, in this version or an earlier one. The owner guarantees one call at a
+/// time per unit, always with the same id, and `follow` in the commit that makes the success durable.
 pub(crate) trait Target: Send + Sync + 'static {
-    /// What is delivered.
+    /// The unit that is delivered.
     type Unit: Send + Sync;
-    /// An attempt that only has to be made.
+    /// A prepared attempt.
     type Call: Send;
-    /// How a unit goes on that was delivered.
+    /// How a delivered unit continues.
     type Taken: Send;
 
-    /// Whether units wait here for a destination that may be away. Those that waited for one when this was so, and it is not any more, stay as
-    /// they are until they are due.
+    /// Whether units wait here for a destination that may be down. If this becomes false, units that wait for a destination stay
+    /// unchanged until they are due.
     fn has_destinations(&self) -> bool;
 
-    /// The unit as it is kept.
+    /// The stored form of the unit.
     fn encode(&self, unit: &Self::Unit) -> Bytes;
 
-    /// The unit that was kept.
+    /// The unit from its stored form.
     fn decode(&self, bytes: &Bytes) -> Result<Self::Unit, BoxError>;
 
-    /// Makes an attempt ready. `id` is its idempotency key, `key` that of its lane.
+    /// Prepares an attempt. `id` is its idempotency key, `key` its order key.
     fn prepare(
         &self,
         unit: &mut Self::Unit,
@@ -49,7 +49,7 @@ pub(crate) trait Target: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Self::Taken, Box<Failure>>> + Send;
 
-    /// Has a unit that was delivered go on.
+    /// Continues with a delivered unit.
     fn follow(
         &self,
         context: &mut Context,
@@ -58,20 +58,20 @@ pub(crate) trait Target: Send + Sync + 'static {
     ) -> Result<(), BoxError>;
 }
 
-/// An attempt that only has to be made, and where it goes.
+/// A prepared attempt and its destination.
 #[derive(Debug)]
 pub(crate) struct Prepared<C> {
     pub(crate) call: C,
-    /// `None` when it goes nowhere outside.
+    /// `None` if it does not leave the process.
     pub(crate) goal: Option<Goal>,
 }
 
-/// A place outside that may be busy or away.
+/// A destination, which may be busy or down.
 #[derive(Debug, Clone)]
 pub(crate) struct Goal {
     pub(crate) name: Arc<str>,
-    /// Attempts in progress there, from this owner.
+    /// Maximum attempts in progress there from this owner.
     pub(crate) max_in_flight: NonZeroUsize,
-    /// When it counts as away; `None`: never.
+    /// When it counts as down; `None` for never.
     pub(crate) circuit: Option<Circuit>,
 }

@@ -1,7 +1,7 @@
-//! How many of those who wait for a destination may be tried. Pure.
+//! How many of the items that wait for a destination may be attempted at once. Pure.
 //!
-//! A success wakes one; while woken items arrive ever more are woken at once, up to a bound; one that does not ends it. While nothing
-//! else is known, one item after the other is a probe.
+//! A success wakes one item. As long as woken items are delivered, more and more are woken at once, up to a limit; a failure ends this. While
+//! nothing is known, one item at a time is attempted as a probe.
 
 use std::time::Duration;
 
@@ -9,32 +9,32 @@ use super::breaker::probe_after;
 use super::wire::{Reported, WaitingItem};
 use crate::time::Timestamp;
 
-/// At most this many items are out.
+/// Maximum woken items at a time.
 pub(super) const MAX_WINDOW: u32 = 256;
-/// Items that were woken and have not answered in this time never will.
+/// Woken items that have not answered within this time never will.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
-/// How often a destination is asked, when nobody says.
+/// The default interval of probes.
 const ASK_EVERY: u64 = 1_000;
 
-/// How far waking has come.
+/// The state of waking.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct Waking {
-    /// How many items may be out.
+    /// How many items may be woken at the same time.
     #[prost(uint32, tag = "1")]
     pub(super) window: u32,
-    /// How many are.
+    /// How many are woken and have not answered.
     #[prost(uint32, tag = "2")]
     pub(super) out: u32,
-    /// One failed: none is woken until all that are out have answered.
+    /// One failed: no further item is woken until all woken ones have answered.
     #[prost(bool, tag = "3")]
     is_ending: bool,
-    /// One arrived after the last that failed.
+    /// One was delivered after the last failure.
     #[prost(bool, tag = "4")]
     has_hope: bool,
     /// When an item was last woken.
     #[prost(uint64, tag = "5")]
     woken_at: u64,
-    // 6 to 10: where the list of an earlier version begins and ends.
+    // 6 to 10: the bounds of the list of an earlier version.
     #[prost(uint64, tag = "6")]
     pub(super) old_taken: u64,
     #[prost(uint64, tag = "7")]
@@ -48,31 +48,31 @@ pub(super) struct Waking {
     /// Items that were woken and wait as before: the first to be woken next.
     #[prost(message, repeated, tag = "11")]
     pub(super) returned: Vec<WaitingItem>,
-    /// How often the destination is asked, in milliseconds.
+    /// The interval of probes, in milliseconds.
     #[prost(uint64, tag = "12")]
     ask_every: u64,
-    /// The number of the probe that was last armed.
+    /// The number of the last armed probe.
     #[prost(uint64, tag = "13")]
     pub(super) probe: u64,
     /// That probe is pending.
     #[prost(bool, tag = "14")]
     pub(super) is_armed: bool,
-    /// The destination has not been heard to work since the last probe.
+    /// There has been no sign since the last probe that the destination works.
     #[prost(bool, tag = "15")]
     pub(super) is_probing: bool,
-    /// When the time of the last item of the list is over, in milliseconds; 0: never.
+    /// When the last item of the list expires, in milliseconds; 0: never.
     #[prost(uint64, tag = "16")]
     pub(super) last_expires: u64,
-    /// How many on the list have no time of their own.
+    /// The number of items on the list without a timer.
     #[prost(uint64, tag = "17")]
     pub(super) held: u64,
-    /// Since when the destination is asked and nothing is heard of it, in milliseconds; 0: it is not.
+    /// Since when probes are unanswered, in milliseconds; 0 if they are not.
     #[prost(uint64, tag = "18")]
     silent_since: u64,
 }
 
 impl Waking {
-    /// Takes note of what is told. `item` is who tells it, when it was woken.
+    /// Records a report. `item` is the woken item that sent it, if any.
     pub(super) fn hear(&mut self, reported: Reported, item: Option<WaitingItem>, now: Timestamp) {
         match reported {
             Reported::Works => {
@@ -101,7 +101,7 @@ impl Waking {
         }
     }
 
-    /// It is time to ask: one may be out, as a probe.
+    /// A probe is due: one item may be woken as a probe.
     pub(super) fn probe(&mut self, now: Timestamp) {
         self.is_armed = false;
         self.forget(now);
@@ -113,7 +113,7 @@ impl Waking {
         }
     }
 
-    /// Something was heard of the destination: it is asked often again.
+    /// The destination has answered: probes are frequent again.
     pub(super) const fn is_answered(&mut self) {
         self.silent_since = 0;
     }
@@ -124,7 +124,7 @@ impl Waking {
         }
     }
 
-    /// Whether another item may be woken that may be tried, or whose time is over at `expires`.
+    /// Whether another item, which expires at `expires`, may be woken or has expired.
     pub(super) fn may_wake(&self, expires: u64, now: Timestamp) -> bool {
         let is_over = expires != 0 && expires <= now.as_millis();
         let in_window = !self.is_ending && self.out < self.window;
@@ -136,13 +136,13 @@ impl Waking {
         self.woken_at = now.as_millis();
     }
 
-    /// Takes note of how often those who wait want the destination to be asked: the shortest counts.
+    /// Records the probe interval of a waiting item: the shortest is used.
     pub(super) fn ask_every(&mut self, millis: u64) {
         let known = [self.ask_every, millis].into_iter().filter(|ms| *ms > 0);
         self.ask_every = known.min().unwrap_or(ASK_EVERY);
     }
 
-    /// How long to wait before the destination is asked again.
+    /// The wait before the next probe.
     pub(super) fn ask_after(&self, now: Timestamp) -> Duration {
         let every = Duration::from_millis(match self.ask_every {
             0 => ASK_EVERY,
@@ -155,12 +155,12 @@ impl Waking {
         probe_after(every, silent)
     }
 
-    /// Whether anybody waits who has to be asked for the destination.
+    /// Whether items wait that need probes.
     pub(super) const fn must_ask(&self) -> bool {
         self.held > 0 || !self.returned.is_empty()
     }
 
-    /// Whether nothing of it is worth keeping when nobody waits.
+    /// Whether nothing needs to be stored if no item waits.
     pub(super) const fn rests(&self) -> bool {
         self.out == 0 && self.window == 0 && !self.must_ask() && !self.is_armed
     }

@@ -1,4 +1,4 @@
-//! What the functions of an owner send one another. The names of the types are those under which earlier versions stored them.
+//! Messages between the functions of an owner. The type names are those of earlier versions, which have stored them.
 
 use bytes::Bytes;
 use prost::Message;
@@ -9,54 +9,54 @@ use super::lane_head;
 use crate::sdk::types::{self, protobuf_as};
 use crate::sdk::{BoxError, Type};
 
-/// To an item: take this delivery over, as it stands. A row.
+/// To an item: take over this delivery in its current state. A row.
 pub(crate) const HANDED_OVER: Type<Bytes> = types::bytes("statefun.deliveries/handed");
-/// To an item: keep this unit and see to it that it gets through. Sent by earlier versions.
+/// To an item: keep this unit and deliver it. Sent by earlier versions.
 pub(crate) const SUBMISSION: Type<Submission> = protobuf_as("statefun.pipelines/submission");
-/// To an item, by itself: a wait has ended.
+/// From an item to itself: a wait has ended.
 pub(crate) const TICK: Type<Tick> = protobuf_as("statefun.pipelines/tick");
-/// To an item: its destination works again, or is asked whether it does.
+/// To an item: its destination works again, or the item is to probe it.
 pub(crate) const WAKE: Type<Wake> = protobuf_as("statefun.pipelines/wake");
-/// To an item: nobody else sees to it that its time ends.
+/// To an item: it must arm a timer for its own expiry.
 pub(crate) const WATCH: Type<Empty> = protobuf_as("statefun.deliveries/watch");
 /// To an item: the policy has changed. Without a value.
 pub(crate) const RULES: Type<Bytes> = types::bytes("statefun.deliveries/rules");
-/// To an item: all before it in its lane are done.
+/// To an item: it is at the head of its lane.
 pub(crate) const TURN: Type<Turn> = protobuf_as("statefun.pipelines/turn");
-/// To a lane: an item wants a place behind the others.
+/// To a lane: an item joins its end.
 pub(crate) const JOIN: Type<WireLaneEntry> = protobuf_as("statefun.pipelines/join");
-/// To a lane: an item is done.
+/// To a lane: an item leaves.
 pub(crate) const LEAVE: Type<WireLaneEntry> = protobuf_as("statefun.pipelines/leave");
 /// To a destination: an item waits for it.
 pub(crate) const WAITING: Type<WaitingItem> = protobuf_as("statefun.pipelines/waiting");
-/// To a destination: how it does.
+/// To a destination: a report about it.
 pub(crate) const REPORT: Type<Report> = protobuf_as("statefun.pipelines/report");
-/// To a destination, by itself: it is time to ask whether it works again.
+/// From a destination to itself: a probe is due.
 pub(crate) const PROBE: Type<Probe> = protobuf_as("statefun.deliveries/probe");
-/// To a page: give back what stands on you.
+/// To a page: return your content.
 pub(crate) const FETCH: Type<Empty> = protobuf_as("statefun.pipelines/fetch");
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Submission {
-    /// The record that is to be kept.
+    /// The record to keep.
     #[prost(bytes = "bytes", optional, tag = "1")]
     pub(crate) record: Option<Bytes>,
-    /// The lane that sends it and has a place for it.
+    /// The lane that sends it and has an entry for it.
     #[prost(string, optional, tag = "2")]
     pub(crate) lane: Option<String>,
-    /// A first attempt was made, and failed like this; JSON.
+    /// The failure of a first attempt that was made, as JSON.
     #[prost(bytes = "bytes", tag = "3")]
     pub(crate) failure: Bytes,
     /// When that attempt began.
     #[prost(uint64, tag = "4")]
     pub(crate) started: u64,
-    /// No attempt was made: not before this time.
+    /// No attempt was made; none may be made before this time.
     #[prost(uint64, optional, tag = "5")]
     pub(crate) due: Option<u64>,
-    /// The lane has no room: straight to the dead letters.
+    /// The lane is full: it becomes a dead letter at once.
     #[prost(bool, tag = "6")]
     pub(crate) full: bool,
-    /// Scheme, host and port of where it goes, once known.
+    /// Scheme, host and port of its destination, once known.
     #[prost(string, tag = "7")]
     pub(crate) destination: String,
 }
@@ -70,7 +70,7 @@ impl Submission {
     }
 }
 
-/// A unit as earlier versions kept it: nothing but a record.
+/// A unit as earlier versions kept it: only a record.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct OldUnit {
     #[prost(bytes = "bytes", tag = "1")]
@@ -90,24 +90,24 @@ pub(crate) struct Empty {}
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub(crate) struct Wake {
-    /// The attempt only asks whether the destination works: it costs the item nothing.
+    /// The attempt is a probe: it does not count as one of the item's attempts.
     #[prost(bool, tag = "1")]
     pub(crate) is_probe: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub(crate) struct Turn {
-    /// Counts only while this is still the item's last transition.
+    /// Valid only while this is still the item's last transition.
     #[prost(uint64, tag = "1")]
     pub(crate) seq: u64,
 }
 
-/// A place in a lane.
+/// An entry of a lane.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(crate) struct WireLaneEntry {
     #[prost(string, tag = "1")]
     pub(crate) id: String,
-    /// What the turn repeats.
+    /// The number to repeat in the turn.
     #[prost(uint64, tag = "2")]
     pub(crate) seq: u64,
 }
@@ -126,25 +126,25 @@ impl From<WireLaneEntry> for lane_head::LaneEntry {
     }
 }
 
-/// One that waits for a destination.
+/// An item that waits for a destination.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(crate) struct WaitingItem {
     /// The stage at which it waits.
     #[prost(string, tag = "1")]
     pub(crate) stage: String,
-    /// Its id, when that is not a UUID.
+    /// Its id, if it is not a UUID.
     #[prost(string, tag = "2")]
     pub(crate) id: String,
-    /// Its id, when that is a UUID.
+    /// Its id, if it is a UUID.
     #[prost(bytes = "bytes", tag = "3")]
     pub(crate) uuid: Bytes,
-    /// When its time is over, in milliseconds; 0: never.
+    /// When it expires, in milliseconds; 0: never.
     #[prost(uint64, tag = "4")]
     pub(crate) expires: u64,
-    /// How often the destination is asked whether it works again, in milliseconds; said when it comes, not kept.
+    /// The interval of probes, in milliseconds; sent when the item registers, not stored.
     #[prost(uint64, tag = "5")]
     pub(crate) ask_every: u64,
-    /// It has no time of its own: it waits until it is woken.
+    /// It has no timer: it waits until it is woken.
     #[prost(bool, tag = "6")]
     pub(crate) is_held: bool,
 }
@@ -172,7 +172,7 @@ impl WaitingItem {
     }
 }
 
-/// The probe that is meant: a late one of an earlier wait is told apart.
+/// The number of the probe, so that a late one of an earlier wait is recognised.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub(crate) struct Probe {
     #[prost(uint64, tag = "1")]
@@ -183,25 +183,25 @@ pub(crate) struct Probe {
 pub(crate) struct Report {
     #[prost(enumeration = "Reported", tag = "1")]
     pub(crate) reported: i32,
-    /// When the time of the item that reports is over, in milliseconds; 0: never.
+    /// When the reporting item expires, in milliseconds; 0: never.
     #[prost(uint64, tag = "2")]
     pub(crate) expires: u64,
-    /// The item waits as before, though its attempt was answered: the answer may be about the item.
+    /// The item waits as before, although its attempt was answered: the answer may be about the item.
     #[prost(bool, tag = "3")]
     pub(crate) is_answered: bool,
 }
 
-/// What an item or an owner tells of a destination.
+/// A report of an item or an owner about a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
 #[repr(i32)]
 pub(crate) enum Reported {
-    /// One arrived that was not woken.
+    /// An item that was not woken was delivered.
     Works = 0,
-    /// A woken item arrived.
+    /// A woken item was delivered.
     WokenArrived = 1,
-    /// A woken item failed again, and has a time of its own.
+    /// A woken item failed again, and has its own due time.
     WokenFailed = 2,
-    /// A woken item does not wait any more.
+    /// A woken item no longer waits.
     WokenGone = 3,
     /// A woken item waits as before.
     WokenWaits = 4,

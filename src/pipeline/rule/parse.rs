@@ -1,4 +1,4 @@
-//! From a document to an expression; what can be known of its results is checked on the way.
+//! Parses a document into an expression, and checks what can be known about its results.
 
 use super::known::{self, Known};
 use super::operator::Operator;
@@ -8,7 +8,7 @@ use crate::document::{At, Value};
 /// How deep a rule may nest.
 const MAX_DEPTH: usize = 64;
 
-/// An expression, and what it can give.
+/// An expression and its possible results.
 pub(super) type Parsed = (Expr, Known);
 
 pub(super) fn expression(at: &At<'_>, depth: usize) -> Option<Parsed> {
@@ -36,7 +36,7 @@ fn literal(at: &At<'_>) -> Parsed {
     (Expr::Literal(value), known)
 }
 
-/// Reads on after a fault, so that all of them are found.
+/// Continues after a fault, so that all are found.
 fn expressions(at: &At<'_>, depth: usize) -> Option<(Vec<Expr>, Vec<Known>)> {
     let read: Vec<_> = at
         .clone()
@@ -48,7 +48,7 @@ fn expressions(at: &At<'_>, depth: usize) -> Option<(Vec<Expr>, Vec<Known>)> {
     Some(read?.into_iter().unzip())
 }
 
-/// The call of the operator `name` with what stands at `at`; `outer` is the whole call.
+/// The call of the operator `name` with the arguments at `at`; `outer` is the whole call.
 fn call(outer: &At<'_>, name: &str, at: &At<'_>, depth: usize) -> Option<Parsed> {
     let Some(operator) = Operator::named(name) else {
         let known: Vec<&str> = Operator::ALL.iter().map(|op| op.name()).collect();
@@ -78,7 +78,7 @@ fn call(outer: &At<'_>, name: &str, at: &At<'_>, depth: usize) -> Option<Parsed>
     if !known.is_constant {
         return Some((expr, known));
     }
-    // Whatever the document is, this is what it gives.
+    // This is the result for every document.
     match eval::eval(&expr, &serde_json::Value::Null) {
         Ok(value) => {
             let known = Known::value(&value);

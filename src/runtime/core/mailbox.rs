@@ -1,4 +1,4 @@
-//! What waits at one address, and what is being done about it.
+//! The mailbox of an address: its waiting messages and its activity.
 
 use std::collections::VecDeque;
 
@@ -15,9 +15,9 @@ use crate::time::Timestamp;
 /// A message on its way to an address. Its row is staged already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Whom it goes to.
+    /// The target.
     pub target: AddressKey,
-    /// Its id; the end of its row's key.
+    /// Its id, which is the end of its row's key.
     pub id: MessageId,
     /// The encoded `ToFunction.Invocation`.
     pub invocation: Bytes,
@@ -26,7 +26,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// The message without its content, for whoever reads that from its row.
+    /// The message without its content, which is read from its row when needed.
     #[must_use]
     pub fn without_content(self) -> Self {
         Self {
@@ -48,7 +48,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Bytes of memory that it takes.
+    /// Its size in memory.
     pub(super) const fn size(&self) -> usize {
         size_of::<Self>() + self.invocation.len()
     }
@@ -69,22 +69,22 @@ pub enum Activity {
     InFlight(CallId),
     /// Its batch failed and is sent again at this time.
     BacksOff(Timestamp),
-    /// It is set aside until it is resumed.
+    /// It is parked until it is resumed.
     Parked,
 }
 
-/// What a call took with it of its type's states.
+/// Which states of its type were sent with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attached {
-    /// Nothing, because the batch is sent again: the function declares its states anew.
+    /// None, because the batch is sent again: the function declares its states again.
     Nothing,
-    /// All that were known.
+    /// All known states.
     States,
 }
 
-/// One address with something to do.
+/// One address with work.
 ///
-/// What it counts changes only while [`Mailboxes`](super::mailboxes::Mailboxes) looks on: its fields are written here alone.
+/// Its fields are private, so that its counts change only through [`Mailboxes`](super::mailboxes::Mailboxes).
 #[derive(Debug)]
 pub(super) struct Mailbox {
     type_id: TypeId,
@@ -95,7 +95,7 @@ pub(super) struct Mailbox {
     /// What arrived since, oldest first.
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    /// Messages behind `waiting` that are in the store only; a lower bound, zero when there are none.
+    /// Messages after `waiting` that are in the store only; a lower bound, zero if there are none.
     stored: u64,
     attached: Attached,
     /// What the call was given of the watched value.
@@ -103,14 +103,14 @@ pub(super) struct Mailbox {
     failures: u32,
     /// Incomplete answers to the present batch since its last failure.
     rounds: u32,
-    /// Incomplete answers in a row that brought nothing new.
+    /// Consecutive incomplete answers without anything new.
     stale_rounds: u32,
     last_failure: Option<String>,
     /// Changes by an operator that wait for the call to return.
     changes: Vec<(Ticket, AdminChange)>,
 }
 
-/// What an address has got rid of when its batch was applied or has failed.
+/// What an address gives up when its batch was applied or has failed.
 pub(super) struct Closed {
     /// The batch, if it was applied.
     pub(super) batch: Vec<Waiting>,
@@ -119,7 +119,7 @@ pub(super) struct Closed {
 }
 
 impl Mailbox {
-    /// An address with nothing to do yet.
+    /// An address without work.
     pub(super) const fn new(type_id: TypeId) -> Self {
         Self {
             type_id,
@@ -144,7 +144,7 @@ impl Mailbox {
         self.type_id
     }
 
-    /// What the address is doing.
+    /// The activity of the address.
     pub(super) const fn activity(&self) -> Activity {
         self.activity
     }
@@ -164,7 +164,7 @@ impl Mailbox {
         self.stored > 0
     }
 
-    /// What the call that is out took with it.
+    /// Which states were sent with the call in progress.
     pub(super) const fn attached(&self) -> Attached {
         self.attached
     }
@@ -184,23 +184,23 @@ impl Mailbox {
         self.stored + u64::try_from(self.held()).unwrap_or(u64::MAX)
     }
 
-    /// Messages that wait, besides those of the batch.
+    /// Waiting messages, without those of the batch.
     pub(super) fn waits(&self) -> u64 {
         self.stored + u64::try_from(self.waiting.len()).unwrap_or(u64::MAX)
     }
 
-    /// Messages that wait as StateFun counts them: it calls the first one at once, so one of those that are here is on its way.
+    /// Waiting messages as StateFun counts them: it calls the first one at once, so one of the messages here counts as in flight.
     pub(super) fn queued(&self) -> u64 {
         let batch = u64::try_from(self.batch.len()).unwrap_or(u64::MAX);
         self.backlog().saturating_sub(batch.max(1))
     }
 
-    /// Messages that are held in memory.
+    /// Messages in memory.
     fn held(&self) -> usize {
         self.waiting.len() + self.batch.len()
     }
 
-    /// What it adds to the counts of its core. Takes the same time however much it holds.
+    /// Its part of the counts of its core, in constant time.
     pub(super) fn counts(&self) -> Counts {
         Counts {
             backlog: self.backlog(),
@@ -212,12 +212,12 @@ impl Mailbox {
         }
     }
 
-    /// Whether nothing is left to do.
+    /// Whether there is no work left.
     pub(super) fn is_done(&self) -> bool {
         self.activity == Activity::Idle && self.backlog() == 0
     }
 
-    /// Takes a message in, or counts it as one in the store only when there is no room for it here.
+    /// Adds a message; if there is no room for it, it is only counted as one in the store.
     pub(super) fn push(&mut self, message: Waiting, memory_is_full: bool, windows: Windows) {
         let full = memory_is_full && !self.waiting.is_empty();
         let has_room = self.waiting.len() < windows.messages && self.waiting_bytes < windows.bytes;
@@ -229,12 +229,12 @@ impl Mailbox {
         self.waiting.push_back(message);
     }
 
-    /// Messages are in the store, nobody knows how many.
+    /// Records that an unknown number of messages is in the store.
     pub(super) fn note_stored(&mut self) {
         self.stored = self.stored.max(1);
     }
 
-    /// Takes in what was read from the store; `more` is left there.
+    /// Adds messages read from the store; `more` says whether further ones are left there.
     pub(super) fn load(&mut self, loaded: Vec<Waiting>, more: bool) {
         debug_assert!(
             self.waiting.is_empty() && self.batch.is_empty(),
@@ -250,7 +250,7 @@ impl Mailbox {
         self.waiting = loaded.into();
     }
 
-    /// Waits for something, or goes on.
+    /// Sets the activity.
     pub(super) fn set_activity(&mut self, activity: Activity) {
         debug_assert!(
             !matches!(activity, Activity::InFlight(_) | Activity::Parked),
@@ -259,7 +259,7 @@ impl Mailbox {
         self.activity = activity;
     }
 
-    /// Makes what waits the batch: all of it, or what is on disk up to `durable`.
+    /// Makes the waiting messages the batch: all of them, or those on disk up to `durable`.
     pub(super) fn take_batch(&mut self, durable: Option<Position>) {
         debug_assert!(self.batch.is_empty(), "one batch at a time");
         let ready = match durable {
@@ -274,7 +274,7 @@ impl Mailbox {
         self.waiting_bytes -= self.batch_bytes;
     }
 
-    /// The batch is out.
+    /// Records that the batch is in flight.
     pub(super) fn called(&mut self, call: CallId, attached: Attached, given: Given) {
         self.activity = Activity::InFlight(call);
         self.attached = attached;
@@ -285,7 +285,7 @@ impl Mailbox {
         &self.given
     }
 
-    /// The function asked for values. Gives how often it has, and how often in a row without naming a new one.
+    /// Records that the function requested values. Returns how often it has, and how often in a row without a new one.
     pub(super) fn note_round(&mut self, found_new: bool) -> (u32, u32) {
         self.rounds += 1;
         self.stale_rounds = if found_new { 0 } else { self.stale_rounds + 1 };
@@ -297,7 +297,7 @@ impl Mailbox {
         self.changes.push((ticket, change));
     }
 
-    /// The batch was applied.
+    /// Removes the batch, which was applied.
     pub(super) fn applied(&mut self) -> Closed {
         self.activity = Activity::Idle;
         self.forgive();
@@ -309,7 +309,7 @@ impl Mailbox {
         }
     }
 
-    /// The batch failed; what follows is up to the caller.
+    /// Records that the batch failed; the caller decides what follows.
     pub(super) fn failed(&mut self, text: String) -> Closed {
         self.failures += 1;
         (self.rounds, self.stale_rounds) = (0, 0);
@@ -320,12 +320,12 @@ impl Mailbox {
         }
     }
 
-    /// Failures count no longer.
+    /// Resets the failures.
     pub(super) const fn forgive(&mut self) {
         (self.failures, self.rounds, self.stale_rounds) = (0, 0, 0);
     }
 
-    /// The address is set aside: memory forgets its messages, the store has them.
+    /// Parks the address: its messages are removed from memory, and stay in the store.
     pub(super) fn park(&mut self) {
         self.stored = self.backlog();
         self.batch = Vec::new();
