@@ -223,11 +223,16 @@ impl Admin {
     /// The response, whatever its status.
     async fn exchange(&self, request: HttpRequest) -> anyhow::Result<HttpResponse> {
         let sent = self.http.send(request, TIMEOUT).await;
-        sent.with_context(|| {
-            format!(
-                "no runtime answers at {}: start one with `statefun run`, or say with --admin where it listens",
-                self.base
-            )
+        sent.map_err(|err| {
+            let base = &self.base;
+            let text = if err.is_connect() {
+                format!(
+                    "no runtime listens at {base}: start one with `statefun run`, or say with --admin where it listens"
+                )
+            } else {
+                format!("no complete answer from {base}")
+            };
+            anyhow::Error::new(err).context(text)
         })
     }
 }

@@ -108,7 +108,16 @@ pub(crate) fn read(module: &ModuleArgs) -> anyhow::Result<Vec<(String, String)>>
         return Ok(texts);
     }
     let causes: Vec<String> = unreadable.iter().map(|err| format!("{err:#}")).collect();
-    anyhow::bail!("{}", causes.join("\n"))
+    let is_missing = |err: &anyhow::Error| {
+        let cause = err.downcast_ref::<std::io::Error>();
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound)
+    };
+    let remedy = if unreadable.iter().any(is_missing) {
+        "; name a module file, or make a project that has one with `statefun new NAME`"
+    } else {
+        ""
+    };
+    anyhow::bail!("{}{remedy}", causes.join("\n"))
 }
 
 impl Report {

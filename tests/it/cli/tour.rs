@@ -422,6 +422,13 @@ fn a_runtime_that_cannot_start_says_everything_that_is_wrong_and_ends_with_1() {
         "{err}"
     );
 
+    let (_, _, err) = output(&["run", "absent.yaml"]);
+    assert!(
+        err.contains("cannot read absent.yaml: No such file")
+            && err.contains("make a project that has one with `statefun new NAME`"),
+        "{err}"
+    );
+
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = format!("LISTEN={}", taken.local_addr().unwrap());
     let (code, _, err) = output(&[
