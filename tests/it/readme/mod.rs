@@ -3,6 +3,8 @@
 mod codes;
 mod guide;
 mod process;
+#[cfg(feature = "testing")]
+mod sdk;
 mod tour;
 
 use std::io::Write as _;
