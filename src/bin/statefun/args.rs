@@ -35,8 +35,8 @@ Examples:
   statefun run                        runs module.yaml
   statefun check module.yaml          tells what is wrong with a module file
   statefun call statefun.samples/greeter/bob hello
-  statefun status                     how the runtime is, on one screen
-  statefun state list                 what functions remember
+  statefun status                     what needs attention, on one screen
+  statefun state list                 the values that functions keep
   statefun sink                       a destination to try pipelines with, on port 9000";
 
 impl Cli {

@@ -83,7 +83,7 @@ impl Runtime {
         serde_json::from_str(&self.ask(&[args, &["--json"]].concat())).unwrap()
     }
 
-    /// A list, once it has so many items.
+    /// The items of a list, once there are `count` of them.
     fn list(&self, args: &[&str], count: usize) -> Vec<Value> {
         loop {
             let items = self.ask_json(args)["items"].as_array().unwrap().clone();
@@ -130,7 +130,7 @@ impl Sink {
         post(&format!("http://{}{path}", self.address), "text/plain", "").await;
     }
 
-    /// What has arrived, once so many distinct keys have.
+    /// The totals, once this many distinct keys have arrived.
     async fn totals(&self, distinct_keys: u64) -> Value {
         loop {
             let url = format!("http://{}/", self.address);
@@ -367,7 +367,7 @@ async fn a_record_that_its_destination_refuses_is_a_dead_letter_until_it_is_redr
             .await;
     }
     let letters = runtime.list(&["dead-letters", "list", "--why", "permanent"], 3);
-    // They have ended: what waits is another list.
+    // They have ended, and are not among those that wait.
     runtime.list(&["deliveries", "list"], 0);
     runtime.list(&["deliveries", "list", "--ended"], 3);
     let address = letters[0]["address"].as_str().unwrap();
