@@ -10,6 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use super::acknowledgements::Acknowledgements;
+use super::callers::Callers;
 use super::commit::Committer;
 use super::condition::Condition;
 use super::config::RuntimeConfig;
@@ -20,7 +22,6 @@ use super::endpoint::{Directory, Endpoint, InProcess, RecordForm, Remote};
 use super::entrance::Entrances;
 use super::error::StartError;
 use super::fatal_failure::FatalFailure;
-use super::gateways::Gateways;
 use super::gone::{self, Gone, StandIns};
 use super::handle::{Chore, RuntimeHandle};
 use super::http_listeners::HttpListeners;
@@ -239,9 +240,12 @@ impl RuntimeBuilder {
         }
         let (store, syncer) = open_store(self.home, self.config.storage.clone()).await?;
         let router = Router::new(self.config.partitions.get(), self.config.max_memory_bytes);
-        let committer = Committer::start(store.clone(), syncer, router.clone());
+        let callers = Callers::new(Uuid::new_v4().as_u64_pair().0);
+        let acknowledgements = Acknowledgements::new(self.config.partitions.get(), callers);
+        let told = acknowledgements.clone();
+        let committer = Committer::start(store.clone(), syncer, told, router.clone());
         let committer = committer.map_err(StartError::Thread)?;
-        let kept = Kept {
+        let kept = StartupScan {
             store: store.clone(),
             durable: committer.durable.clone(),
             sinks: sinks.iter().map(|sink| sink.name.clone()).collect(),
@@ -251,13 +255,13 @@ impl RuntimeBuilder {
             entrances: self.entrances,
             config: self.config.clone(),
         };
-        let Found {
+        let Startup {
             directory,
             gone,
             entrances,
             lives,
             outboxes,
-        } = waited_for(move || kept.find(directory)).await??;
+        } = blocking(move || kept.find(directory)).await??;
         let directory = Arc::new(directory);
         let egresses = Egresses::new(
             outboxes,
@@ -269,7 +273,7 @@ impl RuntimeBuilder {
         let (ending, ended) = watch::channel(false);
         let intake = Intake {
             router,
-            gateways: Gateways::default(),
+            callers: acknowledgements.callers().clone(),
             directory,
             entrances: Arc::new(entrances),
             egresses,
@@ -293,7 +297,7 @@ impl RuntimeBuilder {
                 intake.directory.clone(),
                 intake.store.clone(),
             );
-            let dependencies = dependencies(&intake, &committer, &self.config);
+            let dependencies = dependencies(&intake, &committer, &acknowledgements, &self.config);
             let started = partitions.start(core, inbox.clone(), dependencies);
             started.map_err(StartError::Thread)?;
         }
@@ -445,14 +449,19 @@ fn settings(config: &RuntimeConfig, index: u8) -> CoreSettings {
     }
 }
 
-fn dependencies(intake: &Intake, committer: &Committer, config: &RuntimeConfig) -> Dependencies {
+fn dependencies(
+    intake: &Intake,
+    committer: &Committer,
+    acknowledgements: &Acknowledgements,
+    config: &RuntimeConfig,
+) -> Dependencies {
     Dependencies {
         clock: Arc::clone(&intake.clock),
         store: intake.store.clone(),
         store_status: committer.status.clone(),
         directory: Arc::clone(&intake.directory),
         router: intake.router.clone(),
-        gateways: intake.gateways.clone(),
+        acknowledgements: acknowledgements.clone(),
         egresses: intake.egresses.clone(),
         fatal_failure: intake.fatal_failure.clone(),
         application: Handle::current(),
@@ -464,20 +473,20 @@ async fn open_store(home: Home, settings: LogSettings) -> Result<(Store, Syncer)
     match home {
         Home::Ephemeral => Ok(Memory::default().open()),
         // Replaying a log takes a moment.
-        Home::Disk(disk) => Ok(waited_for(move || crate::storage::open(disk, settings)).await??),
+        Home::Disk(disk) => Ok(blocking(move || crate::storage::open(disk, settings)).await??),
     }
 }
 
-/// Does blocking disk work on a thread that may block.
-async fn waited_for<T: Send + 'static>(
+/// Does what waits for the disk on a thread that may.
+async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StartError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|failure| StartError::Thread(std::io::Error::other(failure)))
 }
 
-/// Data read from the store before anything runs.
-struct Kept {
+/// What is read of the store before anything runs.
+struct StartupScan {
     store: Store,
     durable: watch::Receiver<Position>,
     sinks: Vec<TypeName>,
@@ -488,7 +497,7 @@ struct Kept {
 }
 
 /// What was found there.
-struct Found {
+struct Startup {
     directory: Directory,
     gone: Vec<Gone>,
     entrances: Entrances,
@@ -497,9 +506,9 @@ struct Found {
     outboxes: HashMap<Bytes, (TypeName, Outbox)>,
 }
 
-impl Kept {
-    /// Reads it, and binds stand-ins for functions that no longer exist.
-    fn find(self, mut directory: Directory) -> Result<Found, StartError> {
+impl StartupScan {
+    /// Reads it, and binds functions that look after what exists no more.
+    fn find(self, mut directory: Directory) -> Result<Startup, StartError> {
         let store = &self.store;
         let gone = match self.looks_for_gone {
             true => gone::find(store, &directory)?,
@@ -516,7 +525,7 @@ impl Kept {
             let outbox = Outbox::open(prefix.clone(), store.clone(), self.durable.clone())?;
             outboxes.insert(prefix, (name, outbox));
         }
-        Ok(Found {
+        Ok(Startup {
             directory,
             gone,
             entrances,

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::acknowledgements::Acknowledgements;
+use super::callers::NoAnswer;
 use super::router::Router;
 use crate::storage::{Position, Store, SyncError, Syncer};
 
@@ -87,19 +89,27 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Starts the thread. It tells the partitions of `router` which positions are durable.
+    /// Starts the thread. After each round it sends what is due of `acknowledgements`, and tells the partitions of `router`.
     ///
     /// # Errors
     /// If the system cannot start a thread.
-    pub(super) fn start(store: Store, syncer: Syncer, router: Router) -> std::io::Result<Self> {
+    pub(super) fn start(
+        store: Store,
+        syncer: Syncer,
+        acknowledgements: Acknowledgements,
+        router: Router,
+    ) -> std::io::Result<Self> {
         let (durable_tx, durable) = watch::channel(store.durable());
         let status = Status::new();
         let told = status.clone();
         let thread = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || {
-                let last = LastWord(router);
-                run(syncer, &durable_tx, &last.0, &told);
+                let observers = Observers {
+                    acknowledgements,
+                    router,
+                };
+                run(syncer, &durable_tx, &observers, &told);
             })?;
         Ok(Self {
             thread: Some(thread),
@@ -126,21 +136,32 @@ impl Drop for Committer {
     }
 }
 
-/// However the thread ends, tells the partitions that nothing becomes durable any more.
-struct LastWord(Router);
+/// Who is told what becomes durable and, however the thread ends, that nothing does any more.
+struct Observers {
+    acknowledgements: Acknowledgements,
+    router: Router,
+}
 
-impl Drop for LastWord {
+impl Drop for Observers {
     fn drop(&mut self) {
-        self.0.without_disk();
+        self.acknowledgements.callers().end(NoAnswer::NotWritable);
+        self.acknowledgements.not_durable();
+        self.router.store_closed();
     }
 }
 
-fn run(mut syncer: Syncer, durable: &watch::Sender<Position>, router: &Router, status: &Status) {
+fn run(
+    mut syncer: Syncer,
+    durable: &watch::Sender<Position>,
+    observers: &Observers,
+    status: &Status,
+) {
     while syncer.wait() {
         match syncer.sync() {
             Ok(position) => {
+                observers.acknowledgements.durable(position);
                 durable.send_replace(position);
-                router.disk_moved();
+                observers.router.durable_advanced();
                 status.writable();
             }
             Err(SyncError::Closed { reason: cause }) => {
@@ -150,6 +171,7 @@ fn run(mut syncer: Syncer, durable: &watch::Sender<Position>, router: &Router, s
             }
             Err(failure) => {
                 status.full(&failure);
+                observers.acknowledgements.not_durable();
                 // Stopping with a full disk: everything not durable was not acknowledged.
                 if syncer.pause(FULL_DISK_PAUSE) && syncer.sync().is_err() {
                     return;

@@ -216,6 +216,6 @@ impl RuntimeHandle {
 
     /// The number of answers whose caller no longer waited.
     pub(crate) fn unclaimed_answers(&self) -> u64 {
-        self.intake.gateways.unclaimed()
+        self.intake.callers.unclaimed()
     }
 }

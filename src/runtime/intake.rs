@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
-use uuid::Uuid;
 
+use super::acknowledgements::ReplyTo;
+use super::callers::{CallOutcome, Caller, Callers, NoAnswer};
 use super::commit::StoreStatus;
 use super::condition::Condition;
 pub(crate) use super::core::AddressKey;
@@ -18,7 +19,6 @@ use super::egress::Egresses;
 use super::endpoint::{Directory, RecordForm};
 use super::entrance::{Entering, Entrances};
 use super::fatal_failure::FatalFailure;
-use super::gateways::Gateways;
 use super::gone::Gone;
 use super::partition::{Admission, Command};
 use super::router::Router;
@@ -32,6 +32,9 @@ use crate::time::Timestamp;
 
 /// How long a message waits for its round to become durable; after that its sender is told that the result is unknown.
 const DURABLE_WITHIN: Duration = Duration::from_secs(30);
+
+/// What its sender is told then.
+const NOT_DURABLE: &str = "the message did not become durable in time";
 
 /// How long a caller without an answer waits for the reason.
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
@@ -93,7 +96,7 @@ pub(crate) struct Incoming {
 #[derive(Debug, Clone)]
 pub(crate) struct Intake {
     pub(super) router: Router,
-    pub(super) gateways: Gateways,
+    pub(super) callers: Callers,
     pub(super) directory: Arc<Directory>,
     pub(super) entrances: Arc<Entrances>,
     pub(super) egresses: Egresses,
@@ -153,7 +156,26 @@ impl Intake {
                 Some(Entering::Ended) | None => {}
             }
         }
-        self.submit(incoming, None).await.map(|_| ())
+        self.submit(incoming).await
+    }
+
+    async fn submit(&self, incoming: Incoming) -> Result<(), IntakeError> {
+        self.check(&incoming.target)?;
+        let target = incoming.target.clone();
+        let (sender, receiver) = oneshot::channel();
+        self.bring(incoming, None, ReplyTo::Sender(sender))?;
+        match told(receiver, DURABLE_WITHIN).await {
+            Told::Answer(Admission::Refused(refusal)) => Err(self.refused(refusal, &target)),
+            Told::Answer(Admission::Accepted) => {
+                if let Some(condition) = &self.counted_by {
+                    condition.moved_on(1);
+                }
+                Ok(())
+            }
+            Told::Answer(Admission::Replayed(_) | Admission::Attached(_)) => Ok(()),
+            Told::Gone => Err(self.not_writable("the store has closed")),
+            Told::TooLate => Err(self.not_writable(NOT_DURABLE)),
+        }
     }
 
     /// Accepts a message and waits for the answer of its function: an encoded `TypedValue`.
@@ -162,38 +184,61 @@ impl Intake {
         incoming: Incoming,
         within: Duration,
     ) -> Result<Bytes, IntakeError> {
-        let deadline = Instant::now() + within;
-        let gateway = Uuid::new_v4().to_string();
-        let answer = self.gateways.wait(&gateway);
-        let guard = Forget {
-            gateways: &self.gateways,
-            gateway: &gateway,
-        };
+        let begun = Instant::now();
+        let deadline = begun + within;
+        self.check(&incoming.target)?;
+        let caller = self
+            .callers
+            .wait(incoming.key.is_some(), self.counted_by.clone());
         let row = incoming.key.as_ref().map(|key| key.row.clone());
         let target = incoming.target.clone();
-        let admission = self.submit(incoming, Some(gateway.clone())).await?;
-        let answered = match admission {
-            Admission::Replayed(Some(value)) => return Ok(value),
-            // The first message with the key was a send, not a call, so there will never be an answer.
-            Admission::Replayed(None) => return Err(IntakeError::KeyReused),
-            Admission::Attached(first) => {
-                drop(guard);
+        let gateway = caller.id().to_string();
+        self.bring(incoming, Some(gateway), ReplyTo::Caller(caller.id()))?;
+        let first = deadline.min(begun + DURABLE_WITHIN);
+        let outcome = match self.outcome(caller, first, deadline).await? {
+            Some(CallOutcome::Admission(Admission::Attached(first))) => {
                 self.join(&first, row, deadline).await?
             }
-            _ => tokio::select! {
-                biased;
-                answered = timeout_at(deadline, answer) => answered.ok().and_then(Result::ok),
-                reason = self.closed() => return Err(IntakeError::NotWritable { reason }),
-                _ = self.fatal_failure.failed() => return Err(IntakeError::Stopping),
-            },
+            outcome => outcome,
         };
-        match answered {
-            Some(value) => Ok(value),
-            None => Err(IntakeError::Timeout {
+        match outcome {
+            Some(
+                CallOutcome::Answer(value)
+                | CallOutcome::Admission(Admission::Replayed(Some(value))),
+            ) => Ok(value),
+            // The first message with the key was a send, not a call, so there will never be an answer.
+            Some(CallOutcome::Admission(Admission::Replayed(None))) => Err(IntakeError::KeyReused),
+            Some(CallOutcome::Admission(Admission::Refused(refusal))) => {
+                Err(self.refused(refusal, &target))
+            }
+            Some(CallOutcome::NoAnswer(NoAnswer::NotWritable)) => {
+                Err(self.not_writable("the store has closed"))
+            }
+            Some(CallOutcome::NoAnswer(NoAnswer::Stopping)) => Err(IntakeError::Stopping),
+            None | Some(CallOutcome::Admission(_)) => Err(IntakeError::Timeout {
                 within,
                 reason: self.reason(&target).await,
             }),
         }
+    }
+
+    /// The outcome of a call by `deadline`. `None`: there is none yet, and the message is accepted.
+    ///
+    /// # Errors
+    /// If the message is not durable by `first`.
+    async fn outcome(
+        &self,
+        mut caller: Caller,
+        first: Instant,
+        deadline: Instant,
+    ) -> Result<Option<CallOutcome>, IntakeError> {
+        let outcome = match timeout_at(first, &mut caller.outcome).await {
+            Err(_) if !caller.is_accepted() => return Err(self.not_writable(NOT_DURABLE)),
+            Err(_) => timeout_at(deadline, &mut caller.outcome).await,
+            told => told,
+        };
+        // The sender is dropped by nobody but the caller itself.
+        Ok(outcome.ok().and_then(Result::ok))
     }
 
     /// Why `target` does not answer.
@@ -215,21 +260,21 @@ impl Intake {
         gateway: &str,
         row: Option<Bytes>,
         deadline: Instant,
-    ) -> Result<Option<Bytes>, IntakeError> {
-        let answer = self.gateways.wait(gateway);
-        let _guard = Forget {
-            gateways: &self.gateways,
-            gateway,
-        };
+    ) -> Result<Option<CallOutcome>, IntakeError> {
+        let joined = self.callers.join(gateway);
         // It may have been answered between reading the key and waiting.
         let kept = match row {
             Some(row) => self.kept(row).await?,
             None => None,
         };
         if let Some(Outcome::Answered(value)) = kept.map(|answer| answer.outcome) {
-            return Ok(Some(value));
+            return Ok(Some(CallOutcome::Answer(value)));
         }
-        Ok(timeout_at(deadline, answer).await.ok().and_then(Result::ok))
+        let Some(mut joined) = joined else {
+            return Ok(None);
+        };
+        let outcome = timeout_at(deadline, &mut joined.outcome).await;
+        Ok(outcome.ok().and_then(Result::ok))
     }
 
     /// The stored answer of an idempotency key, read on a thread that may block.
@@ -244,43 +289,24 @@ impl Intake {
         Err(IntakeError::NotWritable { reason })
     }
 
-    async fn submit(
+    /// Hands a message to its partition.
+    fn bring(
         &self,
         incoming: Incoming,
         gateway: Option<String>,
-    ) -> Result<Admission, IntakeError> {
-        self.check(&incoming.target)?;
-        let (sender, receiver) = oneshot::channel();
+        reply_to: ReplyTo,
+    ) -> Result<(), IntakeError> {
         let arrival = Arrival {
             ticket: 0,
-            target: incoming.target.clone(),
+            target: incoming.target,
             argument: incoming.argument,
             gateway,
             key: incoming.key,
         };
-        if !self
-            .router
-            .send(incoming.target.id(), Command::Arrive(arrival, sender))
-        {
-            return Err(IntakeError::Stopping);
-        }
-        let admission = tokio::select! {
-            biased;
-            admission = told(receiver, DURABLE_WITHIN) => admission,
-            reason = self.not_writable_any_more() => return Err(IntakeError::NotWritable { reason }),
-        };
-        match admission {
-            Told::Answer(Admission::Refused(refusal)) => {
-                Err(self.refused(refusal, &incoming.target))
-            }
-            Told::Answer(admission) => {
-                if let (Admission::Accepted, Some(condition)) = (&admission, &self.counted_by) {
-                    condition.moved_on(1);
-                }
-                Ok(admission)
-            }
-            Told::Gone => Err(self.not_writable("the store has closed")),
-            Told::TooLate => Err(self.not_writable("the message did not become durable in time")),
+        let inbox = self.router.inbox_of(arrival.target.id());
+        match inbox.send(Command::Arrive(arrival, reply_to)) {
+            true => Ok(()),
+            false => Err(IntakeError::Stopping),
         }
     }
 
@@ -305,15 +331,6 @@ impl Intake {
             StoreStatus::Full(_) => Ok(true),
             StoreStatus::Writable => Ok(self.store.pressure() || self.egresses.full().is_some()),
         }
-    }
-
-    /// Ready once the store accepts nothing more, so that waiting senders are told at once rather than after the time limit.
-    async fn not_writable_any_more(&self) -> String {
-        self.store_is(|status| match status {
-            StoreStatus::Writable => None,
-            StoreStatus::Full(reason) | StoreStatus::Closed(reason) => Some(reason.clone()),
-        })
-        .await
     }
 
     /// Checks that need no partition.
@@ -351,27 +368,6 @@ impl Intake {
         Ok(())
     }
 
-    /// Ready once the store has closed: there are no more answers before a restart.
-    async fn closed(&self) -> String {
-        self.store_is(|status| match status {
-            StoreStatus::Closed(reason) => Some(reason.clone()),
-            _ => None,
-        })
-        .await
-    }
-
-    async fn store_is(&self, wanted: impl Fn(&StoreStatus) -> Option<String>) -> String {
-        let mut status = self.status.clone();
-        loop {
-            if let Some(reason) = wanted(&status.borrow_and_update()) {
-                return reason;
-            }
-            if status.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-
     fn refused(&self, refusal: Refusal, target: &AddressKey) -> IntakeError {
         let (namespace, name, _) = target.parts();
         match refusal {
@@ -395,17 +391,5 @@ impl Intake {
             StoreStatus::Full(reason) | StoreStatus::Closed(reason) => reason.clone(),
         };
         IntakeError::NotWritable { reason }
-    }
-}
-
-/// Removes a gateway when its caller has its answer or has gone.
-struct Forget<'a> {
-    gateways: &'a Gateways,
-    gateway: &'a str,
-}
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        self.gateways.forget(self.gateway);
     }
 }

@@ -5,11 +5,15 @@
 //! running runtime, such as the admin API, use its `handle`. Feature `testing` makes the core public.
 
 #[cfg(feature = "runtime")]
+mod acknowledgements;
+#[cfg(feature = "runtime")]
 mod assemble;
 #[cfg(feature = "runtime")]
 mod bearer;
 #[cfg(feature = "runtime")]
 mod builder;
+#[cfg(feature = "runtime")]
+mod callers;
 #[cfg(feature = "runtime")]
 mod commit;
 #[cfg(feature = "runtime")]
@@ -27,8 +31,6 @@ mod entrance;
 mod error;
 #[cfg(feature = "runtime")]
 mod fatal_failure;
-#[cfg(feature = "runtime")]
-mod gateways;
 #[cfg(feature = "runtime")]
 pub(crate) mod gone;
 #[cfg(feature = "runtime")]

@@ -28,12 +28,12 @@ impl Router {
 
     /// Hands a command to the partition that `id` belongs to. `false`: it has ended.
     pub(super) fn send(&self, id: &str, command: Command) -> bool {
-        self.inbox_of(id).is_some_and(|inbox| inbox.send(command))
+        self.inbox_of(id).send(command)
     }
 
     /// Whether as much is on its way to the partition of `id` as may be.
     pub(super) fn is_full(&self, id: &str) -> bool {
-        self.inbox_of(id).is_some_and(Inbox::is_full)
+        self.inbox_of(id).is_full()
     }
 
     /// Hands on a message whose row is staged. A partition that has ended finds it in the store at the next start.
@@ -76,13 +76,13 @@ impl Router {
     }
 
     /// Something has become durable.
-    pub(super) fn disk_moved(&self) {
-        self.inboxes.iter().for_each(Inbox::disk_moved);
+    pub(super) fn durable_advanced(&self) {
+        self.inboxes.iter().for_each(Inbox::durable_advanced);
     }
 
     /// Nothing becomes durable any more.
-    pub(super) fn without_disk(&self) {
-        self.inboxes.iter().for_each(Inbox::without_disk);
+    pub(super) fn store_closed(&self) {
+        self.inboxes.iter().for_each(Inbox::store_closed);
     }
 
     /// The number of the partition that `id` belongs to.
@@ -91,7 +91,9 @@ impl Router {
         owner(id_hash(id), cores)
     }
 
-    fn inbox_of(&self, id: &str) -> Option<&Inbox> {
-        self.inboxes.get(usize::from(self.owner(id)))
+    /// The inbox of the partition that `id` belongs to.
+    pub(super) fn inbox_of(&self, id: &str) -> &Inbox {
+        let owner = self.inboxes.get(usize::from(self.owner(id)));
+        owner.expect("there are as many inboxes as the owner is one of")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::idempotency::{Outcome, StoredAnswer};
+use super::idempotency::{Outcome, StoredAnswer, is_unkept};
 use super::keys::{ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, after_prefix, id_hash};
 use super::mailbox::{Mailbox, Message, Waiting};
 use super::mailboxes::{Slot, Vacant};
@@ -52,6 +52,7 @@ impl Core {
             }
             let outcome = match arrival.gateway {
                 Some(gateway) => {
+                    debug_assert!(!is_unkept(&gateway), "its answer is kept");
                     writes.push(Write::put(GATEWAYS, gateway.clone(), key.row.clone()));
                     Outcome::Pending(gateway)
                 }

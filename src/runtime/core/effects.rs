@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 
 use super::function_types::TypeId;
-use super::idempotency::Outcome;
+use super::idempotency::{Outcome, is_unkept};
 use super::keys::{
     ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, OUTBOX, STATE, TIMERS, TOKENS, TimerKey,
     egress_prefix, id_hash, token_key,
@@ -172,6 +172,9 @@ impl Core {
 
     /// The first answer to a call with an idempotency key is kept in the commit that gives it.
     pub(super) fn kept_answer(&self, gateway: &str, value: &Bytes) -> Result<Vec<Write>, Failure> {
+        if is_unkept(gateway) {
+            return Ok(Vec::new());
+        }
         let Some(row) = self.store.get(GATEWAYS, gateway.as_bytes())? else {
             return Ok(Vec::new());
         };

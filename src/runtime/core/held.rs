@@ -9,11 +9,15 @@ use crate::storage::Position;
 /// What waits for the disk.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    /// In the order of their positions, which is the order in which they come.
-    outputs: VecDeque<(Position, Output)>,
+    /// Acknowledgements and answers, in the order of their positions, which is the order in which they come.
+    acknowledgements: Outputs,
+    /// Other outputs, in the same order.
+    others: Outputs,
     /// Addresses whose first message is in that commit. A message that waited for its turn may be older than the last output.
     starts: BTreeSet<(Position, Slot)>,
 }
+
+type Outputs = VecDeque<(Position, Output)>;
 
 /// Something that waits no longer.
 pub(super) enum Release {
@@ -26,13 +30,15 @@ pub(super) enum Release {
 impl Held {
     /// Holds an output back. A core makes its commits one after the other, and so its outputs come.
     pub(super) fn output(&mut self, position: Position, output: Output) {
+        let outputs = match output.is_acknowledgement() {
+            true => &mut self.acknowledgements,
+            false => &mut self.others,
+        };
         debug_assert!(
-            self.outputs
-                .back()
-                .is_none_or(|(last, _)| *last <= position),
+            outputs.back().is_none_or(|(last, _)| *last <= position),
             "outputs are held in the order of their positions"
         );
-        self.outputs.push_back((position, output));
+        outputs.push_back((position, output));
     }
 
     /// Holds the start of an address back.
@@ -43,30 +49,36 @@ impl Held {
 
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.outputs.is_empty() && self.starts.is_empty()
+        self.acknowledgements.is_empty() && self.others.is_empty() && self.starts.is_empty()
+    }
+
+    /// Gives up all acknowledgements and answers that wait.
+    pub(super) fn take_acknowledgements(&mut self) -> impl Iterator<Item = (Position, Output)> {
+        self.acknowledgements.drain(..)
     }
 
     /// The next of what waits for nothing behind `durable`.
     pub(super) fn pop(&mut self, durable: Position) -> Option<Release> {
-        let output = self.outputs.front().map(|(position, _)| *position);
+        let front = |outputs: &Outputs| outputs.front().map(|(position, _)| *position);
+        let (acknowledgement, other) = (front(&self.acknowledgements), front(&self.others));
         let start = self.starts.first().map(|(position, _)| *position);
-        let is_output = match (output, start) {
-            (Some(output), Some(start)) => output <= start,
-            (output, _) => output.is_some(),
-        };
-        let next = if is_output { output } else { start };
-        if next? > durable {
+        let next = [acknowledgement, other, start]
+            .into_iter()
+            .flatten()
+            .min()?;
+        if next > durable {
             return None;
         }
-        if is_output {
-            self.outputs
-                .pop_front()
-                .map(|(_, output)| Release::Output(output))
-        } else {
-            self.starts
-                .pop_first()
-                .map(|(_, slot)| Release::Start(slot))
-        }
+        let outputs = match acknowledgement == Some(next) {
+            true => &mut self.acknowledgements,
+            false if other == Some(next) => &mut self.others,
+            false => {
+                let start = self.starts.pop_first();
+                return start.map(|(_, slot)| Release::Start(slot));
+            }
+        };
+        let output = outputs.pop_front();
+        output.map(|(_, output)| Release::Output(output))
     }
 }
 

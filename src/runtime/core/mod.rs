@@ -317,6 +317,16 @@ pub enum Output {
     Warning(String),
 }
 
+impl Output {
+    /// Whether it only tells somebody outside what became of a message.
+    pub const fn is_acknowledgement(&self) -> bool {
+        matches!(
+            self,
+            Self::Accepted(_) | Self::Replayed(..) | Self::Attached(..) | Self::Answer(..)
+        )
+    }
+}
+
 /// One partition: all addresses whose ids belong to it.
 #[derive(Debug)]
 pub struct Core {
@@ -451,6 +461,11 @@ impl Core {
         self.calls
     }
 
+    /// The number of this core.
+    pub const fn index(&self) -> u8 {
+        self.settings.index
+    }
+
     /// Up to which position the core knows that all is on disk.
     pub const fn durable(&self) -> Position {
         self.durable
@@ -459,6 +474,12 @@ impl Core {
     /// Whether something waits for the disk.
     pub fn awaits_disk(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    /// Gives up the acknowledgements and answers that wait for the disk, in the order of their positions: whoever takes them tells them when
+    /// they are durable.
+    pub fn take_acknowledgements(&mut self) -> impl Iterator<Item = (Position, Output)> {
+        self.held.take_acknowledgements()
     }
 
     /// Counts so many bytes of messages, which are on their way here, as those in memory.

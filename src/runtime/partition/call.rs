@@ -23,8 +23,8 @@ type Call = Pin<Box<dyn Future<Output = Result<FromFunction, Failure>> + Send>>;
 impl Partition {
     /// Calls the function of `target`.
     ///
-    /// One of this process is polled here at once, and nearly all answer then. One that waits goes on as a task of the application's
-    /// runtime; so do further calls of one that computes for long. A remote function is called by this thread's own runtime.
+    /// A function of this process is polled in place, and nearly all answer at once. One that waits goes on as a task of the application's
+    /// runtime; a function that computes for long is called there from the start. Remote functions are called in this thread's own runtime.
     pub(super) fn call(&mut self, call: CallId, target: AddressKey, request: Bytes) {
         let (namespace, name, _) = target.parts();
         match self
@@ -52,29 +52,29 @@ impl Partition {
         request: Bytes,
     ) {
         let (namespace, name, _) = target.parts();
-        let is_slow = self.pace.is_slow(namespace, name);
+        let is_slow = self.slow_functions.is_slow(namespace, name);
         let mut future: Call = Box::pin(async move { functions.call(request).await });
         if !is_slow {
             let entered = self.dependencies.application.enter();
             let begun = Instant::now();
-            // Whoever wakes it is not heard, and need not be: a task polls it once more before it waits.
+            // Wake-ups are lost here, and not needed: a task polls it once more before it waits.
             let mut nobody = Context::from_waker(Waker::noop());
             let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut nobody)));
             drop(entered);
-            self.pace.note(namespace, name, begun.elapsed());
+            self.slow_functions.note(namespace, name, begun.elapsed());
             let result = match polled {
                 Ok(Poll::Ready(result)) => Some(result),
                 Ok(Poll::Pending) => None,
                 Err(_) => Some(Err(Failure::new("the call panicked"))),
             };
             if let Some(result) = result {
-                return self.returned(call, told(&target, result));
+                return self.returned(call, outcome(&target, result));
             }
         }
-        let slip = Slip::new(self.inbox.clone(), call);
+        let guard = CallGuard::new(self.inbox.clone(), call);
         self.dependencies
             .application
-            .spawn(async move { slip.hand_in(told(&target, future.await)) });
+            .spawn(async move { guard.finish(outcome(&target, future.await)) });
     }
 
     fn call_remote(
@@ -84,13 +84,13 @@ impl Partition {
         target: AddressKey,
         request: Bytes,
     ) {
-        let slip = Slip::new(self.inbox.clone(), call);
+        let guard = CallGuard::new(self.inbox.clone(), call);
         self.calls.spawn(Box::pin(async move {
             let returned = match functions.call(&target, request).await {
-                Some(result) => told(&target, result),
+                Some(result) => outcome(&target, result),
                 None => Returned::Abandoned,
             };
-            slip.hand_in(returned);
+            guard.finish(returned);
         }));
     }
 
@@ -105,7 +105,7 @@ impl Partition {
     }
 }
 
-fn told(target: &AddressKey, result: Result<FromFunction, Failure>) -> Returned {
+fn outcome(target: &AddressKey, result: Result<FromFunction, Failure>) -> Returned {
     match result {
         Ok(reply) => Returned::Answered(reply),
         Err(failure) => {
@@ -115,32 +115,32 @@ fn told(target: &AddressKey, result: Result<FromFunction, Failure>) -> Returned 
     }
 }
 
-/// What a task hands in when its call has ended, whatever ends it.
-struct Slip {
+/// Tells the partition that a call of a task has ended, whatever ends it.
+struct CallGuard {
     inbox: Inbox,
     call: CallId,
-    is_handed_in: bool,
+    is_finished: bool,
 }
 
-impl Slip {
+impl CallGuard {
     const fn new(inbox: Inbox, call: CallId) -> Self {
         Self {
             inbox,
             call,
-            is_handed_in: false,
+            is_finished: false,
         }
     }
 
-    fn hand_in(mut self, returned: Returned) {
-        self.is_handed_in = true;
+    fn finish(mut self, returned: Returned) {
+        self.is_finished = true;
         // A partition that has ended sends the batch again at the next start.
         self.inbox.send(Command::Returned(self.call, returned));
     }
 }
 
-impl Drop for Slip {
+impl Drop for CallGuard {
     fn drop(&mut self) {
-        if self.is_handed_in {
+        if self.is_finished {
             return;
         }
         let returned = if std::thread::panicking() {

@@ -5,6 +5,7 @@ use prost::Message as _;
 use tokio::sync::oneshot;
 
 use crate::protocol::reqreply::FromFunction;
+use crate::runtime::acknowledgements::ReplyTo;
 use crate::runtime::core::{
     AddressKey, AdminChange, Arrival, CallId, Failure, Message, QueueView, Refusal, TypeCounters,
     TypeLoad,
@@ -39,7 +40,7 @@ pub(in crate::runtime) enum Returned {
 #[derive(Debug)]
 pub(in crate::runtime) enum Command {
     /// An ingress brings a message; the partition gives it its ticket.
-    Arrive(Arrival, oneshot::Sender<Admission>),
+    Arrive(Arrival, ReplyTo),
     /// A function of another partition, or a source, sent a message here.
     Deliver(Message),
     /// As `Deliver`, while too much is on its way: the message itself is read from the store when its turn comes.

@@ -33,17 +33,17 @@ struct State {
     sleeps: bool,
     /// It is also to be woken when something has become durable.
     awaits_disk: bool,
-    standing: Standing,
+    phase: Phase,
 }
 
 /// Whether a partition goes on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Phase {
     /// It does.
     #[default]
-    Open,
+    Running,
     /// Nothing becomes durable any more: nothing is done, and whoever asks is told.
-    WithoutDisk,
+    StoreClosed,
     /// It is to end.
     Closed,
 }
@@ -52,10 +52,10 @@ pub(super) enum Standing {
 pub(super) struct Wait<F> {
     /// Time.
     pub(super) until: Option<Instant>,
-    /// Another standing than this one.
-    pub(super) standing: Standing,
+    /// Another phase than this one.
+    pub(super) phase: Phase,
     /// Whether something has become durable that it waits for; `None`: it waits for nothing of that kind.
-    pub(super) disk_moved: Option<F>,
+    pub(super) durable_advanced: Option<F>,
 }
 
 impl Inbox {
@@ -73,7 +73,7 @@ impl Inbox {
     pub(in crate::runtime) fn send(&self, command: Command) -> bool {
         let bytes = command.size();
         let mut state = self.state();
-        if state.standing == Standing::Closed {
+        if state.phase == Phase::Closed {
             return false;
         }
         state.commands.push(command);
@@ -94,7 +94,7 @@ impl Inbox {
     }
 
     /// Something has become durable, and can be seen by whoever looks.
-    pub(in crate::runtime) fn disk_moved(&self) {
+    pub(in crate::runtime) fn durable_advanced(&self) {
         let state = self.state();
         if state.awaits_disk {
             self.wake(state);
@@ -102,21 +102,21 @@ impl Inbox {
     }
 
     /// Nothing becomes durable any more.
-    pub(in crate::runtime) fn without_disk(&self) {
-        self.stand(Standing::WithoutDisk);
+    pub(in crate::runtime) fn store_closed(&self) {
+        self.enter(Phase::StoreClosed);
     }
 
     /// Ends the partition when it has done what it is at.
     pub(super) fn close(&self) {
-        self.stand(Standing::Closed);
+        self.enter(Phase::Closed);
     }
 
-    fn stand(&self, standing: Standing) {
+    fn enter(&self, phase: Phase) {
         let mut state = self.state();
-        if state.standing != Standing::Closed {
-            state.standing = standing;
+        if state.phase != Phase::Closed {
+            state.phase = phase;
         }
-        if standing == Standing::Closed {
+        if phase == Phase::Closed {
             // Whoever waits for an answer is told by the dropped channel.
             state.commands.clear();
         }
@@ -129,19 +129,19 @@ impl Inbox {
         &self,
         taken: &mut Vec<Command>,
         wait: &Wait<F>,
-    ) -> (Standing, usize) {
+    ) -> (Phase, usize) {
         loop {
             {
                 let mut state = self.state();
                 let is_ready = !state.commands.is_empty()
-                    || state.standing != wait.standing
-                    || wait.disk_moved.as_ref().is_some_and(|moved| moved())
+                    || state.phase != wait.phase
+                    || wait.durable_advanced.as_ref().is_some_and(|moved| moved())
                     || wait.until.is_some_and(|until| until <= Instant::now());
                 state.sleeps = !is_ready;
-                state.awaits_disk = !is_ready && wait.disk_moved.is_some();
+                state.awaits_disk = !is_ready && wait.durable_advanced.is_some();
                 if is_ready {
                     std::mem::swap(taken, &mut state.commands);
-                    return (state.standing, std::mem::take(&mut state.bytes));
+                    return (state.phase, std::mem::take(&mut state.bytes));
                 }
             }
             let arrived = self.0.arrived.notified();
@@ -180,8 +180,8 @@ mod tests {
     fn wait(until: Option<Instant>) -> Wait<fn() -> bool> {
         Wait {
             until,
-            standing: Standing::Open,
-            disk_moved: None,
+            phase: Phase::Running,
+            durable_advanced: None,
         }
     }
 
@@ -212,12 +212,12 @@ mod tests {
         let moved = AtomicUsize::new(0);
         let on_disk = Wait {
             until: None,
-            standing: Standing::Open,
-            disk_moved: Some(|| moved.load(Ordering::SeqCst) > 0),
+            phase: Phase::Running,
+            durable_advanced: Some(|| moved.load(Ordering::SeqCst) > 0),
         };
         tokio::join!(inbox.take(&mut taken, &on_disk), async {
             moved.store(1, Ordering::SeqCst);
-            inbox.disk_moved();
+            inbox.durable_advanced();
         });
         let forever = wait(None);
         tokio::join!(inbox.take(&mut taken, &forever), async {
@@ -234,7 +234,7 @@ mod tests {
         inbox.close();
         assert!(answer.await.is_err());
         assert!(!inbox.send(drain().0));
-        let (standing, _) = inbox.take(&mut Vec::new(), &wait(None)).await;
-        assert_eq!(standing, Standing::Closed);
+        let (phase, _) = inbox.take(&mut Vec::new(), &wait(None)).await;
+        assert_eq!(phase, Phase::Closed);
     }
 }

@@ -7,8 +7,8 @@
 mod call;
 mod command;
 mod inbox;
-mod look;
-mod pace;
+mod inspect;
+mod slow_functions;
 mod threads;
 
 use std::collections::HashMap;
@@ -20,12 +20,13 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use super::acknowledgements::{Acknowledgement, Acknowledgements, ReplyTo};
+use super::callers::NoAnswer;
 use super::commit::Status;
 use super::core::{Core, Input, Output, Ticket, Verdict};
 use super::egress::Egresses;
 use super::endpoint::Directory;
 use super::fatal_failure::{ApplicationFailure, FatalFailure};
-use super::gateways::Gateways;
 use super::router::Router;
 use crate::clock::Clock;
 use crate::storage::Store;
@@ -33,8 +34,8 @@ use crate::storage::Store;
 pub(super) use self::command::{Admission, Command};
 pub(crate) use self::command::{Inspection, Queue};
 pub(super) use self::inbox::Inbox;
-use self::inbox::{Standing, Wait};
-use self::pace::Pace;
+use self::inbox::{Phase, Wait};
+use self::slow_functions::SlowFunctions;
 pub(super) use self::threads::Partitions;
 
 /// Commands that are taken at once, before outputs are acted upon.
@@ -52,7 +53,7 @@ pub(super) struct Dependencies {
     pub(super) store_status: Status,
     pub(super) directory: Arc<Directory>,
     pub(super) router: Router,
-    pub(super) gateways: Gateways,
+    pub(super) acknowledgements: Acknowledgements,
     pub(super) egresses: Egresses,
     pub(super) fatal_failure: FatalFailure,
     /// The runtime that the application runs on: functions of this process see it, and go on there when they wait.
@@ -67,9 +68,9 @@ struct Partition {
     inbox: Inbox,
     /// The runtime of this thread.
     calls: Handle,
-    pace: Pace,
+    slow_functions: SlowFunctions,
     next_ticket: Ticket,
-    admissions: HashMap<Ticket, oneshot::Sender<Admission>>,
+    reply_to: HashMap<Ticket, ReplyTo>,
     changes: HashMap<Ticket, oneshot::Sender<Result<(), String>>>,
     drained: Vec<oneshot::Sender<()>>,
     /// Sources that wait for room.
@@ -88,9 +89,9 @@ impl Partition {
             dependencies,
             inbox,
             calls,
-            pace: Pace::default(),
+            slow_functions: SlowFunctions::default(),
             next_ticket: 0,
-            admissions: HashMap::new(),
+            reply_to: HashMap::new(),
             changes: HashMap::new(),
             drained: Vec::new(),
             rooms: Vec::new(),
@@ -107,11 +108,11 @@ impl Partition {
         self.step(Input::Tick);
         loop {
             self.act();
-            let (standing, bytes) = waiting.block_on(self.next(&mut taken, sweep_at));
-            match standing {
-                Standing::Open => {}
-                Standing::WithoutDisk => break,
-                Standing::Closed => return waiting.shutdown_background(),
+            let (phase, bytes) = waiting.block_on(self.next(&mut taken, sweep_at));
+            match phase {
+                Phase::Running => {}
+                Phase::StoreClosed => break,
+                Phase::Closed => return waiting.shutdown_background(),
             }
             self.core.note_on_its_way(self.inbox.bytes());
             self.durable();
@@ -135,12 +136,12 @@ impl Partition {
                 self.step(Input::Tick);
             }
         }
-        self.without_disk(&waiting, taken);
+        self.store_closed(&waiting, taken);
         waiting.shutdown_background();
     }
 
     /// Waits for something to do, while calls make progress.
-    async fn next(&self, taken: &mut Vec<Command>, sweep_at: Instant) -> (Standing, usize) {
+    async fn next(&self, taken: &mut Vec<Command>, sweep_at: Instant) -> (Phase, usize) {
         if self.core.in_flight() > self.abandoned {
             // Calls go on, however many commands come.
             tokio::task::yield_now().await;
@@ -150,11 +151,11 @@ impl Partition {
             false => Instant::now(),
         };
         let known = self.core.durable();
-        let disk_moved = || self.dependencies.store.durable() > known;
+        let durable_advanced = || self.dependencies.store.durable() > known;
         let wait = Wait {
             until: Some(until),
-            standing: Standing::Open,
-            disk_moved: self.core.awaits_disk().then_some(disk_moved),
+            phase: Phase::Running,
+            durable_advanced: self.core.awaits_disk().then_some(durable_advanced),
         };
         self.inbox.take(taken, &wait).await
     }
@@ -174,9 +175,9 @@ impl Partition {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Arrive(mut arrival, sender) => {
+            Command::Arrive(mut arrival, reply_to) => {
                 arrival.ticket = self.ticket();
-                self.admissions.insert(arrival.ticket, sender);
+                self.reply_to.insert(arrival.ticket, reply_to);
                 self.step(Input::Arrive(arrival));
             }
             Command::Deliver(message) => self.step(Input::Deliver(message)),
@@ -233,6 +234,7 @@ impl Partition {
             // Its room is used again.
             self.spare = out;
         }
+        self.acknowledge();
         if self.core.has_room() {
             for sender in self.rooms.drain(..) {
                 let _ = sender.send(());
@@ -256,11 +258,15 @@ impl Partition {
             Output::Forward(partition, message) => {
                 self.dependencies.router.hand_on(partition, message)
             }
-            Output::Accepted(ticket) => self.admit(ticket, Admission::Accepted),
-            Output::Refused(ticket, refusal) => self.admit(ticket, Admission::Refused(refusal)),
-            Output::Replayed(ticket, answer) => self.admit(ticket, Admission::Replayed(answer)),
-            Output::Attached(ticket, gateway) => self.admit(ticket, Admission::Attached(gateway)),
-            Output::Answer(gateway, value) => self.dependencies.gateways.answer(&gateway, &value),
+            Output::Accepted(_)
+            | Output::Refused(..)
+            | Output::Replayed(..)
+            | Output::Attached(..)
+            | Output::Answer(..) => {
+                if let Some(told) = acknowledgement(&mut self.reply_to, output) {
+                    self.dependencies.acknowledgements.tell(told);
+                }
+            }
             Output::Egress {
                 egress,
                 id,
@@ -301,6 +307,10 @@ impl Partition {
                             cause: failure,
                             statefun_words: self.dependencies.statefun_words,
                         });
+                        self.dependencies
+                            .acknowledgements
+                            .callers()
+                            .end(NoAnswer::Stopping);
                         self.dependencies.router.drain_all();
                     }
                 }
@@ -309,21 +319,36 @@ impl Partition {
         }
     }
 
-    fn admit(&mut self, ticket: Ticket, admission: Admission) {
-        if let Some(sender) = self.admissions.remove(&ticket) {
-            let _ = sender.send(admission);
+    /// Hands over what waits for the disk to be told to somebody outside.
+    fn acknowledge(&mut self) {
+        let Self {
+            core,
+            dependencies,
+            reply_to,
+            ..
+        } = self;
+        let index = core.index();
+        let mut held = core.take_acknowledgements().peekable();
+        if held.peek().is_none() {
+            return;
         }
+        let told = held.filter_map(|(position, output)| {
+            acknowledgement(reply_to, output).map(|told| (position, told))
+        });
+        dependencies
+            .acknowledgements
+            .add(index, told, || dependencies.store.durable());
     }
 
     /// The store has closed: whoever still brings something is told by the dropped channel that nothing is acknowledged.
-    fn without_disk(&mut self, waiting: &Runtime, mut taken: Vec<Command>) {
-        self.admissions.clear();
+    fn store_closed(&mut self, waiting: &Runtime, mut taken: Vec<Command>) {
+        self.reply_to.clear();
         self.changes.clear();
         self.rooms.clear();
         let wait: Wait<fn() -> bool> = Wait {
             until: None,
-            standing: Standing::WithoutDisk,
-            disk_moved: None,
+            phase: Phase::StoreClosed,
+            durable_advanced: None,
         };
         loop {
             for command in taken.drain(..) {
@@ -337,11 +362,28 @@ impl Partition {
                     _ => {}
                 }
             }
-            let (standing, bytes) = waiting.block_on(self.inbox.take(&mut taken, &wait));
+            let (phase, bytes) = waiting.block_on(self.inbox.take(&mut taken, &wait));
             self.inbox.done(bytes);
-            if standing == Standing::Closed {
+            if phase == Phase::Closed {
                 return;
             }
         }
     }
+}
+
+/// Who is told what by an output.
+fn acknowledgement(
+    reply_to: &mut HashMap<Ticket, ReplyTo>,
+    output: Output,
+) -> Option<Acknowledgement> {
+    let (ticket, admission) = match output {
+        Output::Accepted(ticket) => (ticket, Admission::Accepted),
+        Output::Refused(ticket, refusal) => (ticket, Admission::Refused(refusal)),
+        Output::Replayed(ticket, answer) => (ticket, Admission::Replayed(answer)),
+        Output::Attached(ticket, gateway) => (ticket, Admission::Attached(gateway)),
+        Output::Answer(gateway, value) => return Some(Acknowledgement::Answer(gateway, value)),
+        _ => return None,
+    };
+    let reply_to = reply_to.remove(&ticket)?;
+    Some(Acknowledgement::Admission(reply_to, admission))
 }

@@ -7,6 +7,7 @@ use tracing::error;
 
 use super::inbox::Inbox;
 use super::{Dependencies, Partition};
+use crate::runtime::callers::NoAnswer;
 use crate::runtime::core::Core;
 
 /// A running thread for each partition. Dropped, it ends them, and waits for what they are at.
@@ -29,8 +30,8 @@ impl Partitions {
         let waiting = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let name = format!("partition-{}", self.threads.len());
-        let watch = Watch {
+        let name = format!("partition-{}", core.index());
+        let guard = PanicGuard {
             name: name.clone(),
             inbox: inbox.clone(),
             dependencies: dependencies.clone(),
@@ -38,7 +39,7 @@ impl Partitions {
         let calls = waiting.handle().clone();
         let partition = Partition::new(core, dependencies, inbox.clone(), calls);
         let thread = Builder::new().name(name).spawn(move || {
-            let _watch = watch;
+            let _guard = guard;
             partition.run(waiting);
         })?;
         self.threads.push((inbox, thread));
@@ -51,7 +52,7 @@ impl Partitions {
             inbox.close();
         }
         for (_, thread) in self.threads.drain(..) {
-            // An error is a panic, which its `Watch` has told of.
+            // An error is a panic, which its `PanicGuard` has told of.
             let _ = thread.join();
         }
     }
@@ -63,22 +64,25 @@ impl Drop for Partitions {
     }
 }
 
-/// Sees to it that a panic is no silent end.
-struct Watch {
+/// Reports a panic of the thread, and closes the inbox in any case.
+struct PanicGuard {
     name: String,
     inbox: Inbox,
     dependencies: Dependencies,
 }
 
-impl Drop for Watch {
+impl Drop for PanicGuard {
     fn drop(&mut self) {
-        self.inbox.close();
         if panicking() {
-            let Self { name, .. } = self;
-            error!(partition = %name, "a partition has panicked: nothing more is taken in; restart the runtime");
-            self.dependencies
-                .store_status
-                .close(&format!("{name} has panicked, see the log"));
+            let Dependencies {
+                store_status,
+                acknowledgements,
+                ..
+            } = &self.dependencies;
+            error!(partition = %self.name, "a partition has panicked: nothing more is taken in; restart the runtime");
+            store_status.close(&format!("{} has panicked; see the log", self.name));
+            acknowledgements.callers().end(NoAnswer::NotWritable);
         }
+        self.inbox.close();
     }
 }

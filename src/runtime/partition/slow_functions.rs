@@ -1,17 +1,17 @@
-//! Which functions compute for long before they wait or answer: they are not to hold up a partition.
+//! Functions that compute for long, or block their thread: a partition must not call them in place.
 
 use std::time::Duration;
 
 use crate::sdk::TypeName;
 
-/// A function that takes longer to answer or to wait for something computes, or blocks its thread.
+/// How long a function may take until it answers or waits for something.
 const LONG: Duration = Duration::from_millis(1);
-/// So many calls of it are made elsewhere, before one shows whether it still does.
+/// How many calls of a slow function are made elsewhere before one in place shows whether it is still slow.
 const ELSEWHERE: u32 = 1_000;
 
 /// The functions that took long. Nearly always none.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct SlowFunctions {
     slow: Vec<(TypeName, Slow)>,
 }
 
@@ -23,7 +23,7 @@ enum Slow {
     Calls(u32),
 }
 
-impl Pace {
+impl SlowFunctions {
     /// Whether the next call of a function is to be made elsewhere.
     pub(super) fn is_slow(&mut self, namespace: &str, name: &str) -> bool {
         if self.slow.is_empty() {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_function_that_takes_long_twice_in_a_row_is_called_elsewhere_for_a_while() {
-        let mut pace = Pace::default();
+        let mut pace = SlowFunctions::default();
         let quick = Duration::from_micros(10);
         pace.note("a", "f", LONG);
         assert!(!pace.is_slow("a", "f"));
