@@ -62,7 +62,7 @@ pub fn first_line(text: &str, max_chars: usize) -> String {
     kept
 }
 
-/// As [`first_line`], for bytes that need not be text: what is compressed or binary is named with its size.
+/// Like [`first_line`], for bytes that may not be text: compressed or binary data is described by its size.
 ///
 /// ```
 /// use stateful_functions::printable::first_line_of;
@@ -83,7 +83,7 @@ pub fn first_line_of(bytes: &[u8], max_chars: usize) -> String {
     first_line(&text, max_chars)
 }
 
-/// So many bytes are looked at for a first line.
+/// Bytes searched for a first line.
 const LOOKED_AT: usize = 4096;
 
 /// A number with its noun: `1 value`, `2 values`, `0 addresses`.

@@ -14,10 +14,10 @@ use crate::runtime::gone::Gone;
 use crate::runtime::partition::Inspection;
 use crate::runtime::respond::{self, Refusal};
 
-/// A partition that is silent for longer is in trouble.
+/// A partition that does not respond for longer counts as failing.
 const PARTITION_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// What is kept for functions and egresses that exist no more.
+/// Stored data of functions and egresses that are no longer in the module.
 pub(super) fn gone_json(gone: &[Gone]) -> Value {
     let one =
         |gone: &Gone| json!({"kind": gone.kind, "name": gone.name.as_str(), "keeps": gone.keeps});
@@ -52,13 +52,13 @@ impl Admin {
         let partitions = timeout(PARTITION_ANSWERS_WITHIN, inspect).await;
         if partitions.is_err() {
             reasons.push(format!(
-                "a partition is silent for {PARTITION_ANSWERS_WITHIN:?}"
+                "a partition has not responded for {PARTITION_ANSWERS_WITHIN:?}"
             ));
         }
         let limited = limited(&partitions.unwrap_or_default());
         if reasons.is_empty() {
             let mut body = Map::from_iter([("status".to_owned(), json!("ok"))]);
-            // Nothing fails for these, and somebody should know.
+            // These are no failures, but operators should know.
             if !limited.is_empty() {
                 body.insert("limited".to_owned(), json!(limited));
             }
@@ -84,7 +84,7 @@ impl Admin {
         Ok(whole(respond::json(StatusCode::SERVICE_UNAVAILABLE, &body)))
     }
 
-    /// Why nothing is taken in, or nothing becomes durable.
+    /// Why nothing is accepted, or nothing becomes durable.
     fn grave_reasons(&self) -> Vec<String> {
         let failure = self.runtime.failure();
         let mut reasons: Vec<String> = failure.iter().map(ToString::to_string).collect();
@@ -93,7 +93,7 @@ impl Admin {
     }
 
     fn store_reason(&self) -> Option<String> {
-        // A store may close by itself, and the committer learns of it a moment later.
+        // A store may close by itself, which the committer notices a moment later.
         if let Some(reason) = self.runtime.store_health().closed {
             return Some(format!("the store has closed until a restart: {reason}"));
         }
@@ -107,7 +107,7 @@ impl Admin {
     }
 }
 
-/// Functions that have used up their share of the room; all others are served.
+/// Functions that have used up their share of a limit; all others are served.
 fn limited(partitions: &[Inspection]) -> Vec<String> {
     let full = loads(partitions).into_iter().filter(|load| load.is_full);
     full.map(|load| {

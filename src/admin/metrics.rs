@@ -43,7 +43,7 @@ struct IngressLabels {
     ingress: String,
 }
 
-/// What is told at one moment; made anew for each scrape, so that nothing can drift.
+/// The metrics at one moment; computed for each scrape, so that nothing can drift.
 #[derive(Default)]
 struct Snapshot {
     registry: Registry,
@@ -83,7 +83,7 @@ impl Admin {
     }
 }
 
-/// A counter per function type: name, help, and what it counts.
+/// A counter per function type: name, help, and the value.
 type FunctionCounter = (&'static str, &'static str, fn(&TypeCounters) -> u64);
 
 const FUNCTION_COUNTERS: &[FunctionCounter] = &[
@@ -107,7 +107,7 @@ const FUNCTION_COUNTERS: &[FunctionCounter] = &[
     ("functions_failures", "Batches that failed", |c| c.failures),
 ];
 
-/// A gauge per target: name, help, and what it tells, if that is known.
+/// A gauge per target: name, help, and the value, if it is known.
 type TargetGauge = (&'static str, &'static str, fn(&Destination) -> Option<u64>);
 
 const TARGET_GAUGES: &[TargetGauge] = &[
@@ -133,7 +133,7 @@ const TARGET_GAUGES: &[TargetGauge] = &[
     ),
 ];
 
-/// A counter per target: name, help, and what it counts.
+/// A counter per target: name, help, and the value.
 type TargetCounter = (&'static str, &'static str, fn(&Destination) -> u64);
 
 const TARGET_COUNTERS: &[TargetCounter] = &[
@@ -195,12 +195,12 @@ impl Snapshot {
             .iter()
             .map(|partition| partition.in_flight as u64)
             .sum();
-        self.gauge("inflightAsyncOps", "Calls that are out", calls);
+        self.gauge("inflightAsyncOps", "Calls in progress", calls);
         let backlog = partitions.iter().map(|partition| partition.backlog).sum();
         self.gauge("numBacklog", "Messages that wait or are in flight", backlog);
     }
 
-    /// These count by themselves, since the start.
+    /// These count since the start.
     fn remote(&mut self, invocations: &Invocations) {
         self.registry.register(
             "functions_remoteInvocationFailures",
@@ -223,7 +223,7 @@ impl Snapshot {
         }
         self.registry.register(
             "functions_failingCalls",
-            "Calls that are out, have failed attempts, and are tried again",
+            "Calls in progress that have failed attempts and are being retried",
             failing,
         );
     }

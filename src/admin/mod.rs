@@ -1,7 +1,7 @@
-//! The admin API: what an operator sees and does. `docs/admin-api.md` is its contract.
+//! The admin API for operators. `docs/admin-api.md` is its contract.
 //!
-//! It listens beside the ingresses: it opens with the runtime and stops with it. It sees the runtime through its `RuntimeHandle`. Routes are here, a
-//! file per group of them. May import every part but the binary.
+//! It has its own listener, which opens and stops with the runtime, and accesses the runtime through its `RuntimeHandle`. There is a file per
+//! group of routes. May import every part except the binary.
 
 mod damaged;
 mod dead_letters;
@@ -53,13 +53,13 @@ use page::Page;
 use params::{Params, page_json};
 use routes::{Route, Routed};
 
-/// Where the admin API listens, and who may use it.
+/// Address and token of the admin API.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AdminConfig {
     /// `host:port`. Default `127.0.0.1:8191`.
     pub listen: String,
-    /// Requests must carry it as `authorization: Bearer …`; without it the API listens on loopback addresses only.
+    /// The token that requests must have as `authorization: Bearer …`; without one the API listens on loopback addresses only.
     pub token: Option<Token>,
 }
 
@@ -73,21 +73,21 @@ impl Default for AdminConfig {
 }
 
 impl RuntimeBuilder {
-    /// Serves the admin API. Without this call there is none.
+    /// Serves the admin API. By default there is none.
     pub fn admin(mut self, config: AdminConfig) -> Self {
         self.services.push(Box::new(Api { config, open: None }));
         self
     }
 }
 
-/// A reply of the API: whole, or streamed.
+/// A reply of the API, complete or streamed.
 type Reply = Response<UnsyncBoxBody<Bytes, BoxError>>;
 
 /// The API as a part of a runtime.
 #[derive(Debug)]
 struct Api {
     config: AdminConfig,
-    /// From its opening until it is served.
+    /// From opening until serving.
     open: Option<(HttpServer, HttpListeners)>,
 }
 
@@ -132,13 +132,13 @@ impl Service for Api {
     }
 }
 
-/// What every route needs.
+/// Shared by all routes.
 struct Admin {
     guard: Guard,
     bodies: BodyReader,
     listeners: HttpListeners,
     runtime: RuntimeHandle,
-    /// Lists that are read at the same time; others wait their turn.
+    /// Maximum lists read at the same time; others queue.
     reads: Arc<Semaphore>,
 }
 
@@ -179,13 +179,13 @@ impl Admin {
         }
     }
 
-    /// Has the partition of `address` make a change; ready when it is on disk.
+    /// Makes a change in the partition of `address`; ready when it is on disk.
     async fn change(&self, address: &AddressKey, change: AdminChange) -> Result<Change, Refusal> {
         let changed = self.runtime.change(address, change, CHANGE_TIMEOUT).await;
         self.outcome(changed)
     }
 
-    /// What is answered of a change.
+    /// The reply about a change.
     fn outcome(&self, changed: Changed) -> Result<Change, Refusal> {
         match changed {
             Changed::Done => Ok(Change::Made),
@@ -205,7 +205,7 @@ impl Admin {
         &self,
         work: impl FnOnce(&dyn Rows) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        // A closed semaphore would mean the same as none.
+        // A closed semaphore would have the same effect as none.
         let _turn = self.reads.acquire().await;
         self.runtime.read(work).await.map_err(|error| {
             let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "store.not_readable");
@@ -224,7 +224,7 @@ impl Admin {
         Ok(whole(respond::with_type(StatusCode::OK, json, body.into())))
     }
 
-    /// A reply of JSON lines that are read, page by page, while they are sent. A store that cannot be read cuts it off.
+    /// A reply of JSON lines that are read, page by page, while they are sent. If the store cannot be read, it is cut off.
     fn json_lines<T: 'static>(
         &self,
         next: impl Fn(&dyn Rows, Option<&[u8]>) -> Result<Page<T>, StorageError> + Send + Sync + 'static,
@@ -261,17 +261,17 @@ impl Admin {
 const JSON: &str = "application/json";
 const READS_AT_A_TIME: usize = 4;
 
-/// What became of a change that was answered in time.
+/// The result of a change that was answered in time.
 enum Change {
     Made,
-    /// Why not, in words.
+    /// The reason why not.
     Refused(String),
 }
 
-/// A change waits for the call of its address, and calls may take minutes; who asked may not.
+/// Time limit of a change, which waits for the call of its address: calls may take minutes, but the operator should not wait that long.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Whether a route takes the method. HEAD asks for what GET would be answered, without the body.
+/// Whether a route accepts the method. HEAD is answered like GET, without the body.
 fn takes(allowed: &[Method], method: &Method) -> bool {
     allowed.contains(method) || (*method == Method::HEAD && allowed.contains(&Method::GET))
 }
@@ -290,7 +290,7 @@ fn whole(answer: FullResponse) -> Reply {
     answer.map(|body| body.map_err(|never| match never {}).boxed_unsync())
 }
 
-/// The reply to a HEAD: its head tells the length that the body would have.
+/// The reply to a HEAD: its head has the length of the omitted body.
 fn without_body(reply: Reply) -> Reply {
     let (mut head, body) = reply.into_parts();
     if let Some(length) = body.size_hint().exact() {

@@ -1,4 +1,4 @@
-//! `/api/queues`: what waits where.
+//! `/api/queues`: waiting messages, records and deliveries.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use crate::sdk::TypeName;
 use crate::storage::{Rows, StorageError, count};
 use crate::time::calendar::rfc3339;
 
-/// Rows are counted up to this number; a million timers need not be read to be told of.
+/// Rows are counted up to this number, so that a million timers need not be read.
 const COUNTED: usize = 100_000;
 
 impl Admin {
@@ -88,7 +88,7 @@ impl Weigh for (AddressKey, Parked) {
     }
 }
 
-/// What the functions of each type hold in all partitions, most messages first. One that is full in a partition is first of all.
+/// The usage of each function type in all partitions, the largest first, after those that are full in a partition.
 pub(super) fn loads(partitions: &[Inspection]) -> Vec<Load> {
     let mut by_name: BTreeMap<String, Load> = BTreeMap::new();
     for load in partitions.iter().flat_map(|partition| &partition.loads) {
@@ -106,13 +106,13 @@ pub(super) fn loads(partitions: &[Inspection]) -> Vec<Load> {
     loads
 }
 
-/// What the functions of one type hold.
+/// The usage of one function type.
 #[derive(Default)]
 pub(super) struct Load {
     pub(super) function: String,
     pub(super) backlog: u64,
     memory_bytes: usize,
-    /// Messages to it, and to those that send to it, are refused.
+    /// Whether messages to it, and to types that send to it, are refused.
     pub(super) is_full: bool,
 }
 
@@ -125,7 +125,7 @@ fn load_json(load: &Load) -> Value {
     })
 }
 
-/// What is known from the store alone.
+/// Counts from the store.
 struct Stored {
     parked: Vec<Result<(AddressKey, Parked), Damaged>>,
     parked_count: usize,
@@ -159,7 +159,7 @@ fn parked_json((address, parked): &(AddressKey, Parked)) -> Value {
     })
 }
 
-/// Failures of whole batches, failed attempts of the present call, and then how much waits; the same ones by address.
+/// Orders by failed batches, failed attempts of the current call, waiting messages, and address.
 fn urgency(queue: &Queue) -> (u32, u32, u64, std::cmp::Reverse<&AddressKey>) {
     let view = &queue.view;
     let attempts = queue.failing.as_ref().map_or(0, |failing| failing.attempts);
@@ -171,7 +171,7 @@ fn urgency(queue: &Queue) -> (u32, u32, u64, std::cmp::Reverse<&AddressKey>) {
     )
 }
 
-/// Those for which most waits first; the same ones by name.
+/// Orders by waiting deliveries, the most first, and by name.
 fn waiting_first(mut all: Vec<Destination>, limit: usize) -> Vec<Value> {
     all.sort_by_key(|of| Reverse((of.waiting, of.dead_letters)));
     all.iter().take(limit).map(Destination::json).collect()

@@ -1,7 +1,7 @@
-//! Settings that have changed since the last start reach what waits: each waiting delivery is told, and computes its time anew; each batch that is
-//! filling is told, and goes if it should have gone by now. Batches whose stage is gone are told that.
+//! Applies settings that have changed since the last start: each waiting delivery gets a message and computes its time again; each open
+//! batch gets one, and is sent if it is already due. Batches whose stage is gone get a message about that.
 //!
-//! The settings that all of them know are noted, so that a start with the same ones reads a row and nothing else.
+//! The applied settings are stored, so that a start with the same ones only reads one row.
 
 use bytes::Bytes;
 
@@ -15,10 +15,10 @@ use crate::runtime::handle::RuntimeHandle;
 use crate::runtime::intake::Incoming;
 use crate::sdk::{Address, BoxError, MessageBuilder, TypeName};
 
-/// Deliveries that are told at a time.
+/// Deliveries notified at a time.
 const CHUNK: usize = 500;
 
-/// Tells what waits at the addresses of `function` when `policy` is another one than at the last start.
+/// Notifies the waiting deliveries of `function` if `policy` has changed since the last start.
 pub(crate) async fn rearm(runtime: RuntimeHandle, function: TypeName, policy: Policy) {
     if let Err(error) = told(&runtime, &function, &policy).await {
         tracing::warn!(%function, error, "what waits was not told that its policy has changed; the next start tries again");
@@ -36,7 +36,7 @@ async fn told(
     if known.as_ref() == Some(&rules) {
         return Ok(());
     }
-    // What an earlier version kept waits by the policy of that time, which nobody wrote down.
+    // Deliveries of an earlier version wait according to its policy, which was not stored.
     if known.is_some() {
         tell_all(runtime, function).await?;
     }
@@ -44,7 +44,7 @@ async fn told(
     Ok(())
 }
 
-/// Tells what waits at the addresses of `function` that its settings have changed.
+/// Notifies the waiting deliveries of `function` that its settings have changed.
 async fn tell_all(runtime: &RuntimeHandle, function: &TypeName) -> Result<(), BoxError> {
     let mut after = None;
     loop {
@@ -64,8 +64,8 @@ async fn tell_all(runtime: &RuntimeHandle, function: &TypeName) -> Result<(), Bo
     }
 }
 
-/// Tells the batches that are filling at the addresses of `function`, and what waits there, when `settings` are other ones than at the last
-/// start, or when the stage was gone then.
+/// Notifies the open batches and the waiting deliveries of `function` if `settings` have changed since the last
+/// start, or if the stage was gone then.
 pub(crate) async fn regather(runtime: RuntimeHandle, function: TypeName, settings: String) {
     let told = async {
         let (note, settings) = (batch_note(&function), Bytes::from(settings));
@@ -81,13 +81,13 @@ pub(crate) async fn regather(runtime: RuntimeHandle, function: TypeName, setting
     }
 }
 
-/// Sees to what stages keep that are gone: the records of their batches are kept one by one, so that they can be listed, called off, given up and
-/// exported, and all of it is told when its stage is back.
+/// Handles the data of stages that are gone: the records of their batches are kept one by one, so that they can be listed, cancelled, discarded and
+/// exported. All of them are notified when their stage is back.
 pub(crate) async fn unpack(runtime: RuntimeHandle) {
     let gone = runtime.gone().iter().filter(|gone| gone.kind == "function");
     for function in gone.map(|gone| gone.name.clone()).collect::<Vec<_>>() {
         let told = async {
-            // What it keeps is told when it is back, whatever its settings are then.
+            // Its data is notified when it is back, whatever its settings are then.
             if declares(&runtime, &function, HEAD).await? {
                 runtime.note(&policy_note(&function), GONE);
             }
@@ -103,7 +103,7 @@ pub(crate) async fn unpack(runtime: RuntimeHandle) {
     }
 }
 
-/// What is noted in place of settings.
+/// The note stored instead of settings.
 const GONE: Bytes = Bytes::from_static(b"gone");
 
 fn policy_note(function: &TypeName) -> String {
@@ -114,7 +114,7 @@ fn batch_note(function: &TypeName) -> String {
     format!("batch {function}")
 }
 
-/// The value of a batch that is filling.
+/// The value of an open batch.
 const FILLING: &str = "filling";
 
 async fn declares(
@@ -151,7 +151,7 @@ async fn tell_batches(runtime: &RuntimeHandle, function: &TypeName) -> Result<()
     }
 }
 
-/// The address of a batch that is filling.
+/// The address of an open batch.
 struct Filling(AddressKey);
 
 impl Weigh for Filling {

@@ -1,4 +1,4 @@
-//! Which path means what.
+//! Paths and their meaning.
 
 use http::{Method, StatusCode};
 
@@ -9,7 +9,7 @@ use crate::runtime::request::path_part;
 use crate::runtime::respond::{Refusal, refuse};
 use crate::sdk::TypeName;
 
-/// What a path names.
+/// The resource of a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Health,
@@ -34,7 +34,7 @@ pub(super) enum Route {
     RedriveAll,
 }
 
-/// What a path names, and the methods it takes.
+/// The resource of a path, and the methods it accepts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Routed {
     pub(super) route: Route,

@@ -16,10 +16,10 @@ use crate::sdk::{TypeName, types};
 
 /// The type of `application/json`.
 const JSON_TYPE: TypeName = TypeName::new(types::UNTYPED_JSON);
-/// Idempotency keys of the admin API count within it.
+/// The scope of idempotency keys of the admin API.
 const INGRESS: TypeName = TypeName::new("statefun.admin/send");
 const KEYS_LIVE: Duration = Duration::from_secs(24 * 3600);
-/// As the HTTP ingress does unless its `callTimeout` says otherwise.
+/// The same as the default of the HTTP ingress.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Admin {

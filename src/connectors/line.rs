@@ -64,7 +64,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// `None` for records of other types, and for bytes that are no such record.
+    /// `None` for records of other types, and for bytes that are not such a record.
     fn of(record: &EgressRecord) -> Option<Self> {
         let is = |name: &TypeName| record.value_type_name == name.as_str();
         if is(types::KAFKA_RECORD.name()) {

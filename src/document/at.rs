@@ -1,4 +1,4 @@
-//! A location in a document while it is read: each mismatch becomes a finding there, and reading goes on.
+//! A location in a document while it is read: each mismatch becomes a finding there, and reading continues.
 
 use std::fmt;
 use std::num::NonZeroU64;

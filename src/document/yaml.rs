@@ -20,8 +20,8 @@ const MAX_DOCUMENTS: usize = 1_000;
 
 /// The documents of `text`, without empty ones.
 ///
-/// What cannot be read is a fault; it does not hide the documents before and after it, as far as the syntax lets them be found. Of a key that
-/// stands twice in a mapping the last one counts, as in StateFun.
+/// An unreadable document is a fault; it does not hide the documents before and after it, as far as the syntax allows. If a key occurs
+/// twice in a mapping, the last one counts, as in StateFun.
 pub(crate) fn parse(file: &str, text: &str, repeated: Repeated, findings: &Findings) -> Vec<Node> {
     let file: Arc<str> = file.into();
     let mut documents = Vec::new();
@@ -52,7 +52,7 @@ pub(crate) fn parse(file: &str, text: &str, repeated: Repeated, findings: &Findi
     documents
 }
 
-/// The column of a tab that stands where blanks separate or indent.
+/// The column of a tab used as separator or indentation.
 fn separating_tab(line: &str) -> Option<u32> {
     let mut before = ' ';
     for (column, c) in (1..).zip(line.chars()) {
@@ -65,7 +65,7 @@ fn separating_tab(line: &str) -> Option<u32> {
     None
 }
 
-/// How many documents `text` has, empty ones included.
+/// The number of documents in `text`, including empty ones.
 pub(crate) fn count(text: &str) -> usize {
     let is_marker = |line: &&str| {
         line.strip_prefix("---")
@@ -165,7 +165,7 @@ fn location_in(file: &Arc<str>, found: YamlLocation) -> Location {
     }
 }
 
-/// What serde hands over, before the file's name is known.
+/// The nodes from serde, before the file's name is known.
 #[derive(Debug)]
 enum Raw {
     Null,
@@ -179,7 +179,7 @@ enum Raw {
 #[derive(Debug)]
 struct RawKey(String);
 
-/// Turns what serde handed over into nodes.
+/// Turns the nodes from serde into the tree.
 struct Placing<'a> {
     file: Arc<str>,
     lines: Vec<&'a str>,
@@ -193,7 +193,7 @@ impl Placing<'_> {
             Raw::Bool(_) | Raw::Number(_) if is_plain => self.word(raw.defined),
             // A number that is too large for one has become `.inf`.
             Raw::Text(text) if is_plain && text.ends_with(".inf") => self.word(raw.defined),
-            // Where there is nothing at all, something else stands.
+            // If there is no value at all, something else is at this position.
             Raw::Null => self
                 .word(raw.defined)
                 .filter(|word| word.eq_ignore_ascii_case("null"))
@@ -222,7 +222,7 @@ impl Placing<'_> {
         }
     }
 
-    /// What stands at `at`, up to the end of a number.
+    /// The text at `at`, up to the end of a number.
     fn word(&self, at: YamlLocation) -> Option<Box<str>> {
         let rest: String = self.line(at)?.chars().skip(index(at.column())).collect();
         let end = rest.find([' ', '\t', ',', ']', '}', '#', '\r']);
@@ -248,7 +248,7 @@ impl Placing<'_> {
     }
 }
 
-/// From what is counted from 1.
+/// An index from a number counted from 1.
 fn index(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX).saturating_sub(1)
 }
@@ -323,7 +323,7 @@ impl<'de> Deserialize<'de> for RawKey {
 mod tests {
     use super::*;
 
-    /// The documents, what is wrong, and what is warned of.
+    /// The documents, the faults and the warnings.
     fn parsed(text: &str) -> (Vec<Node>, Vec<String>, Vec<String>) {
         let findings = Findings::default();
         let documents = parse("m.yaml", text, Repeated::LastCounts, &findings);

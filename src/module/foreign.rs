@@ -1,8 +1,8 @@
-//! Files that are something else than a module, told by what they hold: what such a file looks like, and what to do with it.
+//! Recognises files that are not modules by their content, and says what to do with them.
 
 use crate::document::{Complaint, Node, Value, nearest};
 
-/// StateFun's text for a document that is no component.
+/// StateFun's text for a document that is not a component.
 const NO_COMPONENT: &str = "Invalid ComponentJsonObject; components should be a JSON object with the required fields [kind] and [spec].";
 
 /// What to say of a document that is plainly meant for another program. `None`: it may be a component.

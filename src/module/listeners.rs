@@ -1,13 +1,13 @@
-//! Where a module listens: two listeners on one address are a fault of the file, not a surprise at start.
+//! The listeners of a module: two with the same address are a fault of the file, found before the start.
 
 use crate::document::{Complaint, Finding, Location};
 
 use super::Draft;
 
-/// An address that a document listens on, and where it says so.
+/// An address on which a document listens, and its location.
 #[derive(Debug, Clone)]
 pub(super) struct Listening {
-    /// Such as `http ingress`.
+    /// The name, such as `http ingress`.
     pub(super) name: &'static str,
     pub(super) host: String,
     pub(super) port: u16,
@@ -15,7 +15,7 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// Splits `host:port`. `None`: it has another form, which is reported elsewhere.
+    /// Splits `host:port`; `None` for another form, which is reported elsewhere.
     pub(super) fn new(name: &'static str, address: &str, at: Finding) -> Option<Self> {
         let (host, port) = split(address)?;
         Some(Self {
@@ -31,7 +31,7 @@ impl Listening {
     }
 }
 
-/// What is wrong with one address for two listeners. `other` is what has it already.
+/// The fault of two listeners with the same address. `other` already has it.
 fn collision(listening: &Listening, other: &str, remedy: impl Into<String>) -> Finding {
     let text = format!(
         "the {} would listen on {}:{}, where {other} listens",
@@ -45,7 +45,7 @@ fn collision(listening: &Listening, other: &str, remedy: impl Into<String>) -> F
     )
 }
 
-/// Reports every listener whose address another document has taken before.
+/// Reports every listener whose address an earlier document already has.
 pub(super) fn check(draft: &Draft<'_>) {
     let all = &draft.module.listeners;
     for (n, listening) in all.iter().enumerate() {
@@ -58,7 +58,7 @@ pub(super) fn check(draft: &Draft<'_>) {
     }
 }
 
-/// The listeners that would meet the admin API at `admin`.
+/// The listeners with the address of the admin API, `admin`.
 pub(super) fn with_admin(all: &[Listening], admin: &str) -> Vec<Finding> {
     let Some((host, port)) = split(admin) else {
         return Vec::new();
@@ -86,10 +86,10 @@ fn split(address: &str) -> Option<(&str, u16)> {
     Some((host.trim_matches(['[', ']']), port.parse().ok()?))
 }
 
-/// Whether listeners on both hosts can't have the same port.
+/// Whether listeners on these hosts cannot have the same port.
 fn overlap(one: &str, two: &str) -> bool {
     let is_any = |host: &str| matches!(host, "" | "0.0.0.0" | "::" | "*");
-    // Both addresses of this machine may stand for its name.
+    // The name may mean either address of this machine.
     let is_name = |host: &str| host.eq_ignore_ascii_case("localhost");
     let is_address = |host: &str| matches!(host, "127.0.0.1" | "::1");
     one.eq_ignore_ascii_case(two)

@@ -1,7 +1,7 @@
-//! Module files: YAML documents to a checked module.
+//! Module files: reads YAML documents into a checked module.
 //!
-//! Files are taken as StateFun's runtime takes them, placeholders are replaced, and everything that is wrong is reported at once with file,
-//! line, column and remedy. Nothing is opened or started here: what puts the parts together is `runtime::assemble`. `kinds` has a file per kind of
+//! Files are read as StateFun's runtime reads them, placeholders are replaced, and all faults are reported at once with file,
+//! line, column and remedy. Nothing is opened or started here: `runtime::assemble` puts the parts together. `kinds` has a file per kind of
 //! document, `documents` finds the kind, `foreign` recognises files that are something else, `coerce` and `scalars` read values as StateFun does. May
 //! import `document`, `sdk`, `pipeline` and `time`.
 
@@ -23,7 +23,7 @@ use crate::document::Findings;
 use crate::sdk::TypeName;
 
 pub use crate::document::{Complaint, Finding, Location};
-/// The settings of each kind, for what puts the parts together.
+/// The settings of each kind, for `runtime::assemble`.
 #[doc(hidden)]
 pub use kinds::{
     AsyncTransport, AwsCredentials, AwsRegion, DeliverySemantic, Endpoint, FileEgress,
@@ -37,30 +37,30 @@ pub use token::{InvalidToken, Token};
 use draft::Draft;
 use listeners::Listening;
 
-/// What the documents of one or more module files say together, checked.
+/// The checked content of one or more module files.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Module {
-    /// Where functions are served over HTTP.
+    /// Endpoints of functions over HTTP.
     pub endpoints: Vec<Endpoint>,
-    /// Where messages come from.
+    /// Ingresses.
     pub ingresses: Vec<Ingress>,
-    /// Where records go.
+    /// Egresses.
     pub egresses: Vec<Egress>,
-    /// Whether the functions that the binary carries for trials are bound.
+    /// Whether the sample functions of the binary are bound.
     pub samples: bool,
     /// Declared pipelines.
     pub pipelines: Vec<PipelineSpec>,
-    /// What does not keep the module from running, but should be looked at.
+    /// Warnings, which do not prevent the module from running.
     pub warnings: Vec<Finding>,
-    /// What StateFun on Apache Flink would not take, or take differently.
+    /// What StateFun on Apache Flink would refuse, or read differently.
     pub not_for_flink: Vec<Finding>,
-    /// What is right, and needs a connector that this build does not have: the module can be checked and not run.
+    /// Valid documents that need a connector which this build does not have: the module can be checked, but not run.
     pub without_connector: Vec<Finding>,
     listeners: Vec<Listening>,
 }
 
-/// Where messages come from.
+/// Ingresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ingress {
@@ -74,13 +74,13 @@ pub enum Ingress {
     Kinesis(KinesisIngress),
 }
 
-/// Where records go.
+/// Egresses.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Egress {
-    /// Where the document's `spec` stands.
+    /// The location of the document's `spec`.
     pub location: Location,
-    /// The name functions send to.
+    /// The name to which functions send.
     pub id: TypeName,
     /// What it does with a record.
     pub target: EgressTarget,
@@ -104,12 +104,12 @@ pub enum EgressTarget {
     Kinesis(KinesisEgress),
 }
 
-/// Text that is not shown in logs.
+/// Text that must not appear in logs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text` out of `Debug`.
+    /// Hides `text` from `Debug`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -126,22 +126,22 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The text of a module file and the name to report it under.
+/// The text of a module file, and its name for messages.
 #[derive(Debug, Clone, Copy)]
 pub struct ModuleFile<'a> {
-    /// As it was given, such as `module.yaml`.
+    /// The name as given, such as `module.yaml`.
     pub name: &'a str,
     /// The YAML.
     pub text: &'a str,
 }
 
-/// A module that cannot be run: everything that is wrong with it.
+/// A module that cannot be run, with all its faults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidModule {
-    /// What must be repaired; never empty.
+    /// The faults; never empty.
     pub faults: Vec<Finding>,
-    /// What should be looked at as well.
+    /// The warnings.
     pub warnings: Vec<Finding>,
 }
 
@@ -169,7 +169,7 @@ impl fmt::Display for InvalidModule {
 impl std::error::Error for InvalidModule {}
 
 impl Module {
-    /// Reads and checks module files; all of them together are one module.
+    /// Reads and checks module files as one module.
     ///
     /// # Errors
     /// All faults of all files at once.
@@ -185,7 +185,7 @@ impl Module {
         Ok(module)
     }
 
-    /// Reads module files with faults as well: what could be read, and everything that must be repaired before it runs.
+    /// Reads module files even with faults: returns everything that could be read, and all faults.
     pub fn read(files: &[ModuleFile<'_>], placeholders: &Placeholders) -> (Self, Vec<Finding>) {
         let findings = Findings::default();
         let mut draft = Draft::new(&findings);
@@ -194,7 +194,7 @@ impl Module {
         }
         listeners::check(&draft);
         let whole = files.first().map_or("module.yaml", |file| file.name);
-        // What is missing may stand in a document that could not be read.
+        // The missing part may be in a document that could not be read.
         if !findings.has_faults() {
             draft.check_whole(&Location::file(whole));
         }
@@ -205,7 +205,7 @@ impl Module {
         (module, faults)
     }
 
-    /// What keeps the admin API from listening on `admin`, written `host:port`: a listener of the module at the same address.
+    /// Why the admin API cannot listen on `admin`, written `host:port`: a listener of the module has the same address.
     pub fn collisions_with_admin(&self, admin: &str) -> Vec<Finding> {
         listeners::with_admin(&self.listeners, admin)
     }
@@ -215,7 +215,7 @@ impl Module {
         listeners::location(&self.listeners, address)
     }
 
-    /// Who serves `function`: an exact name wins over its namespace.
+    /// The endpoint of `function`: an exact name overrides its namespace.
     pub fn endpoint_of(&self, function: &TypeName) -> Option<&Endpoint> {
         let exact = |e: &&Endpoint| matches!(&e.functions, FunctionPattern::Exact(name) if name == function);
         let namespace = |e: &&Endpoint| matches!(&e.functions, FunctionPattern::Namespace(name) if name == function.namespace());

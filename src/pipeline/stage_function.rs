@@ -1,5 +1,5 @@
-//! The functions of a stage: the one that takes records and keeps those with which it failed, and the one that keeps the order of
-//! those with one key. Both hand on what an owner of deliveries does.
+//! The functions of a stage: one that takes records and keeps those with which it failed, and one that keeps the order of
+//! records with the same key. Both delegate to an owner of deliveries.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ pub(crate) fn specs(
     if step.policy.wake {
         registry.add_list(&plan.destination, exporter.destination());
     }
-    // Without an order key too: what was kept when there was one still has its place in a lane.
+    // Even without an order key: records kept while there was one are still in a lane.
     let lane = LaneFunction {
         lane: Lane::new(&owner),
         plan: Arc::clone(plan),

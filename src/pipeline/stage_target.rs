@@ -29,7 +29,7 @@ pub(crate) enum Call {
     Pass(Address),
 }
 
-/// How a record goes on.
+/// How a record continues.
 pub(crate) enum Taken {
     Next,
     Done,

@@ -12,7 +12,7 @@ use super::endpoint::Directory;
 use crate::sdk::{FunctionSpec, TypeName};
 use crate::storage::{Rows, StorageError, count, stretch};
 
-/// Rows are counted up to this number, and so many of the delayed messages are looked at.
+/// Rows are counted, and delayed messages checked, up to this number.
 const COUNTED: usize = 1_000;
 
 /// A function or an egress that has stored data and is not bound.

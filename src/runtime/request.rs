@@ -1,4 +1,4 @@
-//! Requests that bring a value: for a function, or for its state.
+//! Requests with a value for a function or its state.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -16,42 +16,42 @@ use crate::sdk::TypeName;
 use crate::time::Timestamp;
 use crate::transport::http::{BodyFault, BodyReader, Encoding};
 
-/// Names the type of the value.
+/// The header with the type of the value.
 pub(crate) const TYPE_HEADER: HeaderName = HeaderName::from_static("statefun-type");
 const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// Longer keys are refused.
 const MAX_KEY_BYTES: usize = 256;
 const STRING: &str = "io.statefun.types/string";
-/// Foreign text is shown up to this length.
+/// Text from outside is shown up to this length.
 const SHOWN_CHARACTERS: usize = 100;
 
-/// How a message for a function is read.
+/// How a request becomes a message for a function.
 pub(crate) struct Terms<'a> {
-    /// Idempotency keys count within it.
+    /// The scope of idempotency keys.
     pub(crate) ingress: &'a TypeName,
     /// The type of `application/json`.
     pub(crate) json_type: &'a TypeName,
     pub(crate) bodies: &'a BodyReader,
     /// The setting for the size of bodies, where there is one.
     pub(crate) limited_by: Option<&'a str>,
-    /// What makes a record of a body, when the target is a pipeline.
+    /// The function that makes a record of a body, if the target is a pipeline.
     pub(crate) record: Option<RecordForm>,
-    /// Until when an idempotency key counts.
+    /// When an idempotency key expires.
     pub(crate) keys_until: Timestamp,
 }
 
-/// What a body becomes.
+/// The form of a body.
 enum Form {
     /// A value of this type.
     Value { type_name: String, is_json: bool },
-    /// A pipeline's record, with the content type that came with it.
+    /// A pipeline's record, with the content type of the request.
     Record {
         form: RecordForm,
         content_type: String,
     },
 }
 
-/// The message that a request brings for `target`.
+/// The message of a request for `target`.
 pub(crate) async fn message(
     request: Request<Body>,
     target: AddressKey,
@@ -111,7 +111,7 @@ impl Form {
         }
     }
 
-    /// What a repeated idempotency key has to come with again.
+    /// The content that must be the same when an idempotency key is repeated.
     fn name(&self) -> &str {
         match self {
             Self::Value { type_name, .. } => type_name,
@@ -120,8 +120,8 @@ impl Form {
     }
 }
 
-/// Whether a pipeline makes the same record of the value alone: of text and JSON it does. A type that is named says what
-/// the bytes are, unless the content type tells more than `text/plain` or `application/octet-stream`.
+/// Whether a pipeline makes the same record from the value alone, as for text and JSON. An explicit type describes
+/// the bytes, unless the content type is more specific than `text/plain` or `application/octet-stream`.
 fn is_plain(content_type: &str, has_type: bool) -> bool {
     let content_type = content_type.to_ascii_lowercase();
     let content_type: String = content_type.split_whitespace().collect();
@@ -139,7 +139,7 @@ pub(crate) fn parsed(type_name: &str, body: &Bytes) -> Result<Bytes, Refusal> {
         .map_err(|fault| refuse(StatusCode::BAD_REQUEST, "value.invalid", &fault))
 }
 
-/// The type that the request names itself.
+/// The explicit type of the request.
 pub(crate) fn named_type(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let invalid = |text: &str| refuse(StatusCode::BAD_REQUEST, "type.invalid", text);
     let Some(value) = single(headers, &TYPE_HEADER, "type.invalid")? else {
@@ -165,9 +165,9 @@ fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     })
 }
 
-/// Refuses text in another encoding: its bytes would be read as UTF-8, and be other text.
+/// Refuses text in another encoding, whose bytes would be misread as UTF-8.
 ///
-/// The charset of `content-type` counts; one that is not named is UTF-8, of which ASCII is a part.
+/// The charset is that of `content-type`, by default UTF-8, which includes ASCII.
 pub(crate) fn check_charset(headers: &HeaderMap) -> Result<(), Refusal> {
     let parameters = content_type(headers)?
         .unwrap_or_default()
@@ -209,7 +209,7 @@ fn single<'a>(
     Err(refuse(StatusCode::BAD_REQUEST, code, &text))
 }
 
-/// Foreign bytes, cut, and without what a terminal would act upon.
+/// Bytes from outside, shortened and without control characters.
 fn shown(value: &HeaderValue) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     text.chars()
@@ -218,7 +218,7 @@ fn shown(value: &HeaderValue) -> String {
         .collect()
 }
 
-/// The type that follows from the content type; without one it is text.
+/// The type for a content type; without one it is text.
 pub(crate) fn type_of_content(
     headers: &HeaderMap,
     json_type: &TypeName,
@@ -326,7 +326,7 @@ pub(crate) fn path_part(part: &str) -> Result<String, Refusal> {
     })
 }
 
-/// The text behind `%xx` sequences; `None` when it is not UTF-8 or a sequence is broken.
+/// Decodes `%xx` sequences; `None` if the text is not UTF-8 or a sequence is invalid.
 pub(crate) fn percent_decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

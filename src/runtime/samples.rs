@@ -1,6 +1,6 @@
-//! The functions that the binary carries for trials: `greeter`, `counter` and `reminder` under `statefun.samples/`.
+//! The sample functions of the binary: `greeter`, `counter` and `reminder` under `statefun.samples/`.
 //!
-//! They show what functions can do and stand in the tour of the README; `examples/` says how to write one. What they cannot make sense of
+//! They show what functions can do, and are part of the tour of the README; `examples/` shows how to write one. What they cannot make sense of
 //! they answer with a text: an error would keep the message, to be tried again.
 
 mod counter;

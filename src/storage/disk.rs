@@ -140,7 +140,7 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// If the disk fails; it is then unknown what is durable, and another attempt on this file would prove nothing.
     fn sync_data(&self) -> io::Result<()>;
 
-    /// Whether the file has a name: one that was removed from outside goes on taking bytes, and is gone with the process.
+    /// Whether the file still has a name: one that was removed from outside accepts bytes, but is lost with the process.
     ///
     /// # Errors
     ///

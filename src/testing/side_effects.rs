@@ -30,7 +30,7 @@ pub struct SideEffects {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DelayedMessage {
-    /// How long it waits.
+    /// The delay.
     pub delay: Duration,
     /// What it can be cancelled with.
     pub token: Option<CancellationToken>,

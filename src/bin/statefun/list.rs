@@ -74,7 +74,7 @@ impl Extent {
         })
     }
 
-    /// Prints the list, each item as its page arrives: `line` makes its text, and `empty` stands in for a list without items. As JSON it
+    /// Prints the list, each item as its page arrives: `line` makes its text, and `empty` is printed for a list without items. As JSON it
     /// is one object over several lines.
     pub(crate) async fn print(
         &self,

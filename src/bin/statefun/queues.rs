@@ -117,7 +117,7 @@ fn print(queues: &Value) -> anyhow::Result<()> {
     }
     for gone in list_at(queues, "/gone") {
         output::line(format_args!(
-            "{} {} exists no more and has {} from before this start",
+            "{} {} is no longer in the module, but has {} from before this start",
             field(gone, "kind"),
             field(gone, "name"),
             total(gone, "keeps", "item")

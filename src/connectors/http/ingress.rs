@@ -72,7 +72,7 @@ struct Desk {
     inlet: Inlet,
 }
 
-/// The request that a path stands for.
+/// The request that a path means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verb {
     Send,

@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 /// No longer message is kept; foreign text can be of any length.
 const MAX_MESSAGE_CHARS: usize = 500;
 
-/// How an attempt failed, as a target tells it.
+/// The failure of an attempt, as reported by a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Failure {
@@ -49,18 +49,18 @@ impl Failure {
         }
     }
 
-    /// A failure that another attempt may mend.
+    /// A failure after which another attempt may succeed.
     pub fn retry(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(Class::Retry, code, message)
     }
 
-    /// A failure that no attempt can mend. The codes `too_large`, `decode`, `stage_gone`, `damaged`, `stage_error` and
+    /// A failure after which no attempt can succeed. The codes `too_large`, `decode`, `stage_gone`, `damaged`, `stage_error` and
     /// `no_persist` become the reason for giving up; for all others it is `permanent`.
     pub fn permanent(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(Class::Permanent, code, message)
     }
 
-    /// The failure told by an HTTP answer; `None` for 2xx, which is none. The code is `http_<status>`.
+    /// The failure of an HTTP answer; `None` for 2xx. The code is `http_<status>`.
     pub fn of_status(classes: Classes, status: u16, message: impl Into<String>) -> Option<Self> {
         let mut failure = Self::new(
             classes.of_status(status)?,
@@ -147,7 +147,7 @@ impl fmt::Display for AttemptError {
     }
 }
 
-/// What is known of a failure besides its code and message.
+/// Details of a failure, in addition to its code and message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detail {
     /// The HTTP status answered.
@@ -161,7 +161,7 @@ pub struct Detail {
     /// What the target found wrong with the data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validations: Vec<Validation>,
-    /// Whatever else the target told.
+    /// Further details from the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Value>,
 }

@@ -40,7 +40,7 @@ pub struct Folded {
     pub from_seq: u64,
     /// The last transition's number.
     pub to_seq: u64,
-    /// How many rounds.
+    /// The number of rounds.
     pub count: u64,
     /// When the first attempt began.
     #[serde(with = "crate::time::calendar::serde_time")]
@@ -55,7 +55,7 @@ pub struct Folded {
     /// Attempts in a row, at the end, that ended with their process.
     #[serde(default)]
     pub interruptions: u32,
-    /// How the attempts ended: failed or unknown.
+    /// The final state of the attempts: failed or unknown.
     pub state_after: DeliveryState,
     /// The reason of the waits.
     pub reason: Reason,

@@ -18,7 +18,7 @@ pub enum Input {
     SubmitTried {
         /// When that attempt began.
         started: Timestamp,
-        /// How it failed.
+        /// Its failure.
         failure: Failure,
     },
     /// A timer fired that [`Effect::Arm`](super::Effect::Arm) asked for with [`Purpose::Retry`](super::Purpose::Retry).
@@ -43,7 +43,7 @@ pub enum Input {
         epoch: u64,
         /// The attempt.
         n: u32,
-        /// How it ended.
+        /// Its outcome.
         outcome: Outcome,
     },
     /// An attempt's deadline has passed.
@@ -130,7 +130,7 @@ impl Input {
     }
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {

@@ -321,7 +321,7 @@ impl Step<'_> {
         let before = delivery.state.replace(after);
         delivery.last_at = Some(self.now);
         delivery.due = mark.due;
-        // While an attempt is out the wait before it stays told.
+        // While an attempt is in progress, the wait before it is still shown.
         if !matches!(
             after,
             DeliveryState::Executing | DeliveryState::Failed | DeliveryState::Unknown

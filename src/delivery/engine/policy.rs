@@ -42,7 +42,7 @@ pub struct Policy {
     pub timeout: Duration,
     /// Which deliveries must not overtake one another.
     pub order: Order,
-    /// How many units a call takes.
+    /// The number of units per call.
     pub batch: Batch,
     /// Whether a longer wait that the target asks for is respected, up to an hour.
     pub retry_after: bool,
@@ -94,7 +94,7 @@ pub enum Order {
     Strict,
 }
 
-/// How many units a call takes.
+/// The number of units per call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(
     rename_all = "camelCase",

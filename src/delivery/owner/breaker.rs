@@ -184,7 +184,7 @@ impl Limiter {
     }
 
     /// Waits for a permit, for at most half of `timeout`. Deferred attempts are spread over `spread`. With `must_probe` the attempt is a probe
-    /// whose time somebody else has chosen.
+    /// whose time was chosen elsewhere.
     pub(super) async fn acquire(
         &self,
         now: Timestamp,

@@ -49,7 +49,7 @@ struct Tally {
     progress: Progress,
 }
 
-/// How far the rows that were stored at the start have been counted.
+/// How far the rows stored at the start have been counted.
 #[derive(Debug)]
 enum Progress {
     Counting {
@@ -345,7 +345,7 @@ mod tests {
         }
         assert_eq!(figures.all().len(), MAX_TARGETS + 1);
         assert_eq!(told(&figures, OTHER), (5, 0));
-        // A name is free, but what is counted together stays together.
+        // A name is free, but rows counted together stay together.
         figures.changes(&key("7"), waits("7", 1), None);
         figures.changes(&key("again"), None, waits("1002", 1));
         assert_eq!(told(&figures, OTHER), (6, 0));

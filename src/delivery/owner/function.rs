@@ -242,7 +242,7 @@ fn is_taken(context: &mut Context) -> Result<bool, BoxError> {
     Ok(is_taken)
 }
 
-// What is kept is taken up again.
+// Continues with kept deliveries.
 impl<T: Target> Owner<T> {
     async fn take_up(
         &self,

@@ -413,7 +413,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_of_slow_attempts_ends_after_its_time_and_starts_anew_after_a_pause() {
+    fn a_run_of_slow_attempts_ends_after_its_time_and_restarts_after_a_pause() {
         let at = Timestamp::from_millis;
         let limit = Duration::from_secs(10);
         let runs = Runs::default();

@@ -11,7 +11,7 @@ pub struct LaneEntry {
     pub seq: u64,
 }
 
-/// The delivery at the head of a lane: it has the turn. The others stand in a queue, from which the owner takes the next one.
+/// The delivery at the head of a lane: it has the turn. The others are in a queue, from which the owner takes the next one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LaneHead {
     turn: Option<LaneEntry>,

@@ -1,4 +1,4 @@
-//! Where AWS is, and who is asking: what the Kinesis kinds have in common.
+//! AWS region and credentials: the common settings of the Kinesis kinds.
 
 use crate::document::{Complaint, Fields};
 
@@ -23,7 +23,7 @@ pub enum AwsRegion {
     },
 }
 
-/// Who is asking AWS.
+/// AWS credentials.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AwsCredentials {

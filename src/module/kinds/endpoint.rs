@@ -19,15 +19,15 @@ const FUNCTION_NAME: &str = "{function.name}";
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Endpoint {
-    /// Where the document's `spec` stands.
+    /// The location of the document's `spec`.
     pub location: Location,
     /// Which functions.
     pub functions: FunctionPattern,
     /// The URL, with `{function.name}` where the name of the function goes. See [`Endpoint::url`].
     pub url_template: String,
-    /// Back-pressure begins when an address has so many messages waiting; `None`: no bound. Default 1000.
+    /// Back-pressure begins when this many messages wait at an address; `None`: no limit. Default 1000.
     pub max_batch_requests: Option<NonZeroU32>,
-    /// How it is called.
+    /// The transport.
     pub transport: Transport,
     /// What every call fails with: a fault that StateFun finds only then.
     pub lazy_fault: Option<String>,
@@ -109,7 +109,7 @@ pub(super) fn read_v2(spec: Spec<'_>, draft: &mut Draft<'_>) {
     bind(fields, functions, url_template, transport, max, draft);
 }
 
-/// Settings of a transport that are easily written beside it.
+/// Settings of a transport that are easily misplaced beside it.
 const IN_TRANSPORT: &[(&str, &str)] = &[
     ("type", "into `transport`"),
     ("call", "into `transport`"),
@@ -151,7 +151,7 @@ pub(super) fn read_v1(spec: Spec<'_>, draft: &mut Draft<'_>) {
     bind(fields, functions, url_template, transport, max, draft);
 }
 
-/// Back-pressure begins at so many messages.
+/// Reads the number of messages at which back-pressure begins.
 const DEFAULT_MAX: i32 = 1000;
 const NOT_AN_INTEGER: &str = "Wrong type for key /maxNumBatchRequests not an integer";
 
@@ -166,7 +166,7 @@ fn functions_of(node: &Node) -> Result<Functions, Complaint> {
     }
 }
 
-/// The template; what is no text is none that could be called.
+/// The template; anything other than text cannot be called.
 fn url_of(node: &Node) -> Result<String, Complaint> {
     match &node.value {
         Value::Null => Err("missing key /urlPathTemplate: it has no value".into()),

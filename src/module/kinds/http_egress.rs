@@ -1,6 +1,6 @@
 //! `statefun.http.v1/egress`: a request for each record, tried again until it is delivered or given up.
 //!
-//! It is a pipeline of one `http-export` stage: what that takes, it takes, and what waits is shown among the deliveries.
+//! It is a pipeline of one `http-export` stage: it has the same settings, and waiting records are shown as deliveries.
 
 use crate::document::At;
 use crate::pipeline::PipelineConfig;
@@ -25,7 +25,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let fields = spec.fields;
     let at = fields.at();
     let id = fields.must("id", coerce::own_name);
-    // Its other faults are told also when the id has one. Two ids that differ in the place of their slash only must not share a pipeline.
+    // Its other faults are reported even if the id has one. Two ids that differ only in the position of their slash must not share a pipeline.
     let name = id
         .as_ref()
         .map_or("unnamed", TypeName::as_str)

@@ -19,9 +19,9 @@ const DEFAULT_JSON_TYPE: TypeName = TypeName::new("statefun/json");
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpIngress {
-    /// Where the document's `spec` stands.
+    /// The location of the document's `spec`.
     pub location: Location,
-    /// Its name; what is stored of idempotency keys is stored under it. Default `statefun.http/ingress`.
+    /// Its name, under which its idempotency keys are stored. Default `statefun.http/ingress`.
     pub id: TypeName,
     /// `host:port` to listen on.
     pub listen: String,
@@ -34,7 +34,7 @@ pub struct HttpIngress {
     pub call_timeout: Duration,
     /// The type of a value with content type `application/json`. Default `statefun/json`.
     pub json_type: TypeName,
-    /// How long an `idempotency-key` is remembered. Default 24 h.
+    /// How long an `idempotency-key` is valid. Default 24 h.
     pub idempotency_window: Duration,
 }
 

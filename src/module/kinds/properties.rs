@@ -1,4 +1,4 @@
-//! Settings that are handed on to a client library: a list of mappings with one key each.
+//! Settings for a client library: a list of mappings with one key each.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use crate::document::{Complaint, Fields, Node, Value, join};
 
 use super::super::coerce;
 
-/// Settings of a client library by name. `Debug` shows the names alone, for values may be secret.
+/// Settings of a client library by name. `Debug` shows only the names, because values may be secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties(BTreeMap<String, String>);
 
@@ -48,14 +48,14 @@ pub(super) fn read(fields: &Fields<'_>, key: &'static str) -> Properties {
 
 /// One mapping of a list of mappings with one key each.
 pub(super) struct Pair<'a> {
-    /// Where the mapping stands.
+    /// The location of the mapping.
     pub(super) path: String,
     pub(super) key: &'a str,
     pub(super) value: &'a Node,
 }
 
-/// The first key and its value of each mapping at `key`. As in StateFun a mapping in place of the list stands for its values, and a scalar
-/// or nothing for an empty list.
+/// The first key and its value of each mapping at `key`. As in StateFun, a mapping instead of the list stands for its values, and a scalar
+/// or no value for an empty list.
 pub(super) fn pairs<'a>(fields: &Fields<'a>, key: &'static str) -> Option<Vec<Pair<'a>>> {
     let node = fields.given(key)?;
     let path = fields.path_of(key);
@@ -94,7 +94,7 @@ pub(super) fn pairs<'a>(fields: &Fields<'a>, key: &'static str) -> Option<Vec<Pa
     Some(found)
 }
 
-/// What StateFun goes through when it wants a list: its items, the values of a mapping, nothing of a scalar.
+/// What StateFun iterates over if it expects a list: the items, the values of a mapping, or nothing of a scalar.
 pub(super) fn elements<'a>(node: &'a Node, path: &str) -> Vec<(String, &'a Node)> {
     match &node.value {
         Value::List(items) => {
@@ -113,7 +113,7 @@ pub(super) fn elements<'a>(node: &'a Node, path: &str) -> Vec<(String, &'a Node)
     }
 }
 
-/// What to say when StateFun goes through something that is no list.
+/// The warning if StateFun iterates over something that is not a list.
 pub(super) fn no_list(node: &Node) -> Complaint {
     let taken = match &node.value {
         Value::Map(_) => "StateFun takes its values alone",

@@ -22,7 +22,7 @@ const TRUE: Kinds = Kinds(4);
 const NUMBER: Kinds = Kinds(8);
 /// Text that is a number.
 const NUMERAL: Kinds = Kinds(16);
-/// Text that is no number.
+/// Text that is not a number.
 const WORD: Kinds = Kinds(128);
 const TEXT: Kinds = NUMERAL.or(WORD);
 const LIST: Kinds = Kinds(32);

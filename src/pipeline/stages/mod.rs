@@ -1,4 +1,4 @@
-//! The stages that come with the crate, a file each: how one is declared, and what it does.
+//! The built-in stages, one file each: the declaration and the behaviour.
 //!
 //! Stages that only compute are whole here. Of those that keep state or act on the outside, the settings are here and the
 //! functions in `collector.rs` and `stage_function.rs`.
@@ -73,7 +73,7 @@ impl fmt::Debug for StageKind {
 
 type Read = fn(At<'_>) -> Option<StageKind>;
 
-/// The keys under which stages are declared, and who reads what stands there.
+/// The keys under which stages are declared, and the function that reads each.
 const KINDS: &[(&str, Read)] = &[
     ("filter", filter::read),
     ("set", set::read),

@@ -30,7 +30,7 @@ impl Declared {
         self.specs.iter()
     }
 
-    /// How many there are.
+    /// Their number.
     pub(super) const fn len(&self) -> usize {
         self.specs.len()
     }

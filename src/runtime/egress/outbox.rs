@@ -1,4 +1,4 @@
-//! The undelivered records of one egress: a window in memory, the rest in the store, all of them on disk.
+//! The undelivered records of one egress: all on disk, some of them in a window in memory.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,19 +11,19 @@ use crate::runtime::core::MessageId;
 use crate::runtime::core::keys::{OUTBOX, after_prefix};
 use crate::storage::{Position, StorageError, Store, Stretch, Write, count, stretch};
 
-/// Records of one egress that are held in memory at most.
+/// Maximum records of one egress in memory.
 const WINDOW_RECORDS: usize = 4_096;
-/// Bytes of records of one egress that are held in memory at most.
+/// Maximum bytes of records of one egress in memory.
 const WINDOW_BYTES: usize = 8 << 20;
-/// Records of which it is remembered who sent them.
+/// Maximum records whose sender is remembered.
 const ATTRIBUTED: usize = 200_000;
-/// Records that are read from the store at a time.
+/// Records read from the store at a time.
 const PAGE: usize = 1_024;
 
-/// A record that is to be delivered. Its id is the same at every attempt, also after a crash.
+/// A record to deliver. Its id is the same at every attempt, also after a crash.
 #[derive(Debug, Clone)]
 pub(crate) struct OutboxRecord {
-    /// Orders the records of a function, and names the record in the outbox.
+    /// The id of the record in the outbox, which orders the records of a function.
     pub(crate) id: MessageId,
     /// The encoded `TypedValue`.
     pub(crate) value: Bytes,
@@ -47,25 +47,25 @@ struct Shared {
 struct Window {
     records: VecDeque<OutboxRecord>,
     bytes: usize,
-    /// Records are in the store that are not in the window.
+    /// Whether the store has records that are not in the window.
     behind: bool,
     /// The last commit whose record was left in the store.
     left_behind: Position,
     /// Everything committed up to here is in the window or was read from the store.
     read_to: Position,
-    /// Records of the last page: they may be handed over once more.
+    /// Records of the last page, which may arrive again.
     page: HashSet<MessageId>,
-    /// Records that the consumer has and has not settled.
+    /// Records that the consumer has taken and not settled.
     taken: HashSet<MessageId>,
-    /// Who sent the records that are not settled, as far as it is known: at most [`ATTRIBUTED`], of this start.
+    /// The known senders of unsettled records: at most [`ATTRIBUTED`], of this start.
     senders: HashMap<MessageId, Bytes>,
     by_sender: HashMap<Bytes, u64>,
-    /// Records that are not settled. A record that was read from the store may be settled before it is pushed: below zero then.
+    /// Unsettled records. A record read from the store may be settled before it is pushed, so this can be negative.
     undelivered: i64,
 }
 
 impl Window {
-    /// Notes who sent a record.
+    /// Records the sender of a record.
     fn attribute(&mut self, id: MessageId, sender: &Bytes) {
         if self.senders.len() >= ATTRIBUTED {
             return;
@@ -77,7 +77,7 @@ impl Window {
         }
     }
 
-    /// The record is settled.
+    /// Settles the record.
     fn release(&mut self, id: &MessageId) {
         let Some(sender) = self.senders.remove(id) else {
             return;
@@ -119,7 +119,7 @@ impl Outbox {
         })))
     }
 
-    /// Takes in a durable record of a function of type `sender`.
+    /// Adds a durable record of a function of type `sender`.
     pub(crate) fn push(&self, id: MessageId, value: Bytes, sender: &Bytes, position: Position) {
         let mut window = self.window();
         window.undelivered += 1;
@@ -140,7 +140,7 @@ impl Outbox {
         self.0.arrived.notify_one();
     }
 
-    /// Waits for records, oldest first; at most `limit`. Each is given once, until the process ends.
+    /// Waits for records, oldest first, at most `limit`. Each is returned once per process.
     ///
     /// # Errors
     /// When the store can't be read; call again later.
@@ -168,7 +168,7 @@ impl Outbox {
         }
     }
 
-    /// The records are delivered: they are deleted with the next round.
+    /// Settles delivered records: they are deleted with the next round.
     pub(crate) fn settle(&self, ids: &[MessageId]) {
         if ids.is_empty() {
             return;
@@ -187,18 +187,18 @@ impl Outbox {
         window.undelivered -= i64::try_from(ids.len()).unwrap_or_default();
     }
 
-    /// Records that are not settled.
+    /// The number of unsettled records.
     pub(crate) fn undelivered(&self) -> u64 {
         u64::try_from(self.window().undelivered).unwrap_or_default()
     }
 
-    /// Those of them that functions of type `sender` are known to have sent.
+    /// The number of those known to come from functions of type `sender`.
     pub(crate) fn undelivered_of(&self, sender: &[u8]) -> u64 {
         let window = self.window();
         window.by_sender.get(sender).copied().unwrap_or_default()
     }
 
-    /// Stages a row beside the records; ready when it is on disk. A store that has closed never is.
+    /// Stages a row in addition to the records; ready when it is on disk, which never happens once the store has closed.
     pub(crate) async fn make_durable(&self, write: Write) {
         let position = self.0.store.stage(vec![write]);
         let mut durable = self.0.durable.clone();
@@ -211,13 +211,13 @@ impl Outbox {
         }
     }
 
-    /// How its consumer is doing.
+    /// The condition of its consumer.
     pub(crate) fn condition(&self) -> &Condition {
         &self.0.condition
     }
 
-    /// At most `limit` of the oldest records, and whether there are more. A damaged one stays where it is: the store has told of it, and it
-    /// must not be in the way of the others.
+    /// At most `limit` of the oldest records, and whether there are more. A damaged one stays stored: the store has reported it, and it
+    /// must not block the others.
     fn oldest(
         &self,
         limit: usize,
@@ -254,7 +254,7 @@ impl Outbox {
             source: std::io::Error::other(failure),
         })??;
         let after = self.0.store.stage(Vec::new());
-        // A store that has closed makes nothing durable any more: then nothing more is delivered.
+        // A closed store makes nothing durable any more, so nothing more is delivered.
         let mut durable = self.0.durable.clone();
         if durable.wait_for(|durable| *durable >= after).await.is_err() {
             std::future::pending::<()>().await;
@@ -284,7 +284,7 @@ impl Outbox {
     }
 
     fn window(&self) -> MutexGuard<'_, Window> {
-        // The window is whole after every section that holds the lock.
+        // The window is consistent after every section that holds the lock.
         self.0.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

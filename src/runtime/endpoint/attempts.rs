@@ -8,9 +8,9 @@ use crate::runtime::core::AddressKey;
 /// The failed attempts of a call in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failing {
-    /// How many attempts of the call have failed.
+    /// The number of failed attempts.
     pub(crate) attempts: u32,
-    /// Why the last one did.
+    /// The last failure.
     pub(crate) last_failure: String,
 }
 
@@ -19,7 +19,7 @@ pub(crate) struct Failing {
 pub(crate) struct FailingCalls(Arc<Mutex<HashMap<AddressKey, Failing>>>);
 
 impl FailingCalls {
-    /// What is known of the call that is out for `address`.
+    /// The failed attempts of the call in progress for `address`.
     pub(crate) fn of(&self, address: &AddressKey) -> Option<Failing> {
         self.table().get(address).cloned()
     }
@@ -33,7 +33,7 @@ impl FailingCalls {
             .collect()
     }
 
-    /// Follows one call of `address` until what is returned is dropped.
+    /// Tracks one call of `address` until the result is dropped.
     pub(super) const fn follow<'a>(&'a self, address: &'a AddressKey) -> Call<'a> {
         Call {
             calls: self,
@@ -48,7 +48,7 @@ impl FailingCalls {
     }
 }
 
-/// A call that is out.
+/// A call in progress.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
     calls: &'a FailingCalls,
@@ -57,7 +57,7 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// So many attempts have failed, the last one for this reason.
+    /// Records that this many attempts have failed, the last one for this reason.
     pub(super) fn failed(&mut self, attempts: u32, last_failure: String) {
         self.is_listed = true;
         let failing = Failing {

@@ -32,7 +32,7 @@ impl InProcess {
         }
     }
 
-    /// There is no transport that could fail and be tried again: an error is the address's failure at once.
+    /// There is no transport that could fail and be retried: an error is a failure of the address at once.
     pub(crate) async fn call(&self, request: Bytes) -> Result<FromFunction, Failure> {
         let reply = self
             .handler

@@ -1,4 +1,4 @@
-//! What a sink is given at once.
+//! The batches of a sink.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -14,7 +14,7 @@ use crate::sdk::TypeName;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EgressRecord {
-    /// Names the record: the same at every attempt, also after a crash, so that the far side can drop repetitions.
+    /// The id of the record: the same at every attempt, even after a crash, so that the target can drop duplicates.
     pub id: String,
     /// The typename of the value, such as `io.statefun.types/string`.
     pub value_type_name: String,
@@ -61,12 +61,12 @@ impl SinkBatch {
         &self.records
     }
 
-    /// Up to where all records are safe once these are.
+    /// The position after these records: once they have arrived, all records up to it have.
     pub const fn position(&self) -> &SinkPosition {
         &self.position
     }
 
-    /// What settles the record at `index`; `None` behind the last one.
+    /// The settler of the record at `index`; `None` after the last one.
     pub fn settler(&self, index: usize) -> Option<Settler> {
         Some(Settler {
             id: *self.ids.get(index)?,
@@ -75,7 +75,7 @@ impl SinkBatch {
     }
 }
 
-/// Settles one record of a sink that [settles itself](super::Sink::settles_itself). Dropped without that, the record comes again
+/// Settles one record of a sink that [settles itself](super::Sink::settles_itself). If it is dropped, the record is delivered again
 /// after the next start.
 #[derive(Debug)]
 #[must_use = "a record that is not settled comes again after the next start"]
@@ -85,13 +85,13 @@ pub struct Settler {
 }
 
 impl Settler {
-    /// The record is gone for good.
+    /// Settles the record, which has been delivered.
     pub fn settle(self) {
         self.outbox.settle(&[self.id]);
     }
 }
 
-/// Bytes that are no `TypedValue` go out as they are.
+/// Bytes that are not a `TypedValue` are delivered unchanged.
 fn readable(egress: &TypeName, record: &OutboxRecord) -> EgressRecord {
     let id = format!("{}-{}", record.id.boot, record.id.number);
     let decoded = TypedValue::decode(record.value.clone()).unwrap_or_else(|failure| {

@@ -1,4 +1,4 @@
-//! The task that brings the records of an outbox to a sink.
+//! The task that delivers the records of an outbox to a sink.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const BACKOFF: Backoff = Backoff {
     max: Duration::from_secs(30),
 };
 
-/// Brings the records of `outbox` to `sink` until `stop` turns true.
+/// Delivers the records of `outbox` to `sink` until `stop` becomes true.
 pub(in crate::runtime) async fn drive(
     egress: TypeName,
     sink: Box<dyn Sink>,
@@ -44,23 +44,23 @@ struct Driver<'a> {
     sink: &'a dyn Sink,
     outbox: Outbox,
     lives: Lives,
-    /// How far the far side has come; `None`: it has to be asked.
+    /// The position in the target system; `None` if it must be read.
     reached: Option<Reached>,
-    /// Attempts in a row that failed.
+    /// Consecutive failed attempts.
     failures: u32,
 }
 
-/// What is known of the far side.
+/// The state of the target system.
 #[derive(Debug, Clone)]
 enum Reached {
     /// It stores no position.
     Unknown,
-    /// It has all up to here.
+    /// It has all records up to here.
     Position(SinkPosition),
 }
 
 impl Driver<'_> {
-    /// Until `stop` turns true. A delivery that is under way may finish.
+    /// Runs until `stop` becomes true. A delivery in progress may finish.
     async fn run(&mut self, stop: &watch::Receiver<bool>) {
         loop {
             let taken = tokio::select! {
@@ -81,7 +81,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Delivers records, however often it takes. `false`: the runtime stops, and they stay in the outbox.
+    /// Delivers records, with any number of attempts. False if the runtime stops, and they stay in the outbox.
     async fn settle(
         &mut self,
         mut records: Vec<OutboxRecord>,
@@ -169,7 +169,7 @@ fn ids(records: &[OutboxRecord]) -> Vec<crate::runtime::core::MessageId> {
     records.iter().map(|record| record.id).collect()
 }
 
-/// `false`: the runtime stops meanwhile.
+/// False if the runtime stops meanwhile.
 async fn pause(wait: Duration, stop: &watch::Receiver<bool>) -> bool {
     tokio::select! {
         () = sleep(wait) => true,

@@ -40,7 +40,7 @@ pub(in crate::runtime) async fn drive(mut source: Box<dyn Source>, inlet: Inlet)
         if inlet.is_stopped() {
             return;
         }
-        // A run that brought something has worked for a while.
+        // A run that brought records has worked for some time.
         let now = inlet.condition().moved();
         failures = if now > moved { 1 } else { failures + 1 };
         moved = now;

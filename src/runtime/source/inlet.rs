@@ -1,4 +1,4 @@
-//! The way of a source into the runtime.
+//! The inlet through which a source brings records into the runtime.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,14 +17,14 @@ use crate::sdk::{BoxError, TypeName};
 use crate::storage::Position;
 use crate::time::Timestamp;
 
-/// Between two looks whether there is room again on the disk or in the outboxes, which nobody announces.
+/// The interval for checking whether there is room on the disk and in the outboxes again, which is not signalled.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// The way into the runtime for one run of a source; cheap to clone.
+/// The inlet for one run of a source. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Inlet {
     shared: Arc<Shared>,
-    /// Which run it belongs to: those before have ended.
+    /// The number of the run; earlier runs have ended.
     run: u64,
 }
 
@@ -33,7 +33,7 @@ struct Shared {
     name: TypeName,
     intake: Intake,
     durable: watch::Receiver<Position>,
-    /// Staging and handing on are one step: ids, the log and what cores are handed have one order.
+    /// Held while staging and passing on, so that ids, the log and the messages to cores have the same order.
     core: Mutex<SourceCore>,
     run: AtomicU64,
     condition: Arc<Condition>,
@@ -61,7 +61,7 @@ impl Inlet {
         }
     }
 
-    /// The same way for another run. From here on those before are closed.
+    /// An inlet for another run, which closes those of earlier runs.
     pub(super) fn renewed(&self) -> Self {
         let run = self.shared.run.fetch_add(1, Ordering::SeqCst) + 1;
         Self {
@@ -74,12 +74,12 @@ impl Inlet {
         &self.shared.condition
     }
 
-    /// The name that the source is bound to; its positions are stored under it.
+    /// The name of the source, under which its positions are stored.
     pub fn name(&self) -> &TypeName {
         &self.shared.name
     }
 
-    /// The way in of single messages whose senders wait for an answer, and are told when there is no room.
+    /// The intake for single messages whose senders wait for an answer, and are refused if there is no room.
     pub(crate) fn intake(&self) -> &Intake {
         &self.shared.intake
     }
@@ -92,26 +92,26 @@ impl Inlet {
     /// The stored positions, by split.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub fn positions(&self) -> Result<Vec<(String, Bytes)>, BoxError> {
         Ok(self.core().positions()?)
     }
 
-    /// The stored position of one split; `None` when it has none.
+    /// The stored position of one split; `None` if it has none.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub fn position(&self, split: &str) -> Result<Option<Bytes>, BoxError> {
         let positions = self.positions()?;
         let mut found = positions.into_iter().filter(|(name, _)| name == split);
         Ok(found.next().map(|(_, position)| position))
     }
 
-    /// Takes a batch in, once there is room for it. When this returns it is staged: it cannot be called back, its functions may be
-    /// running already, and a crash leaves all of it or nothing. Dropped while it waits, nothing is taken in.
+    /// Brings a batch, once there is room for it. When this returns, the batch is staged: it cannot be undone, its functions may already be
+    /// running, and a crash leaves all of it or nothing. If the future is dropped while it waits, nothing is taken in.
     ///
     /// # Errors
-    /// Nothing was taken in: a record's function is not bound, the store has closed, or the runtime or this run ends.
+    /// If a record's function is not bound, the store has closed, or the runtime or this run has ended. Nothing is taken in then.
     pub async fn bring(&self, batch: Batch) -> Result<Receipt, IntakeError> {
         for record in &batch.records {
             self.shared.intake.check_bound(&record.target)?;
@@ -136,10 +136,10 @@ impl Inlet {
         })
     }
 
-    /// Ready once more may be brought: fewer messages wait in each partition than may, the disk keeps up, no egress is full.
+    /// Ready once more may be brought: no partition's backlog is at its limit, the disk is fast enough, and no egress is full.
     ///
     /// # Errors
-    /// When nothing will be taken in any more.
+    /// If nothing will be taken in any more.
     pub async fn room(&self) -> Result<(), IntakeError> {
         let intake = &self.shared.intake;
         loop {
@@ -151,7 +151,7 @@ impl Inlet {
         }
     }
 
-    /// Ready when the runtime stops taking input.
+    /// Ready when the runtime stops accepting input.
     pub async fn stopped(&self) {
         stopped(self.shared.intake.stopping.clone()).await;
     }
@@ -161,7 +161,7 @@ impl Inlet {
     }
 
     fn core(&self) -> MutexGuard<'_, SourceCore> {
-        // Staging does not panic half-way: what is staged is one call.
+        // Staging is a single call, which does not panic half-way.
         self.shared
             .core
             .lock()
@@ -178,10 +178,10 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Ready when the batch, and all that was brought before it, is on disk.
+    /// Ready when the batch, and everything brought before it, is on disk.
     ///
     /// # Errors
-    /// When nothing becomes durable any more until a restart, which will find out whether this was.
+    /// If nothing becomes durable any more until a restart, which will find out whether this batch was.
     pub async fn durable(mut self) -> Result<(), IntakeError> {
         let position = self.position;
         let wait = self.durable.wait_for(|durable| *durable >= position);

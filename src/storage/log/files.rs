@@ -1,13 +1,13 @@
-//! Notices that the folder, or a file that the next start needs, was taken away from under a running store.
+//! Detects that the folder, or a file that the next start needs, was removed while the store is running.
 
 use std::io;
 
 use super::store::LogStore;
 
 impl LogStore {
-    /// Closes the store when what it acknowledges would not be there after the process.
+    /// Closes the store if acknowledged data would not outlive the process.
     ///
-    /// A file that was removed goes on taking bytes and syncs, so nothing else would tell.
+    /// A removed file still accepts bytes and syncs, so nothing else would show this.
     pub(super) fn look_at_files(&self) {
         if self.closed_reason().is_some() {
             return;
@@ -21,7 +21,7 @@ impl LogStore {
         ));
     }
 
-    /// What is gone, in words; `None` also when the folder cannot be looked at.
+    /// What is missing, as a message; `None` also if the folder cannot be read.
     fn gone(&self) -> Option<String> {
         let folder = &self.disk;
         let (needed, is_linked) = self.needed_files().ok()?;
@@ -35,7 +35,7 @@ impl LogStore {
         if let Some(gone) = needed.iter().find(|name| !names.contains(name)) {
             return Some(format!("file {gone} was removed from data folder {folder}"));
         }
-        // The name may lead to another file.
+        // The name may belong to another file.
         (!is_linked).then(|| format!("data folder {folder} was replaced by another one"))
     }
 }

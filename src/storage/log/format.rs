@@ -60,7 +60,7 @@ fn push_varint(out: &mut Vec<u8>, mut value: usize) {
     out.push(value as u8);
 }
 
-/// What a segment starts with.
+/// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
     /// The number of the segment, also in its name.
@@ -69,11 +69,11 @@ pub(super) struct SegmentHeader {
     pub(super) boot: u64,
 }
 
-/// What the first bytes of a segment can be.
+/// The possible states of a segment's header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HeaderRead {
     Good(SegmentHeader),
-    /// Whole, and of another version.
+    /// Complete, but of another version.
     OtherFormat(u32),
     /// Never completely written, or damaged.
     Bad,
@@ -116,10 +116,10 @@ impl SegmentHeader {
     }
 }
 
-/// What a record starts with.
+/// The header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecordHeader {
-    /// The segment it was written to: bytes of a file's earlier life are no records.
+    /// The segment to which it was written: leftover bytes of an earlier use of the file are not records.
     pub(super) segment: u64,
     /// The position of the first list of writes in it.
     pub(super) first: Position,
@@ -155,7 +155,7 @@ fn checksum(header: &[u8], writes: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// A whole record at the front of some bytes.
+/// A complete record at the start of some bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record<'a> {
     pub(super) header: RecordHeader,
@@ -163,7 +163,7 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The record that `bytes` begin with, if they begin with a whole and undamaged one of that segment.
+    /// The record at the start of `bytes`, if it is complete, undamaged and of that segment.
     pub(super) fn decode(bytes: &'a [u8], segment: u64) -> Option<Self> {
         let mut reader = Reader(bytes);
         if reader.array()? != RECORD_MAGIC {
@@ -189,7 +189,7 @@ impl<'a> Record<'a> {
         Some(Self { header, writes })
     }
 
-    /// Where, from `from` on, the next thing starts that looks like a record.
+    /// The start of the next apparent record from `from` on.
     pub(super) fn candidate(bytes: &[u8], from: usize) -> Option<usize> {
         let rest = bytes.get(from..)?;
         let at = rest
@@ -219,11 +219,11 @@ impl<'a> Record<'a> {
     }
 }
 
-/// A record with a right checksum whose writes cannot be read.
+/// A record with a valid checksum whose writes cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// A write as it stands in a record.
+/// A write in a record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct WrittenRow<'a> {
     pub(super) table: Table,

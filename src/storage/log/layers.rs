@@ -1,4 +1,4 @@
-//! Where a row is looked for: the current overlay, the frozen one, the tables.
+//! The layers in which a row is looked up: the current overlay, the frozen one, the tables.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::super::tables::Snapshot;
 use super::super::{Keys, StorageError};
 use super::overlay::Overlay;
 
-/// An overlay that takes no more writes and waits to be moved to the tables.
+/// An overlay without further writes, to be moved to the tables.
 #[derive(Debug, Clone)]
 pub(super) struct Frozen {
     pub(super) overlay: Arc<Overlay>,
@@ -20,7 +20,7 @@ pub(super) struct Frozen {
     pub(super) log_bytes: u64,
 }
 
-/// All rows; what an upper layer says counts.
+/// All layers; upper ones override lower ones.
 #[derive(Debug)]
 pub(super) struct Layers {
     pub(super) current: Overlay,
@@ -34,15 +34,15 @@ pub(super) struct Lower {
     pub(super) tables: Arc<Snapshot>,
 }
 
-/// A part of a scan: what the current overlay says, and how far it has been asked.
+/// A page of a scan: the rows of the current overlay, and how far it has been read.
 #[derive(Debug)]
 pub(super) struct Page {
     top: Vec<(Bytes, Option<Bytes>)>,
-    /// The key before which the page ends; `None`: it goes as far as the scan.
+    /// The key before which the page ends; `None` if it ends with the scan.
     end: Option<Bytes>,
 }
 
-/// The current overlay is not asked for more rows than this at a time, because writers wait meanwhile.
+/// Maximum rows read from the current overlay at a time, because writers wait meanwhile.
 const PAGE_ROWS: usize = 256;
 
 impl Layers {
@@ -60,12 +60,12 @@ impl Layers {
 }
 
 impl Lower {
-    /// The row, if the frozen overlay knows it.
+    /// The row, if it is in the frozen overlay.
     pub(super) fn frozen_row(&self, table: Table, key: &[u8]) -> Option<Option<Bytes>> {
         self.frozen.as_ref()?.overlay.get(table, key)
     }
 
-    /// Finds the rows that are not in `found` yet; their keys are made of `keys` and `ends`.
+    /// Reads the rows that are not in `found` yet; their keys consist of `keys` and `ends`.
     pub(super) fn get_all(
         &self,
         table: Table,
@@ -83,7 +83,7 @@ impl Lower {
         self.tables.get_all(table, keys, ends, found)
     }
 
-    /// Adds the rows of the page to `found` until there are `limit`. Tells where the scan goes on, if it does.
+    /// Adds the rows of the page to `found` until there are `limit`. Returns where the scan continues, if it does.
     pub(super) fn complete(
         &self,
         page: Page,
@@ -117,10 +117,10 @@ impl Lower {
     }
 }
 
-/// A key with its value, or with the news that it is deleted.
+/// A key with its value, or with its deletion.
 type Row = Result<(Bytes, Option<Bytes>), StorageError>;
 
-/// The rows of both in one order. Of two with the same key the upper one counts, also over a damaged one; another error goes before all
+/// Merges the rows of both in key order. Of two rows with the same key the upper one counts, even over a damaged one; another error precedes all
 /// rows.
 fn merged(
     upper: impl Iterator<Item = Row>,

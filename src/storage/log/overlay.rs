@@ -1,4 +1,4 @@
-//! The rows that the log holds and the tables do not have yet.
+//! Rows that are in the log, but not in the tables yet.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -14,7 +14,7 @@ pub(super) struct Overlay {
     bytes: usize,
 }
 
-/// What a row costs beyond the bytes of its key and value: its slot in a node that is not full, and two allocations.
+/// The memory of a row beyond its key and value: its slot in a partly filled node, and two allocations.
 const ROW_OVERHEAD: usize = 128;
 
 fn cost(key: &[u8], value: Option<&Bytes>) -> usize {
@@ -22,7 +22,7 @@ fn cost(key: &[u8], value: Option<&Bytes>) -> usize {
 }
 
 impl Overlay {
-    /// Makes the write the last word on its row, here and over all that lies below.
+    /// Applies the write, which overrides the row here and in all lower layers.
     pub(super) fn apply(&mut self, write: Write) {
         let Write { table, key, value } = write;
         if value.is_none() && self.take_back(table, &key) {
@@ -39,7 +39,7 @@ impl Overlay {
         }
     }
 
-    /// The same with a key that is still somebody else's.
+    /// The same with a borrowed key.
     pub(super) fn apply_at(&mut self, table: Table, key: &[u8], value: Option<Bytes>) {
         if value.is_none() && self.take_back(table, key) {
             return;
@@ -58,7 +58,7 @@ impl Overlay {
         }
     }
 
-    /// Deletes a row that was put here and is known to nothing below, so that no tombstone is needed. `false`: it may be known there.
+    /// Deletes a row that was put here and is in no lower layer, so that no tombstone is needed. False if it may be in a lower layer.
     fn take_back(&mut self, table: Table, key: &[u8]) -> bool {
         let rows = self
             .tables
@@ -82,12 +82,12 @@ impl Overlay {
         }
     }
 
-    /// What is known of the row here: nothing (`None`), that it is deleted (`Some(None)`), or its value.
+    /// The row here: absent (`None`), deleted (`Some(None)`), or its value.
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Option<Option<Bytes>> {
         self.tables.get(&table)?.get(key).cloned()
     }
 
-    /// What is known of the rows from `from` to `to`, deletions included, ascending by key.
+    /// The rows from `from` to `to`, including deletions, ascending by key.
     pub(super) fn range(
         &self,
         table: Table,
@@ -113,7 +113,7 @@ impl Overlay {
         })
     }
 
-    /// How many rows it has; deletions count.
+    /// The number of rows, including deletions.
     pub(super) fn len(&self) -> usize {
         self.tables.values().map(BTreeMap::len).sum()
     }

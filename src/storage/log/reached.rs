@@ -1,7 +1,7 @@
-//! The file `folder`: up to which log file and position the log has come, so that an end that is lost does not look like an earlier one.
+//! The file `folder`: up to which file and position the log reaches, so that a lost end is not mistaken for an earlier one.
 //!
-//! Two slots are written durably, by turns: at the start of a log file and at the end of a process. A third one follows every round and
-//! is not synced. It names what was durable before, so whatever a crash leaves of it is true; after a kill it is exact.
+//! Two slots are written durably and alternately: at the start of a log file and at the end of a process. A third one is written after every round,
+//! without a sync. It names a position that is already durable, so whatever a crash leaves of it is true; after a kill it is exact.
 
 use std::io;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use super::format::FORMAT;
 const MAGIC: [u8; 8] = *b"sfnfold\n";
 /// Bytes of a slot; the next one begins at [`SLOT`].
 const LENGTH: usize = 48;
-/// A write that a crash tears spoils one slot.
+/// A torn write damages only one slot.
 const SLOT: u64 = 512;
 /// The slots that are written durably.
 const DURABLE: u64 = 2;
 
-/// How far the log has come, at least.
+/// The position that the log has at least reached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Reached {
     /// This log file has been started; 0: none.
@@ -35,12 +35,12 @@ pub(super) struct Reached {
 pub(super) struct ReachedFile {
     disk: Arc<dyn Disk>,
     file: Option<Box<dyn DiskFile>>,
-    /// Counts the writes; it tells the newer slot.
+    /// Counts the writes, to identify the newer slot.
     turn: u64,
 }
 
 impl ReachedFile {
-    /// What stands in the file; nothing when there is none, or when the first write of all was torn.
+    /// The content of the file; none if there is no file, or if its very first write was torn.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         names: &[String],
@@ -106,10 +106,10 @@ impl ReachedFile {
         Ok(())
     }
 
-    /// Writes it where it is not synced. What it names is durable already.
+    /// Writes it without a sync. The position is already durable.
     pub(super) fn follow(&self, reached: Reached) {
         if let Some(file) = &self.file {
-            // Without it the next start knows less of where the log must end.
+            // Without it the next start knows less about where the log must end.
             let _ = file.write_at(DURABLE * SLOT, &encode(self.turn, reached));
         }
     }

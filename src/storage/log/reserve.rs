@@ -1,4 +1,4 @@
-//! Room for getting well again: a file that is given up when the disk is full, and intake that stops before it is.
+//! Disk space for recovery: a file that is removed when the disk is full, and intake that stops before that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::super::RESERVE;
 use super::super::disk::{Disk, Room};
 
-/// The reserve is no larger than this part of the disk, and neither is what is left free beside it.
+/// The maximum part of the disk for the reserve, and for the space left free in addition.
 const PART: u64 = 16;
-/// Left free for what is on its way: rounds, a log file.
+/// Space left free for pending writes: rounds, a log file.
 const MARGIN: u64 = 8 << 20;
 
-/// The file that takes room as long as nothing needs it.
+/// The file that occupies the reserved space.
 #[derive(Debug)]
 pub(super) struct Reserve {
     disk: Arc<dyn Disk>,
@@ -38,7 +38,7 @@ impl Reserve {
         self.bytes.min(room.total / PART)
     }
 
-    /// Gives the room back, for what must be written now. `false`: it has been given back before.
+    /// Releases the space for pending writes. False if it has already been released.
     pub(super) fn release(&self) -> bool {
         let released =
             self.is_kept.swap(false, Ordering::SeqCst) && self.disk.remove(RESERVE).is_ok();
@@ -48,7 +48,7 @@ impl Reserve {
         released
     }
 
-    /// Takes the room when there is plenty of it.
+    /// Reserves the space when there is plenty.
     pub(super) fn keep(&self) {
         if !self.is_wanted() || self.is_kept.load(Ordering::SeqCst) || !self.disk.is_lasting() {
             return;
@@ -67,8 +67,8 @@ impl Reserve {
         }
     }
 
-    /// Free and needed bytes, when there is less room than is needed to write `unwritten` bytes of rows to the tables and go on for a
-    /// moment. What ends such a time is `more` room.
+    /// Free and needed bytes, if there is less space than needed to write `unwritten` bytes of rows to the tables and continue for a
+    /// moment. Such a period ends only with `more` space.
     pub(super) fn shortage(&self, unwritten: u64, more: bool) -> Option<(u64, u64)> {
         if !self.is_wanted() {
             return None;

@@ -1,9 +1,9 @@
-//! Intake stops while there is still room to finish what is there.
+//! Intake stops while there is still disk space to complete pending work.
 
 use super::store::{LogStore, State};
 
 impl LogStore {
-    /// Looks how much room there is, and lets health and intake know.
+    /// Measures the free space, and tells health and intake.
     pub(super) fn look_at_room(&self) {
         let (unwritten, was_low) = {
             let state = self.locked();
@@ -35,7 +35,7 @@ impl LogStore {
 }
 
 impl State {
-    /// Bytes that checkpoints will need for what is not in the tables, as far as can be told.
+    /// An estimate of the bytes that checkpoints need for rows not yet in the tables.
     fn to_be_written(&self) -> u64 {
         let frozen = self.layers.lower.frozen.as_ref();
         let frozen = frozen.map(|frozen| &*frozen.overlay);
@@ -51,7 +51,7 @@ impl State {
         estimate + estimate / 4
     }
 
-    /// Notes what a checkpoint has written.
+    /// Records the bytes written by a checkpoint.
     pub(super) fn note_cost(&mut self, rows: u64, bytes: u64) {
         if let Some(cost) = bytes.checked_div(rows) {
             self.row_cost = Some(cost);

@@ -4,10 +4,10 @@ use super::super::row::{Position, Write};
 use super::format::{RECORD_HEADER, push_write};
 use super::writer::{AppendError, Writer};
 
-/// A larger buffer is given back once its round is written.
+/// A larger buffer is freed once its round is written.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// Encoded lists of writes, with room for the record's header in front.
+/// Encoded lists of writes, with space for the record's header in front.
 #[derive(Debug)]
 pub(super) struct Round {
     record: Vec<u8>,
@@ -34,7 +34,7 @@ impl Round {
         self.last == self.before
     }
 
-    /// Bytes of the record that it becomes; 0 when it is empty.
+    /// The size of its record; 0 if it is empty.
     pub(super) fn bytes(&self) -> usize {
         if self.is_empty() {
             0
@@ -53,7 +53,7 @@ impl Round {
         self.last
     }
 
-    /// Hands over what is here to `into`, which is empty, and goes on with an empty round after it.
+    /// Moves the content to the empty round `into`, and continues with an empty round after it.
     pub(super) fn move_to(&mut self, into: &mut Self) {
         std::mem::swap(self, into);
         self.restart_after(into.last);
@@ -65,7 +65,7 @@ impl Round {
         (self.before, self.last) = (position, position);
     }
 
-    /// Makes it durable; it is empty then. On an error it stays as it is.
+    /// Makes it durable, after which it is empty. On an error it stays unchanged.
     pub(super) fn write(&mut self, writer: &mut Writer) -> Result<(), AppendError> {
         writer.append(&mut self.record, self.before.next(), self.last)?;
         self.restart_after(self.last);

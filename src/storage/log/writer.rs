@@ -18,13 +18,13 @@ pub(super) fn segment_name(number: u64) -> String {
     format!("log-{number:010}")
 }
 
-/// The number of the segment of that name; `None` for a file that is no segment.
+/// The number of the segment with that name; `None` if the file is not a segment.
 pub(super) fn segment_number(name: &str) -> Option<u64> {
     let number = name.strip_prefix("log-")?.parse().ok()?;
     (segment_name(number) == name).then_some(number)
 }
 
-/// A segment that gets no more records.
+/// A segment without further records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Finished {
     pub(super) segment: u64,
@@ -35,14 +35,14 @@ pub(super) struct Finished {
 /// Why a round was not written.
 #[derive(Debug)]
 pub(super) enum AppendError {
-    /// No room. The log is as it was before; the same round may do later.
+    /// The disk is full. The log is unchanged; the same round may succeed later.
     Full(io::Error),
-    /// What is on the disk is not known, and nothing more may be written.
+    /// The content of the disk is unknown, and nothing more may be written.
     Failed { action: String, source: io::Error },
 }
 
 impl AppendError {
-    /// For a failed write: a full disk is no failure.
+    /// For a failed write; a full disk is not a failure.
     fn unwritten(name: &str, source: io::Error) -> Self {
         if is_full(&source) {
             Self::Full(source)
@@ -90,7 +90,7 @@ impl Writer {
         })
     }
 
-    /// Notes that the log is all written, for the next start.
+    /// Records for the next start that the log is completely written.
     pub(super) fn end(&mut self) -> Result<(), AppendError> {
         self.segment.note(&mut self.reached)
     }
@@ -145,7 +145,7 @@ struct Segment {
     number: u64,
     boot: u64,
     file: Box<dyn DiskFile>,
-    /// Where the next record goes.
+    /// The position of the next record.
     end: u64,
     /// Up to here the file is filled, with records and then with zeros.
     filled: u64,
@@ -162,7 +162,7 @@ impl Segment {
     ) -> Result<Self, AppendError> {
         let name = segment_name(number);
         let unwritten = |err| {
-            // What is left of it is in the way of nothing: a start sorts it out, as does the next try.
+            // The rest of it does no harm: a start handles it, and so does the next attempt.
             let _ = disk.remove(&name);
             AppendError::unwritten(&name, err)
         };
@@ -182,7 +182,7 @@ impl Segment {
         })
     }
 
-    /// Writes down that the log has come to here.
+    /// Records that the log reaches this position.
     fn note(&self, file: &mut ReachedFile) -> Result<(), AppendError> {
         let noted = file.write(self.reached());
         noted.map_err(|err| AppendError::unwritten(REACHED, err))
@@ -211,7 +211,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Takes away what a failed write has left behind the last record.
+    /// Removes what a failed write has left after the last record.
     fn cut(&self, unwritten: io::Error) -> AppendError {
         let name = segment_name(self.number);
         match self.file.set_len(self.end) {
@@ -220,7 +220,7 @@ impl Segment {
         }
     }
 
-    /// Only for speed, so a full disk is no error here.
+    /// Only for speed, so a full disk is not an error here.
     fn fill_ahead(&mut self, segment_bytes: u64) -> Result<(), AppendError> {
         let ahead = segment_bytes.saturating_sub(self.filled).min(AHEAD);
         let zeros = vec![0; usize::try_from(ahead).unwrap_or(0)];

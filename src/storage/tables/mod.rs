@@ -1,7 +1,7 @@
-//! The rows that checkpoints have moved out of the log, in one sorted table of redb. The only folder that names redb.
+//! The rows that checkpoints have moved out of the log, in one sorted redb table. The only folder that uses redb.
 //!
-//! A key is the byte of its table followed by its key there; behind each value stands its [`seal`]. Beside the rows stand the marks,
-//! written in the same transaction: the position up to which the log is in the rows, how many rows each table has, and the sum of their seals.
+//! A key is the byte of its table followed by its key there; each value is followed by its [`seal`]. The marks are
+//! written in the same transaction as the rows: the position up to which the log is in the rows, how many rows each table has, and the sum of their seals.
 
 mod fill;
 mod gaps;
@@ -33,17 +33,17 @@ pub(super) use snapshot::Snapshot;
 
 /// The name of the file.
 pub(super) const FILE: &str = "tables.redb";
-/// Its name until the first checkpoint is in it: under the other name the file is always whole.
+/// Its name until the first checkpoint is in it: under the other name the file is always complete.
 pub(super) const NEW_FILE: &str = "tables.new";
 
 type RowsOf = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
-/// Rows with a seal behind each value.
+/// Rows with a seal after each value.
 const ROWS: RowsOf = TableDefinition::new("sealed");
 /// Rows as format 1 had them, without seals.
 const UNSEALED: RowsOf = TableDefinition::new("rows");
 
-/// What a checkpoint is named by.
+/// The identity of a checkpoint.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Mark {
     /// The tables hold the rows as they are after this position.
@@ -58,11 +58,11 @@ pub(super) struct Tables {
     /// With the folder.
     file: Arc<str>,
     cache_bytes: usize,
-    /// Open when it has to be; redb refuses all work after an I/O error until it is opened again.
+    /// Open if needed; redb refuses all work after an I/O error until it is reopened.
     database: Option<Database>,
     exists: bool,
     generation: u64,
-    /// All rows that are there from an earlier start were read and found in order.
+    /// All rows from earlier starts were read and are sound.
     trusted: Arc<AtomicBool>,
     sync_failed: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
@@ -94,12 +94,12 @@ impl Tables {
         })
     }
 
-    /// Whether the file has been made.
+    /// Whether the file exists.
     pub(super) const fn exists(&self) -> bool {
         self.exists
     }
 
-    /// Whether a sync of the file has failed: what it holds is not known then, until a restart.
+    /// Whether a sync of the file has failed: its content is then unknown until a restart.
     pub(super) fn sync_failed(&self) -> bool {
         self.sync_failed.load(Ordering::SeqCst)
     }
@@ -109,10 +109,10 @@ impl Tables {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Lets go of the file; the next use opens it again.
+    /// Closes the file; the next use opens it again.
     pub(super) fn close(&mut self) {
         let database = self.database.take();
-        // What redb has to write now, it writes at the next opening too.
+        // What redb would write now, it also writes at the next opening.
         let _ = guarded(&self.file, "close", || {
             drop(database);
             Ok(())
@@ -246,7 +246,7 @@ impl Tables {
     }
 }
 
-/// Moves what format 1 left to where rows have seals.
+/// Moves rows of format 1 to the table with seals.
 fn seal_all(writing: &WriteTransaction, sums: &mut Sums) -> Result<(), Fault> {
     let unsealed = match writing.open_table(UNSEALED) {
         Ok(unsealed) => unsealed,
@@ -284,7 +284,7 @@ fn key_of(full: &mut Vec<u8>, table: Table, key: &[u8]) {
     full.extend_from_slice(key);
 }
 
-/// One file of the disk as redb wants it.
+/// A file of the disk as a redb backend.
 #[derive(Debug)]
 struct TablesFile {
     file: Box<dyn DiskFile>,

@@ -558,7 +558,7 @@ impl World {
         };
     }
 
-    /// When a message that `core` hands on now is at its place.
+    /// When a message that `core` sends now arrives.
     fn arrival(&self, core: u8, target: AddressIndex) -> u64 {
         if self.owner(target) == core {
             self.step

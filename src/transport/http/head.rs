@@ -80,7 +80,7 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), HeadFault> {
     }
 }
 
-/// hyper looks at the last coding only, and takes the chunks apart. What another coding did to the bytes would stay in them.
+/// hyper reads only the last coding and decodes the chunks; the effect of another coding would stay in the bytes.
 fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), HeadFault> {
     let values = headers.get_all(TRANSFER_ENCODING).iter();
     let values: Vec<_> = values

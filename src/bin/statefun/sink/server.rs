@@ -93,7 +93,7 @@ async fn receive(
             shown: body.get(..SHOWN_BYTES).unwrap_or(&body),
             verdict,
         };
-        // Standard output may be closed: counting goes on.
+        // Standard output may be closed: counting continues.
         let _ = logged.print(style);
     }
     reply(

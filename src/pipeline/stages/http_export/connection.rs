@@ -33,7 +33,7 @@ pub enum ExportProxy {
 }
 
 impl ExportTls {
-    /// Reads the files into the settings of a client; `fault` is told the field and what is wrong.
+    /// Reads the files into the settings of a client; `fault` gets the field and the fault.
     pub(super) fn read_into(
         &self,
         config: &mut HttpClientConfig,

@@ -1,4 +1,4 @@
-//! Makes requests of records, sends them, and tells what came of it.
+//! Makes requests from records, sends them, and reports the result.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -80,7 +80,7 @@ pub(crate) struct Prepared {
     request: HttpRequest,
 }
 
-/// How a record goes on that was sent.
+/// How a sent record continues.
 #[derive(Debug)]
 pub(crate) enum Sent {
     /// As it came.
@@ -94,7 +94,7 @@ pub(crate) enum Sent {
 }
 
 impl Sent {
-    /// Makes the record what goes on.
+    /// Makes the record the input of the next stage.
     pub(crate) fn apply_to(self, record: &mut Record) {
         if let Self::Answer {
             payload,
@@ -177,7 +177,7 @@ impl Exporter {
         if let Some(name) = self.idempotency.as_ref().filter(|name| !own(name)) {
             headers.insert(name, value("id", item)?);
         }
-        // The trace that the record belongs to goes on at the destination.
+        // The trace of the record continues at the destination.
         for name in [TRACEPARENT, TRACESTATE] {
             if let (Some(text), false) = (record.value(name.as_str()), own(&name)) {
                 let value = value(name.as_str(), text)?;
@@ -187,7 +187,7 @@ impl Exporter {
         Ok(headers)
     }
 
-    /// Sends the request and tells what came of it.
+    /// Sends the request and returns the result.
     pub(crate) async fn send(
         &self,
         prepared: Prepared,
@@ -240,7 +240,7 @@ impl Exporter {
         let header = |name| headers.get(name).map(HeaderValue::as_bytes);
         let mut text = format!("{} {}: {}", self.method, redacted(&shown), status.as_u16());
         if let Some(to) = header(LOCATION).filter(|_| status.is_redirection()) {
-            // Redirects are not followed: the body would go where nobody has declared it to go.
+            // Redirects are not followed: the body would be sent to an undeclared destination.
             let to = printable::first_line_of(to, MAX_TOLD_CHARS);
             text.push_str(&format!(" to {}", redacted(&to)));
         }

@@ -24,28 +24,28 @@ use crate::delivery::owner::Circuit;
 use crate::document::{At, Complaint, Value, scalar};
 use crate::transport::http::client::{HttpClient, HttpClientConfig, framing};
 
-/// Unused connections of an export to all its destinations, or as many as one destination may have if that is more.
+/// Maximum unused connections of an export to all its destinations, or the maximum of one destination if that is more.
 const MAX_IDLE: usize = 256;
 
 /// Sends records as HTTP requests: the settings of one export.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct HttpExport {
-    /// Where to; `{name}` stands for a value of the record or a field of its JSON payload.
+    /// The URL; `{name}` stands for a value of the record or a field of its JSON payload.
     pub url: String,
     /// `POST`, `PUT`, `PATCH` or `DELETE`. Default `POST`.
     pub method: String,
     /// Sent with each request, instead of those that the export would send under the same names.
     pub headers: Vec<(String, String)>,
-    /// An attempt without an answer has failed after this. At most half of what a call of a function may take. Default 30 s.
+    /// Time after which an attempt without an answer has failed. It should be at most half of the time limit of a function call. Default 30 s.
     pub timeout: Duration,
-    /// How long opening a connection may take. Default 5 s.
+    /// Time limit for opening a connection. Default 5 s.
     pub connect_timeout: Duration,
     /// When a failed export is tried again, and for how long.
     pub retry: Policy,
     /// A field, or a text with `{field}` placeholders: records with equal keys arrive in order. None: any order.
     pub order_key: Option<String>,
-    /// Whether the record goes on as it came. Otherwise, which is the default, the answer's body does.
+    /// Whether the unchanged record goes to the next stage, instead of the body of the answer. Default false.
     pub return_input: bool,
     /// The header that carries the item's id, equal in all attempts. Empty: none. Default `idempotency-key`.
     pub idempotency_header: String,
@@ -121,7 +121,7 @@ impl HttpExport {
         self
     }
 
-    /// Checks the settings; `fault` is told the field and what is wrong.
+    /// Checks the settings; `fault` gets the field and the fault.
     pub(crate) fn check(self, fault: impl Fn(&str, &dyn fmt::Display)) -> Option<StageKind> {
         let faults = std::cell::Cell::new(0);
         let fault = |field: &str, text: &dyn fmt::Display| {
@@ -217,7 +217,7 @@ impl fmt::Debug for HttpExport {
     }
 }
 
-/// Settings of retries that are easily written beside them.
+/// Settings of `retry` that are easily misplaced beside it.
 const IN_RETRY: &[(&str, &str)] = &[
     ("preset", "into `retry`"),
     ("attempts", "into `retry`"),
@@ -276,8 +276,8 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
         fields.set("proxy", &mut export.proxy, connection::read_proxy),
     ];
     fields.finish();
-    // What was read is checked even where something else was not, so that all faults are told at once. Of a URL that is
-    // missing it has been told already.
+    // The settings that could be read are checked even if others could not, so that all faults are reported at once. A missing URL
+    // has already been reported.
     export.url = url.map_or_else(|| "http://missing".to_owned(), |url| url.trim().to_owned());
     let checked = export.check(|field, text| place.fault_at(field, text));
     checked.filter(|_| !whole.contains(&false))

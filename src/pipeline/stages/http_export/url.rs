@@ -22,7 +22,7 @@ impl Target {
             let (url, destination) = absolute(text)?;
             return Ok(Self::Fixed(url, destination));
         }
-        // What a placeholder stands for is not known yet; a digit shows whether the rest is a URL.
+        // The value of a placeholder is not known yet; a digit shows whether the rest is a URL.
         absolute(&template.sample()).map(|_| Self::Filled(template))
     }
 }

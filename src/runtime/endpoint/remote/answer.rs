@@ -19,7 +19,7 @@ const OCTET_STREAM: &str = "application/octet-stream";
 pub(super) enum Rules {
     /// Whatever fails is tried again.
     Async,
-    /// Only what is likely to pass by itself is tried again.
+    /// Only failures that are likely to be temporary are retried.
     OkHttp,
 }
 
@@ -61,7 +61,7 @@ impl Rules {
         }
     }
 
-    /// With what the body says of it, if it says something: there a function server puts the error of its function.
+    /// Adds the text of the body, if there is any: a function server puts the error of its function there.
     fn bad_status(self, status: StatusCode, body: &[u8]) -> Failed {
         let code = status.as_u16();
         let retry = self == Self::Async || is_retryable(status);
@@ -75,7 +75,7 @@ impl Rules {
         };
         let line = words::first_line(body);
         let remedy = words::remedy_of_status(status);
-        // The log of a server that has told the cause need not be read.
+        // If the server has sent the cause, its log need not be mentioned.
         let remedy = remedy.filter(|_| line.is_none() || !status.is_server_error());
         if let Some(line) = line {
             cause = format!("{cause}: {line}");

@@ -1,9 +1,9 @@
 //! One attempt that brought nothing.
 
-/// Why, and what follows.
+/// Why an attempt failed, and whether it is retried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failed {
-    /// For people: what happened. Of what the server sent, at most the first line of an error.
+    /// The message: what happened, with at most the first line of the server's error.
     pub(super) cause: String,
     /// For people: what to do.
     pub(super) remedy: Option<&'static str>,

@@ -1,4 +1,4 @@
-//! One function type behind a URL: its connections, and one attempt to call it.
+//! One function type at a URL: its connections, and attempts to call it.
 
 use std::time::Duration;
 
@@ -33,12 +33,12 @@ use crate::transport::http::client::{
 const MAX_CONNECTIONS: usize = 1024;
 /// Unused connections of okhttp are closed after this time.
 const OKHTTP_IDLE: Duration = Duration::from_secs(60);
-/// What a connection's age is beyond `pool_ttl`.
+/// The random part of a connection's age, beyond `pool_ttl`.
 const JITTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3));
-/// Connections that do not age are kept for so long.
+/// How long connections that do not age are kept.
 const AGELESS_IDLE: Duration = Duration::from_secs(24 * 3600);
 
-/// A function type that was called.
+/// A function type that has been called.
 #[derive(Debug)]
 pub(super) struct Function {
     rules: Rules,
@@ -47,7 +47,7 @@ pub(super) struct Function {
     headers: HeaderMap,
     /// One for each connection in use.
     permits: Semaphore,
-    /// How long an attempt waits for one of them, connecting aside.
+    /// How long an attempt waits for one of them, without connecting.
     connect: Duration,
     failures: Counter,
     latency: Histogram,
@@ -84,7 +84,7 @@ impl Function {
         })
     }
 
-    /// Sends the request once, and whatever okhttp sends after it by itself.
+    /// Sends the request once, with the follow-up requests that okhttp sends by itself.
     pub(super) async fn attempt(
         &self,
         body: Bytes,
@@ -134,7 +134,7 @@ impl Function {
         while follow_ups <= MAX_FOLLOW_UPS {
             let request = self.step(&step, &body);
             let response = match self.send(request, limit, begun).await {
-                // Sent once more at once; there are only so many such connections.
+                // Sent again at once; the number of such connections is limited.
                 Err(err) if err.is_stale_connection() => continue,
                 sent => sent.map_err(|err| self.rules.lost(&err))?,
             };
@@ -186,7 +186,7 @@ impl Function {
         request
     }
 
-    /// Tells operators of a failed attempt, the first at once and then now and again.
+    /// Logs failed attempts, the first at once and further ones occasionally.
     pub(super) fn report(&self, target: &AddressKey, attempt: u32, failed: &Failed) {
         let (cause, retry) = (words::told(failed), failed.retry);
         let address = target.to_address();
@@ -208,7 +208,7 @@ pub(super) fn client_config(
     own_config(spec, seed).map(|config| config.network(network))
 }
 
-/// What the endpoint itself says.
+/// The settings of the endpoint.
 fn own_config(spec: &EndpointSpec, seed: u64) -> Result<HttpClientConfig, String> {
     match &spec.transport {
         Transport::Async(transport) => {
@@ -218,7 +218,7 @@ fn own_config(spec: &EndpointSpec, seed: u64) -> Result<HttpClientConfig, String
                 max_idle_per_host: transport.pool_size,
                 max_idle: transport.pool_size,
                 max_response_body_bytes: transport.payload_max_bytes,
-                // A connection is closed by its age, however it was used.
+                // A connection is closed at its age, however it is used.
                 max_connection_age: ttl.map(|ttl| ttl + JITTER.0..=ttl + JITTER.1),
                 pool_idle_timeout: ttl.map_or(AGELESS_IDLE, |ttl| ttl + JITTER.1),
                 seed,

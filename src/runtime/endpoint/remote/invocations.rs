@@ -22,9 +22,9 @@ pub(crate) struct FunctionLabels {
 pub(crate) struct Invocations {
     /// Attempts that failed; over okhttp those without an answer only.
     pub(crate) failures: Family<FunctionLabels, Counter>,
-    /// How long an attempt took, in milliseconds.
+    /// The duration of an attempt, in milliseconds.
     pub(crate) latency: Family<FunctionLabels, Histogram, fn() -> Histogram>,
-    /// Calls that are out and whose last attempt failed.
+    /// Calls in progress whose last attempt failed.
     pub(crate) failing: FailingCalls,
 }
 

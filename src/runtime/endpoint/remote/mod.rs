@@ -1,4 +1,4 @@
-//! A function server over HTTP: one call is as many attempts as its transport's budget allows.
+//! A function server over HTTP: one call makes as many attempts as its transport's time budget allows.
 //!
 //! StateFun's two transports differ in what is in `schedule` (when is tried again), `answer` (what is tried again), `headers`,
 //! `url`, and `redirect` (okhttp only). `words` has the texts of failures. `function` makes one attempt. Settings come from `module`.
@@ -53,7 +53,7 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// An endpoint of a module file. What keeps it from being called is told here, and is the failure of each call.
+    /// An endpoint of a module file. If it cannot be called, the reason is logged here, and is the failure of each call.
     pub(crate) fn new(
         spec: EndpointSpec,
         network: Network,
