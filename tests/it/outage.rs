@@ -19,7 +19,7 @@ const EVENTS: usize = 10_000;
 const SENDERS: usize = 20;
 /// Events of one key arrive in their order.
 const KEYS: usize = 100;
-/// Each so many-th event is one that the destination will never take.
+/// One in this many events is never accepted by the destination.
 const POISON: usize = 97;
 
 /// What the destination has taken, in its order.

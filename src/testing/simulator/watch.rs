@@ -128,7 +128,7 @@ impl World {
         ensure(self.owner(index) == core, || what("of another core"))?;
         ensure(!batch.is_empty(), || what("no message"))?;
         ensure(self.model.call_of(index).is_none(), || {
-            what("another call is out")
+            what("another call is in progress")
         })?;
         ensure(!self.model.parked.contains(&index), || what("it is parked"))?;
         for message in &batch {
@@ -241,7 +241,9 @@ impl World {
     fn check_turn(&self, core: u8) -> Result<(), String> {
         let out = self.model.boot.calls.keys().filter(|(at, _)| *at == core);
         let (out, most) = (out.count(), self.plan.settings.max_calls);
-        ensure(out < most, || format!("{out} calls of core {core} are out"))
+        ensure(out < most, || {
+            format!("{out} calls of core {core} are in progress")
+        })
     }
 
     /// A batch contains all messages that waited when it began, however many.
@@ -290,7 +292,7 @@ impl World {
             format!("message {ticket} is told {told:?}, not {expected:?}")
         })?;
         ensure(step <= self.synced, || {
-            format!("message {ticket} is told of what is not on disk")
+            format!("message {ticket} gets a result that is not on disk")
         })
     }
 

@@ -53,7 +53,7 @@ pub(super) struct World {
     pub(super) cores: Vec<Core>,
     /// Messages on their way, by sending and receiving core.
     pub(super) channels: BTreeMap<(u8, u8), VecDeque<Message>>,
-    /// Positions that were synced since the start, and how many of them each core was told of.
+    /// Positions synced since the start, and how many of them each core has been told.
     syncs: Vec<Position>,
     told: Vec<usize>,
     /// Calls that were answered or given up: another answer to them may come.

@@ -17,13 +17,13 @@ pub(super) struct Script {
 pub(super) enum Move {
     /// A message of type `test/text` comes from an ingress.
     Feed(String, &'static str),
-    /// The address has had so many requests.
+    /// The address has had this many requests.
     Calls(String, usize),
     /// Everything that was fed has reached its address.
     Settle,
     /// A held answer of the address goes out.
     Release(String),
-    /// So many records have left.
+    /// This many records have left.
     Records(usize),
     /// All effects so far outlive a failure.
     Checkpoint,

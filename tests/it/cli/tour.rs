@@ -275,7 +275,7 @@ async fn state_survives_a_stop_and_can_be_changed_while_nothing_runs() {
     runtime.terminate();
 }
 
-/// An export on file brought into a folder that was not there, twice; a line that is no value leaves everything as it was.
+/// An export on file brought into a folder that was not there, twice; a line that is not a value leaves everything as it was.
 fn sf_53_an_import_into_an_empty_store_reproduces_all_state(folder: &Path, export: &str) {
     let (lines, copy) = (folder.join("state.jsonl"), folder.join("copy"));
     let (lines, copy) = (lines.to_str().unwrap(), copy.to_str().unwrap());
@@ -323,7 +323,7 @@ async fn events_survive_an_outage_of_their_destination_and_a_stop() {
     runtime.terminate();
 
     let runtime = Runtime::start(folder.path(), &sink.address, &[]);
-    // While an attempt is out there is nothing to retry; it fails soon, for the sink is still off.
+    // While an attempt is in progress there is nothing to retry; it fails soon, because the sink is still off.
     let retry = ["deliveries", "retry", address, "--actor", "alice"];
     let told = ["--reason", "just now", "--admin", &runtime.admin];
     until("a retry that is taken", async || {

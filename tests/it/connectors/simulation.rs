@@ -227,7 +227,7 @@ impl Life {
         }
     }
 
-    /// Makes everything durable; the cores may be told of it, or later.
+    /// Makes everything durable; the cores may learn this now or later.
     fn sync(&mut self, tells: bool) {
         let position = self.syncer.sync().unwrap();
         for core in 0..u8::try_from(self.cores.len()).unwrap() {

@@ -261,7 +261,7 @@ fn a_core_that_cannot_read_its_store_at_the_start_accepts_nothing_until_it_can()
     rig.memory.fail_reads(false);
     rig.advance(1_000);
     rig.arrive("x", "3");
-    assert!(!rig.has_calls(), "it is set aside");
+    assert!(!rig.has_calls(), "it is parked");
     rig.change(AdminChange::Resume(key_of("x")));
     assert_eq!(rig.call().batch, ["1", "3"]);
 }

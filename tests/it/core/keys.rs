@@ -100,7 +100,7 @@ fn an_expired_key_is_forgotten_and_may_be_used_again() {
     assert_eq!(rig.rows().len(), 0);
 }
 
-/// Broke: the late answer of a call whose key had expired was kept as the answer of the call that used the key anew.
+/// Broke: the late answer of a call whose key had expired was stored as the answer of the call that used the key again.
 #[test]
 fn a_late_answer_under_an_expired_key_is_not_kept_for_the_next_call() {
     let mut rig = Rig::new();
@@ -123,7 +123,7 @@ fn a_late_answer_under_an_expired_key_is_not_kept_for_the_next_call() {
     );
 }
 
-/// Broke: calls that were never answered left a row each for ever.
+/// Broke: each call without an answer left a row that was never removed.
 #[test]
 fn a_call_without_an_answer_leaves_nothing_once_its_key_has_expired() {
     let mut rig = Rig::new();

@@ -110,7 +110,7 @@ impl Rig {
         rig
     }
 
-    /// Addresses are set aside after so many attempts.
+    /// Addresses are parked after this many attempts.
     pub(crate) fn parking(attempts: u32) -> Self {
         let mut settings = CoreSettings::default();
         settings.failure.attempts = NonZeroU32::new(attempts);
@@ -218,7 +218,7 @@ impl Rig {
 
     /// The oldest call that was not answered yet.
     pub(crate) fn call(&mut self) -> Call {
-        self.calls.pop_front().expect("a call is out")
+        self.calls.pop_front().expect("a call is in progress")
     }
 
     /// The call of this address.
@@ -269,7 +269,7 @@ impl Rig {
         self.step(Input::Tick);
     }
 
-    /// Starts anew with what is durable.
+    /// Starts again with what is durable.
     pub(crate) fn crash(&mut self) {
         (self.store, self.syncer) = self.memory.open();
         self.start();

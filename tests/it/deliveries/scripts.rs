@@ -273,7 +273,7 @@ fn pass_time(host: &mut Host) {
     host.now = host.now + secs(host.random.below(120));
 }
 
-/// The target works, nobody steps in, and time goes on until nothing is left to do.
+/// The target works, there are no commands, and time passes until nothing is left to do.
 fn come_to_rest(host: &mut Host) {
     host.healthy = true;
     for (id, kept) in &host.kept {

@@ -101,7 +101,7 @@ impl Caller {
             .await
     }
 
-    /// Waits until so many batches were answered well; none failed.
+    /// Waits until this many batches have succeeded; none may fail.
     async fn succeeds(&self, batches: u64) {
         until("a good answer", async || {
             assert_eq!(self.metric("statefun_functions_failures_total").await, 0);

@@ -144,7 +144,7 @@ async fn one_damaged_row_parks_its_address_and_no_other_until_it_is_removed() {
         .post("/send/shop/keeper/bob", &headers, "a new note")
         .await;
     assert_eq!(sent.status, 202);
-    let parked = until("bob is set aside", async || {
+    let parked = until("bob is parked", async || {
         let queues = started.get("/api/queues").await;
         let all = queues["addresses"].as_array().unwrap().clone().into_iter();
         let parked: Vec<Value> = all.filter(|one| one["activity"] == "parked").collect();

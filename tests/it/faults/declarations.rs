@@ -113,7 +113,7 @@ fn only_an_address_that_holds_a_value_of_the_old_type_fails_and_it_can_be_remove
     let call = rig.call_of("a/f/x");
     assert_eq!(call.values(), [("v", None)]);
     rig.answer(&call, Reply::new());
-    // While running the same: a function that was replaced fails once, and is asked anew then.
+    // The same while running: a replaced function fails once, and its states are then requested again.
     rig.arrive("z", "");
     let call = rig.call();
     rig.fail(&call);
@@ -140,7 +140,7 @@ fn a_declaration_goes_when_no_value_is_left_and_no_function_makes_it_any_more() 
 }
 
 #[test]
-fn an_operator_drops_a_declaration_and_the_function_is_asked_anew() {
+fn an_operator_drops_a_declaration_and_the_function_declares_again() {
     let mut rig = Rig::new();
     visit(
         &mut rig,

@@ -17,7 +17,7 @@ fn rig() -> Rig {
     })
 }
 
-/// `a/source` sends so many messages to `a/slow`.
+/// `a/source` sends this many messages to `a/slow`.
 fn fan_out(rig: &mut Rig, count: usize) {
     rig.arrive("a/source/x", "");
     let call = rig.call_of("a/source/x");

@@ -16,7 +16,7 @@ fn limited(limit: impl FnOnce(&mut AnswerLimits)) -> Rig {
     Rig::with(settings)
 }
 
-/// A neighbour's call is out while a function answers greedily. Gives what became of the greedy batch.
+/// A call of another address is in progress while a function answers greedily. Returns the result of the greedy batch.
 fn failure_of(rig: &mut Rig, greedy: Reply) -> String {
     rig.ask("b/f/neighbour", "", "gate");
     let neighbour = rig.call();
@@ -73,7 +73,7 @@ fn as_many_values_as_the_bound_allows_go_with_each_call() {
     assert_eq!(call.values().len(), 50);
     rig.answer(&call, Reply::needs(&["one more"]));
     assert!(rig.seen().concat().contains("would have 51 with them"));
-    // The values that led there are of no use to anybody: a mended function begins anew.
+    // The excessive declarations are dropped: a corrected function starts again.
     rig.advance(1_000);
     let call = rig.call();
     rig.answer(&call, Reply::needs(&["mended"]));

@@ -301,7 +301,7 @@ async fn the_first_attempt_counts_among_those_of_the_policy() {
     assert_eq!(town.stands(), "discarded exhausted 1");
 }
 
-/// Random answers, pauses and commands: in the end every record has arrived, was called off or is a dead letter, no timer is left, and
+/// Random answers, pauses and commands: in the end every record has arrived, was cancelled or is a dead letter, no timer is left, and
 /// no token was ever armed twice (the test context refuses that).
 #[tokio::test]
 async fn every_record_ends_for_random_outages_and_commands() {

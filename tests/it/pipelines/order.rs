@@ -128,10 +128,7 @@ async fn a_cancelled_record_leaves_the_middle_of_its_lane() {
         [r#"{"key":"k","n":1}"#, r#"{"key":"k","n":3}"#]
     );
 
-    assert!(
-        town.command(&second, Verb::Retry).await.ok,
-        "taken up again"
-    );
+    assert!(town.command(&second, Verb::Retry).await.ok, "requeued");
     town.advance(Duration::ZERO).await;
     assert_eq!(destination.bodies().last().unwrap(), r#"{"key":"k","n":2}"#);
     assert_eq!(town.remembering(), []);

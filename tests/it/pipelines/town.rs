@@ -214,7 +214,7 @@ impl Town {
         self.places.iter_mut().filter_map(remembers).collect()
     }
 
-    /// Steps in, and answers what the delivery replied.
+    /// Sends an operator command, and returns the reply of the delivery.
     pub(crate) async fn command(&mut self, address: &Address, verb: Verb) -> Reply {
         let command = Command {
             verb,

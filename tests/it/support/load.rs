@@ -21,7 +21,7 @@ const IDS: u64 = 24;
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) connections: u64,
-    /// Of a hundred messages so many go to `statefun.samples/counter`, the others to `test/ledger`.
+    /// Percent of the messages that go to `statefun.samples/counter`; the others go to `test/ledger`.
     pub(crate) percent_counted: u64,
 }
 

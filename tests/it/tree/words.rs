@@ -1,5 +1,5 @@
-//! Phrases that stopped readers must not come back: fragments without a subject, German word order, and names that only insiders understood. Each has
-//! the field's own words beside it. Found in reviews by native readers; a phrase joins the list once the tree is free of it.
+//! Phrases that stopped readers must not come back: fragments without a subject, German word order, and names that only insiders understood. Each is
+//! listed with the words of the field. Reviews by native readers found them; a phrase joins the list once the tree is free of it.
 
 use std::fs;
 use std::path::Path;
@@ -9,9 +9,30 @@ use super::{ROOT, tracked};
 /// A phrase, in lower case, and what to write instead.
 const PHRASES: &[(&str, &str)] = &[
     ("here live", "name the things: `Records and stages.`"),
-    ("at every door", "at every listener"),
-    ("acquaintance", "StatesKnown"),
-    ("surroundings", "Dependencies"),
+    ("is no cron rule", "not a valid cron expression"),
+    ("looked for again", "not checked for duplicates"),
+    ("lets expect", "based on the size of the first one"),
+    ("as many as may", "the limit is reached; maximum"),
+    ("as much as may", "the limit is reached; maximum"),
+    ("may be out", "maximum in progress"),
+    ("attempt is out", "an attempt is in progress"),
+    ("called off", "cancelled"),
+    ("call it off", "cancel"),
+    ("calls it off", "cancels it"),
+    ("taken up again", "requeued, retried"),
+    ("sets aside", "parks"),
+    ("exists no more", "is no longer in the module, is gone"),
+    ("exist no more", "are no longer in the module, are gone"),
+    ("warned of", "gives a warning"),
+    ("takes note of", "records"),
+    ("who asks", "the caller, the actor, the probe"),
+    ("comes back later", "is deferred"),
+    ("steps in", "an operator command"),
+    ("how it came there", "its transition history"),
+    ("how a store does", "store health"),
+    ("every door", "every listener"),
+    ("acquaintance", "the states known"),
+    ("surroundings", "dependencies, context, environment"),
 ];
 
 /// Kinds of files that people read.

@@ -47,7 +47,7 @@ async fn sf_64_state_survives_failures_of_the_job_and_of_its_process() {
     flink.checkpoint().await;
     flink.kill().await;
     flink.feed(&one_more("a"));
-    // The state of all ids is dealt out anew.
+    // The state of all ids is redistributed.
     flink.set(|settings| settings.parallelism = 2);
     flink.start_again(&module).await;
     flink.feed(&one_more("a"));

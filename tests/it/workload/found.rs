@@ -11,7 +11,7 @@ use stateful_functions::protocol::egress::{KafkaProducerRecord, KinesisEgressRec
 use super::model::{World, canonical, kafka, kinesis};
 use super::program::{At, KAFKA, KINESIS, RECORDS};
 
-/// Of each kind of difference so many are shown.
+/// Maximum differences of each kind that are shown.
 const SHOWN: usize = 12;
 
 /// A record as it came out of an egress.

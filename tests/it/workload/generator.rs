@@ -20,7 +20,7 @@ const NEIGHBOURS: u64 = 2;
 const DEPTH: usize = 5;
 /// Few different ones, so that ways are gone more than once.
 const DELAYS: [u64; 6] = [0, 1, 5, 20, 100, 300];
-/// One crash among so many commands.
+/// One crash per this many commands.
 const COMMANDS_PER_CRASH: u64 = 1_500;
 const COMMANDS_PER_FAILURE: u64 = 200;
 

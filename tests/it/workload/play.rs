@@ -15,9 +15,9 @@ use super::program::{At, Input, Op, Program};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(3);
-/// The ingress is fed in so many portions.
+/// The ingress is fed in this many portions.
 const PORTIONS: u64 = 25;
-/// Among so many commands each of both, server and runtime, is killed once.
+/// Server and runtime are each killed once per this many commands.
 const COMMANDS_PER_KILL: u64 = 4_000;
 
 /// What there is to tell of a workload that was played.
@@ -62,7 +62,7 @@ enum Victim {
 /// When what is done: counted in records that came out, as that is what every home has.
 #[derive(Debug)]
 struct Plan {
-    /// Inputs are fed up to here as soon as there are so many records. In order.
+    /// Inputs are fed up to here once there are this many records. In order.
     portions: Vec<(usize, usize)>,
     /// In order.
     kills: Vec<(usize, Victim)>,

@@ -13,7 +13,7 @@ use crate::workload::found::Captured;
 use crate::workload::model::canonical;
 use crate::workload::program::{Input, KAFKA, KINESIS, PROGRAM, RECORDS};
 
-/// Of so many kills one is that of the whole process; the others fail the job.
+/// One in this many kills ends the whole process; the others fail the job.
 const KILLS_PER_PROCESS: u64 = 4;
 /// Between two looks at the functions.
 const PAUSE: Duration = Duration::from_millis(20);
