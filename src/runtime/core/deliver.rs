@@ -1,4 +1,4 @@
-//! How messages get into mailboxes: from an ingress, from a function, or back from the store.
+//! Delivers messages to mailboxes: from an ingress, from a function, or from the store.
 
 use std::ops::ControlFlow;
 
@@ -11,7 +11,7 @@ use super::{Activity, Arrival, Core, Failure, GATEWAY, Output, Refusal};
 use crate::storage::Write;
 
 impl Core {
-    /// An ingress brings a message: it is staged, or refused and nothing is left of it.
+    /// Handles a message from an ingress: it is staged, or refused without leaving anything behind.
     pub(super) fn arrive(&mut self, arrival: Arrival, out: &mut Vec<Output>) {
         let ticket = arrival.ticket;
         let kept = match self.kept_for(&arrival) {
@@ -46,7 +46,7 @@ impl Core {
         let mut writes = Vec::with_capacity(if arrival.key.is_some() { 4 } else { 1 });
         writes.push(Write::put(INBOX, key, invocation.clone()));
         if let Some(key) = arrival.key {
-            // A call whose key has expired and is used anew will not have its answer kept.
+            // If a call's key has expired and is used again, the answer of the old call is not stored.
             if let Some(Outcome::Pending(gateway)) = kept.map(|answer| answer.outcome) {
                 writes.push(Write::delete(GATEWAYS, gateway));
             }
@@ -77,7 +77,7 @@ impl Core {
         self.deliver_to(place, message, out);
     }
 
-    /// What is kept of the first message with the same idempotency key, be it expired.
+    /// The stored answer of the first message with the same idempotency key, even if it has expired.
     fn kept_for(&self, arrival: &Arrival) -> Result<Option<StoredAnswer>, Refusal> {
         let Some(key) = &arrival.key else {
             return Ok(None);
@@ -85,13 +85,13 @@ impl Core {
         answer_of(&self.store, &key.row).map_err(|failure| Refusal::Storage(failure.to_string()))
     }
 
-    /// A staged message reaches its address.
+    /// Delivers a staged message to its address.
     pub(super) fn deliver(&mut self, message: Message, out: &mut Vec<Output>) {
         let place = self.mailboxes.find(&message.target);
         self.deliver_to(place, message, out);
     }
 
-    /// The same where it is known where its mailbox is, or will be.
+    /// The same, with the known slot of its mailbox.
     fn deliver_to(&mut self, place: Result<Slot, Vacant>, message: Message, out: &mut Vec<Output>) {
         self.note_arrival(message.id);
         let slot = self.opened(place, message.target);
@@ -111,21 +111,21 @@ impl Core {
         }
     }
 
-    /// A staged message reaches its address, and stays in the store until its turn comes.
+    /// Delivers a staged message, whose content stays in the store until it is needed.
     pub(super) fn deliver_stored(&mut self, message: Message, out: &mut Vec<Output>) {
         self.note_arrival(message.id);
         let slot = self.open_stored(message.target);
         self.start(slot, out);
     }
 
-    /// The mailbox of `address`, which is made if it has none.
+    /// The mailbox of `address`, created if it has none.
     fn opened(&mut self, place: Result<Slot, Vacant>, address: AddressKey) -> Slot {
         let vacant = match place {
             Ok(slot) => return slot,
             Err(vacant) => vacant,
         };
         let mut mailbox = Mailbox::new(self.types.of(&address, &*self.bindings));
-        // What waits from before the start comes first, and may not have been read yet.
+        // Messages from before the start come first, and may not have been read yet.
         if self.recovery.is_parked(&address) {
             mailbox.park();
         } else if self.recovery.may_hold(&address) {
@@ -141,14 +141,14 @@ impl Core {
         slot
     }
 
-    /// From here on the message counts as one that waits.
+    /// From here on the message counts as waiting.
     pub(super) fn note_arrival(&mut self, id: MessageId) {
         if let Some(last) = self.arrived.get_mut(usize::from(id.core())) {
             *last = id.number;
         }
     }
 
-    /// Whether a message is staged, but was not handed to this core yet.
+    /// Whether a message is staged, but has not arrived at this core yet.
     fn is_on_its_way(&self, id: MessageId) -> bool {
         id.boot == self.boot
             && self
@@ -157,7 +157,7 @@ impl Core {
                 .is_some_and(|last| id.number > *last)
     }
 
-    /// Reads the messages that wait for `address` in the store only. Its window must be empty.
+    /// Reads the messages of `address` that are in the store only. Its window must be empty.
     pub(super) fn load(&mut self, slot: Slot) -> Result<(), Failure> {
         let windows = self.settings.windows;
         let prefix = self.mailboxes.address(slot).to_bytes();

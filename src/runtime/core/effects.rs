@@ -1,4 +1,4 @@
-//! What a reply asks for, as rows to be written and messages to be handed on. Nothing is changed before all of it is gathered, so that
+//! The effects of a reply, as rows to write and messages to pass on. Nothing is changed before all of them are collected, so that
 //! a reply that fails half-way leaves no trace.
 
 use std::collections::{HashMap, HashSet};
@@ -30,27 +30,27 @@ pub(super) struct Effects {
     writes: Vec<Write>,
     /// Bytes of the keys and values in `writes`.
     bytes: usize,
-    /// Messages to functions, in order, with the core that each belongs to.
+    /// Messages to functions, in order, with the core of each.
     pub(super) messages: Vec<(u8, AddressKey, MessageId, Bytes)>,
-    /// How many of them a function sent to this core, and to others.
+    /// How many of them go to this core, and to others.
     pub(super) local: u64,
     pub(super) remote: u64,
     /// Messages to callers outside: gateway and value.
     pub(super) answers: Vec<(String, Bytes)>,
-    /// Whoever is in `answers`, once it is more than one.
+    /// The callers in `answers`, once there are several.
     answered: HashSet<String>,
     /// Egress records: egress, id and value.
     pub(super) records: Vec<(Bytes, MessageId, Bytes)>,
     pub(super) warnings: Vec<String>,
     pub(super) armed: Vec<TimerKey>,
     pub(super) cancelled: Vec<TimerKey>,
-    /// Watched values that it changes.
+    /// Changed watched values.
     pub(super) watched: Vec<Change>,
     /// Tokens that this reply armed or cancelled.
     tokens: HashMap<Bytes, Option<(TimerKey, AddressKey)>>,
 }
 
-/// Whose reply it is.
+/// The address that replied.
 struct Sender {
     slot: Slot,
     address: AddressKey,
@@ -63,9 +63,9 @@ impl Effects {
         self.writes.push(write);
     }
 
-    /// Adds an answer. Tells whether it is the first to its caller.
+    /// Adds an answer, and returns whether it is the first to its caller.
     fn answer(&mut self, gateway: &str, value: Bytes) -> bool {
-        // Nearly all replies answer nobody or one.
+        // Nearly all replies have at most one answer.
         if let [(first, _)] = &self.answers[..] {
             self.answered.insert(first.clone());
         }
@@ -74,14 +74,14 @@ impl Effects {
         is_first
     }
 
-    /// All rows, to be staged.
+    /// All rows to stage.
     pub(super) fn take_writes(&mut self) -> Vec<Write> {
         std::mem::take(&mut self.writes)
     }
 }
 
 impl Core {
-    /// Turns a reply into effects, in the order in which StateFun applies them. Nothing is changed yet.
+    /// Turns a reply into effects, in the order in which StateFun applies them, without changing anything yet.
     pub(super) fn gather(
         &mut self,
         slot: Slot,
@@ -151,7 +151,7 @@ impl Core {
         Ok(())
     }
 
-    /// Tells whether it stays in this core.
+    /// Returns whether it stays in this core.
     fn push_message(
         &mut self,
         sender: &Sender,
@@ -159,7 +159,7 @@ impl Core {
         argument: Option<Bytes>,
         effects: &mut Effects,
     ) -> bool {
-        // One that is not there is sent as an empty one.
+        // An absent one is sent as an empty one.
         let argument = argument.unwrap_or_default();
         let id = self.next_id();
         let owner = self.owner_of(target.id());
@@ -170,7 +170,7 @@ impl Core {
         owner == self.settings.index
     }
 
-    /// The first answer to a call with an idempotency key is kept in the commit that gives it.
+    /// Stores the first answer to a call with an idempotency key in the same commit.
     pub(super) fn kept_answer(&self, gateway: &str, value: &Bytes) -> Result<Vec<Write>, Failure> {
         if is_unkept(gateway) {
             return Ok(Vec::new());
@@ -274,7 +274,7 @@ impl Core {
         Ok(())
     }
 
-    /// The pending timer of a token, as this reply leaves it so far.
+    /// The pending timer of a token, including the changes of this reply so far.
     fn pending(
         &self,
         token: &Bytes,
@@ -386,7 +386,7 @@ fn unrecognised(mutation_type: i32) -> Failure {
     ))
 }
 
-/// Bytes of their own: what is kept must not keep the whole reply in memory.
+/// Copied bytes: kept data must not keep the whole reply in memory.
 fn own(bytes: Option<Bytes>) -> Bytes {
     bytes
         .map(|bytes| Bytes::copy_from_slice(&bytes))

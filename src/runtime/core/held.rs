@@ -1,4 +1,4 @@
-//! What waits until a commit is durable: outputs that are seen outside, and calls of functions that act there.
+//! Work held until a commit is durable: outputs that are visible outside, and calls of functions that act on the outside.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -6,29 +6,29 @@ use super::Output;
 use super::mailboxes::Slot;
 use crate::storage::Position;
 
-/// What waits for the disk.
+/// The work that waits for the disk.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// Acknowledgements and answers, in the order of their positions, which is the order in which they come.
     acknowledgements: Outputs,
     /// Other outputs, in the same order.
     others: Outputs,
-    /// Addresses whose first message is in that commit. A message that waited for its turn may be older than the last output.
+    /// Addresses whose first message is in that commit. A waiting message may be older than the last output.
     starts: BTreeSet<(Position, Slot)>,
 }
 
 type Outputs = VecDeque<(Position, Output)>;
 
-/// Something that waits no longer.
+/// Released work.
 pub(super) enum Release {
     /// An output.
     Output(Output),
-    /// The messages of an address are on disk: its function may be called.
+    /// An address whose messages are on disk, so that its function may be called.
     Start(Slot),
 }
 
 impl Held {
-    /// Holds an output back. A core makes its commits one after the other, and so its outputs come.
+    /// Holds an output. A core makes its commits one after the other, so its outputs come in order.
     pub(super) fn output(&mut self, position: Position, output: Output) {
         let outputs = match output.is_acknowledgement() {
             true => &mut self.acknowledgements,
@@ -41,13 +41,13 @@ impl Held {
         outputs.push_back((position, output));
     }
 
-    /// Holds the start of an address back.
+    /// Holds the start of an address.
     pub(super) fn start(&mut self, position: Position, slot: Slot) {
         let is_new = self.starts.insert((position, slot));
         debug_assert!(is_new, "an address waits for the disk once");
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing is held.
     pub(super) fn is_empty(&self) -> bool {
         self.acknowledgements.is_empty() && self.others.is_empty() && self.starts.is_empty()
     }
@@ -57,7 +57,7 @@ impl Held {
         self.acknowledgements.drain(..)
     }
 
-    /// The next of what waits for nothing behind `durable`.
+    /// The next piece of work that is durable at `durable`.
     pub(super) fn pop(&mut self, durable: Position) -> Option<Release> {
         let front = |outputs: &Outputs| outputs.front().map(|(position, _)| *position);
         let (acknowledgement, other) = (front(&self.acknowledgements), front(&self.others));

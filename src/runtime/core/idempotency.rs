@@ -1,18 +1,18 @@
-//! What an ingress remembers of an idempotency key: with which body it came, and what was answered.
+//! Idempotency keys: the body with which a key came, and the answer.
 
 use bytes::{Buf, BufMut, Bytes};
 
 use super::keys::{put_text, take_text};
 use crate::time::Timestamp;
 
-/// An idempotency key, as it comes with a message.
+/// The idempotency key of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
     /// Key of the row: ingress, target and the caller's key.
     pub row: Bytes,
     /// Digest of type and body: the same key with another body is refused.
     pub digest: u128,
-    /// Until when the answer is kept.
+    /// When the answer expires.
     pub until: Timestamp,
 }
 
@@ -23,10 +23,10 @@ pub fn is_unkept(gateway: &str) -> bool {
     id.len() == 36 && has(14, b'8') && [8, 13, 18, 23].iter().all(|place| has(*place, b'-'))
 }
 
-/// How far the first message with a key has come.
+/// The outcome of the first message with a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was accepted, and nobody waits for an answer.
+    /// It was accepted, and needs no answer.
     Accepted,
     /// It is a call whose answer goes to this gateway.
     Pending(String),
@@ -37,13 +37,13 @@ pub enum Outcome {
 /// The row of an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAnswer {
-    /// Hash of the target's id: the core that owns it deletes the row.
+    /// Hash of the target's id; its core deletes the row.
     pub hash: u32,
     /// Digest of the first message.
     pub digest: u128,
-    /// When the row may go.
+    /// When the row may be deleted.
     pub until: Timestamp,
-    /// What became of the first message.
+    /// The outcome of the first message.
     pub outcome: Outcome,
 }
 

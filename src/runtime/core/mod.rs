@@ -1,11 +1,11 @@
-//! The partition core: which message goes where and when, what a reply changes, what is due. A pure state machine.
+//! The partition core, a pure state machine: it decides which message is sent when, what a reply changes, and what is due.
 //!
-//! Inputs go in with the time; commits are staged in the store that is passed in; outputs come out. No I/O, no async runtime,
-//! no clock, no randomness: production drives it with real calls, the simulator with invented ones. May import `sdk`,
-//! `protocol`, `retry`, and of `storage` the rows and the store it stages into.
+//! It takes inputs with the time, stages commits in the given store, and returns outputs. No I/O, no async runtime,
+//! no clock, no randomness: production drives it with real calls, the simulator with simulated ones. May import `sdk`,
+//! `protocol`, `retry`, and the rows and the store of `storage`.
 //!
-//! Order of things: a commit is staged before its messages are handed on, so any prefix of the log is a consistent cut. What is
-//! visible outside (acknowledgement, answer, egress record, the call of a function that acts outside) waits until its commit
+//! A commit is staged before its messages are passed on, so any prefix of the log is a consistent cut. Everything visible
+//! outside (acknowledgements, answers, egress records, calls of functions that act on the outside) waits until its commit
 //! is durable.
 
 mod admin;
@@ -63,50 +63,50 @@ use crate::sdk::TypeName;
 use crate::storage::{Position, Store};
 use crate::time::Timestamp;
 
-/// Function type of the callers that an ingress stands for: what is sent to `statefun.http/gateway/<id>` answers a call.
+/// Function type of the callers at an ingress: a message to `statefun.http/gateway/<id>` answers a call.
 pub const GATEWAY: (&str, &str) = ("statefun.http", "gateway");
 
-/// Tells calls apart; never used twice by one core.
+/// Identifies a call; never used twice by one core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId {
     number: u64,
-    /// Whose call it is, as long as it is out.
+    /// The address of a call in progress.
     slot: Slot,
 }
 
-/// The caller's own mark on something it will be told about.
+/// A number chosen by the caller, with which it recognises the result.
 pub type Ticket = u64;
 
-/// What is bound to a function type.
+/// The binding of a function type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FunctionBinding {
-    /// The function acts on the outside: it is called only when its messages are on disk.
+    /// The function acts on the outside: it is called only once its messages are on disk.
     pub after_durable: bool,
-    /// Messages of one address that an ingress may add to; zero for no bound.
+    /// Maximum messages waiting at one address before ingresses are refused; zero for no limit.
     pub max_backlog: u64,
 }
 
-/// What a core has to know of the module: which functions and egresses exist.
+/// The functions and egresses of the module, as a core needs them.
 pub trait Bindings: fmt::Debug + Send + Sync {
     /// The function bound to a type, by its own name or by its namespace.
     fn function(&self, namespace: &str, name: &str) -> Option<FunctionBinding>;
     /// The egress of this name.
     fn egress(&self, namespace: &str, name: &str) -> Option<EgressBinding>;
-    /// Whether some egress has so many undelivered records that no more should be made.
+    /// Whether some egress has reached a limit of undelivered records.
     fn has_full_egresses(&self) -> bool {
         false
     }
-    /// Whether the egress whose rows begin with `egress` has, of all functions or of those of the type `sender`: what is full, in words.
+    /// Whether the egress whose rows begin with `egress` has reached its limit, for all functions or for those of type `sender`. Returns a message.
     fn full_egress(&self, _egress: &[u8], _sender: &[u8]) -> Option<String> {
         None
     }
-    /// Who wants to hear of changes of some values.
+    /// The watch of some values, which is told of changes.
     fn watch(&self) -> Option<&dyn ValueWatch> {
         None
     }
 }
 
-/// Where the records of an egress go.
+/// The destination of an egress's records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EgressBinding {
     /// To the outbox, from which a driver delivers them.
@@ -120,41 +120,41 @@ pub enum EgressBinding {
 pub struct CoreSettings {
     /// Number of this core, from 0.
     pub index: u8,
-    /// How many cores share the ids.
+    /// The number of cores among which the ids are divided.
     pub cores: u8,
-    /// Nothing is called and nothing fires, from the start. Default false.
+    /// Never call functions or fire timers. Default false.
     pub at_rest: bool,
-    /// What happens to addresses that fail.
+    /// What to do with failing addresses.
     pub failure: FailurePolicy,
-    /// How much one answer may ask for.
+    /// Limits on one answer.
     pub answers: AnswerLimits,
     /// Messages waiting or in flight beyond which an ingress is refused. Messages between functions never are. Default 100,000.
     pub max_backlog: u64,
-    /// How much of `max_backlog` and of `max_memory_bytes` the messages of one function type may take, in percent. What it has beyond
-    /// that does not count against others. Default 50; 100 and more: no such bound.
+    /// The share of `max_backlog` and of `max_memory_bytes` that messages of one function type may use, in percent. Messages beyond
+    /// it do not count against others. Default 50; 100 and more: no limit.
     pub type_share_percent: u8,
-    /// Bytes of messages held in memory beyond which further ones, and due timers, stay in the store. Default 64 MiB.
+    /// Maximum bytes of messages in memory; beyond it further messages, and due timers, stay in the store. Default 64 MiB.
     pub max_memory_bytes: usize,
-    /// Messages in flight and on their way there beyond which due timers wait. Default 8,192.
+    /// Maximum messages in flight or about to be; beyond it due timers wait. Default 8,192.
     pub max_active: usize,
     /// Maximum calls in progress at the same time; further addresses wait for a slot. Default 8,192.
     pub max_calls: usize,
-    /// How much of what waits is in memory.
+    /// How many waiting messages are in memory.
     pub windows: Windows,
 }
 
-/// How much of what waits is held in memory, and how much is read and written at a time. The simulator makes them tiny.
+/// How many waiting messages and timers are in memory, and how many are read and written at a time. The simulator makes these tiny.
 #[derive(Debug, Clone, Copy)]
 pub struct Windows {
-    /// Messages of one address in memory; the rest is read from the store when its turn comes. Default 16,384.
+    /// Messages of one address in memory; the others are read from the store when they are needed. Default 16,384.
     pub messages: usize,
     /// Bytes of messages of one address in memory. Default 8 MiB.
     pub bytes: usize,
-    /// Timers that are read at a time; twice as many are in memory at most. Default 8,192.
+    /// Timers read at a time; at most twice as many are in memory. Default 8,192.
     pub timers: usize,
-    /// Timers that fire in one commit. Default 256.
+    /// Timers fired in one commit. Default 256.
     pub fired_at_once: usize,
-    /// Rows that are read at a time. Default 512.
+    /// Rows read at a time. Default 512.
     pub page: usize,
 }
 
@@ -189,7 +189,7 @@ impl Default for CoreSettings {
 }
 
 impl CoreSettings {
-    /// The share of one function type in `whole`, 1 at least.
+    /// The share of one function type in `whole`, at least 1.
     pub fn share_of(&self, whole: u64) -> u64 {
         match self.type_share_percent {
             100.. => u64::MAX,
@@ -200,57 +200,57 @@ impl CoreSettings {
     }
 }
 
-/// A message that an ingress brings.
+/// A message from an ingress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
-    /// How the ingress will recognise the answer.
+    /// The number by which the ingress recognises the result.
     pub ticket: Ticket,
-    /// Whom the message goes to.
+    /// The target of the message.
     pub target: AddressKey,
     /// The encoded `TypedValue`.
     pub argument: Bytes,
-    /// The gateway id that an answer is sent to; `None` when nobody waits for one.
+    /// The gateway id for the answer; `None` if no answer is needed.
     pub gateway: Option<String>,
     /// The caller's idempotency key.
     pub key: Option<IdempotencyKey>,
 }
 
-/// What happens to a core.
+/// An input of a core.
 #[derive(Debug)]
 pub enum Input {
-    /// An ingress brings a message.
+    /// A message from an ingress.
     Arrive(Arrival),
-    /// Another core's function sent a message here; its row is staged.
+    /// A message from a function of another core, whose row is staged.
     Deliver(Message),
-    /// As `Deliver`, without the message's content: it is read from the store when its turn comes.
+    /// Like `Deliver`, without the message's content, which is read from the store when needed.
     Stored(Message),
-    /// A call came back.
+    /// The result of a call.
     Answered {
-        /// Which call.
+        /// The call.
         call: CallId,
         /// The reply, or why there is none after all attempts.
         result: Result<FromFunction, Failure>,
     },
-    /// Everything staged up to here is on disk.
+    /// Everything staged up to this position is on disk.
     Durable(Position),
     /// Time has passed.
     Tick,
-    /// Look for expired rows, a page at a time.
+    /// Search a page of rows for expired ones.
     Sweep,
-    /// An operator changes something; the ticket is answered with [`Output::Changed`].
+    /// A change by an operator; the ticket is answered with [`Output::Changed`].
     Change(Ticket, AdminChange),
-    /// Start no more calls: the runtime is stopping.
+    /// The runtime is stopping: start no more calls.
     Drain,
 }
 
-/// Why an ingress's message was not taken in.
+/// Why a message of an ingress was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// No function is bound to the type.
     UnknownFunction,
-    /// The address, or the whole core, has as many messages waiting as it may.
+    /// A queue limit was reached.
     Full {
-        /// What is full, in words.
+        /// The limit, as a message.
         what: String,
     },
     /// The idempotency key was used with another body.
@@ -259,12 +259,12 @@ pub enum Refusal {
     Storage(String),
 }
 
-/// What a core wants done.
+/// An output of a core: something to be done.
 #[derive(Debug)]
 pub enum Output {
     /// Call the function of `target`.
     Call {
-        /// Comes back in [`Input::Answered`].
+        /// To be returned in [`Input::Answered`].
         call: CallId,
         /// The address.
         target: AddressKey,
@@ -273,32 +273,32 @@ pub enum Output {
         /// Invocations in it.
         invocations: usize,
     },
-    /// Hand a message to another core, in this order.
+    /// Pass a message to another core, in this order.
     Forward(u8, Message),
     /// The message is on disk.
     Accepted(Ticket),
-    /// The message was not taken in; nothing is left of it.
+    /// The message was refused, and nothing of it is stored.
     Refused(Ticket, Refusal),
-    /// The key was answered before: this is that answer, or `None` for a message nobody waits for.
+    /// The key was answered before, with this answer; `None` for a message without one.
     Replayed(Ticket, Option<Bytes>),
-    /// The key's first message still runs: its answer will go to this gateway.
+    /// The first message with this key is still being processed; its answer will go to this gateway.
     Attached(Ticket, String),
     /// The answer to a call: gateway id and encoded `TypedValue`.
     Answer(String, Bytes),
     /// A record for an egress, on disk in [`keys::OUTBOX`].
     Egress {
-        /// Front of its row key: the egress.
+        /// The prefix of its row key: the egress.
         egress: Bytes,
-        /// End of its row key.
+        /// The end of its row key.
         id: MessageId,
         /// The encoded `TypedValue`.
         record: Bytes,
-        /// The type of the function that sent it, as it stands in keys.
+        /// The type of the function that sent it, as in keys.
         sender: Bytes,
-        /// The commit that holds it.
+        /// The position of its commit.
         position: Position,
     },
-    /// An operator's change was made, or why not.
+    /// An operator's change was made, or the reason why not.
     Changed(Ticket, Result<(), String>),
     /// A batch failed.
     Failed {
@@ -310,10 +310,10 @@ pub enum Output {
         attempt: u32,
         /// Messages in the batch.
         invocations: usize,
-        /// What follows.
+        /// The consequence.
         verdict: Verdict,
     },
-    /// Something an operator should know of, which stops nothing.
+    /// A warning for operators.
     Warning(String),
 }
 
@@ -339,27 +339,27 @@ pub struct Core {
     next_call: u64,
     types: FunctionTypes,
     mailboxes: Mailboxes,
-    /// Calls that are out.
+    /// Calls in progress.
     calls: usize,
-    /// Addresses that wait because as many calls are out as may, oldest first.
+    /// Addresses that wait for a call slot, oldest first.
     call_queue: VecDeque<Slot>,
-    /// Messages that this core sent to itself, to be taken in when the present step is done.
+    /// Messages that this core sent to itself, delivered when the current step is done.
     local: VecDeque<Message>,
     held: Held,
     durable: Position,
     timers: TimerWindow,
     backoffs: BTreeSet<(Timestamp, Slot)>,
-    /// The last number that arrived from each core and each source: what is in the store beyond it is still on its way here.
+    /// The last number that arrived from each core and each source: messages in the store beyond it are still on their way.
     arrived: Vec<u64>,
     recovery: recovery::Recovery,
     sweep: sweep::SweepPosition,
     draining: bool,
-    /// Bytes of messages that are on their way here: they count as those in memory do.
+    /// Bytes of messages on their way here, which count like those in memory.
     on_its_way: usize,
 }
 
 impl Core {
-    /// A core over what `store` holds. Waiting messages are found and called with the first [`Input::Tick`].
+    /// A core with the data of `store`. Waiting messages are found and called with the first [`Input::Tick`].
     pub fn new(settings: CoreSettings, bindings: Arc<dyn Bindings>, store: Store) -> Self {
         Self {
             boot: u32::try_from(store.boot()).unwrap_or(u32::MAX),
@@ -386,7 +386,7 @@ impl Core {
         }
     }
 
-    /// Takes one input at the time `now` and appends what is to be done to `out`.
+    /// Handles one input at the time `now`, and appends outputs to `out`.
     pub fn handle(&mut self, input: Input, now: Timestamp, out: &mut Vec<Output>) {
         self.now = now;
         if !self.knows_parked(out) {
@@ -406,7 +406,7 @@ impl Core {
         self.settle(out);
     }
 
-    /// An input that comes while it cannot be read which addresses are set aside: nothing is taken in.
+    /// Handles an input while the parked addresses cannot be read: nothing is accepted.
     fn not_yet(&mut self, input: Input, out: &mut Vec<Output>) {
         const WHY: &str = "the store cannot be read";
         match input {
@@ -423,7 +423,7 @@ impl Core {
         }
     }
 
-    /// What follows from a step: messages to itself, retries and timers that are due, addresses still to be recovered.
+    /// The follow-up work of a step: messages to itself, due retries and timers, addresses still to be recovered.
     fn settle(&mut self, out: &mut Vec<Output>) {
         loop {
             while let Some(message) = self.local.pop_front() {
@@ -440,7 +440,7 @@ impl Core {
         }
     }
 
-    /// When [`Input::Tick`] is wanted next. `None`: nothing waits for time.
+    /// When the next [`Input::Tick`] is needed; `None` if nothing waits for a time.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         if self.draining {
             return None;
@@ -456,7 +456,7 @@ impl Core {
         retry.into_iter().chain(stored).min()
     }
 
-    /// Calls that are out.
+    /// Calls in progress.
     pub const fn in_flight(&self) -> usize {
         self.calls
     }
@@ -466,12 +466,12 @@ impl Core {
         self.settings.index
     }
 
-    /// Up to which position the core knows that all is on disk.
+    /// The position up to which everything is known to be on disk.
     pub const fn durable(&self) -> Position {
         self.durable
     }
 
-    /// Whether something waits for the disk.
+    /// Whether anything waits for the disk.
     pub fn awaits_disk(&self) -> bool {
         !self.held.is_empty()
     }
@@ -482,17 +482,17 @@ impl Core {
         self.held.take_acknowledgements()
     }
 
-    /// Counts so many bytes of messages, which are on their way here, as those in memory.
+    /// Counts this many bytes of messages on their way here like those in memory.
     pub const fn note_on_its_way(&mut self, bytes: usize) {
         self.on_its_way = bytes;
     }
 
-    /// Messages that wait or are in flight, as far as they are known.
+    /// Known messages that wait or are in flight.
     pub const fn backlog(&self) -> u64 {
         self.mailboxes.counts().backlog
     }
 
-    /// All that the core keeps count of.
+    /// The counts of the core.
     pub const fn counts(&self) -> Counts {
         self.mailboxes.counts()
     }
@@ -505,8 +505,8 @@ impl Core {
         })
     }
 
-    /// Whether memory holds as many messages as timers and recovery may add to. Messages that wait for a retry count with their
-    /// bytes only: a function that fails must not hold up the timers of others.
+    /// Whether memory has too many messages for timers and recovery to add more. Messages that wait for a retry count only with their
+    /// bytes, so that a failing function does not delay the timers of others.
     const fn is_busy(&self) -> bool {
         let counts = self.mailboxes.counts();
         counts.active >= self.settings.max_active
@@ -533,12 +533,12 @@ impl Core {
         }
     }
 
-    /// A position behind everything that is staged, by any core.
+    /// A position after everything staged so far, by any core.
     fn behind_all(&self) -> Position {
         self.store.stage(Vec::new())
     }
 
-    /// Holds `output` back until `position` is durable.
+    /// Holds `output` until `position` is durable.
     fn hold(&mut self, position: Position, output: Output, out: &mut Vec<Output>) {
         if position <= self.durable {
             out.push(output);
@@ -558,7 +558,7 @@ impl Core {
     }
 }
 
-/// Which of `cores` an id with this hash belongs to.
+/// The core, among `cores`, of an id with this hash.
 pub fn owner(hash: u32, cores: u8) -> u8 {
     u8::try_from(hash % u32::from(cores.max(1))).unwrap_or_default()
 }
