@@ -1,6 +1,6 @@
-//! Records as they are sent and stored: protobuf, whose fields have their lengths in front, with the payload as the bytes it is.
+//! The encoding of records for sending and storing: protobuf, with the payload as its bytes.
 //!
-//! Written and read by hand: a document is printed where it is sent from, and a payload that was received stays a part of what it came in.
+//! Encoded and decoded by hand: a document is printed directly into the output, and a received payload stays part of its input.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -23,12 +23,12 @@ const CONTENT_ENCODING: u8 = 4;
 const VALUE: u8 = 5;
 const RECEIVED_AT: u8 = 6;
 
-// The fields of what is kept. 4 and 5 were written by earlier versions: the pipeline's version, and the destination.
+// The fields of a kept record. 4 and 5 were written by earlier versions: the pipeline's version, and the destination.
 const RECORD: u8 = 1;
 const PIPELINE: u8 = 2;
 const STAGE: u8 = 3;
 
-/// What a record takes besides its payload and its values, in the usual case.
+/// The usual size of a record without its payload and its values.
 const USUAL: usize = 64;
 
 /// Appends the record.
@@ -93,7 +93,7 @@ pub(crate) fn read(bytes: &Bytes) -> Result<Record, BoxError> {
     Ok(record)
 }
 
-/// A content type that this crate gives by itself takes no room of its own.
+/// Content types assigned by this crate are static and take no memory.
 fn usual(text: &str) -> Cow<'static, str> {
     let known = [content_type::JSON, content_type::TEXT, content_type::BYTES];
     let known = known.into_iter().find(|known| *known == text);
@@ -120,7 +120,7 @@ fn number_in(field: Field<'_>) -> Result<u64, BoxError> {
     }
 }
 
-/// A record as it is kept while it waits, with the names of the stage that keeps it.
+/// A waiting record as it is stored, with the names of its stage.
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) record: Record,
@@ -129,7 +129,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// What is kept of a record.
+    /// A kept record.
     pub(crate) fn of(record: &Record, pipeline: &str, stage: &str) -> Bytes {
         let mut out = Vec::new();
         let place = put_open_header(&mut out, RECORD);
@@ -143,7 +143,7 @@ impl Kept {
         out.into()
     }
 
-    /// Reads what is kept; the payload is a part of `bytes`.
+    /// Reads a kept record; the payload is a part of `bytes`.
     pub(crate) fn read(bytes: &Bytes) -> Result<Self, BoxError> {
         let (mut record, mut names) = (None, [String::new(), String::new()]);
         let [pipeline, stage] = &mut names;
@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    /// The form as earlier versions wrote and read it.
+    /// The form of earlier versions.
     #[derive(Clone, PartialEq, prost::Message)]
     struct WireRecord {
         #[prost(bytes = "bytes", tag = "1")]

@@ -1,5 +1,5 @@
-//! Acknowledgements and answers that wait for the disk. The committer sends them itself, right after the sync: a hand-over to the
-//! partition in between would cost each caller another change of threads.
+//! Acknowledgements and answers that wait for the disk. The committer sends them itself, right after the sync: passing them through the
+//! partition would cost each caller another thread switch.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,16 +12,16 @@ use super::callers::{CallOutcome, Callers, NoAnswer};
 use super::partition::Admission;
 use crate::storage::Position;
 
-/// What somebody outside is waiting for.
+/// A message that a sender or caller outside waits for.
 #[derive(Debug)]
 pub(super) enum Acknowledgement {
-    /// What became of a message, to who brought it.
+    /// The outcome of a message, for its sender.
     Admission(ReplyTo, Admission),
     /// An answer: gateway and encoded `TypedValue`.
     Answer(String, Bytes),
 }
 
-/// Who brought a message, and waits.
+/// The waiting sender of a message.
 #[derive(Debug)]
 pub(super) enum ReplyTo {
     /// A sender, until the message is on disk.
@@ -30,7 +30,7 @@ pub(super) enum ReplyTo {
     Caller(Uuid),
 }
 
-/// The acknowledgements of all partitions, in the order of their positions; cheap to clone.
+/// The acknowledgements of all partitions, in order of position. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Acknowledgements {
     partitions: Arc<[Mutex<Queue>]>,
@@ -55,7 +55,7 @@ impl Acknowledgements {
     pub(super) fn tell(&self, acknowledgement: Acknowledgement) {
         match acknowledgement {
             Acknowledgement::Admission(ReplyTo::Sender(sender), admission) => {
-                // Who has gone meanwhile need not be told.
+                // Senders that have gone need not be told.
                 let _ = sender.send(admission);
             }
             Acknowledgement::Admission(ReplyTo::Caller(id), Admission::Accepted) => {
@@ -68,8 +68,8 @@ impl Acknowledgements {
         }
     }
 
-    /// Tells these when they are durable, and now if they are by `durable`. That is asked after they have been added: the committer sees them
-    /// from then on, so none is missed by both.
+    /// Sends these when they are durable, or now if they already are, according to `durable`. That is called after they have been added: the committer
+    /// sees them from then on, so none is missed by both.
     pub(super) fn add(
         &self,
         partition: u8,
@@ -84,14 +84,14 @@ impl Acknowledgements {
         self.tell_up_to(queue, durable());
     }
 
-    /// All is durable up to here.
+    /// Sends everything up to this durable position.
     pub(super) fn durable(&self, position: Position) {
         for queue in self.partitions.iter() {
             self.tell_up_to(locked(queue), position);
         }
     }
 
-    /// Nothing becomes durable for a while: those whose messages are not accepted yet are told so.
+    /// Nothing becomes durable for now: tells the senders of messages that are not accepted yet.
     pub(super) fn not_durable(&self) {
         for queue in self.partitions.iter() {
             let mut queue = locked(queue);
@@ -112,7 +112,7 @@ impl Acknowledgements {
     fn tell_up_to(&self, mut queue: MutexGuard<'_, Queue>, position: Position) {
         let count = queue.partition_point(|(at, _)| *at <= position);
         let due: Vec<_> = queue.drain(..count).collect();
-        // Nobody is told under the lock.
+        // Nothing is sent while the lock is held.
         drop(queue);
         for (_, acknowledgement) in due {
             self.tell(acknowledgement);
@@ -121,6 +121,6 @@ impl Acknowledgements {
 }
 
 fn locked(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    // It is whole after every statement.
+    // It is consistent after every statement.
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }

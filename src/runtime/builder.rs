@@ -507,7 +507,7 @@ struct Startup {
 }
 
 impl StartupScan {
-    /// Reads it, and binds functions that look after what exists no more.
+    /// Reads it, and binds stand-ins for functions that no longer exist.
     fn find(self, mut directory: Directory) -> Result<Startup, StartError> {
         let store = &self.store;
         let gone = match self.looks_for_gone {

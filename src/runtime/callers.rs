@@ -11,7 +11,7 @@ use uuid::{Builder, Uuid};
 use super::condition::Condition;
 use super::partition::Admission;
 
-/// All callers that wait in this process; cheap to clone.
+/// All waiting callers of this process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Callers(Arc<Shared>);
 
@@ -27,7 +27,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Table {
     waiting: HashMap<Uuid, Waiting>,
-    /// Why nobody is answered any more.
+    /// Why no more answers are sent.
     ended: Option<NoAnswer>,
 }
 
@@ -36,7 +36,7 @@ struct Table {
 struct Waiting {
     first: oneshot::Sender<CallOutcome>,
     others: Vec<oneshot::Sender<CallOutcome>>,
-    /// Counts its message when that is on disk.
+    /// Counts its message once that is on disk.
     counted_by: Option<Arc<Condition>>,
     /// The message is on disk.
     is_accepted: bool,
@@ -58,11 +58,11 @@ pub(super) enum CallOutcome {
 pub(super) enum NoAnswer {
     /// Nothing becomes durable now.
     NotWritable,
-    /// The runtime goes down.
+    /// The runtime is stopping.
     Stopping,
 }
 
-/// A caller that waits. Dropped, it is forgotten.
+/// A waiting caller, removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Caller {
     callers: Callers,
@@ -81,7 +81,7 @@ impl Callers {
         }))
     }
 
-    /// A new caller. Its id says whether its answer is to be kept under an idempotency key (see `is_unkept`).
+    /// A new caller. Its id says whether its answer must be stored under an idempotency key (see `is_unkept`).
     pub(super) fn wait(&self, is_kept: bool, counted_by: Option<Arc<Condition>>) -> Caller {
         let id = if is_kept {
             Uuid::new_v4()
@@ -93,7 +93,7 @@ impl Callers {
         self.wait_as(id, counted_by)
     }
 
-    /// One more caller that waits for the answer to `gateway`. `None`: that is not the id of a caller.
+    /// Another caller that waits for the answer to `gateway`; `None` if that is not the id of a caller.
     pub(super) fn join(&self, gateway: &str) -> Option<Caller> {
         Uuid::try_parse(gateway)
             .ok()
@@ -126,7 +126,7 @@ impl Callers {
         }
     }
 
-    /// Hands over an answer. Later ones, and those nobody waits for, are counted.
+    /// Delivers an answer. Later answers, and those without a waiting caller, are counted.
     pub(super) fn answer(&self, gateway: &str, value: Bytes) {
         let id = Uuid::try_parse(gateway).ok();
         let Some(waiting) = id.and_then(|id| self.table().waiting.remove(&id)) else {
@@ -134,13 +134,13 @@ impl Callers {
             return;
         };
         for other in waiting.others {
-            // A caller that has gone meanwhile needs no answer.
+            // A caller that has gone needs no answer.
             let _ = other.send(CallOutcome::Answer(value.clone()));
         }
         let _ = waiting.first.send(CallOutcome::Answer(value));
     }
 
-    /// The message of a caller is on disk: from here on it waits for the answer alone.
+    /// Records that the message of a caller is on disk: from now on it waits only for the answer.
     pub(super) fn accepted(&self, id: Uuid) {
         if let Some(waiting) = self.table().waiting.get_mut(&id) {
             waiting.is_accepted = true;
@@ -150,7 +150,7 @@ impl Callers {
         }
     }
 
-    /// Tells a caller something else than its answer.
+    /// Sends a caller an outcome other than its answer.
     pub(super) fn tell(&self, id: Uuid, outcome: CallOutcome) {
         let waiting = self.table().waiting.remove(&id);
         if let Some(waiting) = waiting {
@@ -158,7 +158,7 @@ impl Callers {
         }
     }
 
-    /// Nobody is answered any more, whoever comes later included. The first reason counts.
+    /// Ends all waits, including later ones, without answers. The first reason counts.
     pub(super) fn end(&self, reason: NoAnswer) {
         let mut table = self.table();
         let ended = *table.ended.get_or_insert(reason);
@@ -171,19 +171,19 @@ impl Callers {
         }
     }
 
-    /// Answers that came when nobody waited.
+    /// The number of answers without a waiting caller.
     pub(super) fn unclaimed(&self) -> u64 {
         self.0.unclaimed.load(Ordering::Relaxed)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // The table is whole after every statement, so a panic elsewhere does not spoil it.
+        // The table is consistent after every statement, so a panic elsewhere does not corrupt it.
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Caller {
-    /// What its message and its answer are marked with.
+    /// The mark of its message and its answer.
     pub(super) const fn id(&self) -> Uuid {
         self.id
     }

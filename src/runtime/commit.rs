@@ -89,7 +89,7 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Starts the thread. After each round it sends what is due of `acknowledgements`, and tells the partitions of `router`.
+    /// Starts the thread. After each round it sends the due `acknowledgements`, and tells the partitions of `router`.
     ///
     /// # Errors
     /// If the system cannot start a thread.
@@ -136,7 +136,7 @@ impl Drop for Committer {
     }
 }
 
-/// Who is told what becomes durable and, however the thread ends, that nothing does any more.
+/// The receivers of durable positions and, however the thread ends, of the message that nothing becomes durable any more.
 struct Observers {
     acknowledgements: Acknowledgements,
     router: Router,

@@ -1,7 +1,7 @@
-//! Functions that only pass on what they are sent: what becomes of a message is found out before it is stored, so that it is stored once.
+//! Functions that only pass messages on: the resulting message is computed before storing, so that a message is stored only once.
 //!
-//! Such a function keeps no state, and all that follows from a message is one other message or none. It is bound as all others are, and takes
-//! what other functions send to it; what comes from outside need not go through it.
+//! Such a function keeps no state, and the only effect of a message is at most one other message. It is bound like all others, and handles
+//! messages of other functions; messages from outside need not go through it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use super::core::keys::{INBOX, after_prefix, type_prefix};
 use crate::sdk::TypeName;
 use crate::storage::{Rows, StorageError, stretch};
 
-/// What is stored in place of a message.
+/// What is stored instead of a message.
 #[derive(Debug)]
 pub(crate) enum Entering {
     /// Another message: its target and its argument.
     As(AddressKey, Bytes),
-    /// Nothing: all is done.
+    /// Nothing: the message has been handled.
     Ended,
 }
 
-/// What becomes of a message with that target and that argument; `None`: it is stored as it is. Where the id of the other message's target is
-/// chosen then, it is one that the last argument takes.
+/// Computes the result of a message with a target and an argument; `None` if it is stored unchanged. If the id of the new target is
+/// chosen here, it is one that the last argument accepts.
 pub(crate) type Enter =
     Arc<dyn Fn(&AddressKey, &Bytes, &dyn Fn(&str) -> bool) -> Option<Entering> + Send + Sync>;
 
-/// The functions that only pass on, which are few.
+/// The functions that only pass messages on, which are few.
 #[derive(Clone, Default)]
 pub(crate) struct Entrances(Vec<(TypeName, Enter)>);
 
@@ -36,7 +36,7 @@ impl Entrances {
         self.0.push((function, enter));
     }
 
-    /// Leaves out those at whose addresses messages wait from before the start: what comes now stays behind them.
+    /// Leaves out functions with messages stored before the start, which new messages must not overtake.
     pub(super) fn without_waiting(&mut self, rows: &dyn Rows) -> Result<(), StorageError> {
         let mut free = Vec::with_capacity(self.0.len());
         for (function, enter) in self.0.drain(..) {
@@ -51,7 +51,7 @@ impl Entrances {
         Ok(())
     }
 
-    /// How messages to the function of `target` enter, if it only passes them on.
+    /// The entrance of messages to the function of `target`, if it only passes them on.
     pub(super) fn of(&self, target: &AddressKey) -> Option<&Enter> {
         if self.0.is_empty() {
             return None;

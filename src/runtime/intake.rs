@@ -33,7 +33,7 @@ use crate::time::Timestamp;
 /// How long a message waits for its round to become durable; after that its sender is told that the result is unknown.
 const DURABLE_WITHIN: Duration = Duration::from_secs(30);
 
-/// What its sender is told then.
+/// The message to the sender in that case.
 const NOT_DURABLE: &str = "the message did not become durable in time";
 
 /// How long a caller without an answer waits for the reason.
@@ -222,7 +222,7 @@ impl Intake {
         }
     }
 
-    /// The outcome of a call by `deadline`. `None`: there is none yet, and the message is accepted.
+    /// The outcome of a call by `deadline`; `None` if there is none yet, and the message is accepted.
     ///
     /// # Errors
     /// If the message is not durable by `first`.
@@ -237,7 +237,7 @@ impl Intake {
             Err(_) => timeout_at(deadline, &mut caller.outcome).await,
             told => told,
         };
-        // The sender is dropped by nobody but the caller itself.
+        // Only the caller itself drops the sender.
         Ok(outcome.ok().and_then(Result::ok))
     }
 
@@ -289,7 +289,7 @@ impl Intake {
         Err(IntakeError::NotWritable { reason })
     }
 
-    /// Hands a message to its partition.
+    /// Sends a message to its partition.
     fn bring(
         &self,
         incoming: Incoming,

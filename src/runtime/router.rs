@@ -1,4 +1,4 @@
-//! Which partition takes what.
+//! Routes commands to partitions.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use super::core::keys::id_hash;
 use super::core::{Message, owner};
 use super::partition::{Command, Inbox};
 
-/// The inboxes of all partitions; cheap to clone.
+/// The inboxes of all partitions. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Router {
     inboxes: Arc<[Inbox]>,
 }
 
 impl Router {
-    /// A router over so many partitions, with inboxes that are full with `max_bytes` each.
+    /// A router over this many partitions, whose inboxes are full at `max_bytes` each.
     pub(super) fn new(partitions: u8, max_bytes: usize) -> Self {
         Self {
             inboxes: (0..partitions).map(|_| Inbox::new(max_bytes)).collect(),
@@ -26,17 +26,17 @@ impl Router {
         &self.inboxes
     }
 
-    /// Hands a command to the partition that `id` belongs to. `false`: it has ended.
+    /// Sends a command to the partition of `id`. False if it has ended.
     pub(super) fn send(&self, id: &str, command: Command) -> bool {
         self.inbox_of(id).send(command)
     }
 
-    /// Whether as much is on its way to the partition of `id` as may be.
+    /// Whether the inbox of the partition of `id` is full.
     pub(super) fn is_full(&self, id: &str) -> bool {
         self.inbox_of(id).is_full()
     }
 
-    /// Hands on a message whose row is staged. A partition that has ended finds it in the store at the next start.
+    /// Passes on a message whose row is staged. A partition that has ended finds it in the store at the next start.
     pub(super) fn hand_on(&self, partition: u8, message: Message) {
         let Some(inbox) = self.inboxes.get(usize::from(partition)) else {
             return;
@@ -48,7 +48,7 @@ impl Router {
         inbox.send(command);
     }
 
-    /// Has every partition start no more calls, without waiting for those that are out.
+    /// Makes every partition start no more calls, without waiting for those in progress.
     pub(super) fn drain_all(&self) {
         for inbox in self.inboxes.iter() {
             // One that has ended starts none.
@@ -56,7 +56,7 @@ impl Router {
         }
     }
 
-    /// Asks every partition, and waits for all answers.
+    /// Queries every partition, and waits for all answers.
     pub(super) async fn ask_all<T>(
         &self,
         command: impl Fn(oneshot::Sender<T>) -> Command,
@@ -75,12 +75,12 @@ impl Router {
         all
     }
 
-    /// Something has become durable.
+    /// Reports that something has become durable.
     pub(super) fn durable_advanced(&self) {
         self.inboxes.iter().for_each(Inbox::durable_advanced);
     }
 
-    /// Nothing becomes durable any more.
+    /// Reports that nothing becomes durable any more.
     pub(super) fn store_closed(&self) {
         self.inboxes.iter().for_each(Inbox::store_closed);
     }

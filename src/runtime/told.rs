@@ -1,4 +1,4 @@
-//! What comes of asking a partition something.
+//! The result of querying a partition.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use tokio::time::timeout;
 /// The answer of a partition, or why there is none.
 #[derive(Debug)]
 pub(super) enum Told<T> {
-    /// This is it.
+    /// The answer.
     Answer(T),
-    /// The partition has stopped, or nothing becomes durable any more: there will be none.
+    /// There will be no answer: the partition has stopped, or nothing becomes durable any more.
     Gone,
-    /// It did not come in time; it still may.
+    /// There was no answer in time; it may still come.
     TooLate,
 }
 
-/// Waits for an answer, `within` at most.
+/// Waits for an answer, at most `within`.
 pub(super) async fn told<T>(answer: oneshot::Receiver<T>, within: Duration) -> Told<T> {
     match timeout(within, answer).await {
         Ok(Ok(answer)) => Told::Answer(answer),

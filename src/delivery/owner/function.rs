@@ -151,14 +151,14 @@ impl<T: Target> Owner<T> {
     }
 }
 
-/// An item on its way from and to its state.
+/// A loaded item.
 struct Kept {
     item: Item,
-    /// The unit as it is kept; `None` when it is stored apart.
+    /// The stored unit; `None` if it is stored separately.
     unit: Option<Bytes>,
-    /// It was stored by an earlier version.
+    /// Whether it was stored by an earlier version.
     is_old: bool,
-    /// Its last transition when it was read; `None`: it is new here.
+    /// Its last transition when it was loaded; `None` if it is new.
     before: Option<u64>,
 }
 
@@ -202,7 +202,7 @@ impl Kept {
         }
     }
 
-    /// Writes the delivery; one that succeeded leaves nothing behind.
+    /// Writes the delivery; a successful one is removed.
     fn save(mut self, context: &mut Context) -> Result<(), BoxError> {
         if self.item.delivery.state == Some(DeliveryState::Succeeded) {
             return erase(context);
@@ -263,7 +263,7 @@ impl<T: Target> Owner<T> {
         }
     }
 
-    /// Whether it waited for a destination, none is delivered to here any more, and its time is not over.
+    /// Whether it waited for a destination, this address no longer delivers to destinations, and it has not expired.
     fn is_left_behind(&self, item: &Item) -> bool {
         let is_over = item
             .expires(&self.policy)
@@ -271,7 +271,7 @@ impl<T: Target> Owner<T> {
         item.has_destination && !self.target.has_destinations() && !is_over
     }
 
-    /// A lane must not wait for one that is gone, and a destination wants an answer.
+    /// Releases the lane and answers the destination of an item that is gone.
     fn nothing_here(&self, context: &mut Context, input: &Input) -> Result<(), BoxError> {
         match input {
             Input::Wake => self.answer(context, Woken::Gone, None),
@@ -280,7 +280,7 @@ impl<T: Target> Owner<T> {
         }
     }
 
-    /// Puts an input to a delivery, and does what follows. Answers where it stands then.
+    /// Applies an input to a delivery, and carries out the actions. Returns the delivery.
     async fn put(
         &self,
         context: &mut Context,
@@ -310,7 +310,7 @@ impl<T: Target> Owner<T> {
         Ok(Ok(delivery))
     }
 
-    /// How the last attempt failed, as far as the history tells.
+    /// The failure of the last attempt, as far as the history has it.
     fn last_failure(&self, item: &Item) -> Failure {
         let error = item.history.last_error();
         let status = error.and_then(|error| error.detail.status_code);
@@ -320,7 +320,7 @@ impl<T: Target> Owner<T> {
             .unwrap_or_else(|| Failure::retry("", ""))
     }
 
-    /// Takes over a delivery that was begun elsewhere. One that is here already stays as it is.
+    /// Takes over a delivery that was begun elsewhere. An existing one stays unchanged.
     fn take_over(&self, context: &mut Context, row: Bytes) -> Result<(), BoxError> {
         let Stored { mut item, unit, .. } = Stored::decode(row)?;
         if is_taken(context)? {
@@ -334,7 +334,7 @@ impl<T: Target> Owner<T> {
         self.settle(context, kept, Ran::of(actions))
     }
 
-    /// What an earlier version sent instead.
+    /// Handles a submission of an earlier version.
     fn submit(&self, context: &mut Context, submission: Submission) -> Result<(), BoxError> {
         if is_taken(context)? {
             return Ok(());
@@ -362,7 +362,7 @@ impl<T: Target> Owner<T> {
         for input in inputs {
             actions.extend(decide(&mut item, input, later, now, &self.policy)?);
         }
-        // Its lane has a place for it.
+        // Its lane has an entry for it.
         actions.retain(|action| !matches!(action, Action::Engine(Effect::Join { .. })));
         let record = submission.record.unwrap_or_default();
         let kept = Kept {
@@ -373,7 +373,7 @@ impl<T: Target> Owner<T> {
     }
 }
 
-/// Gives up what comes to a lane that has no room.
+/// Gives up a delivery for which its lane has no room.
 pub(super) fn no_room() -> Input {
     Input::Discard {
         by: Actor::new("statefun", "no room behind others with this key"),
@@ -381,7 +381,7 @@ pub(super) fn no_room() -> Input {
     }
 }
 
-// What follows.
+// Actions.
 impl<T: Target> Owner<T> {
     fn settle(&self, context: &mut Context, kept: Kept, ran: Ran<T>) -> Result<(), BoxError> {
         let Ran {
@@ -522,7 +522,7 @@ impl<T: Target> Owner<T> {
         }
     }
 
-    /// Lets those who wait for the destination know that it works, not more often than once a second: those of other owners too.
+    /// Tells the deliveries that wait for the destination, also those of other owners, that it works: at most once a second.
     pub(super) fn tell_success(
         &self,
         context: &mut Context,
@@ -619,7 +619,7 @@ impl<T: Target> Owner<T> {
     }
 }
 
-/// Whether it was put off because what it was to go through is gone.
+/// Whether it was deferred because the stage it needs is gone.
 fn waits_for_its_stage(item: &Item) -> bool {
     let delivery = &item.delivery;
     let is_put_off = delivery.reason == Some(Reason::Scheduled) && delivery.attempt == 0;
@@ -632,7 +632,7 @@ impl<T: Target> Owner<T> {
         &self.target
     }
 
-    /// Has a unit kept under `id` that cannot be tried before what it is to go through is back: until its time is over.
+    /// Keeps a unit under `id` that cannot be attempted before the stage it needs is back, until it expires.
     #[cfg(feature = "runtime")]
     pub(crate) fn put_off(&self, id: String, unit: &T::Unit) -> Result<Message, BoxError> {
         let (now, mut item) = (self.now(), self.fresh(id, None));

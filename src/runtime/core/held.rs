@@ -9,7 +9,7 @@ use crate::storage::Position;
 /// The work that waits for the disk.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    /// Acknowledgements and answers, in the order of their positions, which is the order in which they come.
+    /// Acknowledgements and answers, in order of position, which is the order of arrival.
     acknowledgements: Outputs,
     /// Other outputs, in the same order.
     others: Outputs,
@@ -52,7 +52,7 @@ impl Held {
         self.acknowledgements.is_empty() && self.others.is_empty() && self.starts.is_empty()
     }
 
-    /// Gives up all acknowledgements and answers that wait.
+    /// Drops all held acknowledgements and answers.
     pub(super) fn take_acknowledgements(&mut self) -> impl Iterator<Item = (Position, Output)> {
         self.acknowledgements.drain(..)
     }

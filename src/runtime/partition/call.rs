@@ -17,13 +17,13 @@ use crate::protocol::reqreply::FromFunction;
 use crate::runtime::core::{AddressKey, CallId, Failure};
 use crate::runtime::endpoint::{Endpoint, InProcess, Remote};
 
-/// A call that is under way. Boxed once: it is large, and handed on.
+/// A call in progress. Boxed once, because it is large and moved.
 type Call = Pin<Box<dyn Future<Output = Result<FromFunction, Failure>> + Send>>;
 
 impl Partition {
     /// Calls the function of `target`.
     ///
-    /// A function of this process is polled in place, and nearly all answer at once. One that waits goes on as a task of the application's
+    /// An in-process function is polled in place, and nearly all answer at once. One that waits continues as a task of the application's
     /// runtime; a function that computes for long is called there from the start. Remote functions are called in this thread's own runtime.
     pub(super) fn call(&mut self, call: CallId, target: AddressKey, request: Bytes) {
         let (namespace, name, _) = target.parts();
@@ -94,7 +94,7 @@ impl Partition {
         }));
     }
 
-    /// A call came back.
+    /// Handles the result of a call.
     pub(super) fn returned(&mut self, call: CallId, returned: Returned) {
         let result = match returned {
             Returned::Answered(reply) => Ok(reply),
@@ -115,7 +115,7 @@ fn outcome(target: &AddressKey, result: Result<FromFunction, Failure>) -> Return
     }
 }
 
-/// Tells the partition that a call of a task has ended, whatever ends it.
+/// Tells the partition that the call of a task has ended, however it ends.
 struct CallGuard {
     inbox: Inbox,
     call: CallId,

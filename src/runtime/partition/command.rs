@@ -1,4 +1,4 @@
-//! What a partition is told, and what it tells.
+//! Commands to a partition, and its replies.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -12,55 +12,55 @@ use crate::runtime::core::{
 };
 use crate::runtime::endpoint::Failing;
 
-/// What became of a message that an ingress brought.
+/// The outcome of a message from an ingress.
 #[derive(Debug)]
 pub(in crate::runtime) enum Admission {
     /// It is on disk.
     Accepted,
-    /// Its key was answered before; `None`: nobody waited for an answer.
+    /// Its key was answered before; `None` if there was no answer.
     Replayed(Option<Bytes>),
-    /// Its key's first message still runs; the answer goes to this gateway.
+    /// The first message with its key is still being processed; the answer goes to this gateway.
     Attached(String),
-    /// It was not taken in.
+    /// It was refused.
     Refused(Refusal),
 }
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Debug)]
 pub(in crate::runtime) enum Returned {
     /// The function answered.
     Answered(FromFunction),
-    /// It did not, after all attempts.
+    /// The function did not answer, after all attempts.
     Failed(Failure),
-    /// It was given up because the runtime goes down: its batch is sent again at the next start.
+    /// The call was aborted because the runtime stops: its batch is sent again at the next start.
     Abandoned,
 }
 
-/// What a partition is told.
+/// A command to a partition.
 #[derive(Debug)]
 pub(in crate::runtime) enum Command {
-    /// An ingress brings a message; the partition gives it its ticket.
+    /// A message from an ingress; the partition assigns its ticket.
     Arrive(Arrival, ReplyTo),
-    /// A function of another partition, or a source, sent a message here.
+    /// A message from a function of another partition, or from a source.
     Deliver(Message),
-    /// As `Deliver`, while too much is on its way: the message itself is read from the store when its turn comes.
+    /// Like `Deliver`, when too much is on its way: the content is read from the store when it is needed.
     Stored(Message),
-    /// A call came back.
+    /// The result of a call.
     Returned(CallId, Returned),
-    /// An operator changes something.
+    /// A change by an operator.
     Change(AdminChange, oneshot::Sender<Result<(), String>>),
-    /// Somebody wants to see what waits; so many addresses at most.
+    /// A request for the queues, with at most this many addresses.
     Inspect(usize, oneshot::Sender<Inspection>),
-    /// Somebody wants to see what waits at one address.
+    /// A request for the queue of one address.
     Look(AddressKey, oneshot::Sender<Option<Queue>>),
     /// A source waits until it may bring more.
     AwaitRoom(oneshot::Sender<()>),
-    /// Start no more calls; answered when none is out.
+    /// Start no more calls; answered when none is in progress.
     Drain(oneshot::Sender<()>),
 }
 
 impl Command {
-    /// Bytes of messages that it carries.
+    /// Bytes of its messages.
     pub(super) fn size(&self) -> usize {
         let content = match self {
             Self::Arrive(arrival, _) => arrival.argument.len() + arrival.target.key_len(),
@@ -74,25 +74,25 @@ impl Command {
     }
 }
 
-/// What waits at an address, and what is known of the call that is out for it.
+/// The queue of an address, and its call in progress.
 #[derive(Debug, Clone)]
 pub(crate) struct Queue {
     pub(crate) view: QueueView,
-    /// Its failed attempts, when they have been failing.
+    /// The failed attempts of the call, if there are any.
     pub(crate) failing: Option<Failing>,
 }
 
-/// What waits in a partition.
+/// The queues of a partition.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Inspection {
-    /// Addresses with something to do, those with failures first.
+    /// Addresses with work, those with failures first.
     pub(crate) queues: Vec<Queue>,
     /// Messages that wait or are in flight.
     pub(crate) backlog: u64,
-    /// Calls that are out.
+    /// Calls in progress.
     pub(crate) in_flight: usize,
     /// Counters by namespace and name.
     pub(crate) counters: Vec<(String, String, TypeCounters)>,
-    /// What each function type with messages holds, most messages first.
+    /// The usage of each function type with messages, the largest first.
     pub(crate) loads: Vec<TypeLoad>,
 }

@@ -1,7 +1,7 @@
-//! What is on its way to a partition.
+//! The inbox of a partition.
 //!
-//! An inbox has no bound of its own: partitions send to each other, and two that waited for room in each other's inbox would
-//! wait for ever. Its bytes are counted instead. Beyond the memory limit ingresses are refused, sources wait, and messages of other
+//! An inbox is unbounded: partitions send to each other, and two that waited for room in each other's inbox would
+//! deadlock. Its bytes are counted instead. Beyond the memory limit ingresses are refused, sources wait, and messages of other
 //! partitions are left in the store, where they are anyway.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,14 +12,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::command::Command;
 
-/// The commands for one partition, in their order; clones are the same inbox. One thread takes them.
+/// The commands for one partition, in order. Clones share the inbox. One thread takes the commands.
 #[derive(Debug, Clone)]
 pub(in crate::runtime) struct Inbox(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Bytes of the commands that are not done.
+    /// Bytes of unfinished commands.
     bytes: AtomicUsize,
     max_bytes: usize,
     arrived: Notify,
@@ -29,37 +29,37 @@ struct Shared {
 struct State {
     commands: Vec<Command>,
     bytes: usize,
-    /// The partition waits, and is to be woken.
+    /// The partition waits, and must be woken.
     sleeps: bool,
-    /// It is also to be woken when something has become durable.
+    /// It must also be woken when something has become durable.
     awaits_disk: bool,
     phase: Phase,
 }
 
-/// Whether a partition goes on.
+/// Whether a partition continues.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It does.
+    /// Yes.
     #[default]
     Running,
-    /// Nothing becomes durable any more: nothing is done, and whoever asks is told.
+    /// Nothing becomes durable any more: commands are not carried out, and their senders are told.
     StoreClosed,
-    /// It is to end.
+    /// It must end.
     Closed,
 }
 
-/// What a partition waits for besides commands.
+/// What a partition waits for, in addition to commands.
 pub(super) struct Wait<F> {
     /// Time.
     pub(super) until: Option<Instant>,
-    /// Another phase than this one.
+    /// A change of this phase.
     pub(super) phase: Phase,
-    /// Whether something has become durable that it waits for; `None`: it waits for nothing of that kind.
+    /// Whether something it waits for has become durable; `None` if it waits for nothing of that kind.
     pub(super) durable_advanced: Option<F>,
 }
 
 impl Inbox {
-    /// An inbox that is full with so many bytes.
+    /// An inbox that is full at this many bytes.
     pub(in crate::runtime) fn new(max_bytes: usize) -> Self {
         Self(Arc::new(Shared {
             state: Mutex::default(),
@@ -69,7 +69,7 @@ impl Inbox {
         }))
     }
 
-    /// Adds a command. `false`: the partition has ended.
+    /// Adds a command. False if the partition has ended.
     pub(in crate::runtime) fn send(&self, command: Command) -> bool {
         let bytes = command.size();
         let mut state = self.state();
@@ -88,12 +88,12 @@ impl Inbox {
         self.0.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether as much is on its way as may be.
+    /// Whether the limit of bytes on their way is reached.
     pub(in crate::runtime) fn is_full(&self) -> bool {
         self.bytes() >= self.0.max_bytes
     }
 
-    /// Something has become durable, and can be seen by whoever looks.
+    /// Reports that something has become durable.
     pub(in crate::runtime) fn durable_advanced(&self) {
         let state = self.state();
         if state.awaits_disk {
@@ -101,12 +101,12 @@ impl Inbox {
         }
     }
 
-    /// Nothing becomes durable any more.
+    /// Reports that nothing becomes durable any more.
     pub(in crate::runtime) fn store_closed(&self) {
         self.enter(Phase::StoreClosed);
     }
 
-    /// Ends the partition when it has done what it is at.
+    /// Ends the partition after its current work.
     pub(super) fn close(&self) {
         self.enter(Phase::Closed);
     }
@@ -117,14 +117,14 @@ impl Inbox {
             state.phase = phase;
         }
         if phase == Phase::Closed {
-            // Whoever waits for an answer is told by the dropped channel.
+            // Waiting senders are told by the dropped channel.
             state.commands.clear();
         }
         self.wake(state);
     }
 
-    /// Takes all commands into the empty `taken`, when there are some or what else is waited for has come. Tells how the partition
-    /// stands, and how many bytes were taken, which are to be [`done`](Self::done).
+    /// Takes all commands into the empty `taken`, once there are some or another awaited event has happened. Returns the phase of the
+    /// partition and the number of bytes taken, which must be passed to [`done`](Self::done).
     pub(super) async fn take<F: Fn() -> bool>(
         &self,
         taken: &mut Vec<Command>,
@@ -152,7 +152,7 @@ impl Inbox {
         }
     }
 
-    /// So many bytes are no longer on their way.
+    /// Records that this many bytes are no longer on their way.
     pub(super) fn done(&self, bytes: usize) {
         self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -166,7 +166,7 @@ impl Inbox {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // It is whole after every section that holds the lock.
+        // It is consistent after every section that holds the lock.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What is seen of a partition from outside.
+//! The view of a partition from outside.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use super::Partition;
 use super::command::{Inspection, Queue};
 use crate::runtime::core::AddressKey;
 
-/// Function types whose messages are told of at most.
+/// Maximum function types in the view.
 const LOADS: usize = 1_000;
 
 impl Partition {
@@ -24,7 +24,7 @@ impl Partition {
         }
     }
 
-    /// Those whose calls have failing attempts come first, and with them those that failed before.
+    /// Addresses whose calls have failed attempts come first, together with those that failed before.
     fn queues(&self, limit: usize) -> Vec<Queue> {
         let mut failing = self.dependencies.directory.invocations.failing.all();
         failing.sort_by_key(|(_, failing)| std::cmp::Reverse(failing.attempts));

@@ -1,8 +1,8 @@
 //! A thread that drives one core: real calls, real time, real acknowledgements.
 //!
-//! It is a thread of its own because a core reads from the disk, and may wait some milliseconds for it; tasks that serve connections
-//! are not to wait with it. It waits in a small async runtime, where calls of remote functions make progress, and works outside of it:
-//! there functions of this process are polled, and see the runtime of their application.
+//! A core needs its own thread because it reads from the disk and may wait some milliseconds for it; tasks that serve connections
+//! must not wait with it. The thread waits in a small async runtime, where calls of remote functions make progress, and works outside of it:
+//! there in-process functions are polled, within the runtime of their application.
 
 mod call;
 mod command;
@@ -38,14 +38,14 @@ use self::inbox::{Phase, Wait};
 use self::slow_functions::SlowFunctions;
 pub(super) use self::threads::Partitions;
 
-/// Commands that are taken at once, before outputs are acted upon.
+/// Commands handled at a time, before their outputs.
 const BURST: usize = 256;
-/// How often outputs are acted upon that follow from others, as calls do that return at once, before other commands are looked at.
+/// How many rounds of follow-up outputs, such as calls that return at once, are handled before further commands.
 const ROUNDS: usize = 16;
 /// How often a page of rows is searched for expired ones.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// What a partition works with besides its core; cheap to clone.
+/// The dependencies of a partition besides its core. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Dependencies {
     pub(super) clock: Arc<dyn Clock>,
@@ -56,9 +56,9 @@ pub(super) struct Dependencies {
     pub(super) acknowledgements: Acknowledgements,
     pub(super) egresses: Egresses,
     pub(super) fatal_failure: FatalFailure,
-    /// The runtime that the application runs on: functions of this process see it, and go on there when they wait.
+    /// The runtime of the application: in-process functions run within it, and continue there when they wait.
     pub(super) application: Handle,
-    /// Whether failures are told in StateFun's words.
+    /// Whether failures have StateFun's wording.
     pub(super) statefun_words: bool,
 }
 
@@ -75,10 +75,10 @@ struct Partition {
     drained: Vec<oneshot::Sender<()>>,
     /// Sources that wait for room.
     rooms: Vec<oneshot::Sender<()>>,
-    /// Calls that are out for the core, but never come back.
+    /// Calls in progress for the core that never return.
     abandoned: usize,
     out: Vec<Output>,
-    /// What `out` is exchanged with.
+    /// Swapped with `out`.
     spare: Vec<Output>,
 }
 
@@ -101,7 +101,7 @@ impl Partition {
         }
     }
 
-    /// Works until its inbox is closed.
+    /// Runs until its inbox is closed.
     fn run(mut self, waiting: Runtime) {
         let mut sweep_at = Instant::now();
         let mut taken = Vec::new();
@@ -140,10 +140,10 @@ impl Partition {
         waiting.shutdown_background();
     }
 
-    /// Waits for something to do, while calls make progress.
+    /// Waits for work, while calls make progress.
     async fn next(&self, taken: &mut Vec<Command>, sweep_at: Instant) -> (Phase, usize) {
         if self.core.in_flight() > self.abandoned {
-            // Calls go on, however many commands come.
+            // Calls make progress however many commands come.
             tokio::task::yield_now().await;
         }
         let until = match self.out.is_empty() {
@@ -165,7 +165,7 @@ impl Partition {
             .handle(input, self.dependencies.clock.now(), &mut self.out);
     }
 
-    /// Releases what waited for the disk.
+    /// Releases work that waited for the disk.
     fn durable(&mut self) {
         let position = self.dependencies.store.durable();
         if position > self.core.durable() {
@@ -189,7 +189,7 @@ impl Partition {
                 self.step(Input::Change(ticket, change));
             }
             Command::Inspect(limit, sender) => {
-                // Who asked may have gone.
+                // The sender may have gone.
                 let _ = sender.send(self.inspect(limit));
             }
             Command::Look(address, sender) => {
@@ -208,10 +208,10 @@ impl Partition {
         self.next_ticket
     }
 
-    /// When the core wants to be told that time has passed.
+    /// When the core needs the next tick.
     fn deadline(&self) -> Option<Instant> {
         let due = self.core.next_deadline()?;
-        // So far away that it is the same as never, and that any clock can say it.
+        // So far away that it means never, but in the range of every clock.
         let wait = due.since(self.dependencies.clock.now());
         Some(Instant::now() + wait.min(Duration::from_secs(3600)))
     }
@@ -221,7 +221,7 @@ impl Partition {
         due.is_some_and(|due| due <= self.dependencies.clock.now())
     }
 
-    /// Does what the core asked for, and some of what follows from that.
+    /// Carries out the outputs of the core, and some of their follow-up outputs.
     fn act(&mut self) {
         for _ in 0..ROUNDS {
             if self.out.is_empty() {
@@ -231,7 +231,7 @@ impl Partition {
             for output in out.drain(..) {
                 self.do_one(output);
             }
-            // Its room is used again.
+            // Its memory is reused.
             self.spare = out;
         }
         self.acknowledge();
@@ -319,7 +319,7 @@ impl Partition {
         }
     }
 
-    /// Hands over what waits for the disk to be told to somebody outside.
+    /// Passes acknowledgements and answers on to wait for the disk.
     fn acknowledge(&mut self) {
         let Self {
             core,
@@ -340,7 +340,7 @@ impl Partition {
             .add(index, told, || dependencies.store.durable());
     }
 
-    /// The store has closed: whoever still brings something is told by the dropped channel that nothing is acknowledged.
+    /// Handles commands after the store has closed: senders are told by the dropped channel that nothing is acknowledged.
     fn store_closed(&mut self, waiting: &Runtime, mut taken: Vec<Command>) {
         self.reply_to.clear();
         self.changes.clear();
@@ -371,7 +371,7 @@ impl Partition {
     }
 }
 
-/// Who is told what by an output.
+/// The receiver and the content of an output.
 fn acknowledgement(
     reply_to: &mut HashMap<Ticket, ReplyTo>,
     output: Output,

@@ -9,7 +9,7 @@ const LONG: Duration = Duration::from_millis(1);
 /// How many calls of a slow function are made elsewhere before one in place shows whether it is still slow.
 const ELSEWHERE: u32 = 1_000;
 
-/// The functions that took long. Nearly always none.
+/// The slow functions. Nearly always none.
 #[derive(Debug, Default)]
 pub(super) struct SlowFunctions {
     slow: Vec<(TypeName, Slow)>,
@@ -19,12 +19,12 @@ pub(super) struct SlowFunctions {
 enum Slow {
     /// Its last call took long. One alone may have been interrupted.
     Once,
-    /// Two in a row did: so many further calls are made elsewhere.
+    /// Two in a row did: this many further calls are made elsewhere.
     Calls(u32),
 }
 
 impl SlowFunctions {
-    /// Whether the next call of a function is to be made elsewhere.
+    /// Whether the next call of a function must be made elsewhere.
     pub(super) fn is_slow(&mut self, namespace: &str, name: &str) -> bool {
         if self.slow.is_empty() {
             return false;
@@ -40,7 +40,7 @@ impl SlowFunctions {
         }
     }
 
-    /// A call that was made here took so long until it answered or waited.
+    /// Records how long a call made here took until it answered or waited.
     pub(super) fn note(&mut self, namespace: &str, name: &str, took: Duration) {
         if self.slow.is_empty() && took < LONG {
             return;

@@ -1,4 +1,4 @@
-//! The threads of all partitions, and their end.
+//! The threads of all partitions.
 
 use std::io;
 use std::thread::{Builder, JoinHandle, panicking};
@@ -10,7 +10,7 @@ use super::{Dependencies, Partition};
 use crate::runtime::callers::NoAnswer;
 use crate::runtime::core::Core;
 
-/// A running thread for each partition. Dropped, it ends them, and waits for what they are at.
+/// A running thread for each partition. Dropping it ends them, after their current work.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct Partitions {
     threads: Vec<(Inbox, JoinHandle<()>)>,
@@ -20,7 +20,7 @@ impl Partitions {
     /// Starts a thread that drives `core`, and takes its commands from `inbox`.
     ///
     /// # Errors
-    /// When the system gives no thread, or nothing to wait with.
+    /// If the system cannot start a thread or an async runtime.
     pub(in crate::runtime) fn start(
         &mut self,
         core: Core,
@@ -46,13 +46,13 @@ impl Partitions {
         Ok(())
     }
 
-    /// Ends all threads, and waits for that. Calls that are out are cut off: their batches are sent again at the next start.
+    /// Ends all threads, and waits for that. Calls in progress are aborted: their batches are sent again at the next start.
     pub(in crate::runtime) fn stop(&mut self) {
         for (inbox, _) in &self.threads {
             inbox.close();
         }
         for (_, thread) in self.threads.drain(..) {
-            // An error is a panic, which its `PanicGuard` has told of.
+            // An error is a panic, which its `PanicGuard` has reported.
             let _ = thread.join();
         }
     }

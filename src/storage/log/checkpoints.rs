@@ -1,4 +1,4 @@
-//! Moves frozen overlays to the tables, and lets the log before them go.
+//! Moves frozen overlays to the tables, and deletes the log before them.
 
 use std::error::Error;
 use std::io;
@@ -13,9 +13,9 @@ use super::layers::Frozen;
 use super::store::LogStore;
 use super::writer::{Finished, segment_name};
 
-/// The time between two tries of a checkpoint that fails.
+/// The wait between two attempts of a failing checkpoint.
 const RETRY: Duration = Duration::from_secs(1);
-/// The time after which a thread with nothing to do looks whether its files are still there.
+/// The interval at which an idle thread checks that its files still exist.
 const LOOK: Duration = Duration::from_secs(2);
 
 impl LogStore {
@@ -31,7 +31,7 @@ impl LogStore {
         let threads = [
             start("statefun-checkpoints", Self::do_checkpoints)?,
             start("statefun-verify", |store| {
-                // What is found stands in `health` and in the log.
+                // Findings are in `health` and have been logged.
                 let _ = store.verify(true);
             })?,
         ];
@@ -66,7 +66,7 @@ impl LogStore {
         }
     }
 
-    /// Whether there is a checkpoint to do; `false`: never again.
+    /// Waits for a checkpoint to do; false if there will be none.
     fn wait_until_due(&self) -> bool {
         let mut state = self.locked();
         loop {
@@ -163,7 +163,7 @@ impl LogStore {
                 } else if !self.retired.load(Ordering::SeqCst) {
                     tracing::warn!(error = chain(&err), "checkpoint failed; will retry");
                     self.locked().health.checkpoint_failure = Some(chain(&err).into());
-                    // Readers hold rows of tables that answer no more.
+                    // Readers may still hold rows of the old tables.
                     if let Ok(snapshot) = tables.snapshot() {
                         self.locked().layers.lower.tables = Arc::new(snapshot);
                     }
@@ -173,7 +173,7 @@ impl LogStore {
         }
     }
 
-    /// Lets the tables answer for the frozen overlay. Returns the segments that are needed no more.
+    /// Replaces the frozen overlay by the tables. Returns the segments that are no longer needed.
     fn install(&self, snapshot: Snapshot) -> Vec<Finished> {
         let position = snapshot.mark().position;
         let mut state = self.locked();
@@ -190,7 +190,7 @@ impl LogStore {
         self.update_pressure(&state);
         drop(state);
         self.room_made();
-        // Many rows to free, and the lock is not held any more.
+        // There may be many rows to free, so the lock is no longer held.
         drop((before, frozen));
         unneeded
     }
@@ -209,7 +209,7 @@ impl LogStore {
         }
     }
 
-    /// Opens the tables again if the snapshot of that generation is still the one that is read.
+    /// Reopens the tables if the snapshot of that generation is still in use.
     pub(super) fn reopen_tables(&self, generation: u64) -> Result<(), StorageError> {
         let mut tables = self.locked_tables();
         if self.locked().layers.lower.tables.generation() != generation {
@@ -225,12 +225,12 @@ impl LogStore {
     }
 }
 
-/// A checkpoint should take no longer: when intake is faster than the checkpoints, it stops for what is left of one.
+/// The target duration of a checkpoint: if intake is faster than the checkpoints, it stops for the rest of one.
 const LONGEST: Duration = Duration::from_millis(150);
-/// Small checkpoints of rows far apart cost more for each row.
+/// The minimum size: small checkpoints of scattered rows cost more per row.
 const SMALLEST_SHARE: usize = 4;
 
-/// The size of the next overlay when one of `bytes` took `span`.
+/// The size of the next overlay, if one of `bytes` took `span`.
 fn next_size(bytes: usize, span: Duration, most: usize) -> usize {
     let size = bytes as f64 * LONGEST.div_duration_f64(span.max(Duration::from_millis(1)));
     (size as usize).clamp(most / SMALLEST_SHARE, most)

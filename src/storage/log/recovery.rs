@@ -1,4 +1,4 @@
-//! Reads the log at a start: what is in it, where it ends, and whether it is whole.
+//! Reads the log at a start: its content, its end, and whether it is complete.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use super::overlay::Overlay;
 use super::reached::Reached;
 use super::writer::{Finished, segment_name, segment_number};
 
-/// What the log holds.
+/// The content of the log.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Recovered {
     /// The last position; `START` when there is no record.
@@ -34,12 +34,12 @@ pub(super) struct Recovered {
 
 const REMEDY: &str = "restore a backup, or cut the file there and remove the later log files and the file `folder` to start without what they hold";
 
-/// What is made of the log anew.
+/// Receives the replayed log.
 pub(super) trait Rebuilt {
     /// The next write. The value is part of its whole segment.
     fn apply(&mut self, table: Table, key: &[u8], value: Option<Bytes>);
 
-    /// All of a segment was given; its memory is wanted back.
+    /// A segment is finished; its memory must be released.
     fn let_go(&mut self, segment: &[u8]);
 }
 
@@ -53,7 +53,7 @@ impl Rebuilt for Overlay {
     }
 }
 
-/// Gives `rows` all writes after `checkpoint`, in order, and changes nothing.
+/// Passes all writes after `checkpoint` to `rows`, in order, without changing anything.
 ///
 /// A torn end is what a crash leaves; [`LogEnd::settle`] cuts it off. A bad record with good records after it is damage.
 pub(super) fn replay(
@@ -85,11 +85,11 @@ pub(super) fn replay(
     Ok((replay.recovered, LogEnd(end)))
 }
 
-/// The last segment as it was found.
+/// The last segment as read.
 pub(super) struct LogEnd(Option<(SegmentBytes, SegmentEnd)>);
 
 impl LogEnd {
-    /// Has the log end with its last whole record, durably. Tells what was cut off, if anything was.
+    /// Durably ends the log after its last complete record. Returns what was cut off, if anything.
     pub(super) fn settle(&self) -> Result<Option<String>, StorageError> {
         let Some((segment, end)) = &self.0 else {
             return Ok(None);
@@ -99,15 +99,14 @@ impl LogEnd {
     }
 }
 
-const LOST: &str =
-    "put the files back or restore a backup of the whole folder; to begin anew, remove the folder";
+const LOST: &str = "put the files back or restore a backup of the whole folder; to start with an empty one, remove the folder";
 const CUT: &str = "restore a backup of the whole folder; to go on without what is lost, remove the file `folder` in it";
 
 impl Recovered {
-    /// Whether this is all that the folder had, as far as it tells.
+    /// Checks that the log reaches as far as the folder says.
     ///
     /// # Errors
-    /// When the end of the log is gone, or all of it.
+    /// If the end of the log is missing, or all of it.
     pub(super) fn must_be_all(
         &self,
         disk: &dyn Disk,
@@ -148,7 +147,7 @@ impl Recovered {
     }
 }
 
-/// A segment as it was found.
+/// A segment as read.
 struct SegmentBytes {
     number: u64,
     /// The name with the folder.
@@ -184,7 +183,7 @@ impl SegmentBytes {
         })
     }
 
-    /// Where its records begin; 0 when it was never finished being made and so has none.
+    /// Where its records begin; 0 if it was never completely created and so has none.
     fn begin(&self, recovered: &mut Recovered) -> Result<usize, StorageError> {
         recovered.segment = self.number;
         match SegmentHeader::decode(&self.bytes) {
@@ -206,7 +205,7 @@ impl SegmentBytes {
         Record::decode(self.bytes.get(at..)?, self.number)
     }
 
-    /// The first record after byte `from` that goes on after `last`. One that does not is a user's copy of a log file.
+    /// The first record after byte `from` that continues after `last`. Others are copies of log files stored by users.
     fn later_record(&self, from: usize, last: Position) -> Option<usize> {
         let mut from = from;
         while let Some(at) = Record::candidate(&self.bytes, from) {
@@ -222,7 +221,7 @@ impl SegmentBytes {
     }
 
     /// Makes its end durable: a record read from the file system's cache may never have reached the disk, and after a
-    /// failed sync nothing but writing it again would bring it there.
+    /// failed sync only writing it again would bring it there.
     fn settle(&self, SegmentEnd { last_record, end }: &SegmentEnd) -> io::Result<Option<String>> {
         if let Some((at, record)) = last_record.and_then(|at| Some((at, self.bytes.get(at..*end)?)))
         {
@@ -289,7 +288,7 @@ impl Replay<'_> {
         Ok(SegmentEnd { last_record, end })
     }
 
-    /// Replays the record; the error says what is wrong with it.
+    /// Replays the record; the error is its fault.
     fn record(&mut self, segment: &Bytes, record: &Record<'_>) -> Result<(), String> {
         let (first, last) = (record.header.first, record.header.last);
         let expected = self.recovered.last.next();
@@ -337,7 +336,7 @@ mod tests {
         Writer::start(disk, boot, begin, segment_bytes, file).unwrap()
     }
 
-    /// Appends one round a list, with one write to a list; its key is the position.
+    /// Appends one round per list and one write per list, whose key is the position.
     fn append(
         disk: &FaultyDisk,
         boot: u64,

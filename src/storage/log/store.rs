@@ -25,30 +25,30 @@ use super::reserve::Reserve;
 use super::round::Round;
 use super::writer::{AppendError, Finished, Writer, segment_name};
 
-/// How long one call of `stage` waits at most for the checkpoint that is behind.
+/// Maximum wait of one call of `stage` for a slow checkpoint.
 const LONGEST_WAIT: Duration = Duration::from_millis(10);
 
-/// After so many bytes of log the room on the disk is looked at.
+/// Bytes of log after which the free disk space is measured.
 const LOOK_EVERY: u64 = 1 << 20;
 
-/// With little room a checkpoint begins with so small a part of what else begins one.
+/// With little disk space, checkpoints begin at this fraction of the usual size.
 const LOW_ROOM_SHARE: u64 = 16;
 
-/// With so many times the log that begins a checkpoint, checkpoints fail: intake stops before the disk is full of log.
+/// If the log has this many times the size that begins a checkpoint, checkpoints are failing: intake stops before the log fills the disk.
 const MOST_LOG: u64 = 8;
 
-/// A store on disk. Locks are taken in the order of the fields, and `state` is held for no disk access.
+/// A store on disk. Locks are taken in the order of the fields, and `state` is never held during disk access.
 pub(super) struct LogStore {
-    /// Held by the one who syncs.
+    /// Held during a sync.
     syncing: Mutex<Syncing>,
-    /// Held by the one who does a checkpoint, or opens the tables again.
+    /// Held during a checkpoint, and while the tables are reopened.
     pub(super) tables: Mutex<Tables>,
     pub(super) state: Mutex<State>,
-    /// Something is staged, or the store is stopped.
+    /// Signals that something is staged, or that the store is stopped.
     staged: Condvar,
-    /// An overlay can be moved to the tables, or the syncer is gone.
+    /// Signals that an overlay can be moved to the tables, or that the syncer is gone.
     pub(super) checkpoint_due: Condvar,
-    /// A checkpoint is done.
+    /// Signals that a checkpoint is done.
     room: Condvar,
     durable: AtomicU64,
     pressure: AtomicBool,
@@ -60,7 +60,7 @@ pub(super) struct LogStore {
     pub(super) reserve: Reserve,
     pub(super) settings: LogSettings,
     pub(super) boot: u64,
-    /// What the start has cut off the end of the log.
+    /// What the start has cut off from the end of the log.
     pub(super) unfinished: Option<String>,
     has_lock_file: bool,
     pub(super) disk: Arc<dyn Disk>,
@@ -72,11 +72,11 @@ struct Syncing {
     writer: Writer,
     /// Taken and not durable: being written, or kept by a full disk.
     round: Round,
-    /// Bytes written since the room on the disk was looked at.
+    /// Bytes written since the free disk space was measured.
     since_look: u64,
 }
 
-/// What stagers, readers, syncer and checkpointer share.
+/// Shared by writers, readers, syncer and checkpointer.
 pub(super) struct State {
     pub(super) layers: Layers,
     /// Staged and not taken by a sync.
@@ -87,9 +87,9 @@ pub(super) struct State {
     current_log_bytes: u64,
     /// Bytes that the last checkpoint wrote for each of its rows.
     pub(super) row_cost: Option<u64>,
-    /// The size at which an overlay is frozen: one that is in the tables before anybody waits for long.
+    /// The size at which an overlay is frozen, so that its checkpoint ends before writers wait for long.
     pub(super) frozen_bytes: usize,
-    /// Segments that get no more records, oldest first.
+    /// Segments without further records, oldest first.
     pub(super) finished: Vec<Finished>,
     pub(super) health: Health,
     /// The syncer waits for something to be staged.
@@ -194,13 +194,13 @@ impl LogStore {
         self.state.lock().expect("no holder of the state panics")
     }
 
-    /// To be called after each change of what it depends on.
+    /// Must be called after each change of its inputs.
     pub(super) fn update_pressure(&self, state: &State) {
         let pressure = self.closed.get().is_some() || state.is_pressed(&self.settings);
         self.pressure.store(pressure, Ordering::Relaxed);
     }
 
-    /// Closes the store for good.
+    /// Closes the store permanently.
     pub(super) fn close(&self, reason: &str) -> Arc<str> {
         tracing::error!(folder = %self.disk, reason, "storage is closed; nothing more is made durable until a restart");
         let reason = Arc::clone(self.closed.get_or_init(|| reason.into()));
@@ -208,13 +208,13 @@ impl LogStore {
         state.health.closed = Some(Arc::clone(&reason));
         self.update_pressure(&state);
         drop(state);
-        // Whoever waits for something to be durable is told now.
+        // Threads that wait for durability are told now.
         self.staged.notify_all();
         reason
     }
 
-    /// The files that a start would need now, and whether the first of them, which gets the next round, still has a name. To be asked by whoever removes
-    /// files, and nobody else does meanwhile.
+    /// The files that a start would need now, and whether the first of them, which gets the next round, still has a name. Must be called only by the
+    /// thread that removes files.
     pub(super) fn needed_files(&self) -> io::Result<(Vec<String>, bool)> {
         let syncing = self.syncing.lock().expect("the syncer does not panic");
         let mut needed = vec![syncing.writer.file_name()];
@@ -243,7 +243,7 @@ impl LogStore {
         self.closed.get().map(Arc::clone)
     }
 
-    /// A checkpoint is done: who waits for it goes on.
+    /// Records that a checkpoint is done, and wakes the waiting threads.
     pub(super) fn room_made(&self) {
         self.room.notify_all();
     }
@@ -295,7 +295,7 @@ impl LogStore {
         Ok(())
     }
 
-    /// Asks the layers; once more if the tables had to be opened again.
+    /// Reads from the layers; again if the tables had to be reopened.
     fn read<T>(
         &self,
         mut ask: impl FnMut(&Self) -> Result<T, (u64, StorageError)>,
@@ -315,7 +315,7 @@ impl LogStore {
         })
     }
 
-    /// Lets health tell of damage.
+    /// Reports damage in health.
     pub(super) fn note_damage(&self, err: &StorageError) {
         use StorageError::{DamagedRow, DamagedTables};
         if !matches!(err, DamagedRow { .. } | DamagedTables { .. }) {
@@ -329,7 +329,7 @@ impl LogStore {
         }
     }
 
-    /// Reads all rows of the tables and holds them against their checksums and counts.
+    /// Reads all rows of the tables, and checks them against their checksums and counts.
     pub(super) fn verify(&self, gently: bool) -> Result<u64, StorageError> {
         let tables = Arc::clone(&self.locked().layers.lower.tables);
         let verified = tables.verify(&self.retired, gently);
@@ -338,9 +338,9 @@ impl LogStore {
 }
 
 impl State {
-    /// Ends the current overlay if it is large enough and the one before is in the tables.
+    /// Freezes the current overlay if it is large enough and the previous one is in the tables.
     fn freeze_if_due(&mut self, settings: &LogSettings) {
-        // With little room the log has to go soon.
+        // With little disk space the log must be deleted soon.
         let share = if self.health.low_room.is_some() || self.health.disk_full {
             LOW_ROOM_SHARE
         } else {
@@ -379,7 +379,7 @@ impl State {
             || self.log_bytes() >= settings.log_bytes.saturating_mul(MOST_LOG)
     }
 
-    /// Whether the current overlay is that large, and the one before is not in the tables yet.
+    /// Whether the current overlay is large enough, and the previous one is not in the tables yet.
     fn has_overlays_of(&self, bytes: usize) -> bool {
         self.layers.lower.frozen.is_some() && self.layers.current.bytes() >= bytes
     }
@@ -558,7 +558,7 @@ impl Backend for LogStore {
         }
         let mut syncing = self.syncing.lock().expect("the syncer does not panic");
         if self.closed.get().is_none() && syncing.round.is_empty() && self.disk.is_lasting() {
-            // Without it the next start knows less of where the log must end.
+            // Without it the next start knows less about where the log must end.
             let _ = syncing.writer.end();
         }
     }

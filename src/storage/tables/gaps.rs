@@ -1,15 +1,15 @@
-//! Where a snapshot has no rows: what is looked for there is not there, and the tables need not be asked.
+//! Known gaps of a snapshot: rows in them are absent, and the tables need not be read.
 //!
-//! New rows mostly have keys behind one another, and before each is written somebody looks whether it is there. All these keys lie in
-//! the one gap behind the last row of their kind. Keys without an order find no gap twice, and cost little more than without.
+//! New rows mostly have ascending keys, and before each is written a lookup checks that it is absent. All these keys are in
+//! the gap after the last row of their kind. Unordered keys never hit a gap twice, and cost little more than without gaps.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Included, Unbounded};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Gaps that are known at most; then all are forgotten.
+/// Maximum known gaps; beyond it all are dropped.
 const MOST: usize = 256;
-/// After so many looks in a row that no gap answered only each so many-th one is learned from.
+/// After this many consecutive lookups outside of known gaps, only every such number of lookups adds one.
 const VAIN: u32 = 16;
 
 /// Some gaps of a snapshot, which never change.
@@ -18,7 +18,7 @@ pub(super) struct Gaps(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// First key of a gap, and the key of the row behind it; `None` when there is no such row.
+    /// The first key of a gap, and the key of the row after it, if there is one.
     gaps: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     vain: u32,
 }
@@ -37,14 +37,14 @@ impl Gaps {
         holds
     }
 
-    /// To be asked when a row was absent and no gap told so: whether it is worth to look where the gap ends.
+    /// Called for an absent row outside of known gaps: whether it is worth finding the end of its gap.
     pub(super) fn are_wanted(&self) -> bool {
         let mut known = self.known();
         known.vain = known.vain.saturating_add(1);
         known.vain < VAIN || known.vain.is_multiple_of(VAIN)
     }
 
-    /// There is no row from `key` to the one at `end`.
+    /// Adds the gap from `key` to the row at `end`.
     pub(super) fn learn(&self, key: &[u8], end: Option<&[u8]>) {
         let mut known = self.known();
         if known.gaps.len() >= MOST {
@@ -62,7 +62,7 @@ impl Gaps {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        // The map is whole after every statement.
+        // The map is consistent after every statement.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,6 +16,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("as much as may", "the limit is reached; maximum"),
     ("may be out", "maximum in progress"),
     ("attempt is out", "an attempt is in progress"),
+    ("calls that are out", "calls in progress"),
     ("called off", "cancelled"),
     ("call it off", "cancel"),
     ("calls it off", "cancels it"),
