@@ -9,6 +9,9 @@ pub mod module_files {}
 #[doc = include_str!("../docs/connectors.md")]
 pub mod connectors {}
 
+#[doc = include_str!("../docs/kafka.md")]
+pub mod kafka {}
+
 #[doc = include_str!("../docs/admin-api.md")]
 pub mod admin_api {}
 

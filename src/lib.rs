@@ -46,7 +46,8 @@
 //! | `runtime` | the embedded durable runtime, module files, the admin API: `runtime`, `module`, `admin` |
 //! | `testing` | the test kit, for dev-dependencies: `testing` |
 //! | `cli` | the `statefun` binary |
-//! | `full` | everything but `codegen` |
+//! | `kafka` | the Kafka ingress and egress of module files; `kafka-tls`: with TLS and SCRAM |
+//! | `full` | everything but `kafka` and `codegen` |
 //! | `codegen` | regenerating the wire types from `proto/` |
 
 #[cfg(feature = "runtime")]

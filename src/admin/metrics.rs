@@ -43,6 +43,12 @@ struct IngressLabels {
     ingress: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SplitLabels {
+    ingress: String,
+    split: String,
+}
+
 /// The metrics at one moment; computed for each scrape, so that nothing can drift.
 #[derive(Default)]
 struct Snapshot {
@@ -232,6 +238,7 @@ impl Snapshot {
         let undelivered = Family::<EgressLabels, Gauge>::default();
         let failing = Family::<EgressLabels, Gauge>::default();
         let delivered = Family::<EgressLabels, Counter>::default();
+        let set_aside = Family::<EgressLabels, Gauge>::default();
         for egress in egresses {
             let labels = EgressLabels {
                 egress: egress.name.to_string(),
@@ -245,11 +252,19 @@ impl Snapshot {
                 .set(signed(egress.undelivered));
             failing.get_or_create(&labels).set(attempts.into());
             delivered.get_or_create(&labels).inc_by(egress.delivered);
+            set_aside
+                .get_or_create(&labels)
+                .set(signed(egress.set_aside));
         }
         self.registry.register(
             "egress_undelivered",
             "Records that an egress has not delivered",
             undelivered,
+        );
+        self.registry.register(
+            "egress_setAside",
+            "Records that are kept because their target system refuses them",
+            set_aside,
         );
         self.registry.register(
             "egress_failedAttempts",
@@ -266,6 +281,7 @@ impl Snapshot {
     fn sources(&mut self, sources: &[(TypeName, Arc<Condition>)]) {
         let brought = Family::<IngressLabels, Counter>::default();
         let failing = Family::<IngressLabels, Gauge>::default();
+        let behind = Family::<SplitLabels, Gauge>::default();
         for (name, condition) in sources {
             let labels = IngressLabels {
                 ingress: name.to_string(),
@@ -273,7 +289,19 @@ impl Snapshot {
             let attempts = condition.failing().map_or(0, |failing| failing.attempts);
             brought.get_or_create(&labels).inc_by(condition.moved());
             failing.get_or_create(&labels).set(attempts.into());
+            for (split, status) in condition.splits() {
+                let ingress = name.to_string();
+                if let Some(records) = status.behind {
+                    let of_split = behind.get_or_create(&SplitLabels { ingress, split });
+                    of_split.set(signed(records));
+                }
+            }
         }
+        self.registry.register(
+            "ingress_behind",
+            "Records of a split that a source has not brought, when it looked last",
+            behind,
+        );
         self.registry.register(
             "ingress_brought",
             "Records that a source has brought since the start",

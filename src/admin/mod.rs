@@ -18,6 +18,7 @@ mod queues;
 pub(crate) mod rearm;
 mod routes;
 mod send;
+mod set_aside;
 mod state;
 mod states;
 

@@ -11,8 +11,9 @@ use super::figures::{Destination, destinations};
 use super::health::gone_json;
 use super::page::{Weigh, page};
 use super::params::Params;
+use super::set_aside::{self, Refused, refused_json};
 use super::{Admin, Change, Reply, ok};
-use crate::runtime::condition::Condition;
+use crate::runtime::condition::{Condition, SplitStatus};
 use crate::runtime::core::keys::{PARKED, TIMERS};
 use crate::runtime::core::{Activity, AddressKey, AdminChange, Parked};
 use crate::runtime::egress::Delivering;
@@ -58,6 +59,7 @@ impl Admin {
             "addresses": addresses,
             "functions": functions.collect::<Vec<_>>(),
             "egresses": egresses.collect::<Vec<_>>(),
+            "set_aside": stored.set_aside.iter().map(|one| shown(one, refused_json)).collect::<Vec<_>>(),
             "destinations": waiting_first(destinations(&self.runtime), limit),
             "ingresses": sources.map(source_json).collect::<Vec<_>>(),
             "gone": gone_json(self.runtime.gone()),
@@ -127,6 +129,7 @@ fn load_json(load: &Load) -> Value {
 
 /// Counts from the store.
 struct Stored {
+    set_aside: Vec<Result<Refused, Damaged>>,
     parked: Vec<Result<(AddressKey, Parked), Damaged>>,
     parked_count: usize,
     timers: usize,
@@ -142,6 +145,7 @@ impl Stored {
                 .ok_or_else(|| StorageError::senseless(PARKED, key))
         })?;
         Ok(Self {
+            set_aside: set_aside::list(store, limit)?,
             parked_count: count(store, PARKED, &[], None, COUNTED)?,
             timers: count(store, TIMERS, &[], None, COUNTED)?,
             parked: parked.items,
@@ -182,8 +186,18 @@ fn source_json((name, condition): &(TypeName, Arc<Condition>)) -> Value {
     json!({
         "ingress": name.as_str(),
         "brought": condition.moved(),
+        "splits": condition.splits().iter().map(split_json).collect::<Vec<_>>(),
         "failed_attempts": failing.as_ref().map_or(0, |failing| failing.attempts),
         "last_failure": failing.map(|failing| failing.last_failure),
+    })
+}
+
+/// A position is text where its source writes text.
+fn split_json((split, status): (&String, &SplitStatus)) -> Value {
+    json!({
+        "split": split,
+        "position": String::from_utf8_lossy(&status.position),
+        "behind": status.behind,
     })
 }
 
@@ -191,6 +205,7 @@ fn egress_json(egress: &Delivering) -> Value {
     json!({
         "egress": egress.name.as_str(),
         "outbox": egress.undelivered,
+        "set_aside": egress.set_aside,
         "failed_attempts": egress.failing.as_ref().map_or(0, |failing| failing.attempts),
         "last_failure": egress.failing.as_ref().map(|failing| &failing.last_failure),
     })

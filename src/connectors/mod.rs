@@ -4,6 +4,8 @@
 
 pub(crate) mod file;
 pub(crate) mod http;
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
 mod line;
 pub(crate) mod playground;
 pub(crate) mod stdout;

@@ -14,6 +14,8 @@ use crate::admin::figures::{DeliveryWatch, count};
 use crate::admin::rearm::{rearm, regather, unpack};
 use crate::connectors::file::FileEgress;
 use crate::connectors::http::HttpSource;
+#[cfg(feature = "kafka")]
+use crate::connectors::kafka::{KafkaSink, KafkaSource};
 use crate::connectors::playground::{PlaygroundSink, PlaygroundSource};
 use crate::connectors::stdout::StdoutEgress;
 use crate::module::{EgressTarget, Ingress, Location, Module, PlaygroundIngress};
@@ -58,7 +60,13 @@ impl RuntimeBuilder {
                 Ingress::Playground(spec) => {
                     self.ingress(PlaygroundIngress::ID, PlaygroundSource::new(spec.clone()))
                 }
-                Ingress::Kafka(_) | Ingress::Kinesis(_) => self,
+                #[cfg(feature = "kafka")]
+                Ingress::Kafka(spec) => {
+                    self.ingress(spec.id.clone(), KafkaSource::new(spec.clone()))
+                }
+                #[cfg(not(feature = "kafka"))]
+                Ingress::Kafka(_) => self,
+                Ingress::Kinesis(_) => self,
             };
         }
         for egress in &module.egresses {
@@ -74,7 +82,13 @@ impl RuntimeBuilder {
                     self.pipeline(&pipeline)?
                         .egress_function(name, pipeline.entry().clone())
                 }
-                EgressTarget::Kafka(_) | EgressTarget::Kinesis(_) => self,
+                #[cfg(feature = "kafka")]
+                EgressTarget::Kafka(spec) => {
+                    self.egress(name.clone(), KafkaSink::new(name, spec.clone()))
+                }
+                #[cfg(not(feature = "kafka"))]
+                EgressTarget::Kafka(_) => self,
+                EgressTarget::Kinesis(_) => self,
             };
         }
         Ok(self)

@@ -1,8 +1,12 @@
 //! The condition of a source or a sink, for operators.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
+
+use super::core::SplitPosition;
 use super::endpoint::Failing;
 
 /// The condition of a source or a sink: how many records it moved, and whether it fails.
@@ -10,6 +14,17 @@ use super::endpoint::Failing;
 pub(crate) struct Condition {
     moved: AtomicU64,
     failing: Mutex<Option<Failing>>,
+    /// How far a source is, by split.
+    splits: Mutex<BTreeMap<String, SplitStatus>>,
+}
+
+/// How far a source has come with one of its splits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SplitStatus {
+    /// The position that it has staged last.
+    pub(crate) position: Bytes,
+    /// How many records are behind the position, as far as the source told.
+    pub(crate) behind: Option<u64>,
 }
 
 impl Condition {
@@ -35,6 +50,37 @@ impl Condition {
     /// Records that it works.
     pub(super) fn works(&self) {
         self.set(None);
+    }
+
+    /// A source stands at these positions now.
+    pub(super) fn stands_at<'a>(&self, positions: impl Iterator<Item = &'a SplitPosition>) {
+        let mut splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        for SplitPosition { split, position } in positions {
+            match (position, splits.get_mut(split)) {
+                (None, _) => _ = splits.remove(split),
+                (Some(position), Some(status)) => status.position = position.clone(),
+                (Some(position), None) => {
+                    let (position, behind) = (position.clone(), None);
+                    splits.insert(split.clone(), SplitStatus { position, behind });
+                }
+            }
+        }
+    }
+
+    /// So many records are behind the position of `split`.
+    pub(super) fn is_behind(&self, split: &str, records: u64) {
+        let mut splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(status) = splits.get_mut(split) {
+            status.behind = Some(records);
+        }
+    }
+
+    /// How far a source is, by split.
+    pub(crate) fn splits(&self) -> BTreeMap<String, SplitStatus> {
+        self.splits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The failed attempts, while it fails.

@@ -79,6 +79,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["runtime", "module", "transport", "sdk"],
     ),
     (
+        "connectors::kafka",
+        &["runtime", "module", "sdk", "protocol"],
+    ),
+    (
         "connectors::playground",
         &["runtime", "module", "transport", "sdk", "protocol"],
     ),

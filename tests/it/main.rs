@@ -32,6 +32,8 @@ mod handler;
 mod harness;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(all(feature = "kafka", feature = "cli", feature = "testing"))]
+mod kafka;
 #[cfg(all(feature = "http", feature = "lambda"))]
 mod lambda;
 mod layers;

@@ -35,7 +35,15 @@ const HEAVY: &[&str] = &[
     "tokio-rustls",
 ];
 
-const NEVER: &[&str] = &["aws-lc-sys", "openssl-sys"];
+const NEVER: &[&str] = &["aws-lc-sys"];
+/// What librdkafka's TLS needs: feature `kafka-tls` alone brings it.
+const FOR_KAFKA_TLS: &str = "openssl-sys";
+/// Everything that is built here, but for the generator.
+const BUILT: &str = if cfg!(feature = "kafka") {
+    "full,kafka"
+} else {
+    "full"
+};
 
 /// Any of these suffices in an `OR`, each must be allowed in an `AND`.
 const LICENCES: &[&str] = &[
@@ -102,11 +110,25 @@ fn no_build_has_a_crypto_library_in_c() {
 }
 
 #[test]
+fn openssl_comes_with_tls_for_kafka_and_not_otherwise() {
+    let crates = tree(&["--features", BUILT, "-e", "normal,build,dev"]);
+    let names: Vec<_> = crates.iter().map(|line| name(line)).collect();
+    assert!(!names.contains(&FOR_KAFKA_TLS), "{FOR_KAFKA_TLS} is built");
+    let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
+    let with_ssl = manifest.lines().filter(|line| line.contains("rdkafka/ssl"));
+    let with_ssl: Vec<_> = with_ssl.collect();
+    assert!(
+        with_ssl.iter().all(|line| line.starts_with("kafka-tls = ")),
+        "{with_ssl:?}"
+    );
+}
+
+#[test]
 fn every_licence_is_allowed() {
     let features = if cfg!(feature = "codegen") {
         "full,codegen"
     } else {
-        "full"
+        BUILT
     };
     let crates = tree(&[
         "--features",

@@ -93,11 +93,20 @@ fn print(queues: &Value) -> anyhow::Result<()> {
     }
     for egress in list_at(queues, "/egresses") {
         output::line(format_args!(
-            "egress {}: {} waiting{}{}",
+            "egress {}: {} waiting{}{}{}",
             field(egress, "egress"),
             field(egress, "outbox"),
+            set_aside(egress),
             failed_attempts(egress),
             last_failure(egress)
+        ))?;
+    }
+    for refused in list_at(queues, "/set_aside") {
+        output::line(format_args!(
+            "  record {} of {} is set aside: {}",
+            field(refused, "id"),
+            field(refused, "egress"),
+            field(refused, "reason")
         ))?;
     }
     for destination in list_at(queues, "/destinations") {
@@ -114,6 +123,9 @@ fn print(queues: &Value) -> anyhow::Result<()> {
             failed_attempts(source),
             last_failure(source)
         ))?;
+        for split in list_at(source, "/splits") {
+            output::line(split_line(split))?;
+        }
     }
     for gone in list_at(queues, "/gone") {
         output::line(format_args!(
@@ -148,6 +160,25 @@ fn total(totals: &Value, name: &str, noun: &str) -> String {
         format!("at least {all}")
     } else {
         all
+    }
+}
+
+/// Position and lag of a split.
+fn split_line(split: &Value) -> String {
+    let behind = split.get("behind").and_then(Value::as_u64);
+    let behind = behind.map_or_else(String::new, |records| format!(", {records} behind"));
+    format!(
+        "  {}: at {}{behind}",
+        field(split, "split"),
+        field(split, "position")
+    )
+}
+
+/// Records that the far side refuses.
+fn set_aside(egress: &Value) -> String {
+    match egress.get("set_aside").and_then(Value::as_u64) {
+        None | Some(0) => String::new(),
+        Some(records) => format!(", {records} set aside because they are refused"),
     }
 }
 

@@ -24,6 +24,17 @@ pub struct KafkaEgress {
     pub properties: Properties,
 }
 
+impl KafkaEgress {
+    #[cfg(all(test, feature = "kafka"))]
+    pub(crate) fn of_tests(delivery_semantic: DeliverySemantic, properties: Properties) -> Self {
+        Self {
+            address: "localhost:9092".to_owned(),
+            delivery_semantic,
+            properties,
+        }
+    }
+}
+
 /// What happens to records when the runtime fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -46,8 +57,9 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let semantic = read_semantic(&fields);
     let properties = properties::read(&fields, "properties");
     let (location, at) = (fields.location().clone(), fields.at());
-    if let Some(id) = &id {
-        needs_connector(KIND, id, &fields, INSTEAD, draft);
+    if let (Some(id), false) = (&id, cfg!(feature = "kafka")) {
+        let instead = format!("build with the feature `kafka`, {INSTEAD}");
+        needs_connector(KIND, id, &fields, &instead, draft);
     }
     fields.finish();
     let (Some(id), Some(address)) = (id, address) else {

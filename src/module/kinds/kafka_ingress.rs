@@ -14,6 +14,8 @@ use super::routes::{self, Route};
 use super::{Spec, needs_connector, start};
 
 pub(super) const KIND: &str = "io.statefun.kafka.v1/ingress";
+const INSTEAD: &str =
+    "build with the feature `kafka`, feed its functions through a statefun.http.v1/ingress instead";
 
 /// Takes records of Kafka topics; the key is the id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,9 +96,8 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     );
     let group = or_property(&fields, "consumerGroupId", group, &properties, "group.id");
     let (location, at) = (fields.location().clone(), fields.at());
-    if let Some(id) = &id {
-        let instead = "feed its functions through a statefun.http.v1/ingress instead";
-        needs_connector(KIND, id, &fields, instead, draft);
+    if let (Some(id), false) = (&id, cfg!(feature = "kafka")) {
+        needs_connector(KIND, id, &fields, INSTEAD, draft);
     }
     fields.finish();
     let (Some(id), Some(address), Some(group)) = (id, address, group) else {

@@ -17,6 +17,17 @@ impl Properties {
         self.0.get(name).map(String::as_str)
     }
 
+    /// Those with these names and values.
+    #[cfg(all(test, feature = "kafka"))]
+    pub(crate) fn of_tests(pairs: &[(&str, &str)]) -> Self {
+        let pairs = pairs.iter();
+        Self(
+            pairs
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        )
+    }
+
     /// All names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0

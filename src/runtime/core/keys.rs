@@ -36,6 +36,9 @@ pub const ANSWERS: Table = Table::new(9);
 /// Positions of sources. Key: the source's name preceded by its length, then the split. Value: the source's own.
 pub const SOURCES: Table = Table::new(10);
 
+/// Egress records that their target system refuses. Key: egress, message id. Value: see `runtime::egress`.
+pub const SET_ASIDE: Table = Table::new(14);
+
 /// Notes of parts above the runtime for later starts, with their own keys and values.
 pub const NOTES: Table = Table::new(20);
 

@@ -14,6 +14,7 @@ use super::endpoint::Failing;
 use crate::sdk::TypeName;
 use crate::storage::Position;
 
+pub(crate) use self::outbox::SetAside;
 pub(super) use self::outbox::{Outbox, OutboxRecord};
 
 /// The condition of an egress.
@@ -24,6 +25,8 @@ pub(crate) struct Delivering {
     pub(crate) undelivered: u64,
     /// Records delivered since the start.
     pub(crate) delivered: u64,
+    /// Records that their target system refuses, and that are kept.
+    pub(crate) set_aside: u64,
     /// The failed attempts of the current delivery, if it is failing.
     pub(crate) failing: Option<Failing>,
 }
@@ -85,6 +88,7 @@ impl Egresses {
                 name: name.clone(),
                 undelivered: outbox.undelivered(),
                 delivered: outbox.condition().moved(),
+                set_aside: outbox.set_aside_count(),
                 failing: outbox.condition().failing(),
             })
             .collect();

@@ -1,15 +1,17 @@
 //! The undelivered records of one egress: all on disk, some of them in a window in memory.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message as _;
 use tokio::sync::{Notify, watch};
 
 use crate::runtime::condition::Condition;
 use crate::runtime::core::MessageId;
-use crate::runtime::core::keys::{OUTBOX, after_prefix};
-use crate::storage::{Position, StorageError, Store, Stretch, Write, count, stretch};
+use crate::runtime::core::keys::{OUTBOX, SET_ASIDE, after_prefix};
+use crate::storage::{Position, Rows as _, StorageError, Store, Stretch, Write, count, stretch};
 
 /// Maximum records of one egress in memory.
 const WINDOW_RECORDS: usize = 4_096;
@@ -29,6 +31,20 @@ pub(crate) struct OutboxRecord {
     pub(crate) value: Bytes,
 }
 
+/// A record that its far side will never take as it is, as it is stored.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct SetAside {
+    /// Why it is refused.
+    #[prost(string, tag = "1")]
+    pub(crate) why: String,
+    /// The typename of the value.
+    #[prost(string, tag = "2")]
+    pub(crate) value_type_name: String,
+    /// The encoded value.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) value: Bytes,
+}
+
 /// The outbox of one egress; clones are the same outbox. There is one consumer.
 #[derive(Debug, Clone)]
 pub(crate) struct Outbox(Arc<Shared>);
@@ -41,6 +57,8 @@ struct Shared {
     window: Mutex<Window>,
     arrived: Notify,
     condition: Condition,
+    /// Records that are kept because their target system refuses them.
+    set_aside: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +121,7 @@ impl Outbox {
     ) -> Result<Self, StorageError> {
         let end = after_prefix(&prefix);
         let undelivered = count(&store, OUTBOX, &prefix, end.as_deref(), usize::MAX)?;
+        let set_aside = count(&store, SET_ASIDE, &prefix, end.as_deref(), usize::MAX)?;
         let undelivered = i64::try_from(undelivered).unwrap_or(i64::MAX);
         let window = Window {
             behind: undelivered > 0,
@@ -116,6 +135,7 @@ impl Outbox {
             window: Mutex::new(window),
             arrived: Notify::new(),
             condition: Condition::default(),
+            set_aside: AtomicU64::new(u64::try_from(set_aside).unwrap_or(u64::MAX)),
         })))
     }
 
@@ -209,6 +229,23 @@ impl Outbox {
         {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Keeps a record that its target system refuses, and why; ready when that is on disk. It stays in the outbox until it is settled.
+    pub(crate) async fn set_aside(&self, id: MessageId, refused: &SetAside) {
+        let row = self.row(id);
+        // A batch that fails comes again, and with it what was set aside of it.
+        let is_known = matches!(self.0.store.get(SET_ASIDE, &row), Ok(Some(_)));
+        let write = Write::put(SET_ASIDE, row, refused.encode_to_vec());
+        self.make_durable(write).await;
+        self.0
+            .set_aside
+            .fetch_add(u64::from(!is_known), Ordering::Relaxed);
+    }
+
+    /// How many records are set aside.
+    pub(crate) fn set_aside_count(&self) -> u64 {
+        self.0.set_aside.load(Ordering::Relaxed)
     }
 
     /// The condition of its consumer.

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::SinkPosition;
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::MessageId;
-use crate::runtime::egress::{Outbox, OutboxRecord};
+use crate::runtime::egress::{Outbox, OutboxRecord, SetAside};
 use crate::sdk::TypeName;
 
 /// A record that leaves the runtime.
@@ -64,6 +64,22 @@ impl SinkBatch {
     /// The position after these records: once they have arrived, all records up to it have.
     pub const fn position(&self) -> &SinkPosition {
         &self.position
+    }
+
+    /// Sets the record at `index` aside, because the far side will never take it as it is: it counts as delivered, and `why` and its
+    /// bytes are kept for operators. Ready when they are on disk; only then may anything be delivered that stands behind it.
+    pub async fn set_aside(&self, index: usize, why: &str) {
+        let (Some(id), Some(record)) = (self.ids.get(index), self.records.get(index)) else {
+            return;
+        };
+        let (egress, id_text) = (&self.egress, &record.id);
+        error!(%egress, id = %id_text, why, "a record is set aside: its target system refuses it");
+        let refused = SetAside {
+            why: why.to_owned(),
+            value_type_name: record.value_type_name.clone(),
+            value: record.value.clone(),
+        };
+        self.outbox.set_aside(*id, &refused).await;
     }
 
     /// The settler of the record at `index`; `None` after the last one.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::batch::Batch;
 use crate::runtime::condition::Condition;
-use crate::runtime::core::SourceCore;
+use crate::runtime::core::{SourceCore, SplitPosition};
 use crate::runtime::intake::{Intake, IntakeError};
 use crate::runtime::listener::stopped;
 use crate::runtime::partition::Command;
@@ -94,7 +94,32 @@ impl Inlet {
     /// # Errors
     /// If the store cannot be read.
     pub fn positions(&self) -> Result<Vec<(String, Bytes)>, BoxError> {
-        Ok(self.core().positions()?)
+        let positions = self.core().positions()?;
+        let stored: Vec<SplitPosition> = positions
+            .iter()
+            .map(|(split, position)| SplitPosition {
+                split: split.clone(),
+                position: Some(position.clone()),
+            })
+            .collect();
+        self.shared.condition.stands_at(stored.iter());
+        Ok(positions)
+    }
+
+    /// Shows operators what keeps the source from bringing more while it goes on by itself, such as a broker that does not answer.
+    /// A failure that it cannot go on after is an error of [`run`](super::Source::run).
+    pub fn struggles(&self, failure: &str) {
+        self.shared.condition.fails(1, failure.to_owned());
+    }
+
+    /// What [`struggles`](Self::struggles) showed is over.
+    pub fn recovers(&self) {
+        self.shared.condition.works();
+    }
+
+    /// Shows operators how many records are behind the position of `split`.
+    pub fn behind(&self, split: &str, records: u64) {
+        self.shared.condition.is_behind(split, records);
     }
 
     /// The stored position of one split; `None` if it has none.
@@ -118,6 +143,7 @@ impl Inlet {
         }
         self.room().await?;
         let count = batch.records.len();
+        self.shared.condition.stands_at(batch.positions.iter());
         let position = {
             let mut core = self.core();
             if self.run != self.shared.run.load(Ordering::SeqCst) {

@@ -257,8 +257,8 @@ fn a_module_that_needs_a_connector_is_valid_and_cannot_be_run() {
     let module = load("kafka.yaml");
     let refused = Runtime::builder().module(&module).unwrap_err().to_string();
     for expected in [
-        "kafka.yaml:11:7: `spec.id`: io.statefun.kafka.v1/ingress com.example/orders needs a connector that this build does not have (feed its functions through a statefun.http.v1/ingress instead, or run the module on StateFun)",
-        "io.statefun.kafka.v1/egress com.example/once needs a connector that this build does not have (give its id to a statefun.stdout.v1/egress or statefun.file.v1/egress, which shows its records, or run the module on StateFun)",
+        "kafka.yaml:11:7: `spec.id`: io.statefun.kafka.v1/ingress com.example/orders needs a connector that this build does not have (build with the feature `kafka`, feed its functions through a statefun.http.v1/ingress instead, or run the module on StateFun)",
+        "io.statefun.kafka.v1/egress com.example/once needs a connector that this build does not have (build with the feature `kafka`, give its id to a statefun.stdout.v1/egress or statefun.file.v1/egress, which shows its records, or run the module on StateFun)",
     ] {
         assert!(refused.contains(expected), "{refused}");
     }

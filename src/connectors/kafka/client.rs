@@ -1,0 +1,234 @@
+//! What consumers and producers share: their settings, what they tell, and calls that block.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaConfRes;
+use tracing::{debug, warn};
+
+use super::properties::Translated;
+use crate::sdk::BoxError;
+
+/// Waits for an answer of the cluster at most.
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
+
+/// What librdkafka says of a setting that needs a library that was not built in.
+const NOT_BUILT_IN: &str = "not supported in this build";
+
+/// The settings of one client, checked.
+#[derive(Clone)]
+pub(super) struct Settings {
+    /// Whose they are, such as `ingress shop/orders`.
+    who: String,
+    checked: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Settings {
+    /// Values may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.checked.keys()).finish()
+    }
+}
+
+impl Settings {
+    /// Those of the module file over `defaults`, and `fixed` over both. What has no effect is logged by name.
+    ///
+    /// # Errors
+    /// When librdkafka does not take a value.
+    pub(super) fn checked(
+        who: String,
+        address: &str,
+        defaults: &[(&str, &str)],
+        given: Translated,
+        fixed: &[(&str, &str)],
+    ) -> Result<Self, BoxError> {
+        for ignored in &given.ignored {
+            let (property, why) = (&ignored.name, ignored.why);
+            warn!(client = %who, %property, "the property has no effect: {why}");
+        }
+        let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        let mut checked = BTreeMap::from_iter(pairs(COMMON));
+        checked.extend(pairs(defaults));
+        for (name, value) in given.settings {
+            match check(&name, &value) {
+                Ok(()) => _ = checked.insert(name, value),
+                Err(Refused::Unknown) => {
+                    warn!(client = %who, property = %name, "the property has no effect: it has no counterpart here");
+                }
+                Err(Refused::Invalid(why)) => {
+                    return Err(format!("property `{name}`: {why}").into());
+                }
+            }
+        }
+        checked.insert("bootstrap.servers".to_owned(), address.to_owned());
+        checked.extend(pairs(fixed));
+        Ok(Self { who, checked })
+    }
+
+    /// The value of a setting by its name in librdkafka.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.checked.get(name).map(String::as_str)
+    }
+
+    /// The same with another value.
+    pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.checked.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// What it takes to connect, for a client that does something else.
+    pub(super) fn connection(&self) -> Self {
+        let mut all = self.clone();
+        all.checked.retain(|name, _| {
+            let (front, _) = name.split_once('.').unwrap_or((name, ""));
+            CONNECTING.contains(&front)
+        });
+        all
+    }
+
+    pub(super) fn config(&self) -> ClientConfig {
+        let mut config: ClientConfig = self.checked.clone().into_iter().collect();
+        config.set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+
+    pub(super) fn context(&self) -> Context {
+        Context {
+            who: self.who.clone(),
+            last: Mutex::default(),
+        }
+    }
+}
+
+/// Where Java and librdkafka differ by default, or where the default is not for a service.
+const COMMON: &[(&str, &str)] = &[
+    ("client.id", "statefun"),
+    ("log.connection.close", "false"),
+    ("reconnect.backoff.max.ms", "1000"),
+    ("socket.keepalive.enable", "true"),
+    ("socket.nagle.disable", "true"),
+];
+
+/// Fronts of the names of settings that are about connections.
+const CONNECTING: &[&str] = &[
+    "bootstrap",
+    "broker",
+    "client",
+    "log",
+    "reconnect",
+    "sasl",
+    "security",
+    "socket",
+    "ssl",
+];
+
+enum Refused {
+    Unknown,
+    Invalid(String),
+}
+
+fn check(name: &str, value: &str) -> Result<(), Refused> {
+    let mut alone = ClientConfig::new();
+    alone.set(name, value);
+    match alone.create_native_config() {
+        Ok(_) => Ok(()),
+        Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
+            Err(Refused::Unknown)
+        }
+        Err(KafkaError::ClientConfig(_, why, ..)) if why.contains(NOT_BUILT_IN) => {
+            Err(Refused::Invalid(format!(
+                "TLS and SCRAM need a build with the feature `kafka-tls`, which this one does not have ({why})"
+            )))
+        }
+        Err(KafkaError::ClientConfig(_, why, ..)) => Err(Refused::Invalid(why)),
+        Err(failure) => Err(Refused::Invalid(failure.to_string())),
+    }
+}
+
+/// Hears what a client tells.
+#[derive(Debug)]
+pub(super) struct Context {
+    who: String,
+    /// The last failure that was told of: calls that time out do not say why.
+    last: Mutex<Option<String>>,
+}
+
+impl Context {
+    /// `failure` with what is known of its cause.
+    pub(super) fn explain(&self, failure: &KafkaError) -> BoxError {
+        let what = match failure.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::OperationTimedOut,
+            ) => "no broker answers".to_owned(),
+            _ => failure.to_string(),
+        };
+        match self.last().clone() {
+            Some(last) => format!("{what}: {last}").into(),
+            None => what.into(),
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<String>> {
+        // It is one value: no panic leaves it half written.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let client = &self.who;
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => {
+                warn!(%client, facility, "{message}");
+                *self.last() = Some(message.to_owned());
+            }
+            RDKafkaLogLevel::Warning => warn!(%client, facility, "{message}"),
+            _ => debug!(%client, facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        debug!(client = %self.who, %error, "{reason}");
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.last() = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        if let Err(failure) = result {
+            warn!(client = %self.who, %failure, "the group's offsets are not committed: only Kafka's own tools miss them");
+        }
+    }
+}
+
+/// Runs what blocks on a thread for that.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BoxError> + Send + 'static,
+) -> Result<T, BoxError> {
+    tokio::task::spawn_blocking(work).await?
+}
+
+/// Ends a client away from those who must not wait: it says good-bye to its brokers.
+pub(super) fn end(client: impl Send + 'static) {
+    let ended = std::thread::Builder::new().name("kafka-end".to_owned());
+    // Without a thread it was dropped on the spot.
+    let _ = ended.spawn(move || drop(client));
+}

@@ -1,0 +1,161 @@
+//! `io.statefun.kafka.v1/egress`: records to topics, which functions name in each record.
+//!
+//! A record that its topic refuses is set aside with the reason, and holds up no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use rdkafka::error::KafkaError;
+
+use super::client::Settings;
+use super::producer::{Producer, is_too_large, refusal, settings};
+use super::record::Outgoing;
+use super::transaction::Transactions;
+use crate::module::{DeliverySemantic, KafkaEgress};
+use crate::runtime::{HttpListeners, Listener, Sink, SinkBatch, SinkPosition, StartError};
+use crate::sdk::{BoxError, TypeName};
+
+/// As many as an outbox has in memory: a transaction costs the same for one record and for all of them.
+const MAX_BATCH: usize = 4_096;
+
+/// Writes to topics.
+#[derive(Debug)]
+pub(crate) struct KafkaSink {
+    id: TypeName,
+    spec: KafkaEgress,
+    /// Once it is open.
+    way: Option<Way>,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// Nobody waits for an acknowledgement.
+    Unacknowledged(Client),
+    /// A batch is delivered when all of it is acknowledged.
+    Acknowledged(Client),
+    /// A batch and the position are one transaction.
+    Transactional(Transactions),
+}
+
+impl KafkaSink {
+    pub(crate) const fn new(id: TypeName, spec: KafkaEgress) -> Self {
+        let way = None;
+        Self { id, spec, way }
+    }
+}
+
+#[async_trait]
+impl Sink for KafkaSink {
+    /// Checks the settings. The brokers need not be there.
+    async fn open(&mut self, _listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
+        let what = || format!("egress {}", self.id);
+        let settings = settings(&self.id, &self.spec);
+        let settings = settings.map_err(|why| StartError::connector(what(), why))?;
+        self.way = Some(match self.spec.delivery_semantic {
+            DeliverySemantic::None => Way::Unacknowledged(Client::new(settings)),
+            DeliverySemantic::AtLeastOnce => Way::Acknowledged(Client::new(settings)),
+            DeliverySemantic::ExactlyOnce { .. } => {
+                let transactions = Transactions::new(settings);
+                Way::Transactional(transactions.map_err(|why| StartError::connector(what(), why))?)
+            }
+        });
+        Ok(None)
+    }
+
+    async fn position(&self) -> Result<Option<SinkPosition>, BoxError> {
+        match &self.way {
+            Some(Way::Transactional(transactions)) => Ok(Some(transactions.position().await?)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn deliver(&self, batch: &SinkBatch) -> Result<(), BoxError> {
+        let records = readable(batch).await;
+        match &self.way {
+            Some(Way::Unacknowledged(client)) => {
+                client.producer()?.throw(&records).await;
+                Ok(())
+            }
+            Some(Way::Acknowledged(client)) => client.deliver(batch, records).await,
+            Some(Way::Transactional(transactions)) => transactions.deliver(batch, records).await,
+            None => Err("the sink was not opened".into()),
+        }
+    }
+
+    fn max_batch(&self) -> usize {
+        MAX_BATCH
+    }
+}
+
+/// The records of a batch with their numbers; what is no record for Kafka is set aside.
+async fn readable(batch: &SinkBatch) -> Vec<(usize, Outgoing)> {
+    let mut records = Vec::with_capacity(batch.records().len());
+    for (index, record) in batch.records().iter().enumerate() {
+        match Outgoing::read(record) {
+            Ok(outgoing) => records.push((index, outgoing)),
+            Err(why) => batch.set_aside(index, &why).await,
+        }
+    }
+    records
+}
+
+/// A client without transactions, made anew when it can't go on.
+#[derive(Debug)]
+struct Client {
+    settings: Settings,
+    producer: Mutex<Option<Arc<Producer>>>,
+}
+
+impl Client {
+    const fn new(settings: Settings) -> Self {
+        let producer = Mutex::new(None);
+        Self { settings, producer }
+    }
+
+    fn producer(&self) -> Result<Arc<Producer>, BoxError> {
+        let mut kept = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        let usable = kept.take().filter(|producer| producer.fatal().is_none());
+        let producer = match usable {
+            Some(producer) => producer,
+            None => Arc::new(Producer::new(&self.settings)?),
+        };
+        *kept = Some(Arc::clone(&producer));
+        Ok(producer)
+    }
+
+    async fn deliver(
+        &self,
+        batch: &SinkBatch,
+        mut records: Vec<(usize, Outgoing)>,
+    ) -> Result<(), BoxError> {
+        let producer = self.producer()?;
+        let mut alone = BTreeSet::new();
+        loop {
+            let failures = producer.send(&records, false, &alone).await;
+            let mut failures: BTreeMap<usize, KafkaError> = failures.into_iter().collect();
+            records.retain(|(index, _)| failures.contains_key(index));
+            if records.is_empty() {
+                return Ok(());
+            }
+            let mut again = BTreeSet::new();
+            for (index, record) in &records {
+                let Some(failure) = failures.remove(index) else {
+                    continue;
+                };
+                if is_too_large(&failure) && !alone.contains(&record.topic) {
+                    again.insert(record.topic.clone());
+                    continue;
+                }
+                match refusal(&failure, record) {
+                    Some(why) => batch.set_aside(*index, &why).await,
+                    None => return Err(producer.explain(&failure)),
+                }
+            }
+            records.retain(|(_, record)| {
+                again.contains(&record.topic) && !alone.contains(&record.topic)
+            });
+            alone.extend(again);
+        }
+    }
+}

@@ -1,0 +1,470 @@
+//! `io.statefun.kafka.v1/ingress`: records of topics become messages.
+//!
+//! Partitions are assigned by hand. The offset behind what was brought is stored with what it brought; a partition without a stored offset
+//! begins where the document says if the ingress never ran before, and at its oldest record otherwise, as with StateFun.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tracing::{error, info, warn};
+
+use super::client::blocking;
+use super::commits::Commits;
+use super::consumer::{Consumer, Reading};
+use super::split::{Split, Stored, position};
+use super::start::{again, begin, list};
+use super::topics::{Reach, partitions, reaches};
+use crate::module::{KafkaIngress, KafkaStart, Route};
+use crate::runtime::{Batch, HttpListeners, Inlet, Listener, Source, StartError};
+use crate::sdk::{Address, BoxError, Message, MessageBuilder};
+
+/// Bytes of records that are brought at once, before the last one.
+const BATCH_BYTES: usize = 4 << 20;
+/// Before the next look when a topic is not there.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Reads topics.
+#[derive(Debug)]
+pub(crate) struct KafkaSource {
+    spec: KafkaIngress,
+    reading: Option<Reading>,
+}
+
+impl KafkaSource {
+    pub(crate) const fn new(spec: KafkaIngress) -> Self {
+        let reading = None;
+        Self { spec, reading }
+    }
+}
+
+#[async_trait]
+impl Source for KafkaSource {
+    /// Checks the settings. The brokers need not be there.
+    async fn open(&mut self, _listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
+        let reading = Reading::of(&self.spec).map_err(|why| {
+            let what = format!("ingress {} ({})", self.spec.id, self.spec.location);
+            StartError::connector(what, why)
+        })?;
+        self.reading = Some(reading);
+        Ok(None)
+    }
+
+    async fn run(&mut self, inlet: &Inlet) -> Result<(), BoxError> {
+        let reading = self.reading.clone().ok_or("the source was not opened")?;
+        let consumer = reading.consumer()?;
+        let commits = Commits::new(Arc::clone(&consumer));
+        let mut reader = Reader {
+            spec: &self.spec,
+            reading,
+            consumer,
+            inlet,
+            commits: &commits,
+            topics: self.spec.topics.iter().map(Topic::of).collect(),
+            missing: Vec::new(),
+        };
+        tokio::select! {
+            ended = reader.run() => ended,
+            never = commits.run() => match never {},
+        }
+    }
+}
+
+/// A topic, by its name: where its records go, and what is read of it.
+struct Topic {
+    route: Route,
+    partitions: HashMap<i32, Partition>,
+}
+
+impl Topic {
+    fn of(route: &Route) -> (String, Self) {
+        let topic = Self {
+            route: route.clone(),
+            partitions: HashMap::new(),
+        };
+        (route.source.clone(), topic)
+    }
+}
+
+struct Partition {
+    split: Split,
+    /// The offset behind the last record that was brought.
+    next: i64,
+}
+
+/// One run of the source.
+struct Reader<'a> {
+    spec: &'a KafkaIngress,
+    reading: Reading,
+    consumer: Arc<Consumer>,
+    inlet: &'a Inlet,
+    commits: &'a Commits,
+    topics: HashMap<String, Topic>,
+    /// Topics that were not there at the last look.
+    missing: Vec<String>,
+}
+
+/// What the client had at hand.
+#[derive(Default)]
+struct Gathered {
+    batch: Batch,
+    records: usize,
+    bytes: usize,
+    /// The offsets behind the records.
+    next: BTreeMap<Split, i64>,
+    /// What came behind the records.
+    then: Option<Then>,
+}
+
+/// What came instead of a record.
+enum Then {
+    /// A position is gone from its partition.
+    PositionGone,
+    /// What the client gets over by itself.
+    Passing(KafkaError),
+    /// The run can't go on.
+    Failed(BoxError),
+}
+
+impl Reader<'_> {
+    async fn run(&mut self) -> Result<(), BoxError> {
+        self.begin().await?;
+        let mut looking = std::pin::pin!(self.look_later());
+        loop {
+            tokio::select! {
+                gathered = self.gather() => self.bring(gathered).await?,
+                found = &mut looking => {
+                    self.seen(found).await?;
+                    looking.set(self.look_later());
+                }
+            }
+        }
+    }
+
+    /// As [`look`](Self::look), after a while.
+    fn look_later(&self) -> impl Future<Output = Result<Found, BoxError>> + use<> {
+        let wait = match self.missing.is_empty() {
+            true => self.reading.discovery,
+            false => self.reading.discovery.min(LOOK_AGAIN),
+        };
+        let look = self.look();
+        async move {
+            tokio::time::sleep(wait).await;
+            look.await
+        }
+    }
+
+    /// Takes up all partitions where they were left, and those that were never read where they begin.
+    async fn begin(&mut self) -> Result<(), BoxError> {
+        let stored = Stored::read(self.inlet.positions()?)?;
+        let found = self.look().await?;
+        let is_fresh = stored.is_fresh();
+        let is_ours = |split: &Split| self.topics.contains_key(&split.topic);
+        let known: BTreeMap<Split, i64> = stored
+            .next
+            .into_iter()
+            .filter(|(split, _)| is_ours(split))
+            .collect();
+        self.assign(known.clone())?;
+        let start = match is_fresh {
+            true => self.spec.startup_position.clone(),
+            false => KafkaStart::Earliest,
+        };
+        let new = found
+            .reaches
+            .keys()
+            .filter(|split| !known.contains_key(split));
+        let new: Vec<Split> = new.cloned().collect();
+        // What an earlier run has read may not be committed yet.
+        let receipt = self.inlet.bring(Batch::new()).await?;
+        self.commits.put(receipt, known);
+        self.take_up(new, start, &found.missing).await?;
+        self.report(found);
+        Ok(())
+    }
+
+    /// What the cluster has now. Borrows nothing: it goes on beside the reading.
+    fn look(&self) -> impl Future<Output = Result<Found, BoxError>> + use<> {
+        let consumer = Arc::clone(&self.consumer);
+        let topics: Vec<String> = self.topics.keys().cloned().collect();
+        blocking(move || {
+            let mut found = Found::default();
+            let mut splits = Vec::new();
+            for (topic, ids) in partitions(&consumer, &topics)? {
+                if ids.is_empty() {
+                    found.missing.push(topic);
+                    continue;
+                }
+                splits.extend(ids.into_iter().map(|id| Split::new(&*topic, id)));
+            }
+            found.reaches = reaches(&consumer, splits.iter())?;
+            Ok(found)
+        })
+    }
+
+    /// Takes up partitions that are new, and tells how far behind the ingress is.
+    async fn seen(&mut self, found: Result<Found, BoxError>) -> Result<(), BoxError> {
+        let found = match found {
+            Ok(found) => found,
+            Err(failure) => {
+                self.inlet.struggles(&failure.to_string());
+                return Ok(());
+            }
+        };
+        let new = found
+            .reaches
+            .keys()
+            .filter(|split| self.partition(split).is_none());
+        let new: Vec<Split> = new.cloned().collect();
+        if !new.is_empty() {
+            self.take_up(new, KafkaStart::Earliest, &found.missing)
+                .await?;
+        }
+        self.report(found);
+        Ok(())
+    }
+
+    /// Begins to read partitions that have no position. Where they begin is staged before the first of their records, so that
+    /// it is the same after a crash; and which topics were not there, so that all of them is new when they are.
+    async fn take_up(
+        &mut self,
+        new: Vec<Split>,
+        start: KafkaStart,
+        missing: &[String],
+    ) -> Result<(), BoxError> {
+        let mut batch = Batch::new();
+        let mut splits = BTreeMap::new();
+        if !new.is_empty() {
+            let (consumer, reset) = (Arc::clone(&self.consumer), self.spec.auto_offset_reset);
+            splits = blocking(move || begin(&consumer, &new, &start, reset)).await?;
+        }
+        for (split, next) in &splits {
+            info!(ingress = %self.spec.id, %split, next, "begins to read a partition");
+            batch.set_position(split.to_string(), position(*next));
+            batch = batch.forget(&*split.topic);
+        }
+        for topic in missing {
+            batch.set_position(&**topic, bytes::Bytes::new());
+        }
+        let receipt = self.inlet.bring(batch).await?;
+        self.commits.put(receipt, splits.clone());
+        self.assign(splits)
+    }
+
+    /// Reads partitions from these offsets on.
+    fn assign(&mut self, splits: BTreeMap<Split, i64>) -> Result<(), BoxError> {
+        let mut assigned = TopicPartitionList::new();
+        for (split, next) in splits {
+            assigned.add_partition_offset(&split.topic, split.partition, Offset::Offset(next))?;
+            if let Some(topic) = self.topics.get_mut(&split.topic) {
+                let partition = split.partition;
+                topic
+                    .partitions
+                    .insert(partition, Partition { split, next });
+            }
+        }
+        if assigned.count() > 0 {
+            self.consumer.incremental_assign(&assigned)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a record, and takes what is there behind it. Dropped while it waits, nothing is lost.
+    async fn gather(&mut self) -> Gathered {
+        let consumer = Arc::clone(&self.consumer);
+        let mut gathered = Gathered::default();
+        let mut received = consumer.recv().await;
+        loop {
+            let outcome = match received {
+                Ok(record) => self.take(&record, &mut gathered),
+                Err(failure) => Err(self.meaning(failure)),
+            };
+            if let Err(then) = outcome {
+                gathered.then = Some(then);
+                return gathered;
+            }
+            if gathered.records >= self.reading.max_records || gathered.bytes >= BATCH_BYTES {
+                return gathered;
+            }
+            match consumer.recv().now_or_never() {
+                Some(next) => received = next,
+                None => return gathered,
+            }
+        }
+    }
+
+    /// Makes a record the messages for its targets.
+    fn take(&mut self, record: &BorrowedMessage<'_>, gathered: &mut Gathered) -> Result<(), Then> {
+        let (topic, offset) = (record.topic(), record.offset());
+        let Some(known) = self.topics.get_mut(topic) else {
+            return Err(Then::Failed(
+                format!(
+                    "Consumed a record from topic [{topic}], but no routing config was specified."
+                )
+                .into(),
+            ));
+        };
+        let Some(partition) = known.partitions.get_mut(&record.partition()) else {
+            return Ok(());
+        };
+        // Fetched before the client was told to go on elsewhere.
+        if offset < partition.next {
+            return Ok(());
+        }
+        let at = |what: &str| {
+            let at = format!(
+                "topic {topic}, partition {}, offset {offset}",
+                record.partition()
+            );
+            Then::Failed(format!("{what} ({at})").into())
+        };
+        let key = record.key().ok_or_else(|| {
+            at("The io.statefun.kafka.v1/ingress ingress requires a UTF-8 key set for each record.")
+        })?;
+        let value = record
+            .payload()
+            .ok_or_else(|| at("the record has no value, which StateFun does not take either"))?;
+        let id: Arc<str> = String::from_utf8_lossy(key).into();
+        let mut first: Option<Message> = None;
+        for target in &known.route.targets {
+            let to = MessageBuilder::to(Address::new(target.clone(), Arc::clone(&id)));
+            let message = match &first {
+                None => to.raw(&known.route.value_type, value),
+                Some(first) => to.forward(first),
+            };
+            gathered.batch.push(&message);
+            first.get_or_insert(message);
+        }
+        gathered.records += 1;
+        gathered.bytes += value.len() + key.len();
+        partition.next = offset + 1;
+        match gathered.next.get_mut(&partition.split) {
+            Some(next) => *next = partition.next,
+            None => {
+                _ = gathered
+                    .next
+                    .insert(partition.split.clone(), partition.next)
+            }
+        }
+        Ok(())
+    }
+
+    fn meaning(&self, failure: KafkaError) -> Then {
+        use RDKafkaErrorCode as Code;
+        match failure.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Then::PositionGone,
+            Some(
+                Code::AllBrokersDown
+                | Code::Authentication
+                | Code::BrokerTransportFailure
+                | Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::OperationTimedOut
+                | Code::Resolve
+                | Code::SSL
+                | Code::UnknownPartition
+                | Code::UnknownTopic
+                | Code::UnknownTopicOrPartition,
+            ) => Then::Passing(failure),
+            _ => Then::Failed(self.consumer.context().explain(&failure)),
+        }
+    }
+
+    async fn bring(&mut self, gathered: Gathered) -> Result<(), BoxError> {
+        let Gathered {
+            mut batch,
+            next,
+            then,
+            ..
+        } = gathered;
+        if !next.is_empty() {
+            for (split, next) in &next {
+                batch.set_position(split.to_string(), position(*next));
+            }
+            let receipt = self.inlet.bring(batch).await?;
+            self.commits.put(receipt, next);
+        }
+        match then {
+            None => Ok(()),
+            Some(Then::PositionGone) => self.go_on_elsewhere().await,
+            Some(Then::Passing(failure)) => {
+                let failure = self.consumer.context().explain(&failure);
+                self.inlet.struggles(&failure.to_string());
+                Ok(())
+            }
+            Some(Then::Failed(failure)) => Err(failure),
+        }
+    }
+
+    /// Goes on where `autoOffsetResetPosition` says in partitions that do not reach to our offset any more.
+    async fn go_on_elsewhere(&mut self) -> Result<(), BoxError> {
+        let found = self.look().await?;
+        let mut moved = BTreeMap::new();
+        let mut batch = Batch::new();
+        for (split, reach) in &found.reaches {
+            let Some(Partition { next, .. }) = self.partition(split) else {
+                continue;
+            };
+            if (reach.oldest..=reach.end).contains(next) {
+                continue;
+            }
+            let goes_on = again(*reach, self.spec.auto_offset_reset);
+            error!(
+                ingress = %self.spec.id, %split, stored = next, oldest = reach.oldest, end = reach.end, goes_on,
+                "the records behind the stored position are gone from the topic and were not read; goes on by autoOffsetResetPosition"
+            );
+            batch.set_position(split.to_string(), position(goes_on));
+            moved.insert(split.clone(), goes_on);
+        }
+        if moved.is_empty() {
+            return Err("the cluster takes a position for gone that it has".into());
+        }
+        let receipt = self.inlet.bring(batch).await?;
+        self.commits.put(receipt, moved.clone());
+        let splits: Vec<Split> = moved.keys().cloned().collect();
+        self.consumer
+            .incremental_unassign(&list(&splits, Offset::Invalid)?)?;
+        self.assign(moved)
+    }
+
+    /// How far behind each partition is, and which topics there are not.
+    fn report(&mut self, found: Found) {
+        for (split, reach) in &found.reaches {
+            if let Some(partition) = self.partition(split) {
+                let behind = u64::try_from(reach.end - partition.next).unwrap_or_default();
+                self.inlet.behind(&split.to_string(), behind);
+            }
+        }
+        let missing = found.missing.join(", ");
+        if missing.is_empty() {
+            self.inlet.recovers();
+        } else {
+            self.inlet.struggles(&format!(
+                "there is no topic {missing}; it is looked for again"
+            ));
+            if found.missing != self.missing {
+                warn!(ingress = %self.spec.id, topics = %missing, "the topics do not exist; they are looked for again");
+            }
+        }
+        self.missing = found.missing;
+    }
+
+    fn partition(&self, split: &Split) -> Option<&Partition> {
+        let topic = self.topics.get(&split.topic)?;
+        topic.partitions.get(&split.partition)
+    }
+}
+
+/// What the cluster has of the topics of an ingress.
+#[derive(Default)]
+struct Found {
+    reaches: BTreeMap<Split, Reach>,
+    /// Topics that are not there.
+    missing: Vec<String>,
+}

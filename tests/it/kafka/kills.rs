@@ -1,0 +1,276 @@
+//! From Kafka to Kafka under load, while the runtime, the function server and the broker are killed: a reader of what is committed sees every
+//! effect once, none missing, and each key's in its order.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use stateful_functions::random::Random;
+use stateful_functions::transport::http::serve;
+use stateful_functions::{
+    BoxError, Context, FunctionSpec, KafkaEgressMessage, Message, StatefulFunctions, TypeName,
+    ValueSpec, types,
+};
+use tokio::net::TcpListener;
+
+use super::broker::{Broker, Version, own};
+use super::client::{Client, Reader};
+use crate::support::process::Process;
+use crate::support::seeds::{for_each_seed, number};
+use crate::support::until::until;
+
+/// How often something is killed.
+const ROUNDS: u64 = 20;
+const KEYS: u64 = 7;
+/// Records that are written before their effects are seen.
+const AHEAD: u64 = 1_500;
+/// Set in the process that serves the functions: where it listens.
+const SERVES_AT: &str = "STATEFUN_KAFKA_FUNCTIONS";
+const COUNTED: ValueSpec<i64> = ValueSpec::new("counted", types::LONG);
+
+/// Counts the messages of its address, and sends `<text> <count>` to the topic whose name the id has behind a slash.
+async fn count(context: &mut Context, message: Message) -> Result<(), BoxError> {
+    let text = message.require(&types::STRING)?;
+    let counted = context.storage().get(&COUNTED)?.unwrap_or(0) + 1;
+    context.storage().set(&COUNTED, counted)?;
+    let id = context.address().id().to_owned();
+    let (key, topic) = id.split_once('/').ok_or("an id names its topic")?;
+    let record = KafkaEgressMessage::to(TypeName::new("test/out"))
+        .topic(topic)
+        .key(key);
+    context.send_egress(record.value(format!("{text} {counted}"))?);
+    Ok(())
+}
+
+/// Serves the functions, in a process of its own: a test starts this program with the variable.
+#[tokio::test]
+async fn functions_are_served_where_a_test_wants_them() {
+    let Ok(address) = std::env::var(SERVES_AT) else {
+        return;
+    };
+    let spec = FunctionSpec::new(TypeName::new("test/count"), count).value(COUNTED);
+    let functions = StatefulFunctions::new().with(spec).unwrap();
+    let listener = TcpListener::bind(address).await.unwrap();
+    serve(listener, functions).await.unwrap();
+}
+
+/// A function server that can be killed.
+struct Server {
+    port: u16,
+    child: Child,
+}
+
+impl Server {
+    fn start() -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        Self {
+            port,
+            child: Self::spawn(port),
+        }
+    }
+
+    fn spawn(port: u16) -> Child {
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        let name = "kafka::kills::functions_are_served_where_a_test_wants_them";
+        program.args(["--exact", name, "--nocapture"]);
+        program.env(SERVES_AT, format!("127.0.0.1:{port}"));
+        program
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn restart(&mut self) {
+        self.child = Self::spawn(self.port);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Writes numbered records without end, each key's in order.
+struct Load {
+    /// How many effects were seen: the load is never far before them.
+    seen: AtomicU64,
+    ends: AtomicBool,
+}
+
+impl Load {
+    /// How many records were written in all.
+    async fn run(&self, broker: &Broker, into: &str, out: &str) -> u64 {
+        let mut settings = broker.client();
+        settings
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "2");
+        let producer: FutureProducer = settings.create().unwrap();
+        let mut number = 0;
+        while !self.ends.load(Ordering::Relaxed) {
+            let mut sent = Vec::new();
+            for _ in 0..KEYS * 4 {
+                let key = format!("key-{}/{out}", number % KEYS);
+                let text = types::STRING.encode(&number.to_string()).unwrap();
+                let record = FutureRecord::to(into).key(&key).payload(&*text);
+                sent.push(producer.send_result(record).unwrap());
+                number += 1;
+            }
+            for sent in sent {
+                sent.await.unwrap().unwrap();
+            }
+            until("effects of the load", async || {
+                let ends = self.ends.load(Ordering::Relaxed);
+                (ends || number < self.seen.load(Ordering::Relaxed) + AHEAD).then_some(())
+            })
+            .await;
+        }
+        number
+    }
+}
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(broker: &Broker, functions: u16, into: &str) -> Self {
+        let place = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let address = broker.address();
+        let module = format!(
+            "kind: io.statefun.kafka.v1/ingress
+spec:
+  id: test/in
+  address: {address}
+  consumerGroupId: {into}
+  startupPosition: {{type: earliest}}
+  topics: [{{topic: {into}, valueType: io.statefun.types/string, targets: [test/count]}}]
+---
+kind: io.statefun.endpoints.v2/http
+spec: {{functions: test/*, urlPathTemplate: 'http://127.0.0.1:{functions}/'}}
+---
+kind: io.statefun.kafka.v1/egress
+spec:
+  id: test/out
+  address: {address}
+  deliverySemantic: {{type: exactly-once, transactionTimeout: 1min}}
+  properties: [{{transactional.id: {into}}}]
+"
+        );
+        fs::write(place.path("module.yaml"), module).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self) -> Process {
+        let data: &Path = &self.path("data");
+        Process::run(&self.path("module.yaml"), data)
+    }
+}
+
+#[test]
+fn twenty_kills_of_runtime_functions_and_broker_lose_nothing_and_double_nothing() {
+    for_each_seed(1, |seed| {
+        let Some(broker) = own("kafka to kafka under kills", Version::V41) else {
+            return;
+        };
+        let executor = tokio::runtime::Runtime::new().unwrap();
+        executor.block_on(play(&broker, seed));
+    });
+}
+
+async fn play(broker: &Broker, seed: u64) {
+    let mut random = Random::seeded(seed);
+    let client = Client::of(broker);
+    let (into, out) = (client.topic("in", 3).await, client.topic("out", 3).await);
+    let mut server = Server::start();
+    let place = Place::new(broker, server.port, &into);
+    let load = Load {
+        seen: AtomicU64::new(0),
+        ends: AtomicBool::new(false),
+    };
+    let rounds = async {
+        let mut process = place.run();
+        let mut reader = Reader::of(broker, &out);
+        for round in 0..number("STATEFUN_KAFKA_ROUNDS").unwrap_or(ROUNDS) {
+            // At a moment of its own in each round, when something has arrived since the last one.
+            let enough = reader.records.len() + 1 + usize::try_from(random.below(300)).unwrap();
+            until(
+                &format!("effects in round {round} of seed {seed}"),
+                async || {
+                    reader.read();
+                    load.seen
+                        .store(reader.records.len() as u64, Ordering::Relaxed);
+                    (reader.records.len() >= enough).then_some(())
+                },
+            )
+            .await;
+            match random.below(100) {
+                0..55 => {
+                    process.kill();
+                    process = place.run();
+                }
+                55..80 => {
+                    server.kill();
+                    server.restart();
+                }
+                _ => tokio::task::block_in_place(|| {
+                    broker.kill();
+                    broker.restart();
+                }),
+            }
+        }
+        load.ends.store(true, Ordering::Relaxed);
+        process
+    };
+    let (written, mut process) = tokio::join!(load.run(broker, &into, &out), rounds);
+    let count = usize::try_from(written).unwrap();
+    let mut reader = Reader::of(broker, &out);
+    until(&format!("all {count} effects of seed {seed}"), async || {
+        reader.read();
+        (reader.records.len() >= count).then_some(())
+    })
+    .await;
+    assert_eq!(process.terminate(), Some(0));
+    // Nobody writes any more: what came twice is there.
+    for _ in 0..5 {
+        reader.read();
+    }
+    check(&reader, written);
+}
+
+/// Each number once, in the order of its key, with the count that its key had then.
+fn check(reader: &Reader, written: u64) {
+    let mut by_key: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
+    for read in &reader.records {
+        let (number, counted) = read.value.split_once(' ').unwrap();
+        let entry = (number.parse().unwrap(), counted.parse().unwrap());
+        by_key
+            .entry(read.key.as_deref().unwrap())
+            .or_default()
+            .push(entry);
+    }
+    for key in 0..KEYS {
+        let expected: Vec<(u64, u64)> = (key..written).step_by(KEYS as usize).zip(1..).collect();
+        let found = by_key.remove(&*format!("key-{key}")).unwrap_or_default();
+        assert_eq!(found, expected, "key-{key}");
+    }
+    assert!(by_key.is_empty());
+}

@@ -1,0 +1,13 @@
+//! Apache Kafka in and out, against real brokers.
+//!
+//! A machine without Java or Maven skips them and says so. `STATEFUN_KAFKA_ROUNDS` sets how often something is killed.
+
+mod broker;
+mod client;
+mod conformance;
+mod egress;
+mod fencing;
+mod ingress;
+mod kills;
+mod modules;
+mod scene;

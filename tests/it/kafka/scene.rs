@@ -1,0 +1,104 @@
+//! A runtime in this process with a module that names a broker.
+
+use std::path::Path;
+
+use stateful_functions::StatefulFunctions;
+use stateful_functions::admin::AdminConfig;
+use stateful_functions::module::{Module, ModuleFile, Placeholders};
+use stateful_functions::runtime::{Runtime, RuntimeBuilder, StartError};
+use stateful_functions::testing::conformance::MemoryFarSide;
+use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
+
+use crate::support::ledger;
+use crate::support::until::until;
+
+/// `builder` with what a module file says.
+pub(super) fn with(builder: RuntimeBuilder, text: &str) -> RuntimeBuilder {
+    let file = ModuleFile {
+        name: "module.yaml",
+        text,
+    };
+    let module = Module::parse(&[file], &Placeholders::Literal).unwrap();
+    builder.module(&module).unwrap()
+}
+
+/// A runtime whose `test/ledger` gets what an ingress brings; the far side hears of every text.
+pub(super) struct Scene {
+    pub(super) runtime: Runtime,
+    pub(super) far_side: MemoryFarSide,
+}
+
+impl Scene {
+    pub(super) async fn start(module: &str, data: &Path) -> Self {
+        Self::try_start(module, data).await.unwrap()
+    }
+
+    pub(super) async fn try_start(module: &str, data: &Path) -> Result<Self, StartError> {
+        Self::try_start_with(ledger::functions(), module, data).await
+    }
+
+    pub(super) async fn start_with(
+        functions: StatefulFunctions,
+        module: &str,
+        data: &Path,
+    ) -> Self {
+        Self::try_start_with(functions, module, data).await.unwrap()
+    }
+
+    async fn try_start_with(
+        functions: StatefulFunctions,
+        module: &str,
+        data: &Path,
+    ) -> Result<Self, StartError> {
+        let far_side = MemoryFarSide::default();
+        let mut admin = AdminConfig::default();
+        admin.listen = "127.0.0.1:0".to_owned();
+        let builder = Runtime::builder()
+            .functions(functions)
+            .egress(ledger::OUT, far_side.sink())
+            .admin(admin)
+            .data(data);
+        let runtime = with(builder, module).start().await?;
+        Ok(Self { runtime, far_side })
+    }
+
+    /// Waits until these texts have arrived, and no others, in any order.
+    pub(super) async fn arrive(&self, expected: &[&str]) {
+        let mut expected: Vec<String> = expected.iter().map(|text| (*text).to_owned()).collect();
+        expected.sort();
+        until(&format!("{expected:?} to arrive"), async || {
+            (self.far_side.texts().len() >= expected.len()).then_some(())
+        })
+        .await;
+        let mut arrived = self.far_side.texts();
+        arrived.sort();
+        assert_eq!(arrived, expected);
+    }
+
+    /// What the admin API tells at `path`.
+    pub(super) async fn ask(&self, path: &str) -> String {
+        let mut listeners = self.runtime.listeners().iter();
+        let admin = listeners
+            .find(|listener| listener.name == "admin api")
+            .unwrap();
+        let url = format!("http://{}{path}", admin.address).parse().unwrap();
+        let client = HttpClient::new(HttpClientConfig::default()).unwrap();
+        let request = HttpRequest::new(http::Method::GET, url);
+        let answer = client
+            .send(request, std::time::Duration::from_secs(10))
+            .await
+            .unwrap();
+        String::from_utf8(answer.body.to_vec()).unwrap()
+    }
+
+    /// Waits until the ingress tells operators something with `words`.
+    pub(super) async fn says(&self, words: &str) {
+        until(&format!("`{words}` to be told"), async || {
+            let queues: serde_json::Value =
+                serde_json::from_str(&self.ask("/api/queues").await).unwrap();
+            let told = format!("{}{}", queues["ingresses"], queues["egresses"]);
+            told.contains(words).then_some(())
+        })
+        .await;
+    }
+}
