@@ -175,7 +175,7 @@ fn changes(body: &Bytes, first: usize) -> Result<Vec<(usize, AddressKey, AdminCh
         if !line.trim_start().starts_with('{') {
             return Err("it is not a JSON object, as the lines of an export are".to_owned());
         }
-        let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let line: Line = serde_json::from_str(line).map_err(|error| in_one_line(&error))?;
         let (address, value) = line.value()?;
         let change = AdminChange::SetState {
             address: address.clone(),
@@ -187,6 +187,13 @@ fn changes(body: &Bytes, first: usize) -> Result<Vec<(usize, AddressKey, AdminCh
     lines
         .map(|(n, line)| read((n, line)).map_err(|text: String| format!("line {n}: {text}")))
         .collect()
+}
+
+/// What is wrong, and where in the line: the number that the parser gives a line is that of no file.
+fn in_one_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or(&text);
+    format!("{what}, in column {}", error.column())
 }
 
 #[cfg(test)]

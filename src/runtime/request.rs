@@ -141,23 +141,34 @@ pub(crate) fn parsed(type_name: &str, body: &Bytes) -> Result<Bytes, Refusal> {
 
 /// The explicit type of the request.
 pub(crate) fn named_type(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let invalid = |text: &str| refuse(StatusCode::BAD_REQUEST, "type.invalid", text);
     let Some(value) = single(headers, &TYPE_HEADER, "type.invalid")? else {
         return Ok(None);
     };
-    let name = value.to_str().unwrap_or_default();
+    let name = String::from_utf8_lossy(value.as_bytes());
+    check_type_name(&name, "`statefun-type`")?;
+    Ok(Some(name.into_owned()))
+}
+
+/// Refuses what is not the name of a type, and stands in the header `place`.
+pub(crate) fn check_type_name(name: &str, place: &str) -> Result<(), Refusal> {
+    let is_visible = name
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() || byte == b' ');
     match name.rsplit_once('/') {
-        Some((namespace, local)) if !namespace.is_empty() && !local.is_empty() => {
-            Ok(Some(name.to_owned()))
+        Some((namespace, local)) if is_visible && !namespace.is_empty() && !local.is_empty() => {
+            Ok(())
         }
-        _ => Err(invalid(&format!(
-            "`statefun-type` is `{}`; a type is named <namespace>/<name>, such as {STRING}",
-            shown(value)
-        ))),
+        _ => {
+            let text = format!(
+                "{place} names the type `{}`; a type is named <namespace>/<name>, such as {STRING}",
+                shown(name)
+            );
+            Err(refuse(StatusCode::BAD_REQUEST, "type.invalid", &text))
+        }
     }
 }
 
-fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+pub(crate) fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let value = headers.get(CONTENT_TYPE).map(HeaderValue::to_str);
     value.transpose().map_err(|_| {
         let text = "`content-type` has characters that are not visible ASCII";
@@ -209,9 +220,8 @@ fn single<'a>(
     Err(refuse(StatusCode::BAD_REQUEST, code, &text))
 }
 
-/// Bytes from outside, shortened and without control characters.
-fn shown(value: &HeaderValue) -> String {
-    let text = String::from_utf8_lossy(value.as_bytes());
+/// Text from outside, shortened and without control characters.
+fn shown(text: &str) -> String {
     text.chars()
         .filter(|character| !character.is_control())
         .take(SHOWN_CHARACTERS)

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming as Body;
 use prost::Message as _;
@@ -79,7 +78,7 @@ struct Desk {
 impl Desk {
     async fn answer(&self, request: Request<Body>) -> Result<FullResponse, Refusal> {
         let target = target(request.uri().path())?;
-        let type_name = type_name(request.headers());
+        let type_name = type_name(request.headers())?;
         if self.wraps_text && type_name == STRING {
             request::check_charset(request.headers())?;
         }
@@ -113,14 +112,16 @@ fn typed(type_name: &str, body: Bytes, wraps_text: bool) -> Result<Bytes, String
 }
 
 /// `application/vnd.<typename>`; anything else is text.
-fn type_name(headers: &HeaderMap) -> String {
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .and_then(|value| value.trim().strip_prefix("application/vnd."))
-        .unwrap_or(STRING)
-        .to_owned()
+fn type_name(headers: &HeaderMap) -> Result<String, Refusal> {
+    let content_type = request::content_type(headers)?.unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    match essence.strip_prefix("application/vnd.") {
+        None => Ok(STRING.to_owned()),
+        Some(type_name) => {
+            request::check_type_name(type_name, "`content-type`")?;
+            Ok(type_name.to_owned())
+        }
+    }
 }
 
 fn target(path: &str) -> Result<AddressKey, Refusal> {
@@ -141,7 +142,7 @@ fn target(path: &str) -> Result<AddressKey, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use http::header::HeaderValue;
+    use http::header::{CONTENT_TYPE, HeaderValue};
 
     use super::*;
 
@@ -156,11 +157,20 @@ mod tests {
     #[test]
     fn the_typename_comes_from_the_content_type() {
         let mut headers = HeaderMap::new();
-        assert_eq!(type_name(&headers), STRING);
+        let name = |headers: &HeaderMap| type_name(headers).ok();
+        assert_eq!(name(&headers).as_deref(), Some(STRING));
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("application/vnd.shop/order"),
         );
-        assert_eq!(type_name(&headers), "shop/order");
+        assert_eq!(name(&headers).as_deref(), Some("shop/order"));
+        for wrong in [
+            "application/vnd.",
+            "application/vnd.order",
+            "application/vnd./x",
+        ] {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(wrong));
+            assert_eq!(name(&headers), None, "{wrong}");
+        }
     }
 }

@@ -13,11 +13,14 @@ async fn add(context: &mut Context, message: Message) -> Result<(), BoxError> {
         context.reply("not a whole number; the total stays as it is");
         return Ok(());
     };
-    let total = context
-        .storage()
-        .get(&TOTAL)?
-        .unwrap_or(0)
-        .saturating_add(number);
+    let total = context.storage().get(&TOTAL)?.unwrap_or(0);
+    let Some(total) = total.checked_add(number) else {
+        super::answer(
+            context,
+            "the total would be beyond 64 bits; it stays as it is",
+        );
+        return Ok(());
+    };
     context.storage().set(&TOTAL, total)?;
     context.reply(total);
     Ok(())

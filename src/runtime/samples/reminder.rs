@@ -28,7 +28,12 @@ struct Reminder {
 /// What someone asks for.
 #[derive(Debug, PartialEq)]
 enum Wish {
-    Remind { after: Duration, text: String },
+    Remind {
+        after: Duration,
+        text: String,
+    },
+    /// The wait cannot be read; why.
+    Wrong(String),
     Cancel,
 }
 
@@ -60,6 +65,10 @@ async fn remind(context: &mut Context, message: Message) -> Result<(), BoxError>
                 "nothing to cancel"
             };
             context.reply(told);
+            Ok(())
+        }
+        Some(Wish::Wrong(why)) => {
+            super::answer(context, why);
             Ok(())
         }
         None => {
@@ -131,10 +140,14 @@ fn wish(message: &Message) -> Option<Wish> {
 }
 
 fn remind_after(after: &str, text: &str) -> Option<Wish> {
-    Some(Wish::Remind {
-        after: span::parse(after).ok()?,
-        text: text.to_owned(),
-    })
+    let text = text.to_owned();
+    match span::parse(after) {
+        Ok(after) => Some(Wish::Remind { after, text }),
+        Err(err) if after.starts_with(|first: char| first.is_ascii_digit()) => {
+            Some(Wish::Wrong(err.to_string()))
+        }
+        Err(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -162,6 +175,11 @@ mod tests {
             tea
         );
         assert_eq!(wish_of(" cancel\n"), Some(Wish::Cancel));
+        let too_long = wish_of("in 9000000h far");
+        assert!(
+            matches!(&too_long, Some(Wish::Wrong(why)) if why.contains("longer than")),
+            "{too_long:?}"
+        );
         for nonsense in ["", "in 5s", "in five seconds tea", "{}", "remind me"] {
             assert_eq!(wish_of(nonsense), None, "{nonsense}");
         }

@@ -2,32 +2,15 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use stateful_functions::admin::AdminConfig;
-use stateful_functions::runtime::Runtime;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::runtime::{SAMPLES, Started, text};
+use crate::runtime::{Started, text};
 use crate::support::raw::RawMessage;
-
-async fn started() -> Started {
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".to_owned();
-    let module = format!(
-        "{SAMPLES}---
-kind: io.statefun.playground.v1/ingress
-spec: {{port: 0, wrapText: true}}
----
-kind: io.statefun.playground.v1/egress
-spec: {{port: 0, topics: [a]}}
-"
-    );
-    Started::with(Runtime::builder().admin(admin), &module).await
-}
 
 #[tokio::test]
 async fn listening_ingresses_are_shown_as_sources_with_their_counts() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     let key = ("idempotency-key", "first");
     for _ in 0..2 {
         let path = "/send/statefun.samples/counter/a";
@@ -56,7 +39,7 @@ async fn listening_ingresses_are_shown_as_sources_with_their_counts() {
 
 #[tokio::test]
 async fn the_playground_egress_shares_its_connection_slots_with_the_ingresses() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     let mut open = Vec::new();
     for (count, (line, listener)) in (1..).zip([
         ("POST /send/statefun.samples/counter/a", "http ingress"),

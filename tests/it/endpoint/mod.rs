@@ -11,11 +11,10 @@ mod upstream;
 
 use http::Method;
 use serde_json::Value;
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::runtime::{Runtime, RuntimeConfig};
 
-use crate::runtime::{Started, text};
+use crate::runtime::{Started, admin, text};
 use crate::support::canned::{Answer, ok};
 use crate::support::until::until;
 
@@ -61,11 +60,9 @@ impl Caller {
         config.failure.attempts = Some(1.try_into().unwrap());
         // What is compared with the real runtime here are its words.
         config.failure.statefun_words = true;
-        let mut admin = AdminConfig::default();
-        admin.listen = "127.0.0.1:0".into();
         let ingress = "kind: statefun.http.v1/ingress\nspec: {listen: '127.0.0.1:0'}\n---\n";
         let module = format!("{ingress}{}", functions_at(url, transport));
-        let builder = builder.config(config).admin(admin);
+        let builder = builder.config(config).admin(admin());
         let started = Started::with(builder, &module).await;
         Self { started }
     }

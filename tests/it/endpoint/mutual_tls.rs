@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::runtime::{Runtime, RuntimeConfig};
 
 use super::{ASYNC, Caller, fine, functions_at, warnings};
-use crate::runtime::Started;
+use crate::runtime::{Started, admin};
 use crate::support::canned::Canned;
 use crate::support::tls::{self, DATA};
 
@@ -167,9 +166,7 @@ async fn sf_29_classpath_files_are_next_to_the_module_file_and_may_come_later() 
     let module = Module::parse(&[file], &Placeholders::Literal).unwrap();
     let mut config = RuntimeConfig::default();
     config.failure.backoff.first = std::time::Duration::from_millis(5);
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".into();
-    let builder = Runtime::builder().config(config).admin(admin);
+    let builder = Runtime::builder().config(config).admin(admin());
     let started = Started::of(builder.module(&module).unwrap()).await.unwrap();
     let caller = Caller { started };
     caller.send("a").await;

@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::{Runtime, RuntimeConfig};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::runtime::{SAMPLES, Started, text};
+use crate::runtime::{SAMPLES, Started, admin, text};
 use crate::support::raw::RawMessage;
 use crate::support::until::until;
 
@@ -20,9 +19,7 @@ async fn started() -> Started {
     let mut config = RuntimeConfig::default();
     config.server.max_body_memory_bytes = BUDGET;
     config.body_pause = Duration::from_secs(3);
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".to_owned();
-    Started::with(Runtime::builder().config(config).admin(admin), SAMPLES).await
+    Started::with(Runtime::builder().config(config).admin(admin()), SAMPLES).await
 }
 
 async fn get(started: &Started, path: &str) -> (u16, String) {

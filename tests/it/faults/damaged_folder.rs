@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use ::http::Method;
 use serde_json::Value;
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::clock::ManualClock;
 use stateful_functions::runtime::Runtime;
 use stateful_functions::storage::{LogSettings, open, verify};
@@ -20,7 +19,7 @@ use stateful_functions::{
 };
 
 use super::cli::statefun;
-use crate::runtime::{SAMPLES, Started, text};
+use crate::runtime::{SAMPLES, Started, admin, text};
 use crate::support::destination::{Destination, Reaction};
 use crate::support::until::until;
 
@@ -47,14 +46,12 @@ async fn keep(context: &mut Context, message: Message) -> Result<(), BoxError> {
 }
 
 async fn start(disk: &FaultyDisk, now: Timestamp, module: &str) -> Started {
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".to_owned();
     let keeper = FunctionSpec::new(KEEPER, keep).value(NOTE);
     let builder = Runtime::builder()
         .disk(Arc::new(disk.clone()))
         .functions(StatefulFunctions::new().with(keeper).unwrap())
         .clock(Arc::new(ManualClock::new(now)))
-        .admin(admin);
+        .admin(admin());
     Started::with(builder, &format!("{module}{SAMPLES}")).await
 }
 

@@ -4,12 +4,11 @@
 use std::future::IntoFuture as _;
 
 use ::http::Method;
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::Runtime;
 use stateful_functions::transport::http::serve;
 use tokio::net::TcpListener;
 
-use crate::runtime::{SAMPLES, Started, text};
+use crate::runtime::{SAMPLES, Started, admin, text};
 use crate::support::functions::functions;
 use crate::support::raw::ask;
 
@@ -52,9 +51,7 @@ async fn an_event_without_a_body_is_400_on_lambda() {
 
 #[tokio::test]
 async fn an_empty_body_is_no_json_and_no_import() {
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".to_owned();
-    let started = Started::with(Runtime::builder().admin(admin), SAMPLES).await;
+    let started = Started::with(Runtime::builder().admin(admin()), SAMPLES).await;
     for (listener, path) in [
         ("http ingress", "/send/statefun.samples/counter/a"),
         ("admin api", "/api/send/statefun.samples/counter/a"),
@@ -72,9 +69,7 @@ async fn an_empty_body_is_no_json_and_no_import() {
 /// The page of the API promised `body.empty`; it was `bad_request` with a parser's words, and `[]` told the name of a type of ours.
 #[tokio::test]
 async fn a_command_without_a_body_or_with_another_body_is_told_what_to_send() {
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".to_owned();
-    let started = Started::with(Runtime::builder().admin(admin), SAMPLES).await;
+    let started = Started::with(Runtime::builder().admin(admin()), SAMPLES).await;
     for path in [
         "/api/dead-letters/redrive",
         "/api/dead-letters/a/b/c/redrive",

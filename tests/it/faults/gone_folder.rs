@@ -8,19 +8,16 @@ use std::path::Path;
 
 use ::http::Method;
 use futures_util::future::join_all;
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::Runtime;
 
-use crate::runtime::{SAMPLES, Started, text};
+use crate::runtime::{SAMPLES, Started, admin, text};
 use crate::support::until::until;
 
 /// Starts a runtime, has `remove` take something away, and returns what `/health` says then.
 async fn without(remove: impl Fn(&Path)) -> String {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path().join("data");
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".to_owned();
-    let started = Started::with(Runtime::builder().data(&folder).admin(admin), SAMPLES).await;
+    let started = Started::with(Runtime::builder().data(&folder).admin(admin()), SAMPLES).await;
     let send = async || {
         let sent = started
             .post("/send/statefun.samples/counter/a", &[], "1")

@@ -1,28 +1,11 @@
 //! Kind: a guess instead of a refusal, here of HTTP requests. Requests without a host or with two, with two different idempotency keys, with an invalid type name
 //! or with a broken percent escape were served as if they were something else, or got "no such path".
 
-use stateful_functions::admin::AdminConfig;
-use stateful_functions::runtime::Runtime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::runtime::{SAMPLES, Started};
+use crate::runtime::Started;
 use crate::support::raw::{RawMessage, ask};
-
-async fn started() -> Started {
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".to_owned();
-    let module = format!(
-        "{SAMPLES}---
-kind: io.statefun.playground.v1/ingress
-spec: {{port: 0}}
----
-kind: io.statefun.playground.v1/egress
-spec: {{port: 0, topics: [a]}}
-"
-    );
-    Started::with(Runtime::builder().admin(admin), &module).await
-}
 
 async fn asked(started: &Started, listener: &str, line: &str, headers: &str) -> RawMessage {
     let request = format!("{line} HTTP/1.1\r\n{headers}content-length: 1\r\n\r\n5");
@@ -34,7 +17,7 @@ const HOST: &str = "host: localhost\r\n";
 
 #[tokio::test]
 async fn http_1_1_without_a_host_or_with_two_is_400_at_every_listener() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     for (listener, line) in [
         ("http ingress", SEND),
         ("playground ingress", "POST /statefun.samples/counter/a"),
@@ -69,7 +52,7 @@ async fn http_1_1_without_a_host_or_with_two_is_400_at_every_listener() {
 
 #[tokio::test]
 async fn headers_that_contradict_each_other_are_400() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     for (twice, code) in [
         (
             "idempotency-key: a\r\nidempotency-key: b\r\n",
@@ -108,7 +91,7 @@ async fn headers_that_contradict_each_other_are_400() {
 /// hyperium/hyper#4123: a length and chunks in one request are how another request is smuggled past a proxy.
 #[tokio::test]
 async fn a_request_with_a_length_and_chunks_is_the_last_of_its_connection() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     let smuggled = "GET /none HTTP/1.1\r\nhost: localhost\r\n\r\n";
     for both in [
         "content-length: 100\r\ntransfer-encoding: chunked\r\n",
@@ -137,7 +120,7 @@ async fn a_request_with_a_length_and_chunks_is_the_last_of_its_connection() {
 /// Only the last coding was looked at: gzip below the chunks was taken for the body, with 202.
 #[tokio::test]
 async fn a_transfer_encoding_other_than_chunked_is_refused_at_every_door() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     for (listener, line) in [
         ("http ingress", SEND),
         ("playground ingress", "POST /statefun.samples/counter/a"),
@@ -162,7 +145,7 @@ async fn a_transfer_encoding_other_than_chunked_is_refused_at_every_door() {
 /// The charset was not looked at: the two bytes of a `1` in UTF-16 became the text "1\0".
 #[tokio::test]
 async fn text_in_another_charset_than_utf_8_is_415_and_other_values_are_carried() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     let put = "PUT /api/state/statefun.samples/counter/a/total";
     for (listener, line) in [
         ("http ingress", SEND),
@@ -193,7 +176,7 @@ async fn text_in_another_charset_than_utf_8_is_415_and_other_values_are_carried(
 
 #[tokio::test]
 async fn a_malformed_type_is_400_with_what_is_right() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     for wrong in ["counter", "/counter", "statefun.samples/"] {
         let headers = format!("{HOST}statefun-type: {wrong}\r\n");
         let answer = asked(&started, "http ingress", SEND, &headers).await;
@@ -208,7 +191,7 @@ async fn a_malformed_type_is_400_with_what_is_right() {
 
 #[tokio::test]
 async fn a_broken_percent_escape_in_a_path_is_400() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     for (listener, line) in [
         ("http ingress", "POST /send/statefun.samples/counter/%zz"),
         ("http ingress", "POST /call/statefun.samples/%f/a"),

@@ -3,16 +3,13 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::Runtime;
 
 use super::cli::statefun;
-use crate::runtime::{SAMPLES, Started};
+use crate::runtime::{SAMPLES, Started, admin};
 
 async fn started() -> Started {
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".to_owned();
-    Started::with(Runtime::builder().admin(admin), SAMPLES).await
+    Started::with(Runtime::builder().admin(admin()), SAMPLES).await
 }
 
 async fn refusal(

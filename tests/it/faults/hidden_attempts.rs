@@ -5,12 +5,11 @@
 use async_trait::async_trait;
 use http::Method;
 use serde_json::Value;
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::{Runtime, RuntimeBuilder, Sink, SinkBatch};
 use stateful_functions::{BoxError, TypeName};
 
 use crate::endpoint::{ASYNC, OKHTTP, functions_at};
-use crate::runtime::{SAMPLES, Started, text};
+use crate::runtime::{SAMPLES, Started, admin, text};
 use crate::support::canned::{Answer, Canned};
 use crate::support::until::until;
 
@@ -24,9 +23,7 @@ pub(super) fn no_database() -> Answer {
 
 /// With an admin API.
 pub(super) async fn started(builder: RuntimeBuilder, module: &str) -> Started {
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".into();
-    Started::with(builder.admin(admin), module).await
+    Started::with(builder.admin(admin()), module).await
 }
 
 pub(super) async fn get(started: &Started, path: &str) -> String {

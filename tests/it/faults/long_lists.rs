@@ -1,12 +1,11 @@
 //! Kind: a list of any length needs bounded memory. `statefun deliveries list --all --json` with 1,000,000 items collected all of them, and printed one line of 176 MB.
 
 use serde_json::{Value, json};
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::Runtime;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::cli::{command, statefun};
-use crate::runtime::{SAMPLES, Started};
+use crate::runtime::{SAMPLES, Started, admin};
 use crate::support::canned::{Answer, Canned, ok};
 
 fn page(count: usize, next: Option<&str>) -> Vec<u8> {
@@ -76,9 +75,7 @@ async fn what_is_printed_piece_by_piece_is_one_json_text() {
 
 #[tokio::test]
 async fn a_page_of_large_values_ends_early_and_the_list_goes_on() {
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".to_owned();
-    let started = Started::with(Runtime::builder().admin(admin), SAMPLES).await;
+    let started = Started::with(Runtime::builder().admin(admin()), SAMPLES).await;
     let url = started.url("admin api", "");
     let large = "x".repeat(3 << 20);
     let folder = tempfile::tempdir().unwrap();

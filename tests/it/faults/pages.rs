@@ -2,8 +2,6 @@
 //! cross-site POST of a web page, and a name that a foreign DNS server points to 127.0.0.1 was as good as `localhost`.
 
 use ::http::Method;
-use stateful_functions::admin::AdminConfig;
-use stateful_functions::runtime::Runtime;
 
 use super::cli::check;
 use crate::runtime::{SAMPLES, Started, text};
@@ -28,24 +26,9 @@ const DOORS: &[(&str, Method, &str)] = &[
     ),
 ];
 
-async fn started() -> Started {
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".to_owned();
-    let module = format!(
-        "{SAMPLES}---
-kind: io.statefun.playground.v1/ingress
-spec: {{port: 0, wrapText: true}}
----
-kind: io.statefun.playground.v1/egress
-spec: {{port: 0, topics: [a]}}
-"
-    );
-    Started::with(Runtime::builder().admin(admin), &module).await
-}
-
 #[tokio::test]
 async fn a_page_of_another_origin_is_refused_by_every_listener_without_a_token() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     for (listener, method, path) in DOORS {
         let ask = async |headers: &[(&str, &str)]| {
             let answer = started
@@ -81,7 +64,7 @@ async fn a_page_of_another_origin_is_refused_by_every_listener_without_a_token()
 
 #[tokio::test]
 async fn a_name_that_may_lead_anywhere_is_refused_by_every_listener_without_a_token() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     for (listener, method, path) in DOORS {
         let ask = async |host: &str| {
             let answer = started

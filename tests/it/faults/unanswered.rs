@@ -3,29 +3,15 @@
 //! the playground and threw it away.
 
 use ::http::Method;
-use stateful_functions::admin::AdminConfig;
-use stateful_functions::runtime::Runtime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::runtime::{SAMPLES, Started, text};
+use crate::runtime::{Started, text};
 use crate::support::raw::ask;
-
-async fn started() -> Started {
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".to_owned();
-    let module = format!(
-        "{SAMPLES}---
-kind: io.statefun.playground.v1/egress
-spec: {{port: 0, topics: [a]}}
-"
-    );
-    Started::with(Runtime::builder().admin(admin), &module).await
-}
 
 #[tokio::test]
 async fn a_client_that_closes_its_side_after_the_request_is_answered() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     let address = started.address("http ingress");
     let mut client = TcpStream::connect(address).await.unwrap();
     let request = "POST /call/statefun.samples/counter/a HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\ncontent-length: 1\r\n\r\n5";
@@ -39,7 +25,7 @@ async fn a_client_that_closes_its_side_after_the_request_is_answered() {
 
 #[tokio::test]
 async fn head_is_answered_like_get_without_the_body() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     let admin = started.address("admin api");
     for path in [
         "/health",
@@ -79,7 +65,7 @@ async fn head_is_answered_like_get_without_the_body() {
 
 #[tokio::test]
 async fn only_get_takes_a_record_off_a_topic() {
-    let started = started().await;
+    let started = Started::with_all_listeners().await;
     let address = started.address("playground egress");
     for method in ["POST", "DELETE"] {
         let request =

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::{Runtime, RuntimeConfig};
 use stateful_functions::transport::http::{HandlerService, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::runtime::{SAMPLES, Started};
+use crate::runtime::{SAMPLES, Started, admin};
 use crate::support::functions::{call, functions};
 use crate::support::raw::{RawMessage, ask};
 
@@ -41,9 +40,7 @@ impl Servers {
     async fn open(pause: Duration) -> Self {
         let mut config = RuntimeConfig::default();
         config.body_pause = pause;
-        let mut admin = AdminConfig::default();
-        admin.listen = "127.0.0.1:0".to_owned();
-        let builder = Runtime::builder().config(config).admin(admin);
+        let builder = Runtime::builder().config(config).admin(admin());
         let module = format!(
             "{SAMPLES}---
 kind: io.statefun.playground.v1/ingress

@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 
 use http::Method;
 use serde_json::Value;
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::{Runtime, RuntimeConfig};
 
 use super::parse;
-use crate::runtime::{Started, text};
+use crate::runtime::{Started, admin, text};
 use crate::support::until::until;
 
 const LAZY: [(&str, &str, &str); 8] = [
@@ -62,9 +61,7 @@ async fn sf_57_the_first_message_fails_as_the_warning_said() {
     let warnings = parse(&module).unwrap().warnings;
     let mut config = RuntimeConfig::default();
     config.failure.attempts = Some(1.try_into().unwrap());
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".into();
-    let started = Started::with(Runtime::builder().config(config).admin(admin), &module).await;
+    let started = Started::with(Runtime::builder().config(config).admin(admin()), &module).await;
 
     for (n, (_, _, expected)) in LAZY.iter().enumerate() {
         let path = format!("/send/lazy{n}/f/a");

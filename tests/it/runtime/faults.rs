@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stateful_functions::BoxError;
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::random::Random;
 use stateful_functions::runtime::{
     EgressRecord, Runtime, RuntimeConfig, Sink, SinkBatch, StartError, StoreStatus,
@@ -63,10 +62,8 @@ impl Life {
         let mut config = RuntimeConfig::default();
         config.storage = storage;
         config.partitions = 3.try_into().unwrap();
-        let mut admin = AdminConfig::default();
-        admin.listen = "127.0.0.1:0".into();
         let builder = Runtime::builder()
-            .admin(admin)
+            .admin(super::admin())
             .disk(Arc::new(disk.clone()))
             .functions(ledger::functions())
             .egress(ledger::OUT, far_side.clone())

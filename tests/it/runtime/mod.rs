@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use stateful_functions::admin::AdminConfig;
 use stateful_functions::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::runtime::{Runtime, RuntimeBuilder, StartError};
 use stateful_functions::transport::http::client::{
@@ -31,7 +32,28 @@ kind: statefun.http.v1/ingress
 spec: {listen: '127.0.0.1:0', callTimeout: 5s}
 ";
 
+/// The admin API on a port of its own, without a token.
+pub(crate) fn admin() -> AdminConfig {
+    let mut admin = AdminConfig::default();
+    admin.listen = "127.0.0.1:0".to_owned();
+    admin
+}
+
 impl Started {
+    /// The sample functions in memory, with a listener of each kind.
+    pub(crate) async fn with_all_listeners() -> Self {
+        let module = format!(
+            "{SAMPLES}---
+kind: io.statefun.playground.v1/ingress
+spec: {{port: 0, wrapText: true}}
+---
+kind: io.statefun.playground.v1/egress
+spec: {{port: 0, topics: [a]}}
+"
+        );
+        Self::with(Runtime::builder().admin(admin()), &module).await
+    }
+
     /// Starts `builder` with what the module file says.
     pub(crate) async fn with(builder: RuntimeBuilder, module: &str) -> Self {
         Self::try_with(builder, module).await.unwrap()

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::retry::Backoff;
 use stateful_functions::runtime::{Runtime, RuntimeConfig};
@@ -310,8 +309,6 @@ fn process_of_the_workload_runtime() {
         text: &text,
     };
     let module = Module::parse(&[file], &Placeholders::Literal).unwrap();
-    let mut admin = AdminConfig::default();
-    admin.listen = "127.0.0.1:0".to_owned();
     let mut config = RuntimeConfig::default();
     let partitions = std::env::var("PARTITIONS").unwrap();
     config.partitions = partitions.parse().unwrap();
@@ -327,7 +324,10 @@ fn process_of_the_workload_runtime() {
             .config(config)
             .functions(functions(marks.into()))
             .data(data);
-        let builder = builder.module(&module).unwrap().admin(admin);
+        let builder = builder
+            .module(&module)
+            .unwrap()
+            .admin(crate::runtime::admin());
         let runtime = builder.start().await.unwrap();
         for listener in runtime.listeners() {
             tell(&format!(

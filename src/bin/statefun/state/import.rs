@@ -42,8 +42,8 @@ pub(super) async fn run(file: &Path, admin: &Admin, as_json: bool) -> anyhow::Re
             break;
         }
         imported += send(admin, body, first).await.with_context(|| {
-            let done = counted(imported, "value");
-            format!("{name}, lines {first} to {read} ({done} of the lines before imported); correct it and import the file again")
+            let before = counted(imported, "value");
+            format!("{name}: lines {first} to {read} were refused (before them {before} imported); correct the file and import it again")
         })?;
     }
     if as_json {
