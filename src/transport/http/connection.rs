@@ -18,6 +18,7 @@ use super::guarded::Guarded;
 use super::listener::Socket;
 use super::seldom::Seldom;
 use super::server::ServerLimits;
+use super::wordless::WithWords;
 use crate::sdk::BoxError;
 
 /// How often a silent HTTP/2 client is pinged.
@@ -68,7 +69,8 @@ where
     });
     let builder = builder();
     let socket = Guarded::new(socket, Arc::clone(&seat), limits.write_timeout);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+    let socket = TokioIo::new(WithWords::new(socket));
+    let mut connection = pin!(builder.serve_connection(socket, service));
 
     let mut stopped = pin!(stopped.changed());
     let (mut is_stopping, mut is_leaving) = (false, false);

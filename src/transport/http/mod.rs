@@ -30,6 +30,8 @@ pub(crate) mod server;
 mod service;
 #[cfg(feature = "cli")]
 mod trial;
+#[cfg(feature = "http")]
+mod wordless;
 
 #[cfg(feature = "http")]
 pub use self::listener::Listener;

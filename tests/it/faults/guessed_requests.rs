@@ -117,6 +117,43 @@ async fn a_request_with_a_length_and_chunks_is_the_last_of_its_connection() {
     }
 }
 
+/// hyper refuses these before a listener sees them, and did so with a bare status.
+#[tokio::test]
+async fn a_request_that_cannot_be_read_is_refused_with_words() {
+    let started = Started::with_all_listeners().await;
+    let many: String = (0..150).map(|n| format!("x{n}: 1\r\n")).collect();
+    for (request, status, words) in [
+        (
+            format!("{SEND} HTTP/1.1\r\n{HOST}content-length: -1\r\n\r\n"),
+            400,
+            "content-length",
+        ),
+        ("POST\r\n\r\n".to_owned(), 400, "first line"),
+        (
+            format!("{SEND} HTTP/1.1\r\n{HOST}{many}\r\n"),
+            431,
+            "100 headers",
+        ),
+        (
+            format!("{SEND} HTTP/1.1\r\n{HOST}x: {}\r\n\r\n", "a".repeat(70_000)),
+            431,
+            "64 KiB",
+        ),
+        (
+            format!(
+                "{SEND} HTTP/1.1\r\n{HOST}content-length: {}\r\n\r\n",
+                u64::MAX
+            ),
+            431,
+            "content-length below",
+        ),
+    ] {
+        let answer = ask(&started.address("http ingress"), request.as_bytes()).await;
+        assert_eq!(answer.status(), status);
+        assert!(answer.text().contains(words), "{}", answer.text());
+    }
+}
+
 /// Only the last coding was looked at: gzip below the chunks was taken for the body, with 202.
 #[tokio::test]
 async fn a_transfer_encoding_other_than_chunked_is_refused_at_every_door() {
