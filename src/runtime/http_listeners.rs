@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use http::header::{AUTHORIZATION, HeaderMap};
 use http::uri::Authority;
-use http::{Request, Response, StatusCode};
-use hyper::body::{Body, Incoming};
-use hyper::service::{Service, service_fn};
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use tokio::net::TcpListener;
 
 use super::bearer::is_authorised;
@@ -17,9 +17,9 @@ use super::error::StartError;
 use super::listener::Listener;
 use super::respond::{FullResponse, Refusal, refuse};
 use crate::module::Token;
-use crate::sdk::BoxError;
 use crate::transport::http::{
     BodyLimits, BodyMemory, BodyReader, ConnectionSlots, ServerLimits, head, serve_connections,
+    server::Answers,
 };
 
 /// Larger bodies are refused, unless an ingress says otherwise.
@@ -157,15 +157,7 @@ impl HttpServer {
     }
 
     /// Serves until `stop` is ready and the requests in flight are answered.
-    pub(crate) async fn serve<S, B>(self, service: S, stop: impl Future<Output = ()>)
-    where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    pub(crate) async fn serve(self, service: impl Answers, stop: impl Future<Output = ()>) {
         serve_connections(self.socket, service, self.limits, self.slots, stop).await;
     }
 }

@@ -15,10 +15,7 @@ async fn add(context: &mut Context, message: Message) -> Result<(), BoxError> {
     };
     let total = context.storage().get(&TOTAL)?.unwrap_or(0);
     let Some(total) = total.checked_add(number) else {
-        super::answer(
-            context,
-            "the total would be beyond 64 bits; it stays as it is",
-        );
+        context.reply("the total would be beyond 64 bits; it stays as it is");
         return Ok(());
     };
     context.storage().set(&TOTAL, total)?;

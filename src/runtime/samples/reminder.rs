@@ -68,7 +68,7 @@ async fn remind(context: &mut Context, message: Message) -> Result<(), BoxError>
             Ok(())
         }
         Some(Wish::Wrong(why)) => {
-            super::answer(context, why);
+            context.reply(why);
             Ok(())
         }
         None => {

@@ -5,9 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::{Body, Incoming};
-use hyper::service::{Service, service_fn};
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::sync::watch;
@@ -17,7 +15,7 @@ use super::connection_slots::Seat;
 use super::guarded::Guarded;
 use super::listener::Socket;
 use super::seldom::Seldom;
-use super::server::ServerLimits;
+use super::server::{Answers, ServerLimits};
 use super::wordless::WithWords;
 use crate::sdk::BoxError;
 
@@ -40,21 +38,13 @@ const LEAVE_WITHIN: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// What else ended the connection: its peer may have gone away, been too slow, or not spoken HTTP.
-pub(super) async fn serve_connection<S, B>(
+pub(super) async fn serve_connection(
     socket: Socket,
-    service: S,
+    service: impl Answers,
     limits: ServerLimits,
     seat: Arc<Seat>,
     mut stopped: watch::Receiver<()>,
-) -> Result<(), BoxError>
-where
-    S: Service<Request<Incoming>, Response = Response<B>>,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
+) -> Result<(), BoxError> {
     let service = service_fn({
         let seat = Arc::clone(&seat);
         move |request| {

@@ -39,10 +39,6 @@ pub use self::listener::Listener;
 pub use self::server::{Serve, ServerLimits, serve};
 #[cfg(feature = "http")]
 pub use self::service::{HandlerService, ReplyBody};
-/// For the binary.
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub use self::trial::TrialServer;
 #[cfg(feature = "runtime")]
 pub(crate) use self::{
     connection_slots::ConnectionSlots,
@@ -51,3 +47,7 @@ pub(crate) use self::{
     request_body::{BodyFault, BodyLimits, BodyReader},
     server::serve_connections,
 };
+/// For the binary.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use self::{server::Answers, trial::TrialServer};

@@ -160,14 +160,23 @@ impl fmt::Debug for Serve {
     }
 }
 
-/// Serves `service` on each connection of `listener` until `stop` is ready and the last connection is closed.
-pub(crate) async fn serve_connections<S, B>(
-    listener: impl Into<Listener>,
-    service: S,
-    limits: ServerLimits,
-    slots: ConnectionSlots,
-    stop: impl Future<Output = ()>,
-) where
+/// A service that answers the requests of connections. All that do are.
+pub trait Answers:
+    Service<
+        Request<Incoming>,
+        Response = Response<Self::Body>,
+        Future: Send + 'static,
+        Error: Into<BoxError>,
+    > + Clone
+    + Send
+    + 'static
+{
+    /// The body of a response.
+    type Body: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
+}
+
+impl<S, B> Answers for S
+where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
@@ -175,6 +184,17 @@ pub(crate) async fn serve_connections<S, B>(
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    type Body = B;
+}
+
+/// Serves `service` on each connection of `listener` until `stop` is ready and the last connection is closed.
+pub(crate) async fn serve_connections(
+    listener: impl Into<Listener>,
+    service: impl Answers,
+    limits: ServerLimits,
+    slots: ConnectionSlots,
+    stop: impl Future<Output = ()>,
+) {
     let listener = listener.into();
     let mut stop = pin!(stop);
     let (stopping, stopped) = watch::channel(());

@@ -3,16 +3,14 @@
 use std::future::pending;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use hyper::body::{Body, Incoming};
-use hyper::service::Service;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
 use tokio::net::TcpListener;
 
 use super::encoding::Encoding;
 use super::head;
 use super::request_body::{BodyLimits, BodyReader};
-use super::server::{ServerLimits, serve_connections};
-use crate::sdk::BoxError;
+use super::server::{Answers, ServerLimits, serve_connections};
 
 /// Larger bodies are refused.
 const MAX_BODY_BYTES: usize = 64 << 20;
@@ -37,15 +35,7 @@ impl Default for TrialServer {
 
 impl TrialServer {
     /// Serves until the future is dropped.
-    pub async fn serve<S, B>(&self, listener: TcpListener, service: S)
-    where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    pub async fn serve(&self, listener: TcpListener, service: impl Answers) {
         let slots = self.limits.slots();
         serve_connections(listener, service, self.limits, slots, pending()).await;
     }
