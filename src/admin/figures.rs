@@ -21,7 +21,7 @@ const SLICE: usize = 1_000;
 /// Maximum characters of a name.
 const MAX_TARGET: usize = 300;
 
-/// Is told of every change of a stored delivery.
+/// Is notified of every change of a stored delivery.
 #[derive(Debug)]
 pub(crate) struct DeliveryWatch(pub(crate) Destinations);
 

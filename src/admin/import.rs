@@ -122,8 +122,8 @@ fn short(value: &Value) -> String {
 const SHOWN_CHARACTERS: usize = 40;
 
 impl Admin {
-    /// Writes all values of the body, or none if a line of it can't be read. A value that is refused later, being of another type than the
-    /// function declared, is told with its line; the others are written, and the same body may be sent again.
+    /// Writes all values of the body, or none if a line of it can't be read. A value that is refused later, because the function declared
+    /// another type, is reported with its line; the others are written, and the same body may be sent again.
     pub(super) async fn import_states(
         &self,
         request: Request<Body>,

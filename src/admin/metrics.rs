@@ -70,7 +70,7 @@ impl Admin {
         snapshot.listeners(&self.listeners);
         snapshot.count(
             "unclaimed_answers",
-            "Answers to calls that nobody waited for any more",
+            "Answers to calls that were no longer waited for",
             self.runtime.unclaimed_answers(),
         );
         let mut text = String::new();
@@ -268,7 +268,7 @@ impl Snapshot {
         );
         self.registry.register(
             "egress_failedAttempts",
-            "Attempts in a row that failed to deliver what comes next",
+            "Consecutive failed attempts to deliver the next record",
             failing,
         );
         self.registry.register(

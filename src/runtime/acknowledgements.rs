@@ -97,7 +97,7 @@ impl Acknowledgements {
             let mut queue = locked(queue);
             for (position, acknowledgement) in std::mem::take(&mut *queue) {
                 match acknowledgement {
-                    // Its sender is told by the dropped channel.
+                    // Its sender sees it from the dropped channel.
                     Acknowledgement::Admission(ReplyTo::Sender(_), _) => {}
                     Acknowledgement::Admission(ReplyTo::Caller(id), _) => {
                         self.callers

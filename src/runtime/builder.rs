@@ -114,7 +114,7 @@ pub struct RuntimeBuilder {
     /// Values that parts above the runtime share.
     pub(super) shared: http::Extensions,
     pub(super) stand_ins: Option<StandIns>,
-    /// Is told of changes of some values.
+    /// Is notified of changes of some values.
     pub(super) watch: Option<Arc<dyn ValueWatch>>,
     /// Background work, started once the runtime runs.
     pub(super) chores: Vec<Chore>,

@@ -132,7 +132,7 @@ impl HttpServer {
         }
     }
 
-    /// Serves until `stop` is ready: `answer` answers whoever may come in, and whoever may not is told why. Each answer goes out as `finish` makes it.
+    /// Serves until `stop` is ready: `answer` answers requests that pass the checks; the others are refused with the reason. Each answer is sent as `finish` returns it.
     pub(crate) async fn answer<A, F>(
         self,
         answer: A,

@@ -23,7 +23,7 @@ const SEEN: ValueSpec<bool> =
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Adds what it is told, asks the stock for it, and orders a minute later.
+/// Adds the requested items, asks the stock for them, and orders a minute later.
 async fn cart(context: &mut Context, message: Message) -> Result<(), BoxError> {
     let text = message.require(&types::STRING)?;
     let items = context.storage().get(&ITEMS)?.unwrap_or_default();

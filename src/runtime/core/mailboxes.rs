@@ -64,7 +64,7 @@ impl Hasher for Hashed {
     }
 }
 
-const HELD: &str = "who waits, calls or fails has a mailbox";
+const HELD: &str = "an address that waits, calls or fails has a mailbox";
 
 impl Mailboxes {
     /// No mailboxes yet. The share of each function type is `quota` messages.

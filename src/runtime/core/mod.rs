@@ -100,7 +100,7 @@ pub trait Bindings: fmt::Debug + Send + Sync {
     fn full_egress(&self, _egress: &[u8], _sender: &[u8]) -> Option<String> {
         None
     }
-    /// The watch of some values, which is told of changes.
+    /// The watch of some values, which is notified of changes.
     fn watch(&self) -> Option<&dyn ValueWatch> {
         None
     }

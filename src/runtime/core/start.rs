@@ -56,7 +56,7 @@ impl Core {
         debug_assert_eq!(
             self.mailboxes.of(slot).activity(),
             activity,
-            "who waits is told once"
+            "a waiting address is started once"
         );
         self.set_activity(slot, Activity::Idle);
         self.start_in_order(slot, activity == Activity::AwaitsCallSlot, out);

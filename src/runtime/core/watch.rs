@@ -8,7 +8,7 @@ use super::Core;
 use super::keys::STATE;
 use crate::storage::{Rows as _, StorageError, Write};
 
-/// Is told of each change of the values with a certain name.
+/// Is notified of each change of the values with a certain name.
 pub trait ValueWatch: fmt::Debug + Send + Sync {
     /// The name of the values.
     fn name(&self) -> &str;

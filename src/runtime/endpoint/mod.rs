@@ -57,12 +57,12 @@ pub(super) struct Directory {
     records: Vec<(TypeName, RecordForm)>,
     /// Counters of the attempts of all remote endpoints.
     pub(super) invocations: Invocations,
-    /// Is told of changes of some values.
+    /// Is notified of changes of some values.
     watch: Option<Arc<dyn ValueWatch>>,
 }
 
 impl Directory {
-    /// Sets the watch, which is told of changes from now on.
+    /// Sets the watch, which is notified of changes from now on.
     pub(super) fn watched_by(&mut self, watch: Option<Arc<dyn ValueWatch>>) {
         self.watch = watch;
     }

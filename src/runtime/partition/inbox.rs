@@ -42,7 +42,7 @@ pub(super) enum Phase {
     /// Yes.
     #[default]
     Running,
-    /// Nothing becomes durable any more: commands are not carried out, and their senders are told.
+    /// Nothing becomes durable any more: commands are not executed, and their senders get that as the answer.
     StoreClosed,
     /// It must end.
     Closed,
@@ -117,7 +117,7 @@ impl Inbox {
             state.phase = phase;
         }
         if phase == Phase::Closed {
-            // Waiting senders are told by the dropped channel.
+            // Waiting senders see it from the dropped channel.
             state.commands.clear();
         }
         self.wake(state);

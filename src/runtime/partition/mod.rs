@@ -340,7 +340,7 @@ impl Partition {
             .add(index, told, || dependencies.store.durable());
     }
 
-    /// Handles commands after the store has closed: senders are told by the dropped channel that nothing is acknowledged.
+    /// Handles commands after the store has closed: senders see from the dropped channel that nothing is acknowledged.
     fn store_closed(&mut self, waiting: &Runtime, mut taken: Vec<Command>) {
         self.reply_to.clear();
         self.changes.clear();

@@ -130,7 +130,7 @@ fn encode(turn: u64, reached: Reached) -> [u8; LENGTH] {
     out
 }
 
-/// Format, turn, and how far it was.
+/// The format, the turn, and the position reached.
 fn decode(bytes: &[u8; LENGTH]) -> Option<(u32, u64, Reached)> {
     let (magic, rest) = bytes.split_first_chunk::<8>()?;
     let (crc, tail) = rest.split_first_chunk::<4>()?;

@@ -100,7 +100,7 @@ impl LogEnd {
 }
 
 const LOST: &str = "put the files back or restore a backup of the whole folder; to start with an empty one, remove the folder";
-const CUT: &str = "restore a backup of the whole folder; to go on without what is lost, remove the file `folder` in it";
+const CUT: &str = "restore a backup of the whole folder; to continue without the lost rows, remove the file `folder` in it";
 
 impl Recovered {
     /// Checks that the log reaches as far as the folder says.
@@ -295,7 +295,7 @@ impl Replay<'_> {
         let begins_the_log = self.recovered.last == Position::START;
         if first != expected && !(begins_the_log && first <= self.checkpoint.next()) {
             return Err(format!(
-                "positions go on with {first} instead of {expected}: a record is missing"
+                "positions continue with {first} instead of {expected}: a record is missing"
             ));
         }
         self.recovered.last = last;
@@ -477,7 +477,7 @@ mod tests {
         let (file, _, fault) = damage(&disk, 0);
         assert_eq!(file, "faulty-disk/log-0000000002");
         assert!(
-            fault.contains("positions go on with 3 instead of 2"),
+            fault.contains("positions continue with 3 instead of 2"),
             "{fault}"
         );
     }
@@ -490,7 +490,7 @@ mod tests {
         assert!(
             damage(&disk, 0)
                 .2
-                .contains("positions go on with 3 instead of 1")
+                .contains("positions continue with 3 instead of 1")
         );
         assert_eq!(
             replayed(&disk, 2).unwrap().0,

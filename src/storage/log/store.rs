@@ -208,7 +208,7 @@ impl LogStore {
         state.health.closed = Some(Arc::clone(&reason));
         self.update_pressure(&state);
         drop(state);
-        // Threads that wait for durability are told now.
+        // Wakes the threads that wait for durability.
         self.staged.notify_all();
         reason
     }

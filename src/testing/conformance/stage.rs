@@ -134,7 +134,7 @@ impl Life {
                 if self.is_dead() {
                     return false;
                 }
-                assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+                assert!(begun.elapsed() < PATIENCE, "gave up waiting for {what}");
                 tokio::time::sleep(PAUSE).await;
             }
             true

@@ -289,7 +289,7 @@ impl World {
         let expected = self.model.boot.repeats.remove(&ticket);
         let (expected, step) = expected.ok_or("a repeat of nothing")?;
         ensure(*told == expected, || {
-            format!("message {ticket} is told {told:?}, not {expected:?}")
+            format!("message {ticket} got {told:?} instead of {expected:?}")
         })?;
         ensure(step <= self.synced, || {
             format!("message {ticket} gets a result that is not on disk")

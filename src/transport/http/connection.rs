@@ -100,7 +100,7 @@ pub(super) async fn serve_connection(
                 }
                 leave = Some(Leave::of(&seat));
             }
-            // Nobody else looks at the time: a timer of the protocol's would cost each request an allocation.
+            // The only check of the time: a timer of the protocol's would cost an allocation per request.
             Event::Tick => match quiet.look(&seat) {
                 ..TICKS => {}
                 _ if seat.begun() == 0 => return Err("no request within the idle timeout".into()),
@@ -111,11 +111,11 @@ pub(super) async fn serve_connection(
     }
 }
 
-/// What comes for a connection beside its requests.
+/// Events of a connection other than its requests.
 enum Event {
     /// The server stops.
     Stop,
-    /// Another connection wants its place.
+    /// Another connection needs its slot.
     Leave,
     /// It had time to write what it has.
     LeaveOver,

@@ -1,4 +1,4 @@
-//! A future beside another one in the same task, which is polled only when it was woken itself.
+//! A second future in a task, which is polled only when it was woken itself.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Polls `future` when it was woken, and not whenever its task was: a connection is woken for each request, and what is waited for
-/// beside it comes once in many.
+/// Polls `future` when it was woken itself, not whenever its task was: a connection is woken for each request, and the events
+/// that `future` waits for are rare.
 pub(super) struct Seldom<'a, F> {
     future: Pin<&'a mut F>,
     bell: Arc<Bell>,

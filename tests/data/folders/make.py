@@ -19,7 +19,7 @@ def until(what, ask):
     for _ in range(400):
         if ask(): return
         time.sleep(0.05)
-    raise SystemExit("waited in vain for " + what)
+    raise SystemExit("gave up waiting for " + what)
 
 class Process:
     def __init__(self, *args):

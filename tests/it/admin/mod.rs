@@ -315,7 +315,7 @@ async fn a_change_waits_for_the_call_of_its_address_and_is_not_overwritten() {
     let path = "/api/state/test/gated/a/mark";
     let change = started.ask(Method::PUT, path, &[INT], "7");
     let go_on = async {
-        // Once queues tell of the call, the change is behind it.
+        // Once the queues show the call, the change waits behind it.
         assert_eq!(started.get("/api/queues").await["totals"]["calls"], 1);
         may_go_on.add_permits(1);
     };

@@ -67,7 +67,7 @@ spec: {{id: agree/out, path: '{}'}}
         assert_eq!(answer.status, 202, "{:?}", answer.body);
     }
 
-    /// A message, and what its sender is told.
+    /// A message, and the answer to its sender.
     pub(super) async fn post(
         &self,
         process: &Process,

@@ -90,7 +90,7 @@ impl Rig {
         Self::with(CoreSettings::default())
     }
 
-    /// Failures are told in StateFun's words.
+    /// Failures have StateFun's words.
     pub(crate) fn with(mut settings: CoreSettings) -> Self {
         settings.failure.statefun_words = true;
         let memory = Memory::default();

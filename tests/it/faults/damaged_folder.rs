@@ -29,7 +29,7 @@ const KEEPER: TypeName = TypeName::new("shop/keeper");
 const HOUR: Duration = Duration::from_secs(3_600);
 const NOON: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-/// Keeps what it is told and answers with what it was told before; told `later` it tells itself `fired` in an hour.
+/// Stores each message and answers with the previous one; on `later` it sends itself `fired` after an hour.
 async fn keep(context: &mut Context, message: Message) -> Result<(), BoxError> {
     let told = message.require(&types::STRING)?;
     let before = context.storage().get(&NOTE)?;

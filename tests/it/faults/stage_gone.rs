@@ -243,7 +243,7 @@ async fn what_waits_for_a_destination_is_not_given_to_a_stage_of_another_kind_be
     destination.react(Reaction::status(200));
     let mut runtime = Process::run(&after, &data);
     let admin = Api::of(&runtime, "admin api");
-    // All of them are told that the policy of their stage has changed.
+    // The changed policy of their stage applies to all of them.
     until("all that were told", async || {
         let metrics = admin.get("/metrics").await;
         let metrics = metrics.as_str().unwrap_or_default();

@@ -26,7 +26,7 @@ fn module(folder: &Path, destination: &Destination) -> PathBuf {
     file
 }
 
-/// What the queues tell of the destination, once that is as `wanted`.
+/// The destination in the list of queues, once it is as `wanted`.
 async fn told(admin: &Api, wanted: impl Fn(&Value) -> bool) -> Value {
     until("the destination's figures", async || {
         let queues = admin.get("/api/queues").await;

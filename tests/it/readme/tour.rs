@@ -76,7 +76,7 @@ impl Tour {
     fn step(&mut self, command: &str, shown: &[String]) {
         match command {
             "statefun run" => self.run(),
-            // It has been there from the start, for the runtime is told of its port.
+            // It has been there from the start, because the runtime is given its port.
             "statefun sink" => {}
             "cargo run" => self.start_functions(),
             "" => {

@@ -86,7 +86,7 @@ impl Life {
         self.executor.block_on(closed)
     }
 
-    /// What a sender is told now: status and body.
+    /// The answer to a sender now: status and body.
     fn probe(&self, verb: &str) -> (u16, String) {
         let path = format!("/{verb}/test/ledger/probe");
         let answer = self.started.post(&path, &[], "read");
@@ -94,7 +94,7 @@ impl Life {
         (answer.status.as_u16(), text(&answer).to_owned())
     }
 
-    /// What an operator is told now: status and body.
+    /// The answer to an operator now: status and body.
     async fn health(&self) -> (u16, String) {
         let get = http::Method::GET;
         let answer = self.started.request(get, "admin api", "/health", &[], "");
@@ -237,7 +237,7 @@ fn a_full_disk_stops_the_intake_and_loses_nothing() {
             trial.load.accept(count);
             let room = trial.random.below(60_000);
             trial.disk.set_room(Some(room));
-            // Whether the log or a checkpoint finds it out, senders are told.
+            // Whether the log or a checkpoint notices it, senders get an error.
             let stopped = async || {
                 let probe = life.started.post("/send/test/ledger/probe", &[], "read");
                 // One that got in before waits for room: another is asked.

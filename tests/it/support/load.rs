@@ -163,7 +163,7 @@ impl Load {
         executor().block_on(reached);
     }
 
-    /// Lets every connection finish what it is at, and tells what became of all messages.
+    /// Waits until every connection has finished its request, and returns what became of each message.
     pub(crate) fn finish(self) -> Vec<Order> {
         self.shared.stop.store(true, Ordering::Relaxed);
         for connection in self.connections {

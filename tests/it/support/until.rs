@@ -33,7 +33,7 @@ impl Patience {
     pub(crate) async fn pause(&self) {
         assert!(
             Instant::now() < self.ends,
-            "waited in vain for {}",
+            "gave up waiting for {}",
             self.what
         );
         tokio::time::sleep(PAUSE).await;

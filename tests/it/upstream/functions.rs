@@ -15,7 +15,7 @@ use tokio::process::Child;
 
 use crate::support::another_self;
 
-/// Where everything is told that a test looks at.
+/// The egress that receives everything a test checks.
 pub(super) const OUT: TypeName = TypeName::new("test/out");
 pub(super) const KAFKA: TypeName = TypeName::new("test/kafka");
 pub(super) const KINESIS: TypeName = TypeName::new("test/kinesis");

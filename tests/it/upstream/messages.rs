@@ -38,7 +38,7 @@ async fn start(url: &str) -> Option<Flink> {
 /// What was told, once `count` texts were.
 async fn told(flink: &Flink, count: usize) -> Vec<Told> {
     let records = flink
-        .records_until("all is told", |records| records.len() >= count)
+        .records_until("all records have arrived", |records| records.len() >= count)
         .await;
     records.iter().map(|record| record.get(&TOLD)).collect()
 }

@@ -20,7 +20,7 @@ const PORTIONS: u64 = 25;
 /// Server and runtime are each killed once per this many commands.
 const COMMANDS_PER_KILL: u64 = 4_000;
 
-/// What there is to tell of a workload that was played.
+/// The result of a workload that was played.
 #[derive(Debug)]
 pub(crate) struct Figures {
     seed: u64,

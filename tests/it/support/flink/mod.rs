@@ -50,7 +50,7 @@ use jvm::Jvm;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/flink");
 /// Without any progress.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// For a job to end once it is told to. One whose first call hangs takes as long as that call may; there are slots for others.
+/// For a job to end after it was cancelled. If its first call hangs, it takes as long as the time limit of that call; other jobs have slots of their own.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
 static SHARED: Semaphore = Semaphore::const_new(2);
@@ -384,7 +384,7 @@ impl Flink {
             };
             if tokio::time::timeout(PATIENCE, fresh).await.is_err() {
                 panic!(
-                    "waited in vain until {what}: {:#?}\n{}",
+                    "gave up waiting until {what}: {:#?}\n{}",
                     self.events(),
                     self.jvm.end_of_log()
                 );
