@@ -10,7 +10,7 @@ use super::{ROOT, tracked};
 const PHRASES: &[(&str, &str)] = &[
     ("here live", "name the things: `Records and stages.`"),
     ("is no cron rule", "not a valid cron expression"),
-    ("looked for again", "not checked for duplicates"),
+    ("not looked for again", "not checked for duplicates"),
     ("lets expect", "based on the size of the first one"),
     ("as many as may", "the limit is reached; maximum"),
     ("as much as may", "the limit is reached; maximum"),
