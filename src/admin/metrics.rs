@@ -299,7 +299,7 @@ impl Snapshot {
         }
         self.registry.register(
             "ingress_behind",
-            "Records of a split that a source has not brought, when it looked last",
+            "Records of a split that a source had not brought at its last check",
             behind,
         );
         self.registry.register(

@@ -13,7 +13,7 @@ use crate::runtime::core::keys::{SET_ASIDE, take_text};
 use crate::runtime::egress::SetAside;
 use crate::storage::{Rows, StorageError};
 
-/// A record that is kept because it is refused.
+/// A record that is kept because its target system refuses it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Refused {
     egress: String,
@@ -27,10 +27,10 @@ impl Weigh for Refused {
     }
 }
 
-/// The first of them.
+/// The first `limit` refused records.
 ///
 /// # Errors
-/// When the store can't be read.
+/// If the store cannot be read.
 pub(super) fn list(
     rows: &dyn Rows,
     limit: usize,

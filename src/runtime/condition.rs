@@ -14,16 +14,16 @@ use super::endpoint::Failing;
 pub(crate) struct Condition {
     moved: AtomicU64,
     failing: Mutex<Option<Failing>>,
-    /// How far a source is, by split.
+    /// The progress of a source, by split.
     splits: Mutex<BTreeMap<String, SplitStatus>>,
 }
 
-/// How far a source has come with one of its splits.
+/// The progress of a source in one of its splits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SplitStatus {
-    /// The position that it has staged last.
+    /// The position that it staged last.
     pub(crate) position: Bytes,
-    /// How many records are behind the position, as far as the source told.
+    /// How many records have not been brought yet, if the source has reported it.
     pub(crate) behind: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ impl Condition {
         self.set(None);
     }
 
-    /// A source stands at these positions now.
+    /// Records the new positions of a source.
     pub(super) fn stands_at<'a>(&self, positions: impl Iterator<Item = &'a SplitPosition>) {
         let mut splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
         for SplitPosition { split, position } in positions {
@@ -67,7 +67,7 @@ impl Condition {
         }
     }
 
-    /// So many records are behind the position of `split`.
+    /// Records how many records of `split` have not been brought yet.
     pub(super) fn is_behind(&self, split: &str, records: u64) {
         let mut splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(status) = splits.get_mut(split) {
@@ -75,7 +75,7 @@ impl Condition {
         }
     }
 
-    /// How far a source is, by split.
+    /// The progress of a source, by split.
     pub(crate) fn splits(&self) -> BTreeMap<String, SplitStatus> {
         self.splits
             .lock()

@@ -1,4 +1,4 @@
-//! What consumers and producers share: their settings, what they tell, and calls that block.
+//! The parts that consumers and producers share: settings, the events of a client, and blocking calls.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,16 +15,16 @@ use tracing::{debug, warn};
 use super::properties::Translated;
 use crate::sdk::BoxError;
 
-/// Waits for an answer of the cluster at most.
+/// The longest wait for an answer of the cluster.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
-/// What librdkafka says of a setting that needs a library that was not built in.
+/// librdkafka's message for a setting that needs a library which was not built in.
 const NOT_BUILT_IN: &str = "not supported in this build";
 
 /// The settings of one client, checked.
 #[derive(Clone)]
 pub(super) struct Settings {
-    /// Whose they are, such as `ingress shop/orders`.
+    /// The owner of the settings, such as `ingress shop/orders`.
     who: String,
     checked: BTreeMap<String, String>,
 }
@@ -37,10 +37,10 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// Those of the module file over `defaults`, and `fixed` over both. What has no effect is logged by name.
+    /// The settings of the module file override `defaults`, and `fixed` overrides both. Settings without an effect are logged by name.
     ///
     /// # Errors
-    /// When librdkafka does not take a value.
+    /// If librdkafka refuses a value.
     pub(super) fn checked(
         who: String,
         address: &str,
@@ -81,13 +81,13 @@ impl Settings {
         self.checked.get(name).map(String::as_str)
     }
 
-    /// The same with another value.
+    /// The same settings with another value for one of them.
     pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.checked.insert(name.to_owned(), value.into());
         self
     }
 
-    /// What it takes to connect, for a client that does something else.
+    /// The settings needed to connect, for a client with another purpose.
     pub(super) fn connection(&self) -> Self {
         let mut all = self.clone();
         all.checked.retain(|name, _| {
@@ -111,7 +111,7 @@ impl Settings {
     }
 }
 
-/// Where Java and librdkafka differ by default, or where the default is not for a service.
+/// Defaults in which Java and librdkafka differ, or which do not suit a service.
 const COMMON: &[(&str, &str)] = &[
     ("client.id", "statefun"),
     ("log.connection.close", "false"),
@@ -120,7 +120,7 @@ const COMMON: &[(&str, &str)] = &[
     ("socket.nagle.disable", "true"),
 ];
 
-/// Fronts of the names of settings that are about connections.
+/// Prefixes of the names of settings for connections.
 const CONNECTING: &[&str] = &[
     "bootstrap",
     "broker",
@@ -156,16 +156,16 @@ fn check(name: &str, value: &str) -> Result<(), Refused> {
     }
 }
 
-/// Hears what a client tells.
+/// Receives the events of a client.
 #[derive(Debug)]
 pub(super) struct Context {
     who: String,
-    /// The last failure that was told of: calls that time out do not say why.
+    /// The last failure that the client reported: calls that time out do not say why.
     last: Mutex<Option<String>>,
 }
 
 impl Context {
-    /// `failure` with what is known of its cause.
+    /// `failure`, with its cause if that is known.
     pub(super) fn explain(&self, failure: &KafkaError) -> BoxError {
         let what = match failure.rdkafka_error_code() {
             Some(
@@ -182,7 +182,7 @@ impl Context {
     }
 
     fn last(&self) -> MutexGuard<'_, Option<String>> {
-        // It is one value: no panic leaves it half written.
+        // A single value: a panic cannot leave it half written.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -219,16 +219,16 @@ impl ConsumerContext for Context {
     }
 }
 
-/// Runs what blocks on a thread for that.
+/// Runs a blocking call on a thread for such calls.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BoxError> + Send + 'static,
 ) -> Result<T, BoxError> {
     tokio::task::spawn_blocking(work).await?
 }
 
-/// Ends a client away from those who must not wait: it says good-bye to its brokers.
+/// Drops a client on another thread, because it waits until it has left its brokers.
 pub(super) fn end(client: impl Send + 'static) {
     let ended = std::thread::Builder::new().name("kafka-end".to_owned());
-    // Without a thread it was dropped on the spot.
+    // If no thread could be started, it has been dropped here.
     let _ = ended.spawn(move || drop(client));
 }

@@ -1,6 +1,6 @@
-//! Offsets for the consumer group, so that people see with Kafka's own tools how far an ingress has come.
+//! Commits offsets to the consumer group, so that Kafka's own tools show the position of an ingress.
 //!
-//! They are committed once they are durable, and nothing depends on them: positions are read from the store.
+//! They are committed once they are durable. Nothing depends on them: positions are read from the store.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -16,10 +16,10 @@ use super::consumer::Consumer;
 use super::split::Split;
 use crate::runtime::Receipt;
 
-/// Between two commits.
+/// The interval between two commits.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is to be committed next.
+/// The offsets to commit next.
 pub(super) struct Commits {
     consumer: Arc<Consumer>,
     waiting: Mutex<Option<(Receipt, BTreeMap<Split, i64>)>>,
@@ -35,7 +35,7 @@ impl Commits {
         }
     }
 
-    /// `offsets` may be committed when `receipt` is durable, and with them those that wait: receipts become durable in their order.
+    /// Commits `offsets` when `receipt` is durable, together with all earlier ones: receipts become durable in their order.
     pub(super) fn put(&self, receipt: Receipt, offsets: BTreeMap<Split, i64>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = waiting
@@ -47,7 +47,7 @@ impl Commits {
         self.grown.notify_one();
     }
 
-    /// Commits what is durable, for ever.
+    /// Commits durable offsets until it is dropped.
     pub(super) async fn run(&self) -> Infallible {
         loop {
             self.grown.notified().await;

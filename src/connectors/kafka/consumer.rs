@@ -1,4 +1,4 @@
-//! The client that reads.
+//! The consumer.
 
 use std::fmt;
 use std::ops::Deref;
@@ -11,7 +11,7 @@ use super::properties::{Direction, translate};
 use crate::module::KafkaIngress;
 use crate::sdk::BoxError;
 
-/// As Java's consumer has it; and less in memory, because what waits is already bounded in the runtime.
+/// The defaults of Java's consumer, with less memory, because the runtime already limits waiting messages.
 const DEFAULTS: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "true"),
     ("fetch.queue.backoff.ms", "20"),
@@ -20,7 +20,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("queued.min.messages", "20000"),
 ];
 
-/// Positions are stored with the state: the client keeps none, and asks when one is gone.
+/// Positions are stored with the state: the client stores none, and reports one that is out of range.
 const FIXED: &[(&str, &str)] = &[
     ("auto.offset.reset", "error"),
     ("enable.auto.commit", "false"),
@@ -28,26 +28,26 @@ const FIXED: &[(&str, &str)] = &[
     ("enable.partition.eof", "false"),
 ];
 
-/// How an ingress reads.
+/// The settings of an ingress.
 #[derive(Debug, Clone)]
 pub(super) struct Reading {
     settings: Settings,
-    /// Records of a batch at most.
+    /// The most records of a batch.
     pub(super) max_records: usize,
-    /// Between two looks for new partitions.
+    /// The interval of checks for new partitions.
     pub(super) discovery: std::time::Duration,
 }
 
-/// Records of a batch, when `max.poll.records` does not say it.
+/// The most records of a batch, unless `max.poll.records` is set.
 const MAX_RECORDS: usize = 2_000;
-/// Between two looks for new partitions, when `flink.partition-discovery.interval-millis` does not say it.
+/// The interval of checks for new partitions, unless `flink.partition-discovery.interval-millis` is set.
 const DISCOVERY: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Reading {
     /// The checked settings of an ingress.
     ///
     /// # Errors
-    /// When a property has a value that the client does not take.
+    /// If the client refuses the value of a property.
     pub(super) fn of(spec: &KafkaIngress) -> Result<Self, BoxError> {
         let mut given = translate(&spec.properties, Direction::Consumer);
         let max_records = given.max_poll_records.take().unwrap_or(MAX_RECORDS);
@@ -61,10 +61,10 @@ impl Reading {
         })
     }
 
-    /// A client. It connects by itself, and again whenever it has to.
+    /// A client. It connects and reconnects by itself.
     ///
     /// # Errors
-    /// When the settings contradict each other.
+    /// If the settings contradict each other.
     pub(super) fn consumer(&self) -> Result<Arc<Consumer>, BoxError> {
         let (config, context) = (self.settings.config(), self.settings.context());
         let made: StreamConsumer<Context> = config.create_with_context(context)?;
@@ -72,7 +72,7 @@ impl Reading {
     }
 }
 
-/// A client that reads; ended away from its last user.
+/// A consumer, which is dropped on a thread of its own.
 pub(super) struct Consumer(Option<StreamConsumer<Context>>);
 
 impl Deref for Consumer {

@@ -1,6 +1,6 @@
-//! `io.statefun.kafka.v1/egress`: records to topics, which functions name in each record.
+//! `io.statefun.kafka.v1/egress`: writes records to the topics that functions name in them.
 //!
-//! A record that its topic refuses is set aside with the reason, and holds up no other.
+//! A record that its topic refuses is set aside with the reason, and does not delay others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use crate::module::{DeliverySemantic, KafkaEgress};
 use crate::runtime::{HttpListeners, Listener, Sink, SinkBatch, SinkPosition, StartError};
 use crate::sdk::{BoxError, TypeName};
 
-/// As many as an outbox has in memory: a transaction costs the same for one record and for all of them.
+/// As many as an outbox holds in memory: a transaction costs the same for one record as for all of them.
 const MAX_BATCH: usize = 4_096;
 
 /// Writes to topics.
@@ -24,17 +24,17 @@ const MAX_BATCH: usize = 4_096;
 pub(crate) struct KafkaSink {
     id: TypeName,
     spec: KafkaEgress,
-    /// Once it is open.
+    /// Set when the egress is open.
     way: Option<Way>,
 }
 
 #[derive(Debug)]
 enum Way {
-    /// Nobody waits for an acknowledgement.
+    /// Acknowledgements are not waited for.
     Unacknowledged(Client),
-    /// A batch is delivered when all of it is acknowledged.
+    /// A batch is delivered when all its records are acknowledged.
     Acknowledged(Client),
-    /// A batch and the position are one transaction.
+    /// A batch and its position are one transaction.
     Transactional(Transactions),
 }
 
@@ -47,7 +47,7 @@ impl KafkaSink {
 
 #[async_trait]
 impl Sink for KafkaSink {
-    /// Checks the settings. The brokers need not be there.
+    /// Checks the settings, without connecting to the brokers.
     async fn open(&mut self, _listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
         let what = || format!("egress {}", self.id);
         let settings = settings(&self.id, &self.spec);
@@ -88,7 +88,7 @@ impl Sink for KafkaSink {
     }
 }
 
-/// The records of a batch with their numbers; what is no record for Kafka is set aside.
+/// The records of a batch with their numbers; those that are not Kafka records are set aside.
 async fn readable(batch: &SinkBatch) -> Vec<(usize, Outgoing)> {
     let mut records = Vec::with_capacity(batch.records().len());
     for (index, record) in batch.records().iter().enumerate() {
@@ -100,7 +100,7 @@ async fn readable(batch: &SinkBatch) -> Vec<(usize, Outgoing)> {
     records
 }
 
-/// A client without transactions, made anew when it can't go on.
+/// A client without transactions, which is replaced after a fatal error.
 #[derive(Debug)]
 struct Client {
     settings: Settings,

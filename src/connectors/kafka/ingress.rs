@@ -1,7 +1,7 @@
 //! `io.statefun.kafka.v1/ingress`: records of topics become messages.
 //!
-//! Partitions are assigned by hand. The offset behind what was brought is stored with what it brought; a partition without a stored offset
-//! begins where the document says if the ingress never ran before, and at its oldest record otherwise, as with StateFun.
+//! Partitions are assigned manually. The offset after a batch is stored together with the batch. A partition without a stored offset
+//! begins at the document's startup position if the ingress has never run, otherwise at its oldest record, as with StateFun.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use crate::module::{KafkaIngress, KafkaStart, Route};
 use crate::runtime::{Batch, HttpListeners, Inlet, Listener, Source, StartError};
 use crate::sdk::{Address, BoxError, Message, MessageBuilder};
 
-/// Bytes of records that are brought at once, before the last one.
+/// The bytes of a batch at which no further record is added.
 const BATCH_BYTES: usize = 4 << 20;
-/// Before the next look when a topic is not there.
+/// The interval of checks for a missing topic.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Reads topics.
@@ -46,7 +46,7 @@ impl KafkaSource {
 
 #[async_trait]
 impl Source for KafkaSource {
-    /// Checks the settings. The brokers need not be there.
+    /// Checks the settings, without connecting to the brokers.
     async fn open(&mut self, _listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
         let reading = Reading::of(&self.spec).map_err(|why| {
             let what = format!("ingress {} ({})", self.spec.id, self.spec.location);
@@ -76,7 +76,7 @@ impl Source for KafkaSource {
     }
 }
 
-/// A topic, by its name: where its records go, and what is read of it.
+/// The targets of a topic's records, and the partitions that are read.
 struct Topic {
     route: Route,
     partitions: HashMap<i32, Partition>,
@@ -94,7 +94,7 @@ impl Topic {
 
 struct Partition {
     split: Split,
-    /// The offset behind the last record that was brought.
+    /// The offset after the last record that was brought.
     next: i64,
 }
 
@@ -106,29 +106,29 @@ struct Reader<'a> {
     inlet: &'a Inlet,
     commits: &'a Commits,
     topics: HashMap<String, Topic>,
-    /// Topics that were not there at the last look.
+    /// Topics that were missing at the last check.
     missing: Vec<String>,
 }
 
-/// What the client had at hand.
+/// Records that the client had already fetched.
 #[derive(Default)]
 struct Gathered {
     batch: Batch,
     records: usize,
     bytes: usize,
-    /// The offsets behind the records.
+    /// The offsets after the records.
     next: BTreeMap<Split, i64>,
-    /// What came behind the records.
+    /// The event that followed the records.
     then: Option<Then>,
 }
 
-/// What came instead of a record.
+/// An event that is not a record.
 enum Then {
-    /// A position is gone from its partition.
+    /// A position is out of the range of its partition.
     PositionGone,
-    /// What the client gets over by itself.
+    /// A failure from which the client recovers by itself.
     Passing(KafkaError),
-    /// The run can't go on.
+    /// A failure that ends the run.
     Failed(BoxError),
 }
 
@@ -147,7 +147,7 @@ impl Reader<'_> {
         }
     }
 
-    /// As [`look`](Self::look), after a while.
+    /// Like [`look`](Self::look), after a pause.
     fn look_later(&self) -> impl Future<Output = Result<Found, BoxError>> + use<> {
         let wait = match self.missing.is_empty() {
             true => self.reading.discovery,
@@ -160,7 +160,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes up all partitions where they were left, and those that were never read where they begin.
+    /// Resumes all partitions at their stored offsets, and starts those that were never read.
     async fn begin(&mut self) -> Result<(), BoxError> {
         let stored = Stored::read(self.inlet.positions()?)?;
         let found = self.look().await?;
@@ -181,7 +181,7 @@ impl Reader<'_> {
             .keys()
             .filter(|split| !known.contains_key(split));
         let new: Vec<Split> = new.cloned().collect();
-        // What an earlier run has read may not be committed yet.
+        // Offsets read by an earlier run may not be committed yet.
         let receipt = self.inlet.bring(Batch::new()).await?;
         self.commits.put(receipt, known);
         self.take_up(new, start, &found.missing).await?;
@@ -189,7 +189,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What the cluster has now. Borrows nothing: it goes on beside the reading.
+    /// The topics of the cluster now. Borrows nothing, so that it can run while records are read.
     fn look(&self) -> impl Future<Output = Result<Found, BoxError>> + use<> {
         let consumer = Arc::clone(&self.consumer);
         let topics: Vec<String> = self.topics.keys().cloned().collect();
@@ -208,7 +208,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Takes up partitions that are new, and tells how far behind the ingress is.
+    /// Starts new partitions, and reports the lag of the ingress.
     async fn seen(&mut self, found: Result<Found, BoxError>) -> Result<(), BoxError> {
         let found = match found {
             Ok(found) => found,
@@ -230,8 +230,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Begins to read partitions that have no position. Where they begin is staged before the first of their records, so that
-    /// it is the same after a crash; and which topics were not there, so that all of them is new when they are.
+    /// Starts partitions that have no position. Their first offset is staged before their first record, so that it is the same after a
+    /// crash. Missing topics are staged, too, so that they are read from their first record when they appear.
     async fn take_up(
         &mut self,
         new: Vec<Split>,
@@ -257,7 +257,7 @@ impl Reader<'_> {
         self.assign(splits)
     }
 
-    /// Reads partitions from these offsets on.
+    /// Reads partitions from these offsets.
     fn assign(&mut self, splits: BTreeMap<Split, i64>) -> Result<(), BoxError> {
         let mut assigned = TopicPartitionList::new();
         for (split, next) in splits {
@@ -275,7 +275,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Waits for a record, and takes what is there behind it. Dropped while it waits, nothing is lost.
+    /// Waits for a record, and takes the records already fetched after it. If it is dropped while it waits, nothing is lost.
     async fn gather(&mut self) -> Gathered {
         let consumer = Arc::clone(&self.consumer);
         let mut gathered = Gathered::default();
@@ -299,7 +299,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Makes a record the messages for its targets.
+    /// Turns a record into the messages for its targets.
     fn take(&mut self, record: &BorrowedMessage<'_>, gathered: &mut Gathered) -> Result<(), Then> {
         let (topic, offset) = (record.topic(), record.offset());
         let Some(known) = self.topics.get_mut(topic) else {
@@ -313,7 +313,7 @@ impl Reader<'_> {
         let Some(partition) = known.partitions.get_mut(&record.partition()) else {
             return Ok(());
         };
-        // Fetched before the client was told to go on elsewhere.
+        // Fetched before the client was moved to another offset.
         if offset < partition.next {
             return Ok(());
         }
@@ -402,7 +402,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Goes on where `autoOffsetResetPosition` says in partitions that do not reach to our offset any more.
+    /// Continues at `autoOffsetResetPosition` in partitions that no longer have our offset.
     async fn go_on_elsewhere(&mut self) -> Result<(), BoxError> {
         let found = self.look().await?;
         let mut moved = BTreeMap::new();
@@ -417,13 +417,13 @@ impl Reader<'_> {
             let goes_on = again(*reach, self.spec.auto_offset_reset);
             error!(
                 ingress = %self.spec.id, %split, stored = next, oldest = reach.oldest, end = reach.end, goes_on,
-                "the records behind the stored position are gone from the topic and were not read; goes on by autoOffsetResetPosition"
+                "the records behind the stored position are gone from the topic and were not read; the partition continues at autoOffsetResetPosition"
             );
             batch.set_position(split.to_string(), position(goes_on));
             moved.insert(split.clone(), goes_on);
         }
         if moved.is_empty() {
-            return Err("the cluster takes a position for gone that it has".into());
+            return Err("the cluster reports a position as out of range that is in range".into());
         }
         let receipt = self.inlet.bring(batch).await?;
         self.commits.put(receipt, moved.clone());
@@ -433,7 +433,7 @@ impl Reader<'_> {
         self.assign(moved)
     }
 
-    /// How far behind each partition is, and which topics there are not.
+    /// Reports the lag of each partition, and the missing topics.
     fn report(&mut self, found: Found) {
         for (split, reach) in &found.reaches {
             if let Some(partition) = self.partition(split) {
@@ -446,10 +446,10 @@ impl Reader<'_> {
             self.inlet.recovers();
         } else {
             self.inlet.struggles(&format!(
-                "there is no topic {missing}; it is looked for again"
+                "the topic {missing} does not exist; it will be checked for again"
             ));
             if found.missing != self.missing {
-                warn!(ingress = %self.spec.id, topics = %missing, "the topics do not exist; they are looked for again");
+                warn!(ingress = %self.spec.id, topics = %missing, "the topics do not exist; they will be checked for again");
             }
         }
         self.missing = found.missing;
@@ -461,10 +461,10 @@ impl Reader<'_> {
     }
 }
 
-/// What the cluster has of the topics of an ingress.
+/// The topics of an ingress, as the cluster has them.
 #[derive(Default)]
 struct Found {
     reaches: BTreeMap<Split, Reach>,
-    /// Topics that are not there.
+    /// Topics that do not exist.
     missing: Vec<String>,
 }

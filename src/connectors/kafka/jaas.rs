@@ -1,6 +1,6 @@
-//! User name and password of a `sasl.jaas.config`.
+//! The user name and password in a `sasl.jaas.config`.
 
-/// What Java's `PlainLoginModule` and `ScramLoginModule` read from
+/// The values that Java's `PlainLoginModule` and `ScramLoginModule` read from
 /// `org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";`.
 pub(super) fn credentials(config: &str) -> Option<(String, String)> {
     let mut rest = config.trim();
@@ -19,7 +19,7 @@ pub(super) fn credentials(config: &str) -> Option<(String, String)> {
     Some((user?, password?))
 }
 
-/// A text in quotes, in which a backslash takes the next character as it is; or a word.
+/// A quoted text, in which a backslash escapes the next character; or a word.
 fn value(text: &str) -> Option<(String, &str)> {
     let quote = text.chars().next().filter(|c| *c == '"' || *c == '\'');
     let Some(quote) = quote else {

@@ -1,4 +1,4 @@
-//! The client that writes.
+//! The producer.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,27 +18,27 @@ use super::record::Outgoing;
 use crate::module::{DeliverySemantic, KafkaEgress};
 use crate::sdk::{BoxError, TypeName};
 
-/// As Java's producer has it. `murmur2_random` puts a key into the partition that Java's default partitioner chooses.
+/// The defaults of Java's producer. `murmur2_random` chooses the same partition for a key as Java's default partitioner.
 const DEFAULTS: &[(&str, &str)] = &[
     ("linger.ms", "1"),
     ("message.max.bytes", "1048576"),
     ("message.timeout.ms", "120000"),
     ("partitioner", "murmur2_random"),
 ];
-/// What idempotence needs.
+/// Settings that idempotence requires.
 const IN_ORDER: &[(&str, &str)] = &[("acks", "all"), ("enable.idempotence", "true")];
 const MAX_IN_FLIGHT: u32 = 5;
-/// How long a record may take, in milliseconds, when `delivery.timeout.ms` does not say it.
+/// The time limit of a record in milliseconds, unless `delivery.timeout.ms` is set.
 const MESSAGE_TIMEOUT: u128 = 120_000;
-/// The shortest transaction that librdkafka knows.
+/// The shortest transaction timeout that librdkafka accepts.
 const SHORTEST_TRANSACTION: Duration = Duration::from_secs(1);
-/// While the client's queue is full.
+/// The pause while the client's queue is full.
 const QUEUE_FULL: Duration = Duration::from_millis(2);
 
 /// The checked settings of an egress.
 ///
 /// # Errors
-/// When a property has a value that the client does not take.
+/// If the client refuses the value of a property.
 pub(super) fn settings(id: &TypeName, spec: &KafkaEgress) -> Result<Settings, BoxError> {
     let mut given = translate(&spec.properties, Direction::Producer);
     let who = format!("egress {id}");
@@ -83,7 +83,7 @@ pub(super) fn settings(id: &TypeName, spec: &KafkaEgress) -> Result<Settings, Bo
     Settings::checked(who, &spec.address, DEFAULTS, given, &fixed)
 }
 
-/// Settings that ask for less than what idempotence needs.
+/// Settings that may be too weak for idempotence.
 fn loosened(given: &Translated) -> Vec<&'static str> {
     let asked = LESS.iter().filter(|(name, less)| {
         let value = given.settings.get(*name);
@@ -92,7 +92,7 @@ fn loosened(given: &Translated) -> Vec<&'static str> {
     asked.map(|(name, _)| *name).collect()
 }
 
-/// Whether a value asks for less.
+/// Whether a value is too weak.
 type Less = fn(&str) -> bool;
 
 const LESS: &[(&str, Less)] = &[
@@ -104,7 +104,7 @@ const LESS: &[(&str, Less)] = &[
     ("retries", |retries| retries == "0"),
 ];
 
-/// A client that writes; ended away from its last user.
+/// A producer, which is dropped on a thread of its own.
 pub(super) struct Producer(Option<ThreadedProducer<Context>>);
 
 impl Producer {
@@ -113,9 +113,9 @@ impl Producer {
         Ok(Self(Some(config.create_with_context(context)?)))
     }
 
-    /// Hands records to the client and waits for what became of each. What failed, by the numbers of the records; the first
-    /// failure ends it when `all_or_none`. Records to topics of `alone` share no batch of the client with others: a batch that is too
-    /// large fails with all that is in it.
+    /// Sends records and waits for their results. Returns the failures by the numbers of the records; with `all_or_none` the first
+    /// failure ends it. Records to topics of `alone` are sent in client batches of their own: a batch that is too large fails
+    /// as a whole.
     pub(super) async fn send(
         &self,
         records: &[(usize, Outgoing)],
@@ -147,7 +147,7 @@ impl Producer {
         failures
     }
 
-    /// Hands records to the client and waits for nothing: one that fails is lost, and the log says so.
+    /// Sends records without waiting for results: one that fails is lost and logged.
     pub(super) async fn throw(&self, records: &[(usize, Outgoing)]) {
         for (index, record) in records {
             if let Err(failure) = self.hand_over(*index, record, None).await {
@@ -182,12 +182,12 @@ impl Producer {
         }
     }
 
-    /// `failure` with what is known of its cause.
+    /// `failure`, with its cause if that is known.
     pub(super) fn explain(&self, failure: &KafkaError) -> BoxError {
         self.context().explain(failure)
     }
 
-    /// Why the client can never work again, if so.
+    /// The fatal error of the client, if there is one.
     pub(super) fn fatal(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.client().fatal_error()
     }
@@ -213,10 +213,10 @@ impl Drop for Producer {
     }
 }
 
-/// What became of the record with this number.
+/// The result of the record with this number.
 type Report = (usize, Option<KafkaError>);
 
-/// Goes with a record, and comes back with what became of it.
+/// Accompanies a record, and returns with its result.
 pub(super) struct Ticket {
     index: usize,
     tell: Option<mpsc::UnboundedSender<Report>>,
@@ -228,7 +228,7 @@ impl ProducerContext for Context {
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
         let failure = result.as_ref().err().map(|(failure, _)| failure.clone());
         match (ticket.tell, failure) {
-            // Whoever waited may have gone on.
+            // The receiver may be gone.
             (Some(tell), failure) => _ = tell.send((ticket.index, failure)),
             (None, Some(failure)) => lost(&failure),
             (None, None) => {}
@@ -240,12 +240,12 @@ fn lost(failure: &KafkaError) {
     error!(%failure, "a record is lost: the egress has the delivery semantic `none`");
 }
 
-/// Whether a batch was too large that held more than one record, maybe.
+/// Whether a client batch was too large that may have held more than one record.
 pub(super) fn is_too_large(failure: &KafkaError) -> bool {
     failure.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
 }
 
-/// Why the cluster will never take the record as it is; `None` for what may pass.
+/// The reason if the cluster will never accept the record; `None` for temporary failures.
 pub(super) fn refusal(failure: &KafkaError, record: &Outgoing) -> Option<String> {
     use RDKafkaErrorCode as Code;
     let refused = match failure.rdkafka_error_code() {

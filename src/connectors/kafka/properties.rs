@@ -1,4 +1,4 @@
-//! Settings of Java's client, as module files have them, in the names of librdkafka.
+//! Translates the settings of Java's client, which module files use, to those of librdkafka.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,16 +13,16 @@ pub(super) enum Direction {
     Producer,
 }
 
-/// What becomes of the settings of a module file.
+/// The translated settings of a module file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Translated {
-    /// For librdkafka, by name.
+    /// Settings for librdkafka, by name.
     pub(super) settings: BTreeMap<String, String>,
-    /// What has no effect here, and why.
+    /// Settings without an effect, with the reason.
     pub(super) ignored: Vec<Ignored>,
-    /// `max.poll.records`: records of a batch at most.
+    /// `max.poll.records`: the most records of a batch.
     pub(super) max_poll_records: Option<usize>,
-    /// `flink.partition-discovery.interval-millis`: time between two looks for new partitions.
+    /// `flink.partition-discovery.interval-millis`: the interval of checks for new partitions.
     pub(super) discovery: Option<Duration>,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Ignored {
     pub(super) why: &'static str,
 }
 
-/// Other names for the same thing.
+/// Settings with another name in librdkafka.
 const RENAMED: &[(Direction, &str, &str)] = &[
     (
         Direction::Consumer,
@@ -68,13 +68,13 @@ const NO_MEMBER: &str = "the ingress assigns partitions itself and is no member 
 const BY_POSITION: &str = "offsets are committed once they are durable";
 const OF_JAVA: &str = "it names or configures Java classes";
 
-/// Settings of Java that have no effect here.
+/// Java's settings that have no effect here.
 const IGNORED: &[(&str, &str)] = &[
     ("auto.commit.interval.ms", BY_POSITION),
     ("auto.include.jmx.reporter", OF_JAVA),
     (
         "auto.offset.reset",
-        "the field autoOffsetResetPosition goes before it",
+        "the field autoOffsetResetPosition takes precedence",
     ),
     ("default.api.timeout.ms", NO_COUNTERPART),
     ("enable.auto.commit", BY_POSITION),
@@ -109,10 +109,10 @@ const IGNORED: &[(&str, &str)] = &[
     ("value.serializer", OF_JAVA),
 ];
 
-/// Fields of the document, which go before a property of their name.
+/// Fields of the document, which take precedence over properties of the same name.
 const FIELDS: &[&str] = &["bootstrap.servers", "group.id", "transaction.timeout.ms"];
 
-/// What `properties` mean for librdkafka. Names that Java does not have are taken for librdkafka's own.
+/// Translates `properties` for librdkafka. Names that Java does not have are passed on as librdkafka's own.
 pub(super) fn translate(properties: &Properties, direction: Direction) -> Translated {
     let mut all = Translated::default();
     for (name, value) in properties.iter() {
@@ -138,13 +138,13 @@ fn one(all: &mut Translated, direction: Direction, name: &str, value: &str) {
     match name {
         "max.poll.records" => match value.trim().parse() {
             Ok(records) if records > 0 => all.max_poll_records = Some(records),
-            _ => all.ignore(name, "its value is no number above zero"),
+            _ => all.ignore(name, "its value is not a number above zero"),
         },
         "flink.partition-discovery.interval-millis" => match value.trim().parse::<i64>() {
             Ok(millis) if millis > 0 => {
                 all.discovery = Some(Duration::from_millis(millis.unsigned_abs()));
             }
-            _ => all.ignore(name, "new partitions are looked for all the same"),
+            _ => all.ignore(name, "checks for new partitions cannot be switched off"),
         },
         _ if name.starts_with("flink.") => all.ignore(name, NO_COUNTERPART),
         "receive.buffer.bytes" => all.set("socket.receive.buffer.bytes", os_default(value)),
@@ -164,7 +164,7 @@ fn one(all: &mut Translated, direction: Direction, name: &str, value: &str) {
                 all.set("sasl.username", user);
                 all.set("sasl.password", password);
             }
-            None => all.ignore(name, "no user name and password are in it"),
+            None => all.ignore(name, "it contains no user name and password"),
         },
         "ssl.endpoint.identification.algorithm" => {
             let algorithm = match value.trim() {
@@ -192,7 +192,7 @@ fn one(all: &mut Translated, direction: Direction, name: &str, value: &str) {
     }
 }
 
-/// Keys and authorities: PEM, in a file or in place, and PKCS#12 for the key.
+/// Keys and certificate authorities: PEM, in a file or inline; PKCS#12 for the key.
 fn stores(all: &mut Translated, properties: &Properties) {
     let get = |name| properties.get(name);
     let is = |name, kind: &str| {
@@ -237,7 +237,7 @@ fn stores(all: &mut Translated, properties: &Properties) {
     }
 }
 
-/// Bounds that librdkafka derives from each other, and Java does not.
+/// Limits that depend on each other in librdkafka, but not in Java.
 fn bounds(settings: &mut BTreeMap<String, String>) {
     const LARGEST_ANSWER: u64 = 100_000_000;
     const LARGEST_RECORD: u64 = 1_000_000;

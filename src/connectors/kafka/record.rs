@@ -1,4 +1,4 @@
-//! What functions send to an egress of Kafka.
+//! The records that functions send to a Kafka egress.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -7,7 +7,7 @@ use crate::protocol::egress::KafkaProducerRecord;
 use crate::runtime::EgressRecord;
 use crate::sdk::types::KAFKA_RECORD;
 
-/// Where a record goes: as StateFun writes it, an empty key is none, and there are no headers and no partition.
+/// The topic and key of a record. As in StateFun an empty key means none, and there are no headers and no partition.
 #[derive(Debug, PartialEq)]
 pub(super) struct Outgoing {
     pub(super) topic: String,
@@ -16,7 +16,7 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Reads a record; or why it is none, which StateFun does not take either.
+    /// Reads a record. The error says why it is invalid; StateFun refuses it, too.
     pub(super) fn read(record: &EgressRecord) -> Result<Self, String> {
         let kind = KAFKA_RECORD;
         let expected = kind.name();

@@ -27,17 +27,17 @@ impl fmt::Display for Split {
     }
 }
 
-/// The offset of the next record, in digits: people see positions too.
+/// The offset of the next record, in digits, because operators see positions.
 pub(super) fn position(next: i64) -> Bytes {
     next.to_string().into()
 }
 
-/// What is stored of an ingress.
+/// The stored positions of an ingress.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Stored {
     /// The offset of the next record of each partition.
     pub(super) next: std::collections::BTreeMap<Split, i64>,
-    /// Topics that were not there when they were looked for first: what appears in them is new.
+    /// Topics that were missing at the first check: they are read from their first record.
     pub(super) awaited: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ impl Stored {
     /// Reads the positions of an ingress.
     ///
     /// # Errors
-    /// When one of them is none of ours: to begin anywhere else would lose or repeat records.
+    /// If one of them is not an offset: starting anywhere else would lose or repeat records.
     pub(super) fn read(positions: Vec<(String, Bytes)>) -> Result<Self, BoxError> {
         let mut stored = Self::default();
         for (name, position) in positions {
@@ -66,7 +66,7 @@ impl Stored {
         Ok(stored)
     }
 
-    /// Whether the ingress never ran: only then its startup position counts.
+    /// Whether the ingress has never run: only then its startup position applies.
     pub(super) fn is_fresh(&self) -> bool {
         self.next.is_empty() && self.awaited.is_empty()
     }

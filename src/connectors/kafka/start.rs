@@ -1,4 +1,4 @@
-//! Where to begin in partitions that have no position.
+//! The first offsets of partitions that have no position.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::sdk::BoxError;
 /// The offset of the first record to read in each of `splits`.
 ///
 /// # Errors
-/// When the cluster does not answer.
+/// If the cluster does not answer.
 pub(super) fn begin(
     consumer: &Consumer,
     splits: &[Split],
@@ -45,18 +45,18 @@ pub(super) fn begin(
     Ok(chosen.collect())
 }
 
-/// The offset that was asked for, or else what stands for it.
+/// The offset found, or its substitute.
 fn choose(start: &KafkaStart, asked: Option<i64>, reach: Reach, reset: OffsetReset) -> i64 {
     match (start, asked) {
         (_, Some(asked)) => asked,
         (KafkaStart::Earliest, None) => reach.oldest,
-        // No record is as young as the date.
+        // All records are older than the date.
         (KafkaStart::Latest | KafkaStart::Date(_), None) => reach.end,
         (KafkaStart::GroupOffsets | KafkaStart::Offsets(_), None) => again(reach, reset),
     }
 }
 
-/// Where to go on when the position is gone.
+/// The offset at which to continue when the position is out of range.
 pub(super) const fn again(reach: Reach, reset: OffsetReset) -> i64 {
     match reset {
         OffsetReset::Earliest => reach.oldest,
@@ -64,7 +64,7 @@ pub(super) const fn again(reach: Reach, reset: OffsetReset) -> i64 {
     }
 }
 
-/// What the consumer group has committed.
+/// The committed offsets of the consumer group.
 fn committed(consumer: &Consumer, splits: &[Split]) -> Result<BTreeMap<Split, i64>, BoxError> {
     let asked = list(splits, Offset::Invalid)?;
     let answer = consumer.committed_offsets(asked, ANSWER);
@@ -92,7 +92,7 @@ pub(super) fn list(splits: &[Split], offset: Offset) -> Result<TopicPartitionLis
     Ok(list)
 }
 
-/// The offsets that the answer has.
+/// The offsets in the answer.
 fn offsets(answer: &TopicPartitionList) -> Result<BTreeMap<Split, i64>, BoxError> {
     let mut offsets = BTreeMap::new();
     for element in answer.elements() {

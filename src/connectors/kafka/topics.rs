@@ -1,4 +1,4 @@
-//! What the cluster has: partitions, and how far they reach.
+//! The partitions of the cluster, and their ranges of offsets.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,17 @@ use super::consumer::Consumer;
 use super::split::Split;
 use crate::sdk::BoxError;
 
-/// The offsets of a partition: of its oldest record, and behind its newest one.
+/// The offsets of a partition: of its oldest record, and after its newest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reach {
     pub(super) oldest: i64,
     pub(super) end: i64,
 }
 
-/// The partitions of each topic; none of one that is not there.
+/// The partitions of each topic; a missing topic has none.
 ///
 /// # Errors
-/// When the cluster does not answer, or does not let us see a topic.
+/// If the cluster does not answer, or denies access to a topic.
 pub(super) fn partitions(
     consumer: &Consumer,
     topics: &[String],
@@ -35,7 +35,7 @@ pub(super) fn partitions(
             None => of_topic.map_or_else(Vec::new, |found| {
                 found.partitions().iter().map(|one| one.id()).collect()
             }),
-            // The last one is said while a topic is made.
+            // The last error occurs while a topic is being created.
             Some(
                 RDKafkaErrorCode::UnknownTopicOrPartition
                 | RDKafkaErrorCode::UnknownTopic
@@ -48,10 +48,10 @@ pub(super) fn partitions(
     Ok(found)
 }
 
-/// How far each partition reaches.
+/// The range of each partition.
 ///
 /// # Errors
-/// When the cluster does not answer.
+/// If the cluster does not answer.
 pub(super) fn reaches<'a>(
     consumer: &Consumer,
     splits: impl Iterator<Item = &'a Split>,

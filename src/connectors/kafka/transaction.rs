@@ -1,8 +1,8 @@
-//! Exactly once: each batch is a transaction, and in it stands how far the outbox is on the other side.
+//! Exactly once: each batch is a transaction, which also stores the position of the outbox in Kafka.
 //!
-//! The position is the metadata of an offset that is committed for a group of the egress's own, so the cluster takes both or neither. It also
-//! says which process wrote it. The cluster fences whoever had the `transactional.id` before; it also does that to a process whose transaction
-//! took too long. So one that is fenced looks who wrote the position: another one, and it sends no more; itself, and it goes on.
+//! The position is the metadata of an offset that is committed for a group of the egress's own, so the cluster stores both or neither. The
+//! metadata also names the process that wrote it. The cluster fences the process that used the `transactional.id` before, and also a process
+//! whose transaction took too long. So a fenced process reads who wrote the position: if another process did, it stops sending; otherwise it continues.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,21 +24,21 @@ use super::record::Outgoing;
 use crate::runtime::{SinkBatch, SinkPosition};
 use crate::sdk::BoxError;
 
-/// The topic whose offset carries the position: offsets are only taken for topics that exist, and this one always does.
+/// The topic whose offset carries the position: offsets can be committed only for topics that exist, and this one always does.
 const TOPIC: &str = "__consumer_offsets";
 const PARTITION: i32 = 0;
 /// Waits for the coordinator of transactions, which may have to finish those of an earlier process.
 const BEGIN: Duration = Duration::from_secs(60);
-/// Front of the metadata.
+/// The prefix of the metadata.
 const FORMAT: &str = "statefun/1";
-/// Waits until the client has cleared away what was acknowledged.
+/// The longest wait until the client has released acknowledged records.
 const CLEARED: Duration = Duration::from_micros(100);
 
 /// The transactions of one egress.
 #[derive(Debug)]
 pub(super) struct Transactions {
     settings: Settings,
-    /// `transactional.id`, and the name of the group.
+    /// The `transactional.id`, which is also the name of the group.
     id: String,
     /// Names this process.
     process: String,
@@ -48,7 +48,7 @@ pub(super) struct Transactions {
 #[derive(Debug, Default)]
 struct State {
     session: Option<Arc<Session>>,
-    /// The cluster has fenced us; it is not known why.
+    /// The cluster has fenced this process; the reason is not known yet.
     is_fenced: bool,
     /// Another process has taken over.
     is_replaced: bool,
@@ -61,12 +61,12 @@ struct Session {
     group: Group,
 }
 
-/// What the group of the egress has committed.
+/// The committed offset of the egress's group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Committed {
-    /// Which process; empty: none yet.
+    /// The process that wrote it; empty if none has.
     process: String,
-    /// How many records were delivered in all.
+    /// The number of records delivered so far.
     count: i64,
     position: SinkPosition,
 }
@@ -83,7 +83,7 @@ impl Transactions {
         })
     }
 
-    /// Begins anew: ends what an earlier process or an attempt of ours left open, and reads how far the other side is.
+    /// Starts a session: ends transactions that an earlier process or attempt left open, and reads the stored position.
     pub(super) async fn position(&self) -> Result<SinkPosition, BoxError> {
         let mut state = self.state.lock().await;
         Ok(self.begin(&mut state).await?.position)
@@ -110,7 +110,7 @@ impl Transactions {
         }
     }
 
-    /// Delivers records and the position of their batch. What is refused is set aside, and the others are delivered without it.
+    /// Delivers records and the position of their batch. Refused records are set aside, and the others are delivered without them.
     pub(super) async fn deliver(
         &self,
         batch: &SinkBatch,
@@ -125,7 +125,7 @@ impl Transactions {
                 .await
             {
                 Ok(true) => return Ok(()),
-                // A client that saw a record fail has lost count of what it sent: another one goes on.
+                // After a failed record a client no longer knows what it has sent: another one continues.
                 Ok(false) => _ = self.begin(&mut state).await?,
                 Err(failure) => {
                     state.session = None;
@@ -136,7 +136,7 @@ impl Transactions {
         }
     }
 
-    /// One transaction. `false`: it has failed, and will fare better now that something is set aside, or sent alone.
+    /// Runs one transaction. `false` means that it has failed and can be repeated, because a record was set aside or will be sent alone.
     async fn transaction(
         &self,
         session: &Arc<Session>,
@@ -188,7 +188,7 @@ impl Transactions {
     }
 }
 
-/// What a beginning came to.
+/// The result of starting a session.
 enum Begun {
     Session(Session, Committed),
     /// Another process has taken over.
@@ -211,7 +211,7 @@ impl Session {
         begun.map_err(|failure| producer.explain(&failure))?;
         let session = Self { producer, group };
         let committed = session.group.committed()?;
-        // From here on others see who has the egress.
+        // From here on other processes see who has the egress.
         let producer = &session.producer;
         producer
             .begin_transaction()
@@ -264,10 +264,10 @@ impl Session {
     }
 }
 
-/// The group whose offset carries the position. Nobody is a member of it.
+/// The group whose offset carries the position. It has no members.
 struct Group {
     consumer: Option<BaseConsumer<Context>>,
-    /// Records that were delivered in all.
+    /// The number of records delivered so far.
     count: std::sync::atomic::AtomicI64,
 }
 
@@ -280,7 +280,7 @@ impl std::fmt::Debug for Group {
 impl Group {
     fn new(settings: &Settings, id: &str) -> Result<Self, BoxError> {
         let settings = settings.connection().with("group.id", id);
-        // Offsets of a transaction that is not finished are waited for.
+        // Waits for the offsets of an unfinished transaction.
         let settings = settings.with("isolation.level", "read_committed");
         let (config, context) = (settings.config(), settings.context());
         Ok(Self {

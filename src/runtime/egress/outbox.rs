@@ -31,10 +31,10 @@ pub(crate) struct OutboxRecord {
     pub(crate) value: Bytes,
 }
 
-/// A record that its far side will never take as it is, as it is stored.
+/// A stored record that its target system will never accept.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct SetAside {
-    /// Why it is refused.
+    /// The reason of the refusal.
     #[prost(string, tag = "1")]
     pub(crate) why: String,
     /// The typename of the value.
@@ -57,7 +57,7 @@ struct Shared {
     window: Mutex<Window>,
     arrived: Notify,
     condition: Condition,
-    /// Records that are kept because their target system refuses them.
+    /// The number of records that are kept because their target system refuses them.
     set_aside: AtomicU64,
 }
 
@@ -231,10 +231,10 @@ impl Outbox {
         }
     }
 
-    /// Keeps a record that its target system refuses, and why; ready when that is on disk. It stays in the outbox until it is settled.
+    /// Stores a record that its target system refuses, with the reason; ready when it is on disk. It stays in the outbox until it is settled.
     pub(crate) async fn set_aside(&self, id: MessageId, refused: &SetAside) {
         let row = self.row(id);
-        // A batch that fails comes again, and with it what was set aside of it.
+        // A batch that fails is repeated, with the records that were set aside.
         let is_known = matches!(self.0.store.get(SET_ASIDE, &row), Ok(Some(_)));
         let write = Write::put(SET_ASIDE, row, refused.encode_to_vec());
         self.make_durable(write).await;

@@ -66,8 +66,8 @@ impl SinkBatch {
         &self.position
     }
 
-    /// Sets the record at `index` aside, because the far side will never take it as it is: it counts as delivered, and `why` and its
-    /// bytes are kept for operators. Ready when they are on disk; only then may anything be delivered that stands behind it.
+    /// Sets the record at `index` aside, because the target system will never accept it: it counts as delivered, and `why` and its
+    /// bytes are kept for operators. Ready when they are on disk; only then may later records be delivered.
     pub async fn set_aside(&self, index: usize, why: &str) {
         let (Some(id), Some(record)) = (self.ids.get(index), self.records.get(index)) else {
             return;

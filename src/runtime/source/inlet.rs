@@ -106,18 +106,18 @@ impl Inlet {
         Ok(positions)
     }
 
-    /// Shows operators what keeps the source from bringing more while it goes on by itself, such as a broker that does not answer.
-    /// A failure that it cannot go on after is an error of [`run`](super::Source::run).
+    /// Shows operators a failure that delays the source and from which it recovers by itself, such as a broker that does not answer.
+    /// Other failures are errors of [`run`](super::Source::run).
     pub fn struggles(&self, failure: &str) {
         self.shared.condition.fails(1, failure.to_owned());
     }
 
-    /// What [`struggles`](Self::struggles) showed is over.
+    /// Ends the failure that [`struggles`](Self::struggles) reported.
     pub fn recovers(&self) {
         self.shared.condition.works();
     }
 
-    /// Shows operators how many records are behind the position of `split`.
+    /// Shows operators how many records of `split` have not been brought yet.
     pub fn behind(&self, split: &str, records: u64) {
         self.shared.condition.is_behind(split, records);
     }
