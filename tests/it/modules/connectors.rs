@@ -252,6 +252,7 @@ fn sf_63_a_target_that_no_document_binds_is_reported() {
     );
 }
 
+#[cfg(not(feature = "kafka"))]
 #[test]
 fn a_module_that_needs_a_connector_is_valid_and_cannot_be_run() {
     let module = load("kafka.yaml");

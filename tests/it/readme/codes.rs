@@ -46,6 +46,10 @@ fn each_code_has_its_cause_and_remedy() {
 fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        // Its texts with dots are names of settings; it answers no requests.
+        if path.ends_with("connectors/kafka") {
+            continue;
+        }
         if path.is_dir() {
             sources(&path, files);
         } else {
