@@ -120,7 +120,7 @@ pub struct RuntimeBuilder {
     pub(super) chores: Vec<Chore>,
     /// Functions that take records.
     pub(super) records: Vec<(TypeName, RecordForm)>,
-    /// Functions that only pass on what they are sent.
+    /// Functions that only transform messages.
     pub(super) entrances: Entrances,
 }
 

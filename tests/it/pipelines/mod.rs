@@ -1,6 +1,8 @@
 //! Pipelines as functions: stages, batches, exports with store and forward, order, waking, commands.
 
 mod batches;
+#[cfg(feature = "cli")]
+mod entrance;
 mod exports;
 mod flow;
 mod order;

@@ -31,8 +31,8 @@ pub(super) struct Connection {
     has_served: bool,
     /// When it is too old for another request.
     pub(super) expires: Option<Instant>,
-    /// Rings when a request has taken too long. It stays set from one request to the next, and is only put off: setting one and taking it
-    /// back for each request costs more.
+    /// Fires when a request takes too long. It stays set between requests, and each request only moves it to a later time, which is
+    /// cheaper than a new timer for each request.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
