@@ -360,7 +360,7 @@ impl Intake {
             });
         }
         if self.router.is_full(target.id()) {
-            let what = "as many bytes of messages are on their way to the functions as may be";
+            let what = "messages on their way to functions use up the memory for them (RuntimeConfig::max_memory_bytes)";
             return Err(IntakeError::Full {
                 what: what.to_owned(),
             });

@@ -61,7 +61,10 @@ impl Core {
         let bound = self.types.bound(target, &*self.bindings);
         let (type_id, binding) = bound.ok_or(Refusal::UnknownFunction)?;
         if self.mailboxes.within_quotas() >= self.settings.max_backlog {
-            let what = format!("{} messages are waiting in the runtime", self.backlog());
+            let what = format!(
+                "{} messages are waiting in the runtime, which is the limit (RuntimeConfig::max_backlog)",
+                self.backlog()
+            );
             return Err(Refusal::Full { what });
         }
         self.check_address_quota(place, binding)?;
@@ -75,7 +78,9 @@ impl Core {
     ) -> Result<(), Refusal> {
         let waiting = place.map_or(0, |slot| self.mailboxes.of(slot).queued());
         if binding.max_backlog > 0 && waiting >= binding.max_backlog {
-            let what = format!("{waiting} messages are waiting at this address");
+            let what = format!(
+                "{waiting} messages are waiting at this address, which is its limit (maxNumBatchRequests, RuntimeConfig::max_backlog_per_address)"
+            );
             return Err(Refusal::Full { what });
         }
         Ok(())
@@ -90,7 +95,7 @@ impl Core {
             if let Some(full) = full {
                 let (namespace, name) = self.types.get(full).names();
                 let what = format!(
-                    "{} messages are waiting for {namespace}/{name}, which is the share of one function",
+                    "{} messages are waiting for {namespace}/{name}, which is the share of one function (RuntimeConfig::type_share_percent)",
                     self.mailboxes.of_type(full).backlog
                 );
                 return Err(Refusal::Full { what });

@@ -108,12 +108,14 @@ impl Egresses {
         let (name, outbox) = self.by_prefix.get(egress)?;
         let all = outbox.undelivered();
         if all >= self.limit {
-            return Some(format!("{all} records of egress {name} are not delivered"));
+            return Some(format!(
+                "{all} records of egress {name} are not delivered, which is the limit (RuntimeConfig::max_outbox)"
+            ));
         }
         let own = outbox.undelivered_of(sender);
         (own >= self.share).then(|| {
             format!(
-                "{own} records of egress {name} are not delivered, which is the share of one function"
+                "{own} records of egress {name} are not delivered, which is the share of one function (RuntimeConfig::type_share_percent)"
             )
         })
     }

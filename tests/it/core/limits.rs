@@ -15,7 +15,7 @@ fn sf_50_an_address_at_its_limit_refuses_its_ingress_and_delays_no_other() {
     assert_eq!(
         rig.seen(),
         [
-            "refused 4: Full { what: \"2 messages are waiting at this address\" }",
+            "refused 4: Full { what: \"2 messages are waiting at this address, which is its limit (maxNumBatchRequests, RuntimeConfig::max_backlog_per_address)\" }",
             "accepted 1",
             "accepted 2",
             "accepted 3",
@@ -43,7 +43,7 @@ fn sf_50_the_bound_over_all_addresses_refuses_ingresses_and_never_functions() {
     assert_eq!(
         rig.seen(),
         [
-            "refused 3: Full { what: \"2 messages are waiting in the runtime\" }",
+            "refused 3: Full { what: \"2 messages are waiting in the runtime, which is the limit (RuntimeConfig::max_backlog)\" }",
             "refused 4: UnknownFunction"
         ]
     );

@@ -46,7 +46,7 @@ fn a_fan_out_beyond_all_room_leaves_the_room_of_others() {
     assert_eq!(
         rig.seen(),
         [
-            "refused 6: Full { what: \"4 messages are waiting for b/other, which is the share of one function\" }"
+            "refused 6: Full { what: \"4 messages are waiting for b/other, which is the share of one function (RuntimeConfig::type_share_percent)\" }"
         ]
     );
     rig.arrive("b/third/x", "");
@@ -54,7 +54,9 @@ fn a_fan_out_beyond_all_room_leaves_the_room_of_others() {
     rig.arrive("b/fourth/x", "the room of all is used up");
     assert_eq!(
         rig.seen(),
-        ["refused 9: Full { what: \"56 messages are waiting in the runtime\" }"]
+        [
+            "refused 9: Full { what: \"56 messages are waiting in the runtime, which is the limit (RuntimeConfig::max_backlog)\" }"
+        ]
     );
 }
 
