@@ -295,7 +295,7 @@ impl RuntimeBuilder {
                     ..settings(&self.config, index)
                 },
                 intake.directory.clone(),
-                intake.store.clone(),
+                intake.store.quiet(),
             );
             let dependencies = dependencies(&intake, &committer, &acknowledgements, &self.config);
             let started = partitions.start(core, inbox.clone(), dependencies);

@@ -52,7 +52,10 @@ impl Memory {
         ));
         *latest = Some(Arc::clone(&store));
         drop(latest);
-        (Store(Arc::clone(&store) as Arc<dyn Backend>), Syncer(store))
+        (
+            Store::new(Arc::clone(&store) as Arc<dyn Backend>),
+            Syncer(store),
+        )
     }
 
     /// Makes all reads of the store opened last fail, as with a disk that is gone, or succeed again.
@@ -181,7 +184,7 @@ impl Rows for MemoryStore {
 }
 
 impl Backend for MemoryStore {
-    fn stage(&self, writes: Vec<Write>) -> Position {
+    fn stage(&self, writes: Vec<Write>, wakes: bool) -> Position {
         let mut rounds = self.locked();
         rounds.staged = rounds.staged.next();
         for write in writes {
@@ -189,8 +192,14 @@ impl Backend for MemoryStore {
         }
         let staged = rounds.staged;
         drop(rounds);
-        self.changed.notify_all();
+        if wakes {
+            self.wake();
+        }
         staged
+    }
+
+    fn wake(&self) {
+        self.changed.notify_all();
     }
 
     fn durable(&self) -> Position {

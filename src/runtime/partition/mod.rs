@@ -38,8 +38,8 @@ use self::inbox::{Phase, Wait};
 use self::slow_functions::SlowFunctions;
 pub(super) use self::threads::Partitions;
 
-/// Commands handled at a time, before their outputs.
-const BURST: usize = 256;
+/// Commands handled at a time, before their outputs and before the committer is woken.
+const BURST: usize = 32;
 /// How many rounds of follow-up outputs, such as calls that return at once, are handled before further commands.
 const ROUNDS: usize = 16;
 /// How often a page of rows is searched for expired ones.
@@ -235,6 +235,8 @@ impl Partition {
             self.spare = out;
         }
         self.acknowledge();
+        // An arrival and the reply to it are one round this way, and one sync.
+        self.dependencies.store.wake();
         if self.core.has_room() {
             for sender in self.rooms.drain(..) {
                 let _ = sender.send(());

@@ -98,7 +98,10 @@ pub fn open(
     if background {
         LogStore::start_checkpoints(&store)?;
     }
-    Ok((Store(Arc::clone(&store) as Arc<dyn Backend>), Syncer(store)))
+    Ok((
+        Store::new(Arc::clone(&store) as Arc<dyn Backend>),
+        Syncer(store),
+    ))
 }
 
 /// The result of [`verify`].

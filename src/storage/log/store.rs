@@ -449,10 +449,14 @@ impl Rows for LogStore {
 }
 
 impl Backend for LogStore {
-    fn stage(&self, writes: Vec<Write>) -> Position {
+    fn stage(&self, writes: Vec<Write>, wakes: bool) -> Position {
         let mut state = self.locked();
         let checkpoints = self.settings.background && self.closed.get().is_none();
         if checkpoints && state.has_overlays_of(2 * self.settings.overlay_bytes) {
+            // Room is made by a checkpoint, which may need a round first.
+            if mem::take(&mut state.waiting) {
+                self.staged.notify_all();
+            }
             let room = self.room.wait_timeout(state, LONGEST_WAIT);
             (state, _) = room.expect("no holder of the state panics");
         }
@@ -462,12 +466,21 @@ impl Backend for LogStore {
         }
         let staged = state.round.end_list();
         self.update_pressure(&state);
-        let waiting = mem::take(&mut state.waiting);
+        let waiting = wakes && mem::take(&mut state.waiting);
         drop(state);
         if waiting {
             self.staged.notify_all();
         }
         staged
+    }
+
+    fn wake(&self) {
+        let mut state = self.locked();
+        let waiting = state.unsynced_bytes() > 0 && mem::take(&mut state.waiting);
+        drop(state);
+        if waiting {
+            self.staged.notify_all();
+        }
     }
 
     fn durable(&self) -> Position {
