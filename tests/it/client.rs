@@ -244,7 +244,7 @@ async fn time_limit_covers_the_head_and_the_body() {
 
 #[tokio::test]
 async fn connecting_has_a_limit_of_its_own() {
-    // Accepted by the kernel, but nobody answers the TLS handshake.
+    // Accepted by the kernel, but the TLS handshake is not answered.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap())
         .parse()

@@ -133,7 +133,7 @@ impl History {
     }
 }
 
-/// What goes wrong until the next start, beside the loss of all that is not synced.
+/// The fault until the next start, besides the loss of everything not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     None,
@@ -254,7 +254,7 @@ impl Schedule {
         assert_eq!(position.as_u64(), self.history.staged());
     }
 
-    /// Whether the store goes on.
+    /// Whether the store continues.
     fn sync(&mut self, store: &Store, syncer: &mut Syncer, fault: Fault) -> bool {
         self.history.round_ends.push(self.history.staged());
         match syncer.sync() {

@@ -74,7 +74,7 @@ async fn the_command_lists_and_drops_declarations() {
     );
 }
 
-/// Sends twenty messages to `test/slow`, which waits until it may go on.
+/// Sends twenty messages to `test/slow`, which waits until it may continue.
 struct FanOut;
 
 impl StatefulFunction for FanOut {

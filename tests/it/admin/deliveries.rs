@@ -53,7 +53,7 @@ impl Started {
         self.get(path).await["items"].as_array().unwrap().clone()
     }
 
-    /// The items of a list, once there are so many.
+    /// The items of a list, once it has that many.
     async fn items_once(&self, path: &str, count: usize) -> Vec<Value> {
         loop {
             let items = self.items(path).await;

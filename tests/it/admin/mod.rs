@@ -282,7 +282,7 @@ async fn a_list_is_read_page_by_page_and_an_export_has_all_of_it() {
 
 const MARK: ValueSpec<i32> = ValueSpec::new("mark", types::INT);
 
-/// Says that it was called, and waits until it may go on.
+/// Signals that it was called, and waits until it may continue.
 struct Gated {
     called: Arc<Notify>,
     may_go_on: Arc<Semaphore>,

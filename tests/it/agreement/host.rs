@@ -186,7 +186,7 @@ impl Host {
         Some(status == 429)
     }
 
-    /// What an address was called with, without what it said of states.
+    /// The request with which an address was called, without its states.
     pub(super) fn batches(&self, address: &str) -> Vec<String> {
         let seen = self.server.seen(address);
         let batch = |seen| transcript::messages(seen).join(", ");

@@ -102,11 +102,11 @@ pub(super) struct Host {
     pub(super) kept: BTreeMap<String, Kept>,
     pub(super) inbox: VecDeque<Message>,
     pub(super) healthy: bool,
-    /// How many batches of the stream are behind its position.
+    /// How many batches of the stream come after its position.
     pub(super) position: u64,
     pub(super) timers: BTreeMap<String, Timer>,
     pub(super) lanes: BTreeMap<String, StoredLane>,
-    /// Who waits for the destination, in the order in which they said so, and whether they have no time of their own.
+    /// The items that wait for the destination, in the order in which they started to wait, and whether they have no timer of their own.
     pub(super) listed: VecDeque<(String, bool)>,
     boot: u32,
     /// Firings and answers that had their effect, or were cancelled.
@@ -333,7 +333,7 @@ impl Host {
         }
         let is_rest = item.delivery.state == Some(DeliveryState::Awaiting);
         if is_new && is_rest && self.random.chance(30) {
-            // Begun at another address, and handed over as it stands.
+            // Started at another address, and handed over unchanged.
             self.seen.handed += 1;
             let join = actions
                 .iter()
@@ -586,7 +586,7 @@ impl Host {
         }
     }
 
-    /// The destination wakes the first who waits. False when nobody does.
+    /// The destination wakes the first waiting item. False if none waits.
     pub(super) fn wake_next(&mut self, probe: bool) -> bool {
         let Some((id, _)) = self.listed.pop_front() else {
             return false;

@@ -268,7 +268,7 @@ fn wake_some(host: &mut Host) {
     }
 }
 
-/// Time passes while nobody looks: what is due stays due.
+/// Time passes without timers being fired: they stay due.
 fn pass_time(host: &mut Host) {
     host.now = host.now + secs(host.random.below(120));
 }

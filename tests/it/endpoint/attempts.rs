@@ -91,7 +91,7 @@ async fn sf_24_async_tries_again_until_there_is_a_server() {
     let url = format!("http://{}/", socket.local_addr().unwrap());
     let caller = Caller::new(&url, ASYNC).await;
     caller.send("a").await;
-    // Bound, but nobody listens: refused.
+    // Bound, but not listening: refused.
     until("three attempts", async || {
         (caller.failed_attempts().await >= 3).then_some(())
     })

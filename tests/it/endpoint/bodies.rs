@@ -119,7 +119,7 @@ async fn sf_27_answers_are_limited_to_32_mib_by_default() {
             assert_eq!(caller.failure().await, text);
         }
     }
-    // Just as large as it may be: padding in a field that nobody knows.
+    // Exactly at the limit, padded with an unknown field.
     let mut largest = NO_EFFECTS.to_vec();
     let padding = (32_usize << 20) - NO_EFFECTS.len() - 1 - 4;
     largest.push(0x0A);

@@ -37,7 +37,7 @@ async fn sf_29_mutual_tls_works_with_plain_and_encrypted_keys() {
             ("client_key", "client.old.key"),
             ("client_key_password", "client.password"),
         ],
-        // A password that nobody needs does no harm.
+        // An unneeded password does no harm.
         &[
             ("client_key", "client.key"),
             ("client_key_password", "client.password"),
@@ -65,11 +65,11 @@ async fn sf_29_strangers_are_refused_on_both_sides() {
         cause.starts_with("RequestTimeoutException") && cause.contains("UnknownIssuer"),
         "{cause}"
     );
-    // Public authorities do not count beside those that are named.
+    // If authorities are named, public ones are not trusted.
     let caller = Caller::new(&url, &format!("{ASYNC}, call: 1500ms")).await;
     caller.send("a").await;
     assert!(caller.failure().await.contains("UnknownIssuer"));
-    // The server wants to know the client.
+    // The server requires a client certificate.
     let caller = Caller::new(&url, &files("authority.crt", &[])).await;
     caller.send("a").await;
     let cause = caller.failure().await;

@@ -41,7 +41,7 @@ async fn a_success_of_one_pipeline_wakes_records_of_others_for_the_same_destinat
     send(&runtime, "one", "waits").await;
     destination.until(|received| received.len() == 1).await;
     destination.react(Reaction::status(200));
-    // A success that comes before the failure has been noted wakes nobody.
+    // A success before the failure has been noted wakes nothing.
     until("the record that waits", async || {
         send(&runtime, "two", "arrives").await;
         let bodies = destination.bodies();

@@ -94,7 +94,7 @@ fn process_that_runs_out_of_descriptors() {
         // It takes the last descriptor, and finds none at the other side.
         let mut late = TcpStream::connect(address).await.unwrap();
         late.write_all(&request).await.unwrap();
-        // Who was idle makes room, and so the late one is answered while there are no more descriptors.
+        // The idle connection is closed, so that the new one is answered although no descriptors are left.
         let mut end = Vec::new();
         idle.read_to_end(&mut end).await.unwrap();
         assert!(end.is_empty());
@@ -106,7 +106,7 @@ fn process_that_runs_out_of_descriptors() {
     });
 }
 
-/// payjoin/rust-payjoin#1608: a server that had met EMFILE once accepted nobody any more.
+/// payjoin/rust-payjoin#1608: after one EMFILE a server no longer accepted connections.
 #[tokio::test]
 async fn a_server_without_descriptors_closes_idle_connections_and_hears_again() {
     let process = another_self("faults::descriptors::process_that_runs_out_of_descriptors");

@@ -75,7 +75,7 @@ fn intake_stops_while_outcomes_checkpoints_and_a_start_still_fit() {
         "{told}"
     );
 
-    // Failed attempts go on for a while, and each writes a little.
+    // Failed attempts continue for a while, and each writes a little.
     for number in 0..accepted {
         store.stage(vec![Write::put(STATE, key(1_000_000), key(number))]);
         syncer.sync().unwrap();

@@ -37,7 +37,7 @@ fn failure_of(rig: &mut Rig, greedy: Reply) -> String {
     rig.sync();
     assert_eq!(rig.seen(), ["gate <- here"], "the very next input");
 
-    // The greedy address goes on when its function is mended.
+    // The greedy address continues when its function is repaired.
     rig.advance(1_000);
     rig.drain();
     assert!(rig.is_at_rest());
@@ -104,7 +104,7 @@ fn one_more_value_with_each_answer_ends_with_the_bound_of_rounds_and_neighbours_
         "{told}"
     );
     assert!(told.contains("setting `answers.rounds`"), "{told}");
-    // With its next attempt it may ask as often again, and no more.
+    // Its next attempt has the same limit.
     rig.advance(1_000);
     let call = rig.call();
     rig.answer(&call, Reply::new());

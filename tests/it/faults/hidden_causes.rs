@@ -101,7 +101,7 @@ async fn statefuns_own_words_are_told_under_strict_only() {
     );
 }
 
-/// Sends a record to an egress that nobody has bound.
+/// Sends a record to an egress that is not bound.
 async fn ships(context: &mut Context, _message: Message) -> Result<(), BoxError> {
     let egress = TypeName::new("shop/orders");
     context.send_egress(EgressMessageBuilder::to(egress).value("1"));

@@ -3,7 +3,7 @@
 
 use super::cli::check;
 
-/// What is said of `module`, whose check must end with `code`.
+/// The output of `check` for `module`, which must exit with `code`.
 fn said(code: i32, module: &str) -> String {
     let (ended, out) = check(module, &[]);
     assert_eq!(ended, code, "{module}{out}");

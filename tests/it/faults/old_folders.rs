@@ -177,7 +177,7 @@ impl Scene {
         let bytes = of_values.iter().find(|item| item["state"] == "bytes");
         assert_eq!(bytes.unwrap()["base64"], "AP/+Cg==");
 
-        // Answers that were given are given again; the counter goes on from where it was.
+        // Earlier answers are repeated; the counter continues from its value.
         assert_eq!(
             self.call("greeter/ann", "hello", "first").await,
             "Hello ann, visit 1"

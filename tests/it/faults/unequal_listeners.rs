@@ -195,7 +195,7 @@ async fn an_unknown_expectation_is_417_at_every_listener() {
     }
 }
 
-/// A script such as `printf … | nc` sends its request, closes that side, and waits. It was hung up on without an answer.
+/// A script such as `printf … | nc` sends its request, closes that side, and waits. Its connection was closed without an answer.
 #[tokio::test]
 async fn a_client_that_closes_its_writing_side_gets_its_answer() {
     let servers = Servers::open(Duration::from_secs(10)).await;

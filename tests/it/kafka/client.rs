@@ -23,7 +23,7 @@ pub(super) struct Client<'a> {
     admin: AdminClient<DefaultClientContext>,
 }
 
-/// A record as it stands in a topic.
+/// A record in a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Read {
     pub(super) key: Option<String>,
@@ -122,7 +122,7 @@ impl<'a> Client<'a> {
             .await;
     }
 
-    /// Waits until a topic has so many committed records, and reads them.
+    /// Waits until a topic has that many committed records, and reads them.
     pub(super) async fn read(&self, topic: &str, count: usize) -> Vec<Read> {
         let mut reader = Reader::of(self.broker, topic);
         until(&format!("{count} records of {topic}"), async || {

@@ -1,4 +1,4 @@
-//! Two processes under one `transactional.id`: the older one is fenced, says so, and sends no more.
+//! Two processes under one `transactional.id`: the older one is fenced, reports it, and stops sending.
 
 use super::broker::{Version, shared};
 use super::client::Client;

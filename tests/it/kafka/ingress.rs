@@ -110,7 +110,7 @@ async fn each_startup_position_begins_where_it_says_and_counts_once() {
     for (scene, mut ingress, data, expected) in scenes {
         scene.arrive(expected).await;
         scene.runtime.shutdown().await;
-        // The next start goes on, whatever the module says.
+        // The next start continues at the stored offsets, whatever the module says.
         ingress.start = "{type: earliest}";
         let scene = Scene::start(&ingress.module(), data.path()).await;
         scene.says(&format!("{topic}/0")).await;

@@ -80,7 +80,7 @@ pub(super) struct Ours {
     pub(super) runs: Runs,
     /// `check --for flink` objects.
     pub(super) is_not_for_flink: bool,
-    /// A line each, without what is said of the module as a whole.
+    /// One line for each, without those about the module as a whole.
     pub(super) said: Vec<String>,
 }
 

@@ -141,7 +141,7 @@ async fn a_remote_function_keeps_its_state_in_the_runtime() {
 
 #[tokio::test]
 async fn a_function_server_that_starts_late_gets_all_waiting_messages() {
-    // A port that nobody listens on yet.
+    // A port without a listener yet.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);

@@ -86,7 +86,7 @@ impl Reply {
         })
     }
 
-    /// Changes what is said of each missing state.
+    /// Changes the declaration of each missing state.
     pub(crate) fn with_missing(mut self, change: impl Fn(&mut PersistedValueSpec)) -> Self {
         if let Response::IncompleteInvocationContext(missing) = &mut self.0 {
             missing.missing_values.iter_mut().for_each(change);

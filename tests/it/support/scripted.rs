@@ -164,7 +164,7 @@ impl Scripted {
         shared.seen.get(address).cloned().unwrap_or_default()
     }
 
-    /// One held step of `address` goes on, the present or the next one.
+    /// Releases one held step of `address`, the current or the next one.
     pub(crate) fn release(&self, address: &str) {
         self.released
             .send_modify(|released| *released.entry(address.to_owned()).or_default() += 1);

@@ -90,7 +90,7 @@ impl Language {
         Ok(())
     }
 
-    /// Node looks for packages beside the script.
+    /// Node searches for packages next to the script.
     fn make_javascript(self, folder: &Path) -> Result<(), Lack> {
         fetch(Command::new("node").arg("--version"))?;
         for file in self.inputs() {
@@ -222,7 +222,7 @@ fn spawn(language: Language, port: u16, marks: &Path) -> Child {
     child
 }
 
-/// A port that nobody listens on, and that no connection is given while its server is down: below those that systems hand out.
+/// A port without a listener, below the ephemeral ports, so that no connection gets it while its server is down.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let own = std::process::id() as u16;

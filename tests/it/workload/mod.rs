@@ -6,7 +6,7 @@
 //!
 //! - `WORKLOAD_SEED=7 cargo test --features full workload_on` plays seed 7 again, on all homes; a failure says which test and seed.
 //! - `WORKLOAD_SEEDS=10 WORKLOAD_COMMANDS=100000 cargo test --features full workload_on -- --nocapture` is the long mode: ten seeds
-//!   in a row from `WORKLOAD_SEED` (default 1) on, of so many commands each (default 20,000).
+//!   in a row from `WORKLOAD_SEED` (default 1) on, of this many commands each (default 20,000).
 
 pub(crate) mod found;
 mod generator;

@@ -152,7 +152,7 @@ struct Player<'a, H> {
     found: Found,
     addresses: Vec<At>,
     round: u64,
-    /// Records, reports, inputs taken in, ends: as long as they grow, it goes on.
+    /// The numbers of records, reports, accepted inputs and ends: the workload continues as long as they grow.
     last: (usize, usize, u64, u64),
     since: Instant,
 }

@@ -78,7 +78,7 @@ struct Lane {
 /// A job that starts more often than this without a new record makes no progress.
 const STARTS: usize = 50;
 
-/// A job that goes on while its events are read.
+/// A job that keeps running while its events are read.
 #[derive(Default)]
 pub(super) struct Job {
     events: Mutex<Events>,

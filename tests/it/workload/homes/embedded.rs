@@ -117,7 +117,7 @@ fn marks(root: &Path) -> PathBuf {
     marks
 }
 
-/// With functions in its process, the ids are shared by so many partitions; their number may change.
+/// The number of partitions with functions in the runtime's process; it may change.
 fn run(root: &Path, in_process: bool, partitions: u64) -> Process {
     let (module, data) = (root.join("module.yaml"), root.join("data"));
     if !in_process {

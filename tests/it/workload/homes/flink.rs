@@ -15,7 +15,7 @@ use crate::workload::program::{Input, KAFKA, KINESIS, PROGRAM, RECORDS};
 
 /// One in this many kills ends the whole process; the others fail the job.
 const KILLS_PER_PROCESS: u64 = 4;
-/// Between two looks at the functions.
+/// The interval of checks of the functions.
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) struct OnFlink {
