@@ -71,7 +71,7 @@ impl Overlay {
         before.is_some()
     }
 
-    /// Copies the values that are part of `whole`, so that it can go.
+    /// Copies the values that are slices of `whole`, so that it can be freed.
     pub(super) fn let_go(&mut self, whole: &[u8]) {
         let range = whole.as_ptr_range();
         let values = self.tables.values_mut().flat_map(BTreeMap::values_mut);

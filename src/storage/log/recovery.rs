@@ -36,7 +36,7 @@ const REMEDY: &str = "restore a backup, or cut the file there and remove the lat
 
 /// Receives the replayed log.
 pub(super) trait Rebuilt {
-    /// The next write. The value is part of its whole segment.
+    /// The next write. The value is a slice of the segment.
     fn apply(&mut self, table: Table, key: &[u8], value: Option<Bytes>);
 
     /// A segment is finished; its memory must be released.

@@ -85,7 +85,7 @@ pub(super) struct Absent {
 }
 
 impl Absent {
-    /// None is known yet.
+    /// No gap is known yet.
     pub(super) const fn in_rows_that_are(trusted: bool) -> Self {
         Self {
             trusted,

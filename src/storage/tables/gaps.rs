@@ -12,7 +12,7 @@ const MOST: usize = 256;
 /// After this many consecutive lookups outside of known gaps, only every such number of lookups adds one.
 const VAIN: u32 = 16;
 
-/// Some gaps of a snapshot, which never change.
+/// The known gaps of a snapshot. A snapshot never changes, and neither do its gaps.
 #[derive(Debug, Default)]
 pub(super) struct Gaps(Mutex<Known>);
 

@@ -117,7 +117,7 @@ enum Event {
     Stop,
     /// Another connection needs its slot.
     Leave,
-    /// It had time to write what it has.
+    /// The time to write what it has is over.
     LeaveOver,
     /// A part of the idle timeout is over.
     Tick,

@@ -18,7 +18,7 @@ struct Inner {
     seats: Mutex<HashMap<u64, Arc<Seat>>>,
     /// Numbers the seats.
     next: AtomicU64,
-    /// Numbers the ends of requests.
+    /// Numbers the requests in the order in which they end.
     ended: AtomicU64,
     /// Connections that wait for the next one to become idle.
     wanted: AtomicUsize,
@@ -42,7 +42,7 @@ pub(super) struct Seat {
     /// Requests that have begun.
     begun: AtomicU64,
     written_bytes: AtomicU64,
-    /// The number of its last request to end, or of the one before it was opened: the lowest has been idle longest.
+    /// The number of its last request; the seat with the lowest number has been idle longest.
     idle_since: AtomicU64,
     /// It was asked to make room.
     is_asked: AtomicBool,
@@ -125,7 +125,7 @@ impl ConnectionSlots {
         }
     }
 
-    /// The next number, later than all before. Cheaper than a look at the clock.
+    /// The next number; cheaper than reading the clock.
     fn now(&self) -> u64 {
         self.0.ended.fetch_add(1, Ordering::Relaxed)
     }

@@ -13,7 +13,7 @@ pub(super) struct Seldom<'a, F> {
     bell: Arc<Bell>,
     /// Rings the bell.
     waker: Waker,
-    /// Whom the bell wakes.
+    /// The task that the bell wakes.
     task: Option<Waker>,
 }
 
@@ -47,7 +47,7 @@ impl<F: Future> Future for Seldom<'_, F> {
             this.task = Some(cx.waker().clone());
             cx.waker().clone_into(&mut this.bell.task());
         }
-        // Whoever rings after this wakes the task that is known by now.
+        // If it rings after this, the task set above is woken.
         if !this.bell.has_rung.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
@@ -59,7 +59,7 @@ impl<F: Future> Future for Seldom<'_, F> {
 
 impl Bell {
     fn task(&self) -> MutexGuard<'_, Waker> {
-        // A waker is whole whoever panics beside it.
+        // A panic cannot leave a waker half written.
         self.task.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
