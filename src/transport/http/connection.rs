@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::service::service_fn;
@@ -11,7 +12,7 @@ use hyper_util::server::conn::auto;
 use tokio::sync::watch;
 use tokio::time::{self, Instant, MissedTickBehavior};
 
-use super::connection_slots::Seat;
+use super::connection_slots::{Busy, Seat};
 use super::guarded::Guarded;
 use super::listener::Socket;
 use super::seldom::Seldom;
@@ -47,14 +48,9 @@ pub(super) async fn serve_connection(
 ) -> Result<(), BoxError> {
     let service = service_fn({
         let seat = Arc::clone(&seat);
-        move |request| {
-            let busy = seat.begin();
-            let answer = service.call(request);
-            async move {
-                let answer = answer.await;
-                drop(busy);
-                answer
-            }
+        move |request| Answering {
+            _busy: seat.begin(),
+            answer: Box::pin(service.call(request)),
         }
     });
     let builder = builder();
@@ -108,6 +104,20 @@ pub(super) async fn serve_connection(
                 _ => return Err("nothing was asked or read within the idle timeout".into()),
             },
         }
+    }
+}
+
+/// A request that is being answered. The answer is boxed: hyper copies a service's future into place for each request.
+struct Answering<F> {
+    answer: Pin<Box<F>>,
+    _busy: Busy,
+}
+
+impl<F: Future> Future for Answering<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.answer.as_mut().poll(cx)
     }
 }
 

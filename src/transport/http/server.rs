@@ -1,6 +1,5 @@
 //! Accepts connections and serves each until it closes or the server stops.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, IntoFuture, pending};
 use std::io;
@@ -140,10 +139,7 @@ impl IntoFuture for Serve {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let handler = self.service.with_memory_of(&self.limits);
-            let service = service_fn(move |request| {
-                let answer = handler.answer_raw(request);
-                async move { Ok::<_, Infallible>(answer.await) }
-            });
+            let service = service_fn(move |request| handler.answer_raw(request));
             let slots = self.limits.slots();
             serve_connections(self.listener, service, self.limits, slots, self.stop).await;
             Ok(())

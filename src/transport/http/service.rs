@@ -90,7 +90,7 @@ impl HandlerService {
     pub(super) fn answer_raw<B: Body>(
         &self,
         request: Request<B>,
-    ) -> impl Future<Output = Response<ReplyBody>> + use<B> {
+    ) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + use<B> {
         let begun = match head::check(&request) {
             Ok(()) => begin(request),
             Err(fault) => Err(HandlerResponse::text(fault.status(), fault.to_string()).into()),
@@ -102,13 +102,13 @@ impl HandlerService {
     fn answer<B: Body>(
         &self,
         begun: Result<Call<B>, Box<Response<ReplyBody>>>,
-    ) -> impl Future<Output = Response<ReplyBody>> + use<B> {
+    ) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + use<B> {
         let service = self.clone();
         async move {
-            match begun {
+            Ok(match begun {
                 Ok(call) => into_response(service.call(call).await),
                 Err(response) => *response,
-            }
+            })
         }
     }
 
@@ -211,8 +211,7 @@ where
     type Future = AnswerFuture;
 
     fn call(&self, request: Request<B>) -> AnswerFuture {
-        let answer = self.answer(begin(request));
-        Box::pin(async move { Ok(answer.await) })
+        Box::pin(self.answer(begin(request)))
     }
 }
 
