@@ -22,6 +22,8 @@ mod empty_input;
 mod framing_headers;
 #[cfg(feature = "testing")]
 mod full_functions;
+#[cfg(all(feature = "runtime", feature = "testing"))]
+mod gone_files;
 mod gone_folder;
 #[cfg(feature = "testing")]
 mod greedy_answers;
