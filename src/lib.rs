@@ -56,6 +56,15 @@ pub mod clock;
 #[cfg(feature = "runtime")]
 mod connectors;
 #[cfg(feature = "pipeline")]
+#[cfg_attr(
+    not(feature = "runtime"),
+    allow(
+        dead_code,
+        unused_imports,
+        unreachable_pub,
+        reason = "module files use the rest"
+    )
+)]
 mod document;
 #[cfg(feature = "http-client")]
 mod elapsed;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::config::{self, DEFAULT_NAMESPACE, PipelineConfig, StageConfig, StageNames};
-use super::function::{self, Entry};
+use super::function::Entry;
 use super::plan::Plan;
 use super::stage::{Guarded, Stage};
 use super::stage_function;
@@ -129,7 +129,7 @@ impl Pipeline {
     pub(crate) fn entrance(&self) -> Option<Entrance> {
         let plan = Arc::clone(&self.plan);
         let enter = move |message: &Message, suits: &dyn Fn(&Address) -> bool| {
-            function::enter(&plan, message, suits)
+            super::function::enter(&plan, message, suits)
         };
         let can = self.plan.can_enter_anywhere();
         can.then(|| -> Entrance { Arc::new(enter) })

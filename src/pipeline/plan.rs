@@ -216,6 +216,7 @@ impl Plan {
 
     /// Whether the result of a message can be computed anywhere: its stages run in one call, and none is
     /// custom.
+    #[cfg(feature = "runtime")]
     pub(crate) fn can_enter_anywhere(&self) -> bool {
         let mut first = self.steps.iter().map(|step| &step.kind);
         let first = first.by_ref().take_while(|kind| kind.computes().is_some());

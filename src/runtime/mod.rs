@@ -28,6 +28,7 @@ pub(crate) mod egress;
 pub(crate) mod endpoint;
 #[cfg(feature = "runtime")]
 mod entrance;
+#[cfg(feature = "runtime")]
 mod error;
 #[cfg(feature = "runtime")]
 mod fatal_failure;

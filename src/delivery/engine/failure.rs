@@ -132,6 +132,7 @@ pub struct AttemptError {
 }
 
 impl AttemptError {
+    #[cfg(feature = "pipeline")]
     pub(crate) const fn new(code: String, message: String, detail: Detail) -> Self {
         Self {
             code,

@@ -109,6 +109,7 @@ impl History {
     }
 
     /// The history with these entries, as it was stored.
+    #[cfg(feature = "pipeline")]
     pub(crate) const fn stored(entries: Vec<Entry>) -> Self {
         Self { entries }
     }

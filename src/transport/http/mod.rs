@@ -36,9 +36,16 @@ mod wordless;
 #[cfg(feature = "http")]
 pub use self::listener::Listener;
 #[cfg(feature = "http")]
+#[doc(hidden)]
+pub use self::server::Answers;
+#[cfg(feature = "http")]
 pub use self::server::{Serve, ServerLimits, serve};
 #[cfg(feature = "http")]
 pub use self::service::{HandlerService, ReplyBody};
+/// For the binary.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use self::trial::TrialServer;
 #[cfg(feature = "runtime")]
 pub(crate) use self::{
     connection_slots::ConnectionSlots,
@@ -47,7 +54,3 @@ pub(crate) use self::{
     request_body::{BodyFault, BodyLimits, BodyReader},
     server::serve_connections,
 };
-/// For the binary.
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub use self::{server::Answers, trial::TrialServer};

@@ -1,11 +1,14 @@
 //! Headers that control the framing of a message: setting them could cut off a body, or end a connection that others use.
 
-use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
+#[cfg(feature = "pipeline")]
+use http::header::HeaderName;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
 use super::HttpRequest;
 use super::error::Kind;
 
 /// Why a setting must not contain the header `name`; `None` if it may.
+#[cfg(feature = "pipeline")]
 pub(crate) fn reserved(name: &HeaderName) -> Option<&'static str> {
     const LENGTH: &str =
         "says how long the body is, and a wrong one cuts it off; it is set for each request";

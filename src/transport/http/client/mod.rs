@@ -101,7 +101,8 @@ impl HttpClient {
             deadline: Instant::now() + timeout,
             timeout,
         };
-        self.exchange(request, limit, &head)
+        // Boxed once, so that no future around a request carries its connections along.
+        Box::pin(self.exchange(request, limit, &head))
             .await
             .map_err(|kind| HttpError::new(kind, &method, &url).with_head(head.into_inner()))
     }
