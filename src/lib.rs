@@ -68,6 +68,9 @@ mod connectors;
 mod document;
 #[cfg(feature = "http-client")]
 mod elapsed;
+#[cfg(feature = "pipeline")]
+#[doc(hidden)]
+pub mod files;
 pub mod guides;
 #[doc(hidden)]
 pub mod printable;

@@ -14,6 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("elapsed", &[]),
     // The tree that documents are read from.
     ("document", &[]),
+    // The files that settings name.
+    ("files", &[]),
     ("guides", &[]),
     ("storage", &[]),
     ("sdk", &["protocol"]),
@@ -43,6 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "delivery::engine",
             "delivery::owner",
             "document",
+            "files",
             "sdk",
             "clock",
             "random",
@@ -57,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "runtime",
         &[
             "runtime::core",
+            "files",
             // Drivers take the checked settings of their kind of document, which are plain structs.
             "module",
             "handler",

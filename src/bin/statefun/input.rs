@@ -1,26 +1,35 @@
 //! Files and standard input, up to a limit: so that endless devices and streams are not read without end.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use rustix::fs::{Mode, OFlags};
+use stateful_functions::files;
 
 /// All bytes of a file or a pipe.
 ///
 /// # Errors
 /// If it cannot be read, is neither, or is larger than `max_bytes`. The error does not name the file.
 pub(crate) fn file(path: &Path, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
-    // Opening a device may block, and some never end.
-    let kind = std::fs::metadata(path)?.file_type();
-    if kind.is_dir() {
-        bail!("it is a folder; name a file in it");
+    if !std::fs::metadata(path)?.file_type().is_fifo() {
+        return Ok(files::read(path, max_bytes)?);
     }
-    if !kind.is_file() && !kind.is_fifo() {
-        bail!("it is neither a file nor a pipe");
+    let bytes = files::all(pipe(path)?, max_bytes)?;
+    if bytes.is_empty() {
+        bail!("it is a pipe, and nothing is written to it");
     }
-    all(File::open(path)?, max_bytes)
+    Ok(bytes)
+}
+
+/// Opens a pipe without waiting for somebody to open its other end. Reading waits for those who have it open, such as the command of `<(…)`.
+fn pipe(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let pipe = rustix::fs::open(path, flags, Mode::empty())?;
+    rustix::fs::fcntl_setfl(&pipe, OFlags::empty())?;
+    Ok(pipe.into())
 }
 
 /// All bytes of the standard input.
@@ -28,16 +37,7 @@ pub(crate) fn file(path: &Path, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// If it cannot be read, or is larger than `max_bytes`.
 pub(crate) fn standard(max_bytes: u64) -> anyhow::Result<Vec<u8>> {
-    all(io::stdin().lock(), max_bytes).context("cannot read standard input")
-}
-
-fn all(from: impl Read, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(max_bytes + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > max_bytes {
-        bail!("it is larger than {} MiB", max_bytes >> 20);
-    }
-    Ok(bytes)
+    files::all(io::stdin().lock(), max_bytes).context("cannot read standard input")
 }
 
 /// The bytes as text, or the line that is not UTF-8.
@@ -72,11 +72,23 @@ mod tests {
     }
 
     #[test]
-    fn what_never_ends_is_not_read() {
-        let told = |path: &str| file(Path::new(path), 1 << 20).unwrap_err().to_string();
-        assert_eq!(told("/dev/zero"), "it is neither a file nor a pipe");
-        assert!(told("/").contains("it is a folder"));
-        let endless = all(io::repeat(b'#'), 1 << 20).unwrap_err();
-        assert_eq!(endless.to_string(), "it is larger than 1 MiB");
+    fn a_pipe_is_read_to_its_end_and_not_waited_for_without_a_writer() {
+        use std::io::Write as _;
+        use std::os::fd::AsRawFd as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
+        let told = file(&path, 1 << 20).unwrap_err();
+        assert_eq!(
+            told.to_string(),
+            "it is a pipe, and nothing is written to it"
+        );
+        // As a shell passes `<(…)`.
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"kind: x").unwrap();
+        drop(writer);
+        let passed = format!("/dev/fd/{}", reader.as_raw_fd());
+        assert_eq!(file(Path::new(&passed), 1 << 20).unwrap(), b"kind: x");
     }
 }

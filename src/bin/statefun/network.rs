@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use stateful_functions::files::MAX_PEM_BYTES;
 use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, Network, Proxies};
 
 use crate::input;
@@ -42,16 +43,13 @@ pub(crate) fn of_environment() -> anyhow::Result<Network> {
     Ok(network)
 }
 
-/// The certificates of all public authorities have some 250 KB.
-const MAX_AUTHORITIES_BYTES: u64 = 16 << 20;
-
 /// The certificates that replace those of the public authorities.
 fn authorities() -> anyhow::Result<Option<Vec<u8>>> {
     let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) else {
         return Ok(None);
     };
     let place = || format!("environment variable SSL_CERT_FILE, {}", path.display());
-    let pem = input::file(Path::new(&path), MAX_AUTHORITIES_BYTES).with_context(place)?;
+    let pem = input::file(Path::new(&path), MAX_PEM_BYTES).with_context(place)?;
     let mut config = HttpClientConfig::default();
     config.public_authorities_pem = Some(pem.clone());
     if pem.trim_ascii().is_empty() {

@@ -19,6 +19,7 @@ mod descriptors;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod disk_full;
 mod empty_input;
+mod endless_files;
 mod framing_headers;
 #[cfg(feature = "testing")]
 mod full_functions;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::document::{At, Value};
+use crate::files;
 use crate::transport::http::client::{ClientIdentity, HttpClient, HttpClientConfig, Proxies};
 
 /// PEM files for TLS. Relative paths are relative to the working directory of the process.
@@ -114,7 +115,7 @@ impl ExportProxy {
 }
 
 fn read(field: &str, path: &Path, fault: &impl Fn(&str, &dyn fmt::Display)) -> Option<Vec<u8>> {
-    let read = std::fs::read(path);
+    let read = files::read(path, files::MAX_PEM_BYTES);
     read.map_err(|err| {
         fault(
             field,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, SecretDocument};
 
 use super::old_key::OldKey;
+use crate::files;
 use crate::module::{Location, TlsFiles};
 use crate::transport::http::client::{ClientIdentity, HttpClientConfig};
 
@@ -23,7 +24,7 @@ pub(super) fn apply(
     let mut wrong = Vec::new();
     let mut read = |key: &str, name: &Option<String>| {
         let path = path(name.as_ref()?, location);
-        let read = std::fs::read(&path);
+        let read = files::read(&path, files::MAX_PEM_BYTES);
         read.map_err(|err| wrong.push(format!("`{key}` {}: {err}", path.display())))
             .ok()
     };

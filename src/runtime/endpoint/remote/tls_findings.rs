@@ -2,6 +2,7 @@
 
 use super::old_key::OldKey;
 use super::{function, tls};
+use crate::files;
 use crate::module::{Complaint, Endpoint as EndpointSpec, Finding, Module, TlsFiles, Transport};
 use crate::transport::http::client::Network;
 
@@ -47,7 +48,10 @@ impl TlsFindings {
 
 /// Facts of `docs/compatibility.md`: encrypted private keys, the password file.
 fn not_for_flink(endpoint: &EndpointSpec, files: &TlsFiles) -> Option<Complaint> {
-    let read = |name: &String| std::fs::read(tls::path(name, &endpoint.location)).ok();
+    let read = |name: &String| {
+        let path = tls::path(name, &endpoint.location);
+        files::read(&path, files::MAX_PEM_BYTES).ok()
+    };
     let key = files.client_key.as_ref().and_then(read)?;
     let password = files.client_key_password.as_ref().and_then(read);
     let Some(document) = tls::encrypted(&key) else {
