@@ -113,3 +113,19 @@ fn a_name_that_cargo_refuses_and_a_folder_that_exists_are_refused() {
         "mine"
     );
 }
+
+#[test]
+fn names_that_cargo_forbids_and_what_is_no_url_are_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["build", "deps", "examples", "incremental"] {
+        let (code, _, err) = new(folder.path(), &[name]);
+        assert_eq!(code, 2, "{err}");
+        assert!(err.contains(&format!("cargo forbids `{name}`")), "{err}");
+    }
+    for url in ["", "not a url\"x"] {
+        let (code, _, err) = new(folder.path(), &["shop", "--git", url]);
+        assert_eq!(code, 2, "{err}");
+        assert!(err.contains("URL"), "{err}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -1,6 +1,7 @@
 //! Where a new project gets the library from.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -14,7 +15,34 @@ pub(super) struct DependencyArgs {
     path: Option<PathBuf>,
     /// The git repository of the library.
     #[arg(long, value_name = "URL")]
-    git: Option<String>,
+    git: Option<GitUrl>,
+}
+
+/// The URL of a git repository, in a form that cargo takes: the short form `git@host:path` is none.
+#[derive(Debug, Clone)]
+struct GitUrl(String);
+
+impl FromStr for GitUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_url = text.split_once("://").is_some_and(|(scheme, rest)| {
+            let (host, path) = rest.split_once('/').unwrap_or_default();
+            ["https", "http", "ssh", "git", "file"].contains(&scheme)
+                && (host.is_empty() == (scheme == "file"))
+                && !path.is_empty()
+        });
+        let is_odd = |letter: char| {
+            letter.is_whitespace() || letter.is_control() || "\"\\<>`{}|^".contains(letter)
+        };
+        if !is_url || text.contains(is_odd) {
+            return Err(
+                "it is not the URL of a repository: write `https://host/path`, `ssh://git@host/path` or `file:///path`"
+                    .to_owned(),
+            );
+        }
+        Ok(Self(text.to_owned()))
+    }
 }
 
 /// Set once the package has a public repository.
@@ -25,7 +53,7 @@ impl DependencyArgs {
     /// As in a `Cargo.toml`: `path = "…"` or `git = "…"`.
     pub(super) fn toml(&self) -> anyhow::Result<String> {
         if let Some(url) = &self.git {
-            return Ok(key("git", url));
+            return Ok(key("git", &url.0));
         }
         if let Some(path) = &self.path {
             let text = path.display();
@@ -67,4 +95,35 @@ fn key(name: &str, value: &str) -> String {
 fn is_checkout(folder: &Path) -> bool {
     let manifest = std::fs::read_to_string(folder.join("Cargo.toml"));
     manifest.is_ok_and(|text| text.contains("name = \"stateful-functions\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_repository_of_the_library_is_a_url_that_cargo_takes() {
+        for url in [
+            "https://git.example/stateful-functions.git",
+            "http://localhost:3000/a/b",
+            "ssh://git@git.example/a.git",
+            "git://git.example/a",
+            "file:///srv/git/a",
+        ] {
+            assert!(url.parse::<GitUrl>().is_ok(), "{url}");
+        }
+        for text in [
+            "",
+            "not a url\"x",
+            "https://git.example/a b",
+            "https://git.example/",
+            "https:///a",
+            "file://a",
+            "ftp://git.example/a",
+            "git@git.example:a.git",
+            "../stateful-functions",
+        ] {
+            assert!(text.parse::<GitUrl>().is_err(), "{text}");
+        }
+    }
 }

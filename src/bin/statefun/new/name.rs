@@ -6,15 +6,22 @@ use std::str::FromStr;
 #[derive(Debug, Clone)]
 pub(super) struct ProjectName(String);
 
-/// Crates of the toolchain, and ours; a crate of such a name cannot be built, or cannot depend on them.
+/// Crates of the toolchain, and dependencies of the project; a crate of such a name cannot be built, or cannot depend on them.
 const TAKEN: &[&str] = &[
     "alloc",
+    "anyhow",
     "core",
     "proc_macro",
+    "serde",
     "std",
     "stateful_functions",
     "test",
+    "tokio",
+    "tracing_subscriber",
 ];
+
+/// Folders that cargo makes beside the binaries, for which it forbids these names.
+const FOLDERS: &[&str] = &["build", "deps", "examples", "incremental"];
 
 const KEYWORDS: &[&str] = &[
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
@@ -54,6 +61,11 @@ impl FromStr for ProjectName {
                 "`{text}` is the name of a crate that the project needs; choose another name"
             ));
         }
+        if FOLDERS.contains(&text) {
+            return Err(format!(
+                "cargo forbids `{text}` as the name of a binary, because it makes a folder of this name; choose another name"
+            ));
+        }
         Ok(Self(text.to_owned()))
     }
 }
@@ -80,6 +92,11 @@ mod tests {
             "std",
             "test",
             "stateful-functions",
+            "tokio",
+            "build",
+            "deps",
+            "examples",
+            "incremental",
         ] {
             assert!(name.parse::<ProjectName>().is_err(), "{name}");
         }
