@@ -4,6 +4,7 @@
 //! is `retry: {every: 5m}`, `first: 2s` is `retry: {backoff: {first: 2s}}`.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use crate::delivery::engine::{Classes, Jitter, Policy, Retry};
 use crate::document::{At, Fields, Value, scalar};
@@ -49,19 +50,18 @@ pub(crate) fn read(node: At<'_>) -> Option<Policy> {
         fields.set("classes", &mut policy.classes, classes),
     ];
     fields.finish();
-    if whole.contains(&false) {
-        return None;
+    // Also when a field cannot be read: all faults are told at once.
+    let checked = policy.check();
+    for fault in checked
+        .as_ref()
+        .err()
+        .iter()
+        .flat_map(|invalid| &invalid.faults)
+    {
+        let field = fault.field.trim_start_matches("retry.");
+        place.fault_at(field, fault.problem);
     }
-    match policy.check() {
-        Ok(()) => Some(policy),
-        Err(invalid) => {
-            for fault in &invalid.faults {
-                let field = fault.field.trim_start_matches("retry.");
-                place.fault_at(field, fault.problem);
-            }
-            None
-        }
-    }
+    (checked.is_ok() && !whole.contains(&false)).then_some(policy)
 }
 
 /// Reads the waits between attempts: `every`, or a backoff whose parts may be given separately. False if they have faults.
@@ -88,12 +88,20 @@ fn set_waits(fields: &Fields<'_>, retry: &mut Retry) -> bool {
     else {
         return every;
     };
+    // In place of a broken one, for the check of the other: nothing is shorter, nothing is longer.
+    let span = |key, span: &mut Duration, stand_in| {
+        let read = fields.set(key, span, At::span);
+        if !read {
+            *span = stand_in;
+        }
+        read
+    };
     let whole = [
         whole_form,
         every,
-        fields.set("first", &mut first, At::span),
+        span("first", &mut first, Duration::from_nanos(1)),
+        span("max", &mut max, Duration::MAX),
         fields.set("factor", &mut factor, At::number),
-        fields.set("max", &mut max, At::span),
         fields.set("jitter", &mut jitter, |node| {
             node.parsed(|text| match text {
                 "full" => Ok(Jitter::Full),
@@ -146,8 +154,6 @@ fn classes(node: &At<'_>) -> Option<Classes> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::{Value, json};
 
     use super::*;
@@ -221,6 +227,19 @@ mod tests {
         }
         let faults = policy(&json!({"first": "10s", "max": "1s"})).unwrap_err();
         assert_eq!(faults, ["max: is shorter than retry.first"]);
+        let faults =
+            policy(&json!({"first": "2s", "max": "1s", "factor": 0.5, "attempts": 0})).unwrap_err();
+        for key in ["max: ", "factor: ", "attempts: "] {
+            let of_key = faults.iter().filter(|fault| fault.starts_with(key));
+            assert_eq!(of_key.count(), 1, "{key} in {faults:?}");
+        }
+        for (first, max, broken) in [("soon", "1ms", "first: "), ("1h", "soon", "max: ")] {
+            let faults = policy(&json!({"first": first, "max": max})).unwrap_err();
+            assert!(
+                faults.len() == 1 && faults[0].starts_with(broken),
+                "{faults:?}"
+            );
+        }
         assert_eq!(
             policy(&json!({"every": "1s", "factor": 2}))
                 .unwrap_err()
