@@ -56,6 +56,17 @@ fn is_ours(name: &str) -> bool {
         || log::is_segment(name)
 }
 
+/// Whether a runtime has used the folder at `path`. A copy of its folder may lack the lock file.
+#[cfg(feature = "embedded")]
+pub fn is_used(path: &std::path::Path) -> bool {
+    let names = Folder::new(path).list().unwrap_or_default();
+    let is_typical =
+        |name: &str| [disk::LOCK, tables::FILE].contains(&name) || log::is_segment(name);
+    names
+        .iter()
+        .any(|name| is_typical(name) && path.join(name).is_file())
+}
+
 /// The reading side of a store. Reads see everything staged, durable or not, and never wait for a sync.
 pub trait Rows: Send + Sync {
     /// The value of the row, or `None` when there is no such row.

@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Uri};
 use serde_json::Value;
 use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::{Runtime, Token};
-use stateful_functions::storage::Disk;
+use stateful_functions::storage::{Disk, is_used};
 use stateful_functions::transport::http::client::{
     HttpClient, HttpClientConfig, HttpRequest, HttpResponse,
 };
@@ -103,9 +103,9 @@ pub(crate) fn token(given: Option<&str>, option: &str) -> anyhow::Result<Option<
     token.with_context(|| format!("{option} or STATEFUN_ADMIN_TOKEN cannot be used"))
 }
 
-/// Refuses a folder that no runtime has written: every data folder has this file.
+/// Refuses a folder that no runtime has written.
 pub(crate) fn must_be_data(folder: &Path) -> anyhow::Result<()> {
-    if !folder.join("lock").is_file() {
+    if !is_used(folder) {
         bail!("{} is not a data folder of a runtime", folder.display());
     }
     Ok(())

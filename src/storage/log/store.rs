@@ -111,7 +111,7 @@ impl LogStore {
         let mut tables = Tables::open(Arc::clone(&disk), &names, settings.cache_bytes)?;
         let snapshot = match tables.snapshot() {
             // redb writes to the file before it reads it.
-            Err(_) if reserve.release() => tables.snapshot()?,
+            Err(err) if err.is_full() && reserve.release() => tables.snapshot()?,
             opened => opened?,
         };
         let mark = snapshot.mark();

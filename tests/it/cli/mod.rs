@@ -389,6 +389,14 @@ async fn the_state_of_a_stopped_runtime_is_read_and_repaired_in_its_folder() {
     ];
     assert_eq!(output(&set).0, 0);
 
+    // A copy without it is read, as `run` opens it.
+    std::fs::remove_file(folder.path().join("lock")).unwrap();
+    for (what, printed) in [("list", "7\n"), ("verify", "no damage")] {
+        let (code, out, err) = output(&["state", what, "--data", data]);
+        assert_eq!(code, 0, "{err}");
+        assert!(out.contains(printed), "{out}");
+    }
+
     let runtime = start().await.unwrap();
     let answer = runtime.call(&add(1), Duration::from_secs(5)).await.unwrap();
     assert_eq!(answer.require(&types::LONG).unwrap(), 8);

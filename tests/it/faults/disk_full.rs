@@ -132,6 +132,28 @@ fn the_reserve_is_given_up_for_a_round_and_for_a_start_on_a_full_disk() {
     assert!(!full.list().unwrap().contains(&"reserve".to_owned()));
 }
 
+#[test]
+fn damaged_tables_are_told_as_damage_and_the_reserve_is_kept() {
+    let disk = FaultyDisk::default();
+    let (store, mut syncer) = opened(&disk, MEGABYTE);
+    for number in 0..200 {
+        store.stage(vec![Write::put(STATE, key(number), vec![7; 10_000])]);
+        syncer.sync().unwrap();
+    }
+    assert!(store.checkpoint().unwrap());
+    drop((store, syncer));
+    for offset in 0..5 {
+        disk.flip("tables.redb", offset);
+    }
+    // It logged that the disk is full, and removed the reserve.
+    let told = open(Arc::new(disk.clone()), settings(MEGABYTE)).unwrap_err();
+    assert!(
+        told.to_string().contains("tables.redb is damaged"),
+        "{told}"
+    );
+    assert!(disk.list().unwrap().contains(&"reserve".to_owned()));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_request_that_meets_a_full_disk_is_told_so_and_does_not_hang() {
     let disk = FaultyDisk::default();
