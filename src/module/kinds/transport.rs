@@ -246,6 +246,7 @@ fn read_async(fields: &Fields<'_>, is_tls: bool) -> (Transport, Lazy) {
         lazy.add_bare(fields, "payload_max_bytes", text.into());
     }
     half_a_pair(fields, &tls, is_tls, &mut lazy);
+    // A negative one is a fault by now, with which the endpoint is never called.
     let size = |given: Option<i32>, default| {
         given.map_or(default, |given| usize::try_from(given).unwrap_or(default))
     };

@@ -10,7 +10,7 @@ use super::parse;
 use crate::runtime::{Started, admin, text};
 use crate::support::until::until;
 
-const LAZY: [(&str, &str, &str); 8] = [
+const LAZY: [(&str, &str, &str); 10] = [
     (
         "http://x/",
         "{call: 3 fortnights}",
@@ -46,6 +46,16 @@ const LAZY: [(&str, &str, &str); 8] = [
         "http://x/",
         "{pool_size: 0}",
         "maxConnections : 0 (expected: > 0)",
+    ),
+    (
+        "http://x/",
+        "{pool_size: -4}",
+        "maxConnections : -4 (expected: > 0)",
+    ),
+    (
+        "http://x/",
+        "{payload_max_bytes: -1}",
+        "maxContentLength : -1 (expected: >= 0)",
     ),
 ];
 
