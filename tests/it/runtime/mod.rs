@@ -4,6 +4,7 @@ mod edges;
 #[cfg(feature = "testing")]
 mod faults;
 mod http_ingress;
+mod partitions;
 mod restart;
 
 use std::path::Path;
