@@ -111,7 +111,10 @@ impl Partition {
             let (phase, bytes) = waiting.block_on(self.next(&mut taken, sweep_at));
             match phase {
                 Phase::Running => {}
-                Phase::StoreClosed => break,
+                Phase::StoreClosed => {
+                    self.inbox.done(bytes);
+                    break;
+                }
                 Phase::Closed => return waiting.shutdown_background(),
             }
             self.core.note_on_its_way(self.inbox.bytes());
@@ -128,6 +131,8 @@ impl Partition {
             }
             drop(commands);
             self.inbox.done(bytes);
+            // Otherwise due timers and recovery would wait for what has arrived, until the next command or sweep.
+            self.core.note_on_its_way(self.inbox.bytes());
             let now = Instant::now();
             if sweep_at <= now {
                 sweep_at = now + SWEEP_EVERY;
