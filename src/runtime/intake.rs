@@ -141,8 +141,11 @@ impl Intake {
             // An idempotency key is known to the partition of the original target.
             let own = incoming.key.as_ref();
             let own = own.map(|_| self.router.owner(incoming.target.id()));
-            let suits = |id: &str| own.is_none_or(|own| self.router.owner(id) == own);
-            match enter(&incoming.target, &incoming.argument, &suits) {
+            let router = self.router.clone();
+            let suits = move |id: &str| own.is_none_or(|own| router.owner(id) == own);
+            let (target, argument) = (&incoming.target, &incoming.argument);
+            let entering = self.entrances.compute(enter, target, argument, suits);
+            match entering.await {
                 Some(Entering::As(target, argument)) => {
                     (incoming.target, incoming.argument) = (target, argument);
                 }
