@@ -17,6 +17,7 @@ mod path;
 mod plan;
 mod record;
 mod rule;
+mod size;
 mod stage;
 mod stage_function;
 mod stage_target;

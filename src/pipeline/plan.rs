@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::config::{PipelineConfig, StageConfig};
 use super::ids::{ItemIds, RecordIds};
 use super::record::{RECORD, Record};
-use super::stage::Answer;
+use super::size::{self, MAX_BYTES};
+use super::stage::{Answer, apply_bounded};
 use super::stages::StageKind;
 use super::wire::Kept;
 use crate::clock::Clock;
@@ -201,11 +202,32 @@ impl Plan {
     }
 
     fn run(&self, from: usize, record: &mut Record) -> Led {
+        let first = self.steps.get(from);
+        if first.is_some_and(|step| step.kind.computes().is_none()) {
+            return Led::To(from);
+        }
+        let before = record.clone();
+        let led = self.compute(from, record, None);
+        if matches!(led, Led::Done) || !size::is_above(record, MAX_BYTES) {
+            return led;
+        }
+        // Computed again, to find the stage that made so much, and the record before it.
+        *record = before;
+        let most = MAX_BYTES.max(record.payload().len());
+        self.compute(from, record, Some(most))
+    }
+
+    /// Applies the stages that only compute. With `most`, one that makes a larger record fails.
+    fn compute(&self, from: usize, record: &mut Record, most: Option<usize>) -> Led {
         for (at, step) in self.steps.iter().enumerate().skip(from) {
             let Some(stage) = step.kind.computes() else {
                 return Led::To(at);
             };
-            match stage.apply(record) {
+            let answer = match most {
+                Some(most) => apply_bounded(stage, record, most),
+                None => stage.apply(record),
+            };
+            match answer {
                 Answer::Continue => {}
                 Answer::Stop => return Led::Done,
                 Answer::Fail(failure) => return Led::Failed(at, failure),

@@ -4,6 +4,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::record::Record;
+use super::rule::RuleError;
+use super::size::{self, TooLarge};
 use crate::delivery::engine::{Class, Failure};
 
 /// How a record continues after a stage.
@@ -80,6 +82,26 @@ pub(crate) fn refuse(err: impl fmt::Display) -> Answer {
     ))
 }
 
+/// The answer of a stage whose rule cannot be computed for this record.
+pub(crate) fn refuse_rule(err: RuleError) -> Answer {
+    match err {
+        RuleError::TooLarge(err) => Answer::Fail(err.into()),
+        err => refuse(err),
+    }
+}
+
+/// Applies a stage. If it makes a record of more than `most` bytes, it fails and the record stays unchanged.
+pub(crate) fn apply_bounded(stage: &dyn Stage, record: &mut Record, most: usize) -> Answer {
+    let before = record.clone();
+    match stage.apply(record) {
+        Answer::Continue if size::is_above(record, most) => {
+            *record = before;
+            Answer::Fail(TooLarge.into())
+        }
+        answer => answer,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +119,36 @@ mod tests {
         assert_eq!(failure.message, "the stage panicked: no more");
         assert_eq!(failure.class, Class::Permanent);
         assert_eq!(record.payload(), "whole");
+    }
+
+    #[test]
+    fn a_stage_that_makes_too_much_fails_and_leaves_the_record_as_it_was() {
+        let double = |record: &mut Record| {
+            let twice = record.payload().repeat(2);
+            record.set_payload(twice, "x/y");
+            Answer::Continue
+        };
+        let mut record = Record::new("1234");
+        assert_eq!(apply_bounded(&double, &mut record, 8), Answer::Continue);
+        let Answer::Fail(failure) = apply_bounded(&double, &mut record, 15) else {
+            panic!("expected a failure");
+        };
+        assert_eq!(
+            (&*failure.code, failure.class),
+            ("too_large", Class::Permanent)
+        );
+        assert_eq!(record.payload(), "12341234");
+    }
+
+    #[test]
+    fn a_document_that_is_larger_written_than_read_is_measured_as_written() {
+        let text = |record: &mut Record| {
+            record.set_document("\u{1}".repeat(10).into());
+            Answer::Continue
+        };
+        let mut record = Record::new("");
+        assert_eq!(apply_bounded(&text, &mut record, 62), Answer::Continue);
+        let failed = apply_bounded(&text, &mut Record::new(""), 61);
+        assert!(matches!(failed, Answer::Fail(_)), "{failed:?}");
     }
 }

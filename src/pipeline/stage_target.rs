@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::plan::{Plan, Step};
 use super::record::{RECORD, Record};
-use super::stage::Answer;
+use super::size::MAX_BYTES;
+use super::stage::{Answer, apply_bounded};
 use super::stages::{Prepared as Request, StageKind};
 use super::wire::Kept;
 use crate::delivery::engine::Failure;
@@ -95,7 +96,8 @@ impl Target for StageTarget {
                 Ok(Taken::Next)
             }
             (Call::Compute, StageKind::Pure(stage) | StageKind::Own(stage)) => {
-                match stage.apply(record) {
+                let most = MAX_BYTES.max(record.payload().len());
+                match apply_bounded(&**stage, record, most) {
                     Answer::Continue => Ok(Taken::Next),
                     Answer::Stop => Ok(Taken::Done),
                     Answer::Fail(failure) => Err(Box::new(failure)),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use operator::Operator;
 
+use super::size::{Budget, TooLarge};
 use crate::document::{At, Complaint, Value as Given};
 
 /// A parsed JsonLogic rule.
@@ -39,6 +40,8 @@ pub(crate) enum RuleError {
     },
     #[error("`{0}` gives no finite number")]
     NotFinite(&'static str),
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
 }
 
 impl RuleError {
@@ -104,7 +107,16 @@ impl Rule {
 
     /// Evaluates the rule for `document`.
     pub(crate) fn apply(&self, document: &Value) -> Result<Value, RuleError> {
-        eval::eval(&self.expr, document).map(std::borrow::Cow::into_owned)
+        self.apply_within(&Budget::default(), document)
+    }
+
+    /// Evaluates one of several rules whose results are kept together.
+    pub(crate) fn apply_within(
+        &self,
+        budget: &Budget,
+        document: &Value,
+    ) -> Result<Value, RuleError> {
+        eval::owned(&self.expr, document, budget)
     }
 }
 
@@ -398,5 +410,40 @@ mod tests {
         ] {
             assert!(read_as(Rule::read_condition, &rule).is_ok(), "{rule}");
         }
+    }
+
+    #[test]
+    fn a_rule_that_makes_too_much_fails_before_it_takes_the_memory() {
+        let document = json!({"list": vec![0; 30], "numbers": vec![0; 10]});
+        let twice = || json!([{"var": "accumulator"}, {"var": "accumulator"}]);
+        let grow = |list: Value, body: Value| json!({"reduce": [list, body, "x"]});
+        let list = || json!({"var": "list"});
+        for rule in [
+            grow(list(), json!({"cat": twice()})),
+            grow(list(), json!({"merge": twice()})),
+            grow(list(), twice()),
+            json!({"map": [{"var": "numbers"}, grow(json!(vec![0; 24]), json!({"cat": twice()}))]}),
+        ] {
+            let err = read(&rule).unwrap().apply(&document).unwrap_err();
+            assert_eq!(err, RuleError::TooLarge(TooLarge), "{rule}");
+        }
+    }
+
+    #[test]
+    fn values_that_a_rule_no_longer_needs_do_not_count() {
+        // Each step makes the whole list anew: 200 MB in all, and 100 KB at a time.
+        let rule = json!({"reduce": [
+            {"var": "list"},
+            {"merge": [{"var": "accumulator"}, {"var": "current"}]},
+            []
+        ]});
+        let document = json!({"list": vec!["x".repeat(100); 2000]});
+        assert_eq!(apply(rule, &document), document["list"]);
+        let rule = json!({"all": [
+            {"var": "list"},
+            {"==": [{"cat": [{"var": ""}, "!"]}, {"cat": [{"var": ""}, "!"]}]}
+        ]});
+        let document = json!({"list": vec!["x".repeat(1 << 20); 70]});
+        assert_eq!(apply(rule, &document), json!(true));
     }
 }

@@ -1,5 +1,6 @@
 //! Parses a document into an expression, and checks what can be known about its results.
 
+use super::super::size::Budget;
 use super::known::{self, Known};
 use super::operator::Operator;
 use super::{Expr, eval};
@@ -79,7 +80,7 @@ fn call(outer: &At<'_>, name: &str, at: &At<'_>, depth: usize) -> Option<Parsed>
         return Some((expr, known));
     }
     // This is the result for every document.
-    match eval::eval(&expr, &serde_json::Value::Null) {
+    match eval::eval(&expr, &serde_json::Value::Null, &Budget::default()) {
         Ok(value) => {
             let known = Known::value(&value);
             Some((expr, known))

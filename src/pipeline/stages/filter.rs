@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::record::Record;
 use super::super::rule::Rule;
-use super::super::stage::{Answer, Stage, refuse};
+use super::super::stage::{Answer, Stage, refuse, refuse_rule};
 use super::StageKind;
 use crate::document::At;
 
@@ -30,7 +30,7 @@ impl Stage for Filter {
             Ok(Value::Bool(true)) => Answer::Continue,
             Ok(Value::Bool(false) | Value::Null) => Answer::Stop,
             Ok(_) => refuse("the result of the rule is neither true nor false"),
-            Err(err) => refuse(err),
+            Err(err) => refuse_rule(err),
         }
     }
 }

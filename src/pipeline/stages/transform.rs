@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 use super::super::path::FieldPath;
 use super::super::record::Record;
 use super::super::rule::Rule;
-use super::super::stage::{Answer, Stage, refuse};
+use super::super::size::Budget;
+use super::super::stage::{Answer, Stage, refuse, refuse_rule};
 use super::StageKind;
 use crate::document::{At, Complaint};
-use crate::sdk::BoxError;
 
 #[derive(Debug)]
 struct Transform(Vec<(FieldPath, Rule)>);
@@ -58,17 +58,17 @@ impl Stage for Transform {
                 record.set_document(made);
                 Answer::Continue
             }
-            Err(err) => refuse(err),
+            Err(failed) => *failed,
         }
     }
 }
 
 impl Transform {
-    fn make(&self, document: &Value) -> Result<Value, BoxError> {
-        let mut made = Value::Object(Map::new());
+    fn make(&self, document: &Value) -> Result<Value, Box<Answer>> {
+        let (mut made, budget) = (Value::Object(Map::new()), Budget::default());
         for (path, rule) in &self.0 {
-            let value = rule.apply(document)?;
-            path.set(&mut made, value)?;
+            let value = rule.apply_within(&budget, document).map_err(refuse_rule)?;
+            path.set(&mut made, value).map_err(refuse)?;
         }
         Ok(made)
     }

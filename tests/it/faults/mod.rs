@@ -53,6 +53,7 @@ mod rules_by_meaning;
 mod slow_peers;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod stage_gone;
+mod swollen_records;
 mod unanswered;
 mod unequal_listeners;
 #[cfg(all(feature = "cli", feature = "testing"))]
