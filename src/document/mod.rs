@@ -2,10 +2,11 @@
 //! it, so they follow the same rules, and every finding has file, line, column and key.
 //!
 //! `node` is the tree, `scalar` reads simple values, `at` is a location in the tree, `fields` reads a mapping key by key, `finding` has the findings,
-//! `nearest` suggests what was probably meant, and `yaml` is the only file that uses the YAML crate. The meaning of the settings is up to the caller.
+//! `nearest` suggests what was probably meant, `exact` checks what becomes JSON, and `yaml` is the only file that uses the YAML crate. The meaning of the settings is up to the caller.
 //! Imports plain types only.
 
 mod at;
+mod exact;
 mod fields;
 mod finding;
 mod nearest;

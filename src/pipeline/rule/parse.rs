@@ -18,7 +18,7 @@ pub(super) fn expression(at: &At<'_>, depth: usize) -> Option<Parsed> {
     }
     match &at.node.value {
         Value::Map(entries) => match entries.as_slice() {
-            [] => Some(literal(at)),
+            [] => literal(at),
             [(key, argument)] => call(at, &key.name, &at.child(&key.name, argument), depth),
             _ => at.fault("expected an operator: a mapping with one entry"),
         },
@@ -27,14 +27,14 @@ pub(super) fn expression(at: &At<'_>, depth: usize) -> Option<Parsed> {
             let is_constant = known.iter().all(|known| known.is_constant);
             Some((Expr::List(items), Known::list(is_constant)))
         }
-        _ => Some(literal(at)),
+        _ => literal(at),
     }
 }
 
-fn literal(at: &At<'_>) -> Parsed {
-    let value = at.node.to_json();
+fn literal(at: &At<'_>) -> Option<Parsed> {
+    let value = at.json()?;
     let known = Known::value(&value);
-    (Expr::Literal(value), known)
+    Some((Expr::Literal(value), known))
 }
 
 /// Continues after a fault, so that all are found.

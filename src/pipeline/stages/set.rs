@@ -28,7 +28,10 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
                 place.fault::<()>("lies within another field that is set here");
                 whole = false;
             }
-            Ok(path) => fields.push((path, place.node.to_json())),
+            Ok(path) => match place.json() {
+                Some(value) => fields.push((path, value)),
+                None => whole = false,
+            },
         }
     }
     whole.then(|| StageKind::pure(Set(fields)))

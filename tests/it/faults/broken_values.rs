@@ -133,3 +133,40 @@ fn a_variable_that_is_not_text_is_a_fault_and_not_the_default() {
     let (code, out) = said_with("check", ingress, &set, &[("PLACE", broken)]);
     assert_eq!(code, 0, "{out}");
 }
+
+#[test]
+fn a_number_that_json_cannot_hold_is_a_fault_and_not_a_text() {
+    let (code, out) = check(
+        &pipeline("set: {a: .nan, b: [1, {c: -.inf}], d: 1e999}"),
+        &[],
+    );
+    assert_eq!(code, 1, "{out}");
+    for fault in [
+        "`spec.stages[0].set.a`: `.nan` is no number that JSON can hold",
+        "`spec.stages[0].set.b[1].c`: `-.inf` is no number that JSON can hold",
+        "`spec.stages[0].set.d`: `1e999` is no number that JSON can hold",
+    ] {
+        assert!(out.contains(fault), "{fault} in {out}");
+    }
+    let rule = "filter: {rule: {'<': [{var: a}, .inf]}}";
+    let (code, out) = check(&pipeline(rule), &[]);
+    assert_eq!(code, 1, "{out}");
+    assert!(
+        out.contains("`.inf` is no number that JSON can hold"),
+        "{out}"
+    );
+    let (code, out) = check(&pipeline("set: {a: '.nan', b: \".inf\"}"), &[]);
+    assert_eq!(code, 0, "{out}");
+}
+
+#[test]
+fn a_number_that_loses_digits_is_a_warning() {
+    let stage = "set: {a: 12345678901234567890123, b: 1.5, c: 18446744073709551615, d: 0.12345678901234567891}";
+    let (code, out) = check(&pipeline(stage), &[]);
+    assert_eq!(code, 0, "{out}");
+    assert!(
+        out.contains("`12345678901234567890123` has more digits than a number keeps"),
+        "{out}"
+    );
+    assert_eq!(out.matches("has more digits").count(), 2, "{out}");
+}
