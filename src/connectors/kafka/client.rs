@@ -1,7 +1,7 @@
 //! The parts that consumers and producers share: settings, the events of a client, and blocking calls.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -10,6 +10,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaConfRes;
+use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
 use super::properties::Translated;
@@ -27,6 +28,16 @@ pub(super) struct Settings {
     /// The owner of the settings, such as `ingress shop/orders`.
     who: String,
     checked: BTreeMap<String, String>,
+    /// The last failure that a client with these settings reported.
+    last: Last,
+}
+
+/// The last failure that a client reported: calls that time out do not say why.
+type Last = Arc<Mutex<Option<String>>>;
+
+fn lock(last: &Last) -> MutexGuard<'_, Option<String>> {
+    // A single value: a panic cannot leave it half written.
+    last.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for Settings {
@@ -73,7 +84,8 @@ impl Settings {
         }
         checked.insert("bootstrap.servers".to_owned(), address.to_owned());
         checked.extend(pairs(fixed));
-        Ok(Self { who, checked })
+        let last = Last::default();
+        Ok(Self { who, checked, last })
     }
 
     /// The value of a setting by its name in librdkafka.
@@ -103,11 +115,18 @@ impl Settings {
         config
     }
 
+    /// The context of a new client.
     pub(super) fn context(&self) -> Context {
+        *lock(&self.last) = None;
         Context {
             who: self.who.clone(),
-            last: Mutex::default(),
+            last: Arc::clone(&self.last),
         }
+    }
+
+    /// The last failure that the newest client reported.
+    pub(super) fn last_failure(&self) -> Option<String> {
+        lock(&self.last).clone()
     }
 }
 
@@ -160,8 +179,7 @@ fn check(name: &str, value: &str) -> Result<(), Refused> {
 #[derive(Debug)]
 pub(super) struct Context {
     who: String,
-    /// The last failure that the client reported: calls that time out do not say why.
-    last: Mutex<Option<String>>,
+    last: Last,
 }
 
 impl Context {
@@ -182,8 +200,7 @@ impl Context {
     }
 
     fn last(&self) -> MutexGuard<'_, Option<String>> {
-        // A single value: a panic cannot leave it half written.
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.last)
     }
 }
 
@@ -219,11 +236,15 @@ impl ConsumerContext for Context {
     }
 }
 
-/// Runs a blocking call on a thread for such calls.
+/// Runs a blocking call on a thread of its own. The process can end during the call, which on a thread of the application's pool it could not.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BoxError> + Send + 'static,
 ) -> Result<T, BoxError> {
-    tokio::task::spawn_blocking(work).await?
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("kafka-call".to_owned());
+    // The receiver is gone if the caller no longer waits.
+    thread.spawn(move || _ = tell.send(work()))?;
+    told.await?
 }
 
 /// Drops a client on another thread, because it waits until it has left its brokers.

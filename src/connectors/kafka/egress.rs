@@ -4,9 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::error::KafkaError;
+use tokio::time::{Instant, sleep};
 
 use super::client::Settings;
 use super::producer::{Producer, is_too_large, refusal, settings};
@@ -18,6 +20,8 @@ use crate::sdk::{BoxError, TypeName};
 
 /// As many as an outbox holds in memory: a transaction costs the same for one record as for all of them.
 const MAX_BATCH: usize = 4_096;
+/// A batch that takes longer is shown to operators.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// Writes to topics.
 #[derive(Debug)]
@@ -71,20 +75,47 @@ impl Sink for KafkaSink {
     }
 
     async fn deliver(&self, batch: &SinkBatch) -> Result<(), BoxError> {
-        let records = readable(batch).await;
-        match &self.way {
-            Some(Way::Unacknowledged(client)) => {
-                client.producer()?.throw(&records).await;
-                Ok(())
+        let way = self.way.as_ref().ok_or("the sink was not opened")?;
+        let delivery = way.deliver(batch);
+        tokio::pin!(delivery);
+        let begun = Instant::now();
+        loop {
+            tokio::select! {
+                done = &mut delivery => return done,
+                () = sleep(SLOW) => {}
             }
-            Some(Way::Acknowledged(client)) => client.deliver(batch, records).await,
-            Some(Way::Transactional(transactions)) => transactions.deliver(batch, records).await,
-            None => Err("the sink was not opened".into()),
+            let seconds = begun.elapsed().as_secs();
+            let why = match way.settings().last_failure() {
+                Some(last) => format!("no acknowledgement for {seconds} s: {last}"),
+                None => format!("no acknowledgement for {seconds} s"),
+            };
+            batch.struggles(&why);
         }
     }
 
     fn max_batch(&self) -> usize {
         MAX_BATCH
+    }
+}
+
+impl Way {
+    async fn deliver(&self, batch: &SinkBatch) -> Result<(), BoxError> {
+        let records = readable(batch).await;
+        match self {
+            Self::Unacknowledged(client) => {
+                client.producer()?.throw(&records).await;
+                Ok(())
+            }
+            Self::Acknowledged(client) => client.deliver(batch, records).await,
+            Self::Transactional(transactions) => transactions.deliver(batch, records).await,
+        }
+    }
+
+    const fn settings(&self) -> &Settings {
+        match self {
+            Self::Unacknowledged(client) | Self::Acknowledged(client) => &client.settings,
+            Self::Transactional(transactions) => transactions.settings(),
+        }
     }
 }
 

@@ -27,8 +27,11 @@ use crate::sdk::BoxError;
 /// The topic whose offset carries the position: offsets can be committed only for topics that exist, and this one always does.
 const TOPIC: &str = "__consumer_offsets";
 const PARTITION: i32 = 0;
-/// Waits for the coordinator of transactions, which may have to finish those of an earlier process.
-const BEGIN: Duration = Duration::from_secs(60);
+/// The wait for the coordinator of transactions until a failure is shown. The next attempt continues to wait with the same client, because the
+/// coordinator may have to finish the transactions of an earlier process.
+const BEGIN: Duration = Duration::from_secs(5);
+/// The longest wait until a transaction has ended.
+const COMMIT: Duration = Duration::from_secs(60);
 /// The prefix of the metadata.
 const FORMAT: &str = "statefun/1";
 /// The longest wait until the client has released acknowledged records.
@@ -48,6 +51,8 @@ pub(super) struct Transactions {
 #[derive(Debug, Default)]
 struct State {
     session: Option<Arc<Session>>,
+    /// A session whose coordinator has not answered yet.
+    starting: Option<Session>,
     /// The cluster has fenced this process; the reason is not known yet.
     is_fenced: bool,
     /// Another process has taken over.
@@ -96,8 +101,18 @@ impl Transactions {
         }
         let (settings, id) = (self.settings.clone(), self.id.clone());
         let (process, was_fenced) = (self.process.clone(), state.is_fenced);
-        let begun = blocking(move || Session::begin(&settings, &id, &process, was_fenced)).await;
+        let starting = state.starting.take();
+        let begun =
+            blocking(move || Session::begin(starting, &settings, &id, &process, was_fenced)).await;
         match begun? {
+            Begun::Starting(session, failure) => {
+                state.starting = Some(session);
+                Err(failure)
+            }
+            Begun::Fenced(failure) => {
+                state.is_fenced = true;
+                Err(failure)
+            }
             Begun::Replaced => {
                 state.is_replaced = true;
                 Err(self.replaced())
@@ -179,6 +194,10 @@ impl Transactions {
         }
     }
 
+    pub(super) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     fn replaced(&self) -> BoxError {
         format!(
             "another process delivers under transactional.id {}: this one was fenced and sends no more until it is started again; give different applications different ids by the property transactional.id",
@@ -191,36 +210,58 @@ impl Transactions {
 /// The result of starting a session.
 enum Begun {
     Session(Session, Committed),
+    /// The coordinator has not answered yet.
+    Starting(Session, BoxError),
+    /// The cluster has fenced this process while it started.
+    Fenced(BoxError),
     /// Another process has taken over.
     Replaced,
 }
 
 impl Session {
+    /// Begins with `starting`, or with a new session.
     fn begin(
+        starting: Option<Self>,
         settings: &Settings,
         id: &str,
         process: &str,
         was_fenced: bool,
     ) -> Result<Begun, BoxError> {
-        let group = Group::new(settings, id)?;
-        if was_fenced && group.committed()?.process != process {
-            return Ok(Begun::Replaced);
+        let session = match starting {
+            Some(session) => session,
+            None => {
+                let group = Group::new(settings, id)?;
+                if was_fenced && group.committed()?.process != process {
+                    return Ok(Begun::Replaced);
+                }
+                let producer = Producer::new(settings)?;
+                Self { producer, group }
+            }
+        };
+        if let Err(failure) = session.producer.init_transactions(BEGIN) {
+            let why = session.explain(&failure);
+            return match failure.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::OperationTimedOut) => Ok(Begun::Starting(session, why)),
+                _ => Err(why),
+            };
         }
-        let producer = Producer::new(settings)?;
-        let begun = producer.init_transactions(BEGIN);
-        begun.map_err(|failure| producer.explain(&failure))?;
-        let session = Self { producer, group };
         let committed = session.group.committed()?;
         // From here on other processes see who has the egress.
         let producer = &session.producer;
         producer
             .begin_transaction()
             .map_err(|failure| session.explain(&failure))?;
-        session.commit(Committed {
+        let taken = session.commit(Committed {
             process: process.to_owned(),
             count: 0,
             position: committed.position.clone(),
-        })?;
+        });
+        if let Err(failure) = taken {
+            return match session.is_fenced() {
+                true => Ok(Begun::Fenced(failure)),
+                false => Err(failure),
+            };
+        }
         info!(transactional_id = %id, delivered = committed.count, "the egress has its transactions");
         Ok(Begun::Session(session, committed))
     }
@@ -240,7 +281,7 @@ impl Session {
         while producer.in_flight_count() > 0 && producer.fatal().is_none() {
             std::thread::sleep(CLEARED);
         }
-        producer.commit_transaction(BEGIN).map_err(explain)?;
+        producer.commit_transaction(COMMIT).map_err(explain)?;
         self.group.set_count(count);
         Ok(())
     }

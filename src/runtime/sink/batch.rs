@@ -82,6 +82,14 @@ impl SinkBatch {
         self.outbox.set_aside(*id, &refused).await;
     }
 
+    /// Shows operators what delays the delivery of the batch, such as a target system that does not answer, while the sink goes on trying. It is
+    /// shown until the batch is delivered. Other failures are errors of [`deliver`](super::Sink::deliver).
+    pub fn struggles(&self, failure: &str) {
+        let condition = self.outbox.condition();
+        let attempts = condition.failing().map_or(1, |failing| failing.attempts);
+        condition.fails(attempts, failure.to_owned());
+    }
+
     /// The settler of the record at `index`; `None` after the last one.
     pub fn settler(&self, index: usize) -> Option<Settler> {
         Some(Settler {

@@ -90,12 +90,14 @@ impl Driver<'_> {
         while !records.is_empty() {
             let sink = self.sink;
             let outcome = tokio::select! {
-                outcome = self.attempt(&mut records) => outcome,
+                outcome = self.attempt(&mut records, stop) => outcome,
                 // What it has in hand it gives to others, who may not come.
                 () = stopped(stop.clone()), if sink.settles_itself() => return false,
             };
-            let Err(failure) = outcome else {
-                break;
+            let failure = match outcome {
+                Ok(true) => break,
+                Ok(false) => return false,
+                Err(failure) => failure,
             };
             self.failures += 1;
             // Some of it may have arrived.
@@ -109,7 +111,7 @@ impl Driver<'_> {
                 return false;
             }
         }
-        if self.failures > 0 {
+        if self.outbox.condition().failing().is_some() {
             self.failures = 0;
             self.outbox.condition().works();
             info!(egress = %self.egress, "the egress works again");
@@ -117,10 +119,18 @@ impl Driver<'_> {
         true
     }
 
-    async fn attempt(&mut self, records: &mut Vec<OutboxRecord>) -> Result<(), BoxError> {
+    /// False if the runtime stops before anything was delivered.
+    async fn attempt(
+        &mut self,
+        records: &mut Vec<OutboxRecord>,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<bool, BoxError> {
         let reached = match self.reached.take() {
             Some(reached) => reached,
-            None => self.ask().await?,
+            None => tokio::select! {
+                asked = self.ask() => asked?,
+                () = stopped(stop.clone()) => return Ok(false),
+            },
         };
         let mut position = SinkPosition::default();
         if let Reached::Position(safe) = &reached {
@@ -134,7 +144,7 @@ impl Driver<'_> {
         }
         if records.is_empty() {
             self.reached = Some(reached);
-            return Ok(());
+            return Ok(true);
         }
         let batch = SinkBatch::new(&self.egress, records, position, &self.outbox);
         self.sink.deliver(&batch).await?;
@@ -145,7 +155,7 @@ impl Driver<'_> {
             Reached::Unknown => Reached::Unknown,
             Reached::Position(_) => Reached::Position(batch.position().clone()),
         });
-        Ok(())
+        Ok(true)
     }
 
     async fn ask(&self) -> Result<Reached, BoxError> {

@@ -2,6 +2,7 @@
 //!
 //! A machine without Java or Maven skips them and says so. `STATEFUN_KAFKA_ROUNDS` sets how often something is killed.
 
+mod absent;
 mod broker;
 mod client;
 mod conformance;
