@@ -59,6 +59,8 @@ pub(super) struct Broker {
     libraries: PathBuf,
     folder: PathBuf,
     port: u16,
+    /// It is never dropped: it ends with the program, and so does its folder.
+    is_shared: bool,
     process: Mutex<Option<Child>>,
 }
 
@@ -71,7 +73,7 @@ pub(super) fn shared(test: &str, version: Version) -> Option<&'static Broker> {
         Version::V41 => &V41,
     };
     let made = slot.get_or_init(|| {
-        let broker = Broker::start(version)?;
+        let broker = Broker::start(version, true)?;
         broker.warm_up();
         Ok(broker)
     });
@@ -80,7 +82,7 @@ pub(super) fn shared(test: &str, version: Version) -> Option<&'static Broker> {
 
 /// A broker that a test may kill.
 pub(super) fn own(test: &str, version: Version) -> Option<Broker> {
-    match Broker::start(version) {
+    match Broker::start(version, false) {
         Ok(broker) => Some(broker),
         Err(lack) => told(test, Err(&lack)),
     }
@@ -91,7 +93,7 @@ fn told<T>(test: &str, made: Result<T, &Lack>) -> Option<T> {
 }
 
 impl Broker {
-    fn start(version: Version) -> Result<Self, Lack> {
+    fn start(version: Version, is_shared: bool) -> Result<Self, Lack> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let libraries = version.libraries()?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -101,6 +103,7 @@ impl Broker {
         let broker = Self {
             libraries,
             port: free_port(),
+            is_shared,
             process: Mutex::new(None),
             folder,
         };
@@ -173,7 +176,11 @@ auto.create.topics.enable=true
         // It ends with the program that holds the other end of its input.
         let mut shell = Command::new("sh");
         let script = "\"$@\" >server.log 2>&1 </dev/null & broker=$!; read -r _; kill -9 $broker; wait $broker";
-        shell.args(["-c", script, "sh", "java"]);
+        let script = match self.is_shared {
+            true => format!("{script}; rm -rf \"$0\""),
+            false => script.to_owned(),
+        };
+        shell.arg("-c").arg(script).arg(&self.folder).arg("java");
         let java = self.java();
         shell
             .args(java.get_args())
