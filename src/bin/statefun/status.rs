@@ -10,7 +10,7 @@ use crate::json::{field, list_at};
 use crate::output;
 use crate::queues::{address_line, destination_line, totals_line};
 
-/// Show the status of a runtime on one screen: its health, failing functions, destinations, dead letters, disk.
+/// Show the status of a runtime on one screen: its health, failing functions, destinations, dead letters, records set aside, disk.
 ///
 /// Exits with 0 if the runtime is healthy, 1 if it is not or cannot be reached.
 #[derive(Debug, Args)]
@@ -61,6 +61,10 @@ fn status(health: &Value, queues: &Value, metrics: &str) -> Value {
         let items = list_at(queues, pointer).iter();
         items.filter(failing).cloned().collect()
     };
+    let set_aside = list_at(queues, "/egresses").iter();
+    let set_aside = set_aside.filter(|egress| number(egress, "set_aside") > 0);
+    let set_aside = set_aside
+        .map(|egress| json!({"egress": egress.get("egress"), "records": egress.get("set_aside")}));
     let destinations = list_at(queues, "/destinations");
     let dead_letters: u64 = destinations
         .iter()
@@ -77,6 +81,7 @@ fn status(health: &Value, queues: &Value, metrics: &str) -> Value {
         "failing_addresses": chosen("/addresses"),
         "failing_egresses": chosen("/egresses"),
         "failing_ingresses": chosen("/ingresses"),
+        "set_aside": set_aside.collect::<Value>(),
         "destinations": destinations,
         "dead_letters": dead_letters,
         "disk": disk.collect::<Value>(),
@@ -158,6 +163,15 @@ fn lines(status: &Value) -> Vec<String> {
         &of("ingress"),
     );
     section(
+        "records set aside because they are refused (see statefun queues)",
+        "",
+        "/set_aside",
+        &|refused| {
+            let (egress, records) = (field(refused, "egress"), field(refused, "records"));
+            format!("{egress}: {records}")
+        },
+    );
+    section(
         "destinations",
         "no destinations",
         "/destinations",
@@ -194,6 +208,7 @@ mod tests {
                 {"address": "a/b/bad", "activity": "backs_off", "failures": 2, "last_failure": "no"},
                 {"address": "a/b/good", "activity": "in_flight", "failures": 0, "failed_attempts": 0},
             ],
+            "egresses": [{"egress": "a/out", "outbox": 0, "set_aside": 3}, {"egress": "a/fine", "outbox": 0, "set_aside": 0}],
             "destinations": [{"target": "http://h:1", "waiting": 4, "dead_letters": 1, "circuit": "open",
                               "delivered": 0, "failed_attempts": 5, "given_up": 1}],
         });
@@ -203,11 +218,14 @@ mod tests {
             "status: failing\n  the disk is full\n1 message pending, 1 call running",
             "disk: NOT writable, 20 KiB to replay",
             "  a/b/bad: ",
+            "refused (see statefun queues):\n  a/out: 3\n",
             "destinations:\n  http://h:1: 4 waiting",
             "1 dead letter: see",
         ] {
             assert!(text.contains(shown), "{shown} is not in\n{text}");
         }
-        assert!(!text.contains("a/b/good"), "{text}");
+        for hidden in ["a/b/good", "a/fine"] {
+            assert!(!text.contains(hidden), "{hidden} is in\n{text}");
+        }
     }
 }
