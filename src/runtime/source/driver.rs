@@ -48,7 +48,7 @@ pub(in crate::runtime) async fn drive(mut source: Box<dyn Source>, inlet: Inlet)
         let (source_name, retry_in_ms) = (inlet.name(), wait.as_millis());
         let failure = chain(failure.as_ref());
         warn!(source = %source_name, attempt = failures, retry_in_ms, %failure, "source failed; will run again");
-        inlet.condition().fails(failures, failure);
+        inlet.run_failed(failures, failure);
         tokio::select! {
             () = sleep(wait) => {}
             () = inlet.stopped() => return,

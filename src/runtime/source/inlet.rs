@@ -1,6 +1,6 @@
 //! The inlet through which a source brings records into the runtime.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ struct Shared {
     core: Mutex<SourceCore>,
     run: AtomicU64,
     condition: Arc<Condition>,
+    /// What `condition` shows is the failure of an earlier run.
+    shows_earlier_run: AtomicBool,
 }
 
 impl Inlet {
@@ -54,6 +56,7 @@ impl Inlet {
             core: Mutex::new(core),
             run: AtomicU64::new(0),
             condition,
+            shows_earlier_run: AtomicBool::new(false),
         };
         Self {
             shared: Arc::new(shared),
@@ -68,6 +71,12 @@ impl Inlet {
             shared: Arc::clone(&self.shared),
             run,
         }
+    }
+
+    /// Shows operators that runs have failed, until a later one brings records.
+    pub(super) fn run_failed(&self, attempts: u32, failure: String) {
+        self.shared.condition.fails(attempts, failure);
+        self.shared.shows_earlier_run.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn condition(&self) -> &Condition {
@@ -109,6 +118,7 @@ impl Inlet {
     /// Shows operators a failure that delays the source and from which it recovers by itself, such as a broker that does not answer.
     /// Other failures are errors of [`run`](super::Source::run).
     pub fn struggles(&self, failure: &str) {
+        self.shared.shows_earlier_run.store(false, Ordering::SeqCst);
         self.shared.condition.fails(1, failure.to_owned());
     }
 
@@ -156,6 +166,9 @@ impl Inlet {
             position
         };
         self.shared.condition.moved_on(count);
+        if self.shared.shows_earlier_run.swap(false, Ordering::SeqCst) {
+            self.recovers();
+        }
         Ok(Receipt {
             position,
             durable: self.shared.durable.clone(),

@@ -20,6 +20,7 @@ use stateful_functions::{
 };
 use tokio::sync::Semaphore;
 
+use crate::faults::hidden_attempts::{listed, started};
 use crate::support::seeds::for_each_seed;
 use crate::support::until::until;
 
@@ -185,6 +186,40 @@ async fn a_source_that_fails_is_run_again_and_one_that_has_ended_is_not() {
         .await
         .unwrap();
     assert_eq!(runs.load(Ordering::Relaxed), 3);
+}
+
+/// Fails, then brings a record and keeps running.
+#[derive(Debug)]
+struct Recovering(Arc<AtomicU64>, Arc<Semaphore>);
+
+#[async_trait]
+impl Source for Recovering {
+    async fn run(&mut self, inlet: &Inlet) -> Result<(), BoxError> {
+        if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+            return Err("the broker is away".into());
+        }
+        self.1.acquire().await?.forget();
+        _ = inlet.bring(Batch::new().position("", "1")).await?;
+        inlet.stopped().await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_failed_run_is_no_longer_shown_once_a_later_one_brings_records() {
+    let permits = Arc::new(Semaphore::new(0));
+    let source = Recovering(Arc::default(), Arc::clone(&permits));
+    let builder = Runtime::builder().ingress(LOG, source);
+    let started = started(builder, crate::runtime::SAMPLES).await;
+    let failing = |attempts: u64| {
+        listed(&started, "ingresses", move |entry| {
+            entry["ingress"] == LOG.as_str() && entry["failed_attempts"] == attempts
+        })
+    };
+    assert_eq!(failing(1).await["last_failure"], "the broker is away");
+    permits.add_permits(1);
+    assert!(failing(0).await["last_failure"].is_null());
+    started.runtime.shutdown().await;
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ pub(super) fn no_database() -> Answer {
 }
 
 /// With an admin API.
-pub(super) async fn started(builder: RuntimeBuilder, module: &str) -> Started {
+pub(crate) async fn started(builder: RuntimeBuilder, module: &str) -> Started {
     Started::with(builder.admin(admin()), module).await
 }
 
@@ -32,7 +32,7 @@ pub(super) async fn get(started: &Started, path: &str) -> String {
 }
 
 /// What `/api/queues` lists under `list`, once there is something that is `wanted`.
-pub(super) async fn listed(
+pub(crate) async fn listed(
     started: &Started,
     list: &str,
     wanted: impl Fn(&Value) -> bool,

@@ -31,7 +31,7 @@ mod greedy_answers;
 mod guessed_requests;
 mod guesses;
 #[cfg(all(feature = "runtime", feature = "testing"))]
-mod hidden_attempts;
+pub(crate) mod hidden_attempts;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod hidden_causes;
 mod long_lists;
