@@ -15,13 +15,36 @@ use crate::admin::rearm::{rearm, regather, unpack};
 use crate::connectors::file::FileEgress;
 use crate::connectors::http::HttpSource;
 #[cfg(feature = "kafka")]
-use crate::connectors::kafka::{KafkaSink, KafkaSource};
+use crate::connectors::kafka::{self, KafkaSink, KafkaSource};
 use crate::connectors::playground::{PlaygroundSink, PlaygroundSource};
 use crate::connectors::stdout::StdoutEgress;
-use crate::module::{EgressTarget, Ingress, Location, Module, PlaygroundIngress};
+use crate::module::{EgressTarget, Finding, Ingress, Location, Module, PlaygroundIngress};
 use crate::pipeline::{Destinations, Entrance, Pipeline, PipelineConfig, RECORD, Record, stand_in};
 use crate::protocol::reqreply::TypedValue;
 use crate::sdk::{Message, StatefulFunctions, TypedBytes};
+
+/// Warnings about the properties of a module's Kafka documents that have no effect. A build without the feature `kafka` finds none.
+#[cfg(feature = "kafka")]
+pub fn properties_without_effect(module: &Module) -> Vec<Finding> {
+    let ingresses = module.ingresses.iter().flat_map(|ingress| match ingress {
+        Ingress::Kafka(spec) => kafka::idle_of_ingress(spec),
+        _ => Vec::new(),
+    });
+    let egresses = module.egresses.iter().flat_map(|egress| {
+        let (id, at) = (&egress.id, &egress.location);
+        match &egress.target {
+            EgressTarget::Kafka(spec) => kafka::idle_of_egress(id, at, spec),
+            _ => Vec::new(),
+        }
+    });
+    ingresses.chain(egresses).collect()
+}
+
+/// Warnings about the properties of a module's Kafka documents that have no effect. A build without the feature `kafka` finds none.
+#[cfg(not(feature = "kafka"))]
+pub const fn properties_without_effect(_module: &Module) -> Vec<Finding> {
+    Vec::new()
+}
 
 impl RuntimeBuilder {
     /// Binds everything that a module declares.

@@ -73,6 +73,7 @@ pub use crate::module::{InvalidToken, Token};
 pub use self::core::{AnswerLimits, Failure, FailurePolicy, OnError};
 #[cfg(feature = "runtime")]
 pub use self::{
+    assemble::properties_without_effect,
     builder::RuntimeBuilder,
     commit::StoreStatus,
     config::RuntimeConfig,

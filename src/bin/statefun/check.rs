@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use stateful_functions::module::{Finding, Module, ModuleFile, Placeholders};
 use stateful_functions::printable::counted;
-use stateful_functions::runtime::TlsFindings;
+use stateful_functions::runtime::{TlsFindings, properties_without_effect};
 
 use crate::args::{ADMIN, ModuleArgs};
 use crate::{input, output};
@@ -129,6 +129,7 @@ impl Report {
         let (module, faults) = Module::read(&files, placeholders);
         let with_admin = module.collisions_with_admin(&args.admin);
         let tls = TlsFindings::of(&module);
+        let idle = properties_without_effect(&module);
         let (lazy, warnings): (Vec<_>, Vec<_>) = module
             .warnings
             .into_iter()
@@ -136,7 +137,7 @@ impl Report {
         let told = |findings: Vec<Finding>| args.module.told(findings);
         Self {
             faults: told([faults, lazy, with_admin].concat()),
-            warnings: told([warnings, tls.warnings].concat()),
+            warnings: told([warnings, tls.warnings, idle].concat()),
             flink: args.other.map(|OtherRuntime::Flink| {
                 told([module.not_for_flink, tls.not_for_flink].concat())
             }),

@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaConfRes;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
-use super::properties::Translated;
+use super::properties::{Ignored, NO_COUNTERPART, Translated};
 use crate::sdk::BoxError;
 
 /// The longest wait for an answer of the cluster.
@@ -28,6 +28,8 @@ pub(super) struct Settings {
     /// The owner of the settings, such as `ingress shop/orders`.
     who: String,
     checked: BTreeMap<String, String>,
+    /// Properties of the module file that have no effect.
+    ignored: Vec<Ignored>,
     /// The last failure that a client with these settings reported.
     last: Last,
 }
@@ -48,7 +50,7 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// The settings of the module file override `defaults`, and `fixed` overrides both. Settings without an effect are logged by name.
+    /// The settings of the module file override `defaults`, and `fixed` overrides both.
     ///
     /// # Errors
     /// If librdkafka refuses a value.
@@ -59,10 +61,7 @@ impl Settings {
         given: Translated,
         fixed: &[(&str, &str)],
     ) -> Result<Self, BoxError> {
-        for ignored in &given.ignored {
-            let (property, why) = (&ignored.name, ignored.why);
-            warn!(client = %who, %property, "the property has no effect: {why}");
-        }
+        let mut ignored = given.ignored;
         let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
             let pairs = pairs.iter();
             pairs
@@ -75,7 +74,8 @@ impl Settings {
             match check(&name, &value) {
                 Ok(()) => _ = checked.insert(name, value),
                 Err(Refused::Unknown) => {
-                    warn!(client = %who, property = %name, "the property has no effect: it has no counterpart here");
+                    let why = NO_COUNTERPART;
+                    ignored.push(Ignored { name, why });
                 }
                 Err(Refused::Invalid(why)) => {
                     return Err(format!("property `{name}`: {why}").into());
@@ -85,7 +85,24 @@ impl Settings {
         checked.insert("bootstrap.servers".to_owned(), address.to_owned());
         checked.extend(pairs(fixed));
         let last = Last::default();
-        Ok(Self { who, checked, last })
+        Ok(Self {
+            who,
+            checked,
+            ignored,
+            last,
+        })
+    }
+
+    /// Properties of the module file that have no effect.
+    pub(super) fn ignored(&self) -> &[Ignored] {
+        &self.ignored
+    }
+
+    /// Logs the properties that have no effect.
+    pub(super) fn log_ignored(&self) {
+        for Ignored { name, why } in &self.ignored {
+            warn!(client = %self.who, property = %name, "the property has no effect: {why}");
+        }
     }
 
     /// The value of a setting by its name in librdkafka.

@@ -31,7 +31,7 @@ const FIXED: &[(&str, &str)] = &[
 /// The settings of an ingress.
 #[derive(Debug, Clone)]
 pub(super) struct Reading {
-    settings: Settings,
+    pub(super) settings: Settings,
     /// The most records of a batch.
     pub(super) max_records: usize,
     /// The interval of checks for new partitions.

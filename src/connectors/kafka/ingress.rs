@@ -52,6 +52,7 @@ impl Source for KafkaSource {
             let what = format!("ingress {} ({})", self.spec.id, self.spec.location);
             StartError::connector(what, why)
         })?;
+        reading.settings.log_ignored();
         self.reading = Some(reading);
         Ok(None)
     }

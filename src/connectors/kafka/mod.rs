@@ -19,3 +19,34 @@ mod transaction;
 
 pub(crate) use self::egress::KafkaSink;
 pub(crate) use self::ingress::KafkaSource;
+
+use self::client::Settings;
+use self::consumer::Reading;
+use crate::module::{Complaint, Finding, KafkaEgress, KafkaIngress, Location, Properties};
+use crate::sdk::{BoxError, TypeName};
+
+/// The properties of an ingress that have no effect.
+pub(crate) fn idle_of_ingress(spec: &KafkaIngress) -> Vec<Finding> {
+    let settings = Reading::of(spec).map(|reading| reading.settings);
+    idle(settings, &spec.properties, &spec.location)
+}
+
+/// The properties of an egress that have no effect.
+pub(crate) fn idle_of_egress(id: &TypeName, at: &Location, spec: &KafkaEgress) -> Vec<Finding> {
+    idle(producer::settings(id, spec), &spec.properties, at)
+}
+
+/// Values that the client refuses stop the start, which names them.
+fn idle(
+    settings: Result<Settings, BoxError>,
+    properties: &Properties,
+    document: &Location,
+) -> Vec<Finding> {
+    let settings = settings.ok();
+    let ignored = settings.iter().flat_map(Settings::ignored);
+    let findings = ignored.map(|ignored| {
+        let text = format!("`{}` has no effect: {}", ignored.name, ignored.why);
+        properties.finding(&ignored.name, document, Complaint::from(text))
+    });
+    findings.collect()
+}

@@ -27,7 +27,7 @@ pub(super) struct Translated {
 }
 
 /// A setting that has no effect.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ignored {
     pub(super) name: String,
     pub(super) why: &'static str,
@@ -63,7 +63,7 @@ const RENAMED: &[(Direction, &str, &str)] = &[
     ),
 ];
 
-const NO_COUNTERPART: &str = "it has no counterpart here";
+pub(super) const NO_COUNTERPART: &str = "it has no counterpart here";
 const NO_MEMBER: &str = "the ingress assigns partitions itself and is no member of its group";
 const BY_POSITION: &str = "offsets are committed once they are durable";
 const OF_JAVA: &str = "it names or configures Java classes";

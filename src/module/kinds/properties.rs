@@ -3,34 +3,47 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::document::{Complaint, Fields, Node, Value, join};
+use crate::document::{Complaint, Fields, Finding, Location, Node, Value, join};
 
 use super::super::coerce;
 
 /// Settings of a client library by name. `Debug` shows only the names, because values may be secret.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Properties(BTreeMap<String, String>);
+pub struct Properties {
+    values: BTreeMap<String, String>,
+    /// Where each is given: its place, and its path within the document.
+    places: BTreeMap<String, (Location, String)>,
+}
 
 impl Properties {
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// The finding `complaint` about the property `name`; about the document at `document` if it is not given.
+    pub fn finding(&self, name: &str, document: &Location, complaint: Complaint) -> Finding {
+        let place = self.places.get(name).cloned();
+        let (location, path) =
+            place.unwrap_or_else(|| (document.clone(), "spec.properties".to_owned()));
+        Finding::new(location, path, complaint)
     }
 
     /// Those with these names and values.
     #[cfg(all(test, feature = "kafka"))]
     pub(crate) fn of_tests(pairs: &[(&str, &str)]) -> Self {
         let pairs = pairs.iter();
-        Self(
-            pairs
+        Self {
+            values: pairs
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
-        )
+            places: BTreeMap::new(),
+        }
     }
 
     /// All names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
+        self.values
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -38,7 +51,7 @@ impl Properties {
 
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.values.keys()).finish()
     }
 }
 
@@ -49,12 +62,14 @@ pub(super) fn read(fields: &Fields<'_>, key: &'static str) -> Properties {
         return Properties::default();
     }
     let pairs = pairs(fields, key).unwrap_or_default();
-    let values = pairs.into_iter();
-    Properties(
-        values
-            .map(|pair| (pair.key.to_owned(), coerce::as_text(pair.value)))
-            .collect(),
-    )
+    let mut properties = Properties::default();
+    for Pair { path, key, value } in pairs {
+        let text = coerce::as_text(value);
+        properties.values.insert(key.to_owned(), text);
+        let place = (value.location.clone(), path);
+        properties.places.insert(key.to_owned(), place);
+    }
+    properties
 }
 
 /// One mapping of a list of mappings with one key each.

@@ -165,3 +165,53 @@ module:
 ";
     greets(&client, "com.example.fns/greeter", "orders-of-users", old).await;
 }
+
+#[test]
+fn check_warns_of_properties_without_effect_with_their_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("module.yaml");
+    let text = "\
+kind: io.statefun.kafka.v1/ingress
+spec:
+  id: example/names
+  address: kafka:9092
+  consumerGroupId: my-group-id
+  topics:
+    - topic: names
+      valueType: io.statefun.types/string
+      targets:
+        - statefun.samples/greeter
+  properties:
+    - max.poll.records: 100
+    - session.timeout.ms: 30000
+---
+kind: io.statefun.kafka.v1/egress
+spec:
+  id: statefun.samples/out
+  address: kafka:9092
+  properties:
+    - no.such.property: 1
+---
+kind: statefun.samples.v1/functions
+spec: {}
+";
+    std::fs::write(&module, text).unwrap();
+    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_statefun"));
+    let checked = check.arg("check").arg(&module).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    let told = String::from_utf8(checked.stdout).unwrap();
+    let warnings: Vec<&str> = told
+        .lines()
+        .filter(|line| line.contains("has no effect"))
+        .collect();
+    let [first, second] = warnings[..] else {
+        panic!("{told}");
+    };
+    for (warning, line, property) in [
+        (first, ":13:", "`session.timeout.ms`"),
+        (second, ":20:", "`no.such.property`"),
+    ] {
+        let is_right = warning.contains(line) && warning.contains(property);
+        assert!(is_right, "{warning}");
+    }
+}
