@@ -20,6 +20,7 @@ use stateful_functions::{
 };
 use tokio::sync::Semaphore;
 
+#[cfg(feature = "full")]
 use crate::faults::hidden_attempts::{listed, started};
 use crate::support::seeds::for_each_seed;
 use crate::support::until::until;
@@ -189,9 +190,11 @@ async fn a_source_that_fails_is_run_again_and_one_that_has_ended_is_not() {
 }
 
 /// Fails, then brings a record and keeps running.
+#[cfg(feature = "full")]
 #[derive(Debug)]
 struct Recovering(Arc<AtomicU64>, Arc<Semaphore>);
 
+#[cfg(feature = "full")]
 #[async_trait]
 impl Source for Recovering {
     async fn run(&mut self, inlet: &Inlet) -> Result<(), BoxError> {
@@ -205,6 +208,7 @@ impl Source for Recovering {
     }
 }
 
+#[cfg(feature = "full")]
 #[tokio::test]
 async fn a_failed_run_is_no_longer_shown_once_a_later_one_brings_records() {
     let permits = Arc::new(Semaphore::new(0));
