@@ -5,6 +5,7 @@ mod body_memory;
 mod borders;
 mod broken_values;
 mod cli;
+mod closed_terminal;
 mod content_types;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod damage;

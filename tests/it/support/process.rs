@@ -98,9 +98,18 @@ impl Process {
 
     /// SIGTERM, as a service manager ends it; its exit code, unless the signal was its end.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
+        self.end_by("-TERM")
+    }
+
+    /// SIGHUP, as a terminal that is closed sends it; its exit code, unless the signal was its end.
+    pub(crate) fn hang_up(&mut self) -> Option<i32> {
+        self.end_by("-HUP")
+    }
+
+    fn end_by(&mut self, signal: &str) -> Option<i32> {
         let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        assert!(told.success());
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
         self.child.wait().unwrap().code()
     }
 }
