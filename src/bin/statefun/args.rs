@@ -13,7 +13,8 @@ use stateful_functions::module::{Finding, Placeholders};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    call, check, dead_letters, deliveries, logging, new, queues, run, send, sink, state, status,
+    call, check, dead_letters, deliveries, log_lines::LogLines, logging, new, queues, run, send,
+    sink, state, status,
 };
 
 /// Stateful functions with durable state, messages and timers; runs and checks module files.
@@ -132,24 +133,27 @@ enum LogFormat {
 
 impl Log {
     /// Starts logging. Without a filter, commands that keep running log at `info`, all others at `warn`.
-    pub(crate) fn start(&self, command: &Command) -> anyhow::Result<()> {
+    /// What is returned takes the lines.
+    pub(crate) fn start(&self, command: &Command) -> anyhow::Result<LogLines> {
         let default = match command {
             Command::Run(_) | Command::Sink(_) => "info",
             _ => "warn",
         };
         let filter = EnvFilter::try_new(self.filter.as_deref().unwrap_or(default))?;
+        let lines = LogLines::to(io::stderr())?;
+        let (text, json) = (lines.clone(), lines.clone());
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_writer(io::stderr)
+            .with_writer(move || text.clone())
             .with_ansi(io::stderr().is_terminal());
         match self.format {
             LogFormat::Text => log.fmt_fields(logging::printable_fields()).init(),
             LogFormat::Json => log
-                .with_writer(|| logging::PrintableJson(io::stderr()))
+                .with_writer(move || logging::PrintableJson(json.clone()))
                 .json()
                 .init(),
         }
-        Ok(())
+        Ok(lines)
     }
 }
 

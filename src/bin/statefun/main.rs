@@ -1,8 +1,4 @@
 //! The `statefun` binary: a file per command. Uses the library's public API only.
-#![expect(
-    clippy::print_stderr,
-    reason = "a command line tells errors on the error stream"
-)]
 
 mod admin;
 mod args;
@@ -13,6 +9,7 @@ mod deliveries;
 mod input;
 mod json;
 mod list;
+mod log_lines;
 mod logging;
 mod network;
 mod new;
@@ -45,11 +42,11 @@ fn run() -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(u8::try_from(usage.exit_code())?));
         }
     };
-    cli.log.start(&cli.command)?;
+    let log = cli.log.start(&cli.command)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match cli.command {
             Command::New(args) => new::run(&args, cli.json),
             Command::Run(args) => run::run(args, cli.json).await,
@@ -63,5 +60,7 @@ fn run() -> anyhow::Result<ExitCode> {
             Command::DeadLetters(args) => dead_letters::run(args, cli.json).await,
             Command::Sink(args) => sink::run(args, cli.json).await,
         }
-    })
+    });
+    log.flush();
+    ended
 }

@@ -28,7 +28,7 @@ pub(crate) fn json_piece(piece: impl std::fmt::Display) -> io::Result<()> {
 
 /// A note to standard error.
 pub(crate) fn note(text: impl std::fmt::Display) {
-    eprintln!("{}", printable::lines(&text.to_string()));
+    to_stderr(&text.to_string());
 }
 
 /// Reports why the command failed. A reader that went away, such as `head`, is not a failure.
@@ -37,6 +37,11 @@ pub(crate) fn failed(err: &anyhow::Error) -> ExitCode {
     if err.downcast_ref::<io::Error>().is_some_and(gone) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("statefun: {}", printable::lines(&format!("{err:#}")));
+    to_stderr(&format!("statefun: {err:#}"));
     ExitCode::FAILURE
+}
+
+/// An error stream that cannot be written is no reason to end a command.
+fn to_stderr(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", printable::lines(text));
 }

@@ -59,4 +59,5 @@ mod unanswered;
 mod unequal_listeners;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod untold_destinations;
+mod unwritable_log;
 mod weak_tokens;
