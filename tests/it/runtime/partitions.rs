@@ -51,7 +51,7 @@ async fn fan_out(context: &mut Context, message: Message) -> Result<(), BoxError
     Ok(())
 }
 
-/// Adds what other functions send; who asks with a zero gets the total. Other functions get no answer, because `FAN_OUT` would take it for an order.
+/// Adds what other functions send, and answers a zero with the total. Other functions get no answer, because `FAN_OUT` would take it for an order.
 async fn sum(context: &mut Context, message: Message) -> Result<(), BoxError> {
     let added = message.require(&types::LONG)?;
     let total = context.storage().get(&TOTAL)?.unwrap_or(0) + added;
