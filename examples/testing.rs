@@ -46,7 +46,8 @@ async fn guard(context: &mut Context, message: Message) -> Result<(), BoxError> 
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), BoxError> {
-    tracing_subscriber::fmt().with_test_writer().init();
+    // The tests of this file may have installed it already.
+    let _ = tracing_subscriber::fmt().with_test_writer().try_init();
     one_function().await?;
     functions_together().await
 }

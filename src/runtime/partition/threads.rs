@@ -3,6 +3,7 @@
 use std::io;
 use std::thread::{Builder, JoinHandle, panicking};
 
+use tracing::dispatcher::{Dispatch, get_default, with_default};
 use tracing::error;
 
 use super::inbox::Inbox;
@@ -38,9 +39,13 @@ impl Partitions {
         };
         let calls = waiting.handle().clone();
         let partition = Partition::new(core, dependencies, inbox.clone(), calls);
+        // It logs where the thread that starts it logs, also if that is a subscriber of one thread.
+        let log = get_default(Dispatch::clone);
         let thread = Builder::new().name(name).spawn(move || {
-            let _guard = guard;
-            partition.run(waiting);
+            with_default(&log, || {
+                let _guard = guard;
+                partition.run(waiting);
+            });
         })?;
         self.threads.push((inbox, thread));
         Ok(())

@@ -238,9 +238,13 @@ impl Tail {
 fn captured(line: &[u8]) -> Captured {
     let line: Value = serde_json::from_slice(line).unwrap();
     let text = |field: &str| line[field].as_str().unwrap_or_default();
-    let bytes = match line["base64"].as_str() {
-        Some(bytes) => STANDARD.decode(bytes).unwrap(),
-        None => line["value"].to_string().into_bytes(),
+    let bytes = match (line["base64"].as_str(), &line["value"]) {
+        (Some(bytes), _) => STANDARD.decode(bytes).unwrap(),
+        // The values of records for Kafka and Kinesis are shown as they are, unless they are JSON.
+        (None, Value::String(text)) if text("topic") != "" || text("stream") != "" => {
+            text.clone().into_bytes()
+        }
+        (None, value) => value.to_string().into_bytes(),
     };
     let id = Some(format!("{} {}", text("egress"), text("id")));
     Captured::read(id, text("egress"), text("type"), &bytes)
