@@ -90,6 +90,10 @@ impl LogStore {
                 self.look_at_room();
             }
             state = self.locked();
+            if is_low && waited.timed_out() {
+                // What waits to be written counts as needed space. Nothing more may come in that would make it large enough for a checkpoint.
+                state.freeze();
+            }
         }
     }
 

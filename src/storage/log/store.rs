@@ -348,7 +348,14 @@ impl State {
         };
         let large = self.layers.current.bytes() >= self.frozen_bytes / share as usize;
         let due = large || self.current_log_bytes >= settings.log_bytes / share;
-        if due && self.layers.lower.frozen.is_none() {
+        if due {
+            self.freeze();
+        }
+    }
+
+    /// Freezes the current overlay if it has rows and the previous one is in the tables.
+    pub(super) fn freeze(&mut self) {
+        if self.layers.current.len() > 0 && self.layers.lower.frozen.is_none() {
             self.layers.lower.frozen = Some(Frozen {
                 overlay: Arc::new(mem::take(&mut self.layers.current)),
                 position: self.round.last(),
