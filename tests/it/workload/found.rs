@@ -11,6 +11,13 @@ use stateful_functions::protocol::egress::{KafkaProducerRecord, KinesisEgressRec
 use super::model::{World, canonical, kafka, kinesis};
 use super::program::{At, KAFKA, KINESIS, RECORDS};
 
+/// The types of the records of egresses.
+pub(crate) const RECORD_TYPE: &str = "workload/record";
+pub(crate) const KAFKA_TYPE: &str =
+    "type.googleapis.com/io.statefun.sdk.egress.KafkaProducerRecord";
+pub(crate) const KINESIS_TYPE: &str =
+    "type.googleapis.com/io.statefun.sdk.egress.KinesisEgressRecord";
+
 /// Maximum differences of each kind that are shown.
 const SHOWN: usize = 12;
 
@@ -25,10 +32,8 @@ pub(crate) struct Captured {
 impl Captured {
     /// The record with these bytes that came out of `egress`.
     pub(crate) fn read(id: Option<String>, egress: &str, type_name: &str, bytes: &[u8]) -> Self {
-        const KAFKA_TYPE: &str = "type.googleapis.com/io.statefun.sdk.egress.KafkaProducerRecord";
-        const KINESIS_TYPE: &str = "type.googleapis.com/io.statefun.sdk.egress.KinesisEgressRecord";
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let content = if egress == RECORDS.as_str() && type_name == "workload/record" {
+        let content = if egress == RECORDS.as_str() && type_name == RECORD_TYPE {
             serde_json::from_slice(bytes).unwrap()
         } else if egress == KAFKA.as_str() && type_name == KAFKA_TYPE {
             let record = KafkaProducerRecord::decode(bytes).unwrap();

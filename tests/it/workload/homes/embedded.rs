@@ -16,7 +16,8 @@ use super::feeder::Feeder;
 use super::servers::{RustServer, Server, own_process};
 use super::{Ends, Home};
 use crate::support::process::Process;
-use crate::workload::found::Captured;
+use crate::workload::found::{Captured, KAFKA_TYPE, KINESIS_TYPE, RECORD_TYPE};
+use crate::workload::model::{kafka, kinesis};
 use crate::workload::program::{Input, KAFKA, KINESIS, RECORDS};
 
 /// So often it is tried to start a runtime with its functions.
@@ -237,15 +238,19 @@ impl Tail {
 
 fn captured(line: &[u8]) -> Captured {
     let line: Value = serde_json::from_slice(line).unwrap();
-    let text = |field: &str| line[field].as_str().unwrap_or_default();
+    let field = |name: &str| line[name].as_str().unwrap_or_default();
+    let id = Some(format!("{} {}", field("egress"), field("id")));
     let bytes = match (line["base64"].as_str(), &line["value"]) {
         (Some(bytes), _) => STANDARD.decode(bytes).unwrap(),
-        // The values of records for Kafka and Kinesis are shown as they are, unless they are JSON.
-        (None, Value::String(text)) if text("topic") != "" || text("stream") != "" => {
-            text.clone().into_bytes()
-        }
+        // The values of records for Kafka and Kinesis are shown as text.
+        (None, Value::String(text)) if field("type") != RECORD_TYPE => text.clone().into_bytes(),
         (None, value) => value.to_string().into_bytes(),
     };
-    let id = Some(format!("{} {}", text("egress"), text("id")));
-    Captured::read(id, text("egress"), text("type"), &bytes)
+    let text = String::from_utf8_lossy(&bytes);
+    let content = match field("type") {
+        KAFKA_TYPE => kafka(field("topic"), field("key"), &text),
+        KINESIS_TYPE => kinesis(field("stream"), field("partition_key"), &text),
+        other => return Captured::read(id, field("egress"), other, &bytes),
+    };
+    Captured { id, content }
 }
