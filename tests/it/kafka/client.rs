@@ -1,11 +1,13 @@
 //! The other side: what writes to topics and reads them.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -15,6 +17,8 @@ use super::broker::Broker;
 use crate::support::until::until;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Polls of 20 ms without an event, after which a broker counts as away.
+const SILENT_POLLS: u32 = 100;
 
 /// A client of a broker, with topics of its own.
 pub(super) struct Client<'a> {
@@ -170,6 +174,8 @@ pub(super) struct Reader {
     consumer: BaseConsumer,
     pub(super) records: Vec<Read>,
     partitions: Vec<i32>,
+    /// Partitions whose end was not reached.
+    unread: BTreeSet<i32>,
 }
 
 impl Reader {
@@ -180,6 +186,7 @@ impl Reader {
             .set("isolation.level", "read_committed");
         config
             .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", "50");
         let consumer: BaseConsumer = config.create().unwrap();
         let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
@@ -194,14 +201,30 @@ impl Reader {
             consumer,
             records: Vec::new(),
             partitions: Vec::new(),
+            unread: (0..all.count() as i32).collect(),
         }
     }
 
-    /// Takes what is there.
+    /// Takes what is there: all up to the end of each partition, unless the broker is silent.
     pub(super) fn read(&mut self) {
-        while let Some(received) = self.consumer.poll(Duration::from_millis(20)) {
-            // A broker that is away comes back.
-            let Ok(record) = received else { continue };
+        let mut silent = 0;
+        loop {
+            let record = match self.consumer.poll(Duration::from_millis(20)) {
+                Some(Ok(record)) => record,
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    self.unread.remove(&partition);
+                    continue;
+                }
+                // A broker that is away comes back.
+                Some(Err(_)) => continue,
+                None if self.unread.is_empty() || silent == SILENT_POLLS => return,
+                None => {
+                    silent += 1;
+                    continue;
+                }
+            };
+            silent = 0;
+            self.unread.insert(record.partition());
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
             self.partitions.push(record.partition());
             self.records.push(Read {
