@@ -227,7 +227,9 @@ async fn a_topic_that_is_missing_is_told_of_holds_up_no_other_and_is_read_once_i
         .push("{allow.auto.create.topics: false}".to_owned());
     let data = folder();
     let scene = Scene::start(&ingress.module(), data.path()).await;
-    scene.says(&format!("there is no topic {late}")).await;
+    scene
+        .says(&format!("the topic {late} does not exist"))
+        .await;
     client.text(&topic, 0, "a", "one").await;
     scene.arrive(&["one"]).await;
     // It is made while the runtime is away: all of it is new.
