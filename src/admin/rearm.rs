@@ -81,6 +81,32 @@ pub(crate) async fn regather(runtime: RuntimeHandle, function: TypeName, setting
     }
 }
 
+/// Warns if `function`, a stage that is no batch, has an open batch from the time when it was one: the stage cannot read it.
+pub(crate) async fn warn_of_open_batch(runtime: RuntimeHandle, function: TypeName) {
+    let open = async {
+        let mut after = None;
+        while declares(&runtime, &function, FILLING).await? {
+            let found = open_batches(&runtime, &function, after, CHUNK).await?;
+            after = found.next;
+            let open = found.items.into_iter().flatten().next();
+            if open.is_some() || after.is_none() {
+                return Ok(open);
+            }
+        }
+        Ok::<_, BoxError>(None)
+    };
+    match open.await {
+        Ok(None) => {}
+        Ok(Some(Filling(address))) => {
+            let address = address.to_address();
+            tracing::warn!(%address, "an open batch waits from the time when this stage was a batch; give this stage another name, and its records are listed, or make it a batch again");
+        }
+        Err(error) => {
+            tracing::warn!(%function, error, "cannot find out whether the stage has an open batch")
+        }
+    }
+}
+
 /// Handles the data of stages that are gone: the records of their batches are kept one by one, so that they can be listed, cancelled, discarded and
 /// exported. All of them are notified when their stage is back.
 pub(crate) async fn unpack(runtime: RuntimeHandle) {
@@ -129,18 +155,9 @@ async fn declares(
 }
 
 async fn tell_batches(runtime: &RuntimeHandle, function: &TypeName) -> Result<(), BoxError> {
-    let prefix = type_prefix(function.namespace(), function.name());
     let mut after = None;
     loop {
-        let prefix = prefix.clone();
-        let found = runtime.read(move |rows| {
-            page(rows, STATE, &prefix, after.as_deref(), CHUNK, |key, _| {
-                let split = AddressKey::split(key);
-                let filling = split.filter(|(_, name)| name == FILLING.as_bytes());
-                Ok(filling.map(|(address, _)| Filling(address)))
-            })
-        });
-        let found = found.await?;
+        let found = open_batches(runtime, function, after, CHUNK).await?;
         for Filling(address) in found.items.into_iter().flatten() {
             tell(runtime, &address.to_address()).await?;
         }
@@ -149,6 +166,24 @@ async fn tell_batches(runtime: &RuntimeHandle, function: &TypeName) -> Result<()
             return Ok(());
         }
     }
+}
+
+/// A page of at most `limit` open batches of `function`.
+async fn open_batches(
+    runtime: &RuntimeHandle,
+    function: &TypeName,
+    after: Option<Bytes>,
+    limit: usize,
+) -> Result<Page<Filling>, BoxError> {
+    let prefix = type_prefix(function.namespace(), function.name());
+    let found = runtime.read(move |rows| {
+        page(rows, STATE, &prefix, after.as_deref(), limit, |key, _| {
+            let split = AddressKey::split(key);
+            let filling = split.filter(|(_, name)| name == FILLING.as_bytes());
+            Ok(filling.map(|(address, _)| Filling(address)))
+        })
+    });
+    Ok(found.await?)
 }
 
 /// The address of an open batch.

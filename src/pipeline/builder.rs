@@ -111,7 +111,7 @@ impl Pipeline {
         let steps = self.plan.steps().iter();
         steps.filter_map(|step| match &step.kind {
             StageKind::Batch(batching) => {
-                let settings = format!("{} {:?}", batching.count, batching.time);
+                let settings = format!("{} {:?} {:?}", batching.count, batching.time, batching.key);
                 Some((&step.function, settings))
             }
             _ => None,

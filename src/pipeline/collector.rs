@@ -14,7 +14,7 @@ use crate::delivery::engine::Failure;
 use crate::delivery::owner::{Capacity, Queue, QueueValues, Size};
 use crate::sdk::types::protobuf_as;
 use crate::sdk::{
-    BoxError, CancellationToken, Context, FunctionSpec, MessageBuilder, Type, ValueSpec,
+    Address, BoxError, CancellationToken, Context, FunctionSpec, MessageBuilder, Type, ValueSpec,
 };
 use crate::time::Timestamp;
 
@@ -71,13 +71,18 @@ impl Leftover {
 
     /// Removes the records of the open batch at this address.
     pub(crate) fn take(&self, context: &mut Context) -> Result<Vec<Record>, BoxError> {
-        let Some(filling) = context.storage().get(&FILLING)? else {
-            return Ok(Vec::new());
-        };
-        context.cancel_delayed_message(&token(context, &filling)?);
-        context.storage().remove(&FILLING)?;
-        take_all(&self.0, context)
+        take_apart(&self.0, context)
     }
+}
+
+/// Removes the open batch at this address, and returns its records.
+fn take_apart(values: &QueueValues, context: &mut Context) -> Result<Vec<Record>, BoxError> {
+    let Some(filling) = context.storage().get(&FILLING)? else {
+        return Ok(Vec::new());
+    };
+    context.cancel_delayed_message(&token(context, &filling)?);
+    context.storage().remove(&FILLING)?;
+    take_all(values, context)
 }
 
 fn values(count: u32) -> QueueValues {
@@ -158,6 +163,25 @@ impl Collector {
             self.release(context)
         } else {
             Ok(None)
+        }
+    }
+
+    /// Removes the records of the open batch, if one of them belongs to another address since the settings changed. Otherwise none.
+    pub(crate) fn displaced(
+        &self,
+        context: &mut Context,
+        belongs_elsewhere: impl Fn(&mut Record, &Address) -> bool,
+    ) -> Result<Vec<Record>, BoxError> {
+        let here = context.address().clone();
+        let queue = Queue::load(&self.items, context.storage())?;
+        let items = queue.items(context.storage())?;
+        let mut records = items.into_iter().map(Record::decode);
+        let is_displaced = records.try_fold(false, |is_displaced, record| {
+            Ok::<_, BoxError>(is_displaced || belongs_elsewhere(&mut record?, &here))
+        })?;
+        match is_displaced {
+            true => take_apart(&self.items, context),
+            false => Ok(Vec::new()),
         }
     }
 

@@ -52,7 +52,10 @@ pub(crate) fn stand_in(
         ));
     }
     let is_lane = has("lead", "statefun.pipelines/lead");
-    if !is_lane && !has("head", "statefun.pipelines/head") {
+    let (name, type_name) = Leftover::VALUE;
+    // A batch stage may have an open batch and never have kept a delivery.
+    let leftover = has(name, type_name).then(Leftover::new);
+    if !is_lane && leftover.is_none() && !has("head", "statefun.pipelines/head") {
         return None;
     }
     let owner = |name: &str| {
@@ -84,8 +87,6 @@ pub(crate) fn stand_in(
         return Some(values.declare(spec).after_durable());
     }
     registry.add_keeper(function);
-    let (name, type_name) = Leftover::VALUE;
-    let leftover = has(name, type_name).then(Leftover::new);
     let stand_in = StandIn::Item(Box::new(owner(function.name())?), leftover.clone());
     let spec = Owner::<GoneStage>::declare(FunctionSpec::new(function.clone(), stand_in));
     let spec = spec.after_durable();

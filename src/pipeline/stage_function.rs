@@ -10,7 +10,9 @@ use super::record::{RECORD, Record};
 use super::stage_target::StageTarget;
 use super::stages::StageKind;
 use crate::delivery::owner::{DestinationRegistry, Lane, Names, Owner, RULES};
-use crate::sdk::{BoxError, Context, FunctionSpec, Message, StatefulFunction, TypeName};
+use crate::sdk::{
+    Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, StatefulFunction, TypeName,
+};
 
 /// Function `<namespace>/<pipeline>.<stage>`.
 struct StageFunction {
@@ -105,10 +107,7 @@ impl StatefulFunction for StageFunction {
         if is(&message, RECORD.name()) {
             let record = Record::of(&message)?;
             return match &self.collector {
-                Some(collector) => match collector.add(context, &record)? {
-                    Ok(batch) => self.let_go(context, batch),
-                    Err(failure) => self.plan.keep(context, self.at, &record, &failure),
-                },
+                Some(collector) => self.collect(context, collector, record),
                 None => self.owner.arrive(context, record).await,
             };
         }
@@ -117,6 +116,13 @@ impl StatefulFunction for StageFunction {
             return self.let_go(context, batch);
         }
         if let (true, Some(collector)) = (is(&message, RULES.name()), &self.collector) {
+            let belongs_elsewhere = |record: &mut Record, here: &Address| {
+                let target = self.plan.target(self.at, record);
+                target.is_ok_and(|target| target != *here)
+            };
+            for record in collector.displaced(context, belongs_elsewhere)? {
+                self.pass_to_its_batch(context, record)?;
+            }
             let batch = collector.reconsider(context, self.plan.now())?;
             self.let_go(context, batch)?;
         }
@@ -128,6 +134,33 @@ impl StatefulFunction for StageFunction {
 }
 
 impl StageFunction {
+    /// Adds a record to the batch at this address. One that was sent when the stage had another kind or another key goes to its batch first.
+    fn collect(
+        &self,
+        context: &mut Context,
+        collector: &Collector,
+        mut record: Record,
+    ) -> Result<(), BoxError> {
+        match self.plan.target(self.at, &mut record) {
+            Ok(target) if target == *context.address() => {}
+            _ => return self.pass_to_its_batch(context, record),
+        }
+        match collector.add(context, &record)? {
+            Ok(batch) => self.let_go(context, batch),
+            Err(failure) => self.plan.keep(context, self.at, &record, &failure),
+        }
+    }
+
+    fn pass_to_its_batch(&self, context: &mut Context, mut record: Record) -> Result<(), BoxError> {
+        match self.plan.target(self.at, &mut record) {
+            Ok(target) => {
+                context.send(MessageBuilder::to(target).value_as(&RECORD, &record)?);
+                Ok(())
+            }
+            Err(failure) => self.plan.keep(context, self.at, &record, &failure),
+        }
+    }
+
     fn let_go(&self, context: &mut Context, batch: Option<Record>) -> Result<(), BoxError> {
         batch.map_or(Ok(()), |batch| {
             self.plan.advance(context, self.at + 1, batch)

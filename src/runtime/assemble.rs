@@ -11,7 +11,7 @@ use super::gone::StandIns;
 use super::handle::Chore;
 use super::{RuntimeBuilder, StartError, samples};
 use crate::admin::figures::{DeliveryWatch, count};
-use crate::admin::rearm::{rearm, regather, unpack};
+use crate::admin::rearm::{rearm, regather, unpack, warn_of_open_batch};
 use crate::connectors::file::FileEgress;
 use crate::connectors::http::HttpSource;
 #[cfg(feature = "kafka")]
@@ -139,7 +139,15 @@ impl RuntimeBuilder {
             let work = move |runtime| rearm(runtime, function, policy);
             self.chores.push(Chore::new(work));
         }
-        for (function, settings) in pipeline.batches() {
+        let batches: Vec<_> = pipeline.batches().collect();
+        for (function, _) in pipeline.policies() {
+            if !batches.iter().any(|(batch, _)| *batch == function) {
+                let function = function.clone();
+                let work = move |runtime| warn_of_open_batch(runtime, function);
+                self.chores.push(Chore::new(work));
+            }
+        }
+        for (function, settings) in batches {
             let function = function.clone();
             let work = move |runtime| regather(runtime, function, settings);
             self.chores.push(Chore::new(work));

@@ -291,15 +291,21 @@ impl<'v> Queue<'v> {
         })
     }
 
+    /// All items, in order, of a queue without pages.
+    pub(crate) fn items(&self, storage: &AddressScopedStorage) -> Result<Vec<Bytes>, SdkError> {
+        let mut items = Vec::new();
+        for at in 0..self.ends.chunks {
+            items.extend(self.chunk(storage, at)?.items());
+        }
+        Ok(items)
+    }
+
     /// Removes all items, in order, of a queue without pages.
     pub(crate) fn take_all(
         &mut self,
         storage: &AddressScopedStorage,
     ) -> Result<Vec<Bytes>, SdkError> {
-        let mut items = Vec::new();
-        for at in 0..self.ends.chunks {
-            items.extend(self.chunk(storage, at)?.items());
-        }
+        let items = self.items(storage)?;
         self.ends = Ends::default();
         Ok(items)
     }
