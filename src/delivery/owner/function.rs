@@ -1,35 +1,29 @@
 //! Items: each delivery is kept in the state of a stateful function at its own address. This carries out the decisions.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::super::command::{COMMAND, Command, REPLY, Reply, Verb};
+use super::super::command::COMMAND;
 use super::super::engine::{
     Actor, Delivery, DeliveryState, Effect, Failure, Input, Policy, Readiness, Reason, Refused,
-    Token,
 };
-use super::attempt::{Ran, Way, is_silence};
+use super::attempt::Ran;
 use super::breaker::{DestinationRegistry, Limiters};
 use super::decide::{Action, Woken, adopt, decide, stay};
 use super::item::{HEAD, Item, JOB, LOG};
-use super::row::{Row, Stored};
+use super::kept::{Kept, is_taken};
+use super::row::Stored;
 use super::target::Target;
 use super::wire::{
-    HANDED_OVER, JOIN, LEAVE, OldUnit, REPORT, RULES, Report, Reported, SUBMISSION, Submission,
-    TICK, TURN, Tick, WAITING, WAKE, WATCH, WaitingItem, WireLaneEntry,
+    HANDED_OVER, OldUnit, RULES, SUBMISSION, Submission, TICK, TURN, Tick, WAKE, WATCH,
 };
 use crate::clock::Clock;
 use crate::sdk::{
-    Address, BoxError, CancellationToken, Context, FunctionSpec, Message, MessageBuilder, SdkError,
-    Type, TypeName,
+    Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, SdkError, TypeName,
 };
 use crate::time::Timestamp;
-
-/// Larger units are stored separately from their item, so that they are not written again with each attempt.
-const MAX_INLINE_UNIT_BYTES: usize = 8 * 1024;
 
 /// The function types of one owner.
 #[derive(Debug, Clone)]
@@ -151,97 +145,6 @@ impl<T: Target> Owner<T> {
     }
 }
 
-/// A loaded item.
-struct Kept {
-    item: Item,
-    /// The stored unit; `None` if it is stored separately.
-    unit: Option<Bytes>,
-    /// Whether it was stored by an earlier version.
-    is_old: bool,
-    /// Its last transition when it was loaded; `None` if it is new.
-    before: Option<u64>,
-}
-
-impl Kept {
-    const fn new(item: Item) -> Self {
-        Self {
-            item,
-            unit: None,
-            is_old: false,
-            before: None,
-        }
-    }
-
-    fn load(context: &mut Context) -> Result<Option<Self>, BoxError> {
-        let storage = context.storage();
-        Ok(match storage.get(&HEAD)? {
-            None => None,
-            Some(Row::Stored(stored)) => Some(Self {
-                before: Some(stored.item.delivery.seq),
-                unit: stored.unit,
-                ..Self::new(stored.item)
-            }),
-            Some(Row::Old(old)) => {
-                let item = old.into_item(storage.get(&LOG)?.unwrap_or_default());
-                Some(Self {
-                    before: Some(item.delivery.seq),
-                    is_old: true,
-                    ..Self::new(item)
-                })
-            }
-        })
-    }
-
-    fn unit<T: Target>(&self, context: &mut Context, target: &T) -> Result<T::Unit, BoxError> {
-        match &self.unit {
-            Some(unit) => target.decode(unit),
-            None => {
-                let unit = context.storage().get(&JOB)?;
-                target.decode(&unit.ok_or("the unit is not there")?)
-            }
-        }
-    }
-
-    /// Writes the delivery; a successful one is removed.
-    fn save(mut self, context: &mut Context) -> Result<(), BoxError> {
-        if self.item.delivery.state == Some(DeliveryState::Succeeded) {
-            return erase(context);
-        }
-        let storage = context.storage();
-        if let Some(unit) = self.unit.take_if(|unit| unit.len() > MAX_INLINE_UNIT_BYTES) {
-            storage.set(&JOB, unit)?;
-        }
-        if self.is_old {
-            storage.remove(&LOG)?;
-        }
-        let stored = Stored::new(self.item, self.unit);
-        Ok(storage.set(&HEAD, Row::Stored(Box::new(stored)))?)
-    }
-}
-
-/// Removes the delivery at this address.
-fn erase(context: &mut Context) -> Result<(), BoxError> {
-    let storage = context.storage();
-    if storage.get(&HEAD)?.is_some() {
-        storage.remove(&HEAD)?;
-    }
-    if storage.get(&LOG)?.is_some() {
-        storage.remove(&LOG)?;
-    }
-    if storage.get(&JOB)?.is_some() {
-        storage.remove(&JOB)?;
-    }
-    Ok(())
-}
-
-fn is_taken(context: &mut Context) -> Result<bool, BoxError> {
-    let is_taken = context.storage().get(&HEAD)?.is_some();
-    if is_taken {
-        tracing::debug!(address = %context.address(), "the unit is here already; ignored");
-    }
-    Ok(is_taken)
-}
-
 // Continues with kept deliveries.
 impl<T: Target> Owner<T> {
     async fn take_up(
@@ -281,7 +184,7 @@ impl<T: Target> Owner<T> {
     }
 
     /// Applies an input to a delivery, and carries out the actions. Returns the delivery.
-    async fn put(
+    pub(super) async fn put(
         &self,
         context: &mut Context,
         mut kept: Kept,
@@ -327,10 +230,7 @@ impl<T: Target> Owner<T> {
             return self.pass_turn(context, item.delivery.seq);
         }
         let actions = adopt(&mut item, self.now(), &self.policy);
-        let kept = Kept {
-            unit,
-            ..Kept::new(item)
-        };
+        let kept = Kept::new(item).with_unit(unit);
         self.settle(context, kept, Ran::of(actions))
     }
 
@@ -365,10 +265,8 @@ impl<T: Target> Owner<T> {
         // Its lane has an entry for it.
         actions.retain(|action| !matches!(action, Action::Engine(Effect::Join { .. })));
         let record = submission.record.unwrap_or_default();
-        let kept = Kept {
-            unit: Some(OldUnit { record }.encode_to_vec().into()),
-            ..Kept::new(item)
-        };
+        let unit = OldUnit { record }.encode_to_vec().into();
+        let kept = Kept::new(item).with_unit(Some(unit));
         self.settle(context, kept, Ran::of(actions))
     }
 }
@@ -378,244 +276,6 @@ pub(super) fn no_room() -> Input {
     Input::Discard {
         by: Actor::new("statefun", "no room behind others with this key"),
         reason: Reason::Full,
-    }
-}
-
-// Actions.
-impl<T: Target> Owner<T> {
-    fn settle(&self, context: &mut Context, kept: Kept, ran: Ran<T>) -> Result<(), BoxError> {
-        let Ran {
-            actions,
-            taken,
-            way,
-        } = ran;
-        for action in actions {
-            self.apply(context, &kept.item, action, way.as_ref())?;
-        }
-        if let Some((unit, taken)) = taken {
-            self.target.follow(context, unit, taken)?;
-        }
-        if kept.before != Some(kept.item.delivery.seq) {
-            log(context, &kept.item);
-        }
-        kept.save(context)
-    }
-
-    fn apply(
-        &self,
-        context: &mut Context,
-        item: &Item,
-        action: Action,
-        way: Option<&Way>,
-    ) -> Result<(), BoxError> {
-        match action {
-            Action::Engine(effect) => self.apply_effect(context, item, effect),
-            Action::List { expires, is_held } => {
-                let id = context.address().id();
-                let mut waiting = WaitingItem::new(self.names.stage.clone(), id);
-                waiting.expires = expires.map_or(0, Timestamp::as_millis);
-                waiting.is_held = is_held;
-                let ask_every = way.map_or(Duration::ZERO, Way::ask_every);
-                waiting.ask_every = u64::try_from(ask_every.as_millis()).unwrap_or(u64::MAX);
-                let to = Address::new(
-                    self.names.destination.clone(),
-                    item.delivery.target.as_str(),
-                );
-                context.send(MessageBuilder::to(to).value_as(&WAITING, &waiting)?);
-                Ok(())
-            }
-            Action::Answer(woken) => self.answer(context, woken, Some(item)),
-            Action::Works => self.tell_success(context, way),
-            Action::PassTurn { seq } => self.pass_turn(context, seq),
-        }
-    }
-
-    fn apply_effect(
-        &self,
-        context: &mut Context,
-        item: &Item,
-        effect: Effect,
-    ) -> Result<(), BoxError> {
-        match effect {
-            Effect::Disarm { token } => {
-                let token = CancellationToken::new(token.text(context.address()))?;
-                context.cancel_delayed_message(&token);
-                Ok(())
-            }
-            Effect::Arm { token, at, arm } => self.arm(context, token, at, arm),
-            Effect::Join { seq } => self.tell_lane(context, item, &JOIN, seq),
-            Effect::Leave => self.tell_lane(context, item, &LEAVE, 0),
-            // The attempt has been made, and the history has been written. What follows from an outcome is the target's, and a unit
-            // that owns its bytes has no position.
-            _ => Ok(()),
-        }
-    }
-
-    fn arm(
-        &self,
-        context: &mut Context,
-        token: Token,
-        at: Timestamp,
-        arm: u64,
-    ) -> Result<(), BoxError> {
-        let attempt = token.n;
-        let tick = Tick { attempt, arm };
-        let text = token.text(context.address());
-        let message = MessageBuilder::to(context.address().clone()).value_as(&TICK, &tick)?;
-        let delay = at.since(self.now());
-        context.send_after_with_token(delay, CancellationToken::new(text)?, message)?;
-        Ok(())
-    }
-
-    fn tell_lane(
-        &self,
-        context: &mut Context,
-        item: &Item,
-        what: &Type<WireLaneEntry>,
-        seq: u64,
-    ) -> Result<(), BoxError> {
-        if let Some(key) = &item.delivery.key {
-            let lane = Address::new(self.names.lane.clone(), key.as_str());
-            let id = context.address().id().to_owned();
-            context.send(MessageBuilder::to(lane).value_as(what, &WireLaneEntry { id, seq })?);
-        }
-        Ok(())
-    }
-
-    /// Returns a turn to its lane.
-    fn pass_turn(&self, context: &mut Context, seq: u64) -> Result<(), BoxError> {
-        match context.caller().cloned() {
-            Some(lane) if lane.type_name() == &self.names.lane => {
-                let id = context.address().id().to_owned();
-                context
-                    .send(MessageBuilder::to(lane).value_as(&LEAVE, &WireLaneEntry { id, seq })?);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn answer(
-        &self,
-        context: &mut Context,
-        woken: Woken,
-        item: Option<&Item>,
-    ) -> Result<(), BoxError> {
-        let reported = match woken {
-            Woken::Arrived => Reported::WokenArrived,
-            Woken::Failed => Reported::WokenFailed,
-            Woken::Gone => Reported::WokenGone,
-            Woken::Waits => Reported::WokenWaits,
-        };
-        match context.caller().cloned() {
-            Some(caller) if caller.type_name() == &self.names.destination => {
-                let expires = item.and_then(|item| item.expires(&self.policy));
-                let error = item.and_then(|item| item.history.last_error());
-                let report = Report {
-                    reported: reported.into(),
-                    expires: expires.map_or(0, Timestamp::as_millis),
-                    is_answered: error.is_some_and(|error| !is_silence(error.detail.status_code)),
-                };
-                tell(context, caller, report)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Tells the deliveries that wait for the destination, also those of other owners, that it works: at most once a second.
-    pub(super) fn tell_success(
-        &self,
-        context: &mut Context,
-        way: Option<&Way>,
-    ) -> Result<(), BoxError> {
-        let Some(way) = way.filter(|_| self.policy.wake) else {
-            return Ok(());
-        };
-        if !way.limiter.breaker.may_report(self.now()) {
-            return Ok(());
-        }
-        for list in self.registry.lists(&way.name) {
-            let to = Address::new(list, Arc::clone(&way.name));
-            let reported = Reported::Works.into();
-            tell(
-                context,
-                to,
-                Report {
-                    reported,
-                    expires: 0,
-                    is_answered: true,
-                },
-            )?;
-        }
-        Ok(())
-    }
-}
-
-fn tell(context: &mut Context, to: Address, report: Report) -> Result<(), BoxError> {
-    context.send(MessageBuilder::to(to).value_as(&REPORT, &report)?);
-    Ok(())
-}
-
-fn log(context: &Context, item: &Item) {
-    let (address, attempt) = (context.address(), item.delivery.attempt);
-    match (item.delivery.state, item.delivery.reason) {
-        (Some(DeliveryState::Discarded), reason) => {
-            tracing::warn!(%address, attempt, reason = reason.map(Reason::as_str), "given up; it is a dead letter now");
-        }
-        (Some(DeliveryState::Awaiting), Some(Reason::Retry)) => {
-            tracing::debug!(%address, attempt, "attempt failed; will retry");
-        }
-        _ => {}
-    }
-}
-
-// Operator commands.
-impl<T: Target> Owner<T> {
-    async fn command(&self, context: &mut Context, message: &Message) -> Result<(), BoxError> {
-        let reply = match message.require(&COMMAND) {
-            Ok(command) => self.execute(context, command).await?,
-            Err(err) => Reply::failed("job.bad_command", err.to_string()),
-        };
-        if let Some(caller) = context.caller().cloned() {
-            context.send(MessageBuilder::to(caller).value_as(&REPLY, &reply)?);
-        }
-        Ok(())
-    }
-
-    async fn execute(&self, context: &mut Context, command: Command) -> Result<Reply, BoxError> {
-        let Some(kept) = Kept::load(context)? else {
-            return Ok(Reply::failed(
-                "job.not_found",
-                "nothing is kept at this address",
-            ));
-        };
-        let before = kept.item.delivery.clone();
-        let by = Actor::new(command.actor, command.reason);
-        let input = match command.verb {
-            Verb::Retry => Input::RetryNow { by, at: None },
-            Verb::Cancel => Input::Cancel { by },
-            Verb::Discard => Input::Discard {
-                by,
-                reason: Reason::Operator,
-            },
-            Verb::Purge if before.is_terminal() => {
-                erase(context)?;
-                return Ok(Reply::done(&before));
-            }
-            Verb::Purge => {
-                let text = "only a delivery that was given up or cancelled can be purged";
-                return Ok(Reply {
-                    ok: false,
-                    code: Some("job.bad_state".to_owned()),
-                    message: Some(text.to_owned()),
-                    ..Reply::done(&before)
-                });
-            }
-        };
-        Ok(match self.put(context, kept, input, false).await? {
-            Ok(delivery) => Reply::done(&delivery),
-            Err(refused) => Reply::refused(&refused, &before),
-        })
     }
 }
 

@@ -1,13 +1,15 @@
 //! The owner of deliveries: it keeps each delivery at an address of its own and attempts it until it has ended.
 //!
-//! `decide` is pure: it says what follows when something happens to an item. `function` carries that out on the state and the messages of a
-//! stateful function. `lane` keeps the order of the deliveries with one key, and `destination` wakes those that wait for a destination that
-//! was down. What is delivered, and how, is decided by a `Target`: the owner knows neither records nor HTTP. May import the engine, `sdk`
-//! and `clock`.
+//! `decide` is pure: it says what follows when something happens to an item. `function` handles the messages of a stateful function by it,
+//! and `actions` carries out what was decided, on the state (`kept`) and the messages of the function. `lane` keeps the order of the
+//! deliveries with one key, and `destination` wakes those that wait for a destination that was down. What is delivered, and how, is
+//! decided by a `Target`: the owner knows neither records nor HTTP. May import the engine, `sdk` and `clock`.
 
+mod actions;
 mod attempt;
 mod blob;
 mod breaker;
+mod commands;
 mod decide;
 mod destination;
 mod entry_form;
@@ -16,6 +18,7 @@ mod figures;
 mod function;
 mod item;
 mod item_form;
+mod kept;
 mod lane;
 mod lane_head;
 mod numbered;
