@@ -28,13 +28,16 @@ async fn send(started: &Started, text: &str) {
     assert_eq!(sent.status, 202);
 }
 
-/// Waits until `path` has a whole line with `text`, and returns all of the file.
-async fn arrived(path: &Path, text: &str) -> String {
-    until(&format!("a line with {text}"), async || {
+/// Waits until `path` has a whole line with `text`, and returns all of the file. By then the record is settled: a file that is removed
+/// earlier has its records written again.
+async fn arrived(started: &Started, path: &Path, text: &str) -> String {
+    let lines = until(&format!("a line with {text}"), async || {
         let lines = fs::read_to_string(path).unwrap_or_default();
         (lines.contains(text) && lines.ends_with('\n')).then_some(lines)
     })
-    .await
+    .await;
+    listed(started, "egresses", |entry| entry["outbox"] == 0).await;
+    lines
 }
 
 #[tokio::test]
@@ -43,14 +46,14 @@ async fn the_file_of_an_egress_is_made_again_when_it_is_removed_or_replaced() {
     let (path, aside) = (folder.path().join("out"), folder.path().join("out.1"));
     let started = with_file(&path).await;
     send(&started, "one").await;
-    arrived(&path, "one").await;
+    arrived(&started, &path, "one").await;
     fs::remove_file(&path).unwrap();
     send(&started, "two").await;
-    assert_eq!(arrived(&path, "two").await.lines().count(), 1);
+    assert_eq!(arrived(&started, &path, "two").await.lines().count(), 1);
     fs::rename(&path, &aside).unwrap();
     fs::write(&path, "of another\n").unwrap();
     send(&started, "three").await;
-    let lines = arrived(&path, "three").await;
+    let lines = arrived(&started, &path, "three").await;
     assert!(lines.starts_with("of another\n"), "{lines}");
     assert_eq!(fs::read_to_string(&aside).unwrap().lines().count(), 1);
 }
@@ -63,7 +66,7 @@ async fn records_of_an_egress_whose_folder_is_gone_wait_for_it() {
     let path = folder.join("out");
     let started = with_file(&path).await;
     send(&started, "one").await;
-    arrived(&path, "one").await;
+    arrived(&started, &path, "one").await;
     fs::remove_dir_all(&folder).unwrap();
     send(&started, "two").await;
     let entry = listed(&started, "egresses", |entry| {
@@ -75,7 +78,7 @@ async fn records_of_an_egress_whose_folder_is_gone_wait_for_it() {
     let file = format!("file {}: ", path.display());
     assert!(failure.starts_with(&file), "{failure}");
     fs::create_dir(&folder).unwrap();
-    assert_eq!(arrived(&path, "two").await.lines().count(), 1);
+    assert_eq!(arrived(&started, &path, "two").await.lines().count(), 1);
 }
 
 #[tokio::test]
@@ -84,10 +87,10 @@ async fn a_file_of_an_egress_that_is_truncated_goes_on_at_its_end() {
     let path = folder.path().join("out");
     let started = with_file(&path).await;
     send(&started, "one").await;
-    arrived(&path, "one").await;
+    arrived(&started, &path, "one").await;
     fs::write(&path, "").unwrap();
     send(&started, "two").await;
-    let lines = arrived(&path, "two").await;
+    let lines = arrived(&started, &path, "two").await;
     assert!(
         !lines.contains('\0') && lines.lines().count() == 1,
         "{lines:?}"

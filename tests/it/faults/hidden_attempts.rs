@@ -56,7 +56,7 @@ async fn a_call_that_fails_and_is_tried_again_is_seen_while_its_budget_lasts() {
     ] {
         let server = Canned::always([], no_database()).await;
         let ingress = "kind: statefun.http.v1/ingress
-spec: {listen: '127.0.0.1:0', callTimeout: 100ms}
+spec: {listen: '127.0.0.1:0', callTimeout: 900ms}
 ---
 ";
         let url = server.url("/").to_string();
@@ -83,7 +83,7 @@ spec: {listen: '127.0.0.1:0', callTimeout: 100ms}
         assert_eq!(answer.status, 504, "{told}");
         let cause = format!("\"message\":\"{code}: no database (example/f/a: ");
         assert!(told.contains(&cause), "{told}");
-        let rest = "attempts of its call failed, and it is tried again); no answer within 100 ms, and the message stays accepted";
+        let rest = "attempts of its call failed, and it is tried again); no answer within 900 ms, and the message stays accepted";
         assert!(told.contains(rest), "{told}");
     }
 }
@@ -92,7 +92,7 @@ spec: {listen: '127.0.0.1:0', callTimeout: 100ms}
 async fn who_waits_in_vain_for_a_silent_function_is_told_that_it_is_being_called() {
     let server = Canned::always([], Answer::Stall(Vec::new())).await;
     let ingress = "kind: statefun.http.v1/ingress
-spec: {listen: '127.0.0.1:0', callTimeout: 50ms}
+spec: {listen: '127.0.0.1:0', callTimeout: 900ms}
 ---
 ";
     let module = format!(
@@ -102,7 +102,7 @@ spec: {listen: '127.0.0.1:0', callTimeout: 50ms}
     let started = Started::ephemeral(&module).await;
     let answer = started.post("/call/example/f/a", &[], "hi").await;
     let told = text(&answer);
-    let text = "example/f/a is being called, and has not returned; no answer within 50 ms";
+    let text = "example/f/a is being called, and has not returned; no answer within 900 ms";
     assert!(answer.status == 504 && told.contains(text), "{told}");
 }
 

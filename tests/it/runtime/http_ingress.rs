@@ -221,7 +221,8 @@ async fn repeats_that_come_while_the_first_call_runs_wait_for_its_answer() {
 
 #[tokio::test]
 async fn a_call_without_an_answer_is_504_and_stays_accepted() {
-    let module = SAMPLES.replace("callTimeout: 5s", "callTimeout: 1ms")
+    // Long enough for the message to become durable.
+    let module = SAMPLES.replace("callTimeout: 5s", "callTimeout: 1s")
         + "---\n
 kind: io.statefun.endpoints.v2/http
 spec: {functions: example/*, urlPathTemplate: 'http://127.0.0.1:9/x'}
