@@ -6,6 +6,9 @@ pub mod writing_functions {}
 #[doc = include_str!("../docs/modules.md")]
 pub mod module_files {}
 
+#[doc = include_str!("../docs/edgex.md")]
+pub mod edgex {}
+
 #[doc = include_str!("../docs/connectors.md")]
 pub mod connectors {}
 

@@ -42,6 +42,7 @@
 //! | `delivery` | policies, retries, history, dead letters: `delivery` |
 //! | `pipeline` | records, stages and their builder, store and forward: `pipeline` |
 //! | `compress` | the gzip and zlib stages |
+//! | `edgex` | the functions of EdgeX application services as stages; `legacy-crypto`: with the encryption of versions before 2.4 |
 //! | `embedded` | storage on disk |
 //! | `runtime` | the embedded durable runtime, module files, the admin API: `runtime`, `module`, `admin` |
 //! | `testing` | the test kit, for dev-dependencies: `testing` |

@@ -201,7 +201,7 @@ impl Findings {
     }
 
     /// Faults, warnings and what would not run on Flink, each in file order.
-    #[cfg(feature = "runtime")]
+    #[cfg(any(feature = "runtime", all(test, feature = "edgex")))]
     pub(crate) fn into_parts(self) -> (Vec<Finding>, Vec<Finding>, Vec<Finding>) {
         let sorted = |found: RefCell<Vec<Finding>>| {
             let mut found = found.into_inner();

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::config::{self, DEFAULT_NAMESPACE, PipelineConfig, StageConfig, StageNames};
+use super::config::{self, DEFAULT_NAMESPACE, PipelineConfig, Route, StageConfig, StageNames};
 use super::function::Entry;
 use super::plan::Plan;
+use super::secrets::Secrets;
 use super::stage::{Guarded, Stage};
 use super::stage_function;
 use super::stages::{self, Batch, HttpExport, StageKind};
@@ -60,6 +61,8 @@ impl Pipeline {
     pub fn declared(config: PipelineConfig) -> PipelineBuilder {
         let mut builder = PipelineBuilder::new(config.name().to_owned());
         config.namespace().clone_into(&mut builder.namespace);
+        builder.secrets.clone_from(config.secrets());
+        builder.routes = config.routes().to_vec();
         builder.stages = config.into_stages().into_iter().map(Some).collect();
         builder
     }
@@ -129,7 +132,8 @@ impl Pipeline {
     pub(crate) fn entrance(&self) -> Option<Entrance> {
         let plan = Arc::clone(&self.plan);
         let enter = move |message: &Message, suits: &dyn Fn(&Address) -> bool| {
-            super::function::enter(&plan, message, suits)
+            // There is no caller, and so no answer.
+            super::function::enter(&plan, message, None, suits).map(|onward| onward.message)
         };
         let can = self.plan.can_enter_anywhere();
         can.then(|| -> Entrance { Arc::new(enter) })
@@ -196,6 +200,8 @@ pub struct PipelineBuilder {
     clock: Arc<dyn Clock>,
     id_seed: Option<Uuid>,
     network: Network,
+    secrets: Secrets,
+    routes: Vec<Route>,
 }
 
 impl PipelineBuilder {
@@ -211,6 +217,8 @@ impl PipelineBuilder {
             clock: Arc::new(SystemClock),
             id_seed: None,
             network: Network::default(),
+            secrets: Secrets::default(),
+            routes: Vec::new(),
         }
     }
 
@@ -248,7 +256,7 @@ impl PipelineBuilder {
         let tree = Node::from_json(settings);
         let node = At::new(&tree, format!("stages[{at}].{kind}"), &self.faults);
         let read = match stages::reader(kind) {
-            Some(read) => read(node),
+            Some(reader) => reader.read(node),
             None => node.fault("unknown stage"),
         };
         let stage = name
@@ -321,6 +329,12 @@ impl PipelineBuilder {
         self
     }
 
+    /// Sets where its stages find their secrets. Default: the environment, see [`Secrets`].
+    pub fn secrets(mut self, secrets: &Secrets) -> Self {
+        self.secrets.clone_from(secrets);
+        self
+    }
+
     /// Whether stages that only compute run one after the other in one call. Default true; the results are the same.
     pub const fn chained(mut self, is_chained: bool) -> Self {
         self.is_chained = is_chained;
@@ -348,7 +362,7 @@ impl PipelineBuilder {
                 self.faults.add(path, text);
             }
         }
-        if self.stages.is_empty() {
+        if self.stages.is_empty() && self.routes.is_empty() {
             self.faults
                 .add("stages", "a pipeline needs at least one stage");
         }
@@ -364,15 +378,21 @@ impl PipelineBuilder {
         } else {
             within(&self.network, stages).map_err(invalid)?
         };
+        let with_secrets = |stage: StageConfig| StageConfig {
+            kind: stage.kind.with_secrets(&self.secrets),
+            ..stage
+        };
+        let stages = stages.into_iter().map(with_secrets).collect();
         let config = PipelineConfig::from_parts(self.name, self.namespace, stages);
         let seed = self.id_seed.unwrap_or_else(Uuid::new_v4);
-        let plan = Plan::new(config, self.is_chained, self.clock, seed).map_err(|err| {
-            invalid(vec![Finding::new(
-                Location::nowhere(),
-                "name",
-                err.to_string(),
-            )])
-        })?;
+        let plan =
+            Plan::new(config, self.routes, self.is_chained, self.clock, seed).map_err(|err| {
+                invalid(vec![Finding::new(
+                    Location::nowhere(),
+                    "name",
+                    err.to_string(),
+                )])
+            })?;
         Ok(Pipeline {
             plan: Arc::new(plan),
         })

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::plan::Plan;
+use super::plan::{Onward, Plan};
 use super::record::{RECORD, Record, content_type};
 use crate::delivery::engine::Failure;
-use crate::sdk::{Address, BoxError, Context, Message, StatefulFunction, types};
+use crate::sdk::{Address, BoxError, Context, Message, MessageBuilder, StatefulFunction, types};
 
 /// Function `<namespace>/<pipeline>`: makes a record of each message, whatever its type.
 pub(crate) struct Entry {
@@ -14,8 +14,26 @@ pub(crate) struct Entry {
 
 impl StatefulFunction for Entry {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
-        if let Some(onward) = enter(&self.plan, &message, &|_| true)? {
-            context.send(onward);
+        if self.plan.has_routes() {
+            self.route(context, &message)?;
+        }
+        let caller = context.caller().cloned();
+        enter(&self.plan, &message, caller.as_ref(), &|_| true)?.send(context);
+        Ok(())
+    }
+}
+
+impl Entry {
+    /// Gives a copy of the record to each pipeline for its topic. They answer nobody, as in EdgeX.
+    fn route(&self, context: &mut Context, message: &Message) -> Result<(), BoxError> {
+        let Ok(mut record) = record_of(message) else {
+            return Ok(()); // the pipeline itself keeps it
+        };
+        record.extras_mut().is_routed = true;
+        let topic = record.value("receivedtopic").unwrap_or_default().to_owned();
+        for pipeline in self.plan.routed(&topic) {
+            let to = Address::new(pipeline.clone(), context.address().id());
+            context.send(MessageBuilder::to(to).value_as(&RECORD, &record)?);
         }
         Ok(())
     }
@@ -26,8 +44,9 @@ impl StatefulFunction for Entry {
 pub(crate) fn enter(
     plan: &Plan,
     message: &Message,
+    caller: Option<&Address>,
     suits: &dyn Fn(&Address) -> bool,
-) -> Result<Option<Message>, BoxError> {
+) -> Result<Onward, BoxError> {
     let (record, failure) = match record_of(message) {
         Ok(record) => (record, None),
         Err(err) => {
@@ -36,7 +55,7 @@ pub(crate) fn enter(
             (raw, Some(Failure::permanent("decode", err.to_string())))
         }
     };
-    plan.entering(record, failure, suits)
+    plan.entering(plan.called_by(record, caller), failure, suits)
 }
 
 /// Makes a record of a message: text and numbers as written, records unchanged, everything else as its bytes.

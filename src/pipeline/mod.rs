@@ -8,6 +8,9 @@
 mod builder;
 mod collector;
 mod config;
+#[cfg(feature = "edgex")]
+mod edgex;
+mod extras;
 mod function;
 #[cfg(feature = "runtime")]
 mod gone;
@@ -16,13 +19,20 @@ mod kept;
 mod path;
 mod plan;
 mod record;
+mod response;
 mod rule;
+mod secrets;
 mod size;
 mod stage;
 mod stage_function;
 mod stage_target;
 mod stages;
 mod template;
+#[cfg_attr(
+    not(feature = "edgex"),
+    allow(dead_code, reason = "sections of EdgeX have topics")
+)]
+mod topic;
 mod wire;
 
 pub use crate::delivery::owner::Circuit;
@@ -35,6 +45,7 @@ pub use config::PipelineConfig;
 pub(crate) use gone::stand_in;
 pub use kept::Kept;
 pub use record::{NotJson, RECORD, Record};
+pub use secrets::{SecretError, SecretProvider, Secrets};
 pub use stage::{Answer, Stage};
-pub use stages::{Batch, BatchFormat, ExportProxy, ExportTls, HttpExport};
+pub use stages::{Batch, BatchFormat, ExportProxy, ExportTls, HttpExport, OnFailure, SecretHeader};
 pub use uuid::Uuid;

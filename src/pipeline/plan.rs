@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::config::{PipelineConfig, StageConfig};
+use super::config::{PipelineConfig, Route, StageConfig};
 use super::ids::{ItemIds, RecordIds};
 use super::record::{RECORD, Record};
+use super::response;
 use super::size::{self, MAX_BYTES};
 use super::stage::{Answer, apply_bounded};
 use super::stages::StageKind;
+use super::topic::TopicFilter;
 use super::wire::Kept;
 use crate::clock::Clock;
 use crate::delivery::engine::{Failure, Policy};
@@ -30,6 +32,12 @@ pub(crate) struct Plan {
     clock: Arc<dyn Clock>,
     steps: Vec<Step>,
     is_chained: bool,
+    /// Pipelines that get the records of some topics, too.
+    routes: Vec<(Vec<TopicFilter>, TypeName)>,
+    /// A built-in stage sets the response, so that callers are always answered.
+    pub(crate) answers: bool,
+    /// A stage sets the response, or a custom one may.
+    notes_callers: bool,
 }
 
 /// One stage and its functions.
@@ -42,6 +50,23 @@ pub(crate) struct Step {
     /// The policy for records with which the stage fails.
     pub(crate) policy: Policy,
     ids: ItemIds,
+}
+
+/// What follows for a record.
+#[derive(Debug, Default)]
+pub(crate) struct Onward {
+    /// It continues the record or keeps it; `None` if the pipeline is done with it.
+    pub(crate) message: Option<Message>,
+    /// It goes to the caller.
+    pub(crate) answer: Option<Message>,
+}
+
+impl Onward {
+    pub(crate) fn send(self, context: &mut Context) {
+        for message in [self.message, self.answer].into_iter().flatten() {
+            context.send(message);
+        }
+    }
 }
 
 /// The result of running stages.
@@ -58,6 +83,7 @@ enum Led {
 impl Plan {
     pub(crate) fn new(
         config: PipelineConfig,
+        routes: Vec<Route>,
         is_chained: bool,
         clock: Arc<dyn Clock>,
         id_seed: Uuid,
@@ -77,13 +103,20 @@ impl Plan {
         let steps: Result<Vec<Step>, InvalidTypeName> =
             config.into_stages().into_iter().map(step).collect();
         let steps = steps?;
+        let route = |route: Route| Ok((route.filters, function(route.to)?));
+        let routes: Result<Vec<_>, InvalidTypeName> = routes.into_iter().map(route).collect();
         Ok(Self {
             entry: function(name.clone())?,
             destination: function(format!("destination.{name}"))?,
             ids: RecordIds::seeded(id_seed),
             clock,
+            answers: steps.iter().any(|step| step.kind.answers()),
+            notes_callers: steps
+                .iter()
+                .any(|step| step.kind.answers() || matches!(step.kind, StageKind::Own(_))),
             steps,
             is_chained,
+            routes: routes?,
             name,
         })
     }
@@ -104,6 +137,27 @@ impl Plan {
         self.steps
             .get(at)
             .expect("functions are made of the steps there are")
+    }
+
+    /// The pipelines that get the records of a topic, too.
+    pub(crate) fn routed<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a TypeName> {
+        let routes = self.routes.iter();
+        routes
+            .filter(move |(filters, _)| filters.iter().any(|filter| filter.matches(topic)))
+            .map(|(_, to)| to)
+    }
+
+    pub(crate) const fn has_routes(&self) -> bool {
+        !self.routes.is_empty()
+    }
+
+    /// The record, which notes its caller if the pipeline may answer it.
+    pub(crate) fn called_by(&self, mut record: Record, caller: Option<&Address>) -> Record {
+        let is_routed = record.extras().is_some_and(|extras| extras.is_routed);
+        if let (true, false, Some(caller)) = (self.notes_callers, is_routed, caller) {
+            record.extras_mut().reply_to = Some(caller.clone());
+        }
+        record
     }
 
     /// Sets the id of an entering record, if it has none, and the time.
@@ -128,14 +182,12 @@ impl Plan {
         from: usize,
         record: Record,
     ) -> Result<(), BoxError> {
-        if let Some(message) = self.onward(from, record)? {
-            context.send(message);
-        }
+        self.onward(from, record)?.send(context);
         Ok(())
     }
 
-    /// The message that continues the record; `None` if the pipeline is done with it.
-    fn onward(&self, from: usize, mut record: Record) -> Result<Option<Message>, BoxError> {
+    /// What follows for the record.
+    fn onward(&self, from: usize, mut record: Record) -> Result<Onward, BoxError> {
         let led = self.lead(from, &mut record);
         self.message(&led, record)
     }
@@ -147,7 +199,7 @@ impl Plan {
         record: Record,
         failure: Option<Failure>,
         suits: &dyn Fn(&Address) -> bool,
-    ) -> Result<Option<Message>, BoxError> {
+    ) -> Result<Onward, BoxError> {
         let has_own_id = !record.id().is_nil();
         let mut record = self.stamp(record);
         let led = match failure {
@@ -182,12 +234,20 @@ impl Plan {
         }
     }
 
-    fn message(&self, led: &Led, record: Record) -> Result<Option<Message>, BoxError> {
+    fn message(&self, led: &Led, mut record: Record) -> Result<Onward, BoxError> {
+        let mut onward = Onward::default();
         match led {
-            Led::Done => Ok(None),
-            Led::To(at) => self.given(*at, record).map(Some),
-            Led::Failed(at, failure) => self.kept(*at, &record, failure).map(Some),
+            Led::Done => onward.answer = response::message(&record, self.answers),
+            Led::To(at) => onward.message = Some(self.given(*at, record)?),
+            Led::Failed(at, failure) => {
+                onward.answer = response::refusal(&record, failure);
+                if onward.answer.is_some() {
+                    response::forget_caller(&mut record);
+                }
+                onward.message = Some(self.kept(*at, &record, failure)?);
+            }
         }
+        Ok(onward)
     }
 
     fn lead(&self, from: usize, record: &mut Record) -> Led {
@@ -243,6 +303,7 @@ impl Plan {
         let mut first = self.steps.iter().map(|step| &step.kind);
         let first = first.by_ref().take_while(|kind| kind.computes().is_some());
         self.is_chained
+            && self.routes.is_empty()
             && first
                 .into_iter()
                 .all(|kind| !matches!(kind, StageKind::Own(_)))

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::extras::{Extras, Form};
 use super::wire;
 use crate::sdk::{BoxError, Message, Type, TypeName};
 use crate::time::Timestamp;
@@ -40,6 +41,8 @@ pub struct Record {
     content_encoding: Cow<'static, str>,
     values: BTreeMap<String, String>,
     received_at: Timestamp,
+    /// `None` as long as nothing of it is set, as in most pipelines.
+    extras: Option<Box<Extras>>,
 }
 
 /// The payload is not a JSON document.
@@ -91,6 +94,7 @@ impl Record {
             content_encoding: Cow::default(),
             values: BTreeMap::new(),
             received_at: Timestamp::default(),
+            extras: None,
         }
     }
 
@@ -141,6 +145,7 @@ impl Record {
         self.body = Body::Bytes(payload.into());
         self.content_type = content_type.into();
         self.content_encoding = Cow::default();
+        self.forget_form();
     }
 
     /// The payload as a JSON document.
@@ -179,6 +184,66 @@ impl Record {
             self.content_type = content_type::JSON.into();
         }
         self.content_encoding = Cow::default();
+        self.forget_form();
+    }
+
+    /// What the payload is known to be. Whoever replaces the payload makes it bytes again.
+    pub(crate) fn form(&self) -> Form {
+        self.extras().map_or(Form::Bytes, |extras| extras.form)
+    }
+
+    /// Replaces the payload by the JSON of an object.
+    #[cfg(feature = "edgex")]
+    pub(crate) fn set_object(&mut self, form: Form, document: Value) {
+        self.set_document(document);
+        self.content_type = content_type::JSON.into();
+        self.extras_mut().form = form;
+    }
+
+    fn forget_form(&mut self) {
+        if let Some(extras) = &mut self.extras {
+            extras.form = Form::Bytes;
+        }
+    }
+
+    pub(crate) fn extras(&self) -> Option<&Extras> {
+        self.extras.as_deref()
+    }
+
+    pub(crate) fn extras_mut(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// Sets the data that the caller of the pipeline gets once the pipeline is done; the last one counts.
+    pub fn set_response(&mut self, data: impl Into<Bytes>) {
+        self.extras_mut().response = Some(data.into());
+    }
+
+    /// The data for the caller, if a stage has set it.
+    pub fn response(&self) -> Option<&Bytes> {
+        self.extras()?.response.as_ref()
+    }
+
+    /// Sets the content type of the response.
+    pub fn set_response_content_type(&mut self, content_type: impl Into<String>) {
+        self.extras_mut().response_type = content_type.into();
+    }
+
+    /// The content type of the response; empty if no stage has set it.
+    pub fn response_content_type(&self) -> &str {
+        self.extras()
+            .map_or("", |extras| extras.response_type.as_str())
+    }
+
+    /// The content type with which the record entered, if it was decoded since; otherwise its own.
+    pub fn input_content_type(&self) -> &str {
+        let extras = self.extras();
+        let input = extras.map_or("", |extras| extras.input_type.as_str());
+        if input.is_empty() {
+            &self.content_type
+        } else {
+            input
+        }
     }
 
     /// The HTTP content type of the payload.

@@ -80,5 +80,6 @@ pub(crate) fn is_above(record: &Record, most: usize) -> bool {
             _ => record.payload().len(),
         },
     };
-    values + payload > most
+    let response = record.response().map_or(0, bytes::Bytes::len);
+    values + payload + response > most
 }

@@ -7,6 +7,7 @@ use super::collector::Collector;
 use super::collector::FLUSH;
 use super::plan::{Plan, Step};
 use super::record::{RECORD, Record};
+use super::response;
 use super::stage_target::StageTarget;
 use super::stages::StageKind;
 use crate::delivery::owner::{DestinationRegistry, Lane, Names, Owner, RULES};
@@ -145,8 +146,16 @@ impl StageFunction {
             Ok(target) if target == *context.address() => {}
             _ => return self.pass_to_its_batch(context, record),
         }
+        let answer = response::message(&record, self.plan.answers);
+        response::forget_caller(&mut record);
         match collector.add(context, &record)? {
-            Ok(batch) => self.let_go(context, batch),
+            Ok(batch) => {
+                // The caller does not wait until the batch is sent.
+                if let Some(answer) = answer {
+                    context.send(answer);
+                }
+                self.let_go(context, batch)
+            }
             Err(failure) => self.plan.keep(context, self.at, &record, &failure),
         }
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::plan::{Plan, Step};
 use super::record::{RECORD, Record};
 use super::size::MAX_BYTES;
-use super::stage::{Answer, apply_bounded};
-use super::stages::{Prepared as Request, StageKind};
+use super::stage::{Answer, Stage, apply_bounded};
+use super::stages::{OnFailure, Prepared as Request, StageKind};
 use super::wire::Kept;
 use crate::delivery::engine::Failure;
 use crate::delivery::owner::{Goal, Prepared, Target};
@@ -69,7 +69,8 @@ impl Target for StageTarget {
         let (call, goal) = match &self.step().kind {
             StageKind::Pure(_) | StageKind::Own(_) => (Call::Compute, None),
             StageKind::HttpExport(exporter) if exporter.order_key.is_none() || key.is_some() => {
-                let request = exporter.prepare(record, id)?;
+                let request = exporter.prepare(record, id);
+                let request = request.map_err(|failure| exporter.counted(failure))?;
                 let goal = Goal {
                     name: Arc::clone(&request.destination),
                     max_in_flight: exporter.max_in_flight,
@@ -92,22 +93,22 @@ impl Target for StageTarget {
     ) -> Result<Taken, Box<Failure>> {
         match (call, &self.step().kind) {
             (Call::Export(request), StageKind::HttpExport(exporter)) => {
-                exporter.send(request, now).await?.apply_to(record);
+                match exporter.send(request, now).await {
+                    Ok(sent) => sent.apply_to(record),
+                    Err(failure) if exporter.on_failure == OnFailure::Continue => {
+                        let (code, message) = (&failure.code, &failure.message);
+                        tracing::warn!(code, message, "a record could not be sent; it goes on");
+                    }
+                    Err(failure) => return Err(exporter.counted(failure)),
+                }
                 Ok(Taken::Next)
             }
-            (Call::Compute, StageKind::Pure(stage) | StageKind::Own(stage)) => {
-                let most = MAX_BYTES.max(record.payload().len());
-                match apply_bounded(&**stage, record, most) {
-                    Answer::Continue => Ok(Taken::Next),
-                    Answer::Stop => Ok(Taken::Done),
-                    Answer::Fail(failure) => Err(Box::new(failure)),
-                }
-            }
             (Call::Pass(address), _) => Ok(Taken::Passed(address)),
-            (Call::Export(_) | Call::Compute, _) => Err(Box::new(Failure::permanent(
-                "stage_error",
-                "the stage does not make such attempts",
-            ))),
+            (Call::Compute, kind) => match kind.computes() {
+                Some(stage) => computed(stage, record),
+                None => Err(no_such_attempt()),
+            },
+            (Call::Export(_), _) => Err(no_such_attempt()),
         }
     }
 
@@ -121,4 +122,18 @@ impl Target for StageTarget {
             }
         }
     }
+}
+
+fn computed(stage: &dyn Stage, record: &mut Record) -> Result<Taken, Box<Failure>> {
+    let most = MAX_BYTES.max(record.payload().len());
+    match apply_bounded(stage, record, most) {
+        Answer::Continue => Ok(Taken::Next),
+        Answer::Stop => Ok(Taken::Done),
+        Answer::Fail(failure) => Err(Box::new(failure)),
+    }
+}
+
+fn no_such_attempt() -> Box<Failure> {
+    let text = "the stage does not make such attempts";
+    Box::new(Failure::permanent("stage_error", text))
 }

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::extras::{Extras, Form};
 use super::record::{Body, Record, content_type};
 use crate::sdk::{
-    BoxError, Field, Fields, close_header, put_bytes, put_header, put_open_header, put_text,
-    put_varint, text, text_len,
+    Address, BoxError, Field, Fields, close_header, put_bytes, put_header, put_open_header,
+    put_text, put_varint, text, text_len,
 };
 use crate::time::Timestamp;
 
@@ -22,6 +23,13 @@ const CONTENT_TYPE: u8 = 3;
 const CONTENT_ENCODING: u8 = 4;
 const VALUE: u8 = 5;
 const RECEIVED_AT: u8 = 6;
+const FORM: u8 = 7;
+const RESPONSE: u8 = 8;
+const RESPONSE_TYPE: u8 = 9;
+const INPUT_TYPE: u8 = 10;
+const REPLY_TYPE: u8 = 11;
+const REPLY_ID: u8 = 12;
+const IS_ROUTED: u8 = 13;
 
 // The fields of a kept record. 4 and 5 were written by earlier versions: the pipeline's version, and the destination.
 const RECORD: u8 = 1;
@@ -61,13 +69,35 @@ pub(crate) fn put(record: &Record, out: &mut Vec<u8>) -> Result<(), BoxError> {
         out.push(RECEIVED_AT << 3);
         put_varint(out, usize::try_from(received_at)?);
     }
+    if let Some(extras) = record.extras() {
+        put_extras(extras, out);
+    }
     Ok(())
+}
+
+fn put_extras(extras: &Extras, out: &mut Vec<u8>) {
+    put_text(out, FORM, extras.form.name());
+    match &extras.response {
+        None => {}
+        Some(empty) if empty.is_empty() => put_header(out, RESPONSE, 0),
+        Some(response) => put_bytes(out, RESPONSE, response),
+    }
+    put_text(out, RESPONSE_TYPE, &extras.response_type);
+    put_text(out, INPUT_TYPE, &extras.input_type);
+    if extras.is_routed {
+        out.extend_from_slice(&[IS_ROUTED << 3, 1]);
+    }
+    if let Some(caller) = &extras.reply_to {
+        put_text(out, REPLY_TYPE, caller.type_name().as_str());
+        put_text(out, REPLY_ID, caller.id());
+    }
 }
 
 /// The record in `bytes`; its payload is a part of them, not a copy.
 pub(crate) fn read(bytes: &Bytes) -> Result<Record, BoxError> {
     let mut record = Record::new(Bytes::new()).with_content_type("");
     let mut values = BTreeMap::new();
+    let mut caller = (String::new(), String::new());
     let mut fields = Fields::of(bytes);
     while let Some((number, field)) = fields.next()? {
         match u8::try_from(number).unwrap_or_default() {
@@ -86,8 +116,21 @@ pub(crate) fn read(bytes: &Bytes) -> Result<Record, BoxError> {
                 values.insert(key, value);
             }
             RECEIVED_AT => record.set_received_at(Timestamp::from_millis(number_in(field)?)),
+            FORM => record.extras_mut().form = Form::named(field.text()?),
+            RESPONSE => record.set_response(bytes.slice_ref(field.bytes()?)),
+            RESPONSE_TYPE => record.set_response_content_type(field.text()?),
+            INPUT_TYPE => field
+                .text()?
+                .clone_into(&mut record.extras_mut().input_type),
+            IS_ROUTED => record.extras_mut().is_routed = number_in(field)? != 0,
+            REPLY_TYPE => field.text()?.clone_into(&mut caller.0),
+            REPLY_ID => field.text()?.clone_into(&mut caller.1),
             _ => {}
         }
+    }
+    if !caller.0.is_empty() {
+        let caller = Address::new(caller.0.parse()?, caller.1);
+        record.extras_mut().reply_to = Some(caller);
     }
     record.set_values(values);
     Ok(record)

@@ -57,6 +57,35 @@ pub(crate) fn wrong_method(allowed: &str, message: &str) -> Refusal {
     refusal
 }
 
+/// Whether a typename is a content type, as in the responses of pipelines.
+fn is_content_type(type_name: &str) -> bool {
+    let (kind, _) = type_name.split_once('/').unwrap_or_default();
+    matches!(
+        kind,
+        "application"
+            | "audio"
+            | "font"
+            | "image"
+            | "message"
+            | "model"
+            | "multipart"
+            | "text"
+            | "video"
+    )
+}
+
+/// The type under which a pipeline refuses a record: JSON, `{"statusCode": …, "message": …}`.
+const REFUSAL: &str = "statefun.pipelines/refusal";
+
+/// What a pipeline says of a record that it refused, as an error with its status.
+fn refused_by_pipeline(value: &[u8]) -> Option<FullResponse> {
+    let refusal: serde_json::Value = serde_json::from_slice(value).ok()?;
+    let status = u16::try_from(refusal.get("statusCode")?.as_u64()?).ok()?;
+    let message = refusal.get("message")?.as_str()?;
+    let status = StatusCode::from_u16(status).ok()?;
+    Some(error(status, "pipeline.refused", message))
+}
+
 /// The answer of a function: its typename in a header, built-in types as text.
 pub(crate) fn value(value: Bytes, json_type: &TypeName) -> Result<FullResponse, Refusal> {
     let value = values::read(value).map_err(|_| {
@@ -64,12 +93,20 @@ pub(crate) fn value(value: Bytes, json_type: &TypeName) -> Result<FullResponse, 
         refuse(StatusCode::BAD_GATEWAY, "answer.unreadable", text)
     })?;
     let (type_name, text, bytes) = values::show(value);
+    if type_name == REFUSAL
+        && let Some(refusal) = refused_by_pipeline(&bytes)
+    {
+        return Ok(refusal);
+    }
     let (content_type, body) = match text {
         Some(text) => ("text/plain; charset=utf-8", Bytes::from(text)),
         None if type_name == json_type.as_str() => ("application/json", bytes),
+        None if is_content_type(&type_name) => (type_name.as_str(), bytes),
         None => ("application/octet-stream", bytes),
     };
-    let mut answer = with_type(StatusCode::OK, HeaderValue::from_static(content_type), body);
+    let content_type = HeaderValue::try_from(content_type);
+    let octets = HeaderValue::from_static("application/octet-stream");
+    let mut answer = with_type(StatusCode::OK, content_type.unwrap_or(octets), body);
     if let Ok(type_name) = HeaderValue::try_from(type_name) {
         answer.headers_mut().insert(TYPE_HEADER, type_name);
     }

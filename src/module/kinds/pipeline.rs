@@ -19,9 +19,9 @@ pub struct PipelineSpec {
 pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let at = spec.fields.at();
     let here = At::new(spec.node, at.path.as_str(), draft.findings);
-    if let Some(config) = PipelineConfig::read(here) {
+    for config in PipelineConfig::read_all(here).unwrap_or_default() {
         bind(&config, &at, draft);
-        let location = at.location;
+        let location = at.location.clone();
         draft
             .module
             .pipelines

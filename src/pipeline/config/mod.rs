@@ -8,7 +8,11 @@ use serde_json::Value;
 
 pub(crate) use retry::read as read_retry;
 
+#[cfg(feature = "edgex")]
+use super::edgex::section as edgex;
+use super::secrets::Secrets;
 use super::stages::{self, StageKind};
+use super::topic::TopicFilter;
 use crate::document::{At, Complaint, Finding, Findings, Node, nearest};
 
 /// The default namespace of pipelines.
@@ -44,6 +48,20 @@ pub struct PipelineConfig {
     name: String,
     namespace: String,
     stages: Vec<StageConfig>,
+    secrets: Secrets,
+    routes: Vec<Route>,
+}
+
+/// Where a pipeline sends the records of some topics, too.
+#[derive(Debug, Clone)]
+#[cfg_attr(
+    not(feature = "edgex"),
+    allow(dead_code, reason = "sections of EdgeX have topics")
+)]
+pub(crate) struct Route {
+    pub(crate) filters: Vec<TopicFilter>,
+    /// The name of a pipeline in the same namespace.
+    pub(crate) to: String,
 }
 
 /// A checked declaration of one stage.
@@ -64,6 +82,48 @@ impl PipelineConfig {
         findings.into_result(config)
     }
 
+    /// The pipelines that `spec` declares: one, or with `edgex: {…}` those of a pipeline section of EdgeX, of which the first routes records to
+    /// the others by their value `receivedtopic`.
+    ///
+    /// # Errors
+    /// All faults at once, each with its path below `spec`.
+    #[cfg(feature = "edgex")]
+    pub fn all_from_json(spec: &Value) -> Result<Vec<Self>, Vec<Finding>> {
+        let (tree, findings) = (Node::from_json(spec), Findings::default());
+        let configs = Self::read_all(At::new(&tree, "", &findings));
+        findings.into_result(configs)
+    }
+
+    /// The pipelines declared at `at`: one, or with `edgex` those of a section of EdgeX. `None` if there are faults, which are reported.
+    #[cfg(feature = "edgex")]
+    pub(crate) fn read_all(at: At<'_>) -> Option<Vec<Self>> {
+        if at.node.get("edgex").is_none() {
+            return Self::read(at).map(|config| vec![config]);
+        }
+        let fields = at.fields()?;
+        let name = fields.get("name").map_or_else(
+            || Some(edgex::DEFAULT_PIPELINE.to_owned()),
+            |at| at.parsed(|name| check_name(name).map(|()| name.to_owned())),
+        );
+        let namespace = fields.get("namespace").map_or_else(
+            || Some(DEFAULT_NAMESPACE.to_owned()),
+            |at| at.parsed(|name| check_half(name).map(|()| name.to_owned())),
+        );
+        let secrets = fields
+            .get("secrets")
+            .map_or_else(|| Some(Secrets::default()), read_secrets);
+        let section = fields.required("edgex");
+        fields.finish();
+        let (shown, space) = (name.clone(), namespace.clone());
+        let configs = edgex::read(
+            &section?,
+            shown.unwrap_or_else(|| edgex::DEFAULT_PIPELINE.to_owned()),
+            space.as_deref().unwrap_or(DEFAULT_NAMESPACE),
+            secrets.clone().unwrap_or_default(),
+        );
+        name.and(namespace).and(secrets).and(configs)
+    }
+
     /// The pipeline declared at `at`; `None` if it has faults, which are reported.
     pub(crate) fn read(at: At<'_>) -> Option<Self> {
         let fields = at.fields()?;
@@ -74,12 +134,17 @@ impl PipelineConfig {
             || Some(DEFAULT_NAMESPACE.to_owned()),
             |at| at.parsed(|name| check_half(name).map(|()| name.to_owned())),
         );
+        let secrets = fields
+            .get("secrets")
+            .map_or_else(|| Some(Secrets::default()), read_secrets);
         let stages = fields.required("stages").and_then(read_stages);
         fields.finish();
         Some(Self {
             name: name?,
             namespace: namespace?,
             stages: stages?,
+            secrets: secrets?,
+            routes: Vec::new(),
         })
     }
 
@@ -88,21 +153,39 @@ impl PipelineConfig {
     pub(crate) fn of_stage(kind: &str, at: At<'_>, name: String, namespace: &str) -> Option<Self> {
         let stage = StageConfig {
             name: kind.to_owned(),
-            kind: stages::reader(kind)?(at)?,
+            kind: stages::reader(kind)?.read(at)?,
         };
         Some(Self::from_parts(name, namespace.to_owned(), vec![stage]))
     }
 
-    pub(crate) const fn from_parts(
-        name: String,
-        namespace: String,
-        stages: Vec<StageConfig>,
-    ) -> Self {
+    pub(crate) fn from_parts(name: String, namespace: String, stages: Vec<StageConfig>) -> Self {
         Self {
             name,
             namespace,
             stages,
+            secrets: Secrets::default(),
+            routes: Vec::new(),
         }
+    }
+
+    /// Sets where the stages find their secrets.
+    #[cfg(feature = "edgex")]
+    pub(crate) fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// Sets which other pipelines get its records, too.
+    #[cfg(feature = "edgex")]
+    pub(crate) fn with_routes(self, routes: Vec<Route>) -> Self {
+        Self { routes, ..self }
+    }
+
+    pub(crate) const fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    pub(crate) fn routes(&self) -> &[Route] {
+        &self.routes
     }
 
     /// The pipeline's name.
@@ -123,6 +206,25 @@ impl PipelineConfig {
     pub(crate) fn into_stages(self) -> Vec<StageConfig> {
         self.stages
     }
+}
+
+/// `secrets: {file, directory}`, in this order after the environment.
+fn read_secrets(at: At<'_>) -> Option<Secrets> {
+    let fields = at.fields()?;
+    let mut secrets = Secrets::default();
+    let (mut file, mut directory) = (None, None);
+    let whole = [
+        fields.set("file", &mut file, |at| at.text().map(Some)),
+        fields.set("directory", &mut directory, |at| at.text().map(Some)),
+    ];
+    fields.finish();
+    if let Some(path) = file {
+        secrets = secrets.file(path);
+    }
+    if let Some(path) = directory {
+        secrets = secrets.directory(path);
+    }
+    (!whole.contains(&false)).then_some(secrets)
 }
 
 fn read_stages(at: At<'_>) -> Option<Vec<StageConfig>> {
@@ -161,13 +263,13 @@ fn read_stage(at: &At<'_>, names: &mut StageNames) -> Option<StageConfig> {
         }),
     };
     let Some(read) = stages::reader(kind) else {
-        let remedy = nearest(kind, stages::kinds()).map_or_else(
+        let remedy = nearest(kind, stages::all_kinds()).map_or_else(
             || format!("known: {}", known()),
             |meant| format!("did you mean `{meant}`?"),
         );
         return settings.complain(Complaint::with_remedy("unknown stage", remedy));
     };
-    let kind = read(settings);
+    let kind = read.read(settings);
     Some(StageConfig {
         name: name?,
         kind: kind?,

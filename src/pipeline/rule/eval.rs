@@ -93,6 +93,7 @@ fn call<'a>(
             let is_enough = i64::try_from(found).is_ok_and(|found| found >= needed);
             own(if is_enough { json!([]) } else { missing })
         }
+        Op::Log => argument(0), // what passes through may be a secret, so it is not logged
         Op::If | Op::Ternary => choose(arguments, data, budget),
         Op::Equal => truth(operator::loosely_equal(&*argument(0)?, &*argument(1)?)),
         Op::NotEqual => truth(!operator::loosely_equal(&*argument(0)?, &*argument(1)?)),

@@ -149,6 +149,7 @@ pub(super) fn of_call(operator: Operator, arguments: &[Known]) -> Result<Known, 
         {
             FALSE
         }
+        Op::Log => arguments.first().map_or(NULL, |known| known.kinds),
         Op::If | Op::Ternary => chosen(arguments),
         Op::And => joined(arguments, falsy, truthy),
         Op::Or => joined(arguments, truthy, falsy),

@@ -1,7 +1,7 @@
 //! JsonLogic: rules as JSON, parsed once and evaluated for many documents.
 //!
 //! `parse` turns a document into an expression and reports all its faults; `eval` computes it; `operator` defines what
-//! each operator does with values. Not supported: `log`, `method`, and equality of lists and mappings by identity (here by content).
+//! each operator does with values. Not supported: `method`, and equality of lists and mappings by identity (here by content).
 
 mod eval;
 mod known;
@@ -253,6 +253,55 @@ mod tests {
             (json!({"var": ""}), order.clone()),
         ] {
             assert_eq!(apply(rule.clone(), &order), result, "{rule}");
+        }
+    }
+
+    /// What a rule gives for data: a result, `fails` or `refused`.
+    fn outcome(rule: &Value, data: &Value) -> String {
+        match read(rule) {
+            Err(_) => "refused".to_owned(),
+            Ok(rule) => rule
+                .apply(data)
+                .map_or_else(|_| "fails".to_owned(), |result| result.to_string()),
+        }
+    }
+
+    #[test]
+    fn every_operator_gives_what_the_table_of_cases_says() {
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/data/rules/jsonlogic.txt"
+        );
+        let text = std::fs::read_to_string(file).unwrap();
+        let is_case = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
+        let mut seen = std::collections::BTreeSet::new();
+        let mut wrong = Vec::new();
+        for line in text.lines().filter(is_case) {
+            let parts: Vec<&str> = line.split(" | ").collect();
+            let [rule, data, expected] = parts.as_slice() else {
+                panic!("{line}");
+            };
+            let rule: Value = serde_json::from_str(rule).expect(line);
+            let data: Value = serde_json::from_str(data).expect(line);
+            let expected = match *expected {
+                word @ ("fails" | "refused") => word.to_owned(),
+                json => serde_json::from_str::<Value>(json).expect(line).to_string(),
+            };
+            if let Some(operator) = rule.as_object().and_then(|map| map.keys().next()) {
+                seen.insert(operator.clone());
+            }
+            let outcome = outcome(&rule, &data);
+            if outcome != expected {
+                wrong.push(format!("{line}: {outcome}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        for operator in Operator::ALL {
+            assert!(
+                seen.contains(operator.name()),
+                "no case for {}",
+                operator.name()
+            );
         }
     }
 

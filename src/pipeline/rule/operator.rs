@@ -64,6 +64,7 @@ operators! {
     In "in" 2..=2;
     Cat "cat" 0..=MANY;
     Substr "substr" 2..=3;
+    Log "log" 1..=1;
 }
 
 impl Operator {

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use super::super::extras::Form;
 use super::super::record::{Record, content_type};
 use super::super::template::{InvalidTemplate, Template};
 use super::StageKind;
@@ -15,7 +16,7 @@ use crate::delivery::engine::Failure;
 use crate::document::At;
 
 /// A batch is sent at this many items, whatever its settings.
-const MAX_ITEMS: u32 = 10_000;
+pub(crate) const MAX_ITEMS: u32 = 10_000;
 
 /// Collects records and sends them as one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +43,10 @@ pub enum BatchFormat {
     Ndjson,
     /// One after the other, with nothing between them.
     Concat,
+    /// A JSON list of each item's bytes as base64.
+    Base64Array,
+    /// A JSON list of EdgeX events. A record that is none cannot be part of the batch.
+    Events,
 }
 
 /// [`Batch`] after its check.
@@ -130,8 +135,10 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
                 "json-array" => Ok(BatchFormat::JsonArray),
                 "ndjson" => Ok(BatchFormat::Ndjson),
                 "concat" => Ok(BatchFormat::Concat),
+                "base64-array" => Ok(BatchFormat::Base64Array),
+                "events" => Ok(BatchFormat::Events),
                 other => Err(format!(
-                    "`{other}` is not a format; known: json-array, ndjson, concat"
+                    "`{other}` is not a format; known: json-array, ndjson, concat, base64-array, events"
                 )),
             })
         }),
@@ -149,15 +156,12 @@ impl Batching {
         let length: usize = items.iter().map(|item| item.len() + 1).sum();
         let mut payload = Vec::with_capacity(length + 2);
         let content_type = match self.format {
-            BatchFormat::JsonArray => {
-                payload.push(b'[');
-                for (at, item) in items.iter().enumerate() {
-                    if at > 0 {
-                        payload.push(b',');
-                    }
-                    push_json(&mut payload, item);
-                }
-                payload.push(b']');
+            BatchFormat::JsonArray | BatchFormat::Events => {
+                push_list(&mut payload, items, push_json);
+                Some(content_type::JSON)
+            }
+            BatchFormat::Base64Array => {
+                push_list(&mut payload, items, push_base64);
                 Some(content_type::JSON)
             }
             BatchFormat::Ndjson => {
@@ -183,15 +187,17 @@ impl Batching {
     /// Why `record` cannot be part of a batch: compressed bytes cannot be part of a document, and only gzip data can
     /// be concatenated.
     pub(crate) fn takes(&self, record: &Record) -> Result<(), Box<Failure>> {
+        if self.format == BatchFormat::Events && record.form() != Form::Event {
+            let text = "type received is not an Event: the batch takes events only";
+            return Err(Box::new(Failure::permanent("stage_error", text)));
+        }
         let encoding = record.content_encoding();
         let why = match (self.format, encoding) {
             (_, "") | (BatchFormat::Concat, "gzip") => return Ok(()),
             (BatchFormat::Concat, _) => {
                 "cannot be concatenated; put the stage that compresses after `batch`, or use gzip"
             }
-            (BatchFormat::JsonArray | BatchFormat::Ndjson, _) => {
-                "cannot be part of a document; put the stage that compresses after `batch`"
-            }
+            _ => "cannot be part of a document; put the stage that compresses after `batch`",
         };
         let text = format!("records compressed with {encoding} {why}");
         Err(Box::new(Failure::permanent("stage_error", text)))
@@ -207,6 +213,23 @@ impl Batching {
             None => Ok("all".to_owned()),
         }
     }
+}
+
+fn push_list(into: &mut Vec<u8>, items: &[Bytes], push: fn(&mut Vec<u8>, &[u8])) {
+    into.push(b'[');
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            into.push(b',');
+        }
+        push(into, item);
+    }
+    into.push(b']');
+}
+
+fn push_base64(into: &mut Vec<u8>, item: &[u8]) {
+    into.push(b'"');
+    into.extend_from_slice(STANDARD.encode(item).as_bytes());
+    into.push(b'"');
 }
 
 /// The item as it is if it is JSON, otherwise as a JSON string.
@@ -265,6 +288,14 @@ mod tests {
         assert_eq!(
             released(BatchFormat::Ndjson, &items),
             "{\"a\":1}\n\"text\"\n\"/w==\"\n2\n"
+        );
+    }
+
+    #[test]
+    fn items_of_any_bytes_stand_in_a_list_as_base64() {
+        assert_eq!(
+            released(BatchFormat::Base64Array, &[b"\xff\x00", b"a"]),
+            r#"["/wA=","YQ=="]"#
         );
     }
 

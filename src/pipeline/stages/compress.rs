@@ -9,18 +9,18 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 
 use super::super::record::Record;
 use super::super::stage::{Answer, Stage, refuse};
-use super::StageKind;
+use super::{Builtin, StageKind};
 use crate::document::At;
 
 #[derive(Debug)]
-struct Compress {
+pub(in crate::pipeline) struct Compress {
     format: Format,
     level: Compression,
     base64: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Format {
+pub(in crate::pipeline) enum Format {
     Gzip,
     Zlib,
 }
@@ -53,6 +53,8 @@ fn read(node: At<'_>, format: Format) -> Option<StageKind> {
     }))
 }
 
+impl Builtin for Compress {}
+
 impl Stage for Compress {
     fn apply(&self, record: &mut Record) -> Answer {
         if !record.content_encoding().is_empty() {
@@ -77,6 +79,16 @@ impl Stage for Compress {
 }
 
 impl Compress {
+    /// The stage that makes base64 text of the compressed bytes.
+    #[cfg(feature = "edgex")]
+    pub(in crate::pipeline) const fn as_text(format: Format) -> Self {
+        Self {
+            format,
+            level: Compression::new(6),
+            base64: true,
+        }
+    }
+
     fn compress(&self, payload: &[u8]) -> std::io::Result<Vec<u8>> {
         match self.format {
             Format::Gzip => {

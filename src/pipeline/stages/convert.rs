@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::record::{Record, content_type};
 use super::super::stage::{Answer, Stage, refuse};
-use super::StageKind;
+use super::{Builtin, StageKind};
 use crate::document::At;
 
 /// The form of a payload.
@@ -35,6 +35,8 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
     fields.finish();
     Some(StageKind::pure(to?))
 }
+
+impl Builtin for Convert {}
 
 impl Stage for Convert {
     fn apply(&self, record: &mut Record) -> Answer {

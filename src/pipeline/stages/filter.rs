@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::record::Record;
 use super::super::rule::Rule;
 use super::super::stage::{Answer, Stage, refuse, refuse_rule};
-use super::StageKind;
+use super::{Builtin, StageKind};
 use crate::document::At;
 
 #[derive(Debug)]
@@ -19,6 +19,14 @@ pub(super) fn read(at: At<'_>) -> Option<StageKind> {
     fields.finish();
     Some(StageKind::pure(Filter(rule?)))
 }
+
+/// The stage that passes on the records for which `rule` is true.
+#[cfg(feature = "edgex")]
+pub(in crate::pipeline) fn by_rule(rule: Rule) -> StageKind {
+    StageKind::pure(Filter(rule))
+}
+
+impl Builtin for Filter {}
 
 impl Stage for Filter {
     fn apply(&self, record: &mut Record) -> Answer {

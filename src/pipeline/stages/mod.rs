@@ -5,9 +5,9 @@
 
 mod batch;
 #[cfg(feature = "compress")]
-mod compress;
+pub(in crate::pipeline) mod compress;
 mod convert;
-mod filter;
+pub(in crate::pipeline) mod filter;
 mod http_export;
 mod remove;
 mod set;
@@ -17,19 +17,37 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use batch::Batching;
+#[cfg(feature = "edgex")]
+pub(crate) use batch::MAX_ITEMS as MAX_BATCH_ITEMS;
 pub use batch::{Batch, BatchFormat};
-pub use http_export::{ExportProxy, ExportTls, HttpExport};
+pub use http_export::{ExportProxy, ExportTls, HttpExport, OnFailure, SecretHeader};
 pub(crate) use http_export::{Exporter, Prepared};
 
+#[cfg(feature = "edgex")]
+use super::edgex;
+use super::secrets::Secrets;
 use super::stage::Stage;
 use crate::document::At;
 use crate::transport::http::client::{HttpError, Network};
+
+/// A built-in stage that only computes.
+pub(crate) trait Builtin: Stage {
+    /// The same stage with these secrets; `None` if it needs none.
+    fn with_secrets(&self, _secrets: &Secrets) -> Option<Arc<dyn Builtin>> {
+        None
+    }
+
+    /// Whether it sets the response for the caller.
+    fn answers(&self) -> bool {
+        false
+    }
+}
 
 /// A stage, ready to run.
 #[derive(Clone)]
 pub(crate) enum StageKind {
     /// Only computes.
-    Pure(Arc<dyn Stage>),
+    Pure(Arc<dyn Builtin>),
     /// Someone's own stage that only computes.
     Own(Arc<dyn Stage>),
     /// Collects records.
@@ -39,15 +57,32 @@ pub(crate) enum StageKind {
 }
 
 impl StageKind {
-    pub(crate) fn pure(stage: impl Stage) -> Self {
+    pub(crate) fn pure(stage: impl Builtin) -> Self {
         Self::Pure(Arc::new(stage))
     }
 
     /// What the stage computes, if it does nothing else.
     pub(crate) fn computes(&self) -> Option<&dyn Stage> {
         match self {
-            Self::Pure(stage) | Self::Own(stage) => Some(&**stage),
+            Self::Pure(stage) => Some(&**stage),
+            Self::Own(stage) => Some(&**stage),
             Self::Batch(_) | Self::HttpExport(_) => None,
+        }
+    }
+
+    /// Whether it sets the response for the caller.
+    pub(crate) fn answers(&self) -> bool {
+        matches!(self, Self::Pure(stage) if stage.answers())
+    }
+
+    /// The same stage in a process that has these secrets.
+    pub(crate) fn with_secrets(self, secrets: &Secrets) -> Self {
+        match self {
+            Self::Pure(stage) => Self::Pure(stage.with_secrets(secrets).unwrap_or(stage)),
+            Self::HttpExport(exporter) => {
+                Self::HttpExport(Arc::new(exporter.with_secrets(secrets)))
+            }
+            other => other,
         }
     }
 
@@ -85,18 +120,47 @@ const KINDS: &[(&str, Read)] = &[
     ("gzip", compress::read_gzip),
     #[cfg(feature = "compress")]
     ("zlib", compress::read_zlib),
+    #[cfg(feature = "edgex")]
+    ("edgex-target", edgex::decode::read),
     ("http-export", http_export::read),
 ];
 
-/// Who reads the settings of a stage declared under `kind`.
-pub(crate) fn reader(kind: &str) -> Option<Read> {
-    KINDS
-        .iter()
-        .find(|(name, _)| *name == kind)
-        .map(|(_, read)| *read)
+/// Who reads the settings of a stage.
+pub(crate) enum Reader {
+    Own(Read),
+    #[cfg(feature = "edgex")]
+    Edgex(edgex::Function),
 }
 
-/// The keys under which stages are declared.
+impl Reader {
+    /// The stage that the settings at `at` describe; `None` if they have faults, which are reported.
+    pub(crate) fn read(self, at: At<'_>) -> Option<StageKind> {
+        match self {
+            Self::Own(read) => read(at),
+            #[cfg(feature = "edgex")]
+            Self::Edgex(function) => function.read(at),
+        }
+    }
+}
+
+/// Who reads the settings of a stage declared under `kind`: one of our own, or a function of EdgeX.
+pub(crate) fn reader(kind: &str) -> Option<Reader> {
+    let own = KINDS.iter().find(|(name, _)| *name == kind);
+    let own = own.map(|(_, read)| Reader::Own(*read));
+    #[cfg(feature = "edgex")]
+    let own = own.or_else(|| edgex::reader(kind).map(Reader::Edgex));
+    own
+}
+
+/// All keys under which stages can be declared.
+pub(crate) fn all_kinds() -> impl Iterator<Item = &'static str> {
+    #[cfg(feature = "edgex")]
+    return kinds().chain(edgex::names());
+    #[cfg(not(feature = "edgex"))]
+    kinds()
+}
+
+/// The keys of our own stages.
 pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|(name, _)| *name)
 }

@@ -3,7 +3,7 @@
 use super::super::path::FieldPath;
 use super::super::record::Record;
 use super::super::stage::{Answer, Stage, refuse};
-use super::StageKind;
+use super::{Builtin, StageKind};
 use crate::document::At;
 
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
     let paths: Option<Vec<_>> = paths.into_iter().collect();
     Some(StageKind::pure(Remove(paths?)))
 }
+
+impl Builtin for Remove {}
 
 impl Stage for Remove {
     fn apply(&self, record: &mut Record) -> Answer {

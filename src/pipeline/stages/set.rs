@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::path::FieldPath;
 use super::super::record::Record;
 use super::super::stage::{Answer, Stage, refuse};
-use super::StageKind;
+use super::{Builtin, StageKind};
 use crate::document::At;
 
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
     }
     whole.then(|| StageKind::pure(Set(fields)))
 }
+
+impl Builtin for Set {}
 
 impl Stage for Set {
     fn apply(&self, record: &mut Record) -> Answer {

@@ -7,7 +7,7 @@ use super::super::record::Record;
 use super::super::rule::Rule;
 use super::super::size::Budget;
 use super::super::stage::{Answer, Stage, refuse, refuse_rule};
-use super::StageKind;
+use super::{Builtin, StageKind};
 use crate::document::{At, Complaint};
 
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub(super) fn read(at: At<'_>) -> Option<StageKind> {
     }
     Some(StageKind::pure(Transform(fields)))
 }
+
+impl Builtin for Transform {}
 
 impl Stage for Transform {
     fn apply(&self, record: &mut Record) -> Answer {

@@ -2,6 +2,7 @@
 
 mod cases;
 mod connectors;
+mod edgex;
 mod first_use;
 #[cfg(all(feature = "http", feature = "testing"))]
 mod mutations;

@@ -1,6 +1,10 @@
 //! Pipelines as functions: stages, batches, exports with store and forward, order, waking, commands.
 
 mod batches;
+#[cfg(feature = "edgex")]
+mod edgex;
+#[cfg(feature = "cli")]
+mod edgex_service;
 #[cfg(feature = "cli")]
 mod entrance;
 mod exports;

@@ -11,10 +11,12 @@ use http::header::{
 use http::{HeaderMap, Method, StatusCode, Uri};
 
 use super::super::super::record::{Record, content_type};
+use super::super::super::secrets::Secrets;
 use super::super::super::template::{Template, Unfilled};
-use super::header_value;
+use super::secret_header::Secret;
 use super::url::{Target, absolute, filled, redacted};
-use crate::delivery::engine::{Failure, FailureKind, Policy};
+use super::{OnFailure, header_value};
+use crate::delivery::engine::{Class, Failure, FailureKind, Policy};
 use crate::delivery::owner::Circuit;
 use crate::printable;
 use crate::time::Timestamp;
@@ -58,6 +60,9 @@ pub(crate) struct Exporter {
     pub(super) config: HttpClientConfig,
     pub(super) has_own_proxy: bool,
     pub(super) return_input: bool,
+    pub(crate) on_failure: OnFailure,
+    pub(super) secret: Option<Secret>,
+    pub(super) secrets: Secrets,
     pub(crate) max_in_flight: NonZeroUsize,
     pub(crate) circuit: Option<Circuit>,
     pub(super) max_payload_bytes: usize,
@@ -122,6 +127,54 @@ impl Exporter {
         })
     }
 
+    /// The same export in a process that has these secrets.
+    pub(crate) fn with_secrets(&self, secrets: &Secrets) -> Self {
+        Self {
+            secrets: secrets.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The same export with another policy; its own timeout, order and wakes stay.
+    #[cfg(feature = "edgex")]
+    pub(crate) fn with_policy(&self, policy: Policy) -> Self {
+        Self {
+            policy: Policy {
+                timeout: self.policy.timeout,
+                order: self.policy.order,
+                wake: self.policy.wake,
+                ..policy
+            },
+            ..self.clone()
+        }
+    }
+
+    /// The same export, which keeps nothing for a later attempt.
+    #[cfg(feature = "edgex")]
+    pub(crate) fn giving_up(self) -> Self {
+        Self {
+            on_failure: OnFailure::GiveUp,
+            circuit: None,
+            policy: Policy {
+                wake: false,
+                ..self.policy
+            },
+            ..self
+        }
+    }
+
+    /// The failure as it counts for this export: without a later attempt where nothing is kept for one.
+    pub(crate) fn counted(&self, failure: Box<Failure>) -> Box<Failure> {
+        if self.on_failure == OnFailure::Retry {
+            return failure;
+        }
+        Box::new(Failure {
+            class: Class::Permanent,
+            code: "no_persist".to_owned(),
+            ..*failure
+        })
+    }
+
     /// Makes the request for `record`, with `item` as its idempotency key.
     pub(crate) fn prepare(
         &self,
@@ -148,7 +201,12 @@ impl Exporter {
             let kind = FailureKind::TooLarge;
             return Err(Box::new(Failure::of_kind(self.policy.classes, kind, text)));
         }
-        let headers = self.headers_for(record, item).map_err(unmade)?;
+        let mut headers = self.headers_for(record, item).map_err(unmade)?;
+        if let Some(secret) = &self.secret
+            && !self.headers.contains_key(&secret.header)
+        {
+            headers.insert(&secret.header, secret.value(&self.secrets)?);
+        }
         Ok(Prepared {
             destination,
             request: HttpRequest {

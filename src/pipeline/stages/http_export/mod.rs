@@ -2,6 +2,7 @@
 
 mod connection;
 mod exporter;
+mod secret_header;
 mod url;
 
 use std::fmt;
@@ -15,8 +16,10 @@ use http::{HeaderMap, Method};
 
 pub use self::connection::{ExportProxy, ExportTls};
 pub(crate) use self::exporter::{Exporter, Prepared};
+pub use self::secret_header::SecretHeader;
 use self::url::{Target, redacted};
 use super::super::config;
+use super::super::secrets::Secrets;
 use super::super::template::Template;
 use super::StageKind;
 use crate::delivery::engine::{Order, Policy};
@@ -47,6 +50,10 @@ pub struct HttpExport {
     pub order_key: Option<String>,
     /// Whether the unchanged record goes to the next stage, instead of the body of the answer. Default false.
     pub return_input: bool,
+    /// What happens to a record that could not be sent. Default: it is kept and tried again.
+    pub on_failure: OnFailure,
+    /// A header whose value is a secret; it gives way to one of `headers` with the same name. Default none.
+    pub secret_header: Option<SecretHeader>,
     /// The header that carries the item's id, equal in all attempts. Empty: none. Default `idempotency-key`.
     pub idempotency_header: String,
     /// Requests under way at one destination from this process. Default 64.
@@ -61,6 +68,21 @@ pub struct HttpExport {
     pub tls: ExportTls,
     /// Which proxy requests go through. Default: that of the process.
     pub proxy: ExportProxy,
+    /// A URL that is none is a failure of each record, not a fault of the settings.
+    pub(crate) takes_any_url: bool,
+}
+
+/// What happens to a record that an export could not send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum OnFailure {
+    /// It is kept and tried again, as the policy says.
+    #[default]
+    Retry,
+    /// It goes on to the next stage unchanged, with a warning in the log. Requires `return_input`.
+    Continue,
+    /// It becomes a dead letter, `no_persist`, after this one attempt.
+    GiveUp,
 }
 
 impl HttpExport {
@@ -75,6 +97,8 @@ impl HttpExport {
             retry: Policy::default(),
             order_key: None,
             return_input: false,
+            on_failure: OnFailure::Retry,
+            secret_header: None,
             idempotency_header: "idempotency-key".to_owned(),
             max_in_flight: NonZeroUsize::new(64).unwrap_or(NonZeroUsize::MIN),
             circuit: Some(Circuit::default()),
@@ -82,6 +106,7 @@ impl HttpExport {
             max_response_bytes: 1024 * 1024,
             tls: ExportTls::default(),
             proxy: ExportProxy::default(),
+            takes_any_url: false,
         }
     }
 
@@ -121,6 +146,33 @@ impl HttpExport {
         self
     }
 
+    /// With a header whose value is a secret.
+    #[must_use]
+    pub fn secret_header(mut self, header: SecretHeader) -> Self {
+        self.secret_header = Some(header);
+        self
+    }
+
+    /// With another treatment of records that could not be sent.
+    #[must_use]
+    pub const fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.on_failure = on_failure;
+        self
+    }
+
+    /// Whether the unchanged record goes to the next stage, instead of the body of the answer.
+    #[must_use]
+    pub const fn return_input(mut self, return_input: bool) -> Self {
+        self.return_input = return_input;
+        self
+    }
+
+    /// Why the URL is none, if it is none.
+    #[cfg(feature = "edgex")]
+    pub(crate) fn url_fault(&self) -> Option<String> {
+        Target::parse(&self.url).err()
+    }
+
     /// Checks the settings; `fault` gets the field and the fault.
     pub(crate) fn check(self, fault: impl Fn(&str, &dyn fmt::Display)) -> Option<StageKind> {
         let faults = std::cell::Cell::new(0);
@@ -128,7 +180,19 @@ impl HttpExport {
             faults.set(faults.get() + 1);
             fault(field, text);
         };
-        let url = Target::parse(&self.url).map_err(|text| fault("url", &text));
+        let url = match self.takes_any_url {
+            true => Target::any(&self.url),
+            false => Target::parse(&self.url),
+        };
+        let url = url.map_err(|text| fault("url", &text));
+        let secret = self.secret_header.as_ref();
+        let secret = secret.and_then(|header| header.check(&fault));
+        if self.on_failure == OnFailure::Continue && !self.return_input {
+            fault(
+                "returnInput",
+                &"must be true where records go on after a failure: the next stage gets the same in both cases",
+            );
+        }
         let method = method(&self.method).map_err(|text| fault("method", &text));
         let headers = headers(&self.headers, &fault);
         let idempotency = match self.idempotency_header.as_str() {
@@ -155,6 +219,7 @@ impl HttpExport {
             }
         }
         let policy = Policy {
+            wake: self.retry.wake && self.on_failure == OnFailure::Retry,
             timeout: self.timeout,
             order: if order_key.is_some() {
                 Order::Key
@@ -194,8 +259,12 @@ impl HttpExport {
                 config,
                 has_own_proxy: proxies.is_some(),
                 return_input: self.return_input,
+                on_failure: self.on_failure,
+                secret,
+                secrets: Secrets::default(),
                 max_in_flight: self.max_in_flight,
-                circuit: self.circuit,
+                // Records that are not kept cannot wait for a probe.
+                circuit: self.circuit.filter(|_| self.on_failure == OnFailure::Retry),
                 max_payload_bytes: self.max_payload_bytes,
             }))
         })
@@ -259,6 +328,12 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
             node.text().map(Some)
         }),
         fields.set("returnInput", &mut export.return_input, At::boolean),
+        fields.set("onFailure", &mut export.on_failure, on_failure),
+        fields.set(
+            "secretHeader",
+            &mut export.secret_header,
+            secret_header::read,
+        ),
         fields.set(
             "idempotencyHeader",
             &mut export.idempotency_header,
@@ -281,6 +356,17 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
     export.url = url.map_or_else(|| "http://missing".to_owned(), |url| url.trim().to_owned());
     let checked = export.check(|field, text| place.fault_at(field, text));
     checked.filter(|_| !whole.contains(&false))
+}
+
+fn on_failure(at: &At<'_>) -> Option<OnFailure> {
+    at.parsed(|text| match text {
+        "retry" => Ok(OnFailure::Retry),
+        "continue" => Ok(OnFailure::Continue),
+        "give-up" => Ok(OnFailure::GiveUp),
+        other => Err(format!(
+            "`{other}` is not known; known: retry, continue, give-up"
+        )),
+    })
 }
 
 fn size(node: &At<'_>) -> Option<NonZeroUsize> {

@@ -27,6 +27,16 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Like [`Target::parse`], but a URL that is none is found out only for each record.
+    pub(super) fn any(text: &str) -> Result<Self, String> {
+        Self::parse(text).or_else(|_| {
+            let template = Template::parse(text).map_err(|err| err.to_string())?;
+            Ok(Self::Filled(template))
+        })
+    }
+}
+
 /// The URL, and its destination: scheme, host and port.
 pub(super) fn absolute(text: &str) -> Result<(Uri, Arc<str>), String> {
     let shown = redacted(text);

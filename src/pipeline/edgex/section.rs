@@ -1,0 +1,487 @@
+//! The pipelines of an EdgeX configuration: its section `Writable.Pipeline`, or the whole of `Writable`, as it is.
+
+use super::super::config::{PipelineConfig, Route, StageConfig, StageNames, check_name};
+use super::super::secrets::Secrets;
+use super::super::stages::StageKind;
+use super::super::topic::TopicFilter;
+use super::decode::{Decode, Target};
+use super::names::{self, Function};
+use super::parameters::{self, list};
+use super::store_and_forward::StoreAndForward;
+use crate::document::{At, Complaint, Value, nearest};
+
+/// The id of the pipeline for all topics.
+pub(in crate::pipeline) const DEFAULT_PIPELINE: &str = "default-pipeline";
+
+/// What the functions of a section have in common.
+struct Section<'a> {
+    namespace: String,
+    target: Target,
+    functions: Vec<(&'a str, At<'a>)>,
+    retry: StoreAndForward,
+    secrets: Secrets,
+}
+
+/// The pipelines of the section at `at`: the first is the default pipeline, which is called `name`, and routes records to the others by
+/// their topic. `None` if there are faults, which are reported.
+pub(in crate::pipeline) fn read(
+    at: &At<'_>,
+    name: String,
+    namespace: &str,
+    secrets: Secrets,
+) -> Option<Vec<PipelineConfig>> {
+    let entries = at.entries("the section `Writable.Pipeline` of an EdgeX configuration")?;
+    let writable = entries.iter().find(|(key, _)| *key == "Pipeline");
+    let Some((_, pipeline)) = writable else {
+        return read_section(at, name, namespace, StoreAndForward::default(), secrets);
+    };
+    let mut retry = Some(StoreAndForward::default());
+    let mut secrets = Some(secrets);
+    for (key, place) in &entries {
+        match *key {
+            "Pipeline" => {}
+            "StoreAndForward" => retry = StoreAndForward::read(place),
+            "InsecureSecrets" => {
+                secrets = secrets.and_then(|secrets| insecure(secrets, place));
+            }
+            "LogLevel" | "Telemetry" => place.warn(format!(
+                "`{key}` has no effect here: log and metrics are those of the process"
+            )),
+            other => place.warn(format!("`{other}` has no effect here")),
+        }
+    }
+    let pipelines = read_section(
+        pipeline,
+        name,
+        namespace,
+        retry.clone().unwrap_or_default(),
+        secrets.clone().unwrap_or_default(),
+    );
+    retry.and(secrets).and(pipelines)
+}
+
+fn read_section(
+    at: &At<'_>,
+    name: String,
+    namespace: &str,
+    retry: StoreAndForward,
+    secrets: Secrets,
+) -> Option<Vec<PipelineConfig>> {
+    let entries = at.entries("the section `Pipeline` of an EdgeX configuration")?;
+    let known = [
+        "TargetType",
+        "UseTargetTypeOfByteArray",
+        "ExecutionOrder",
+        "PerTopicPipelines",
+        "Functions",
+    ];
+    for (key, place) in entries.iter().filter(|(key, _)| !known.contains(key)) {
+        let remedy = nearest(key, known).map_or_else(
+            || format!("known keys: {}", known.join(", ")),
+            |meant| format!("did you mean `{meant}`?"),
+        );
+        let text = format!("key `{key}` is unknown and ignored");
+        place.warn(Complaint::with_remedy(text, remedy));
+    }
+    let get = |key: &str| {
+        entries
+            .iter()
+            .find(|(name, _)| *name == key)
+            .map(|(_, at)| at)
+    };
+    let functions = match get("Functions") {
+        Some(place) if !is_null(place) => place.entries("a mapping of functions"),
+        _ => Some(Vec::new()),
+    };
+    let target = target_of(get("TargetType"), get("UseTargetTypeOfByteArray"));
+    let section = Section {
+        namespace: namespace.to_owned(),
+        target: target.unwrap_or(Target::Event),
+        functions: functions?,
+        retry,
+        secrets,
+    };
+    let order = get("ExecutionOrder");
+    let text = order.map(text).unwrap_or(Some(String::new()));
+    let per_topic = match get("PerTopicPipelines") {
+        Some(place) if !is_null(place) => place.entries("a mapping of pipelines")?,
+        _ => Vec::new(),
+    };
+    let is_blank = text
+        .as_deref()
+        .is_some_and(|text| list(text).next().is_none());
+    if is_blank && per_topic.is_empty() {
+        let place = order.unwrap_or(at);
+        return place.fault(
+            "no pipeline: `ExecutionOrder` names no function, and there are no `PerTopicPipelines`",
+        );
+    }
+    let default = match (is_blank, order, text) {
+        (false, Some(place), Some(text)) => section.stages(place, &name, &text),
+        (true, ..) => Some(Vec::new()),
+        _ => None,
+    };
+    let mut ids = vec![DEFAULT_PIPELINE.to_owned(), name.clone()];
+    let topics: Vec<_> = per_topic
+        .iter()
+        .map(|(_, place)| section.topic_pipeline(place, &mut ids))
+        .collect();
+    let topics: Option<Vec<(Route, PipelineConfig)>> = topics.into_iter().collect();
+    let (routes, others): (Vec<_>, Vec<_>) = topics?.into_iter().unzip();
+    let default = section.pipeline(name, default?).with_routes(routes);
+    target.map(|_| std::iter::once(default).chain(others).collect())
+}
+
+impl Section<'_> {
+    fn pipeline(&self, name: String, stages: Vec<StageConfig>) -> PipelineConfig {
+        PipelineConfig::from_parts(name, self.namespace.clone(), stages)
+            .with_secrets(self.secrets.clone())
+    }
+
+    /// One of `PerTopicPipelines`, with the topics that lead to it.
+    fn topic_pipeline(
+        &self,
+        at: &At<'_>,
+        ids: &mut Vec<String>,
+    ) -> Option<(Route, PipelineConfig)> {
+        let fields = at.clone().fields()?;
+        let id = fields.required("Id").and_then(|at| {
+            let id = at.text()?.trim().to_owned();
+            if ids.contains(&id) {
+                return at.fault(format_args!("the id `{id}` is in use"));
+            }
+            ids.push(id.clone());
+            match check_name(&id) {
+                Ok(()) => Some(id),
+                Err(text) => at.fault(text),
+            }
+        });
+        let topics = fields.required("Topics").and_then(|at| topics(&at));
+        let stages = fields.required("ExecutionOrder").and_then(|at| {
+            let order = text(&at)?;
+            match list(&order).next() {
+                None => at.fault("names no function"),
+                Some(_) => self.stages(&at, id.as_deref().unwrap_or_default(), &order),
+            }
+        });
+        fields.finish();
+        let (id, filters) = (id?, topics?);
+        let route = Route {
+            filters,
+            to: id.clone(),
+        };
+        Some((route, self.pipeline(id, stages?)))
+    }
+
+    /// The stages of an order, after the one that decodes.
+    fn stages(&self, at: &At<'_>, pipeline: &str, order: &str) -> Option<Vec<StageConfig>> {
+        let mut names = StageNames::default();
+        let decode = StageConfig {
+            name: names.of_kind("decode"),
+            kind: StageKind::pure(Decode {
+                target: self.target,
+                pipeline: Some(pipeline.to_owned()),
+            }),
+        };
+        let functions: Vec<_> = list(order)
+            .map(|name| self.stage(at, name, &mut names))
+            .collect();
+        let functions: Option<Vec<StageConfig>> = functions.into_iter().collect();
+        Some(std::iter::once(decode).chain(functions?).collect())
+    }
+
+    fn stage(&self, at: &At<'_>, name: &str, names: &mut StageNames) -> Option<StageConfig> {
+        if name.contains(['/', '.']) {
+            return at.fault(format_args!(
+                "`{name}` has a slash or a dot, which names of stages can't have"
+            ));
+        }
+        let Some((_, place)) = self.functions.iter().find(|(known, _)| *known == name) else {
+            let known = self.functions.iter().map(|(known, _)| *known);
+            let remedy = nearest(name, known).map_or_else(
+                || "names are case sensitive".to_owned(),
+                |meant| format!("did you mean `{meant}`?"),
+            );
+            let text = format!("function `{name}` is not in `Functions`");
+            return at.complain(Complaint::with_remedy(text, remedy));
+        };
+        let Some(function) = names::with_prefix_of(name) else {
+            let remedy = nearest(name, names::names()).map_or_else(
+                || "the name of a function begins with that of a built-in one".to_owned(),
+                |meant| format!("did you mean `{meant}`?"),
+            );
+            let text = format!("`{name}` is not a built-in function");
+            return place.complain(Complaint::with_remedy(text, remedy));
+        };
+        let (stage, is_own_retry) = read_function(place, function)?;
+        let stage = match stage {
+            StageKind::HttpExport(exporter) if !is_own_retry => {
+                StageKind::HttpExport(self.retry.applied_to(&exporter).into())
+            }
+            other => other,
+        };
+        Some(StageConfig {
+            name: names.of_kind(name),
+            kind: stage,
+        })
+    }
+}
+
+/// The stage of a function, and whether it has a policy of its own.
+fn read_function(place: &At<'_>, function: Function) -> Option<(StageKind, bool)> {
+    if is_null(place) {
+        return Some((function.read(place.clone())?, false));
+    }
+    let fields = place.clone().fields()?;
+    let parameters = fields.get("Parameters");
+    fields.finish();
+    let retry = |at: &At<'_>| {
+        let Value::Map(entries) = &at.node.value else {
+            return false;
+        };
+        entries
+            .iter()
+            .any(|(key, _)| key.name.eq_ignore_ascii_case("Retry"))
+    };
+    match parameters {
+        Some(at) => {
+            let is_own_retry = retry(&at);
+            Some((function.read(at)?, is_own_retry))
+        }
+        None => {
+            // Nothing is there to read, and what is missing is reported at the function.
+            let nothing = crate::document::Node::made(place.node.location.clone(), Value::Null);
+            let at = At::new(&nothing, place.path(), place.findings());
+            Some((function.read(at)?, false))
+        }
+    }
+}
+
+fn is_null(at: &At<'_>) -> bool {
+    matches!(at.node.value, Value::Null)
+}
+
+/// A text; a key without a value is an empty one.
+fn text(at: &At<'_>) -> Option<String> {
+    if is_null(at) {
+        return Some(String::new());
+    }
+    at.text()
+}
+
+fn topics(at: &At<'_>) -> Option<Vec<TopicFilter>> {
+    let topics = text(at)?;
+    let filters: Result<Vec<TopicFilter>, _> = list(&topics).map(TopicFilter::parse).collect();
+    match filters {
+        Ok(filters) if filters.is_empty() => at.fault("names no topic"),
+        Ok(filters) => Some(filters),
+        Err(err) => at.fault(err),
+    }
+}
+
+/// The target type; version 1 had a flag for bytes.
+fn target_of(target: Option<&At<'_>>, raw: Option<&At<'_>>) -> Option<Target> {
+    let target = target.map_or(Some(Target::Event), |at| {
+        Target::named(&text(at)?).map_or_else(|err| at.fault(err), Some)
+    });
+    let is_raw = raw.map_or(Some(false), |at| {
+        parameters::boolean(&text(at)?).map_or_else(|err| at.fault(err), Some)
+    });
+    match is_raw? {
+        true => Some(Target::Raw),
+        false => target,
+    }
+}
+
+/// `InsecureSecrets: {any: {SecretName, SecretData: {key: text}}}`; version 2 called them Path and Secrets.
+fn insecure(mut secrets: Secrets, at: &At<'_>) -> Option<Secrets> {
+    if is_null(at) {
+        return Some(secrets);
+    }
+    for (_, place) in at.entries("a mapping of secrets")? {
+        let entries = place.entries("a mapping with `SecretName` and `SecretData`")?;
+        let get = |names: [&str; 2]| {
+            let found = entries.iter().find(|(key, _)| names.contains(key));
+            found.map(|(_, at)| at)
+        };
+        let Some(name) = get(["SecretName", "Path"]) else {
+            return place.fault("`SecretName` is required and missing");
+        };
+        let name = name.text()?;
+        let texts = match get(["SecretData", "Secrets"]) {
+            Some(data) if !is_null(data) => data.entries("a mapping of keys and texts")?,
+            _ => Vec::new(),
+        };
+        let texts: Option<Vec<(String, String)>> = texts
+            .iter()
+            .map(|(key, at)| Some(((*key).to_owned(), text(at)?)))
+            .collect();
+        secrets = secrets.insecure(name, texts?);
+    }
+    Some(secrets)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::document::{Findings, Node};
+
+    fn section_of(spec: &Json) -> (Option<Vec<PipelineConfig>>, Findings) {
+        let tree = Node::from_json(spec);
+        let findings = Findings::default();
+        let at = At::new(&tree, "edgex", &findings);
+        let read = read(&at, "p".to_owned(), "pipelines", Secrets::default());
+        (read, findings)
+    }
+
+    fn stages(spec: &Json) -> Vec<Vec<String>> {
+        let (read, findings) = section_of(spec);
+        let configs = findings.into_result(read).unwrap();
+        let names = |config: &PipelineConfig| {
+            let stages = config.stages().iter().map(|stage| stage.name.clone());
+            stages.collect()
+        };
+        configs.iter().map(names).collect()
+    }
+
+    fn faults(spec: &Json) -> Vec<String> {
+        let (read, findings) = section_of(spec);
+        let faults = findings.into_result(read).unwrap_err();
+        faults.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn pl_18_names_begin_with_those_of_functions_and_repeated_ones_are_numbered() {
+        let section = json!({
+            "ExecutionOrder": "AddTags, AddTagsExtra, , HTTPExport2, AddTags",
+            "Functions": {
+                "AddTags": {"Parameters": {"tags": "a:b"}}, "AddTagsExtra": {"Parameters": {"Tags": ""}},
+                "HTTPExport2": {"Parameters": {"Method": "post", "MimeType": "", "Url": "http://h"}},
+                "Unused": {"Parameters": {"Rule": "{"}},
+            },
+        });
+        assert_eq!(
+            stages(&section),
+            [[
+                "decode",
+                "AddTags",
+                "AddTagsExtra",
+                "HTTPExport2",
+                "AddTags#2"
+            ]]
+        );
+        for (name, fault) in [
+            (
+                "Bogus",
+                "edgex.Functions.Bogus: `Bogus` is not a built-in function",
+            ),
+            (
+                "NextHTTPExport",
+                "edgex.Functions.NextHTTPExport: `NextHTTPExport` is not a built-in function",
+            ),
+        ] {
+            let section = json!({"ExecutionOrder": name, "Functions": {name: {}}});
+            assert!(
+                faults(&section)[0].starts_with(fault),
+                "{:?}",
+                faults(&section)
+            );
+        }
+    }
+
+    #[test]
+    fn topics_lead_to_pipelines_beside_the_default_one() {
+        let section = json!({
+            "TargetType": "raW", "ExecutionOrder": "",
+            "PerTopicPipelines": {
+                "a": {"Id": "floats", "Topics": "events/+/Float/#, x", "ExecutionOrder": "SetResponseData"},
+                "b": {"Id": "ints", "Topics": "#", "ExecutionOrder": "SetResponseData"},
+            },
+            "Functions": {"SetResponseData": null},
+        });
+        let (read, findings) = section_of(&section);
+        let configs = findings.into_result(read).unwrap();
+        let names: Vec<_> = configs.iter().map(PipelineConfig::name).collect();
+        assert_eq!(names, ["p", "floats", "ints"]);
+        let to: Vec<_> = configs[0].routes().iter().map(|route| &*route.to).collect();
+        assert_eq!(to, ["floats", "ints"]);
+        assert!(configs[0].stages().is_empty());
+    }
+
+    #[test]
+    fn pl_08_all_faults_are_told_at_once_each_with_its_path() {
+        let section = json!({
+            "TargetType": "meric", "ExecutionOrder": "FilterByDeviceName, Nope, MQTTExport",
+            "PerTopicPipelines": {
+                "a": {"Id": "x", "Topics": "a/#/b", "ExecutionOrder": "FilterByDeviceName"},
+                "b": {"Id": "x", "Topics": " , ", "ExecutionOrder": ""},
+                "c": {"Id": "default-pipeline", "Topics": "y", "ExecutionOrder": "Nope"},
+                "d": {},
+            },
+            "Functions": {"FilterByDeviceName": {"Parameters": {"FilterOut": ""}}, "MQTTExport": {}},
+        });
+        let faults = faults(&section);
+        for expected in [
+            "edgex.TargetType: `meric` is not a supported target type",
+            "edgex.ExecutionOrder: function `Nope` is not in `Functions`",
+            "edgex.Functions.MQTTExport: this function is not available yet",
+            "edgex.Functions.FilterByDeviceName.Parameters.FilterOut: `` is neither true nor false",
+            "edgex.Functions.FilterByDeviceName.Parameters.DeviceNames: is required and missing",
+            "edgex.PerTopicPipelines.a.Topics: `a/#/b` has `#` before its last level; write `+` for one level",
+            "edgex.PerTopicPipelines.b.Id: the id `x` is in use",
+            "edgex.PerTopicPipelines.b.Topics: names no topic",
+            "edgex.PerTopicPipelines.b.ExecutionOrder: names no function",
+            "edgex.PerTopicPipelines.c.Id: the id `default-pipeline` is in use",
+            "edgex.PerTopicPipelines.c.ExecutionOrder: function `Nope` is not in `Functions`",
+            "edgex.PerTopicPipelines.d.Id: is required and missing",
+            "edgex.PerTopicPipelines.d.Topics: is required and missing",
+            "edgex.PerTopicPipelines.d.ExecutionOrder: is required and missing",
+        ] {
+            assert!(
+                faults.iter().any(|fault| fault.starts_with(expected)),
+                "{expected} in {faults:#?}"
+            );
+        }
+        let nothing = json!({"ExecutionOrder": " , ", "Functions": {}});
+        assert!(self::faults(&nothing)[0].starts_with("edgex.ExecutionOrder: no pipeline"));
+    }
+
+    #[test]
+    fn the_whole_writable_section_is_taken_with_its_secrets_and_retries() {
+        let writable = json!({
+            "LogLevel": "DEBUG",
+            "Pipeline": {
+                "UseTargetTypeOfByteArray": "true", "ExecutionOrder": "HTTPExport",
+                "Functions": {"HTTPExport": {"Parameters": {
+                    "Method": "put", "Url": "http://h", "MimeType": "a/b", "PersistOnError": "true"}}},
+            },
+            "StoreAndForward": {"Enabled": true, "RetryInterval": "7s", "MaxRetryCount": 4},
+            "InsecureSecrets": {"one": {"SecretName": "s", "SecretData": {"k": "v"}}, "two": {"Path": "t", "Secrets": {"k": "w"}}},
+        });
+        let (read, findings) = section_of(&writable);
+        let configs = findings.into_result(read).unwrap();
+        let StageKind::HttpExport(exporter) = &configs[0].stages()[1].kind else {
+            panic!("an export");
+        };
+        assert_eq!(exporter.policy.attempts, Some(5));
+        let find = |name| configs[0].secrets().find(name, "k").unwrap();
+        assert_eq!(
+            (find("s").as_deref(), find("t").as_deref()),
+            (Some("v"), Some("w"))
+        );
+    }
+
+    #[test]
+    fn pl_22_an_interval_that_cannot_be_taken_is_a_second_with_a_warning() {
+        for interval in ["500ms", "junk", "0"] {
+            let tree = Node::from_json(&json!({"Enabled": "true", "RetryInterval": interval}));
+            let findings = Findings::default();
+            assert!(StoreAndForward::read(&At::new(&tree, "", &findings)).is_some());
+            let (faults, warnings, _) = findings.into_parts();
+            assert_eq!((faults.len(), warnings.len()), (0, 1), "{interval}");
+            assert!(warnings[0].to_string().contains("1s is taken"));
+        }
+    }
+}
