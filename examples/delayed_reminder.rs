@@ -50,7 +50,7 @@ async fn remind(context: &mut Context, message: Message) -> Result<(), BoxError>
     }
     context.storage().set(&TEXT, text)?;
     context.storage().set(&NUMBER, number + 1)?;
-    let due = MessageBuilder::to(context.address().clone()).value_as(&DUE, &(number + 1))?;
+    let due = MessageBuilder::to(context.address().clone()).value_as(&DUE, number + 1)?;
     context.send_after_with_token(WAIT, token, due)?;
     Ok(())
 }

@@ -73,6 +73,7 @@ mod elapsed;
 #[doc(hidden)]
 pub mod files;
 pub mod guides;
+mod json_words;
 #[doc(hidden)]
 pub mod printable;
 pub mod protocol;

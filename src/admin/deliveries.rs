@@ -15,6 +15,7 @@ use super::params::Params;
 use super::{Admin, Reply, bad_request, ok};
 use crate::delivery::engine::{DeliveryState, Reason};
 use crate::delivery::{COMMAND, Command, REPLY, Reply as DeliveryReply, Verb};
+use crate::json_words;
 use crate::runtime::core::AddressKey;
 use crate::runtime::intake::Incoming;
 use crate::runtime::request;
@@ -54,7 +55,7 @@ impl Asked {
             ("reason", &asked.reason, MAX_REASON_CHARS),
         ] {
             if text.trim().is_empty() {
-                let text = format!("`{name}` is empty: it stands in the history");
+                let text = format!("`{name}` is empty, but it is recorded in the history");
                 return Err(bad_request(&text));
             }
             if text.chars().nth(max).is_some() {
@@ -71,11 +72,12 @@ impl Asked {
             return Err(refuse(StatusCode::BAD_REQUEST, "body.empty", &text));
         }
         let wrong = |why: String| bad_request(&format!("the body is not {ASKED}: {why}"));
-        let value: Value = serde_json::from_slice(body).map_err(|err| wrong(err.to_string()))?;
+        let value: Value =
+            serde_json::from_slice(body).map_err(|err| wrong(json_words::explained(&err)))?;
         if !value.is_object() {
-            return Err(wrong("it is JSON of another kind".to_owned()));
+            return Err(wrong("it is JSON, but not an object".to_owned()));
         }
-        Self::deserialize(value).map_err(|err| wrong(err.to_string()))
+        Self::deserialize(value).map_err(|err| wrong(json_words::explained(&err)))
     }
 
     /// The message that sends the command to the delivery at `address`.
@@ -85,7 +87,7 @@ impl Asked {
             actor: self.actor.clone(),
             reason: self.reason.clone(),
         };
-        let message = MessageBuilder::to(address.to_address()).value_as(&COMMAND, &command);
+        let message = MessageBuilder::to(address.to_address()).value_as(&COMMAND, command);
         let message = message.map_err(|err| bad_request(&err.to_string()))?;
         Ok(Incoming {
             target: address.clone(),
@@ -134,7 +136,7 @@ impl Admin {
         params.only(&[])?;
         let asked = Asked::of(request, &self.bodies).await?;
         if asked.dry_run.is_some() {
-            let text = "`dry_run` counts for many at a time: /api/dead-letters/redrive";
+            let text = "`dry_run` is for many deliveries at a time: /api/dead-letters/redrive";
             return Err(bad_request(text));
         }
         // Only functions of stages accept commands.
@@ -161,7 +163,7 @@ impl Admin {
 
 fn delivery_reply(address: &AddressKey, answer: Bytes) -> Result<DeliveryReply, Refusal> {
     let unreadable = |_| {
-        let text = "what answered is no delivery";
+        let text = "the answer is not that of a delivery: the address belongs to another function";
         refuse(StatusCode::BAD_GATEWAY, "delivery.unreadable", text)
     };
     let typed = TypedBytes::parse(answer).map_err(|_| unreadable(()))?;
@@ -201,7 +203,7 @@ pub(super) fn filter(params: &Params) -> Result<KeptFilter, Refusal> {
 fn target(text: &str) -> Result<String, Refusal> {
     let form = || {
         let form = "lists show targets as `http://127.0.0.1:9000`: scheme, host and port";
-        bad_request(&format!("`target`: `{text}` can be none; {form}"))
+        bad_request(&format!("`target`: `{text}` is not a target; {form}"))
     };
     let Some((scheme @ ("http" | "https"), _)) = text.split_once("://") else {
         let is_other = text.contains("://") || text.parse::<TypeName>().is_ok();
@@ -225,7 +227,10 @@ fn target(text: &str) -> Result<String, Refusal> {
 
 fn reason(text: &str) -> Result<Reason, Refusal> {
     let text: StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
-    Reason::deserialize(text).map_err(|err| bad_request(&format!("`reason`: {err}")))
+    Reason::deserialize(text).map_err(|err| {
+        let told = json_words::plain(&err.to_string());
+        bad_request(&format!("`reason`: {told}"))
+    })
 }
 
 fn states(params: &Params) -> Result<Vec<DeliveryState>, Refusal> {

@@ -43,7 +43,7 @@ pub(crate) async fn count(runtime: RuntimeHandle, destinations: Destinations) {
     match count_all(&runtime, &registry).await {
         Ok(()) => registry.figures.all_counted(),
         Err(error) => {
-            tracing::warn!(%error, "what is kept for destinations was not counted, so metrics and queues do not tell it; the next start counts again");
+            tracing::warn!(%error, "the stored deliveries could not be counted, so metrics and queues lack them until the next start");
         }
     }
 }
@@ -120,6 +120,11 @@ pub(super) struct Destination {
     pub(super) delivered: u64,
     pub(super) failed_attempts: u64,
     pub(super) given_up: u64,
+    /// Attempts in progress.
+    pub(super) in_progress: usize,
+    in_progress_since: Option<Timestamp>,
+    /// Seconds.
+    pub(super) in_progress_age: Option<u64>,
 }
 
 /// All destinations of a runtime, by name.
@@ -151,6 +156,11 @@ impl Destination {
             delivered: figure.delivered,
             failed_attempts: figure.failed_attempts,
             given_up: figure.given_up,
+            in_progress: figure.in_progress,
+            in_progress_since: figure.in_progress_since,
+            in_progress_age: figure
+                .in_progress_since
+                .map(|since| now.since(since).as_secs()),
         }
     }
 
@@ -170,6 +180,9 @@ impl Destination {
             "delivered": self.delivered,
             "failed_attempts": self.failed_attempts,
             "given_up": self.given_up,
+            "attempts_in_progress": self.in_progress,
+            "oldest_attempt": self.in_progress_since.map(rfc3339),
+            "oldest_attempt_seconds": self.in_progress_age,
         })
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::params::Params;
 use super::state::readable;
 use super::{Admin, Change, Reply, ok};
+use crate::json_words;
 use crate::printable::counted;
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::{AddressKey, AdminChange};
@@ -23,6 +24,9 @@ use crate::sdk::TypeName;
 
 /// Changes that are on their way to disk at the same time; they share its syncs.
 const IN_FLIGHT: usize = 256;
+
+/// Some programs write it at the beginning of a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A line of an export.
 #[derive(Deserialize)]
@@ -163,6 +167,7 @@ impl Admin {
 /// What the lines say, of which the first has the number `first`; lines without anything are skipped.
 fn changes(body: &Bytes, first: usize) -> Result<Vec<(usize, AddressKey, AdminChange)>, String> {
     let text = std::str::from_utf8(body).map_err(|error| format!("not UTF-8: {error}"))?;
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let lines = text.lines().enumerate();
     let lines = lines.map(|(n, line)| (first.saturating_add(n), line));
     let lines = lines.filter(|(_, line)| !line.trim().is_empty());
@@ -191,9 +196,7 @@ fn changes(body: &Bytes, first: usize) -> Result<Vec<(usize, AddressKey, AdminCh
 
 /// What is wrong, and where in the line: the number that the parser gives a line is that of no file.
 fn in_one_line(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let what = text.split(" at line ").next().unwrap_or(&text);
-    format!("{what}, in column {}", error.column())
+    format!("{} (in column {})", json_words::what(error), error.column())
 }
 
 #[cfg(test)]
@@ -214,6 +217,12 @@ mod tests {
     #[test]
     fn a_line_that_cannot_be_read_is_told_with_its_number() {
         let good = r#"{"address":"a/b/c/d","state":"seen","typename":"x/y","base64":"AAE="}"#;
+        assert_eq!(
+            changes(&Bytes::from(format!("\u{feff}{good}")), 1)
+                .unwrap()
+                .len(),
+            1
+        );
         let read = |text: String| changes(&Bytes::from(text), 1);
         let found = read(format!("{good}\n\n{good}\n")).unwrap();
         let lines: Vec<usize> = found.iter().map(|(line, ..)| *line).collect();
@@ -228,7 +237,7 @@ mod tests {
                 good.replace("x/y", "io.statefun.types/long"),
                 "not a value of",
             ),
-            ("{}".to_owned(), "missing field"),
+            ("{}".to_owned(), "field `address` is missing"),
             (
                 "[\"a/b/c\", \"seen\", \"x/y\", \"AAE=\"]".to_owned(),
                 "not a JSON object",

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use super::figures::{Destination, destinations};
 use super::params::Params;
 use super::{Admin, Reply, whole};
+use crate::pipeline::Destinations;
 use crate::runtime::StoreStatus;
 use crate::runtime::condition::Condition;
 use crate::runtime::core::TypeCounters;
@@ -66,6 +67,13 @@ impl Admin {
         snapshot.egresses(&self.runtime.delivering());
         snapshot.sources(self.runtime.sources());
         snapshot.deliveries(&destinations(&self.runtime));
+        if let Some(Destinations(registry)) = self.runtime.shared() {
+            snapshot.count(
+                "deliveries_foreign_messages",
+                "Messages of functions that were dropped, because a destination does not understand them",
+                registry.foreign_messages(),
+            );
+        }
         snapshot.store(&self.runtime.store_health(), &self.runtime.store_status());
         snapshot.listeners(&self.listeners);
         snapshot.count(
@@ -133,8 +141,18 @@ const TARGET_GAUGES: &[TargetGauge] = &[
         |of| of.dead_letters,
     ),
     (
+        "deliveries_attempts_in_progress",
+        "Attempts that have not ended yet",
+        |of| Some(of.in_progress as u64),
+    ),
+    (
+        "deliveries_oldest_attempt_seconds",
+        "Age of the oldest attempt in progress",
+        |of| of.in_progress_age,
+    ),
+    (
         "deliveries_circuit",
-        "0: closed, attempts are made; 1: half open, one asks; 2: open, all wait",
+        "0: closed, attempts are made; 1: half open, one probes; 2: open, all wait",
         |of| Some(of.circuit as u64),
     ),
 ];
@@ -145,17 +163,17 @@ type TargetCounter = (&'static str, &'static str, fn(&Destination) -> u64);
 const TARGET_COUNTERS: &[TargetCounter] = &[
     (
         "deliveries_delivered",
-        "Attempts that arrived, since the start",
+        "Attempts that succeeded since the start",
         |of| of.delivered,
     ),
     (
         "deliveries_failed_attempts",
-        "Attempts that failed, since the start",
+        "Attempts that failed since the start",
         |of| of.failed_attempts,
     ),
     (
         "deliveries_given_up",
-        "Deliveries that became dead letters, since the start",
+        "Deliveries that became dead letters since the start",
         |of| of.given_up,
     ),
 ];
@@ -335,6 +353,22 @@ impl Snapshot {
             "Rows that are not durable yet",
             health.unsynced_bytes,
         );
+        for (name, help, bytes) in [
+            (
+                "store_free_bytes",
+                "Free space of the disk with the data folder",
+                health.free_bytes,
+            ),
+            (
+                "store_needed_bytes",
+                "Intake stops when less space than this is free",
+                health.needed_bytes,
+            ),
+        ] {
+            if let Some(bytes) = bytes {
+                self.gauge(name, help, bytes);
+            }
+        }
         self.count(
             "store_checkpoints",
             "Checkpoints since the start",

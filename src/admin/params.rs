@@ -109,7 +109,7 @@ impl Params {
         match self.get("first_line").map(str::parse) {
             None => Ok(1),
             Some(Ok(first @ 1..)) => Ok(first),
-            Some(_) => Err(bad_request("`first_line` is a number from 1")),
+            Some(_) => Err(bad_request("`first_line` is a number, 1 or more")),
         }
     }
 

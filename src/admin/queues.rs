@@ -21,6 +21,7 @@ use crate::runtime::partition::{Inspection, Queue};
 use crate::runtime::respond::{Refusal, refuse};
 use crate::sdk::TypeName;
 use crate::storage::{Rows, StorageError, count};
+use crate::time::Timestamp;
 use crate::time::calendar::rfc3339;
 
 /// Rows are counted up to this number, so that a million timers need not be read.
@@ -41,7 +42,8 @@ impl Admin {
             .filter(|queue| queue.view.activity != Activity::Parked)
             .collect();
         active.sort_by(|a, b| urgency(b).cmp(&urgency(a)));
-        let active = active.into_iter().map(queue_json);
+        let now = self.runtime.now();
+        let active = active.into_iter().map(|queue| queue_json(queue, now));
         let addresses: Vec<Value> = parked.chain(active).take(limit).collect();
         let functions = loads(&partitions);
         let functions = functions.iter().take(limit).map(load_json);
@@ -211,7 +213,7 @@ fn egress_json(egress: &Delivering) -> Value {
     })
 }
 
-fn queue_json(queue: &Queue) -> Value {
+fn queue_json(queue: &Queue, now: Timestamp) -> Value {
     let view = &queue.view;
     let failing = queue.failing.as_ref();
     let last_failure = failing.map(|failing| &failing.last_failure);
@@ -224,9 +226,12 @@ fn queue_json(queue: &Queue) -> Value {
         Activity::BacksOff(at) => ("backs_off", Some(rfc3339(at))),
         Activity::Parked => ("parked", None),
     };
+    let since = queue.called_at;
     json!({
         "address": view.address.to_address().to_string(),
         "activity": activity,
+        "since": since.map(rfc3339),
+        "in_flight_seconds": since.map(|since| now.since(since).as_secs()),
         "waiting": view.waiting,
         "in_flight": view.in_flight,
         "failures": view.failures,

@@ -21,7 +21,7 @@ const CHUNK: usize = 500;
 /// Notifies the waiting deliveries of `function` if `policy` has changed since the last start.
 pub(crate) async fn rearm(runtime: RuntimeHandle, function: TypeName, policy: Policy) {
     if let Err(error) = told(&runtime, &function, &policy).await {
-        tracing::warn!(%function, error, "what waits was not told that its policy has changed; the next start tries again");
+        tracing::warn!(%function, error, "waiting deliveries could not be told that their policy has changed; the next start tries again");
     }
 }
 
@@ -53,7 +53,7 @@ async fn tell_all(runtime: &RuntimeHandle, function: &TypeName) -> Result<(), Bo
             match item {
                 Ok(item) => tell(runtime, &item.address.to_address()).await?,
                 Err(damaged) => {
-                    tracing::warn!(%function, %damaged, "one that waits was not told that its settings have changed");
+                    tracing::warn!(%function, %damaged, "a waiting delivery could not be told that its settings have changed");
                 }
             }
         }
@@ -77,7 +77,7 @@ pub(crate) async fn regather(runtime: RuntimeHandle, function: TypeName, setting
         Ok::<(), BoxError>(())
     };
     if let Err(error) = told.await {
-        tracing::warn!(%function, error, "batches that are filling were not told that their settings have changed; the next start tries again");
+        tracing::warn!(%function, error, "open batches could not be told that their settings have changed; the next start tries again");
     }
 }
 
@@ -124,7 +124,7 @@ pub(crate) async fn unpack(runtime: RuntimeHandle) {
             Ok::<(), BoxError>(())
         };
         if let Err(error) = told.await {
-            tracing::warn!(%function, error, "what batches of a stage that is gone hold cannot be listed; the next start tries again");
+            tracing::warn!(%function, error, "the records in batches of a stage that is gone cannot be listed; the next start tries again");
         }
     }
 }
@@ -210,7 +210,7 @@ async fn waiting(
 }
 
 async fn tell(runtime: &RuntimeHandle, to: &Address) -> Result<(), BoxError> {
-    let message = MessageBuilder::to(to.clone()).value_as(&RULES, &Bytes::new())?;
+    let message = MessageBuilder::to(to.clone()).value_as(&RULES, Bytes::new())?;
     let incoming = Incoming {
         target: AddressKey::from(to),
         argument: message.typed().raw().clone(),

@@ -139,7 +139,7 @@ fn filter(params: &Params) -> Result<StateFilter, Refusal> {
         name: params.get("name").map(str::to_owned),
     };
     if filter.id.is_some() && filter.type_name.is_none() {
-        return Err(bad_request("`id` counts together with `type`"));
+        return Err(bad_request("`id` needs `type`"));
     }
     Ok(filter)
 }

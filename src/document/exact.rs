@@ -19,7 +19,7 @@ impl At<'_> {
             Value::Text(text) if self.node.is_plain && is_not_finite(text) => {
                 let written = self.node.written.as_deref().unwrap_or(text);
                 self.complain(Complaint::with_remedy(
-                    format!("`{written}` is no number that JSON can hold"),
+                    format!("`{written}` is not a number that JSON can hold"),
                     format!("write another number, or quote it to mean the text: `\"{written}\"`"),
                 ))
             }

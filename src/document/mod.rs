@@ -2,7 +2,7 @@
 //! it, so they follow the same rules, and every finding has file, line, column and key.
 //!
 //! `node` is the tree, `scalar` reads simple values, `at` is a location in the tree, `fields` reads a mapping key by key, `finding` has the findings,
-//! `nearest` suggests what was probably meant, `exact` checks what becomes JSON, and `yaml` is the only file that uses the YAML crate. The meaning of the settings is up to the caller.
+//! `nearest` suggests what was probably meant, `exact` checks what becomes JSON, `yaml` is the only file that uses the YAML crate, and `yaml_words` says in plain words what that crate finds wrong. The meaning of the settings is up to the caller.
 //! Imports plain types only.
 
 mod at;
@@ -16,6 +16,8 @@ mod repeated;
 pub(crate) mod scalar;
 #[cfg(feature = "runtime")]
 pub(crate) mod yaml;
+#[cfg(feature = "runtime")]
+mod yaml_words;
 
 pub(crate) use at::At;
 pub(crate) use fields::Fields;

@@ -75,7 +75,8 @@ impl Node {
     pub(crate) const fn kind(&self) -> &'static str {
         match &self.value {
             Value::Null => "nothing",
-            Value::Bool(_) => "true or false",
+            Value::Bool(true) => "true",
+            Value::Bool(false) => "false",
             Value::Number(_) => "a number",
             Value::Text(_) => "text",
             Value::List(_) => "a list",

@@ -50,7 +50,7 @@ fn split_at_repeated(mut document: Node, findings: &Findings) -> Vec<Node> {
         .and_then(|at| entries.get(at))
         .map_or(0, |(first, _)| first.location.line);
     let complaint = Complaint::with_remedy(
-        format!("key `{}` stands here again, after line {line}", key.name),
+        format!("key `{}` occurs again, after line {line}", key.name),
         "write `---` in a line of its own between two documents, or keep one of the two",
     );
     let finding = Finding::new(key.location.clone(), key.name.as_str(), complaint);
@@ -79,7 +79,7 @@ fn keep_last_of_repeated(node: &mut Node, path: &str, findings: &Findings) {
                     return true;
                 };
                 let complaint = Complaint::with_remedy(
-                    format!("key `{}` stands here again; this one counts", key.name),
+                    format!("key `{}` occurs again; this one counts", key.name),
                     format!(
                         "the first is in line {}; keep one of them",
                         key.location.line

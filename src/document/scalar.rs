@@ -35,7 +35,14 @@ pub(crate) fn whole(node: &Node) -> Result<u64, Complaint> {
         Value::Text(text) => text.trim().parse().ok(),
         _ => None,
     };
-    number.ok_or_else(|| expected("a whole number, not negative", node))
+    number.ok_or_else(|| match &node.value {
+        Value::Number(number) => {
+            let written = node.written.as_deref();
+            let written = written.map_or_else(|| number.to_string(), str::to_owned);
+            format!("expected a whole number, not negative, found {written}").into()
+        }
+        _ => expected("a whole number, not negative", node),
+    })
 }
 
 /// A whole number of at least 1.

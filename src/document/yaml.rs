@@ -12,6 +12,7 @@ use serde_saphyr::{Location as YamlLocation, Options, Spanned};
 use super::finding::{Complaint, Finding, Findings, Location};
 use super::node::{Key, Node, Value};
 use super::repeated::Repeated;
+use super::yaml_words;
 
 /// A module file is small; these bounds keep a hostile one from using up time or memory.
 const MAX_NODES: usize = 50_000;
@@ -40,7 +41,7 @@ pub(crate) fn parse(file: &str, text: &str, repeated: Repeated, findings: &Findi
     for (n, line) in (1..).zip(&placing.lines) {
         if let Some(column) = separating_tab(line) {
             let text = "StateFun's YAML reader takes no tabs between tokens";
-            let complaint = Complaint::with_remedy(text, "write blanks");
+            let complaint = Complaint::with_remedy(text, "write spaces");
             let location = Location {
                 file: file.clone(),
                 line: n,
@@ -107,9 +108,9 @@ fn syntax_fault(placing: &Placing<'_>, err: &serde_saphyr::Error) -> Finding {
     let message = match beyond_bounds(err) {
         Some(text) => text,
         None => {
-            let text = err.without_snippet().to_string();
-            let text: String = text.chars().take(300).collect();
-            format!("it is not readable as YAML: {text}")
+            let told = yaml_words::plain(&err.without_snippet().to_string());
+            let told: String = told.chars().take(300).collect();
+            format!("it is not readable as YAML: {told}")
         }
     };
     let upstream = format!("Failed loading a module at {file}: {message}");
@@ -141,7 +142,8 @@ fn beyond_bounds(err: &serde_saphyr::Error) -> Option<String> {
         BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => {
             format!("it has more than {MAX_NODES} keys and values; split the file")
         }
-        _ => return None,
+        _ => "it has more aliases, anchors, merge keys or text than are read; split the file"
+            .to_owned(),
     })
 }
 
@@ -386,9 +388,9 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "m.yaml:2:1: `a`: key `a` stands here again; this one counts (the first is in line 1; keep one of them)",
-                "m.yaml:3:11: `b.c`: key `c` stands here again; this one counts (the first is in line 3; keep one of them)",
-                "m.yaml:3:17: `b.c`: key `c` stands here again; this one counts (the first is in line 3; keep one of them)",
+                "m.yaml:2:1: `a`: key `a` occurs again; this one counts (the first is in line 1; keep one of them)",
+                "m.yaml:3:11: `b.c`: key `c` occurs again; this one counts (the first is in line 3; keep one of them)",
+                "m.yaml:3:17: `b.c`: key `c` occurs again; this one counts (the first is in line 3; keep one of them)",
             ]
         );
     }

@@ -51,6 +51,10 @@ pub struct Pipeline {
     plan: Arc<Plan>,
 }
 
+/// Whether a function takes values of a type, given by name, from outside.
+#[cfg(feature = "runtime")]
+pub(crate) type Takes = fn(&str) -> bool;
+
 impl Pipeline {
     /// A builder of a pipeline with this name.
     pub fn builder(name: impl Into<String>) -> PipelineBuilder {
@@ -106,6 +110,19 @@ impl Pipeline {
     pub(crate) fn policies(&self) -> impl Iterator<Item = (&TypeName, &Policy)> {
         let steps = self.plan.steps().iter();
         steps.map(|step| (&step.function, &step.policy))
+    }
+
+    /// The functions besides the entry, each with what it takes from outside.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn parts(&self) -> Vec<(TypeName, Takes)> {
+        let of_stages = self.plan.steps().iter().flat_map(|step| {
+            let item: Takes = stage_function::item_takes;
+            let lane: Takes = stage_function::lane_takes;
+            [(step.function.clone(), item), (step.lane.clone(), lane)]
+        });
+        let nothing: Takes = |_| false;
+        let of_destinations = [(self.plan.destination.clone(), nothing)];
+        of_stages.chain(of_destinations).collect()
     }
 
     /// The functions that collect batches, with the settings of when they are sent.

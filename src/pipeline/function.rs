@@ -112,7 +112,7 @@ mod tests {
             (to().value(-7), "-7", "application/json"),
             (to().value(1.5), "1.5", "application/json"),
             (
-                to().value_as(&json, &Order { total: 3 }).unwrap(),
+                to().value_as(&json, Order { total: 3 }).unwrap(),
                 r#"{"total":3}"#,
                 "application/json",
             ),
@@ -122,7 +122,7 @@ mod tests {
                 "application/octet-stream",
             ),
             (
-                to().value_as(&RECORD, &Record::new("r").with_content_type("x/y"))
+                to().value_as(&RECORD, Record::new("r").with_content_type("x/y"))
                     .unwrap(),
                 "r",
                 "x/y",

@@ -103,13 +103,13 @@ impl StatefulFunction for StandIn {
         let is_known = match self {
             // It was on its way here, and waits like the records already here.
             Self::Item(owner, _) if is_record => {
-                context.send(owner.target().put_off(owner, &Record::of(&message)?)?);
+                context.send(owner.target().defer(owner, &Record::of(&message)?)?);
                 true
             }
             Self::Lane(_) if is_record => false,
             Self::Item(owner, Some(leftover)) if is(RULES.name()) => {
                 for record in leftover.take(context)? {
-                    context.send(owner.target().put_off(owner, &record)?);
+                    context.send(owner.target().defer(owner, &record)?);
                 }
                 true
             }
@@ -127,8 +127,8 @@ impl StatefulFunction for StandIn {
 
 impl GoneStage {
     /// The message that keeps a record until the stage is back.
-    fn put_off(&self, owner: &Owner<Self>, record: &Record) -> Result<Message, BoxError> {
-        owner.put_off(self.ids.item(record.id()).to_string(), record)
+    fn defer(&self, owner: &Owner<Self>, record: &Record) -> Result<Message, BoxError> {
+        owner.defer(self.ids.item(record.id()).to_string(), record)
     }
 }
 

@@ -312,7 +312,7 @@ impl Plan {
     /// The message that gives the record to the function of the stage at `at`.
     fn given(&self, at: usize, mut record: Record) -> Result<Message, BoxError> {
         match self.target(at, &mut record) {
-            Ok(target) => Ok(MessageBuilder::to(target).value_as(&RECORD, &record)?),
+            Ok(target) => Ok(MessageBuilder::to(target).value_as(&RECORD, record)?),
             Err(failure) => self.kept(at, &record, &failure),
         }
     }
@@ -347,6 +347,28 @@ impl Plan {
     ) -> Result<(), BoxError> {
         context.send(self.kept(at, record, failure)?);
         Ok(())
+    }
+
+    /// Keeps a message of another function that the stage at `at` does not understand, as a dead letter with its bytes. Redriven, it is a record.
+    pub(crate) fn keep_foreign(
+        &self,
+        context: &mut Context,
+        at: usize,
+        message: &Message,
+    ) -> Result<(), BoxError> {
+        let (entry, from) = (&self.entry, context.caller());
+        let from = match from {
+            Some(caller) => format!(" (this one is from {caller})"),
+            None => String::new(),
+        };
+        let text = format!(
+            "{} is an inner part of {entry} and does not take messages of type {}{from}; send to {entry}",
+            context.address().type_name(),
+            message.value_type_name(),
+        );
+        tracing::warn!(address = %context.address(), "{text}");
+        let record = self.stamp(Record::new(message.raw_value().unwrap_or_default()));
+        self.keep(context, at, &record, &Failure::permanent("decode", text))
     }
 
     /// The message that keeps the record.

@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 ///
 /// let pipeline = Address::new(TypeName::new("pipelines/orders"), "shop-7");
 /// let record = Record::new("order 1").with_value("shop", "7");
-/// let message = MessageBuilder::to(pipeline).value_as(&RECORD, &record)?;
+/// let message = MessageBuilder::to(pipeline).value_as(&RECORD, record)?;
 /// # Ok::<(), stateful_functions::SdkError>(())
 /// ```
 pub const RECORD: Type<Record> = Type::sharing(

@@ -10,6 +10,8 @@ use super::record::{RECORD, Record};
 use super::response;
 use super::stage_target::StageTarget;
 use super::stages::StageKind;
+#[cfg(feature = "runtime")]
+use crate::delivery::COMMAND;
 use crate::delivery::owner::{DestinationRegistry, Lane, Names, Owner, RULES};
 use crate::sdk::{
     Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, StatefulFunction, TypeName,
@@ -98,9 +100,19 @@ fn is(message: &Message, name: &TypeName) -> bool {
     message.value_type_name() == name.as_str()
 }
 
-fn ignored(context: &Context, message: &Message) {
-    let value_type = message.value_type_name();
-    tracing::warn!(address = %context.address(), value_type, "unknown message; ignored");
+/// Whether a stage takes values of this type from outside: records, commands of operators, and news of changed settings.
+#[cfg(feature = "runtime")]
+pub(super) fn item_takes(type_name: &str) -> bool {
+    lane_takes(type_name)
+        || [COMMAND.name(), RULES.name()]
+            .map(TypeName::as_str)
+            .contains(&type_name)
+}
+
+/// Whether a lane takes values of this type from outside.
+#[cfg(feature = "runtime")]
+pub(super) fn lane_takes(type_name: &str) -> bool {
+    RECORD.name().as_str() == type_name
 }
 
 impl StatefulFunction for StageFunction {
@@ -127,10 +139,10 @@ impl StatefulFunction for StageFunction {
             let batch = collector.reconsider(context, self.plan.now())?;
             self.let_go(context, batch)?;
         }
-        if !self.owner.handle(context, &message).await? {
-            ignored(context, &message);
+        if self.owner.handle(context, &message).await? {
+            return Ok(());
         }
-        Ok(())
+        self.plan.keep_foreign(context, self.at, &message)
     }
 }
 
@@ -163,7 +175,7 @@ impl StageFunction {
     fn pass_to_its_batch(&self, context: &mut Context, mut record: Record) -> Result<(), BoxError> {
         match self.plan.target(self.at, &mut record) {
             Ok(target) => {
-                context.send(MessageBuilder::to(target).value_as(&RECORD, &record)?);
+                context.send(MessageBuilder::to(target).value_as(&RECORD, record)?);
                 Ok(())
             }
             Err(failure) => self.plan.keep(context, self.at, &record, &failure),
@@ -184,9 +196,9 @@ impl StatefulFunction for LaneFunction {
             let id = self.plan.step(self.at).item_id(&record).to_string();
             return self.lane.arrive(context, record, id).await;
         }
-        if !self.lane.handle(context, &message)? {
-            ignored(context, &message);
+        if self.lane.handle(context, &message)? {
+            return Ok(());
         }
-        Ok(())
+        self.plan.keep_foreign(context, self.at, &message)
     }
 }

@@ -117,7 +117,7 @@ impl Target for StageTarget {
             Taken::Next => self.plan.advance(context, self.at + 1, record),
             Taken::Done => Ok(()),
             Taken::Passed(address) => {
-                context.send(MessageBuilder::to(address).value_as(&RECORD, &record)?);
+                context.send(MessageBuilder::to(address).value_as(&RECORD, record)?);
                 Ok(())
             }
         }

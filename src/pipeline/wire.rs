@@ -159,7 +159,7 @@ fn entry(bytes: &[u8]) -> Result<(String, String), BoxError> {
 fn number_in(field: Field<'_>) -> Result<u64, BoxError> {
     match field {
         Field::Varint(number) => Ok(number),
-        _ => Err("a field of the record is no number".into()),
+        _ => Err("a field of the record is not a number".into()),
     }
 }
 

@@ -9,6 +9,7 @@ use super::core::AddressKey;
 use super::entrance::{Enter, Entering};
 use super::gone::StandIns;
 use super::handle::Chore;
+use super::parts::Part;
 use super::{RuntimeBuilder, StartError, samples};
 use crate::admin::figures::{DeliveryWatch, count};
 use crate::admin::rearm::{rearm, regather, unpack, warn_of_open_batch};
@@ -124,6 +125,12 @@ impl RuntimeBuilder {
     pub fn pipeline(mut self, pipeline: &Pipeline) -> Result<Self, StartError> {
         self = self.with_stand_ins();
         self.records.push((pipeline.entry().clone(), record));
+        let parts = pipeline.parts().into_iter();
+        self.parts.extend(parts.map(|(function, takes)| Part {
+            function,
+            entry: pipeline.entry().clone(),
+            takes,
+        }));
         if let Some(entrance) = pipeline.entrance() {
             self.entrances
                 .add(pipeline.entry().clone(), enter(entrance));

@@ -28,6 +28,7 @@ use super::http_listeners::HttpListeners;
 use super::intake::Intake;
 use super::listener::{Listener, stopped};
 use super::partition::{Dependencies, Partitions};
+use super::parts::{Part, Parts};
 use super::router::Router;
 use super::running::{Runtime, Tasks};
 use super::service::Service;
@@ -120,6 +121,8 @@ pub struct RuntimeBuilder {
     pub(super) chores: Vec<Chore>,
     /// Functions that take records.
     pub(super) records: Vec<(TypeName, RecordForm)>,
+    /// Functions that are parts of a larger whole.
+    pub(super) parts: Vec<Part>,
     /// Functions that only transform messages.
     pub(super) entrances: Entrances,
 }
@@ -144,6 +147,7 @@ impl RuntimeBuilder {
             watch: None,
             chores: Vec::new(),
             records: Vec::new(),
+            parts: Vec::new(),
             entrances: Entrances::default(),
         }
     }
@@ -352,7 +356,7 @@ impl RuntimeBuilder {
 
     /// All functions and egresses by name. Calls are not retried once `closed` becomes true.
     fn directory(&self, closed: &watch::Receiver<bool>) -> Result<Directory, StartError> {
-        let mut directory = Directory::default();
+        let mut directory = Directory::of(Parts::new(self.parts.clone()));
         for (function, form) in &self.records {
             directory.takes_records(function.clone(), *form);
         }

@@ -118,7 +118,7 @@ impl HttpListeners {
     pub(crate) fn shortage(&self) -> Option<String> {
         let (used, total) = (self.memory.used(), self.memory.total());
         (used >= total).then(|| {
-            format!("the memory for request bodies, {total} bytes, is used up; requests are answered 503")
+            format!("the memory for request bodies, {total} bytes (ServerLimits::max_body_memory_bytes), is used up; requests are answered 503")
         })
     }
 }
@@ -175,7 +175,7 @@ impl Guard {
                     return check_origin(request.headers(), host);
                 }
                 let text = "a listener on a loopback address without a token is asked by address or as localhost; \
-                            to use another name, give it a token";
+                            to use another name, give it a token (`token` in the module file, --admin-token for the admin API)";
                 Err(refuse(StatusCode::FORBIDDEN, "host_refused", text))
             }
             Self::Network => check_origin(request.headers(), host),
@@ -211,7 +211,7 @@ fn check_origin(headers: &HeaderMap, host: Option<&str>) -> Result<(), Refusal> 
     if !head::is_cross_site(headers, host) {
         return Ok(());
     }
-    let text = "web pages of other origins may not use a listener without a token";
+    let text = "web pages of other origins may not use a listener without a token; give it one (`token` in the module file, --admin-token for the admin API)";
     Err(refuse(StatusCode::FORBIDDEN, "origin_refused", text))
 }
 

@@ -51,6 +51,18 @@ pub enum IntakeError {
         /// The bound functions.
         known: Vec<String>,
     },
+    /// The function is an inner part, such as a stage of a pipeline, and the message is none of those that it takes.
+    #[error(
+        "{function} is an inner part of {entry} and does not take messages of type {type_name}; send to {entry}"
+    )]
+    ForeignValue {
+        /// The function, `<namespace>/<name>`.
+        function: String,
+        /// The type of the value.
+        type_name: String,
+        /// The function to send to instead.
+        entry: String,
+    },
     /// A queue limit was reached; retry later.
     #[error("{what}; try again later")]
     Full {
@@ -69,16 +81,36 @@ pub enum IntakeError {
         reason: String,
     },
     /// The function did not answer in time. The message stays accepted.
-    #[error("{reason}; no answer within {}, and the message stays accepted", rounded(*within))]
+    #[error("{reason}; no answer within {}{}, and the message stays accepted", rounded(*within), named(*setting))]
     Timeout {
         /// How long the caller waited.
         within: Duration,
+        /// The setting that says how long, if there is one.
+        setting: Option<&'static str>,
         /// Why, at that time: the last failure of its address, if there was one.
         reason: String,
     },
     /// The runtime is stopping.
     #[error("the runtime is stopping")]
     Stopping,
+}
+
+impl IntakeError {
+    /// The same, if it is a timeout with the setting that says how long a call waits.
+    pub(crate) fn limited_by(self, limit: &'static str) -> Self {
+        match self {
+            Self::Timeout { within, reason, .. } => Self::Timeout {
+                within,
+                setting: Some(limit),
+                reason,
+            },
+            other => other,
+        }
+    }
+}
+
+fn named(setting: Option<&str>) -> String {
+    setting.map_or_else(String::new, |setting| format!(" ({setting})"))
 }
 
 /// A message for the runtime.
@@ -136,6 +168,7 @@ impl Intake {
 
     /// Accepts a message: `Ok` once it is on disk, or if it was already under the same idempotency key.
     pub(crate) async fn send(&self, mut incoming: Incoming) -> Result<(), IntakeError> {
+        self.check_value(&incoming.target, &incoming.argument)?;
         if let Some(enter) = self.entrances.of(&incoming.target) {
             self.check(&incoming.target)?;
             // An idempotency key is known to the partition of the original target.
@@ -190,6 +223,7 @@ impl Intake {
         let begun = Instant::now();
         let deadline = begun + within;
         self.check(&incoming.target)?;
+        self.check_value(&incoming.target, &incoming.argument)?;
         let caller = self
             .callers
             .wait(incoming.key.is_some(), self.counted_by.clone());
@@ -220,6 +254,7 @@ impl Intake {
             Some(CallOutcome::NoAnswer(NoAnswer::Stopping)) => Err(IntakeError::Stopping),
             None | Some(CallOutcome::Admission(_)) => Err(IntakeError::Timeout {
                 within,
+                setting: None,
                 reason: self.reason(&target).await,
             }),
         }
@@ -322,6 +357,15 @@ impl Intake {
         }
     }
 
+    /// Whether `target` takes this value from outside.
+    pub(super) fn check_value(
+        &self,
+        target: &AddressKey,
+        argument: &[u8],
+    ) -> Result<(), IntakeError> {
+        self.directory.parts.check(target, argument)
+    }
+
     /// Whether a source has to wait, because the disk or an outbox is full, or the disk is too slow. An error means that waiting is useless.
     pub(super) fn waits_for_room(&self) -> Result<bool, IntakeError> {
         if *self.stopping.borrow() {
@@ -358,7 +402,7 @@ impl Intake {
                     reason: reason.to_string(),
                 },
                 None => IntakeError::Full {
-                    what: "the disk is slower than the intake".to_owned(),
+                    what: "the disk is slower than the intake, and the rows that wait for it have reached their limit (LogSettings::unsynced_bytes, overlay_bytes)".to_owned(),
                 },
             });
         }

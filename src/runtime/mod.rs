@@ -45,6 +45,8 @@ pub(crate) mod listener;
 #[cfg(feature = "runtime")]
 pub(crate) mod partition;
 #[cfg(feature = "runtime")]
+mod parts;
+#[cfg(feature = "runtime")]
 pub(crate) mod request;
 #[cfg(feature = "runtime")]
 pub(crate) mod respond;
@@ -60,6 +62,8 @@ pub(crate) mod service;
 pub(crate) mod sink;
 #[cfg(feature = "runtime")]
 pub(crate) mod source;
+#[cfg(feature = "runtime")]
+mod stopping;
 #[cfg(feature = "runtime")]
 mod told;
 #[cfg(feature = "runtime")]

@@ -14,7 +14,7 @@ use super::respond::{Refusal, refuse};
 use super::values;
 use crate::sdk::TypeName;
 use crate::time::Timestamp;
-use crate::transport::http::{BodyFault, BodyReader, Encoding};
+use crate::transport::http::{BodyFault, BodyReader, Encoding, TooSlow};
 
 /// The header with the type of the value.
 pub(crate) const TYPE_HEADER: HeaderName = HeaderName::from_static("statefun-type");
@@ -281,7 +281,7 @@ async fn limited_body(
         let status = StatusCode::from_u16(fault.status());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut text = fault.to_string();
-        if let (BodyFault::TooLarge { .. }, Some(setting)) = (&fault, limited_by) {
+        if let Some(setting) = setting_of(&fault, limited_by) {
             text.push_str(&format!(" ({setting})"));
         }
         let mut refusal = refuse(status, code, &text);
@@ -291,6 +291,17 @@ async fn limited_body(
         }
         refusal
     })
+}
+
+/// The setting whose limit a body exceeds.
+fn setting_of<'a>(fault: &BodyFault, size: Option<&'a str>) -> Option<&'a str> {
+    match fault {
+        BodyFault::TooLarge { .. } => size,
+        BodyFault::TooSlow(TooSlow::Whole(_)) => Some("RuntimeConfig::body_timeout"),
+        BodyFault::TooSlow(TooSlow::Pause(_)) => Some("RuntimeConfig::body_pause"),
+        BodyFault::NoMemory => Some("ServerLimits::max_body_memory_bytes"),
+        BodyFault::Encoding | BodyFault::Broken | BodyFault::Malformed(_) => None,
+    }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {

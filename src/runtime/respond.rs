@@ -117,6 +117,7 @@ pub(crate) fn value(value: Bytes, json_type: &TypeName) -> Result<FullResponse, 
 pub(crate) fn refused(refusal: &IntakeError) -> FullResponse {
     let (status, code) = match refusal {
         IntakeError::UnknownFunction { .. } => (StatusCode::NOT_FOUND, "function.unknown"),
+        IntakeError::ForeignValue { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "type.refused"),
         IntakeError::Full { .. } => (StatusCode::TOO_MANY_REQUESTS, "intake.full"),
         IntakeError::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency.key_reused"),
         IntakeError::NotWritable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store.not_writable"),

@@ -16,6 +16,7 @@ use super::fatal_failure::ApplicationFailure;
 use super::intake::{Incoming, Intake, IntakeError};
 use super::listener::Listener;
 use super::partition::{Command, Partitions};
+use super::stopping;
 use crate::sdk::{Address, Message, TypedBytes};
 
 /// The embedded durable runtime, running in this process.
@@ -104,13 +105,26 @@ impl Runtime {
 
     /// Stops accepting input, answers requests already accepted, lets calls in flight finish, and makes everything durable.
     ///
-    /// Each of the three may take [`RuntimeConfig::shutdown_timeout`]. Work that is not done by then is done after the next start.
+    /// Each of the three may take [`RuntimeConfig::shutdown_timeout`]. Work that is not done by then is done after the next start. Requests whose answers
+    /// cannot come before that, because no call is in progress any more, are not waited for.
     pub async fn shutdown(mut self) {
         info!("stopping");
         let limit = self.config.shutdown_timeout;
         self.tasks.closing.send_replace(true);
-        if !ended(&mut self.tasks.ingresses, limit).await {
-            warn!("an ingress did not end in time and was cut off");
+        let Intake {
+            router, callers, ..
+        } = &self.intake;
+        stopping::tell(router, limit).await;
+        let release = async {
+            stopping::release(router, callers, limit).await;
+            std::future::pending().await
+        };
+        let have_ended = tokio::select! {
+            have_ended = ended(&mut self.tasks.ingresses, limit) => have_ended,
+            have_ended = release => have_ended,
+        };
+        if !have_ended {
+            warn!("an ingress did not end in time and was aborted");
         }
         let calls = self.intake.router.ask_all(Command::Drain);
         if timeout(limit, calls).await.is_err() {

@@ -94,6 +94,11 @@ pub(crate) fn read(value: Bytes) -> Result<TypedValue, prost::DecodeError> {
     TypedValue::decode(value)
 }
 
+/// The typename of an encoded `TypedValue`; empty if the bytes are something else.
+pub(crate) fn type_name(value: &[u8]) -> String {
+    TypedValue::decode(value).map_or_else(|_| String::new(), |value| value.typename)
+}
+
 /// A value for display: its typename, and text for built-in types or otherwise its bytes.
 pub(crate) fn show(value: TypedValue) -> (String, Option<String>, Bytes) {
     let built_in = value.typename.strip_prefix(BUILT_IN);

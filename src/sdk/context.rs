@@ -1,5 +1,6 @@
 //! The context of an invocation: what a function can see and do while it runs.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
@@ -89,7 +90,7 @@ impl Context {
     ///
     /// # Errors
     /// If the type's encoder refuses the value.
-    pub fn reply_as<T>(&mut self, ty: &Type<T>, value: &T) -> Result<bool, SdkError> {
+    pub fn reply_as<T>(&mut self, ty: &Type<T>, value: impl Borrow<T>) -> Result<bool, SdkError> {
         let Some(caller) = self.other_caller() else {
             return Ok(false);
         };

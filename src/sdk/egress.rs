@@ -1,5 +1,7 @@
 //! Messages to an egress, and the records of the Kafka and Kinesis egresses.
 
+use std::borrow::Borrow;
+
 use bytes::Bytes;
 
 use super::types::{self, BuiltIn, KAFKA_RECORD, KINESIS_RECORD};
@@ -89,18 +91,22 @@ impl EgressMessageBuilder {
         EgressMessage::new(self.egress, types::typed(&value))
     }
 
-    /// With a value of type `ty`.
+    /// With a value of type `ty`, or a reference to one.
     ///
     /// # Errors
     /// If the type's encoder refuses the value.
-    pub fn value_as<T>(self, ty: &Type<T>, value: &T) -> Result<EgressMessage, SdkError> {
-        Ok(EgressMessage::new(self.egress, ty.typed(value)?))
+    pub fn value_as<T>(
+        self,
+        ty: &Type<T>,
+        value: impl Borrow<T>,
+    ) -> Result<EgressMessage, SdkError> {
+        Ok(EgressMessage::new(self.egress, ty.typed(value.borrow())?))
     }
 
     /// With bytes that are a value of type `type_name`: any text, unchecked.
     #[must_use]
-    pub fn raw(self, type_name: &str, value: &[u8]) -> EgressMessage {
-        EgressMessage::new(self.egress, TypedBytes::of_bytes(type_name, value))
+    pub fn raw(self, type_name: &str, value: impl AsRef<[u8]>) -> EgressMessage {
+        EgressMessage::new(self.egress, TypedBytes::of_bytes(type_name, value.as_ref()))
     }
 }
 
@@ -159,8 +165,12 @@ impl KafkaEgressMessage {
     ///
     /// # Errors
     /// If there is no topic, or the type's encoder refuses the value.
-    pub fn value_as<T>(self, ty: &Type<T>, value: &T) -> Result<EgressMessage, SdkError> {
-        self.with(ty.encode(value)?)
+    pub fn value_as<T>(
+        self,
+        ty: &Type<T>,
+        value: impl Borrow<T>,
+    ) -> Result<EgressMessage, SdkError> {
+        self.with(ty.encode(value.borrow())?)
     }
 
     fn with(self, value_bytes: Bytes) -> Result<EgressMessage, SdkError> {
@@ -239,8 +249,12 @@ impl KinesisEgressMessage {
     ///
     /// # Errors
     /// If stream or partition key is missing, or the type's encoder refuses the value.
-    pub fn value_as<T>(self, ty: &Type<T>, value: &T) -> Result<EgressMessage, SdkError> {
-        self.with(ty.encode(value)?)
+    pub fn value_as<T>(
+        self,
+        ty: &Type<T>,
+        value: impl Borrow<T>,
+    ) -> Result<EgressMessage, SdkError> {
+        self.with(ty.encode(value.borrow())?)
     }
 
     fn with(self, value_bytes: Bytes) -> Result<EgressMessage, SdkError> {

@@ -85,22 +85,20 @@ pub enum SdkError {
         expected: TypeName,
     },
     /// The value does not fit its type.
-    #[error("cannot write a value of type {type_name}")]
+    #[error("cannot write a value of type {type_name}: {cause}")]
     Encode {
         /// The type.
         type_name: TypeName,
         /// The error of its encoder.
-        #[source]
-        source: BoxError,
+        cause: BoxError,
     },
     /// The bytes do not fit their type.
-    #[error("cannot read a value of type {type_name}")]
+    #[error("cannot read a value of type {type_name}: {cause}")]
     Decode {
         /// The type.
         type_name: TypeName,
-        /// The error of its decoder.
-        #[source]
-        source: BoxError,
+        /// The error of its decoder: what is wrong, and where.
+        cause: BoxError,
     },
     /// A delay beyond the range of the protocol.
     #[error("a delay must be at most i64::MAX milliseconds")]

@@ -1,5 +1,7 @@
 //! Messages between functions.
 
+use std::borrow::Borrow;
+
 use bytes::Bytes;
 
 use super::types::{self, BuiltIn};
@@ -86,7 +88,7 @@ impl Message {
 ///
 /// let bob = Address::new(TypeName::new("example/greeter"), "bob");
 /// let visits = MessageBuilder::to(bob.clone()).value(7);
-/// let long = MessageBuilder::to(bob).value_as(&types::LONG, &7)?;
+/// let long = MessageBuilder::to(bob).value_as(&types::LONG, 7)?;
 /// # Ok::<(), stateful_functions::SdkError>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -107,18 +109,18 @@ impl MessageBuilder {
         Message::new(self.target, types::typed(&value))
     }
 
-    /// With a value of type `ty`.
+    /// With a value of type `ty`, or a reference to one.
     ///
     /// # Errors
     /// If the type's encoder refuses the value.
-    pub fn value_as<T>(self, ty: &Type<T>, value: &T) -> Result<Message, SdkError> {
-        Ok(Message::new(self.target, ty.typed(value)?))
+    pub fn value_as<T>(self, ty: &Type<T>, value: impl Borrow<T>) -> Result<Message, SdkError> {
+        Ok(Message::new(self.target, ty.typed(value.borrow())?))
     }
 
     /// With bytes that are a value of type `type_name`: any text, unchecked.
     #[must_use]
-    pub fn raw(self, type_name: &str, value: &[u8]) -> Message {
-        Message::new(self.target, TypedBytes::of_bytes(type_name, value))
+    pub fn raw(self, type_name: &str, value: impl AsRef<[u8]>) -> Message {
+        Message::new(self.target, TypedBytes::of_bytes(type_name, value.as_ref()))
     }
 
     /// With the whole content of `message`, unread and unchanged.

@@ -1,6 +1,6 @@
 //! The registry: the functions of one server, Lambda or runtime.
 
-use super::{DeclaredValue, FunctionSpec, SdkError};
+use super::{DeclaredValue, FunctionSpec, SdkError, TypeName};
 
 /// The registry of functions.
 ///
@@ -52,6 +52,11 @@ impl StatefulFunctions {
     /// The functions, in the order of their names.
     pub fn specs(&self) -> &[FunctionSpec] {
         &self.specs
+    }
+
+    /// The function of this type, if it is registered.
+    pub fn spec(&self, function: &TypeName) -> Option<&FunctionSpec> {
+        self.find(function.namespace(), function.name())
     }
 
     /// The function of the type `<namespace>/<name>`.

@@ -239,7 +239,7 @@ mod tests {
             [VALUE.into()].into(),
             vec![Cell::Stored(None)],
         );
-        let text = "cannot write a value of type example/small";
+        let text = "cannot write a value of type example/small: out of range integral type conversion attempted";
         assert_eq!(storage.set(&VALUE, 300).unwrap_err().to_string(), text);
         assert_eq!(storage.get(&VALUE).unwrap(), None);
         assert_eq!(storage.mutations_len(), 0);

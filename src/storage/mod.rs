@@ -291,6 +291,10 @@ pub struct Health {
     pub unsynced_bytes: u64,
     /// Checkpoints done since the store was opened.
     pub checkpoints: u64,
+    /// Free bytes of the disk; `None` if it does not say, or the store does not stop before it is full.
+    pub free_bytes: Option<u64>,
+    /// Intake stops when fewer bytes than this are free: they are needed to complete pending work.
+    pub needed_bytes: Option<u64>,
 }
 
 /// The implementation of a [`Store`] and its [`Syncer`], with the guarantees documented there. Only the syncer calls `sync`.

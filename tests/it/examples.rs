@@ -60,14 +60,11 @@ async fn the_counter_adds_up_and_refuses_numbers_above_the_limit() {
     let add = |amount| counter::Add { amount };
     for total in [60_i64, 100] {
         let amount = if total == 60 { 60 } else { 40 };
-        let message = test
-            .message()
-            .value_as(&counter::ADD, &add(amount))
-            .unwrap();
+        let message = test.message().value_as(&counter::ADD, add(amount)).unwrap();
         let effects = test.invoke(message).await.unwrap();
         assert_eq!(effects.messages, [MessageBuilder::to(amy()).value(total)]);
     }
-    let message = test.message().value_as(&counter::ADD, &add(1)).unwrap();
+    let message = test.message().value_as(&counter::ADD, add(1)).unwrap();
     let effects = test.invoke(message).await.unwrap();
     let reason = "example/counter/bob: 101 is above the limit of 100";
     let refused = EgressMessageBuilder::to(TypeName::new("example/refused")).value(reason);
@@ -89,7 +86,7 @@ async fn the_reminder_reminds_of_the_last_text_unless_stopped() {
     test.invoke(test.message().value("tea")).await.unwrap();
     test.invoke(test.message().value("stop")).await.unwrap();
     assert!(test.advance(Duration::from_secs(60)).is_empty());
-    let stale = test.message().value_as(&delayed_reminder::DUE, &3).unwrap();
+    let stale = test.message().value_as(&delayed_reminder::DUE, 3).unwrap();
     assert!(test.invoke(stale).await.unwrap().egress.is_empty());
 }
 
@@ -100,7 +97,7 @@ async fn orders_become_records_for_kafka_and_kinesis() {
         item: "tea".to_owned(),
         pieces: 3,
     };
-    let message = test.message().value_as(&egress::ORDER, &order).unwrap();
+    let message = test.message().value_as(&egress::ORDER, order).unwrap();
     let effects = test.invoke(message).await.unwrap();
     let kafka = effects.egress[0]
         .get(&types::KAFKA_RECORD)

@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("printable", &[]),
     ("time", &[]),
     ("elapsed", &[]),
+    ("json_words", &[]),
     // The tree that documents are read from.
     ("document", &[]),
     // The files that settings name.
@@ -97,7 +98,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Plain data: every part may name these.
-const FOR_ALL: &[&str] = &["time", "elapsed", "printable"];
+const FOR_ALL: &[&str] = &["time", "elapsed", "printable", "json_words"];
 
 /// Parts without I/O, tasks, clocks or generators, and what they therefore never name.
 const PURE: &[&str] = &[

@@ -195,7 +195,7 @@ async fn sf_23_storage_of_the_test_refuses_what_the_function_did_not_declare() {
 async fn a_reply_goes_to_the_caller_unless_nobody_waits_for_it() {
     let function = async |context: &mut Context, message: Message| {
         let is_sent = context.reply(message.require(&types::INT)? + 1);
-        assert_eq!(context.reply_as(&types::LONG, &1)?, is_sent);
+        assert_eq!(context.reply_as(&types::LONG, 1)?, is_sent);
         Ok(())
     };
     let name = TypeName::new("test/answering");

@@ -201,7 +201,7 @@ impl StatefulFunction for Scenario {
             context.send_egress(EgressMessageBuilder::to(TypeName::new("witness/out")).value(2.5));
             let kafka = || KafkaEgressMessage::to(KAFKA).topic("t");
             context.send_egress(kafka().key("k").value("välue")?);
-            context.send_egress(kafka().value_as(&types::BOOL, &true)?);
+            context.send_egress(kafka().value_as(&types::BOOL, true)?);
             context.send_egress(kafka().value(7_i32.to_be_bytes())?);
             let kinesis = KinesisEgressMessage::to(TypeName::new("witness/kinesis"))
                 .stream("s")

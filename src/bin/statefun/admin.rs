@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Method, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri};
 use serde_json::Value;
 use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::{Runtime, Token};
@@ -90,7 +90,9 @@ pub(crate) fn host_port(text: &str) -> Result<String, String> {
         .rsplit_once(':')
         .ok_or("write it as host:port, such as 127.0.0.1:9000")?;
     if host.is_empty() {
-        return Err(format!("the host is missing: 127.0.0.1:{port}?"));
+        return Err(format!(
+            "the host is missing; did you mean 127.0.0.1:{port}?"
+        ));
     }
     port.parse::<u16>()
         .map_err(|_| format!("`{port}` is not a port: a number from 0 to 65535"))?;
@@ -175,6 +177,15 @@ impl Admin {
     pub(crate) async fn health(&self) -> anyhow::Result<Value> {
         let response = self.exchange(self.request(Method::GET, "/health")?).await?;
         read_json(&response.body)
+    }
+
+    /// Fails as a read of `path` does if there is nothing. Other failures do not count: what cannot be read may still be removed.
+    pub(crate) async fn must_be_there(&self, path: &str) -> anyhow::Result<()> {
+        let response = self.exchange(self.request(Method::GET, path)?).await?;
+        if response.status == StatusCode::NOT_FOUND {
+            bail!(refusal(&response));
+        }
+        Ok(())
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {

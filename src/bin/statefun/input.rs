@@ -45,13 +45,21 @@ pub(crate) fn standard(max_bytes: u64) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// If they are not UTF-8.
 pub(crate) fn text(bytes: Vec<u8>) -> anyhow::Result<String> {
+    text_from(bytes, 1)
+}
+
+/// The same for a part of a file that begins with line `first`.
+///
+/// # Errors
+/// If the bytes are not UTF-8.
+pub(crate) fn text_from(bytes: Vec<u8>, first: usize) -> anyhow::Result<String> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         bail!("it is UTF-16; save it as UTF-8");
     }
     String::from_utf8(bytes).map_err(|err| {
         let start = err.utf8_error().valid_up_to();
         let before = err.as_bytes().get(..start).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + first;
         anyhow::anyhow!("line {line} has bytes that are not UTF-8; save the file as UTF-8")
     })
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::bail;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::admin::{Admin, Query};
 use crate::json::{field, list_at, text_at};
@@ -75,7 +75,7 @@ impl Extent {
     }
 
     /// Prints the list, each item as its page arrives: `line` makes its text, and `empty` is printed for a list without items. As JSON it
-    /// is one object over several lines.
+    /// is one array over all pages, an item a line. That there are more is told on standard error in both forms.
     pub(crate) async fn print(
         &self,
         admin: &Admin,
@@ -91,20 +91,22 @@ impl Extent {
             match (as_json, count) {
                 (false, _) if is_damaged(&item) => output::line(damaged_line(&item))?,
                 (false, _) => output::line(line(&item))?,
-                (true, 1) => output::json_piece(format_args!("{{\"items\":[{item}"))?,
+                (true, 1) => output::json_piece(format_args!("[{item}"))?,
                 (true, _) => output::json_piece(format_args!(",{item}"))?,
             }
             Ok(())
         };
         let listed = self.for_each(admin, path, query, show).await?;
-        match (as_json, listed.next.clone()) {
-            (true, next) if count == 0 => output::json(&json!({"items": [], "next": next}))?,
-            (true, next) => output::json_piece(format_args!("],\"next\":{}}}", json!(next)))?,
-            (false, Some(next)) => {
-                output::note(format_args!("there are more: see --after {next} or --all"));
-            }
-            (false, None) if count == 0 => output::line(empty)?,
-            (false, None) => {}
+        match (as_json, count) {
+            (true, 0) => output::json_piece("[]")?,
+            (true, _) => output::json_piece("]")?,
+            (false, 0) if listed.next.is_none() => output::line(empty)?,
+            (false, _) => {}
+        }
+        if let Some(next) = &listed.next {
+            output::note(format_args!(
+                "there are more: continue with --after {next}, or list everything with --all"
+            ));
         }
         listed.is_sound()
     }

@@ -183,14 +183,11 @@ fn set_aside(egress: &Value) -> String {
 }
 
 pub(crate) fn address_line(address: &Value) -> String {
-    let mut text = format!(
-        "{}: {}",
-        field(address, "address"),
-        field(address, "activity")
-    );
+    let activity = field(address, "activity");
+    let mut text = format!("{}: {}", field(address, "address"), doing(&activity));
     for (name, words) in [("waiting", "waiting"), ("in_flight", "in flight")] {
         if let Some(count @ 1..) = address.get(name).and_then(Value::as_u64) {
-            text.push_str(&format!(", {count} {words}"));
+            text.push_str(&format!(", {} {words}", counted(count, "message")));
         }
     }
     for (name, noun) in [
@@ -207,6 +204,18 @@ pub(crate) fn address_line(address: &Value) -> String {
     text + &last_failure(address)
 }
 
+/// An activity in words.
+fn doing(activity: &str) -> &str {
+    match activity {
+        "in_flight" => "call in progress",
+        "awaits_disk" => "waits for the disk",
+        "awaits_type" => "waits for the first call of its type",
+        "awaits_turn" => "waits for a call slot",
+        "backs_off" => "waits to be tried again",
+        other => other,
+    }
+}
+
 pub(crate) fn destination_line(destination: &Value) -> String {
     let mut text = format!("{}: ", field(destination, "target"));
     match destination.get("waiting").and_then(Value::as_u64) {
@@ -220,6 +229,16 @@ pub(crate) fn destination_line(destination: &Value) -> String {
         text.push_str(&format!(", the oldest for {age} s"));
     }
     text.push_str(&some(destination, "dead_letters", "dead letter"));
+    let attempts = some(destination, "attempts_in_progress", "attempt");
+    if !attempts.is_empty() {
+        let (since, age) = (
+            field(destination, "oldest_attempt"),
+            field(destination, "oldest_attempt_seconds"),
+        );
+        text.push_str(&format!(
+            "{attempts} in progress, for up to {age} s (since {since})"
+        ));
+    }
     text + &format!(
         ", circuit {}; since the start: {} delivered, {}, {} given up",
         field(destination, "circuit"),

@@ -1,7 +1,7 @@
 //! `statefun run`: the runtime with a module file.
 
 use std::io;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -52,6 +52,10 @@ pub(crate) struct RunArgs {
     /// What to do when the attempts of a batch are used up. Default: `park`, or `fail` with `--strict`.
     #[arg(long, value_name = "WHAT", requires = "attempts")]
     on_error: Option<AfterAttempts>,
+    /// Number of partitions among which ids are divided, each with a thread of its own. May change with each start. Default: half the processors,
+    /// at least 1, at most 8.
+    #[arg(long, value_name = "N")]
+    partitions: Option<NonZeroU8>,
     /// Where the admin API listens.
     #[arg(long, value_name = "ADDR", default_value = ADMIN, value_parser = host_port)]
     admin: String,
@@ -147,6 +151,9 @@ fn config(args: &RunArgs) -> RuntimeConfig {
         config.failure = FailurePolicy::strict();
     }
     config.failure.attempts = args.attempts;
+    if let Some(partitions) = args.partitions {
+        config.partitions = partitions;
+    }
     match args.on_error {
         Some(AfterAttempts::Park) => config.failure.on_error = OnError::Park,
         Some(AfterAttempts::Fail) => config.failure.on_error = OnError::Fail,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
@@ -218,10 +218,24 @@ pub(crate) async fn run(mut args: StateArgs, as_json: bool) -> anyhow::Result<Ex
     } else {
         Arc::new(Untouched::new(&folder))
     };
-    let runtime = admin::at_rest(disk, args.command.admin_mut()).await?;
-    let result = ask(args.command, as_json).await;
-    runtime.shutdown().await;
-    result
+    let is_new = writes && !folder.try_exists().unwrap_or(true);
+    let done = async {
+        let runtime = admin::at_rest(disk, args.command.admin_mut()).await?;
+        let result = ask(args.command, as_json).await;
+        runtime.shutdown().await;
+        result
+    };
+    let done = done.await;
+    if is_new && done.is_err() && folder.try_exists().unwrap_or(false) {
+        // A half filled folder would look like the data of a runtime.
+        let removed = std::fs::remove_dir_all(&folder);
+        removed.with_context(|| format!("cannot remove the new folder {}", folder.display()))?;
+        output::note(format_args!(
+            "the new folder {} was removed again",
+            folder.display()
+        ));
+    }
+    done
 }
 
 async fn ask(command: StateCommand, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -260,6 +274,7 @@ async fn ask(command: StateCommand, as_json: bool) -> anyhow::Result<ExitCode> {
         }
         StateCommand::Delete { state, admin } => {
             let admin = admin.connect()?;
+            admin.must_be_there(&state.path()).await?;
             admin
                 .send(admin.request(Method::DELETE, &state.path())?)
                 .await?;

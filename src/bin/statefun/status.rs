@@ -26,8 +26,16 @@ pub(crate) struct StatusArgs {
 
 /// Lines of a section, at most; `statefun queues` shows all.
 const LINES: usize = 10;
+/// A call is shown once it has been in progress for this long, in seconds.
+const LONG: u64 = 5;
 /// The gauges about the disk.
-const DISK: &[&str] = &["store_writable", "store_log_bytes", "store_overlay_bytes"];
+const DISK: &[&str] = &[
+    "store_writable",
+    "store_free_bytes",
+    "store_needed_bytes",
+    "store_log_bytes",
+    "store_overlay_bytes",
+];
 
 pub(crate) async fn run(args: StatusArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     let admin = args.admin.connect()?;
@@ -61,6 +69,8 @@ fn status(health: &Value, queues: &Value, metrics: &str) -> Value {
         let items = list_at(queues, pointer).iter();
         items.filter(failing).cloned().collect()
     };
+    let is_long = |item: &&Value| number(item, "in_flight_seconds") >= LONG && !failing(item);
+    let long_calls = list_at(queues, "/addresses").iter().filter(is_long);
     let set_aside = list_at(queues, "/egresses").iter();
     let set_aside = set_aside.filter(|egress| number(egress, "set_aside") > 0);
     let set_aside = set_aside
@@ -79,6 +89,7 @@ fn status(health: &Value, queues: &Value, metrics: &str) -> Value {
         "limited": list_at(health, "/limited"),
         "totals": queues.get("totals"),
         "failing_addresses": chosen("/addresses"),
+        "long_calls": long_calls.cloned().collect::<Value>(),
         "failing_egresses": chosen("/egresses"),
         "failing_ingresses": chosen("/ingresses"),
         "set_aside": set_aside.collect::<Value>(),
@@ -109,16 +120,7 @@ fn lines(status: &Value) -> Vec<String> {
     }
     lines.push(totals_line(status.get("totals").unwrap_or(&none)));
     let disk = status.get("disk").unwrap_or(&none);
-    lines.push(format!(
-        "disk: {}, {} to replay at a start, {} of rows in memory",
-        match disk.get("store_writable").and_then(Value::as_u64) {
-            Some(1) => "writable",
-            Some(_) => "NOT writable",
-            None => "unknown",
-        },
-        size(disk.get("store_log_bytes")),
-        size(disk.get("store_overlay_bytes")),
-    ));
+    lines.push(disk_line(disk));
     let mut section = |title: &str, empty: &str, pointer: &str, line: &dyn Fn(&Value) -> String| {
         let items = list_at(status, pointer);
         if items.is_empty() {
@@ -155,6 +157,12 @@ fn lines(status: &Value) -> Vec<String> {
         "/failing_addresses",
         &address_line,
     );
+    section(
+        "calls in progress for some seconds",
+        "",
+        "/long_calls",
+        &address_line,
+    );
     section("failing egresses", "", "/failing_egresses", &of("egress"));
     section(
         "failing ingresses",
@@ -185,13 +193,38 @@ fn lines(status: &Value) -> Vec<String> {
     lines
 }
 
+/// Whether the disk takes rounds, its free space and how much of that is needed, and what a start would read.
+fn disk_line(disk: &Value) -> String {
+    let bytes = |name: &str| disk.get(name).and_then(Value::as_u64);
+    let mut text = match bytes("store_writable") {
+        Some(1) => "disk: writable".to_owned(),
+        Some(_) => "disk: NOT writable".to_owned(),
+        None => "disk: unknown".to_owned(),
+    };
+    if let (Some(free), Some(needed)) = (bytes("store_free_bytes"), bytes("store_needed_bytes")) {
+        text.push_str(&format!(
+            ", {} free (intake stops below {})",
+            size(free),
+            size(needed)
+        ));
+    }
+    for (name, what) in [
+        ("store_log_bytes", "to replay at a start"),
+        ("store_overlay_bytes", "of rows in memory"),
+    ] {
+        let size = bytes(name).map_or_else(|| "unknown".to_owned(), size);
+        text.push_str(&format!(", {size} {what}"));
+    }
+    text
+}
+
 /// A number of bytes, for people.
-fn size(bytes: Option<&Value>) -> String {
-    match bytes.and_then(Value::as_u64) {
-        None => "unknown".to_owned(),
-        Some(bytes) if bytes < 10 << 10 => format!("{bytes} bytes"),
-        Some(bytes) if bytes < 10 << 20 => format!("{} KiB", bytes >> 10),
-        Some(bytes) => format!("{} MiB", bytes >> 20),
+fn size(bytes: u64) -> String {
+    match bytes {
+        bytes if bytes < 10 << 10 => format!("{bytes} bytes"),
+        bytes if bytes < 10 << 20 => format!("{} KiB", bytes >> 10),
+        bytes if bytes < 10 << 30 => format!("{} MiB", bytes >> 20),
+        bytes => format!("{} GiB", bytes >> 30),
     }
 }
 
@@ -206,18 +239,22 @@ mod tests {
             "totals": {"backlog": 1, "calls": 1, "parked": 0, "timers": 2, "counted_to": 100_000},
             "addresses": [
                 {"address": "a/b/bad", "activity": "backs_off", "failures": 2, "last_failure": "no"},
-                {"address": "a/b/good", "activity": "in_flight", "failures": 0, "failed_attempts": 0},
+                {"address": "a/b/good", "activity": "in_flight", "failures": 0, "failed_attempts": 0, "in_flight_seconds": 1},
+                {"address": "a/b/slow", "activity": "in_flight", "since": "10:00", "failures": 0, "in_flight_seconds": 70},
             ],
             "egresses": [{"egress": "a/out", "outbox": 0, "set_aside": 3}, {"egress": "a/fine", "outbox": 0, "set_aside": 0}],
             "destinations": [{"target": "http://h:1", "waiting": 4, "dead_letters": 1, "circuit": "open",
-                              "delivered": 0, "failed_attempts": 5, "given_up": 1}],
+                              "delivered": 0, "failed_attempts": 5, "given_up": 1,
+                              "attempts_in_progress": 1, "oldest_attempt": "10:00", "oldest_attempt_seconds": 9}],
         });
-        let metrics = "# TYPE x gauge\nstatefun_store_writable 0\nstatefun_store_log_bytes 20480\n";
+        let metrics = "# TYPE x gauge\nstatefun_store_writable 0\nstatefun_store_log_bytes 20480\nstatefun_store_free_bytes 22000000\nstatefun_store_needed_bytes 25165824\n";
         let text = lines(&status(&health, &queues, metrics)).join("\n");
         for shown in [
             "status: failing\n  the disk is full\n1 message pending, 1 call running",
-            "disk: NOT writable, 20 KiB to replay",
+            "disk: NOT writable, 20 MiB free (intake stops below 24 MiB), 20 KiB to replay",
             "  a/b/bad: ",
+            "some seconds:\n  a/b/slow: call in progress, since 10:00\n",
+            ", 1 attempt in progress, for up to 9 s (since 10:00), circuit open",
             "refused (see statefun queues):\n  a/out: 3\n",
             "destinations:\n  http://h:1: 4 waiting",
             "1 dead letter: see",

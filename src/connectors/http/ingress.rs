@@ -109,10 +109,10 @@ impl Desk {
             }
             Verb::Call => {
                 let within = self.spec.call_timeout;
-                let value = intake
-                    .call(incoming, within)
-                    .await
-                    .map_err(|refusal| Box::new(respond::refused(&refusal)))?;
+                let called = intake.call(incoming, within).await;
+                let value = called.map_err(|refusal| {
+                    Box::new(respond::refused(&refusal.limited_by("callTimeout")))
+                })?;
                 respond::value(value, &self.spec.json_type)
             }
         }

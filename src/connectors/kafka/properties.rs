@@ -64,7 +64,7 @@ const RENAMED: &[(Direction, &str, &str)] = &[
 ];
 
 pub(super) const NO_COUNTERPART: &str = "it has no counterpart here";
-const NO_MEMBER: &str = "the ingress assigns partitions itself and is no member of its group";
+const NO_MEMBER: &str = "the ingress assigns partitions itself and is not a member of its group";
 const BY_POSITION: &str = "offsets are committed once they are durable";
 const OF_JAVA: &str = "it names or configures Java classes";
 

@@ -57,7 +57,7 @@ impl Stored {
             let next = next.and_then(|next| next.parse().ok());
             let (Ok(partition), Some(next)) = (partition.parse(), next) else {
                 return Err(format!(
-                    "the stored position of split {name} is no offset: the name of this ingress was another source's before; give the ingress another id"
+                    "the stored position of split {name} is not an offset: another source had the name of this ingress before; give the ingress another id"
                 )
                 .into());
             };

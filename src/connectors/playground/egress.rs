@@ -124,10 +124,17 @@ impl Shelf {
             return Err(respond::wrong_method("GET", "a record is taken with GET"));
         }
         let topic = request.uri().path().trim_matches('/');
-        let popped = match self.queues().get_mut(topic) {
+        let mut queues = self.queues();
+        let popped = match queues.get_mut(topic) {
             None => {
+                let mut known: Vec<&str> = queues.keys().map(String::as_str).collect();
+                known.sort_unstable();
+                let text = format!(
+                    "there is no topic of this name; `topics` in the module file names: {}",
+                    known.join(", ")
+                );
                 let (status, code) = (StatusCode::METHOD_NOT_ALLOWED, "topic.unknown");
-                return Err(refuse(status, code, "there is no such topic"));
+                return Err(refuse(status, code, &text));
             }
             Some(queue) => queue.pop_front(),
         };
@@ -135,6 +142,7 @@ impl Shelf {
             let text = "the topic has no record now";
             return Err(refuse(StatusCode::NOT_FOUND, "topic.empty", text));
         };
+        drop(queues);
         settler.settle();
         self.popped.notify_one();
         let content_type = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -40,7 +40,7 @@ pub struct Cron {
 
 /// Not a valid cron expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid cron rule `{text}`: {problem}")]
+#[error("invalid cron expression `{text}`: {problem}")]
 pub struct InvalidCron {
     text: String,
     problem: String,
@@ -56,7 +56,7 @@ impl FromStr for Cron {
         };
         let cron = rule(text).map_err(fault)?;
         if cron.days_after(0).is_none() {
-            return Err(fault("no day of the calendar fits".to_owned()));
+            return Err(fault("no date matches it".to_owned()));
         }
         Ok(cron)
     }
@@ -120,7 +120,7 @@ fn set(
         };
         let step = step.map_or(Ok(1), str::parse).unwrap_or(0);
         if step == 0 || from > to {
-            return Err(format!("{name} `{part}` is no range"));
+            return Err(format!("{name} `{part}` is not a range"));
         }
         bits |= (from..=to).step_by(step).fold(0, |bits, n| bits | 1 << n);
     }

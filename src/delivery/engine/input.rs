@@ -182,7 +182,7 @@ pub enum Refused {
         input: &'static str,
     },
     /// A stream's position is past a unit that has ended; its range must be delivered again.
-    #[error("{input} is refused: the delivery is {state} and its stream has left it behind")]
+    #[error("{input} is refused: the delivery is {state} and its stream has moved on")]
     Passed {
         /// The input's name.
         input: &'static str,

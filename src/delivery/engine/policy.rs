@@ -268,7 +268,7 @@ impl Policy {
         refuse(
             self.attempts == Some(0),
             "attempts",
-            "is 0; the first attempt counts",
+            "is 0; it counts the first attempt, too, so it is 1 or more",
         );
         refuse(self.within.is_some_and(|d| d.is_zero()), "within", ZERO);
         refuse(self.max_age.is_some_and(|d| d.is_zero()), "maxAge", ZERO);
@@ -285,7 +285,7 @@ impl Policy {
                 refuse(
                     self.order == Order::Any,
                     "then",
-                    "block needs an order; with any nothing waits behind",
+                    "block needs an order: with any, no delivery waits for another",
                 );
             }
         }

@@ -60,7 +60,7 @@ impl<T: Target> Owner<T> {
                     self.names.destination.clone(),
                     item.delivery.target.as_str(),
                 );
-                context.send(MessageBuilder::to(to).value_as(&WAITING, &waiting)?);
+                context.send(MessageBuilder::to(to).value_as(&WAITING, waiting)?);
                 Ok(())
             }
             Action::Answer(woken) => self.answer(context, woken, Some(item)),
@@ -100,7 +100,7 @@ impl<T: Target> Owner<T> {
         let attempt = token.n;
         let tick = Tick { attempt, arm };
         let text = token.text(context.address());
-        let message = MessageBuilder::to(context.address().clone()).value_as(&TICK, &tick)?;
+        let message = MessageBuilder::to(context.address().clone()).value_as(&TICK, tick)?;
         let delay = at.since(self.now());
         context.send_after_with_token(delay, CancellationToken::new(text)?, message)?;
         Ok(())
@@ -116,7 +116,7 @@ impl<T: Target> Owner<T> {
         if let Some(key) = &item.delivery.key {
             let lane = Address::new(self.names.lane.clone(), key.as_str());
             let id = context.address().id().to_owned();
-            context.send(MessageBuilder::to(lane).value_as(what, &WireLaneEntry { id, seq })?);
+            context.send(MessageBuilder::to(lane).value_as(what, WireLaneEntry { id, seq })?);
         }
         Ok(())
     }
@@ -126,8 +126,7 @@ impl<T: Target> Owner<T> {
         match context.caller().cloned() {
             Some(lane) if lane.type_name() == &self.names.lane => {
                 let id = context.address().id().to_owned();
-                context
-                    .send(MessageBuilder::to(lane).value_as(&LEAVE, &WireLaneEntry { id, seq })?);
+                context.send(MessageBuilder::to(lane).value_as(&LEAVE, WireLaneEntry { id, seq })?);
                 Ok(())
             }
             _ => Ok(()),
@@ -191,7 +190,7 @@ impl<T: Target> Owner<T> {
 }
 
 fn tell(context: &mut Context, to: Address, report: Report) -> Result<(), BoxError> {
-    context.send(MessageBuilder::to(to).value_as(&REPORT, &report)?);
+    context.send(MessageBuilder::to(to).value_as(&REPORT, report)?);
     Ok(())
 }
 

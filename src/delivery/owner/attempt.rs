@@ -176,7 +176,12 @@ impl<T: Target> Owner<T> {
         unit: &mut T::Unit,
         way: Option<&Way>,
     ) -> Result<T::Taken, Option<Box<Failure>>> {
-        let outcome = self.target.call(ready.call?, unit, self.now()).await;
+        let call = ready.call?;
+        #[cfg(feature = "runtime")]
+        let in_progress = way.map(|way| self.registry.figures.begins(&way.name, self.now()));
+        let outcome = self.target.call(call, unit, self.now()).await;
+        #[cfg(feature = "runtime")]
+        drop(in_progress);
         drop(ready.permit);
         if let Some(way) = way {
             #[cfg(feature = "runtime")]

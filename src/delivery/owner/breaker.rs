@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub(crate) struct DestinationRegistry {
     lists: Mutex<BTreeMap<TypeName, Option<Arc<str>>>>,
     /// Functions whose addresses keep deliveries, including those that stand in for others which no longer exist.
     keepers: Mutex<BTreeSet<TypeName>>,
+    /// Messages of other functions that were dropped, because a destination does not understand them.
+    foreign: AtomicU64,
     /// The figures shown for each destination.
     #[cfg(feature = "runtime")]
     pub(crate) figures: super::figures::Figures,
@@ -90,6 +92,17 @@ impl DestinationRegistry {
         breaker.map_or(CircuitState::Closed, |breaker| {
             locked(&breaker.state).circuit(now)
         })
+    }
+
+    /// Counts a message that was dropped.
+    pub(super) fn foreign_message(&self) {
+        self.foreign.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The messages that were dropped since the start.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn foreign_messages(&self) -> u64 {
+        self.foreign.load(Ordering::Relaxed)
     }
 
     /// Registers a function whose addresses keep deliveries.

@@ -18,7 +18,7 @@ impl<T: Target> Owner<T> {
             Err(err) => Reply::failed("job.bad_command", err.to_string()),
         };
         if let Some(caller) = context.caller().cloned() {
-            context.send(MessageBuilder::to(caller).value_as(&REPLY, &reply)?);
+            context.send(MessageBuilder::to(caller).value_as(&REPLY, reply)?);
         }
         Ok(())
     }

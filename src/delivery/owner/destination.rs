@@ -91,8 +91,10 @@ impl StatefulFunction for DestinationFunction {
             list.queue.page_came(context.storage(), page)?;
             list.wake(context)?;
         } else {
-            let value_type = message.value_type_name();
-            tracing::warn!(address = %context.address(), value_type, "unknown message; ignored");
+            self.registry.foreign_message();
+            let (value_type, from) = (message.value_type_name(), context.caller());
+            let from = from.map_or_else(String::new, ToString::to_string);
+            tracing::warn!(address = %context.address(), value_type, from, "a message that this function does not understand was dropped");
         }
         list.save(context)
     }
@@ -155,7 +157,7 @@ impl<'f> List<'f> {
             return Ok(());
         }
         if let Some(caller) = context.caller().cloned() {
-            context.send(MessageBuilder::to(caller).value_as(&WATCH, &Empty {})?);
+            context.send(MessageBuilder::to(caller).value_as(&WATCH, Empty {})?);
         }
         Ok(())
     }
@@ -168,7 +170,7 @@ impl<'f> List<'f> {
         let page = self.queue.push(context.storage(), &item.encode_to_vec())?;
         if let Some((number, page)) = page {
             let to = page_address(context, PAGE_MARK, number);
-            context.send(MessageBuilder::to(to).value_as(&PAGE, &page)?);
+            context.send(MessageBuilder::to(to).value_as(&PAGE, page)?);
         }
         Ok(())
     }
@@ -235,7 +237,7 @@ impl<'f> List<'f> {
                 is_probe: self.waking.is_probing,
             };
             let to = Address::new(function, item.id());
-            context.send(MessageBuilder::to(to).value_as(&WAKE, &wake)?);
+            context.send(MessageBuilder::to(to).value_as(&WAKE, wake)?);
             self.waking.woke(self.now);
         }
         if self.waking.out == 0 && !self.queue.is_fetching() {
@@ -268,7 +270,7 @@ impl<'f> List<'f> {
             }
             Taken::Fetch(page) => {
                 let page = page_address(context, PAGE_MARK, page);
-                context.send(MessageBuilder::to(page).value_as(&FETCH, &Empty {})?);
+                context.send(MessageBuilder::to(page).value_as(&FETCH, Empty {})?);
                 Ok(None)
             }
             Taken::Fetching | Taken::Empty => Ok(None),
@@ -300,8 +302,8 @@ impl<'f> List<'f> {
             self.waking.is_armed = true;
             self.waking.probe += 1;
             let number = self.waking.probe;
-            let message = MessageBuilder::to(context.address().clone())
-                .value_as(&PROBE, &Probe { number })?;
+            let message =
+                MessageBuilder::to(context.address().clone()).value_as(&PROBE, Probe { number })?;
             let token = probe_token(context, number)?;
             context.send_after_with_token(self.waking.ask_after(self.now), token, message)?;
         }

@@ -37,10 +37,35 @@ pub(crate) struct Figure {
     pub(crate) delivered: u64,
     pub(crate) failed_attempts: u64,
     pub(crate) given_up: u64,
+    /// Attempts in progress.
+    pub(crate) in_progress: usize,
+    /// When the oldest of them began.
+    pub(crate) in_progress_since: Option<Timestamp>,
+}
+
+/// An attempt in progress, until it is dropped.
+#[derive(Debug)]
+pub(super) struct InProgress<'a> {
+    figures: &'a Figures,
+    target: &'a str,
+    number: u64,
+}
+
+impl Drop for InProgress<'_> {
+    fn drop(&mut self) {
+        let mut tally = self.figures.locked();
+        let named = tally.targets.get_mut(self.target);
+        let removed = named.and_then(|counts| counts.in_progress.remove(&self.number));
+        if removed.is_none() {
+            tally.others.in_progress.remove(&self.number);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Tally {
+    /// The number of the next attempt.
+    next_attempt: u64,
     targets: HashMap<Box<str>, Counts>,
     others: Counts,
     /// Rows are counted under `others`. None of their targets gets a name before all of those rows are gone, because a row must be subtracted
@@ -80,6 +105,8 @@ struct Counts {
     delivered: u64,
     failed_attempts: u64,
     given_up: u64,
+    /// When each attempt in progress began, by its number.
+    in_progress: BTreeMap<u64, Timestamp>,
 }
 
 #[derive(Debug)]
@@ -90,6 +117,19 @@ struct Minute {
 }
 
 impl Figures {
+    /// An attempt begins.
+    pub(super) fn begins<'a>(&'a self, target: &'a str, now: Timestamp) -> InProgress<'a> {
+        let mut tally = self.locked();
+        let number = tally.next_attempt;
+        tally.next_attempt += 1;
+        tally.of_attempt(target).in_progress.insert(number, now);
+        InProgress {
+            figures: self,
+            target,
+            number,
+        }
+    }
+
     /// An attempt has ended.
     pub(super) fn attempted(&self, target: &str, has_arrived: bool) {
         let mut tally = self.locked();
@@ -164,7 +204,8 @@ impl Figures {
         let mut all: Vec<_> = named.map(|(target, counts)| counts.told(target)).collect();
         all.sort_by(|one, other| one.target.cmp(&other.target));
         let others = tally.others.told(OTHER);
-        if tally.has_others || others.delivered + others.failed_attempts > 0 {
+        let has_attempts = others.delivered + others.failed_attempts > 0 || others.in_progress > 0;
+        if tally.has_others || has_attempts {
             all.push(others);
         }
         all
@@ -243,9 +284,9 @@ impl Counts {
         }
     }
 
-    /// Whether there are no stored deliveries.
-    const fn is_idle(&self) -> bool {
-        self.waiting == 0 && self.dead_letters == 0
+    /// Whether there are no stored deliveries, and no attempts in progress.
+    fn is_idle(&self) -> bool {
+        self.waiting == 0 && self.dead_letters == 0 && self.in_progress.is_empty()
     }
 
     fn told(&self, target: &str) -> Figure {
@@ -258,6 +299,8 @@ impl Counts {
             delivered: self.delivered,
             failed_attempts: self.failed_attempts,
             given_up: self.given_up,
+            in_progress: self.in_progress.len(),
+            in_progress_since: self.in_progress.values().next().copied(),
         }
     }
 }
@@ -290,6 +333,25 @@ mod tests {
         let all = figures.all();
         let of = all.iter().find(|figure| figure.target == target);
         of.map_or((0, 0), |figure| (figure.waiting, figure.dead_letters))
+    }
+
+    #[test]
+    fn attempts_in_progress_are_shown_with_the_time_of_the_oldest() {
+        let (figures, at) = (Figures::default(), Timestamp::from_millis);
+        let shown = || {
+            let all = figures.all();
+            let first = all
+                .first()
+                .map(|figure| (figure.in_progress, figure.in_progress_since));
+            first.unwrap_or_default()
+        };
+        let first = figures.begins("crm", at(5));
+        let second = figures.begins("crm", at(7));
+        assert_eq!(shown(), (2, Some(at(5))));
+        drop(first);
+        assert_eq!(shown(), (1, Some(at(7))));
+        drop(second);
+        assert_eq!(shown(), (0, None));
     }
 
     #[test]

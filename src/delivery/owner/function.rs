@@ -294,7 +294,7 @@ impl<T: Target> Owner<T> {
 
     /// Keeps a unit under `id` that cannot be attempted before the stage it needs is back, until it expires.
     #[cfg(feature = "runtime")]
-    pub(crate) fn put_off(&self, id: String, unit: &T::Unit) -> Result<Message, BoxError> {
+    pub(crate) fn defer(&self, id: String, unit: &T::Unit) -> Result<Message, BoxError> {
         let (now, mut item) = (self.now(), self.fresh(id, None));
         let due = self.policy.max_age.map(|age| now + age);
         let due = due.unwrap_or(Timestamp::MAX);
@@ -308,7 +308,7 @@ impl<T: Target> Owner<T> {
 pub(super) fn handed(function: &TypeName, item: Item, unit: Bytes) -> Result<Message, SdkError> {
     let to = Address::new(function.clone(), item.delivery.id.as_str());
     let row = Stored::new(item, Some(unit)).encode();
-    MessageBuilder::to(to).value_as(&HANDED_OVER, &row.into())
+    MessageBuilder::to(to).value_as(&HANDED_OVER, Bytes::from(row))
 }
 
 /// Keeps a unit whose first attempt was made here, and failed.

@@ -105,7 +105,7 @@ pub(super) fn erase(context: &mut Context) -> Result<(), BoxError> {
 pub(super) fn is_taken(context: &mut Context) -> Result<bool, BoxError> {
     let is_taken = context.storage().get(&HEAD)?.is_some();
     if is_taken {
-        tracing::debug!(address = %context.address(), "the unit is here already; ignored");
+        tracing::debug!(address = %context.address(), "the delivery exists already; ignored");
     }
     Ok(is_taken)
 }

@@ -217,7 +217,7 @@ impl<T: Target> Lane<T> {
     fn join(&self, context: &mut Context, entry: WireLaneEntry) -> Result<(), BoxError> {
         let mut line = self.load(context)?;
         if line.len() >= MAX_PLACES {
-            let again = MessageBuilder::to(context.address().clone()).value_as(&JOIN, &entry)?;
+            let again = MessageBuilder::to(context.address().clone()).value_as(&JOIN, entry)?;
             return Ok(context.send_after(NO_ROOM, again)?);
         }
         line.join(context, entry.into())?;
@@ -229,7 +229,7 @@ impl<T: Target> Lane<T> {
         if let Some(entry) = &line.given {
             let item = Address::new(self.owner.names.item.clone(), entry.id.as_str());
             let turn = Turn { seq: entry.seq };
-            context.send(MessageBuilder::to(item).value_as(&TURN, &turn)?);
+            context.send(MessageBuilder::to(item).value_as(&TURN, turn)?);
         }
         line.save(context)
     }
@@ -326,7 +326,7 @@ impl Line<'_> {
         let page = self.queue.push(context.storage(), &entry.encode_to_vec())?;
         if let Some((number, page)) = page {
             let to = page_address(context, LANE_PAGE, number);
-            context.send(MessageBuilder::to(to).value_as(&PAGE, &page)?);
+            context.send(MessageBuilder::to(to).value_as(&PAGE, page)?);
         }
         Ok(())
     }
@@ -336,7 +336,7 @@ impl Line<'_> {
             Taken::Item(entry) => Some(lane_head::LaneEntry::from(WireLaneEntry::decode(entry)?)),
             Taken::Fetch(page) => {
                 let page = page_address(context, LANE_PAGE, page);
-                context.send(MessageBuilder::to(page).value_as(&FETCH, &Empty {})?);
+                context.send(MessageBuilder::to(page).value_as(&FETCH, Empty {})?);
                 None
             }
             Taken::Fetching | Taken::Empty => None,

@@ -403,7 +403,7 @@ pub(crate) fn give_page(context: &mut Context) -> Result<(), SdkError> {
     };
     let page = context.storage().get(&FRONT)?.unwrap_or_default();
     context.storage().remove(&FRONT)?;
-    context.send(MessageBuilder::to(queue).value_as(&PAGE, &page)?);
+    context.send(MessageBuilder::to(queue).value_as(&PAGE, page)?);
     Ok(())
 }
 

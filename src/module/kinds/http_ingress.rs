@@ -50,7 +50,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let host = listen.as_deref().and_then(|listen| listen.rsplit_once(':'));
     if !fields.has("token") && host.is_some_and(|(host, _)| is_exposed(host)) {
         let warning = Complaint::with_remedy(
-            "everybody who reaches this address may send messages and call functions",
+            "anyone who reaches this address can send messages and call functions",
             "set `token`, or listen on 127.0.0.1",
         );
         fields.warn("listen", warning);

@@ -192,11 +192,11 @@ fn offsets(fields: &Fields<'_>) -> Option<BTreeMap<TopicPartition, i64>> {
         let offset = coerce::long(pair.value);
         let written = coerce::as_text(pair.value);
         if written != offset.to_string() {
-            let text = format!("`{written}` is no whole number; StateFun reads it as {offset}");
+            let text = format!("`{written}` is not a whole number; StateFun reads it as {offset}");
             fields.warn_below(pair.value, &pair.path, text.into());
         }
         if offsets.insert(partition, offset).is_some() {
-            let text = format!("`{}` stands here again; this one counts", pair.key);
+            let text = format!("`{}` occurs again; this one counts", pair.key);
             fields.warn_below(pair.value, &pair.path, text.into());
         }
     }

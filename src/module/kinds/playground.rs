@@ -95,7 +95,7 @@ fn host(fields: &Fields<'_>) -> String {
     }
     if host.as_deref().is_some_and(is_exposed) {
         let warning = Complaint::with_remedy(
-            "everybody who reaches this address may use the playground, which has no token",
+            "anyone who reaches this address can use the playground, which has no token",
             "leave `host` out to listen on 127.0.0.1",
         );
         fields.warn("host", warning);

@@ -42,10 +42,7 @@ pub(super) fn read(
         route.finish();
         let Some(read) = read else { continue };
         if let Some(earlier) = routes.iter().position(|known| known.source == read.source) {
-            let text = format!(
-                "{source} `{}` stands here again; this one counts",
-                read.source
-            );
+            let text = format!("{source} `{}` occurs again; this one counts", read.source);
             fields.warn_below(item, &path, text.into());
             routes.remove(earlier);
         }

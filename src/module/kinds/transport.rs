@@ -274,7 +274,7 @@ fn half_a_pair(fields: &Fields<'_>, tls: &TlsFiles, is_tls: bool, lazy: &mut Laz
         lazy.add_bare(fields, given, text.into());
     } else {
         let complaint = Complaint::with_remedy(
-            "half of certificate and key, and not used: the URL is not https",
+            "only one of certificate and key is given, and it is not used: the URL is not https",
             "give client_cert and client_key, or none of them",
         );
         fields.warn(given, complaint);

@@ -304,7 +304,7 @@ impl StageNames {
         check_half(name)?;
         if name.contains('.') {
             return Err(format!(
-                "`{name}` holds a dot, which parts pipeline and stage"
+                "`{name}` contains a dot, which separates pipeline and stage"
             ));
         }
         if self.given.iter().any(|other| other == name) {
@@ -331,7 +331,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
 pub(crate) fn check_half(name: &str) -> Result<(), String> {
     if name.is_empty() || name.contains('/') {
         return Err(format!(
-            "`{name}` is no name: it must not be empty or hold a slash"
+            "`{name}` is not a name: it must not be empty or contain a slash"
         ));
     }
     Ok(())
@@ -403,7 +403,7 @@ mod tests {
             ],
         }));
         for path in [
-            "name: `a/b` is no name",
+            "name: `a/b` is not a name",
             "stagess: key `stagess` is unknown (did you mean `stages`?)",
             "stages[0].name: `x.y` holds a dot",
             "stages[1]: names several stages",
@@ -413,7 +413,7 @@ mod tests {
             "stages[5]: expected a mapping",
             "stages[6].http-export.timeout: must not be zero",
             "stages[6].http-export.retry.max: invalid duration `x`",
-            "stages[6].http-export.url: `ftp://h` is no absolute http or https URL",
+            "stages[6].http-export.url: `ftp://h` is not an absolute http or https URL",
         ] {
             assert!(
                 faults.iter().any(|fault| fault.starts_with(path)),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::delivery::engine::{Classes, Jitter, Policy, Retry};
 use crate::document::{At, Fields, Value, scalar};
+use crate::json_words;
 
 /// Settings of an export that are easily mistaken for settings of `retry`.
 const IN_EXPORT: &[(&str, &str)] = &[
@@ -71,7 +72,8 @@ fn set_waits(fields: &Fields<'_>, retry: &mut Retry) -> bool {
     let whole_form = fields.set("retry", retry, form);
     let every = fields.set("every", retry, |node| {
         if parts_given || fields.has("retry") {
-            return node.fault("goes without `retry`, `first`, `factor`, `max` and `jitter`");
+            return node
+                .fault("cannot be combined with `retry`, `first`, `factor`, `max` or `jitter`");
         }
         node.span().map(Retry::Every)
     });
@@ -139,7 +141,8 @@ fn attempts(node: &At<'_>) -> Option<u32> {
 
 /// The value in a policy's own document.
 fn form<T: serde::de::DeserializeOwned>(node: &At<'_>) -> Option<T> {
-    serde_json::from_value(node.node.to_json()).map_or_else(|err| node.fault(err), Some)
+    serde_json::from_value(node.node.to_json())
+        .map_or_else(|err| node.fault(json_words::explained(&err)), Some)
 }
 
 fn classes(node: &At<'_>) -> Option<Classes> {

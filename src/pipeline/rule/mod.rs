@@ -132,11 +132,11 @@ fn never_true(known: known::Known, written: &Value) -> Complaint {
     let is_missing = |name: &String| name.starts_with("missing");
     let remedy = match written {
         Value::Object(map) if map.keys().any(is_missing) => format!(
-            "to let through what has all of these fields, write `{}`",
+            "to let records with all of these fields through, write `{}`",
             json!({"!": written})
         ),
         Value::Array(rules) => format!(
-            "to let through what all of these are true for, write `{}`",
+            "to let records through for which all of these are true, write `{}`",
             json!({"and": rules})
         ),
         _ => "compare it with something, such as `{\"==\": [{\"var\": \"name\"}, …]}`".to_owned(),
@@ -417,13 +417,13 @@ mod tests {
             (json!(null), "a rule is required"),
             (
                 json!([true]),
-                "the rule gives a list, never true (to let through what all of these are true for, write `{\"and\":[true]}`)",
+                "the rule gives a list, never true (to let records through for which all of these are true, write `{\"and\":[true]}`)",
             ),
             (json!({}), "the rule gives a mapping"),
             (json!({"cat": ["a", var()]}), "the rule gives text"),
             (
                 json!({"missing": ["a"]}),
-                "the rule gives a list, never true (to let through what has all of these fields, write `{\"!\":{\"missing\":[\"a\"]}}`)",
+                "the rule gives a list, never true (to let records with all of these fields through, write `{\"!\":{\"missing\":[\"a\"]}}`)",
             ),
             (json!({"+": [1, var()]}), "the rule gives a number"),
             (

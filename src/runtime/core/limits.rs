@@ -81,7 +81,7 @@ impl AnswerLimits {
             return Ok(());
         }
         Err(Failure::new(format!(
-            "the function asks for values, and its type would have {count} with them; at most {} may be declared (setting `answers.values`). Names that are made up at run time belong into one value, or into the id of another function",
+            "the function asks for values, and its type would have {count} with them; at most {} may be declared (setting `answers.values`). Names that are made up at run time belong in one value, or in the id of another function",
             self.values
         )))
     }
@@ -92,7 +92,7 @@ impl AnswerLimits {
             return Ok(());
         }
         Err(Failure::new(format!(
-            "the function has asked for further values {rounds} times instead of answering its batch; at most {} times are allowed (setting `answers.rounds`). An SDK asks for all values that it misses in one answer",
+            "the function has asked for further values {rounds} times instead of answering its batch; at most {} times are allowed (setting `answers.rounds`). An SDK asks for all values that it lacks in one answer",
             self.rounds
         )))
     }
@@ -110,6 +110,6 @@ fn worded(setting: &str) -> &str {
 
 fn beyond(what: &str, most: usize, setting: &str) -> Failure {
     Failure::new(format!(
-        "the answer holds {what}, and at most {most} are applied at once (setting `answers.{setting}`); nothing of it was applied. Spread the work over several messages"
+        "the answer contains {what}, and at most {most} are applied at once (setting `answers.{setting}`); nothing of it was applied. Spread the work over several messages"
     ))
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::core::{AddressKey, Bindings, EgressBinding, FunctionBinding, ValueWatch};
 use super::egress::Egresses;
+use super::parts::Parts;
 use crate::module::FunctionPattern;
 use crate::sdk::TypeName;
 
@@ -55,6 +56,8 @@ pub(super) struct Directory {
     outboxes: OnceLock<Egresses>,
     /// The functions that take records, which are few.
     records: Vec<(TypeName, RecordForm)>,
+    /// The functions that are parts of a larger whole.
+    pub(super) parts: Parts,
     /// Counters of the attempts of all remote endpoints.
     pub(super) invocations: Invocations,
     /// Is notified of changes of some values.
@@ -62,6 +65,14 @@ pub(super) struct Directory {
 }
 
 impl Directory {
+    /// A directory in which nothing is bound yet, of the functions that are parts of a larger whole.
+    pub(super) fn of(parts: Parts) -> Self {
+        Self {
+            parts,
+            ..Self::default()
+        }
+    }
+
     /// Sets the watch, which is notified of changes from now on.
     pub(super) fn watched_by(&mut self, watch: Option<Arc<dyn ValueWatch>>) {
         self.watch = watch;

@@ -71,20 +71,20 @@ impl Partition {
                 return self.returned(call, outcome(&target, result));
             }
         }
-        let guard = CallGuard::new(self.inbox.clone(), call);
+        let guard = self.follow(call);
         self.dependencies
             .application
             .spawn(async move { guard.finish(outcome(&target, future.await)) });
     }
 
     fn call_remote(
-        &self,
+        &mut self,
         call: CallId,
         functions: Arc<Remote>,
         target: AddressKey,
         request: Bytes,
     ) {
-        let guard = CallGuard::new(self.inbox.clone(), call);
+        let guard = self.follow(call);
         self.calls.spawn(Box::pin(async move {
             let returned = match functions.call(&target, request).await {
                 Some(result) => outcome(&target, result),
@@ -94,8 +94,15 @@ impl Partition {
         }));
     }
 
+    /// A call that continues as a task.
+    fn follow(&mut self, call: CallId) -> CallGuard {
+        self.called_at.insert(call, self.dependencies.clock.now());
+        CallGuard::new(self.inbox.clone(), call)
+    }
+
     /// Handles the result of a call.
     pub(super) fn returned(&mut self, call: CallId, returned: Returned) {
+        self.called_at.remove(&call);
         let result = match returned {
             Returned::Answered(reply) => Ok(reply),
             Returned::Failed(failure) => Err(failure),

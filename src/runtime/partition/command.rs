@@ -1,5 +1,7 @@
 //! Commands to a partition, and its replies.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use prost::Message as _;
 use tokio::sync::oneshot;
@@ -11,6 +13,7 @@ use crate::runtime::core::{
     TypeLoad,
 };
 use crate::runtime::endpoint::Failing;
+use crate::time::Timestamp;
 
 /// The outcome of a message from an ingress.
 #[derive(Debug)]
@@ -55,6 +58,9 @@ pub(in crate::runtime) enum Command {
     Look(AddressKey, oneshot::Sender<Option<Queue>>),
     /// A source waits until it may bring more.
     AwaitRoom(oneshot::Sender<()>),
+    /// A request for the number of messages and results that were handled, answered once no call is in progress and none begins by itself within
+    /// this time.
+    AwaitQuiet(Duration, oneshot::Sender<u64>),
     /// Start no more calls; answered when none is in progress.
     Drain(oneshot::Sender<()>),
 }
@@ -80,6 +86,8 @@ pub(crate) struct Queue {
     pub(crate) view: QueueView,
     /// The failed attempts of the call, if there are any.
     pub(crate) failing: Option<Failing>,
+    /// When the call began, if it did not return at once.
+    pub(crate) called_at: Option<Timestamp>,
 }
 
 /// The queues of a partition.

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::Partition;
 use super::command::{Inspection, Queue};
-use crate::runtime::core::AddressKey;
+use crate::runtime::core::{Activity, AddressKey, QueueView};
+use crate::runtime::endpoint::Failing;
 
 /// Maximum function types in the view.
 const LOADS: usize = 1_000;
@@ -30,8 +31,7 @@ impl Partition {
         failing.sort_by_key(|(_, failing)| std::cmp::Reverse(failing.attempts));
         let failing = failing.into_iter().filter_map(|(address, failing)| {
             let view = self.core.queue(&address)?;
-            let failing = Some(failing);
-            Some(Queue { view, failing })
+            Some(self.shown(view, Some(failing)))
         });
         let mut queues: Vec<Queue> = failing.take(limit).collect();
         let listed: HashSet<_> = queues
@@ -40,16 +40,25 @@ impl Partition {
             .collect();
         let others = self.core.queues(limit).into_iter();
         let others = others.filter(|view| !listed.contains(&view.address));
-        queues.extend(others.map(|view| Queue {
-            view,
-            failing: None,
-        }));
+        queues.extend(others.map(|view| self.shown(view, None)));
         queues
     }
 
     pub(super) fn look(&self, address: &AddressKey) -> Option<Queue> {
         let view = self.core.queue(address)?;
         let failing = self.dependencies.directory.invocations.failing.of(address);
-        Some(Queue { view, failing })
+        Some(self.shown(view, failing))
+    }
+
+    fn shown(&self, view: QueueView, failing: Option<Failing>) -> Queue {
+        let called_at = match view.activity {
+            Activity::InFlight(call) => self.called_at.get(&call).copied(),
+            _ => None,
+        };
+        Queue {
+            view,
+            failing,
+            called_at,
+        }
     }
 }

@@ -23,13 +23,14 @@ use tracing::{error, warn};
 use super::acknowledgements::{Acknowledgement, Acknowledgements, ReplyTo};
 use super::callers::NoAnswer;
 use super::commit::Status;
-use super::core::{Core, Input, Output, Ticket, Verdict};
+use super::core::{CallId, Core, Input, Output, Ticket, Verdict};
 use super::egress::Egresses;
 use super::endpoint::Directory;
 use super::fatal_failure::{ApplicationFailure, FatalFailure};
 use super::router::Router;
 use crate::clock::Clock;
 use crate::storage::Store;
+use crate::time::Timestamp;
 
 pub(super) use self::command::{Admission, Command};
 pub(crate) use self::command::{Inspection, Queue};
@@ -75,6 +76,12 @@ struct Partition {
     drained: Vec<oneshot::Sender<()>>,
     /// Sources that wait for room.
     rooms: Vec<oneshot::Sender<()>>,
+    /// Those who wait until nothing is in progress, each with the time in which nothing may begin.
+    quiet: Vec<(Duration, oneshot::Sender<u64>)>,
+    /// Messages and results that were handled.
+    handled: u64,
+    /// When each call began that did not return at once.
+    called_at: HashMap<CallId, Timestamp>,
     /// Calls in progress for the core that never return.
     abandoned: usize,
     out: Vec<Output>,
@@ -95,6 +102,9 @@ impl Partition {
             changes: HashMap::new(),
             drained: Vec::new(),
             rooms: Vec::new(),
+            quiet: Vec::new(),
+            handled: 0,
+            called_at: HashMap::new(),
             abandoned: 0,
             out: Vec::new(),
             spare: Vec::new(),
@@ -179,6 +189,7 @@ impl Partition {
     }
 
     fn command(&mut self, command: Command) {
+        self.handled += 1;
         match command {
             Command::Arrive(mut arrival, reply_to) => {
                 arrival.ticket = self.ticket();
@@ -201,6 +212,11 @@ impl Partition {
                 let _ = sender.send(self.look(&address));
             }
             Command::AwaitRoom(sender) => self.rooms.push(sender),
+            Command::AwaitQuiet(within, sender) => {
+                // Asking is nothing to do.
+                self.handled -= 1;
+                self.quiet.push((within, sender));
+            }
             Command::Drain(sender) => {
                 self.step(Input::Drain);
                 self.drained.push(sender);
@@ -247,10 +263,28 @@ impl Partition {
                 let _ = sender.send(());
             }
         }
+        self.tell_if_quiet();
         if self.core.in_flight() == self.abandoned {
             for sender in self.drained.drain(..) {
                 let _ = sender.send(());
             }
+        }
+    }
+
+    fn tell_if_quiet(&mut self) {
+        let is_idle = self.out.is_empty()
+            && self.core.in_flight() == self.abandoned
+            && !self.core.awaits_disk();
+        if self.quiet.is_empty() || !is_idle {
+            return;
+        }
+        let (due, now) = (self.core.next_deadline(), self.dependencies.clock.now());
+        let begins_within = |within: Duration| due.is_some_and(|due| due <= now + within);
+        let quiet = self
+            .quiet
+            .extract_if(.., |(within, _)| !begins_within(*within));
+        for (_, sender) in quiet {
+            let _ = sender.send(self.handled);
         }
     }
 
@@ -352,6 +386,7 @@ impl Partition {
         self.reply_to.clear();
         self.changes.clear();
         self.rooms.clear();
+        self.quiet.clear();
         let wait: Wait<fn() -> bool> = Wait {
             until: None,
             phase: Phase::StoreClosed,

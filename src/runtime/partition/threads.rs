@@ -84,7 +84,7 @@ impl Drop for PanicGuard {
                 acknowledgements,
                 ..
             } = &self.dependencies;
-            error!(partition = %self.name, "a partition has panicked: nothing more is taken in; restart the runtime");
+            error!(partition = %self.name, "a partition has panicked: nothing more is accepted; restart the runtime");
             store_status.close(&format!("{} has panicked; see the log", self.name));
             acknowledgements.callers().end(NoAnswer::NotWritable);
         }

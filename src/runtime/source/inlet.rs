@@ -146,10 +146,12 @@ impl Inlet {
     /// running, and a crash leaves all of it or nothing. If the future is dropped while it waits, nothing is taken in.
     ///
     /// # Errors
-    /// If a record's function is not bound, the store has closed, or the runtime or this run has ended. Nothing is taken in then.
+    /// If a record's function is not bound or does not take its value, the store has closed, or the runtime or this run has ended. Nothing is taken in then.
     pub async fn bring(&self, batch: Batch) -> Result<Receipt, IntakeError> {
         for record in &batch.records {
-            self.shared.intake.check_bound(&record.target)?;
+            let intake = &self.shared.intake;
+            intake.check_bound(&record.target)?;
+            intake.check_value(&record.target, &record.argument)?;
         }
         self.room().await?;
         let count = batch.records.len();

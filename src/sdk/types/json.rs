@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Type;
+use crate::json_words;
 use crate::sdk::BoxError;
 
 /// `T` as JSON text in UTF-8, under the type name `name`.
@@ -37,5 +38,5 @@ fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError> {
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BoxError> {
-    Ok(serde_json::from_slice(bytes)?)
+    serde_json::from_slice(bytes).map_err(|err| json_words::explained(&err).into())
 }

@@ -107,14 +107,14 @@ impl<T> Type<T> {
             Decode::Borrowed(decode) | Decode::Json(decode) => decode(bytes),
             Decode::Shared(decode) => decode(Bytes::copy_from_slice(bytes)),
         }
-        .map_err(|source| self.unreadable(source))
+        .map_err(|cause| self.unreadable(cause))
     }
 
     /// Appends the bytes of `value`. If the encoder fails, what it has written so far stays in the buffer.
     pub(crate) fn encode_to(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SdkError> {
-        (self.encode)(value, out).map_err(|source| SdkError::Encode {
+        (self.encode)(value, out).map_err(|cause| SdkError::Encode {
             type_name: self.name.clone(),
-            source,
+            cause,
         })
     }
 
@@ -146,7 +146,7 @@ impl<T> Type<T> {
             Decode::Shared(decode) => decode(typed.shared_value()),
         }
         .map(Some)
-        .map_err(|source| self.unreadable(source))
+        .map_err(|cause| self.unreadable(cause))
     }
 
     /// Whether the type name is this type's, or, for a JSON type, that of JSON without a name of its own.
@@ -155,10 +155,10 @@ impl<T> Type<T> {
             || matches!(self.decode, Decode::Json(_)) && typed.is_of(UNTYPED_JSON)
     }
 
-    fn unreadable(&self, source: BoxError) -> SdkError {
+    fn unreadable(&self, cause: BoxError) -> SdkError {
         SdkError::Decode {
             type_name: self.name.clone(),
-            source,
+            cause,
         }
     }
 }

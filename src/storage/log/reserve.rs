@@ -43,7 +43,7 @@ impl Reserve {
         let released =
             self.is_kept.swap(false, Ordering::SeqCst) && self.disk.remove(RESERVE).is_ok();
         if released {
-            tracing::warn!(folder = %self.disk, "the disk is full: the reserve is used to finish what is there");
+            tracing::warn!(folder = %self.disk, "the disk is full: the reserve is used to complete pending work");
         }
         released
     }
@@ -62,14 +62,20 @@ impl Reserve {
             Ok(()) => self.is_kept.store(true, Ordering::SeqCst),
             Err(err) => {
                 let _ = self.disk.remove(RESERVE);
-                tracing::warn!(folder = %self.disk, error = %err, "no reserve can be kept for a full disk");
+                tracing::warn!(folder = %self.disk, error = %err, "the reserve for a full disk cannot be kept");
             }
         }
     }
 
-    /// Free and needed bytes, if there is less space than needed to write `unwritten` bytes of rows to the tables and continue for a
-    /// moment. Such a period ends only with `more` space.
+    /// Free and needed bytes, if there is less space than needed. Such a period ends only with `more` space.
     pub(super) fn shortage(&self, unwritten: u64, more: bool) -> Option<(u64, u64)> {
+        let (free, needed) = self.space(unwritten, more)?;
+        (free < needed).then_some((free, needed))
+    }
+
+    /// The free bytes, and those needed to write `unwritten` bytes of rows to the tables and continue for a moment, below which intake stops.
+    /// `None` if intake does not stop for that, or the disk does not say.
+    pub(super) fn space(&self, unwritten: u64, more: bool) -> Option<(u64, u64)> {
         if !self.is_wanted() {
             return None;
         }
@@ -85,7 +91,7 @@ impl Reserve {
         if more {
             needed = needed.saturating_add(margin(room) / 2);
         }
-        (room.free < needed).then_some((room.free, needed))
+        Some((room.free, needed))
     }
 }
 

@@ -3,6 +3,15 @@
 use super::store::{LogStore, State};
 
 impl LogStore {
+    /// The free bytes of the disk, and those below which intake stops.
+    pub(super) fn space(&self) -> Option<(u64, u64)> {
+        let (unwritten, is_low) = {
+            let state = self.locked();
+            (state.to_be_written(), state.health.low_room.is_some())
+        };
+        self.reserve.space(unwritten, is_low)
+    }
+
     /// Measures the free space, and tells health and intake.
     pub(super) fn look_at_room(&self) {
         let (unwritten, was_low) = {
@@ -14,13 +23,13 @@ impl LogStore {
         match shortage {
             Some((free, needed)) => {
                 let text = format!(
-                    "{} MB of room are left for data folder {}, and {} MB are needed to finish what is there; make room",
+                    "{} MB are free for data folder {}, and {} MB are needed to complete pending work; free some space",
                     free / 1_000_000,
                     self.disk,
                     needed / 1_000_000 + 1
                 );
                 if !was_low {
-                    tracing::warn!("{text}; intake stops meanwhile");
+                    tracing::warn!("{text}; intake stops until then");
                 }
                 state.health.low_room = Some(text.into());
             }

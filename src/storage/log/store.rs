@@ -499,6 +499,7 @@ impl Backend for LogStore {
     }
 
     fn health(&self) -> Health {
+        let space = self.space();
         let state = self.locked();
         let frozen = state.layers.lower.frozen.as_ref();
         let overlays =
@@ -508,6 +509,8 @@ impl Backend for LogStore {
             overlay_bytes: overlays as u64,
             log_bytes: state.log_bytes(),
             unsynced_bytes: state.unsynced_bytes() as u64,
+            free_bytes: space.map(|(free, _)| free),
+            needed_bytes: space.map(|(_, needed)| needed),
             ..state.health.clone()
         }
     }

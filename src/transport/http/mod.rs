@@ -51,6 +51,6 @@ pub(crate) use self::{
     connection_slots::ConnectionSlots,
     encoding::Encoding,
     memory::BodyMemory,
-    request_body::{BodyFault, BodyLimits, BodyReader},
+    request_body::{BodyFault, BodyLimits, BodyReader, TooSlow},
     server::serve_connections,
 };

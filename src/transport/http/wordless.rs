@@ -6,10 +6,17 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// This much of each request is looked at for what hyper refuses in it.
+const LOOKED_AT: usize = 1024;
+
 /// A socket on which such answers have a line of text.
 #[derive(Debug)]
 pub(super) struct WithWords<S> {
     socket: S,
+    /// The beginning of what has come since the last answer.
+    heard: Vec<u8>,
+    /// An answer was sent after that.
+    is_answered: bool,
     /// What is written in place of the bytes that are given at the moment.
     instead: Option<Instead>,
 }
@@ -22,25 +29,56 @@ struct Instead {
 
 impl<S> WithWords<S> {
     pub(super) const fn new(socket: S) -> Self {
-        let instead = None;
-        Self { socket, instead }
+        Self {
+            socket,
+            heard: Vec::new(),
+            is_answered: false,
+            instead: None,
+        }
+    }
+
+    /// Remembers the beginning of a request.
+    fn hear(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if std::mem::take(&mut self.is_answered) {
+            self.heard.clear();
+        }
+        let room = LOOKED_AT.saturating_sub(self.heard.len());
+        let part = bytes.get(..room).unwrap_or(bytes);
+        self.heard.extend_from_slice(part);
     }
 }
 
-/// The answer with words, if `bytes` are a whole one without: such as has no body, no type, and ends the connection.
-fn with_words(bytes: &[u8]) -> Option<Vec<u8>> {
+/// Whether a head announces a body so long that hyper takes it for a head that is too large.
+fn announces_too_much(head: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(head);
+    let lengths = head.lines().filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<u64>())
+    });
+    lengths.flatten().any(|length| length >= u64::MAX - 2)
+}
+
+/// The answer with words, if `bytes` are a whole one without: such as has no body, no type, and ends the connection. `heard` is the beginning of the
+/// request.
+fn with_words(bytes: &[u8], heard: &[u8]) -> Option<Vec<u8>> {
     let head = bytes.strip_prefix(b"HTTP/1.1 4")?;
     let text = std::str::from_utf8(head.strip_suffix(b"\r\n\r\n")?).ok()?;
     let mut lines = text.split("\r\n");
-    let status = lines.next()?;
+    let mut status = lines.next()?;
     let words = match status.get(..2)? {
+        "31" if announces_too_much(heard) => {
+            status = "13 Payload Too Large";
+            "the request body is larger than any that is accepted: its content-length says so"
+        }
         "00" => {
             "the request is not valid HTTP: check its first line, its headers and its content-length"
         }
         "14" => "the first line of the request is too long",
-        "31" => {
-            "the head of the request is too large: 64 KiB and 100 headers are allowed, and a content-length below 2^64 - 2"
-        }
+        "31" => "the head of the request is too large: 64 KiB and 100 headers are allowed",
         _ => return None,
     };
     let headers: Vec<&str> = lines.collect();
@@ -59,7 +97,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for WithWords<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        let new = buffer.filled().get(before..).unwrap_or_default();
+        self.hear(new);
+        read
     }
 }
 
@@ -70,8 +112,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WithWords<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        this.is_answered = true;
         if this.instead.is_none() {
-            this.instead = with_words(bytes).map(|bytes| Instead { bytes, written: 0 });
+            let bytes = with_words(bytes, &this.heard);
+            this.instead = bytes.map(|bytes| Instead { bytes, written: 0 });
         }
         let Some(instead) = &mut this.instead else {
             return Pin::new(&mut this.socket).poll_write(cx, bytes);
@@ -96,7 +140,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WithWords<S> {
         match parts {
             // An answer without a body is one part.
             [whole] => self.poll_write(cx, whole),
-            _ => Pin::new(&mut self.socket).poll_write_vectored(cx, parts),
+            _ => {
+                self.is_answered = true;
+                Pin::new(&mut self.socket).poll_write_vectored(cx, parts)
+            }
         }
     }
 
@@ -141,6 +188,24 @@ mod tests {
             told.contains("\r\n\r\nthe request is not valid HTTP"),
             "{told}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_length_that_no_body_has_is_a_body_that_is_too_large() {
+        let bare = BARE.replace("400 Bad Request", "431 Request Header Fields Too Large");
+        for (length, status) in [(u64::MAX, "413 Payload"), (7, "431 Request")] {
+            let (socket, mut peer) = duplex(4096);
+            let mut socket = WithWords::new(socket);
+            let head = format!("POST / HTTP/1.1\r\nhost: a\r\nContent-Length: {length}\r\n\r\n");
+            peer.write_all(head.as_bytes()).await.unwrap();
+            let mut read = vec![0; head.len()];
+            socket.read_exact(&mut read).await.unwrap();
+            socket.write_all(bare.as_bytes()).await.unwrap();
+            drop(socket);
+            let mut told = String::new();
+            peer.read_to_string(&mut told).await.unwrap();
+            assert!(told.starts_with(&format!("HTTP/1.1 {status}")), "{told}");
+        }
     }
 
     #[tokio::test]

@@ -55,7 +55,7 @@ fn check_ends_with_0_1_or_2() {
     assert_eq!(code, 1, "{out}");
     assert!(
         out.contains(
-            "fault: tests/data/modules/bad/syntax.yaml:4:1: `spec`: key `spec` stands here again"
+            "fault: tests/data/modules/bad/syntax.yaml:4:1: `spec`: key `spec` occurs again"
         ),
         "{out}"
     );

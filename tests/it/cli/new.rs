@@ -85,7 +85,7 @@ fn the_library_is_taken_from_where_it_is_said_to_be() {
     let (code, _, err) = new(folder.path(), &["b", "--path", "."]);
     assert_eq!(code, 1);
     assert!(
-        err.contains("--path . is no checkout of stateful-functions"),
+        err.contains("--path . is not a checkout of stateful-functions"),
         "{err}"
     );
     assert!(!folder.path().join("b").exists(), "nothing is half made");

@@ -1,8 +1,10 @@
 //! A stop does not wait for retries.
 
 use stateful_functions::runtime::Runtime;
+use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
 
 use super::{ASYNC, Caller, OKHTTP, fine, status};
+use crate::runtime::text;
 use crate::support::canned::{Answer, Canned};
 use crate::support::until::until;
 
@@ -50,4 +52,27 @@ async fn an_attempt_in_progress_may_finish_when_the_runtime_stops() {
     })
     .await;
     caller.started.runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_request_whose_answer_cannot_come_any_more_is_answered_when_the_runtime_stops() {
+    let server = Canned::always([], status("404 Not Found")).await;
+    let caller = Caller::new(&server.url("/").to_string(), ASYNC).await;
+    let url = caller.started.url("http ingress", "/call/example/f/a");
+    let request = HttpRequest::post(url.parse().unwrap(), "hi");
+    let client = HttpClient::new(HttpClientConfig::default()).unwrap();
+    let limit = std::time::Duration::from_secs(60);
+    let waiting = tokio::spawn(async move { client.send(request, limit).await.unwrap() });
+    until("some attempts", async || {
+        (caller.failed_attempts().await >= 5).then_some(())
+    })
+    .await;
+    caller.started.runtime.shutdown().await;
+    let answer = waiting.await.unwrap();
+    assert_eq!(answer.status, 503, "{}", text(&answer));
+    assert!(
+        text(&answer).contains("runtime.stopping"),
+        "{}",
+        text(&answer)
+    );
 }

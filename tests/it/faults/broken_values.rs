@@ -142,9 +142,9 @@ fn a_number_that_json_cannot_hold_is_a_fault_and_not_a_text() {
     );
     assert_eq!(code, 1, "{out}");
     for fault in [
-        "`spec.stages[0].set.a`: `.nan` is no number that JSON can hold",
-        "`spec.stages[0].set.b[1].c`: `-.inf` is no number that JSON can hold",
-        "`spec.stages[0].set.d`: `1e999` is no number that JSON can hold",
+        "`spec.stages[0].set.a`: `.nan` is not a number that JSON can hold",
+        "`spec.stages[0].set.b[1].c`: `-.inf` is not a number that JSON can hold",
+        "`spec.stages[0].set.d`: `1e999` is not a number that JSON can hold",
     ] {
         assert!(out.contains(fault), "{fault} in {out}");
     }
@@ -152,7 +152,7 @@ fn a_number_that_json_cannot_hold_is_a_fault_and_not_a_text() {
     let (code, out) = check(&pipeline(rule), &[]);
     assert_eq!(code, 1, "{out}");
     assert!(
-        out.contains("`.inf` is no number that JSON can hold"),
+        out.contains("`.inf` is not a number that JSON can hold"),
         "{out}"
     );
     let (code, out) = check(&pipeline("set: {a: '.nan', b: \".inf\"}"), &[]);

@@ -71,7 +71,7 @@ fn intake_stops_while_outcomes_checkpoints_and_a_start_still_fit() {
     assert!(store.pressure());
     let told = store.health().low_room.unwrap();
     assert!(
-        told.contains("faulty-disk") && told.contains("make room"),
+        told.contains("faulty-disk") && told.contains("free some space"),
         "{told}"
     );
 

@@ -78,9 +78,9 @@ async fn a_command_without_a_body_or_with_another_body_is_told_what_to_send() {
         for (body, code, words) in [
             ("", "body.empty", "the body is empty"),
             (" \n", "body.empty", "the body is empty"),
-            ("[]", "bad_request", "JSON of another kind"),
-            ("{}", "bad_request", "missing field `actor`"),
-            ("{", "bad_request", "EOF while parsing"),
+            ("[]", "bad_request", "JSON, but not an object"),
+            ("{}", "bad_request", "field `actor` is missing"),
+            ("{", "bad_request", "ends before the JSON is complete"),
         ] {
             let answer = started
                 .request(Method::POST, "admin api", path, &[], body)

@@ -40,7 +40,7 @@ async fn every_parameter_of_the_api_that_means_nothing_is_refused_with_what_is_r
         ("/api/state?type=a", "`type`"),
         ("/api/state?type=a/b&type=a/c", "`type` is given twice"),
         ("/api/state?limit=1&limit=2", "`limit` is given twice"),
-        ("/api/state?id=a", "`id` counts together with `type`"),
+        ("/api/state?id=a", "`id` needs `type`"),
         ("/api/state?after=AAAA", "`after` is the `next`"),
         ("/api/state?name=%zz", "percent-encoded"),
         ("/api/queues?limit=5000", "from 1 to 1000"),
@@ -111,12 +111,12 @@ async fn a_command_with_a_key_that_means_nothing_does_nothing() {
         (
             "/api/dead-letters/redrive",
             with("dryrun", json!(true)),
-            "unknown field `dryrun`",
+            "field `dryrun` is unknown",
         ),
         (
             "/api/dead-letters/redrive",
             with("dry_run", json!("yes")),
-            "boolean",
+            "expected true or false, found the text",
         ),
         (
             "/api/dead-letters/redrive",
@@ -131,12 +131,12 @@ async fn a_command_with_a_key_that_means_nothing_does_nothing() {
         (
             "/api/deliveries/a/b/c/retry",
             with("dry_run", json!(true)),
-            "for many at a time",
+            "for many deliveries at a time",
         ),
         (
             "/api/deliveries/a/b/c/retry",
             "{}".to_owned(),
-            "missing field `actor`",
+            "field `actor` is missing",
         ),
     ] {
         let (status, _, message) = refusal(&started, Method::POST, path, &body).await;
@@ -283,7 +283,7 @@ async fn a_filter_that_the_runtime_refuses_ends_the_command_with_its_words() {
     for (args, told) in [
         (
             &["dead-letters", "list", "--why", "permanant"][..],
-            "unknown variant `permanant`, expected one of",
+            "`permanant` is not known here; expected one of",
         ),
         (
             &["deliveries", "list", "--state", "waiting"],

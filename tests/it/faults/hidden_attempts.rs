@@ -83,7 +83,7 @@ spec: {listen: '127.0.0.1:0', callTimeout: 900ms}
         assert_eq!(answer.status, 504, "{told}");
         let cause = format!("\"message\":\"{code}: no database (example/f/a: ");
         assert!(told.contains(&cause), "{told}");
-        let rest = "attempts of its call failed, and it is tried again); no answer within 900 ms, and the message stays accepted";
+        let rest = "attempts of its call failed, and it is tried again); no answer within 900 ms (callTimeout), and the message stays accepted";
         assert!(told.contains(rest), "{told}");
     }
 }

@@ -25,7 +25,7 @@ fn piped(stages: impl FnOnce(PipelineBuilder) -> PipelineBuilder, to: &Destinati
 
 async fn send(town: &mut Town, record: Record) {
     let to = Address::new(TypeName::new("pipelines/p"), "d");
-    let message = MessageBuilder::to(to).value_as(&RECORD, &record).unwrap();
+    let message = MessageBuilder::to(to).value_as(&RECORD, record).unwrap();
     town.deliver(None, message).await;
 }
 

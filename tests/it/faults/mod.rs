@@ -21,6 +21,8 @@ mod descriptors;
 mod disk_full;
 mod empty_input;
 mod endless_files;
+#[cfg(all(feature = "cli", feature = "testing"))]
+mod foreign_messages;
 mod framing_headers;
 #[cfg(feature = "testing")]
 mod full_functions;
@@ -31,6 +33,8 @@ mod gone_folder;
 mod greedy_answers;
 mod guessed_requests;
 mod guesses;
+#[cfg(all(feature = "cli", feature = "testing"))]
+mod hanging_calls;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod hidden_attempts;
 #[cfg(all(feature = "runtime", feature = "testing"))]
@@ -54,6 +58,8 @@ mod rules_by_meaning;
 mod slow_peers;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod stage_gone;
+#[cfg(feature = "cli")]
+mod state_files;
 mod swollen_records;
 mod unanswered;
 mod unequal_listeners;

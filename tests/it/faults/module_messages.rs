@@ -99,7 +99,7 @@ fn a_missing_marker_between_two_documents_is_a_fault_and_both_are_checked() {
     let text = "kind: statefun.stdout.v1/egress\nspec: {id: a/out}\nkind: statefun.http.v1/ingress\nspec: {listen: nowhere}\n";
     let out = said(1, text);
     assert!(
-        out.contains("MODULE:3:1: `kind`: key `kind` stands here again, after line 1 (write `---`"),
+        out.contains("MODULE:3:1: `kind`: key `kind` occurs again, after line 1 (write `---`"),
         "{out}"
     );
     assert!(

@@ -108,7 +108,7 @@ fn a_listener_that_the_network_reaches_without_a_token_is_a_warning() {
         assert_eq!(code, 0, "{out}");
         let warned = out
             .lines()
-            .any(|line| line.contains(key) && line.contains("everybody who reaches this address"));
+            .any(|line| line.contains(key) && line.contains("anyone who reaches this address"));
         assert!(warned, "{out}");
     }
     for quiet in [

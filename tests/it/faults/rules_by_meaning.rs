@@ -20,7 +20,7 @@ fn a_rule_that_is_never_true_is_a_fault_with_the_nearest_valid_form() {
         ("{cat: [a, b]}", "the rule gives text, never true"),
         (
             "{missing: [temp]}",
-            r#"the rule gives a list, never true (to let through what has all of these fields, write `{"!":{"missing":["temp"]}}`)"#,
+            r#"the rule gives a list, never true (to let records with all of these fields through, write `{"!":{"missing":["temp"]}}`)"#,
         ),
         ("null", "a rule is required"),
         ("", "a rule is required"),

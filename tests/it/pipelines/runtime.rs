@@ -78,7 +78,7 @@ fn pl_24_retries_continue_after_a_crash_with_their_count_and_key() {
             reason: "seen enough".to_owned(),
         };
         let message = MessageBuilder::to(item)
-            .value_as(&COMMAND, &command)
+            .value_as(&COMMAND, command)
             .unwrap();
         let reply = runtime
             .call(&message, Duration::from_secs(10))

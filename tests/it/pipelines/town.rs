@@ -223,7 +223,7 @@ impl Town {
         };
         let operator = Address::new(TypeName::new("test/operator"), "alice");
         let message = MessageBuilder::to(address.clone())
-            .value_as(&COMMAND, &command)
+            .value_as(&COMMAND, command)
             .unwrap();
         self.deliver(Some(operator), message).await;
         let reply = self.outside.pop().unwrap();

@@ -233,5 +233,6 @@ spec: {functions: example/*, urlPathTemplate: 'http://127.0.0.1:9/x'}
         (answer.status.as_u16(), code(&answer).as_str()),
         (504, "call.timeout")
     );
-    assert!(text(&answer).contains("stays accepted"));
+    let told = "; no answer within 1 s (callTimeout), and the message stays accepted";
+    assert!(text(&answer).contains(told), "{}", text(&answer));
 }

@@ -10,6 +10,12 @@ use super::{ROOT, tracked};
 const PHRASES: &[(&str, &str)] = &[
     ("here live", "name the things: `Records and stages.`"),
     ("is no cron rule", "not a valid cron expression"),
+    ("stands here again", "occurs again"),
+    ("is no method", "is not a method"),
+    ("is no whole number", "is not a whole number"),
+    ("is no absolute", "is not an absolute"),
+    ("everybody who", "anyone who"),
+    ("belong into", "belong in"),
     ("not looked for again", "not checked for duplicates"),
     ("lets expect", "based on the size of the first one"),
     ("as many as may", "the limit is reached; maximum"),

@@ -64,7 +64,7 @@ fn keep_or_show<T>(
     if message.is(ty) {
         context.storage().set(spec, message.require(ty)?)?;
     } else if show && let Some(value) = context.storage().get(spec)? {
-        context.send_egress(EgressMessageBuilder::to(OUT).value_as(ty, &value)?);
+        context.send_egress(EgressMessageBuilder::to(OUT).value_as(ty, value)?);
         context.storage().remove(spec)?;
     }
     Ok(())
@@ -125,7 +125,7 @@ fn take(context: &mut Context, step: Step) -> Result<(), BoxError> {
                 caller: context.caller().map(Address::to_string),
                 time_ms: now_ms(),
             };
-            context.send_egress(EgressMessageBuilder::to(OUT).value_as(&TOLD, &told)?);
+            context.send_egress(EgressMessageBuilder::to(OUT).value_as(&TOLD, told)?);
         }
         Step::Send(to, errand) => context.send(message(&to, &errand)?),
         Step::After {

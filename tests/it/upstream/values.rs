@@ -80,7 +80,7 @@ fn ordinary(shelf: &Address) -> Vec<Message> {
         to().value(f32::from_bits(0x7FC0_1234)),
         to().value(0.1_f64),
         to().value("hällo"),
-        to().value_as(&NOTE, &note).unwrap(),
+        to().value_as(&NOTE, note).unwrap(),
         to().value_as(&BLOB, &vec![0, 255].into()).unwrap(),
     ]
 }
@@ -95,7 +95,7 @@ fn edges(shelf: &Address) -> Vec<Message> {
         to().value(-0.0_f32),
         to().value(-0.0_f64),
         to().value(""),
-        to().value_as(&NOTE, &Note { words: Vec::new() }).unwrap(),
+        to().value_as(&NOTE, Note { words: Vec::new() }).unwrap(),
         to().value_as(&BLOB, &Vec::new().into()).unwrap(),
     ]
 }

@@ -104,7 +104,7 @@ impl Interpreter {
                 context.storage().set(&JOURNAL, journal)?;
             }
             Op::Send { to, program } => {
-                context.send(MessageBuilder::to(to.0).value_as(&PROGRAM_TYPE, &program)?);
+                context.send(MessageBuilder::to(to.0).value_as(&PROGRAM_TYPE, program)?);
             }
             Op::SendAfter {
                 ms,
@@ -112,7 +112,7 @@ impl Interpreter {
                 program,
                 token,
             } => {
-                let message = MessageBuilder::to(to.0).value_as(&PROGRAM_TYPE, &program)?;
+                let message = MessageBuilder::to(to.0).value_as(&PROGRAM_TYPE, program)?;
                 let delay = Duration::from_millis(ms);
                 match token {
                     None => context.send_after(delay, message)?,
@@ -189,7 +189,7 @@ impl Interpreter {
 /// Sends a record, with the address it comes from.
 fn record(context: &mut Context, mut record: Value) -> Result<(), BoxError> {
     record["at"] = context.address().to_string().into();
-    context.send_egress(EgressMessageBuilder::to(RECORDS).value_as(&RECORD, &record)?);
+    context.send_egress(EgressMessageBuilder::to(RECORDS).value_as(&RECORD, record)?);
     Ok(())
 }
 
@@ -203,7 +203,7 @@ fn tell_value(context: &mut Context, to: At, cell: Cell, value: Value) -> Result
         Cell::Ratio => to.value(serde_json::from_value::<f64>(value)?),
         Cell::Small => to.value(serde_json::from_value::<f32>(value)?),
         Cell::Text => to.value(serde_json::from_value::<String>(value)?),
-        Cell::Note => to.value_as(&NOTE_TYPE, &value)?,
+        Cell::Note => to.value_as(&NOTE_TYPE, value)?,
     };
     context.send(message);
     Ok(())

@@ -62,7 +62,7 @@ impl DependencyArgs {
                 .with_context(|| format!("--path {text}"))?;
             if !is_checkout(&whole) {
                 bail!(
-                    "--path {text} is no checkout of stateful-functions: it has no Cargo.toml of it"
+                    "--path {text} is not a checkout of stateful-functions: its Cargo.toml is missing"
                 );
             }
             return of_path(&whole);

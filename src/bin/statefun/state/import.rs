@@ -9,6 +9,7 @@ use serde_json::json;
 use stateful_functions::printable::counted;
 
 use crate::admin::Admin;
+use crate::input;
 use crate::output;
 
 /// A request is sent once its lines have this many bytes; the server accepts 8 MiB.
@@ -26,10 +27,11 @@ pub(super) async fn run(file: &Path, admin: &Admin, as_json: bool) -> anyhow::Re
     };
     let (mut read, mut imported) = (0_usize, 0_usize);
     loop {
-        let (mut body, first) = (String::new(), read + 1);
+        let (mut body, first) = (Vec::new(), read + 1);
         while body.len() < REQUEST_BYTES {
             let before = body.len();
-            let taken = lines.by_ref().take(MAX_LINE_BYTES + 1).read_line(&mut body);
+            let mut line = lines.by_ref().take(MAX_LINE_BYTES + 1);
+            let taken = line.read_until(b'\n', &mut body);
             if taken.with_context(|| format!("cannot read {name}"))? == 0 {
                 break;
             }
@@ -41,6 +43,7 @@ pub(super) async fn run(file: &Path, admin: &Admin, as_json: bool) -> anyhow::Re
         if body.is_empty() {
             break;
         }
+        let body = input::text_from(body, first).with_context(|| format!("cannot read {name}"))?;
         imported += send(admin, body, first).await.with_context(|| {
             let before = counted(imported, "value");
             format!("{name}: lines {first} to {read} were refused (before them {before} imported); correct the file and import it again")

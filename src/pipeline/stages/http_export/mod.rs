@@ -402,7 +402,7 @@ fn header_fields(node: &At<'_>) -> Option<Vec<(String, String)>> {
             let text = place.text()?;
             if let Some(placeholder) = placeholder(&text) {
                 place.warn(Complaint::with_remedy(
-                    format!("`{placeholder}` is sent as it stands: placeholders are filled in in `url` and in keys only"),
+                    format!("`{placeholder}` is sent literally: placeholders are replaced in `url` and in keys only"),
                     "put the value into the URL or into the document",
                 ));
             }
@@ -428,7 +428,7 @@ fn method(text: &str) -> Result<Method, String> {
         "PATCH" => Ok(Method::PATCH),
         "DELETE" => Ok(Method::DELETE),
         _ => Err(format!(
-            "`{text}` is no method here; known: POST, PUT, PATCH, DELETE"
+            "`{text}` is not a method that can be used here; known: POST, PUT, PATCH, DELETE"
         )),
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn absolute(text: &str) -> Result<(Uri, Arc<str>), String> {
             let destination = format!("{scheme}://{}:{port}", authority.host());
             Ok((url, destination.into()))
         }
-        _ => wrong("is no absolute http or https URL"),
+        _ => wrong("is not an absolute http or https URL"),
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) fn filled(text: &str) -> Result<(Uri, Arc<str>), String> {
     absolute(text).map_err(|fault| match host.contains('%') {
         false => fault,
         true => format!(
-            "`{}` has `{host}` as its host: what stands for a placeholder is percent-encoded, so that it can't bring a port; use one placeholder for each, `http://{{host}}:{{port}}/`",
+            "`{}` has `{host}` as its host: the value of a placeholder is percent-encoded, so it cannot contain a port; use one placeholder for each, `http://{{host}}:{{port}}/`",
             redacted(text)
         ),
     })

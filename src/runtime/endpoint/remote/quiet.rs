@@ -13,7 +13,7 @@ pub(super) struct Quiet(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     said: Option<Instant>,
-    unsaid: u64,
+    suppressed: u64,
 }
 
 impl Quiet {
@@ -22,11 +22,11 @@ impl Quiet {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if state.said.is_some_and(|said| now < said + PAUSE) {
-            state.unsaid += 1;
+            state.suppressed += 1;
             return None;
         }
         state.said = Some(now);
-        Some(std::mem::take(&mut state.unsaid))
+        Some(std::mem::take(&mut state.suppressed))
     }
 }
 

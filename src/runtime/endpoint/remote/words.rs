@@ -117,7 +117,7 @@ pub(super) fn remedy_of_lost(error: &HttpError) -> Option<&'static str> {
 pub(super) const fn remedy_of_status(status: StatusCode) -> Option<&'static str> {
     match status.as_u16() {
         300..=399 => Some("write the URL that it leads to into `urlPathTemplate`"),
-        401 | 403 | 407 => Some("let the runtime in: it sends no credentials"),
+        401 | 403 | 407 => Some("allow requests without credentials: the runtime sends none"),
         404 | 405 => Some("correct `urlPathTemplate`: no function server answers there"),
         413 => Some("let the server take larger requests"),
         500.. => Some("see the log of the function server"),
@@ -200,7 +200,7 @@ mod tests {
     fn the_cause_comes_first_and_statefuns_words_are_told_when_they_are_wanted() {
         let failed = |io| Failed {
             cause: "broken".to_owned(),
-            remedy: Some("mend it"),
+            remedy: Some("fix it"),
             retry: true,
             io,
         };
@@ -211,13 +211,13 @@ mod tests {
         };
         assert_eq!(
             text(&failed(true), 15, true),
-            "broken; mend it; 15 attempts failed within 2 min"
+            "broken; fix it; 15 attempts failed within 2 min"
         );
         assert_eq!(
             text(&failed(true), 1, true),
-            "broken; mend it; the one attempt took all of 2 min"
+            "broken; fix it; the one attempt took all of 2 min"
         );
-        assert_eq!(text(&failed(true), 3, false), "broken; mend it");
+        assert_eq!(text(&failed(true), 3, false), "broken; fix it");
 
         assert_eq!(
             exhausted_on_statefun(&of_async, &failed(true)),

@@ -66,18 +66,18 @@ async fn cart(context: &mut Context, message: Message) -> Result<(), BoxError> {
         Command::Add(item) => {
             cart.items.push(item);
             let remind = MessageBuilder::to(context.address().clone())
-                .value_as(&Command::TYPE, &Command::Remind)?;
+                .value_as(&Command::TYPE, Command::Remind)?;
             context.send_after_with_token(PATIENCE, reminder, remind)?;
         }
         Command::CheckOut => {
             let cents = cart.cents();
-            tell_customer(context, &Event::CheckedOut { cents })?;
+            tell_customer(context, Event::CheckedOut { cents })?;
             cart = Cart::default();
         }
         Command::Remind if cart.items.is_empty() => {}
         Command::Remind => {
             let items = cart.items.len();
-            tell_customer(context, &Event::LeftCart { items })?;
+            tell_customer(context, Event::LeftCart { items })?;
         }
     }
     context.reply_as(&Cart::TYPE, &cart)?;
@@ -85,7 +85,7 @@ async fn cart(context: &mut Context, message: Message) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn tell_customer(context: &mut Context, event: &Event) -> Result<(), BoxError> {
+fn tell_customer(context: &mut Context, event: Event) -> Result<(), BoxError> {
     let customer = Address::new(CUSTOMER, context.address().id());
     context.send(MessageBuilder::to(customer).value_as(&Event::TYPE, event)?);
     Ok(())

@@ -19,11 +19,11 @@ fn tea() -> Item {
 #[tokio::test]
 async fn a_cart_keeps_what_is_added_and_reminds_itself_later() {
     let functions = functions().unwrap();
-    let cart = functions.specs().iter().find(|spec| *spec.type_name() == CART);
-    let mut test = TestContext::new(cart.unwrap().clone(), "bob").unwrap();
+    let cart = functions.spec(&CART).unwrap();
+    let mut test = TestContext::new(cart.clone(), "bob").unwrap();
 
     let add = Command::Add(tea());
-    let message = test.message().value_as(&Command::TYPE, &add).unwrap();
+    let message = test.message().value_as(&Command::TYPE, add).unwrap();
     let effects = test.invoke(message).await.unwrap();
 
     assert_eq!(effects.delayed.len(), 1);
@@ -61,6 +61,6 @@ async fn a_cart_that_is_left_alone_reminds_its_customer_also_after_a_crash() {
 
 fn to_bobs_cart(command: Command) -> stateful_functions::Message {
     MessageBuilder::to(Address::new(CART, "bob"))
-        .value_as(&Command::TYPE, &command)
+        .value_as(&Command::TYPE, command)
         .unwrap()
 }
