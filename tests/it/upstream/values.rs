@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use prost::Message as _;
 use stateful_functions::handler::RequestReplyHandler;
 use stateful_functions::protocol::reqreply::from_function::Response;
@@ -81,7 +82,7 @@ fn ordinary(shelf: &Address) -> Vec<Message> {
         to().value(0.1_f64),
         to().value("hällo"),
         to().value_as(&NOTE, note).unwrap(),
-        to().value_as(&BLOB, &vec![0, 255].into()).unwrap(),
+        to().value_as(&BLOB, Bytes::from_static(&[0, 255])).unwrap(),
     ]
 }
 
@@ -96,7 +97,7 @@ fn edges(shelf: &Address) -> Vec<Message> {
         to().value(-0.0_f64),
         to().value(""),
         to().value_as(&NOTE, Note { words: Vec::new() }).unwrap(),
-        to().value_as(&BLOB, &Vec::new().into()).unwrap(),
+        to().value_as(&BLOB, Bytes::new()).unwrap(),
     ]
 }
 
