@@ -32,8 +32,8 @@ const MAX_COMMAND_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
-    actor: String,
-    reason: String,
+    pub(super) actor: String,
+    pub(super) reason: String,
     /// Only count; for commands on many deliveries.
     pub(super) dry_run: Option<bool>,
 }

@@ -256,6 +256,7 @@ impl Snapshot {
         let undelivered = Family::<EgressLabels, Gauge>::default();
         let failing = Family::<EgressLabels, Gauge>::default();
         let delivered = Family::<EgressLabels, Counter>::default();
+        let failed = Family::<EgressLabels, Counter>::default();
         let set_aside = Family::<EgressLabels, Gauge>::default();
         for egress in egresses {
             let labels = EgressLabels {
@@ -270,6 +271,7 @@ impl Snapshot {
                 .set(signed(egress.undelivered));
             failing.get_or_create(&labels).set(attempts.into());
             delivered.get_or_create(&labels).inc_by(egress.delivered);
+            failed.get_or_create(&labels).inc_by(egress.failed);
             set_aside
                 .get_or_create(&labels)
                 .set(signed(egress.set_aside));
@@ -290,15 +292,21 @@ impl Snapshot {
             failing,
         );
         self.registry.register(
-            "egress_delivered",
+            "egress_numRecordsOut",
             "Records that an egress has delivered since the start",
             delivered,
+        );
+        self.registry.register(
+            "egress_numRecordsOutErrors",
+            "Failed attempts of an egress to deliver since the start",
+            failed,
         );
     }
 
     fn sources(&mut self, sources: &[(TypeName, Arc<Condition>)]) {
         let brought = Family::<IngressLabels, Counter>::default();
         let failing = Family::<IngressLabels, Gauge>::default();
+        let failed = Family::<IngressLabels, Counter>::default();
         let behind = Family::<SplitLabels, Gauge>::default();
         for (name, condition) in sources {
             let labels = IngressLabels {
@@ -306,6 +314,7 @@ impl Snapshot {
             };
             let attempts = condition.failing().map_or(0, |failing| failing.attempts);
             brought.get_or_create(&labels).inc_by(condition.moved());
+            failed.get_or_create(&labels).inc_by(condition.failed());
             failing.get_or_create(&labels).set(attempts.into());
             for (split, status) in condition.splits() {
                 let ingress = name.to_string();
@@ -316,14 +325,19 @@ impl Snapshot {
             }
         }
         self.registry.register(
-            "ingress_behind",
+            "ingress_pendingRecords",
             "Records of a split that a source had not brought at its last check",
             behind,
         );
         self.registry.register(
-            "ingress_brought",
+            "ingress_numRecordsIn",
             "Records that a source has brought since the start",
             brought,
+        );
+        self.registry.register(
+            "ingress_numRecordsInErrors",
+            "Failures of a source since the start",
+            failed,
         );
         self.registry.register(
             "ingress_failedAttempts",

@@ -177,6 +177,10 @@ impl Admin {
             Route::DeadLetterExport => self.export_dead_letters(&params),
             Route::DeadLetter(address) => self.dead_letter(&params, address).await,
             Route::RedriveAll => self.redrive_all(request, &params).await,
+            Route::SetAside => self.set_aside(&params).await,
+            Route::OneSetAside(record) => self.one_set_aside(&params, record).await,
+            Route::RedriveSetAside => self.redrive_set_aside(request, &params).await,
+            Route::TakeBack(record, again) => self.take_back(request, &params, record, again).await,
         }
     }
 

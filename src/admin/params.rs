@@ -115,11 +115,20 @@ impl Params {
 
     /// The key after which a list continues, which must begin with `prefix`.
     pub(super) fn after(&self, prefix: &[u8]) -> Result<Option<Bytes>, Refusal> {
+        self.after_key(prefix, names_an_address)
+    }
+
+    /// The same for a list whose keys `is_key` knows.
+    pub(super) fn after_key(
+        &self,
+        prefix: &[u8],
+        is_key: fn(&Bytes) -> bool,
+    ) -> Result<Option<Bytes>, Refusal> {
         let Some(text) = self.get("after") else {
             return Ok(None);
         };
         let key = URL_SAFE_NO_PAD.decode(text).ok().map(Bytes::from);
-        let key = key.filter(|key| key.starts_with(prefix) && names_an_address(key));
+        let key = key.filter(|key| key.starts_with(prefix) && is_key(key));
         key.map(Some)
             .ok_or_else(|| bad_request("`after` is the `next` of an earlier page of the same list"))
     }

@@ -11,7 +11,7 @@ use super::figures::{Destination, destinations};
 use super::health::gone_json;
 use super::page::{Weigh, page};
 use super::params::Params;
-use super::set_aside::{self, Refused, refused_json};
+use super::set_aside::{self, Refused};
 use super::{Admin, Change, Reply, ok};
 use crate::runtime::condition::{Condition, SplitStatus};
 use crate::runtime::core::keys::{PARKED, TIMERS};
@@ -61,7 +61,7 @@ impl Admin {
             "addresses": addresses,
             "functions": functions.collect::<Vec<_>>(),
             "egresses": egresses.collect::<Vec<_>>(),
-            "set_aside": stored.set_aside.iter().map(|one| shown(one, refused_json)).collect::<Vec<_>>(),
+            "set_aside": stored.set_aside.iter().map(|one| shown(one, Refused::with_bytes)).collect::<Vec<_>>(),
             "destinations": waiting_first(destinations(&self.runtime), limit),
             "ingresses": sources.map(source_json).collect::<Vec<_>>(),
             "gone": gone_json(self.runtime.gone()),

@@ -3,6 +3,7 @@
 use http::{Method, StatusCode};
 
 use super::bad_request;
+use super::set_aside::RecordId;
 use crate::delivery::Verb;
 use crate::runtime::core::AddressKey;
 use crate::runtime::request::path_part;
@@ -32,6 +33,11 @@ pub(super) enum Route {
     DeadLetterExport,
     DeadLetter(AddressKey),
     RedriveAll,
+    SetAside,
+    RedriveSetAside,
+    OneSetAside(RecordId),
+    /// Sends a record that was set aside again (true), or deletes it.
+    TakeBack(RecordId, bool),
 }
 
 /// The resource of a path, and the methods it accepts.
@@ -62,6 +68,7 @@ pub(super) fn route(path: &str) -> Result<Routed, Refusal> {
         Ok(_) => Ok(AddressKey::new(namespace, name, id)),
         Err(error) => Err(bad_request(&format!("the path's function type: {error}"))),
     };
+    let record = |namespace, name, id| RecordId::parse(namespace, name, id).ok_or_else(not_found);
     let (route, allowed) = match *parts.as_slice() {
         ["health"] => (Route::Health, GET),
         ["ready"] => (Route::Ready, GET),
@@ -98,6 +105,17 @@ pub(super) fn route(path: &str) -> Result<Routed, Refusal> {
         ["api", "dead-letters"] => (Route::DeadLetters, GET),
         ["api", "dead-letters", "export"] => (Route::DeadLetterExport, GET),
         ["api", "dead-letters", "redrive"] => (Route::RedriveAll, POST),
+        ["api", "set-aside"] => (Route::SetAside, GET),
+        ["api", "set-aside", "redrive"] => (Route::RedriveSetAside, POST),
+        ["api", "set-aside", namespace, name, id] => {
+            (Route::OneSetAside(record(namespace, name, id)?), GET)
+        }
+        ["api", "set-aside", namespace, name, id, "redrive"] => {
+            (Route::TakeBack(record(namespace, name, id)?, true), POST)
+        }
+        ["api", "set-aside", namespace, name, id, "purge"] => {
+            (Route::TakeBack(record(namespace, name, id)?, false), POST)
+        }
         ["api", "dead-letters", namespace, name, id] => {
             (Route::DeadLetter(at(namespace, name, id)?), GET)
         }

@@ -28,8 +28,8 @@ pub use crate::document::{Complaint, Finding, Location};
 pub use kinds::{
     AsyncTransport, AwsCredentials, AwsRegion, DeliverySemantic, Endpoint, FileEgress,
     FunctionPattern, HttpEgress, HttpIngress, KafkaEgress, KafkaIngress, KafkaStart, KinesisEgress,
-    KinesisIngress, KinesisStart, OffsetReset, OkHttpTransport, PipelineSpec, PlaygroundEgress,
-    PlaygroundIngress, Properties, Route, TlsFiles, TopicPartition, Transport,
+    KinesisIngress, KinesisStart, OffsetReset, OkHttpTransport, PipelineSpec, Places,
+    PlaygroundEgress, PlaygroundIngress, Properties, Route, TlsFiles, TopicPartition, Transport,
 };
 pub use placeholder::Placeholders;
 pub use token::{InvalidToken, Token};
@@ -149,6 +149,14 @@ impl Ingress {
     /// Whether StateFun has it, too.
     const fn is_portable(&self) -> bool {
         matches!(self, Self::Kafka(_) | Self::Kinesis(_))
+    }
+}
+
+impl InvalidModule {
+    /// A module with these faults, which are found after it was read.
+    pub(crate) const fn of(faults: Vec<Finding>) -> Self {
+        let warnings = Vec::new();
+        Self { faults, warnings }
     }
 }
 

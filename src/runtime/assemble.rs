@@ -1,16 +1,19 @@
 //! Builds a runtime from a checked module. This is the only place that puts the parts together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use prost::Message as _;
+use tracing::warn;
 
 use super::core::AddressKey;
 use super::entrance::{Enter, Entering};
 use super::gone::StandIns;
 use super::handle::Chore;
 use super::parts::Part;
-use super::{RuntimeBuilder, StartError, samples};
+use super::{Answer, ConnectorFindings, Examine, RuntimeBuilder, StartError, samples};
 use crate::admin::figures::{DeliveryWatch, count};
 use crate::admin::rearm::{rearm, regather, unpack, warn_of_open_batch};
 use crate::connectors::file::FileEgress;
@@ -19,32 +22,77 @@ use crate::connectors::http::HttpSource;
 use crate::connectors::kafka::{self, KafkaSink, KafkaSource};
 use crate::connectors::playground::{PlaygroundSink, PlaygroundSource};
 use crate::connectors::stdout::StdoutEgress;
-use crate::module::{EgressTarget, Finding, Ingress, Location, Module, PlaygroundIngress};
+#[cfg(not(feature = "kafka"))]
+use crate::module::Finding;
+use crate::module::{
+    EgressTarget, Ingress, InvalidModule, KafkaEgress, KafkaIngress, Location, Module,
+    PlaygroundIngress,
+};
 use crate::pipeline::{Destinations, Entrance, Pipeline, PipelineConfig, RECORD, Record, stand_in};
 use crate::protocol::reqreply::TypedValue;
-use crate::sdk::{Message, StatefulFunctions, TypedBytes};
+use crate::sdk::{Message, StatefulFunctions, TypeName, TypedBytes};
 
-/// Warnings about the properties of a module's Kafka documents that have no effect. A build without the feature `kafka` finds none.
-#[cfg(feature = "kafka")]
-pub fn properties_without_effect(module: &Module) -> Vec<Finding> {
-    let ingresses = module.ingresses.iter().flat_map(|ingress| match ingress {
-        Ingress::Kafka(spec) => kafka::idle_of_ingress(spec),
-        _ => Vec::new(),
+/// What connectors find in the documents of a module, without the systems that they name. A start refuses the faults.
+pub fn connector_findings(module: &Module) -> ConnectorFindings {
+    let mut all = ConnectorFindings::default();
+    for one in examined(module) {
+        all.add(one.findings());
+    }
+    all
+}
+
+/// Asks the systems that a module names, all at once, and waits for `patience` at most. Nothing is changed there.
+pub async fn ask_systems(module: &Module, patience: Duration) -> Vec<Answer> {
+    let documents = examined(module);
+    let asked = documents.iter().map(|one| one.ask(patience));
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// The documents of a module that have something to say.
+fn examined(module: &Module) -> Vec<Box<dyn Examine + '_>> {
+    let ingresses = module.ingresses.iter().filter_map(|ingress| match ingress {
+        Ingress::Kafka(spec) => Some(kafka_ingress(spec)),
+        _ => None,
     });
-    let egresses = module.egresses.iter().flat_map(|egress| {
-        let (id, at) = (&egress.id, &egress.location);
-        match &egress.target {
-            EgressTarget::Kafka(spec) => kafka::idle_of_egress(id, at, spec),
-            _ => Vec::new(),
-        }
+    let egresses = module.egresses.iter();
+    let egresses = egresses.filter_map(|egress| match &egress.target {
+        EgressTarget::Kafka(spec) => Some(kafka_egress(&egress.id, spec)),
+        _ => None,
     });
     ingresses.chain(egresses).collect()
 }
 
-/// Warnings about the properties of a module's Kafka documents that have no effect. A build without the feature `kafka` finds none.
+#[cfg(feature = "kafka")]
+fn kafka_ingress(spec: &KafkaIngress) -> Box<dyn Examine + '_> {
+    Box::new(kafka::IngressExamined(spec))
+}
+
+#[cfg(feature = "kafka")]
+fn kafka_egress<'a>(id: &'a TypeName, spec: &'a KafkaEgress) -> Box<dyn Examine + 'a> {
+    Box::new(kafka::EgressExamined(id, spec))
+}
+
 #[cfg(not(feature = "kafka"))]
-pub const fn properties_without_effect(_module: &Module) -> Vec<Finding> {
-    Vec::new()
+fn kafka_ingress(spec: &KafkaIngress) -> Box<dyn Examine + '_> {
+    Box::new(Unbuilt(spec.faults(), Vec::new()))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn kafka_egress<'a>(_id: &'a TypeName, spec: &'a KafkaEgress) -> Box<dyn Examine + 'a> {
+    Box::new(Unbuilt(spec.faults(), spec.warnings()))
+}
+
+/// A document whose connector this build does not have: the faults and warnings of its values.
+#[cfg(not(feature = "kafka"))]
+struct Unbuilt(Vec<Finding>, Vec<Finding>);
+
+#[cfg(not(feature = "kafka"))]
+impl Examine for Unbuilt {
+    fn findings(&self) -> ConnectorFindings {
+        let mut found = ConnectorFindings::of_faults(self.0.clone());
+        found.warnings.clone_from(&self.1);
+        found
+    }
 }
 
 impl RuntimeBuilder {
@@ -62,6 +110,14 @@ impl RuntimeBuilder {
             return Err(StartError::Declared {
                 what: format!("this build cannot run the module:\n{}", parts.join("\n")),
             });
+        }
+        let ConnectorFindings { faults, warnings } = connector_findings(module);
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        if !faults.is_empty() {
+            let what = InvalidModule::of(faults).to_string();
+            return Err(StartError::Declared { what });
         }
         self = self.with_stand_ins();
         self.endpoints.extend(module.endpoints.iter().cloned());

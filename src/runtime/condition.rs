@@ -13,6 +13,7 @@ use super::endpoint::Failing;
 #[derive(Debug, Default)]
 pub(crate) struct Condition {
     moved: AtomicU64,
+    failed: AtomicU64,
     failing: Mutex<Option<Failing>>,
     /// The progress of a source, by split.
     splits: Mutex<BTreeMap<String, SplitStatus>>,
@@ -39,8 +40,14 @@ impl Condition {
         self.moved.load(Ordering::Relaxed)
     }
 
+    /// Failures that were recorded since the start.
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
     /// Records that this many attempts in a row have failed, the last one for this reason.
     pub(super) fn fails(&self, attempts: u32, last_failure: String) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
         self.set(Some(Failing {
             attempts,
             last_failure,

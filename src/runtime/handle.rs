@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use super::commit::StoreStatus;
 use super::condition::Condition;
-use super::core::keys::NOTES;
-use super::core::{AddressKey, AdminChange};
+use super::core::keys::{NOTES, egress_prefix};
+use super::core::{AddressKey, AdminChange, MessageId};
 use super::egress::Delivering;
 use super::endpoint::{Invocations, RecordForm};
 use super::fatal_failure::ApplicationFailure;
@@ -74,6 +74,16 @@ pub(crate) enum ReadError {
     CutOff,
 }
 
+/// The answer of a partition to a change.
+async fn made(receiver: oneshot::Receiver<Result<(), String>>, within: Duration) -> Changed {
+    match told(receiver, within).await {
+        Told::Answer(Ok(())) => Changed::Done,
+        Told::Answer(Err(reason)) => Changed::Refused(reason),
+        Told::Gone => Changed::Stopping,
+        Told::TooLate => Changed::TimedOut,
+    }
+}
+
 impl RuntimeHandle {
     pub(crate) const fn new(intake: Intake) -> Self {
         Self { intake }
@@ -117,15 +127,42 @@ impl RuntimeHandle {
     ) -> Changed {
         let (sender, receiver) = oneshot::channel();
         let command = Command::Change(change, sender);
-        if !self.intake.router.send(address.id(), command) {
+        match self.intake.router.send(address.id(), command) {
+            true => made(receiver, within).await,
+            false => Changed::Stopping,
+        }
+    }
+
+    /// Deletes a record that `egress` has set aside, and sends `again`, an encoded `TypedValue`, at the end of its outbox; ready when that
+    /// is on disk.
+    pub(crate) async fn take_back(
+        &self,
+        egress: &TypeName,
+        id: MessageId,
+        again: Option<Bytes>,
+        within: Duration,
+    ) -> Changed {
+        let change = AdminChange::TakeBack {
+            egress: egress_prefix(egress.namespace(), egress.name()),
+            id,
+            again,
+        };
+        // Always the same partition, so that two commands about a record come one after the other.
+        let (sender, receiver) = oneshot::channel();
+        let command = Command::Change(change, sender);
+        if !self.intake.router.send_to_first(command) {
             return Changed::Stopping;
         }
-        match told(receiver, within).await {
-            Told::Answer(Ok(())) => Changed::Done,
-            Told::Answer(Err(reason)) => Changed::Refused(reason),
-            Told::Gone => Changed::Stopping,
-            Told::TooLate => Changed::TimedOut,
+        let made = made(receiver, within).await;
+        if let (Changed::Done, Some(outbox)) = (&made, self.intake.egresses.outbox(egress)) {
+            outbox.took_back();
         }
+        made
+    }
+
+    /// Whether the module binds an egress of this name that has an outbox.
+    pub(crate) fn has_outbox(&self, egress: &TypeName) -> bool {
+        self.intake.egresses.outbox(egress).is_some()
     }
 
     /// Makes a change in all partitions; ready when it is on disk.

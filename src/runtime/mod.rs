@@ -65,6 +65,8 @@ pub(crate) mod source;
 #[cfg(feature = "runtime")]
 mod stopping;
 #[cfg(feature = "runtime")]
+mod systems;
+#[cfg(feature = "runtime")]
 mod told;
 #[cfg(feature = "runtime")]
 pub(crate) mod values;
@@ -76,8 +78,10 @@ pub use crate::module::{InvalidToken, Token};
 
 pub use self::core::{AnswerLimits, Failure, FailurePolicy, OnError};
 #[cfg(feature = "runtime")]
+pub(crate) use self::systems::Examine;
+#[cfg(feature = "runtime")]
 pub use self::{
-    assemble::properties_without_effect,
+    assemble::{ask_systems, connector_findings},
     builder::RuntimeBuilder,
     commit::StoreStatus,
     config::RuntimeConfig,
@@ -90,6 +94,7 @@ pub use self::{
     running::Runtime,
     sink::{EgressRecord, Settler, Sink, SinkBatch, SinkPosition},
     source::{Batch, Inlet, Receipt, Source, SourceRecord},
+    systems::{Answer, ConnectorFindings, Verdict},
 };
 /// Storage types in the settings and errors of a runtime.
 #[cfg(feature = "runtime")]

@@ -31,6 +31,12 @@ impl Router {
         self.inbox_of(id).send(command)
     }
 
+    /// Sends a command to the first partition. False if it has ended.
+    pub(super) fn send_to_first(&self, command: Command) -> bool {
+        let first = self.inboxes.first();
+        first.is_some_and(|inbox| inbox.send(command))
+    }
+
     /// Whether the inbox of the partition of `id` is full.
     pub(super) fn is_full(&self, id: &str) -> bool {
         self.inbox_of(id).is_full()

@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     call, check, dead_letters, deliveries, log_lines::LogLines, logging, new, queues, run, send,
-    sink, state, status,
+    set_aside, sink, state, status,
 };
 
 /// Stateful functions with durable state, messages and timers; runs and checks module files.
@@ -99,6 +99,7 @@ pub(crate) enum Command {
     Queues(queues::QueuesArgs),
     Deliveries(deliveries::DeliveriesArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
+    SetAside(set_aside::SetAsideArgs),
     Sink(sink::SinkArgs),
 }
 

@@ -1,13 +1,14 @@
 //! `statefun check`: all faults of module files.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use stateful_functions::module::{Finding, Module, ModuleFile, Placeholders};
 use stateful_functions::printable::counted;
-use stateful_functions::runtime::{TlsFindings, properties_without_effect};
+use stateful_functions::runtime::{Answer, TlsFindings, Verdict, ask_systems, connector_findings};
 
 use crate::args::{ADMIN, ModuleArgs};
 use crate::{input, output};
@@ -15,7 +16,8 @@ use crate::{input, output};
 /// Check module files: every fault with file, line and remedy.
 ///
 /// Exits with 0 when the files are fine, 1 when they have faults, 2 when they cannot be read. A valid kind that needs a connector which this build
-/// does not have gives a note.
+/// does not have gives a note. With `--connect` the systems that a module without faults names are asked, too, and nothing is changed there; exits with 1
+/// when one of them does not answer, or is not as the module needs it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -23,6 +25,7 @@ Examples:
   statefun check a.yaml b.yaml        two files that are one module
   statefun check --set PORT=8090      with a value for ${PORT}
   statefun check --for flink          also what would not run on Apache Flink StateFun
+  statefun check --connect            also asks the Kafka clusters: topics, rights, limits
   statefun check --json               findings for a program")]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
@@ -33,6 +36,12 @@ pub(crate) struct CheckArgs {
     /// Where the admin API will listen; a listener of the module at the same address is a fault.
     #[arg(long, value_name = "ADDR", default_value = ADMIN)]
     admin: String,
+    /// Also ask the systems that the module names.
+    #[arg(long)]
+    connect: bool,
+    /// Wait this many seconds for their answers.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "connect", value_parser = clap::value_parser!(u64).range(1..=600))]
+    within: u64,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -49,9 +58,11 @@ struct Report {
     flink: Option<Vec<Finding>>,
     /// Valid documents that this build cannot run.
     notes: Vec<Finding>,
+    /// What systems answered; `None` without `--connect`, or if they were not asked.
+    answers: Option<Vec<Answer>>,
 }
 
-pub(crate) fn run(args: &CheckArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &CheckArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     let (texts, unreadable) = read_all(&args.module);
     for err in &unreadable {
         output::failed(err);
@@ -60,7 +71,7 @@ pub(crate) fn run(args: &CheckArgs, as_json: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(output::USAGE));
     }
     let report = match args.module.placeholders(&texts) {
-        Ok(placeholders) => Report::of(&texts, &placeholders, args),
+        Ok(placeholders) => Report::of(&texts, &placeholders, args).await,
         Err(err) => {
             output::failed(&err);
             return Ok(ExitCode::from(output::USAGE));
@@ -121,7 +132,7 @@ pub(crate) fn read(module: &ModuleArgs) -> anyhow::Result<Vec<(String, String)>>
 }
 
 impl Report {
-    fn of(texts: &[(String, String)], placeholders: &Placeholders, args: &CheckArgs) -> Self {
+    async fn of(texts: &[(String, String)], placeholders: &Placeholders, args: &CheckArgs) -> Self {
         let files: Vec<ModuleFile<'_>> = texts
             .iter()
             .map(|(name, text)| ModuleFile { name, text })
@@ -129,7 +140,13 @@ impl Report {
         let (module, faults) = Module::read(&files, placeholders);
         let with_admin = module.collisions_with_admin(&args.admin);
         let tls = TlsFindings::of(&module);
-        let idle = properties_without_effect(&module);
+        let connectors = connector_findings(&module);
+        let faults = [faults, connectors.faults].concat();
+        let is_sound = faults.is_empty();
+        let answers = match args.connect && is_sound {
+            true => Some(ask_systems(&module, Duration::from_secs(args.within)).await),
+            false => None,
+        };
         let (lazy, warnings): (Vec<_>, Vec<_>) = module
             .warnings
             .into_iter()
@@ -137,16 +154,20 @@ impl Report {
         let told = |findings: Vec<Finding>| args.module.told(findings);
         Self {
             faults: told([faults, lazy, with_admin].concat()),
-            warnings: told([warnings, tls.warnings, idle].concat()),
+            warnings: told([warnings, tls.warnings, connectors.warnings].concat()),
             flink: args.other.map(|OtherRuntime::Flink| {
                 told([module.not_for_flink, tls.not_for_flink].concat())
             }),
             notes: module.without_connector,
+            answers,
         }
     }
 
     fn is_fine(&self) -> bool {
-        self.faults.is_empty() && self.flink.as_ref().is_none_or(Vec::is_empty)
+        let is_refused = |answer: &Answer| answer.verdict == Verdict::Fault;
+        self.faults.is_empty()
+            && self.flink.as_ref().is_none_or(Vec::is_empty)
+            && !self.answers.iter().flatten().any(is_refused)
     }
 
     fn print(&self) -> anyhow::Result<()> {
@@ -161,6 +182,10 @@ impl Report {
                 output::line(format_args!("{word}: {finding}"))?;
             }
         }
+        for answer in self.answers.iter().flatten() {
+            let word = word(answer.verdict);
+            output::line(format_args!("{word}: {}", answer.finding))?;
+        }
         let mut summary = vec![number(self.faults.len(), "fault")];
         if self.flink.is_some() {
             summary.push(format!("{} not for flink", flink.len()));
@@ -168,6 +193,15 @@ impl Report {
         summary.push(number(self.warnings.len(), "warning"));
         if !self.notes.is_empty() {
             summary.push(number(self.notes.len(), "note"));
+        }
+        if let Some(answers) = &self.answers {
+            let refused = answers.iter();
+            let refused = refused.filter(|answer| answer.verdict == Verdict::Fault);
+            summary.push(format!(
+                "{} of systems, {} not as the module needs them",
+                counted(answers.len(), "answer"),
+                refused.count()
+            ));
         }
         output::line(summary.join(", "))?;
         Ok(())
@@ -184,8 +218,30 @@ impl Report {
         if let (Some(flink), Value::Object(fields)) = (&self.flink, &mut value) {
             fields.insert("flink".to_owned(), list(flink));
         }
+        if let (Some(answers), Value::Object(fields)) = (&self.answers, &mut value) {
+            let answers = answers.iter().map(answer_json).collect();
+            fields.insert("answers".to_owned(), answers);
+        }
         value
     }
+}
+
+/// The word before an answer of a system.
+const fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Fine => "fine",
+        Verdict::Unknown => "unknown",
+        Verdict::Warning => "warning",
+        Verdict::Fault => "fault",
+    }
+}
+
+fn answer_json(answer: &Answer) -> Value {
+    let mut value = finding_json(&answer.finding);
+    if let Value::Object(fields) = &mut value {
+        fields.insert("verdict".to_owned(), word(answer.verdict).into());
+    }
+    value
 }
 
 fn number(count: usize, noun: &str) -> String {

@@ -17,6 +17,7 @@ mod output;
 mod queues;
 mod run;
 mod send;
+mod set_aside;
 mod signals;
 mod sink;
 mod state;
@@ -50,7 +51,7 @@ fn run() -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::New(args) => new::run(&args, cli.json),
             Command::Run(args) => run::run(args, cli.json).await,
-            Command::Check(args) => check::run(&args, cli.json),
+            Command::Check(args) => check::run(&args, cli.json).await,
             Command::Send(args) => send::run(args, cli.json).await,
             Command::Call(args) => call::run(args, cli.json).await,
             Command::Status(args) => status::run(args, cli.json).await,
@@ -58,6 +59,7 @@ fn run() -> anyhow::Result<ExitCode> {
             Command::Queues(args) => queues::run(args, cli.json).await,
             Command::Deliveries(args) => deliveries::run(args, cli.json).await,
             Command::DeadLetters(args) => dead_letters::run(args, cli.json).await,
+            Command::SetAside(args) => set_aside::run(args, cli.json).await,
             Command::Sink(args) => sink::run(args, cli.json).await,
         }
     });

@@ -171,7 +171,7 @@ fn lines(status: &Value) -> Vec<String> {
         &of("ingress"),
     );
     section(
-        "records set aside because they are refused (see statefun queues)",
+        "records set aside because they are refused (see statefun set-aside list)",
         "",
         "/set_aside",
         &|refused| {
@@ -255,7 +255,7 @@ mod tests {
             "  a/b/bad: ",
             "some seconds:\n  a/b/slow: call in progress, since 10:00\n",
             ", 1 attempt in progress, for up to 9 s (since 10:00), circuit open",
-            "refused (see statefun queues):\n  a/out: 3\n",
+            "refused (see statefun set-aside list):\n  a/out: 3\n",
             "destinations:\n  http://h:1: 4 waiting",
             "1 dead letter: see",
         ] {

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaConfRes;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
-use super::properties::{Ignored, NO_COUNTERPART, Translated};
+use super::properties::{Ignored, NO_COUNTERPART, Refused, Translated};
 use crate::sdk::BoxError;
 
 /// The longest wait for an answer of the cluster.
@@ -28,18 +29,45 @@ pub(super) struct Settings {
     /// The owner of the settings, such as `ingress shop/orders`.
     who: String,
     checked: BTreeMap<String, String>,
+    /// The names in the module file of settings that have another one there.
+    given_as: BTreeMap<String, String>,
     /// Properties of the module file that have no effect.
     ignored: Vec<Ignored>,
-    /// The last failure that a client with these settings reported.
-    last: Last,
+    /// What clients with these settings reported.
+    told: Told,
 }
 
-/// The last failure that a client reported: calls that time out do not say why.
-type Last = Arc<Mutex<Option<String>>>;
+/// What the clients of an ingress or egress reported.
+type Told = Arc<Mutex<Reports>>;
 
-fn lock(last: &Last) -> MutexGuard<'_, Option<String>> {
-    // A single value: a panic cannot leave it half written.
-    last.lock().unwrap_or_else(PoisonError::into_inner)
+#[derive(Debug, Default)]
+struct Reports {
+    /// The last failure: calls that time out do not say why.
+    last: Option<String>,
+    /// When texts were logged: a client that cannot connect reports the same each second.
+    logged: BTreeMap<String, Instant>,
+}
+
+/// The interval in which a report of a client is logged once.
+const LOGGED_ONCE: Duration = Duration::from_secs(60);
+
+impl Reports {
+    /// Whether a report is to be logged. What follows `(after` changes each time.
+    fn is_new(&mut self, message: &str, now: Instant) -> bool {
+        self.logged
+            .retain(|_, logged| now.duration_since(*logged) < LOGGED_ONCE);
+        let (text, _) = message.split_once(" (after ").unwrap_or((message, ""));
+        if self.logged.contains_key(text) {
+            return false;
+        }
+        self.logged.insert(text.to_owned(), now);
+        true
+    }
+}
+
+fn lock(told: &Told) -> MutexGuard<'_, Reports> {
+    // No section that holds the lock panics half-way.
+    told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for Settings {
@@ -50,18 +78,25 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// The settings of the module file override `defaults`, and `fixed` overrides both.
+    /// The settings of the module file override `defaults`, and `fixed` overrides both. A value outside the range of the client becomes the nearest
+    /// one inside it.
     ///
     /// # Errors
-    /// If librdkafka refuses a value.
+    /// All values that librdkafka refuses.
     pub(super) fn checked(
         who: String,
         address: &str,
         defaults: &[(&str, &str)],
         given: Translated,
         fixed: &[(&str, &str)],
-    ) -> Result<Self, BoxError> {
-        let mut ignored = given.ignored;
+    ) -> Result<Self, Refusals> {
+        let Translated {
+            settings,
+            given_as,
+            mut ignored,
+            mut refused,
+            ..
+        } = given;
         let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
             let pairs = pairs.iter();
             pairs
@@ -70,39 +105,80 @@ impl Settings {
         };
         let mut checked = BTreeMap::from_iter(pairs(COMMON));
         checked.extend(pairs(defaults));
-        for (name, value) in given.settings {
-            match check(&name, &value) {
-                Ok(()) => _ = checked.insert(name, value),
-                Err(Refused::Unknown) => {
-                    let why = NO_COUNTERPART;
-                    ignored.push(Ignored { name, why });
+        for (name, value) in settings {
+            let in_file = given_as.get(&name).unwrap_or(&name).clone();
+            match within(&name, value) {
+                Ok((value, None)) => _ = checked.insert(name, value),
+                Ok((value, Some(nearest))) => {
+                    let told = format!("`{in_file}`: {nearest}");
+                    ignored.push(Ignored {
+                        name: in_file,
+                        told,
+                    });
+                    checked.insert(name, value);
                 }
-                Err(Refused::Invalid(why)) => {
-                    return Err(format!("property `{name}`: {why}").into());
-                }
+                Err(Unfit::Unknown) => ignored.push(Ignored::new(&in_file, NO_COUNTERPART)),
+                Err(Unfit::Invalid(why)) => refused.push(Refused {
+                    name: Some(in_file),
+                    why,
+                }),
             }
+        }
+        if !refused.is_empty() {
+            return Err(Refusals(refused));
         }
         checked.insert("bootstrap.servers".to_owned(), address.to_owned());
         checked.extend(pairs(fixed));
-        let last = Last::default();
         Ok(Self {
             who,
             checked,
+            given_as,
             ignored,
-            last,
+            told: Told::default(),
         })
+    }
+
+    /// Makes a client that knows no broker, which shows whether the settings fit each other and the files that they name can be read.
+    ///
+    /// # Errors
+    /// What librdkafka refuses.
+    pub(super) fn tried<C>(self) -> Result<Self, Refusals>
+    where
+        C: FromClientConfigAndContext<Quiet> + Send + 'static,
+    {
+        let mut alone = self.clone();
+        alone.checked.remove("bootstrap.servers");
+        let made: KafkaResult<C> = alone.config().create_with_context(Quiet);
+        match made {
+            Ok(client) => {
+                end(client);
+                Ok(self)
+            }
+            Err(failure) => {
+                let why = match failure {
+                    KafkaError::ClientCreation(why) => why,
+                    other => other.to_string(),
+                };
+                let named = self.given_as.iter();
+                let named = named.map(|(native, given)| (native.as_str(), given.as_str()));
+                let own = self
+                    .checked
+                    .keys()
+                    .map(|name| (name.as_str(), name.as_str()));
+                // Names are parts of others: the longest one is meant.
+                let meant = named
+                    .chain(own)
+                    .filter(|(native, _)| why.contains(native))
+                    .max_by_key(|(native, _)| native.len());
+                let name = meant.map(|(_, given)| given.to_owned());
+                Err(Refusals(vec![Refused { name, why }]))
+            }
+        }
     }
 
     /// Properties of the module file that have no effect.
     pub(super) fn ignored(&self) -> &[Ignored] {
         &self.ignored
-    }
-
-    /// Logs the properties that have no effect.
-    pub(super) fn log_ignored(&self) {
-        for Ignored { name, why } in &self.ignored {
-            warn!(client = %self.who, property = %name, "the property has no effect: {why}");
-        }
     }
 
     /// The value of a setting by its name in librdkafka.
@@ -134,16 +210,16 @@ impl Settings {
 
     /// The context of a new client.
     pub(super) fn context(&self) -> Context {
-        *lock(&self.last) = None;
+        lock(&self.told).last = None;
         Context {
             who: self.who.clone(),
-            last: Arc::clone(&self.last),
+            told: Arc::clone(&self.told),
         }
     }
 
     /// The last failure that the newest client reported.
     pub(super) fn last_failure(&self) -> Option<String> {
-        lock(&self.last).clone()
+        lock(&self.told).last.clone()
     }
 }
 
@@ -169,34 +245,91 @@ const CONNECTING: &[&str] = &[
     "ssl",
 ];
 
-enum Refused {
+/// The settings that a client refuses; not empty.
+#[derive(Debug)]
+pub(super) struct Refusals(pub(super) Vec<Refused>);
+
+impl std::fmt::Display for Refusals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&all.join("; "))
+    }
+}
+
+impl std::error::Error for Refusals {}
+
+/// Why librdkafka does not take a setting.
+enum Unfit {
     Unknown,
     Invalid(String),
 }
 
-fn check(name: &str, value: &str) -> Result<(), Refused> {
+/// `value`, or the nearest one that librdkafka takes, and then what happened.
+fn within(name: &str, value: String) -> Result<(String, Option<String>), Unfit> {
+    let why = match check(name, &value) {
+        Ok(()) => return Ok((value, None)),
+        Err(Unfit::Invalid(why)) => why,
+        Err(unknown) => return Err(unknown),
+    };
+    match nearest(&why, &value) {
+        Some(nearest) => {
+            let told = format!(
+                "{value} is outside the range of this client, which takes {nearest} instead"
+            );
+            Ok((nearest, Some(told)))
+        }
+        None => Err(Unfit::Invalid(why)),
+    }
+}
+
+/// The end of the range in librdkafka's message that is nearest to `value`. Java's client takes such values.
+fn nearest(why: &str, value: &str) -> Option<String> {
+    let (_, range) = why.split_once("outside allowed range ")?;
+    let (least, most) = range.trim().split_once("..")?;
+    let (least, most) = (least.parse::<i64>().ok()?, most.parse::<i64>().ok()?);
+    let value = value.parse::<i64>().ok()?;
+    Some(value.clamp(least, most).to_string())
+}
+
+fn check(name: &str, value: &str) -> Result<(), Unfit> {
     let mut alone = ClientConfig::new();
     alone.set(name, value);
     match alone.create_native_config() {
         Ok(_) => Ok(()),
         Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
-            Err(Refused::Unknown)
+            Err(Unfit::Unknown)
         }
         Err(KafkaError::ClientConfig(_, why, ..)) if why.contains(NOT_BUILT_IN) => {
-            Err(Refused::Invalid(format!(
+            Err(Unfit::Invalid(format!(
                 "TLS and SCRAM need a build with the feature `kafka-tls`, which this one does not have ({why})"
             )))
         }
-        Err(KafkaError::ClientConfig(_, why, ..)) => Err(Refused::Invalid(why)),
-        Err(failure) => Err(Refused::Invalid(failure.to_string())),
+        Err(KafkaError::ClientConfig(_, why, ..)) => Err(Unfit::Invalid(why)),
+        Err(failure) => Err(Unfit::Invalid(failure.to_string())),
     }
+}
+
+/// Takes the events of a client that is made to try its settings.
+#[derive(Debug)]
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
+    fn error(&self, _error: KafkaError, _reason: &str) {}
+}
+
+impl ConsumerContext for Quiet {}
+
+impl ProducerContext for Quiet {
+    type DeliveryOpaque = ();
+    fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
 }
 
 /// Receives the events of a client.
 #[derive(Debug)]
 pub(super) struct Context {
     who: String,
-    last: Last,
+    told: Told,
 }
 
 impl Context {
@@ -210,37 +343,39 @@ impl Context {
             ) => "no broker answers".to_owned(),
             _ => failure.to_string(),
         };
-        match self.last().clone() {
+        match &lock(&self.told).last {
             Some(last) => format!("{what}: {last}").into(),
             None => what.into(),
         }
-    }
-
-    fn last(&self) -> MutexGuard<'_, Option<String>> {
-        lock(&self.last)
     }
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let client = &self.who;
-        match level {
+        let mut told = lock(&self.told);
+        let is_error = matches!(
+            level,
             RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => {
-                warn!(%client, facility, "{message}");
-                *self.last() = Some(message.to_owned());
-            }
-            RDKafkaLogLevel::Warning => warn!(%client, facility, "{message}"),
-            _ => debug!(%client, facility, "{message}"),
+                | RDKafkaLogLevel::Alert
+                | RDKafkaLogLevel::Critical
+                | RDKafkaLogLevel::Error
+        );
+        if is_error {
+            told.last = Some(message.to_owned());
+        }
+        let is_loud = is_error || matches!(level, RDKafkaLogLevel::Warning);
+        if is_loud && told.is_new(message, Instant::now()) {
+            warn!(%client, facility, "{message}");
+        } else {
+            debug!(%client, facility, "{message}");
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         debug!(client = %self.who, %error, "{reason}");
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last() = Some(reason.to_owned());
+            lock(&self.told).last = Some(reason.to_owned());
         }
     }
 }
@@ -269,4 +404,33 @@ pub(super) fn end(client: impl Send + 'static) {
     let ended = std::thread::Builder::new().name("kafka-end".to_owned());
     // If no thread could be started, it has been dropped here.
     let _ = ended.spawn(move || drop(client));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_reports_each_second_is_logged_once_a_minute() {
+        let mut reports = Reports::default();
+        let begun = Instant::now();
+        let text = |millis| format!("login refused (after {millis}ms in state AUTH)");
+        let mut is_new =
+            |text: &str, seconds| reports.is_new(text, begun + Duration::from_secs(seconds));
+        assert!(is_new(&text(3), 0));
+        assert!(!is_new(&text(5), 1) && !is_new(&text(4), 59));
+        assert!(is_new("another", 2));
+        assert!(is_new(&text(3), 60));
+    }
+
+    #[test]
+    fn a_number_outside_the_range_becomes_the_nearest_one() {
+        let refused = check("socket.timeout.ms", "305000");
+        let Err(Unfit::Invalid(why)) = refused else {
+            panic!("the client takes it");
+        };
+        assert_eq!(nearest(&why, "305000").as_deref(), Some("300000"));
+        assert_eq!(nearest(&why, "1").as_deref(), Some("10"));
+        assert_eq!(nearest("another reason", "1"), None);
+    }
 }

@@ -4,9 +4,11 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use rdkafka::consumer::StreamConsumer;
+use futures_util::FutureExt as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, StreamConsumer};
+use rdkafka::error::KafkaError;
 
-use super::client::{Context, Settings, end};
+use super::client::{Context, Quiet, Refusals, Settings, end};
 use super::properties::{Direction, translate};
 use crate::module::KafkaIngress;
 use crate::sdk::BoxError;
@@ -47,15 +49,16 @@ impl Reading {
     /// The checked settings of an ingress.
     ///
     /// # Errors
-    /// If the client refuses the value of a property.
-    pub(super) fn of(spec: &KafkaIngress) -> Result<Self, BoxError> {
+    /// If the client refuses properties.
+    pub(super) fn of(spec: &KafkaIngress) -> Result<Self, Refusals> {
         let mut given = translate(&spec.properties, Direction::Consumer);
         let max_records = given.max_poll_records.take().unwrap_or(MAX_RECORDS);
         let discovery = given.discovery.take().unwrap_or(DISCOVERY);
         let who = format!("ingress {}", spec.id);
         let settings = Settings::checked(who, &spec.address, DEFAULTS, given, FIXED)?;
+        let settings = settings.with("group.id", &*spec.consumer_group_id);
         Ok(Self {
-            settings: settings.with("group.id", &*spec.consumer_group_id),
+            settings: settings.tried::<BaseConsumer<Quiet>>()?,
             max_records,
             discovery,
         })
@@ -74,6 +77,23 @@ impl Reading {
 
 /// A consumer, which is dropped on a thread of its own.
 pub(super) struct Consumer(Option<StreamConsumer<Context>>);
+
+impl Consumer {
+    /// `failure`, with its cause if that is known. The client tells causes as events, which nobody takes before partitions are assigned.
+    pub(super) fn explain(&self, failure: &KafkaError) -> BoxError {
+        let is_idle = self
+            .assignment()
+            .is_ok_and(|assigned| assigned.count() == 0);
+        let mut events = 0;
+        while is_idle && events < MAX_EVENTS && self.recv().now_or_never().is_some() {
+            events += 1;
+        }
+        self.context().explain(failure)
+    }
+}
+
+/// The most events that are taken for the cause of a failure.
+const MAX_EVENTS: usize = 1_000;
 
 impl Deref for Consumer {
     type Target = StreamConsumer<Context>;

@@ -56,7 +56,6 @@ impl Sink for KafkaSink {
         let what = || format!("egress {}", self.id);
         let settings = settings(&self.id, &self.spec);
         let settings = settings.map_err(|why| StartError::connector(what(), why))?;
-        settings.log_ignored();
         self.way = Some(match self.spec.delivery_semantic {
             DeliverySemantic::None => Way::Unacknowledged(Client::new(settings)),
             DeliverySemantic::AtLeastOnce => Way::Acknowledged(Client::new(settings)),

@@ -52,7 +52,6 @@ impl Source for KafkaSource {
             let what = format!("ingress {} ({})", self.spec.id, self.spec.location);
             StartError::connector(what, why)
         })?;
-        reading.settings.log_ignored();
         self.reading = Some(reading);
         Ok(None)
     }
@@ -373,7 +372,7 @@ impl Reader<'_> {
                 | Code::UnknownTopic
                 | Code::UnknownTopicOrPartition,
             ) => Then::Passing(failure),
-            _ => Then::Failed(self.consumer.context().explain(&failure)),
+            _ => Then::Failed(self.consumer.explain(&failure)),
         }
     }
 
@@ -395,7 +394,7 @@ impl Reader<'_> {
             None => Ok(()),
             Some(Then::PositionGone) => self.go_on_elsewhere().await,
             Some(Then::Passing(failure)) => {
-                let failure = self.consumer.context().explain(&failure);
+                let failure = self.consumer.explain(&failure);
                 self.inlet.struggles(&failure.to_string());
                 Ok(())
             }

@@ -1,8 +1,19 @@
 //! The user name and password in a `sasl.jaas.config`.
 
+/// What a `sasl.jaas.config` must be. The value itself is a secret.
+pub(super) const EXPECTED: &str = "expected `<login module> required username=\"…\" password=\"…\";` of a PlainLoginModule or a ScramLoginModule, with a user name and a password";
+
 /// The values that Java's `PlainLoginModule` and `ScramLoginModule` read from
 /// `org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";`.
 pub(super) fn credentials(config: &str) -> Option<(String, String)> {
+    let mut words = config.split_whitespace();
+    let module = words.next()?.rsplit('.').next()?;
+    let flag = words.next()?.to_ascii_lowercase();
+    let is_known = ["PlainLoginModule", "ScramLoginModule"].contains(&module);
+    let is_flag = ["required", "requisite", "sufficient", "optional"].contains(&&*flag);
+    if !(is_known && is_flag && config.trim_end().ends_with(';')) {
+        return None;
+    }
     let mut rest = config.trim();
     let mut user = None;
     let mut password = None;
@@ -52,6 +63,8 @@ mod tests {
             (r#"username="a=\"b\"" password="";"#, Some((r#"a="b""#, ""))),
             (r#"username="u";"#, None),
             (r#"username="u" password="p"#, None),
+            // The semicolon is missing.
+            (r#"username="u" password="p""#, None),
             ("", None),
         ] {
             let found = credentials(&format!("{module} {fields}"));
@@ -59,6 +72,18 @@ mod tests {
                 .as_ref()
                 .map(|(user, password)| (&**user, &**password));
             assert_eq!(found, expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_login_module_is_refused() {
+        for config in [
+            "garbage",
+            r#"username="u" password="p";"#,
+            r#"a.b.Krb5LoginModule required username="u" password="p";"#,
+            r#"a.b.PlainLoginModule maybe username="u" password="p";"#,
+        ] {
+            assert_eq!(credentials(config), None, "{config}");
         }
     }
 }

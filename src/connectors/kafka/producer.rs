@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{
-    BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
+    BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
 };
 use tokio::sync::mpsc;
 use tracing::error;
 
-use super::client::{Context, Settings, end};
+use super::client::{Context, Quiet, Refusals, Settings, end};
 use super::properties::{Direction, Translated, translate};
 use super::record::Outgoing;
 use crate::module::{DeliverySemantic, KafkaEgress};
@@ -38,8 +38,12 @@ const QUEUE_FULL: Duration = Duration::from_millis(2);
 /// The checked settings of an egress.
 ///
 /// # Errors
-/// If the client refuses the value of a property.
-pub(super) fn settings(id: &TypeName, spec: &KafkaEgress) -> Result<Settings, BoxError> {
+/// If the client refuses properties.
+pub(super) fn settings(id: &TypeName, spec: &KafkaEgress) -> Result<Settings, Refusals> {
+    checked(id, spec)?.tried::<BaseProducer<Quiet>>()
+}
+
+fn checked(id: &TypeName, spec: &KafkaEgress) -> Result<Settings, Refusals> {
     let mut given = translate(&spec.properties, Direction::Producer);
     let who = format!("egress {id}");
     let DeliverySemantic::ExactlyOnce {

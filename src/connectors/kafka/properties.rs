@@ -1,6 +1,7 @@
 //! Translates the settings of Java's client, which module files use, to those of librdkafka.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use super::jaas;
@@ -18,7 +19,11 @@ pub(super) enum Direction {
 pub(super) struct Translated {
     /// Settings for librdkafka, by name.
     pub(super) settings: BTreeMap<String, String>,
-    /// Settings without an effect, with the reason.
+    /// The names in the module file of those that have another one there.
+    pub(super) given_as: BTreeMap<String, String>,
+    /// Settings that no client can use, with the reason.
+    pub(super) refused: Vec<Refused>,
+    /// Settings without an effect.
     pub(super) ignored: Vec<Ignored>,
     /// `max.poll.records`: the most records of a batch.
     pub(super) max_poll_records: Option<usize>,
@@ -26,11 +31,37 @@ pub(super) struct Translated {
     pub(super) discovery: Option<Duration>,
 }
 
-/// A setting that has no effect.
+/// A setting that has no effect, or another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ignored {
     pub(super) name: String,
-    pub(super) why: &'static str,
+    /// What operators are told about it.
+    pub(super) told: String,
+}
+
+impl Ignored {
+    pub(super) fn new(name: &str, why: &str) -> Self {
+        let told = format!("`{name}` has no effect: {why}");
+        let name = name.to_owned();
+        Self { name, told }
+    }
+}
+
+/// A setting that the client refuses, or several that contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// Its name in the module file; `None` for several.
+    pub(super) name: Option<String>,
+    pub(super) why: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "property `{name}`: {}", self.why),
+            None => f.write_str(&self.why),
+        }
+    }
 }
 
 /// Settings with another name in librdkafka.
@@ -62,6 +93,9 @@ const RENAMED: &[(Direction, &str, &str)] = &[
         "compression.level",
     ),
 ];
+
+/// The mechanisms of SASL that the client has.
+const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 pub(super) const NO_COUNTERPART: &str = "it has no counterpart here";
 const NO_MEMBER: &str = "the ingress assigns partitions itself and is not a member of its group";
@@ -119,9 +153,11 @@ pub(super) fn translate(properties: &Properties, direction: Direction) -> Transl
         if FIELDS.contains(&name) {
             continue;
         }
-        one(&mut all, direction, name, value);
+        // As Java's client does.
+        one(&mut all, direction, name, value.trim());
     }
     stores(&mut all, properties);
+    mechanism(&mut all, properties);
     bounds(&mut all.settings);
     all
 }
@@ -133,41 +169,46 @@ fn one(all: &mut Translated, direction: Direction, name: &str, value: &str) {
     let renamed = RENAMED.iter();
     let mut renamed = renamed.filter(|(of, java, _)| *of == direction && *java == name);
     if let Some((_, _, native)) = renamed.next() {
-        return all.set(native, value);
+        return all.set_as(name, native, value);
     }
     match name {
-        "max.poll.records" => match value.trim().parse() {
-            Ok(records) if records > 0 => all.max_poll_records = Some(records),
-            _ => all.ignore(name, "its value is not a number above zero"),
-        },
-        "flink.partition-discovery.interval-millis" => match value.trim().parse::<i64>() {
+        // A value that is not a number is a fault of the document.
+        "max.poll.records" => all.max_poll_records = value.parse().ok(),
+        "flink.partition-discovery.interval-millis" => match value.parse::<i64>() {
             Ok(millis) if millis > 0 => {
                 all.discovery = Some(Duration::from_millis(millis.unsigned_abs()));
             }
             _ => all.ignore(name, "checks for new partitions cannot be switched off"),
         },
         _ if name.starts_with("flink.") => all.ignore(name, NO_COUNTERPART),
-        "receive.buffer.bytes" => all.set("socket.receive.buffer.bytes", os_default(value)),
-        "send.buffer.bytes" => all.set("socket.send.buffer.bytes", os_default(value)),
-        "buffer.memory" => {
-            let kbytes = value
-                .trim()
-                .parse::<u64>()
-                .map(|bytes| (bytes / 1024).max(1));
-            let kbytes = kbytes.map_or_else(|_| value.to_owned(), |kbytes| kbytes.to_string());
-            all.set("queue.buffering.max.kbytes", kbytes);
+        "receive.buffer.bytes" => {
+            all.set_as(name, "socket.receive.buffer.bytes", os_default(value))
         }
+        "send.buffer.bytes" => all.set_as(name, "socket.send.buffer.bytes", os_default(value)),
+        "buffer.memory" => {
+            let kbytes = value.parse::<u64>().map(|bytes| (bytes / 1024).max(1));
+            let kbytes = kbytes.map_or_else(|_| value.to_owned(), |kbytes| kbytes.to_string());
+            all.set_as(name, "queue.buffering.max.kbytes", kbytes);
+        }
+        // Java: never.
+        "connections.max.idle.ms" if value == "-1" => all.set(name, "0"),
+        // Java: all addresses, or the first one; librdkafka has all.
+        "client.dns.lookup" if value == "default" => {}
         "security.protocol" => all.set(name, value.to_ascii_lowercase()),
-        "sasl.mechanism" => all.set("sasl.mechanisms", value),
+        "sasl.mechanism" if !MECHANISMS.contains(&value) => {
+            let why = format!("this client has the mechanisms {}", MECHANISMS.join(", "));
+            all.refuse(name, why);
+        }
+        "sasl.mechanism" => all.set_as(name, "sasl.mechanisms", value),
         "sasl.jaas.config" => match jaas::credentials(value) {
             Some((user, password)) => {
-                all.set("sasl.username", user);
-                all.set("sasl.password", password);
+                all.set_as(name, "sasl.username", user);
+                all.set_as(name, "sasl.password", password);
             }
-            None => all.ignore(name, "it contains no user name and password"),
+            None => all.refuse(name, jaas::EXPECTED),
         },
         "ssl.endpoint.identification.algorithm" => {
-            let algorithm = match value.trim() {
+            let algorithm = match value {
                 "" => "none".to_owned(),
                 algorithm => algorithm.to_ascii_lowercase(),
             };
@@ -182,8 +223,8 @@ fn one(all: &mut Translated, direction: Direction, name: &str, value: &str) {
             ),
         },
         "partitioner.ignore.keys" => {
-            if value.trim().eq_ignore_ascii_case("true") {
-                all.set("partitioner", "random");
+            if value.eq_ignore_ascii_case("true") {
+                all.set_as(name, "partitioner", "random");
             }
         }
         // Both are read together below.
@@ -194,17 +235,17 @@ fn one(all: &mut Translated, direction: Direction, name: &str, value: &str) {
 
 /// Keys and certificate authorities: PEM, in a file or inline; PKCS#12 for the key.
 fn stores(all: &mut Translated, properties: &Properties) {
-    let get = |name| properties.get(name);
+    let get = |name| properties.get(name).map(str::trim);
     let is = |name, kind: &str| {
-        let given = get(name).unwrap_or("JKS").trim();
+        let given = get(name).unwrap_or("JKS");
         given.eq_ignore_ascii_case(kind)
     };
     if let Some(certificates) = get("ssl.truststore.certificates") {
-        all.set("ssl.ca.pem", certificates);
+        all.set_as("ssl.truststore.certificates", "ssl.ca.pem", certificates);
     }
     if let Some(file) = get("ssl.truststore.location") {
         if is("ssl.truststore.type", "PEM") {
-            all.set("ssl.ca.location", file);
+            all.set_as("ssl.truststore.location", "ssl.ca.location", file);
         } else {
             all.ignore(
                 "ssl.truststore.location",
@@ -213,17 +254,21 @@ fn stores(all: &mut Translated, properties: &Properties) {
         }
     }
     if let Some(chain) = get("ssl.keystore.certificate.chain") {
-        all.set("ssl.certificate.pem", chain);
+        all.set_as(
+            "ssl.keystore.certificate.chain",
+            "ssl.certificate.pem",
+            chain,
+        );
     }
     if let Some(key) = get("ssl.keystore.key") {
-        all.set("ssl.key.pem", key);
+        all.set_as("ssl.keystore.key", "ssl.key.pem", key);
     }
     let Some(file) = get("ssl.keystore.location") else {
         return;
     };
     if is("ssl.keystore.type", "PEM") {
-        all.set("ssl.certificate.location", file);
-        all.set("ssl.key.location", file);
+        all.set_as("ssl.keystore.location", "ssl.certificate.location", file);
+        all.set_as("ssl.keystore.location", "ssl.key.location", file);
     } else if is("ssl.keystore.type", "PKCS12") {
         all.set("ssl.keystore.location", file);
         if let Some(password) = get("ssl.keystore.password") {
@@ -234,6 +279,23 @@ fn stores(all: &mut Translated, properties: &Properties) {
             "ssl.keystore.location",
             "keys are read from PKCS#12 or PEM; convert the file, and give ssl.keystore.type",
         );
+    }
+}
+
+/// SASL needs a mechanism: Java's default is Kerberos.
+fn mechanism(all: &mut Translated, properties: &Properties) {
+    const PROTOCOL: &str = "security.protocol";
+    let protocol = properties.get(PROTOCOL).unwrap_or_default().trim();
+    let is_sasl = protocol.to_ascii_uppercase().starts_with("SASL");
+    let is_given = ["sasl.mechanism", "sasl.mechanisms"]
+        .iter()
+        .any(|name| properties.get(name).is_some());
+    if is_sasl && !is_given {
+        let why = format!(
+            "it needs the property `sasl.mechanism` with one of {}; the default, GSSAPI, is not in this client",
+            MECHANISMS.join(", ")
+        );
+        all.refuse(PROTOCOL, why);
     }
 }
 
@@ -264,7 +326,7 @@ fn bounds(settings: &mut BTreeMap<String, String>) {
 
 /// Java's -1 leaves the size to the system, as librdkafka's 0 does.
 fn os_default(value: &str) -> &str {
-    match value.trim() {
+    match value {
         "-1" => "0",
         given => given,
     }
@@ -275,10 +337,20 @@ impl Translated {
         self.settings.insert(name.to_owned(), value.into());
     }
 
+    /// Sets `name`, which the module file calls `given`.
+    fn set_as(&mut self, given: &str, name: &str, value: impl Into<String>) {
+        self.given_as.insert(name.to_owned(), given.to_owned());
+        self.set(name, value);
+    }
+
+    fn refuse(&mut self, name: &str, why: impl Into<String>) {
+        let (name, why) = (Some(name.to_owned()), why.into());
+        self.refused.push(Refused { name, why });
+    }
+
     /// Notes that a setting has no effect.
-    pub(super) fn ignore(&mut self, name: &str, why: &'static str) {
-        let name = name.to_owned();
-        self.ignored.push(Ignored { name, why });
+    pub(super) fn ignore(&mut self, name: &str, why: &str) {
+        self.ignored.push(Ignored::new(name, why));
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) const fn again(reach: Reach, reset: OffsetReset) -> i64 {
 fn committed(consumer: &Consumer, splits: &[Split]) -> Result<BTreeMap<Split, i64>, BoxError> {
     let asked = list(splits, Offset::Invalid)?;
     let answer = consumer.committed_offsets(asked, ANSWER);
-    let answer = answer.map_err(|failure| consumer.context().explain(&failure))?;
+    let answer = answer.map_err(|failure| consumer.explain(&failure))?;
     offsets(&answer)
 }
 
@@ -80,7 +80,7 @@ fn at(
 ) -> Result<BTreeMap<Split, i64>, BoxError> {
     let asked = list(splits, Offset::Offset(millis))?;
     let answer = consumer.offsets_for_times(asked, ANSWER);
-    let answer = answer.map_err(|failure| consumer.context().explain(&failure))?;
+    let answer = answer.map_err(|failure| consumer.explain(&failure))?;
     offsets(&answer)
 }
 

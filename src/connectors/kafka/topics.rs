@@ -28,7 +28,7 @@ pub(super) fn partitions(
     let mut found = BTreeMap::new();
     for topic in topics {
         let metadata = consumer.fetch_metadata(Some(topic), ANSWER);
-        let metadata = metadata.map_err(|failure| consumer.context().explain(&failure))?;
+        let metadata = metadata.map_err(|failure| consumer.explain(&failure))?;
         let of_topic = metadata.topics().iter().find(|found| found.name() == topic);
         let error = of_topic.and_then(|found| found.error());
         let partitions = match error.map(RDKafkaErrorCode::from) {
@@ -60,7 +60,7 @@ pub(super) fn reaches<'a>(
     for split in splits {
         let reach = consumer.fetch_watermarks(&split.topic, split.partition, ANSWER);
         let (oldest, end) = reach.map_err(|failure| {
-            let why = consumer.context().explain(&failure);
+            let why = consumer.explain(&failure);
             format!("{split}: {why}")
         })?;
         reaches.insert(split.clone(), Reach { oldest, end });

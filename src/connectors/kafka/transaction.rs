@@ -25,15 +25,17 @@ use crate::runtime::{SinkBatch, SinkPosition};
 use crate::sdk::BoxError;
 
 /// The topic whose offset carries the position: offsets can be committed only for topics that exist, and this one always does.
-const TOPIC: &str = "__consumer_offsets";
-const PARTITION: i32 = 0;
+pub(super) const TOPIC: &str = "__consumer_offsets";
+pub(super) const PARTITION: i32 = 0;
 /// The wait for the coordinator of transactions until a failure is shown. The next attempt continues to wait with the same client, because the
 /// coordinator may have to finish the transactions of an earlier process.
 const BEGIN: Duration = Duration::from_secs(5);
 /// The longest wait until a transaction has ended.
 const COMMIT: Duration = Duration::from_secs(60);
 /// The prefix of the metadata.
-const FORMAT: &str = "statefun/1";
+const FORMAT: &str = "statefun/2";
+/// That of earlier versions, whose positions are read, too.
+const FORMATS: &[&str] = &[FORMAT, "statefun/1"];
 /// The longest wait until the client has released acknowledged records.
 const CLEARED: Duration = Duration::from_micros(100);
 
@@ -53,8 +55,8 @@ struct State {
     session: Option<Arc<Session>>,
     /// A session whose coordinator has not answered yet.
     starting: Option<Session>,
-    /// The cluster has fenced this process; the reason is not known yet.
-    is_fenced: bool,
+    /// The cluster has fenced this process, and the reason is not known yet: the process that had the egress before, by the position.
+    fenced: Option<String>,
     /// Another process has taken over.
     is_replaced: bool,
 }
@@ -100,17 +102,17 @@ impl Transactions {
             return Err(self.replaced());
         }
         let (settings, id) = (self.settings.clone(), self.id.clone());
-        let (process, was_fenced) = (self.process.clone(), state.is_fenced);
+        let (process, fenced) = (self.process.clone(), state.fenced.clone());
         let starting = state.starting.take();
         let begun =
-            blocking(move || Session::begin(starting, &settings, &id, &process, was_fenced)).await;
+            blocking(move || Session::begin(starting, &settings, &id, &process, fenced)).await;
         match begun? {
             Begun::Starting(session, failure) => {
                 state.starting = Some(session);
                 Err(failure)
             }
-            Begun::Fenced(failure) => {
-                state.is_fenced = true;
+            Begun::Fenced(had_it, failure) => {
+                state.fenced = Some(had_it);
                 Err(failure)
             }
             Begun::Replaced => {
@@ -118,7 +120,7 @@ impl Transactions {
                 Err(self.replaced())
             }
             Begun::Session(session, committed) => {
-                state.is_fenced = false;
+                state.fenced = None;
                 state.session = Some(Arc::new(session));
                 Ok(committed)
             }
@@ -144,7 +146,9 @@ impl Transactions {
                 Ok(false) => _ = self.begin(&mut state).await?,
                 Err(failure) => {
                     state.session = None;
-                    state.is_fenced |= session.is_fenced();
+                    if session.is_fenced() {
+                        state.fenced = Some(self.process.clone());
+                    }
                     return Err(failure);
                 }
             }
@@ -212,27 +216,31 @@ enum Begun {
     Session(Session, Committed),
     /// The coordinator has not answered yet.
     Starting(Session, BoxError),
-    /// The cluster has fenced this process while it started.
-    Fenced(BoxError),
+    /// The cluster has fenced this process while it started, when the process of this name had the egress.
+    Fenced(String, BoxError),
     /// Another process has taken over.
     Replaced,
 }
 
 impl Session {
-    /// Begins with `starting`, or with a new session.
+    /// Begins with `starting`, or with a new session. After `fenced` another process has taken over only if the position is no longer that of the process
+    /// that had the egress then: of two processes that start at the same time each may fence the other before one of them has taken it.
     fn begin(
         starting: Option<Self>,
         settings: &Settings,
         id: &str,
         process: &str,
-        was_fenced: bool,
+        fenced: Option<String>,
     ) -> Result<Begun, BoxError> {
         let session = match starting {
             Some(session) => session,
             None => {
                 let group = Group::new(settings, id)?;
-                if was_fenced && group.committed()?.process != process {
-                    return Ok(Begun::Replaced);
+                if let Some(had_it) = fenced {
+                    let has_it = group.committed()?.process;
+                    if has_it != process && has_it != had_it {
+                        return Ok(Begun::Replaced);
+                    }
                 }
                 let producer = Producer::new(settings)?;
                 Self { producer, group }
@@ -258,7 +266,7 @@ impl Session {
         });
         if let Err(failure) = taken {
             return match session.is_fenced() {
-                true => Ok(Begun::Fenced(failure)),
+                true => Ok(Begun::Fenced(committed.process, failure)),
                 false => Err(failure),
             };
         }
@@ -277,7 +285,14 @@ impl Session {
         let producer = &self.producer;
         producer
             .send_offsets_to_transaction(&offsets, &group, ANSWER)
-            .map_err(explain)?;
+            .map_err(|failure| match failure.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::OffsetMetadataTooLarge) => format!(
+                    "the position of the outbox has {} bytes, more than the brokers store: raise their setting offset.metadata.max.bytes",
+                    committed.metadata().len()
+                )
+                .into(),
+                _ => explain(failure),
+            })?;
         while producer.in_flight_count() > 0 && producer.fatal().is_none() {
             std::thread::sleep(CLEARED);
         }
@@ -382,8 +397,9 @@ impl Committed {
 
     fn of_metadata(metadata: &str) -> Result<(String, SinkPosition), BoxError> {
         let mut words = metadata.split(' ');
-        let (Some(FORMAT), Some(process), Some(position), None) =
-            (words.next(), words.next(), words.next(), words.next())
+        let format = words.next().filter(|format| FORMATS.contains(format));
+        let (Some(_), Some(process), Some(position), None) =
+            (format, words.next(), words.next(), words.next())
         else {
             let text = "the group of the egress has an offset that is not ours: give the egress another id by the property transactional.id";
             return Err(text.into());
@@ -430,9 +446,9 @@ mod tests {
         for metadata in [
             "",
             "statefun/1 a",
-            "statefun/2 a ",
+            "statefun/3 a ",
             "statefun/1 a b c",
-            "statefun/1 a !",
+            "statefun/2 a !",
         ] {
             assert!(Committed::of_metadata(metadata).is_err(), "{metadata}");
         }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use crate::document::{Complaint, Fields};
+use crate::document::{Complaint, Fields, Finding};
 
 use super::super::draft::{Binding, Draft};
 use super::super::{Egress, EgressTarget, coerce};
+use super::kafka_values::{self, Client};
+use super::places::Places;
 use super::properties::{self, Properties};
-use super::{Spec, needs_connector};
+use super::{Spec, kafka_servers, needs_connector};
 
 pub(super) const KIND: &str = "io.statefun.kafka.v1/egress";
 pub(super) const INSTEAD: &str = "give its id to a statefun.stdout.v1/egress or statefun.file.v1/egress, which shows its records";
@@ -22,15 +24,61 @@ pub struct KafkaEgress {
     pub delivery_semantic: DeliverySemantic,
     /// Further settings of the producer; the fields above go before them.
     pub properties: Properties,
+    /// Where its fields stand.
+    pub places: Places,
 }
 
+/// The longest timeout in milliseconds that Kafka's clients can hold.
+const LONGEST_TIMEOUT: u128 = i32::MAX as u128;
+/// The default of the brokers' `transaction.max.timeout.ms`.
+const BROKERS_LONGEST: Duration = Duration::from_secs(15 * 60);
+
 impl KafkaEgress {
+    /// What Kafka's clients refuse about the values, without asking a cluster.
+    pub fn faults(&self) -> Vec<Finding> {
+        let mut faults = kafka_servers::faults(&self.address, &self.places);
+        faults.extend(kafka_values::faults(&self.properties, Client::Producer));
+        if let DeliverySemantic::ExactlyOnce {
+            transaction_timeout,
+        } = self.delivery_semantic
+            && transaction_timeout.as_millis() > LONGEST_TIMEOUT
+        {
+            let complaint = Complaint::with_remedy(
+                format!(
+                    "the transaction timeout is longer than {LONGEST_TIMEOUT} ms, the most that Kafka's clients accept"
+                ),
+                "write transactionTimeout: 15min, for instance",
+            );
+            faults.push(self.places.finding(TIMEOUT, complaint));
+        }
+        faults
+    }
+
+    /// What a cluster with default settings refuses.
+    pub fn warnings(&self) -> Vec<Finding> {
+        let DeliverySemantic::ExactlyOnce {
+            transaction_timeout,
+        } = self.delivery_semantic
+        else {
+            return Vec::new();
+        };
+        let is_long = transaction_timeout > BROKERS_LONGEST
+            && transaction_timeout.as_millis() <= LONGEST_TIMEOUT;
+        let complaint = Complaint::with_remedy(
+            "the transaction timeout is longer than 15 minutes, the default of the brokers' transaction.max.timeout.ms: they refuse the egress unless that is raised",
+            "shorten it, or raise transaction.max.timeout.ms at the brokers",
+        );
+        let warning = is_long.then(|| self.places.finding(TIMEOUT, complaint));
+        warning.into_iter().collect()
+    }
+
     #[cfg(all(test, feature = "kafka"))]
     pub(crate) fn of_tests(delivery_semantic: DeliverySemantic, properties: Properties) -> Self {
         Self {
             address: "localhost:9092".to_owned(),
             delivery_semantic,
             properties,
+            places: Places::default(),
         }
     }
 }
@@ -54,11 +102,14 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let fields = spec.fields;
     let id = coerce::name(&fields, "id");
     let address = fields.needed("address", coerce::text);
-    let semantic = read_semantic(&fields);
+    let mut places = Places::of(&fields);
+    places.note(&fields, "address");
+    let semantic = read_semantic(&fields, &mut places);
     let properties = properties::read(&fields, "properties");
     let (location, at) = (fields.location().clone(), fields.at());
     if let (Some(id), false) = (&id, cfg!(feature = "kafka")) {
-        let instead = format!("build with the feature `kafka`, {INSTEAD}");
+        let feature = kafka_values::feature(&properties);
+        let instead = format!("build with the feature `{feature}`, {INSTEAD}");
         needs_connector(KIND, id, &fields, &instead, draft);
     }
     fields.finish();
@@ -73,12 +124,22 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
             address,
             delivery_semantic: semantic.unwrap_or(DeliverySemantic::AtLeastOnce),
             properties,
+            places,
         }),
     });
 }
 
-fn read_semantic(fields: &Fields<'_>) -> Option<DeliverySemantic> {
+/// The key of the timeout among the places.
+const TIMEOUT: &str = "transactionTimeout";
+
+fn read_semantic(fields: &Fields<'_>, places: &mut Places) -> Option<DeliverySemantic> {
     let semantic = coerce::mapping_at(fields, "deliverySemantic")?;
+    for key in [TIMEOUT, "transactionTimeoutMillis"] {
+        if semantic.has(key) {
+            let Finding { location, path, .. } = semantic.finding(key, "");
+            places.put(TIMEOUT, location, path);
+        }
+    }
     let kind = coerce::text_of_any(&semantic, "type")?;
     let read = match kind.as_str() {
         "at-least-once" => Some(DeliverySemantic::AtLeastOnce),

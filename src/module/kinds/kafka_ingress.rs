@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::document::{Complaint, Fields, Location, Value};
+use crate::document::{Complaint, Fields, Finding, Location, Value};
 use crate::sdk::TypeName;
 use crate::time::Timestamp;
 
 use super::super::Ingress;
 use super::super::coerce;
 use super::super::draft::{Binding, Draft};
+use super::kafka_values::{self, Client};
+use super::places::Places;
 use super::properties::{self, Properties};
 use super::routes::{self, Route};
-use super::{Spec, needs_connector, start};
+use super::{Spec, kafka_servers, needs_connector, start};
 
 pub(super) const KIND: &str = "io.statefun.kafka.v1/ingress";
-const INSTEAD: &str =
-    "build with the feature `kafka`, feed its functions through a statefun.http.v1/ingress instead";
+const INSTEAD: &str = "feed its functions through a statefun.http.v1/ingress instead";
 
 /// Takes records of Kafka topics; the key is the id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,17 @@ pub struct KafkaIngress {
     pub startup_position: KafkaStart,
     /// Further settings of the consumer; the fields above go before them.
     pub properties: Properties,
+    /// Where its fields stand.
+    pub places: Places,
+}
+
+impl KafkaIngress {
+    /// What Kafka's clients refuse about the values, without asking a cluster.
+    pub fn faults(&self) -> Vec<Finding> {
+        let mut faults = kafka_servers::faults(&self.address, &self.places);
+        faults.extend(kafka_values::faults(&self.properties, Client::Consumer));
+        faults
+    }
 }
 
 /// Where to go on when a position is gone from a topic.
@@ -95,9 +107,20 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
         "bootstrap.servers",
     );
     let group = or_property(&fields, "consumerGroupId", group, &properties, "group.id");
+    let mut places = Places::of(&fields);
+    places.note(&fields, "topics");
+    match fields.has("address") {
+        true => places.note(&fields, "address"),
+        false => {
+            let Finding { location, path, .. } = properties.finding("bootstrap.servers", "");
+            places.put("address", location, path);
+        }
+    }
     let (location, at) = (fields.location().clone(), fields.at());
     if let (Some(id), false) = (&id, cfg!(feature = "kafka")) {
-        needs_connector(KIND, id, &fields, INSTEAD, draft);
+        let feature = kafka_values::feature(&properties);
+        let instead = format!("build with the feature `{feature}`, {INSTEAD}");
+        needs_connector(KIND, id, &fields, &instead, draft);
     }
     fields.finish();
     let (Some(id), Some(address), Some(group)) = (id, address, group) else {
@@ -113,6 +136,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
         auto_offset_reset: reset.unwrap_or(OffsetReset::Latest),
         startup_position: start.unwrap_or(KafkaStart::Latest),
         properties,
+        places,
     }));
 }
 

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::document::{Complaint, Fields, Finding, Location, Node, Value, join};
+use crate::document::{Complaint, Fields, Finding, Node, Value, join};
 
 use super::super::coerce;
+use super::places::Places;
 
 /// Settings of a client library by name. `Debug` shows only the names, because values may be secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties {
     values: BTreeMap<String, String>,
-    /// Where each is given: its place, and its path within the document.
-    places: BTreeMap<String, (Location, String)>,
+    places: Places,
 }
 
 impl Properties {
@@ -21,12 +21,9 @@ impl Properties {
         self.values.get(name).map(String::as_str)
     }
 
-    /// The finding `complaint` about the property `name`; about the document at `document` if it is not given.
-    pub fn finding(&self, name: &str, document: &Location, complaint: Complaint) -> Finding {
-        let place = self.places.get(name).cloned();
-        let (location, path) =
-            place.unwrap_or_else(|| (document.clone(), "spec.properties".to_owned()));
-        Finding::new(location, path, complaint)
+    /// The finding `complaint` about the property `name`; about all of them, or the document, if it is not given.
+    pub fn finding(&self, name: &str, complaint: impl Into<Complaint>) -> Finding {
+        self.places.finding(name, complaint)
     }
 
     /// Those with these names and values.
@@ -37,7 +34,7 @@ impl Properties {
             values: pairs
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
-            places: BTreeMap::new(),
+            places: Places::default(),
         }
     }
 
@@ -62,12 +59,14 @@ pub(super) fn read(fields: &Fields<'_>, key: &'static str) -> Properties {
         return Properties::default();
     }
     let pairs = pairs(fields, key).unwrap_or_default();
-    let mut properties = Properties::default();
+    let mut properties = Properties {
+        values: BTreeMap::new(),
+        places: Places::of(fields),
+    };
     for Pair { path, key, value } in pairs {
         let text = coerce::as_text(value);
         properties.values.insert(key.to_owned(), text);
-        let place = (value.location.clone(), path);
-        properties.places.insert(key.to_owned(), place);
+        properties.places.put(key, value.location.clone(), path);
     }
     properties
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use bytes::Bytes;
 
-use super::keys::{AddressKey, PARKED, STATE};
+use super::keys::{AddressKey, MessageId, OUTBOX, PARKED, SET_ASIDE, STATE};
 use super::mailbox::Mailbox;
 use super::state::StateRow;
 use super::watch::Given;
@@ -35,6 +35,15 @@ pub enum AdminChange {
         name: String,
         /// The name of the value.
         value: String,
+    },
+    /// Deletes a record that an egress has set aside, and sends it again at the end of the outbox if asked to.
+    TakeBack {
+        /// The prefix of the egress's rows.
+        egress: Bytes,
+        /// Which record.
+        id: MessageId,
+        /// The encoded `TypedValue` to send again.
+        again: Option<Bytes>,
     },
 }
 
@@ -139,6 +148,10 @@ impl Core {
                 self.forget_declaration((&namespace, &name), &value);
                 self.hold(self.behind_all(), Output::Changed(ticket, Ok(())), out);
             }
+            AdminChange::TakeBack { egress, id, again } => {
+                let result = self.take_back(egress, id, again, out);
+                self.hold(self.behind_all(), Output::Changed(ticket, result), out);
+            }
             AdminChange::SetState { ref address, .. } => {
                 let is_out =
                     |mailbox: &Mailbox| matches!(mailbox.activity(), Activity::InFlight(_));
@@ -197,6 +210,37 @@ impl Core {
         };
         self.tell(&self.watched(name, &write, &Given::Unread)?);
         self.store.stage(vec![write]);
+        Ok(())
+    }
+
+    /// A damaged record can be deleted, too. One that is sent again gets a new id: its target system may count the old one as arrived.
+    fn take_back(
+        &mut self,
+        egress: Bytes,
+        id: MessageId,
+        again: Option<Bytes>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), String> {
+        let row = |id: MessageId| [&egress[..], &id.encode()].concat();
+        if matches!(self.store.get(SET_ASIDE, &row(id)), Ok(None)) {
+            return Err("no record with this id is set aside".to_owned());
+        }
+        let mut writes = vec![Write::delete(SET_ASIDE, row(id))];
+        let Some(record) = again else {
+            self.store.stage(writes);
+            return Ok(());
+        };
+        let id = self.next_id();
+        writes.push(Write::put(OUTBOX, row(id), record.clone()));
+        let position = self.store.stage(writes);
+        let output = Output::Egress {
+            egress,
+            id,
+            record,
+            sender: Bytes::new(),
+            position,
+        };
+        self.hold(position, output, out);
         Ok(())
     }
 

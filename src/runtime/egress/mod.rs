@@ -25,6 +25,8 @@ pub(crate) struct Delivering {
     pub(crate) undelivered: u64,
     /// Records delivered since the start.
     pub(crate) delivered: u64,
+    /// Failures since the start.
+    pub(crate) failed: u64,
     /// Records that their target system refuses, and that are kept.
     pub(crate) set_aside: u64,
     /// The failed attempts of the current delivery, if it is failing.
@@ -88,6 +90,7 @@ impl Egresses {
                 name: name.clone(),
                 undelivered: outbox.undelivered(),
                 delivered: outbox.condition().moved(),
+                failed: outbox.condition().failed(),
                 set_aside: outbox.set_aside_count(),
                 failing: outbox.condition().failing(),
             })

@@ -243,6 +243,16 @@ impl Outbox {
             .fetch_add(u64::from(!is_known), Ordering::Relaxed);
     }
 
+    /// A record that was set aside is no longer.
+    pub(crate) fn took_back(&self) {
+        let less = |count: u64| count.checked_sub(1);
+        // A command that was answered too late is counted at the next start.
+        let _ = self
+            .0
+            .set_aside
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// How many records are set aside.
     pub(crate) fn set_aside_count(&self) -> u64 {
         self.0.set_aside.load(Ordering::Relaxed)

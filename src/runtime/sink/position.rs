@@ -18,10 +18,25 @@ pub struct SinkPosition {
     reached: BTreeMap<u8, (MessageId, u64)>,
 }
 
+/// Ids that were assigned in the same start share its number and mark: the position of 256 partitions has less than 2,400 bytes then.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Stored {
+    /// As earlier versions wrote them.
     #[prost(message, repeated, tag = "1")]
     entries: Vec<Entry>,
+    #[prost(message, repeated, tag = "2")]
+    groups: Vec<Group>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Group {
+    #[prost(uint32, tag = "1")]
+    boot: u32,
+    #[prost(fixed64, tag = "2")]
+    life: u64,
+    /// Each contains its partition.
+    #[prost(uint64, repeated, tag = "3")]
+    numbers: Vec<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -39,14 +54,19 @@ struct Entry {
 impl SinkPosition {
     /// The bytes to store in the target system.
     pub fn to_bytes(&self) -> Bytes {
-        let entries = self.reached.iter().map(|(partition, (id, life))| Entry {
-            partition: u32::from(*partition),
-            boot: id.boot,
-            number: id.number,
-            life: *life,
+        let mut starts: BTreeMap<(u32, u64), Vec<u64>> = BTreeMap::new();
+        for (id, life) in self.reached.values() {
+            starts.entry((id.boot, *life)).or_default().push(id.number);
+        }
+        let groups = starts.into_iter();
+        let groups = groups.map(|((boot, life), numbers)| Group {
+            boot,
+            life,
+            numbers,
         });
         let stored = Stored {
-            entries: entries.collect(),
+            entries: Vec::new(),
+            groups: groups.collect(),
         };
         stored.encode_to_vec().into()
     }
@@ -66,6 +86,19 @@ impl SinkPosition {
             };
             if id.core() != partition || reached.insert(partition, (id, entry.life)).is_some() {
                 return Err(InvalidPosition);
+            }
+        }
+        for Group {
+            boot,
+            life,
+            numbers,
+        } in stored.groups
+        {
+            for number in numbers {
+                let id = MessageId { boot, number };
+                if reached.insert(id.core(), (id, life)).is_some() {
+                    return Err(InvalidPosition);
+                }
             }
         }
         Ok(Self { reached })
@@ -137,9 +170,53 @@ mod tests {
     }
 
     #[test]
+    fn positions_of_earlier_versions_are_read() {
+        let entry = |partition, number| Entry {
+            partition,
+            boot: 3,
+            number,
+            life: 77,
+        };
+        let old = Stored {
+            entries: vec![entry(0, 0x500), entry(1, 0x601)],
+            groups: Vec::new(),
+        };
+        let read = SinkPosition::from_bytes(&old.encode_to_vec()).unwrap();
+        let mut expected = SinkPosition::default();
+        let lives = Lives::of_tests(&[(3, 77)]);
+        expected.advance(id(3, 5, 0), &lives);
+        expected.advance(id(3, 6, 1), &lives);
+        assert_eq!(read, expected);
+    }
+
+    /// Kafka's brokers store 4,096 bytes of metadata by default, in which the position is text of base 64.
+    #[test]
+    fn the_position_of_every_partition_fits_where_brokers_store_it() {
+        let lives = Lives::of_tests(&[(40, u64::MAX), (41, u64::MAX - 1)]);
+        let mut position = SinkPosition::default();
+        for core in 0..=u8::MAX {
+            position.advance(id(40 + u32::from(core % 2), 1 << 40, core), &lives);
+        }
+        let bytes = position.to_bytes();
+        assert!(bytes.len() < 2_400, "{}", bytes.len());
+        assert_eq!(SinkPosition::from_bytes(&bytes), Ok(position));
+    }
+
+    #[test]
     fn other_bytes_are_refused() {
         assert_eq!(SinkPosition::from_bytes(b""), Ok(SinkPosition::default()));
         assert_eq!(SinkPosition::from_bytes(b"\xff"), Err(InvalidPosition));
+        // The same partition twice.
+        let twice = Stored {
+            entries: Vec::new(),
+            groups: vec![Group {
+                boot: 1,
+                life: 2,
+                numbers: vec![0x100, 0x200],
+            }],
+        };
+        let twice = SinkPosition::from_bytes(&twice.encode_to_vec());
+        assert_eq!(twice, Err(InvalidPosition));
         // An entry whose id is of another partition.
         let entry = b"\x0a\x06\x08\x01\x10\x01\x18\x02";
         assert_eq!(SinkPosition::from_bytes(entry), Err(InvalidPosition));

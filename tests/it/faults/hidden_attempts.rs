@@ -146,7 +146,7 @@ spec: {{functions: example/*, urlPathTemplate: '{}'}}
         "{metrics}"
     );
     assert!(
-        has("statefun_egress_delivered_total{egress=\"test/out\"} 0"),
+        has("statefun_egress_numRecordsOut_total{egress=\"test/out\"} 0"),
         "{metrics}"
     );
 }

@@ -39,6 +39,7 @@ mod hanging_calls;
 pub(crate) mod hidden_attempts;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod hidden_causes;
+mod kafka_values;
 mod long_lists;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod looking;

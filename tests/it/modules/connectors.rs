@@ -72,7 +72,10 @@ fn sf_59_all_fields_of_the_kafka_kinds_are_read() {
         properties,
         [
             ("max.poll.records", "100"),
-            ("sasl.jaas.config", "password=secret")
+            (
+                "sasl.jaas.config",
+                "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"shop\" password=\"secret\";"
+            )
         ]
     );
     assert!(!format!("{ingress:?}").contains("secret"));

@@ -1,0 +1,83 @@
+//! What the connectors of a module say of its documents before it runs: without the systems that they name, and after asking those.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::module::Finding;
+
+/// What connectors find in the documents of a module without their systems.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ConnectorFindings {
+    /// What stops the start.
+    pub faults: Vec<Finding>,
+    /// What has no effect, or not everywhere.
+    pub warnings: Vec<Finding>,
+}
+
+impl ConnectorFindings {
+    /// These faults, and no warnings.
+    pub(crate) const fn of_faults(faults: Vec<Finding>) -> Self {
+        let warnings = Vec::new();
+        Self { faults, warnings }
+    }
+
+    /// Adds the findings of another document.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.faults.extend(other.faults);
+        self.warnings.extend(other.warnings);
+    }
+}
+
+/// What a system answered about a document.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Answer {
+    /// What it means for the module.
+    pub verdict: Verdict,
+    /// The field that the question was about, and the answer.
+    pub finding: Finding,
+}
+
+impl Answer {
+    /// What `verdict` says about a field.
+    #[cfg_attr(
+        not(feature = "kafka"),
+        expect(
+            dead_code,
+            reason = "systems are asked by connectors that a feature adds"
+        )
+    )]
+    pub(crate) const fn new(verdict: Verdict, finding: Finding) -> Self {
+        Self { verdict, finding }
+    }
+}
+
+/// What an answer means for a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// The system is as the module needs it.
+    Fine,
+    /// The system cannot be asked about it.
+    Unknown,
+    /// The module runs, and waits for something that is not there yet.
+    Warning,
+    /// What the document names cannot be used.
+    Fault,
+}
+
+/// A document of a module as its connector sees it.
+#[async_trait]
+pub(crate) trait Examine: Send + Sync {
+    /// What stops the start, and what has no effect. Connects to nothing.
+    fn findings(&self) -> ConnectorFindings {
+        ConnectorFindings::default()
+    }
+
+    /// Asks the system, and changes nothing there. Each question waits for `patience` at most. Empty for a connector that cannot ask.
+    async fn ask(&self, patience: Duration) -> Vec<Answer> {
+        let _ = patience;
+        Vec::new()
+    }
+}
