@@ -13,7 +13,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::support::made::{Lack, fetch, made_once, skipped};
+use crate::support::made::{Lack, build, fetch, made_once, skipped};
+use crate::support::tls;
 
 const RESOLVE: &str = "org.apache.maven.plugins:maven-dependency-plugin:2.8:copy-dependencies";
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -61,8 +62,27 @@ pub(super) struct Broker {
     port: u16,
     /// It is never dropped: it ends with the program, and so does its folder.
     is_shared: bool,
+    /// Listeners that are not open to everybody.
+    secured: Option<Secured>,
     process: Mutex<Option<Child>>,
 }
+
+/// The ports of listeners with TLS or SASL.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Secured {
+    /// TLS; a client may have a certificate.
+    pub(super) tls: u16,
+    /// TLS with a certificate that has expired.
+    pub(super) expired: u16,
+    /// SASL without TLS.
+    pub(super) sasl: u16,
+    /// SASL over TLS.
+    pub(super) sasl_tls: u16,
+}
+
+/// The user of the secured listeners, and the password.
+pub(super) const USER: &str = "alice";
+pub(super) const PASSWORD: &str = "right-1";
 
 /// The broker of this version that tests share. `None`, and the test is told as skipped, where there can be none.
 pub(super) fn shared(test: &str, version: Version) -> Option<&'static Broker> {
@@ -73,7 +93,7 @@ pub(super) fn shared(test: &str, version: Version) -> Option<&'static Broker> {
         Version::V41 => &V41,
     };
     let made = slot.get_or_init(|| {
-        let broker = Broker::start(version, true)?;
+        let broker = Broker::start(version, true, None)?;
         broker.warm_up();
         Ok(broker)
     });
@@ -82,8 +102,25 @@ pub(super) fn shared(test: &str, version: Version) -> Option<&'static Broker> {
 
 /// A broker that a test may kill.
 pub(super) fn own(test: &str, version: Version) -> Option<Broker> {
-    match Broker::start(version, false) {
+    match Broker::start(version, false, None) {
         Ok(broker) => Some(broker),
+        Err(lack) => told(test, Err(&lack)),
+    }
+}
+
+/// A broker with listeners for TLS and SASL, where users can be denied what they want.
+pub(super) fn secured(test: &str, version: Version) -> Option<Broker> {
+    let ports = Secured {
+        tls: free_port(),
+        expired: free_port(),
+        sasl: free_port(),
+        sasl_tls: free_port(),
+    };
+    match Broker::start(version, false, Some(ports)) {
+        Ok(broker) => {
+            broker.grant(&["password", USER, PASSWORD]);
+            Some(broker)
+        }
         Err(lack) => told(test, Err(&lack)),
     }
 }
@@ -93,7 +130,7 @@ fn told<T>(test: &str, made: Result<T, &Lack>) -> Option<T> {
 }
 
 impl Broker {
-    fn start(version: Version, is_shared: bool) -> Result<Self, Lack> {
+    fn start(version: Version, is_shared: bool, secured: Option<Secured>) -> Result<Self, Lack> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let libraries = version.libraries()?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -104,6 +141,7 @@ impl Broker {
             libraries,
             port: free_port(),
             is_shared,
+            secured,
             process: Mutex::new(None),
             folder,
         };
@@ -128,7 +166,7 @@ impl Broker {
 
     fn settings(&self, controller: u16) -> String {
         let (port, data) = (self.port, self.folder.join("data"));
-        format!(
+        let open = format!(
             "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
@@ -154,7 +192,28 @@ num.io.threads=2
 auto.create.topics.enable=true
 ",
             data.display()
-        )
+        );
+        match self.secured {
+            Some(ports) => secured_settings(&open, ports, &self.folder),
+            None => open,
+        }
+    }
+
+    /// The ports of the secured listeners.
+    pub(super) fn secured(&self) -> Secured {
+        self.secured.unwrap()
+    }
+
+    /// Sets a password or a right: the arguments of `tests/kafka/Grants.java`.
+    pub(super) fn grant(&self, command: &[&str]) {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/Grants.java");
+        let mut java = Command::new("java");
+        java.arg("-cp")
+            .arg(format!("{}/*", self.libraries.display()))
+            .arg(program)
+            .arg(self.address())
+            .args(command);
+        build(&mut java);
     }
 
     fn java(&self) -> Command {
@@ -256,6 +315,73 @@ impl Drop for Broker {
         self.kill();
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// `open` with further listeners, and with rights. The listener without a password is the administrators'.
+fn secured_settings(open: &str, ports: Secured, folder: &Path) -> String {
+    let data = |name: &str| fs::read_to_string(Path::new(tls::DATA).join(name)).unwrap();
+    for name in ["server", "expired"] {
+        let both = [data(&format!("{name}.key")), data(&format!("{name}.crt"))].concat();
+        fs::write(folder.join(format!("{name}.pem")), both).unwrap();
+    }
+    let Secured {
+        tls,
+        expired,
+        sasl,
+        sasl_tls,
+    } = ports;
+    let listeners = format!(
+        ",TLS://127.0.0.1:{tls},EXPIRED://127.0.0.1:{expired},SASL://127.0.0.1:{sasl},SASLTLS://127.0.0.1:{sasl_tls}"
+    );
+    let advertised = listeners.replace("127.0.0.1", "localhost");
+    let lines = open.lines().map(|line| match line.split_once('=') {
+        Some(("listeners", all)) => format!("listeners={all}{listeners}"),
+        Some(("advertised.listeners", all)) => format!("advertised.listeners={all}{advertised}"),
+        Some(("listener.security.protocol.map", all)) => format!(
+            "listener.security.protocol.map={all},TLS:SSL,EXPIRED:SSL,SASL:SASL_PLAINTEXT,SASLTLS:SASL_SSL"
+        ),
+        _ => line.to_owned(),
+    });
+    let mut settings: Vec<String> = lines.collect();
+    for (listener, certificate) in [
+        ("tls", "server"),
+        ("expired", "expired"),
+        ("sasltls", "server"),
+    ] {
+        let of = format!("listener.name.{listener}.ssl");
+        settings.push(format!("{of}.keystore.type=PEM"));
+        settings.push(format!(
+            "{of}.keystore.location={}/{certificate}.pem",
+            folder.display()
+        ));
+        settings.push(format!("{of}.truststore.type=PEM"));
+        settings.push(format!(
+            "{of}.truststore.location={}/authority.crt",
+            tls::DATA
+        ));
+        settings.push(format!("{of}.client.auth=requested"));
+    }
+    for listener in ["sasl", "sasltls"] {
+        let of = format!("listener.name.{listener}");
+        let security = "org.apache.kafka.common.security";
+        settings.push(format!(
+            "{of}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"
+        ));
+        settings.push(format!(
+            "{of}.plain.sasl.jaas.config={security}.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";"
+        ));
+        for mechanism in ["scram-sha-256", "scram-sha-512"] {
+            settings.push(format!(
+                "{of}.{mechanism}.sasl.jaas.config={security}.scram.ScramLoginModule required;"
+            ));
+        }
+    }
+    settings.push(
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer".to_owned(),
+    );
+    settings.push("super.users=User:ANONYMOUS".to_owned());
+    settings.push("allow.everyone.if.no.acl.found=true".to_owned());
+    settings.join("\n") + "\n"
 }
 
 fn free_port() -> u16 {

@@ -119,6 +119,12 @@ impl<'a> Client<'a> {
         self.producer.send(record, PATIENCE).await.unwrap();
     }
 
+    /// Writes a key and a value that need not be text.
+    pub(super) async fn bytes(&self, topic: &str, key: &[u8], value: &[u8]) {
+        let record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(topic).key(key).payload(value);
+        self.producer.send(record, PATIENCE).await.unwrap();
+    }
+
     /// Writes a text as a value of StateFun's type for texts.
     pub(super) async fn text(&self, topic: &str, partition: i32, key: &str, text: &str) {
         let value = types::STRING.encode(&text.to_owned()).unwrap();

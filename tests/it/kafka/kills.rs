@@ -22,8 +22,8 @@ use crate::support::process::Process;
 use crate::support::seeds::{for_each_seed, number};
 use crate::support::until::until;
 
-/// How often something is killed.
-const ROUNDS: u64 = 20;
+/// How often something is killed with each version of the broker.
+const ROUNDS: u64 = 10;
 const KEYS: u64 = 7;
 /// Records that are written before their effects are seen.
 const AHEAD: u64 = 1_500;
@@ -185,15 +185,24 @@ spec:
     }
 }
 
-#[test]
-fn twenty_kills_of_runtime_functions_and_broker_lose_nothing_and_double_nothing() {
+fn kills_lose_nothing_and_double_nothing(version: Version) {
     for_each_seed(1, |seed| {
-        let Some(broker) = own("kafka to kafka under kills", Version::V41) else {
+        let Some(broker) = own("kafka to kafka under kills", version) else {
             return;
         };
         let executor = tokio::runtime::Runtime::new().unwrap();
         executor.block_on(play(&broker, seed));
     });
+}
+
+#[test]
+fn kills_of_runtime_functions_and_broker_3_9_lose_nothing_and_double_nothing() {
+    kills_lose_nothing_and_double_nothing(Version::V39);
+}
+
+#[test]
+fn kills_of_runtime_functions_and_broker_4_1_lose_nothing_and_double_nothing() {
+    kills_lose_nothing_and_double_nothing(Version::V41);
 }
 
 async fn play(broker: &Broker, seed: u64) {

@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
+use serde_json::Value;
 use stateful_functions::StatefulFunctions;
 use stateful_functions::admin::AdminConfig;
 use stateful_functions::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::runtime::{Runtime, RuntimeBuilder, StartError};
 use stateful_functions::testing::conformance::MemoryFarSide;
-use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
+use stateful_functions::transport::http::client::{
+    HttpClient, HttpClientConfig, HttpRequest, HttpResponse,
+};
 
 use crate::support::ledger;
 use crate::support::until::until;
@@ -77,28 +80,42 @@ impl Scene {
 
     /// What the admin API tells at `path`.
     pub(super) async fn ask(&self, path: &str) -> String {
+        let request = HttpRequest::new(http::Method::GET, self.url(path));
+        let answer = exchange(request).await;
+        String::from_utf8(answer.body.to_vec()).unwrap()
+    }
+
+    /// What the admin API answers to a command.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let mut request = HttpRequest::post(self.url(path), body.to_string());
+        let json = http::HeaderValue::from_static("application/json");
+        request.headers.insert("content-type", json);
+        let answer = exchange(request).await;
+        let body = serde_json::from_slice(&answer.body).unwrap();
+        (answer.status.as_u16(), body)
+    }
+
+    fn url(&self, path: &str) -> http::Uri {
         let mut listeners = self.runtime.listeners().iter();
         let admin = listeners
             .find(|listener| listener.name == "admin api")
             .unwrap();
-        let url = format!("http://{}{path}", admin.address).parse().unwrap();
-        let client = HttpClient::new(HttpClientConfig::default()).unwrap();
-        let request = HttpRequest::new(http::Method::GET, url);
-        let answer = client
-            .send(request, std::time::Duration::from_secs(10))
-            .await
-            .unwrap();
-        String::from_utf8(answer.body.to_vec()).unwrap()
+        format!("http://{}{path}", admin.address).parse().unwrap()
     }
 
     /// Waits until the ingress tells operators something with `words`.
     pub(super) async fn says(&self, words: &str) {
         until(&format!("`{words}` to be told"), async || {
-            let queues: serde_json::Value =
-                serde_json::from_str(&self.ask("/api/queues").await).unwrap();
+            let queues: Value = serde_json::from_str(&self.ask("/api/queues").await).unwrap();
             let told = format!("{}{}", queues["ingresses"], queues["egresses"]);
             told.contains(words).then_some(())
         })
         .await;
     }
+}
+
+async fn exchange(request: HttpRequest) -> HttpResponse {
+    let client = HttpClient::new(HttpClientConfig::default()).unwrap();
+    let patience = std::time::Duration::from_secs(10);
+    client.send(request, patience).await.unwrap()
 }
