@@ -26,9 +26,11 @@ async fn count(context: &mut Context, _order: Message) -> Result<(), BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let broker = std::env::args()
-        .nth(1)
-        .unwrap_or("localhost:9092".to_owned());
+    let mut given = std::env::args().skip(1);
+    let broker = given.next().unwrap_or("localhost:9092".to_owned());
+    let data = given
+        .next()
+        .unwrap_or("target/kafka-example-data".to_owned());
     let file = ModuleFile {
         name: "examples/kafka/module.yaml",
         text: include_str!("module.yaml"),
@@ -39,7 +41,7 @@ async fn main() -> Result<(), BoxError> {
     let runtime = Runtime::builder()
         .functions(StatefulFunctions::new().with(counter.value(ORDERS))?)
         .module(&module)?
-        .data("target/kafka-example-data")
+        .data(data)
         .start()
         .await?;
     println!("counting orders; Ctrl-C ends it");

@@ -31,22 +31,16 @@ async fn the_example_counts_orders_from_topic_to_topic() {
         true => "full,kafka-tls",
         false => "full,kafka",
     };
-    let manifest = source.join("Cargo.toml");
-    let manifest = ["--locked", "--manifest-path", manifest.to_str().unwrap()];
     let command = command.replace("--features kafka", &format!("--features {features}"));
     let command = command.replace("localhost:9092", &address);
     let words: Vec<&str> = command.split(' ').collect();
     let (["cargo", "run"], rest) = words.split_at(2) else {
         panic!("{command}");
     };
-    let place = tempfile::tempdir().unwrap();
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let data = tempfile::tempdir().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.arg("run").args(manifest).args(rest);
-    cargo
-        .current_dir(place.path())
-        .env("CARGO_TARGET_DIR", target);
-    let _running = Running(cargo.spawn().unwrap());
+    cargo.args(["run", "--locked"]).args(rest).arg(data.path());
+    let _running = Running(cargo.current_dir(source).spawn().unwrap());
 
     let client = Client::of(&broker);
     client.make("orders", 2, &[]).await;
