@@ -157,13 +157,13 @@ fn run(
     status: &Status,
 ) {
     while syncer.wait() {
-        match syncer.sync() {
-            Ok(position) => {
-                observers.acknowledgements.durable(position);
-                durable.send_replace(position);
-                observers.router.durable_advanced();
-                status.writable();
-            }
+        let synced = syncer.sync_then(|position| {
+            observers.acknowledgements.durable(position);
+            durable.send_replace(position);
+            observers.router.durable_advanced();
+        });
+        match synced {
+            Ok(_) => status.writable(),
             Err(SyncError::Closed { reason: cause }) => {
                 error!(%cause, "the store has closed: nothing more is acknowledged; restart the runtime");
                 status.close(&cause);

@@ -247,7 +247,16 @@ impl Syncer {
     ///
     /// [`SyncError::Full`]: call again later; nothing is lost. [`SyncError::Closed`]: permanent, as after any failed sync of a file.
     pub fn sync(&mut self) -> Result<Position, SyncError> {
-        self.0.sync()
+        self.sync_then(|_| {})
+    }
+
+    /// Like [`sync`](Self::sync), and calls `tell` with the position as soon as it is durable. Only then the folder notes how far its log has reached: that
+    /// note protects against a log that is cut later, not against a crash, so nobody has to wait for it.
+    pub(crate) fn sync_then(&mut self, tell: impl FnOnce(Position)) -> Result<Position, SyncError> {
+        let position = self.0.sync()?;
+        tell(position);
+        self.0.note_reached();
+        Ok(position)
     }
 
     /// Blocks until something is staged or the store has closed (`true`), or until the store is stopped and nothing is staged (`false`).
@@ -308,6 +317,8 @@ trait Backend: Rows + fmt::Debug {
     fn stop(&self);
     fn checkpoint(&self) -> Result<bool, StorageError>;
     fn sync(&self) -> Result<Position, SyncError>;
+    /// Called after a sync and after those who waited for it have been told.
+    fn note_reached(&self) {}
     fn wait(&self) -> bool;
     fn pause(&self, span: Duration) -> bool;
     /// Called when the syncer is gone: ends the background work, and waits for that.

@@ -1,7 +1,8 @@
 //! The file `folder`: up to which file and position the log reaches, so that a lost end is not mistaken for an earlier one.
 //!
 //! Two slots are written durably and alternately: at the start of a log file and at the end of a process. A third one is written after every round,
-//! without a sync. It names a position that is already durable, so whatever a crash leaves of it is true; after a kill it is exact.
+//! without a sync, once those who waited for the round have been told. It names a position that is already durable, so whatever a crash leaves of it is
+//! true; after a kill it is exact, unless the kill came in the few microseconds between telling and writing: then it names the round before.
 
 use std::io;
 use std::sync::Arc;

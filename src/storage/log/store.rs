@@ -543,6 +543,11 @@ impl Backend for LogStore {
         Ok(self.durable_position())
     }
 
+    fn note_reached(&self) {
+        let syncing = self.syncing.lock().expect("the syncer does not panic");
+        syncing.writer.follow();
+    }
+
     fn wait(&self) -> bool {
         let mut state = self.locked();
         loop {

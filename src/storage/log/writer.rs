@@ -120,8 +120,12 @@ impl Writer {
         .seal(record);
         self.segment.append(record, self.segment_bytes)?;
         self.segment.last = last;
-        self.reached.follow(self.segment.reached());
         Ok(())
+    }
+
+    /// Notes, without a sync, that the log reaches its last record.
+    pub(super) fn follow(&self) {
+        self.reached.follow(self.segment.reached());
     }
 
     /// The file that gets the next record.
