@@ -38,6 +38,14 @@ impl fmt::Display for FieldPath {
 }
 
 impl FieldPath {
+    /// The name of the field, if it is one of the document itself.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match &self.0[..] {
+            [name] => Some(name),
+            _ => None,
+        }
+    }
+
     pub(crate) fn get<'a>(&self, document: &'a Value) -> Option<&'a Value> {
         self.0
             .iter()

@@ -177,6 +177,24 @@ impl Record {
         }
     }
 
+    /// Appends members, as JSON, to a payload that is an object without them; `is_empty` if it has no others. The result is `document`, which
+    /// [`Record::take_document`] gave and which has been changed in the same way.
+    pub(crate) fn append_members(&mut self, members: &str, is_empty: bool, document: Value) {
+        let text = match &self.body {
+            Body::Bytes(bytes) => bytes.trim_ascii_end().strip_suffix(b"}"),
+            Body::Both(..) | Body::Json(_) => None,
+        };
+        let Some(open) = text else {
+            return self.set_document(document); // it was never text
+        };
+        let comma: &[u8] = if is_empty { b"" } else { b"," };
+        let bytes = [open, comma, members.as_bytes(), b"}"].concat().into();
+        self.set_document(document);
+        if let Body::Json(document) = std::mem::take(&mut self.body) {
+            self.body = Body::Both(bytes, document);
+        }
+    }
+
     /// Replaces the payload by a JSON document. A content type that is JSON stays, such as `application/cloudevents+json`.
     pub fn set_document(&mut self, document: Value) {
         self.body = Body::Json(document);
