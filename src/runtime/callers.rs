@@ -1,6 +1,5 @@
 //! Callers that wait for an answer: the addresses `statefun.http/gateway/<id>`.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +8,7 @@ use tokio::sync::oneshot;
 use uuid::{Builder, Uuid};
 
 use super::condition::Condition;
+use super::numbers::ByNumber;
 use super::partition::Admission;
 
 /// All waiting callers of this process. Cheap to clone.
@@ -26,7 +26,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Table {
-    waiting: HashMap<Uuid, Waiting>,
+    /// By id.
+    waiting: ByNumber<u128, Waiting>,
     /// Why no more answers are sent.
     ended: Option<NoAnswer>,
 }
@@ -105,7 +106,7 @@ impl Callers {
         let mut table = self.table();
         match &table.ended {
             Some(ended) => _ = sender.send(CallOutcome::NoAnswer(*ended)),
-            None => match table.waiting.get_mut(&id) {
+            None => match table.waiting.get_mut(&id.as_u128()) {
                 Some(waiting) => waiting.others.push(sender),
                 None => {
                     let waiting = Waiting {
@@ -114,7 +115,7 @@ impl Callers {
                         counted_by,
                         is_accepted: false,
                     };
-                    table.waiting.insert(id, waiting);
+                    table.waiting.insert(id.as_u128(), waiting);
                 }
             },
         }
@@ -129,7 +130,7 @@ impl Callers {
     /// Delivers an answer. Later answers, and those without a waiting caller, are counted.
     pub(super) fn answer(&self, gateway: &str, value: Bytes) {
         let id = Uuid::try_parse(gateway).ok();
-        let Some(waiting) = id.and_then(|id| self.table().waiting.remove(&id)) else {
+        let Some(waiting) = id.and_then(|id| self.table().waiting.remove(&id.as_u128())) else {
             self.0.unclaimed.fetch_add(1, Ordering::Relaxed);
             return;
         };
@@ -142,7 +143,7 @@ impl Callers {
 
     /// Records that the message of a caller is on disk: from now on it waits only for the answer.
     pub(super) fn accepted(&self, id: Uuid) {
-        if let Some(waiting) = self.table().waiting.get_mut(&id) {
+        if let Some(waiting) = self.table().waiting.get_mut(&id.as_u128()) {
             waiting.is_accepted = true;
             if let Some(condition) = waiting.counted_by.take() {
                 condition.moved_on(1);
@@ -152,7 +153,7 @@ impl Callers {
 
     /// Sends a caller an outcome other than its answer.
     pub(super) fn tell(&self, id: Uuid, outcome: CallOutcome) {
-        let waiting = self.table().waiting.remove(&id);
+        let waiting = self.table().waiting.remove(&id.as_u128());
         if let Some(waiting) = waiting {
             let _ = waiting.first.send(outcome);
         }
@@ -191,7 +192,7 @@ impl Caller {
     /// Whether its message is on disk.
     pub(super) fn is_accepted(&self) -> bool {
         let table = self.callers.table();
-        let waiting = table.waiting.get(&self.id);
+        let waiting = table.waiting.get(&self.id.as_u128());
         waiting.is_some_and(|waiting| waiting.is_accepted)
     }
 }
@@ -200,14 +201,14 @@ impl Drop for Caller {
     fn drop(&mut self) {
         self.outcome.close();
         let mut table = self.callers.table();
-        let Some(waiting) = table.waiting.get_mut(&self.id) else {
+        let Some(waiting) = table.waiting.get_mut(&self.id.as_u128()) else {
             return;
         };
         waiting.others.retain(|sender| !sender.is_closed());
         if waiting.first.is_closed() {
             match waiting.others.pop() {
                 Some(other) => waiting.first = other,
-                None => _ = table.waiting.remove(&self.id),
+                None => _ = table.waiting.remove(&self.id.as_u128()),
             }
         }
     }

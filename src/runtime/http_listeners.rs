@@ -2,7 +2,7 @@
 //! body may be, and how many connections are open.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::{AUTHORIZATION, HeaderMap};
 use http::uri::Authority;
@@ -144,7 +144,8 @@ impl HttpServer {
     {
         let guard = self.guard.clone();
         let service = service_fn(move |request| {
-            let answered = guard.check(&request).map(|()| answer(request));
+            // Boxed, because the futures around it are copied several times before they run.
+            let answered = guard.check(&request).map(|()| Box::pin(answer(request)));
             async move {
                 let answer = match answered {
                     Ok(answer) => answer.await,
@@ -217,6 +218,9 @@ fn check_origin(headers: &HeaderMap, host: Option<&str>) -> Result<(), Refusal> 
 
 /// Whether a host is `localhost` or an address, so that no DNS server of others can point it here.
 fn is_local(host: &str) -> bool {
+    if host.parse::<SocketAddr>().is_ok() {
+        return true;
+    }
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
     };

@@ -43,6 +43,8 @@ pub(crate) mod intake;
 #[cfg(feature = "runtime")]
 pub(crate) mod listener;
 #[cfg(feature = "runtime")]
+mod numbers;
+#[cfg(feature = "runtime")]
 pub(crate) mod partition;
 #[cfg(feature = "runtime")]
 mod parts;

@@ -123,6 +123,9 @@ impl Form {
 /// Whether a pipeline makes the same record from the value alone, as for text and JSON. An explicit type describes
 /// the bytes, unless the content type is more specific than `text/plain` or `application/octet-stream`.
 fn is_plain(content_type: &str, has_type: bool) -> bool {
+    if content_type == "application/json" {
+        return !has_type;
+    }
     let content_type = content_type.to_ascii_lowercase();
     let content_type: String = content_type.split_whitespace().collect();
     match content_type.as_str() {
@@ -235,13 +238,15 @@ pub(crate) fn type_of_content(
 ) -> Result<String, Refusal> {
     let content_type = content_type(headers)?.unwrap_or("text/plain");
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    let essence = essence.to_ascii_lowercase();
-    let type_name = match essence.as_str() {
-        "text/plain" => STRING.to_owned(),
-        "application/json" => json_type.to_string(),
-        // RFC 6839: `application/cloudevents+json` is JSON.
-        json if json.ends_with("+json") => json_type.to_string(),
+    let is = |name: &str| essence.eq_ignore_ascii_case(name);
+    // RFC 6839: `application/cloudevents+json` is JSON.
+    let suffix = essence.rfind('+').and_then(|at| essence.get(at..));
+    let is_json = || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"));
+    let type_name = match essence {
+        _ if is("application/json") || is_json() => json_type.to_string(),
+        _ if is("text/plain") => STRING.to_owned(),
         other => {
+            let other = other.to_ascii_lowercase();
             let other: String = other.chars().take(SHOWN_CHARACTERS).collect();
             let text = format!(
                 "content type `{other}` says nothing of the value's type: send `text/plain`, `application/json`, or name the type in `statefun-type`"
@@ -349,6 +354,9 @@ pub(crate) fn path_part(part: &str) -> Result<String, Refusal> {
 
 /// Decodes `%xx` sequences; `None` if the text is not UTF-8 or a sequence is invalid.
 pub(crate) fn percent_decoded(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return Some(text.to_owned());
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [byte, tail @ ..] = rest {

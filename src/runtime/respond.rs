@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
+use serde::Serialize;
 use serde_json::json;
 
 use super::intake::IntakeError;
@@ -24,8 +25,8 @@ pub(crate) fn refuse(status: StatusCode, code: &str, message: &str) -> Refusal {
 const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// An answer with a JSON body.
-pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> FullResponse {
-    let mut text = serde_json::to_vec(body).expect("the keys of a JSON value are text");
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> FullResponse {
+    let mut text = serde_json::to_vec(body).expect("keys are text, and nothing else can fail");
     // Where it is shown in a terminal, the prompt begins a line of its own.
     text.push(b'\n');
     with_type(status, APPLICATION_JSON, text.into())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming as Body;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::module::HttpIngress;
 use crate::runtime::http_listeners::{HttpListeners, HttpServer};
@@ -49,10 +49,7 @@ impl Source for HttpSource {
             spec: self.spec.clone(),
             inlet: inlet.clone(),
         });
-        let answer = move |request| {
-            let desk = Arc::clone(&desk);
-            async move { desk.answer(request).await }
-        };
+        let answer = move |request| Arc::clone(&desk).answer(request);
         server
             .answer(answer, |answer| answer, inlet.stopped())
             .await;
@@ -72,6 +69,13 @@ struct Desk {
     inlet: Inlet,
 }
 
+/// The answer to a send.
+#[derive(Serialize)]
+struct Accepted {
+    accepted: bool,
+    address: String,
+}
+
 /// The request that a path means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verb {
@@ -80,7 +84,7 @@ enum Verb {
 }
 
 impl Desk {
-    async fn answer(&self, request: Request<Body>) -> Result<FullResponse, Refusal> {
+    async fn answer(self: Arc<Self>, request: Request<Body>) -> Result<FullResponse, Refusal> {
         let (verb, target) = route(request.uri().path())?;
         if request.method() != Method::POST {
             return Err(respond::wrong_method("POST", "send and call are POST"));
@@ -102,10 +106,9 @@ impl Desk {
                     .send(incoming)
                     .await
                     .map_err(|refusal| Box::new(respond::refused(&refusal)))?;
-                Ok(respond::json(
-                    StatusCode::ACCEPTED,
-                    &json!({ "accepted": true, "address": address }),
-                ))
+                let accepted = true;
+                let answer = Accepted { accepted, address };
+                Ok(respond::json(StatusCode::ACCEPTED, &answer))
             }
             Verb::Call => {
                 let within = self.spec.call_timeout;

@@ -1,8 +1,8 @@
 //! Functions of this process: the same handler, the same bytes, without a socket.
 
 use bytes::Bytes;
-use prost::Message as _;
 
+use super::reply;
 use crate::handler::RequestReplyHandler;
 use crate::protocol::reqreply::FromFunction;
 use crate::runtime::core::{Failure, FunctionBinding};
@@ -32,6 +32,12 @@ impl InProcess {
         }
     }
 
+    /// Whether calls of the function only wait for sockets.
+    pub(crate) fn only_exchanges(&self, namespace: &str, name: &str) -> bool {
+        let spec = self.handler.spec(namespace, name);
+        spec.is_some_and(FunctionSpec::is_only_exchanging)
+    }
+
     /// There is no transport that could fail and be retried: an error is a failure of the address at once.
     pub(crate) async fn call(&self, request: Bytes) -> Result<FromFunction, Failure> {
         let reply = self
@@ -39,7 +45,7 @@ impl InProcess {
             .handle(request)
             .await
             .map_err(|error| Failure::new(chain(&error)))?;
-        FromFunction::decode(reply)
+        reply::read(reply)
             .map_err(|error| Failure::new(format!("the handler's reply is damaged: {error}")))
     }
 }

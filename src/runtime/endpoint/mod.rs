@@ -3,6 +3,7 @@
 mod attempts;
 mod in_process;
 mod remote;
+mod reply;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
