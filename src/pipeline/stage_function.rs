@@ -84,7 +84,10 @@ pub(crate) fn specs(
         let queue = lane.lane.values();
         queue.declare(FunctionSpec::new(step.lane.clone(), lane))
     };
-    vec![spec.after_durable(), declare(lane).after_durable()]
+    let next = plan.steps().get(at + 1);
+    let computes_next = next.is_some_and(|step| step.kind.computes().is_some());
+    let spec = spec.after_durable().only_exchanges(!computes_next);
+    vec![spec, declare(lane).after_durable()]
 }
 
 fn names(plan: &Plan, step: &Step) -> Names {
@@ -115,13 +118,14 @@ pub(super) fn lane_takes(type_name: &str) -> bool {
     RECORD.name().as_str() == type_name
 }
 
+/// The long ways are boxed: the future around them is copied several times before it runs.
 impl StatefulFunction for StageFunction {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
         if is(&message, RECORD.name()) {
             let record = Record::of(&message)?;
             return match &self.collector {
                 Some(collector) => self.collect(context, collector, record),
-                None => self.owner.arrive(context, record).await,
+                None => Box::pin(self.owner.arrive(context, record)).await,
             };
         }
         if let (true, Some(collector)) = (is(&message, FLUSH.name()), &self.collector) {
@@ -139,7 +143,7 @@ impl StatefulFunction for StageFunction {
             let batch = collector.reconsider(context, self.plan.now())?;
             self.let_go(context, batch)?;
         }
-        if self.owner.handle(context, &message).await? {
+        if Box::pin(self.owner.handle(context, &message)).await? {
             return Ok(());
         }
         self.plan.keep_foreign(context, self.at, &message)
@@ -194,7 +198,7 @@ impl StatefulFunction for LaneFunction {
         if is(&message, RECORD.name()) {
             let record = Record::of(&message)?;
             let id = self.plan.step(self.at).item_id(&record).to_string();
-            return self.lane.arrive(context, record, id).await;
+            return Box::pin(self.lane.arrive(context, record, id)).await;
         }
         if self.lane.handle(context, &message)? {
             return Ok(());

@@ -22,9 +22,8 @@ pub(crate) struct StageTarget {
 }
 
 /// What an attempt does.
-#[expect(clippy::large_enum_variant, reason = "the large one is the common one")]
 pub(crate) enum Call {
-    Export(Request),
+    Export(Box<Request>),
     Compute,
     /// Passes the record on to the address that works on it.
     Pass(Address),
@@ -76,7 +75,7 @@ impl Target for StageTarget {
                     max_in_flight: exporter.max_in_flight,
                     circuit: exporter.circuit,
                 };
-                (Call::Export(request), Some(goal))
+                (Call::Export(Box::new(request)), Some(goal))
             }
             StageKind::Batch(_) | StageKind::HttpExport(_) => {
                 (Call::Pass(self.plan.target(self.at, record)?), None)
@@ -93,7 +92,7 @@ impl Target for StageTarget {
     ) -> Result<Taken, Box<Failure>> {
         match (call, &self.step().kind) {
             (Call::Export(request), StageKind::HttpExport(exporter)) => {
-                match exporter.send(request, now).await {
+                match exporter.send(*request, now).await {
                     Ok(sent) => sent.apply_to(record),
                     Err(failure) if exporter.on_failure == OnFailure::Continue => {
                         let (code, message) = (&failure.code, &failure.message);

@@ -27,6 +27,7 @@ pub struct FunctionSpec {
     values: Arc<[DeclaredValue]>,
     function: Arc<dyn ErasedFunction>,
     after_durable: bool,
+    only_exchanges: bool,
     pub(super) failure_hook: Option<FailureHook>,
 }
 
@@ -38,6 +39,7 @@ impl FunctionSpec {
             values: Arc::default(),
             function: Arc::new(function),
             after_durable: false,
+            only_exchanges: false,
             failure_hook: None,
         }
     }
@@ -58,6 +60,20 @@ impl FunctionSpec {
     pub const fn after_durable(mut self) -> Self {
         self.after_durable = true;
         self
+    }
+
+    /// Tells the embedded runtime that the function waits for sockets and computes next to nothing, so that its calls can share the thread of their
+    /// partition.
+    #[cfg(feature = "pipeline")]
+    pub(crate) const fn only_exchanges(mut self, only_exchanges: bool) -> Self {
+        self.only_exchanges = only_exchanges;
+        self
+    }
+
+    /// See [`only_exchanges`](Self::only_exchanges).
+    #[cfg(feature = "runtime")]
+    pub(crate) const fn is_only_exchanging(&self) -> bool {
+        self.only_exchanges
     }
 
     /// The function type.
@@ -94,6 +110,7 @@ impl fmt::Debug for FunctionSpec {
             .field("type_name", &self.type_name)
             .field("values", &self.values)
             .field("after_durable", &self.after_durable)
+            .field("only_exchanges", &self.only_exchanges)
             .finish_non_exhaustive()
     }
 }

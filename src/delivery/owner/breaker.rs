@@ -215,7 +215,9 @@ impl Limiter {
         let waiter = Waiter::take(&self.waiting);
         if waiter.is_some() {
             let permit = Arc::clone(&self.permits).acquire_owned();
-            if let Ok(Ok(permit)) = tokio::time::timeout(timeout / 2, permit).await {
+            // Boxed, because nearly all attempts find a permit and need not carry its future along.
+            let permit = Box::pin(tokio::time::timeout(timeout / 2, permit));
+            if let Ok(Ok(permit)) = permit.await {
                 return Permit::Granted { permit, is_probe };
             }
         }

@@ -17,14 +17,21 @@ use crate::protocol::reqreply::FromFunction;
 use crate::runtime::core::{AddressKey, CallId, Failure};
 use crate::runtime::endpoint::{Endpoint, InProcess, Remote};
 
+/// Larger requests of functions that only wait for sockets take long to read, and do not hold up a partition.
+const SMALL_BYTES: usize = 64 << 10;
+
 /// A call in progress. Boxed once, because it is large and moved.
 type Call = Pin<Box<dyn Future<Output = Result<FromFunction, Failure>> + Send>>;
+
+/// A call that waits for sockets, up to the message with its result.
+pub(super) type Exchange = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Partition {
     /// Calls the function of `target`.
     ///
     /// An in-process function is polled in place, and nearly all answer at once. One that waits continues as a task of the application's
-    /// runtime; a function that computes for long is called there from the start. Remote functions are called in this thread's own runtime.
+    /// runtime; a function that computes for long is called there from the start. Calls that only wait for sockets, such as those of remote functions
+    /// and of exports, are made in this thread's own runtime: their requests, their answers and the core then need no other thread.
     pub(super) fn call(&mut self, call: CallId, target: AddressKey, request: Bytes) {
         let (namespace, name, _) = target.parts();
         match self
@@ -52,6 +59,14 @@ impl Partition {
         request: Bytes,
     ) {
         let (namespace, name, _) = target.parts();
+        let is_small = request.len() <= SMALL_BYTES;
+        if is_small && functions.only_exchanges(namespace, name) {
+            let guard = self.follow(call);
+            return self.exchanges.push(Box::pin(async move {
+                let result = functions.call(request).await;
+                guard.finish(outcome(&target, result));
+            }));
+        }
         let is_slow = self.slow_functions.is_slow(namespace, name);
         let mut future: Call = Box::pin(async move { functions.call(request).await });
         if !is_slow {
@@ -85,7 +100,7 @@ impl Partition {
         request: Bytes,
     ) {
         let guard = self.follow(call);
-        self.calls.spawn(Box::pin(async move {
+        self.exchanges.push(Box::pin(async move {
             let returned = match functions.call(&target, request).await {
                 Some(result) => outcome(&target, result),
                 None => Returned::Abandoned,

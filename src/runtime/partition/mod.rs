@@ -1,8 +1,8 @@
 //! A thread that drives one core: real calls, real time, real acknowledgements.
 //!
 //! A core needs its own thread because it reads from the disk and may wait some milliseconds for it; tasks that serve connections
-//! must not wait with it. The thread waits in a small async runtime, where calls of remote functions make progress, and works outside of it:
-//! there in-process functions are polled, within the runtime of their application.
+//! must not wait with it. The thread waits in a small async runtime, where calls that wait for sockets make progress (remote functions and exports),
+//! and works outside of it: there other in-process functions are polled, within the runtime of their application.
 
 mod call;
 mod command;
@@ -27,11 +27,13 @@ use super::core::{CallId, Core, Input, Output, Ticket, Verdict};
 use super::egress::Egresses;
 use super::endpoint::Directory;
 use super::fatal_failure::{ApplicationFailure, FatalFailure};
+use super::numbers::ByNumber;
 use super::router::Router;
 use crate::clock::Clock;
 use crate::storage::Store;
 use crate::time::Timestamp;
 
+use self::call::Exchange;
 pub(super) use self::command::{Admission, Command};
 pub(crate) use self::command::{Inspection, Queue};
 pub(super) use self::inbox::Inbox;
@@ -67,12 +69,12 @@ struct Partition {
     core: Core,
     dependencies: Dependencies,
     inbox: Inbox,
-    /// The runtime of this thread.
-    calls: Handle,
+    /// Calls to be made in the runtime of this thread, the next time that it waits there: to spawn them from outside would cost each a system call.
+    exchanges: Vec<Exchange>,
     slow_functions: SlowFunctions,
     next_ticket: Ticket,
-    reply_to: HashMap<Ticket, ReplyTo>,
-    changes: HashMap<Ticket, oneshot::Sender<Result<(), String>>>,
+    reply_to: ByNumber<Ticket, ReplyTo>,
+    changes: ByNumber<Ticket, oneshot::Sender<Result<(), String>>>,
     drained: Vec<oneshot::Sender<()>>,
     /// Sources that wait for room.
     rooms: Vec<oneshot::Sender<()>>,
@@ -90,16 +92,16 @@ struct Partition {
 }
 
 impl Partition {
-    fn new(core: Core, dependencies: Dependencies, inbox: Inbox, calls: Handle) -> Self {
+    fn new(core: Core, dependencies: Dependencies, inbox: Inbox) -> Self {
         Self {
             core,
             dependencies,
             inbox,
-            calls,
+            exchanges: Vec::new(),
             slow_functions: SlowFunctions::default(),
             next_ticket: 0,
-            reply_to: HashMap::new(),
-            changes: HashMap::new(),
+            reply_to: ByNumber::default(),
+            changes: ByNumber::default(),
             drained: Vec::new(),
             rooms: Vec::new(),
             quiet: Vec::new(),
@@ -156,7 +158,10 @@ impl Partition {
     }
 
     /// Waits for work, while calls make progress.
-    async fn next(&self, taken: &mut Vec<Command>, sweep_at: Instant) -> (Phase, usize) {
+    async fn next(&mut self, taken: &mut Vec<Command>, sweep_at: Instant) -> (Phase, usize) {
+        for exchange in self.exchanges.drain(..) {
+            tokio::spawn(exchange);
+        }
         if self.core.in_flight() > self.abandoned {
             // Calls make progress however many commands come.
             tokio::task::yield_now().await;
@@ -415,7 +420,7 @@ impl Partition {
 
 /// The receiver and the content of an output.
 fn acknowledgement(
-    reply_to: &mut HashMap<Ticket, ReplyTo>,
+    reply_to: &mut ByNumber<Ticket, ReplyTo>,
     output: Output,
 ) -> Option<Acknowledgement> {
     let (ticket, admission) = match output {

@@ -11,6 +11,9 @@ use super::{Dependencies, Partition};
 use crate::runtime::callers::NoAnswer;
 use crate::runtime::core::Core;
 
+/// All calls that can make progress do so before the partition takes more commands: otherwise it would accept more than it delivers.
+const TASKS_AT_A_TIME: u32 = 4096;
+
 /// A running thread for each partition. Dropping it ends them, after their current work.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct Partitions {
@@ -29,6 +32,7 @@ impl Partitions {
         dependencies: Dependencies,
     ) -> io::Result<()> {
         let waiting = tokio::runtime::Builder::new_current_thread()
+            .event_interval(TASKS_AT_A_TIME)
             .enable_all()
             .build()?;
         let name = format!("partition-{}", core.index());
@@ -37,8 +41,7 @@ impl Partitions {
             inbox: inbox.clone(),
             dependencies: dependencies.clone(),
         };
-        let calls = waiting.handle().clone();
-        let partition = Partition::new(core, dependencies, inbox.clone(), calls);
+        let partition = Partition::new(core, dependencies, inbox.clone());
         // It logs where the thread that starts it logs, also if that is a subscriber of one thread.
         let log = get_default(Dispatch::clone);
         let thread = Builder::new().name(name).spawn(move || {
