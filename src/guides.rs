@@ -15,6 +15,9 @@ pub mod connectors {}
 #[doc = include_str!("../docs/kafka.md")]
 pub mod kafka {}
 
+#[doc = include_str!("../docs/kinesis.md")]
+pub mod kinesis {}
+
 #[doc = include_str!("../docs/admin-api.md")]
 pub mod admin_api {}
 

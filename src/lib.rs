@@ -48,6 +48,7 @@
 //! | `testing` | the test kit, for dev-dependencies: `testing` |
 //! | `cli` | the `statefun` binary |
 //! | `kafka` | the Kafka ingress and egress of module files; `kafka-tls`: with TLS and SCRAM |
+//! | `kinesis` | the Kinesis ingress and egress of module files |
 //! | `full` | everything but `kafka` and `codegen` |
 //! | `codegen` | regenerating the wire types from `proto/` |
 

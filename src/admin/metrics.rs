@@ -308,6 +308,7 @@ impl Snapshot {
         let failing = Family::<IngressLabels, Gauge>::default();
         let failed = Family::<IngressLabels, Counter>::default();
         let behind = Family::<SplitLabels, Gauge>::default();
+        let behind_by = Family::<SplitLabels, Gauge>::default();
         for (name, condition) in sources {
             let labels = IngressLabels {
                 ingress: name.to_string(),
@@ -318,9 +319,13 @@ impl Snapshot {
             failing.get_or_create(&labels).set(attempts.into());
             for (split, status) in condition.splits() {
                 let ingress = name.to_string();
+                let labels = SplitLabels { ingress, split };
                 if let Some(records) = status.behind {
-                    let of_split = behind.get_or_create(&SplitLabels { ingress, split });
-                    of_split.set(signed(records));
+                    behind.get_or_create(&labels).set(signed(records));
+                }
+                if let Some(time) = status.behind_by {
+                    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                    behind_by.get_or_create(&labels).set(signed(millis));
                 }
             }
         }
@@ -328,6 +333,11 @@ impl Snapshot {
             "ingress_pendingRecords",
             "Records of a split that a source had not brought at its last check",
             behind,
+        );
+        self.registry.register(
+            "ingress_millisBehindLatest",
+            "Milliseconds by which a source was behind the newest record of a split at its last look",
+            behind_by,
         );
         self.registry.register(
             "ingress_numRecordsIn",

@@ -200,6 +200,7 @@ fn split_json((split, status): (&String, &SplitStatus)) -> Value {
         "split": split,
         "position": String::from_utf8_lossy(&status.position),
         "behind": status.behind,
+        "behind_ms": status.behind_by.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
     })
 }
 

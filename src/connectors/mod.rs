@@ -6,6 +6,8 @@ pub(crate) mod file;
 pub(crate) mod http;
 #[cfg(feature = "kafka")]
 pub(crate) mod kafka;
+#[cfg(feature = "kinesis")]
+pub(crate) mod kinesis;
 mod line;
 pub(crate) mod playground;
 pub(crate) mod stdout;

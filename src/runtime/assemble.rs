@@ -20,6 +20,8 @@ use crate::connectors::file::FileEgress;
 use crate::connectors::http::HttpSource;
 #[cfg(feature = "kafka")]
 use crate::connectors::kafka::{self, KafkaSink, KafkaSource};
+#[cfg(feature = "kinesis")]
+use crate::connectors::kinesis::{self, Dependencies, KinesisSink, KinesisSource};
 use crate::connectors::playground::{PlaygroundSink, PlaygroundSource};
 use crate::connectors::stdout::StdoutEgress;
 #[cfg(not(feature = "kafka"))]
@@ -52,14 +54,23 @@ pub async fn ask_systems(module: &Module, patience: Duration) -> Vec<Answer> {
 fn examined(module: &Module) -> Vec<Box<dyn Examine + '_>> {
     let ingresses = module.ingresses.iter().filter_map(|ingress| match ingress {
         Ingress::Kafka(spec) => Some(kafka_ingress(spec)),
+        #[cfg(feature = "kinesis")]
+        Ingress::Kinesis(spec) => Some(boxed(kinesis::IngressExamined(spec))),
         _ => None,
     });
     let egresses = module.egresses.iter();
     let egresses = egresses.filter_map(|egress| match &egress.target {
         EgressTarget::Kafka(spec) => Some(kafka_egress(&egress.id, spec)),
+        #[cfg(feature = "kinesis")]
+        EgressTarget::Kinesis(spec) => Some(boxed(kinesis::EgressExamined(spec))),
         _ => None,
     });
     ingresses.chain(egresses).collect()
+}
+
+#[cfg(feature = "kinesis")]
+fn boxed<'a>(one: impl Examine + 'a) -> Box<dyn Examine + 'a> {
+    Box::new(one)
 }
 
 #[cfg(feature = "kafka")]
@@ -146,6 +157,13 @@ impl RuntimeBuilder {
                 }
                 #[cfg(not(feature = "kafka"))]
                 Ingress::Kafka(_) => self,
+                #[cfg(feature = "kinesis")]
+                Ingress::Kinesis(spec) => {
+                    let dependencies = self.dependencies();
+                    let source = KinesisSource::new(spec.clone(), dependencies);
+                    self.ingress(spec.id.clone(), source)
+                }
+                #[cfg(not(feature = "kinesis"))]
                 Ingress::Kinesis(_) => self,
             };
         }
@@ -168,6 +186,13 @@ impl RuntimeBuilder {
                 }
                 #[cfg(not(feature = "kafka"))]
                 EgressTarget::Kafka(_) => self,
+                #[cfg(feature = "kinesis")]
+                EgressTarget::Kinesis(spec) => {
+                    let (at, dependencies) = (egress.location.clone(), self.dependencies());
+                    let sink = KinesisSink::new(name.clone(), at, spec.clone(), dependencies);
+                    self.egress(name, sink)
+                }
+                #[cfg(not(feature = "kinesis"))]
                 EgressTarget::Kinesis(_) => self,
             };
         }
@@ -216,6 +241,16 @@ impl RuntimeBuilder {
             self.chores.push(Chore::new(work));
         }
         Ok(self.functions(functions))
+    }
+
+    /// What connectors know about the process.
+    #[cfg(feature = "kinesis")]
+    fn dependencies(&self) -> Dependencies {
+        Dependencies {
+            environment: self.known_environment().clone(),
+            network: self.known_network().clone(),
+            clock: self.wall_clock(),
+        }
     }
 
     /// What all pipelines of this runtime know about destinations.

@@ -20,6 +20,7 @@ use super::core::{Bindings as _, Core, CoreSettings, EgressBinding, SourceCore, 
 use super::egress::{Egresses, Outbox};
 use super::endpoint::{Directory, Endpoint, InProcess, RecordForm, Remote};
 use super::entrance::Entrances;
+use super::environment::Environment;
 use super::error::StartError;
 use super::fatal_failure::FatalFailure;
 use super::gone::{self, Gone, StandIns};
@@ -103,6 +104,11 @@ pub struct RuntimeBuilder {
     home: Home,
     at_rest: bool,
     network: Network,
+    #[cfg_attr(
+        not(feature = "kinesis"),
+        allow(dead_code, reason = "connectors read it")
+    )]
+    environment: Environment,
     functions: Vec<StatefulFunctions>,
     pub(super) endpoints: Vec<EndpointSpec>,
     pub(crate) services: Vec<Box<dyn Service>>,
@@ -135,6 +141,7 @@ impl RuntimeBuilder {
             home: Home::Ephemeral,
             at_rest: false,
             network: Network::default(),
+            environment: Environment::default(),
             functions: Vec::new(),
             endpoints: Vec::new(),
             services: Vec::new(),
@@ -220,6 +227,18 @@ impl RuntimeBuilder {
 
     pub(super) const fn known_network(&self) -> &Network {
         &self.network
+    }
+
+    /// Sets the variables of the environment by which connectors are configured, such as those of AWS; the library itself reads no
+    /// environment. Call it before [`module`](Self::module).
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    #[cfg(feature = "kinesis")]
+    pub(super) const fn known_environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// The clock for all stored times.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -26,6 +27,8 @@ pub(crate) struct SplitStatus {
     pub(crate) position: Bytes,
     /// How many records have not been brought yet, if the source has reported it.
     pub(crate) behind: Option<u64>,
+    /// By how much time it is behind the newest record, if the source has reported it.
+    pub(crate) behind_by: Option<Duration>,
 }
 
 impl Condition {
@@ -67,8 +70,11 @@ impl Condition {
                 (None, _) => _ = splits.remove(split),
                 (Some(position), Some(status)) => status.position = position.clone(),
                 (Some(position), None) => {
-                    let (position, behind) = (position.clone(), None);
-                    splits.insert(split.clone(), SplitStatus { position, behind });
+                    let status = SplitStatus {
+                        position: position.clone(),
+                        ..SplitStatus::default()
+                    };
+                    splits.insert(split.clone(), status);
                 }
             }
         }
@@ -79,6 +85,14 @@ impl Condition {
         let mut splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(status) = splits.get_mut(split) {
             status.behind = Some(records);
+        }
+    }
+
+    /// Records by how much time `split` is behind.
+    pub(super) fn is_behind_by(&self, split: &str, time: Duration) {
+        let mut splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(status) = splits.get_mut(split) {
+            status.behind_by = Some(time);
         }
     }
 

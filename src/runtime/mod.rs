@@ -29,6 +29,8 @@ pub(crate) mod endpoint;
 #[cfg(feature = "runtime")]
 mod entrance;
 #[cfg(feature = "runtime")]
+mod environment;
+#[cfg(feature = "runtime")]
 mod error;
 #[cfg(feature = "runtime")]
 mod fatal_failure;
@@ -88,6 +90,7 @@ pub use self::{
     commit::StoreStatus,
     config::RuntimeConfig,
     endpoint::TlsFindings,
+    environment::Environment,
     error::StartError,
     fatal_failure::ApplicationFailure,
     http_listeners::HttpListeners,

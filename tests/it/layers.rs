@@ -88,6 +88,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["runtime", "module", "sdk", "protocol"],
     ),
     (
+        "connectors::kinesis",
+        &[
+            "runtime",
+            "module",
+            "sdk",
+            "protocol",
+            "clock",
+            "random",
+            "retry",
+            "transport::http::client",
+        ],
+    ),
+    (
         "connectors::playground",
         &["runtime", "module", "transport", "sdk", "protocol"],
     ),

@@ -34,6 +34,8 @@ mod harness;
 mod http;
 #[cfg(all(feature = "kafka", feature = "cli", feature = "testing"))]
 mod kafka;
+#[cfg(all(feature = "kinesis", feature = "cli", feature = "testing"))]
+mod kinesis;
 #[cfg(all(feature = "http", feature = "lambda"))]
 mod lambda;
 mod layers;

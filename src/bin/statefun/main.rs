@@ -6,6 +6,7 @@ mod call;
 mod check;
 mod dead_letters;
 mod deliveries;
+mod environment;
 mod input;
 mod json;
 mod list;

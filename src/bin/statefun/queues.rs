@@ -166,7 +166,12 @@ fn total(totals: &Value, name: &str, noun: &str) -> String {
 /// Position and lag of a split.
 fn split_line(split: &Value) -> String {
     let behind = split.get("behind").and_then(Value::as_u64);
-    let behind = behind.map_or_else(String::new, |records| format!(", {records} behind"));
+    let behind_ms = split.get("behind_ms").and_then(Value::as_u64);
+    let behind = match (behind, behind_ms) {
+        (Some(records), _) => format!(", {records} behind"),
+        (None, Some(millis)) => format!(", {millis} ms behind"),
+        (None, None) => String::new(),
+    };
     format!(
         "  {}: at {}{behind}",
         field(split, "split"),

@@ -16,7 +16,7 @@ use stateful_functions::runtime::{
 
 use crate::admin::{host_port, token};
 use crate::args::{ADMIN, ModuleArgs};
-use crate::{check, network, output, signals};
+use crate::{check, environment, network, output, signals};
 
 /// Run a module: its ingresses, functions, pipelines and egresses, with all durable data in one folder.
 ///
@@ -91,6 +91,7 @@ pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode
     let builder = Runtime::builder()
         .config(config(&args))
         .network(network::of_environment()?)
+        .environment(environment::of_process()?)
         .module(&module)?
         .admin(admin);
     let builder = if args.ephemeral {

@@ -39,8 +39,9 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     });
     let client_properties = properties::read(&fields, "clientConfigProperties");
     let (location, at) = (fields.location().clone(), fields.at());
-    if let Some(id) = &id {
-        needs_connector(KIND, id, &fields, INSTEAD, draft);
+    if let (Some(id), false) = (&id, cfg!(feature = "kinesis")) {
+        let instead = format!("build with the feature `kinesis`, {INSTEAD}");
+        needs_connector(KIND, id, &fields, &instead, draft);
     }
     fields.finish();
     let Some(id) = id else { return };

@@ -55,8 +55,8 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let start = read_start(&fields);
     let client_properties = properties::read(&fields, "clientConfigProperties");
     let (location, at) = (fields.location().clone(), fields.at());
-    if let Some(id) = &id {
-        let instead = "feed its functions through a statefun.http.v1/ingress instead";
+    if let (Some(id), false) = (&id, cfg!(feature = "kinesis")) {
+        let instead = "build with the feature `kinesis`, feed its functions through a statefun.http.v1/ingress instead";
         needs_connector(KIND, id, &fields, instead, draft);
     }
     fields.finish();

@@ -27,7 +27,7 @@ impl Properties {
     }
 
     /// Those with these names and values.
-    #[cfg(all(test, feature = "kafka"))]
+    #[cfg(all(test, any(feature = "kafka", feature = "kinesis")))]
     pub(crate) fn of_tests(pairs: &[(&str, &str)]) -> Self {
         let pairs = pairs.iter();
         Self {

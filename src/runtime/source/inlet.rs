@@ -132,6 +132,11 @@ impl Inlet {
         self.shared.condition.is_behind(split, records);
     }
 
+    /// Shows operators by how much time `split` is behind the newest record, for systems that do not count records.
+    pub fn behind_by(&self, split: &str, time: Duration) {
+        self.shared.condition.is_behind_by(split, time);
+    }
+
     /// The stored position of one split; `None` if it has none.
     ///
     /// # Errors

@@ -10,8 +10,8 @@ use tokio::net::TcpListener;
 
 use super::broker::{Version, shared};
 use super::client::{Client, Read, Reader};
-use super::scene::{Scene, with};
 use crate::support::flink::{Flink, Settings};
+use crate::support::scene::{Scene, with};
 use crate::support::until::until;
 
 const OUT: TypeName = TypeName::new("agree/out");

@@ -9,7 +9,7 @@ use stateful_functions::{EgressMessage, KafkaEgressMessage};
 
 use super::broker::{Broker, Version, shared};
 use super::client::{Client, Reader};
-use super::scene::with;
+use crate::support::scene::with;
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(work)

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::broker::{Broker, Version, shared};
 use super::client::{Client, Read};
-use super::scene::Scene;
+use crate::support::scene::Scene;
 use crate::support::until::until;
 
 pub(super) const SENDER: TypeName = TypeName::new("test/sender");

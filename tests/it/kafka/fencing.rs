@@ -3,7 +3,7 @@
 use super::broker::{Version, shared};
 use super::client::Client;
 use super::egress::{functions, module, order};
-use super::scene::Scene;
+use crate::support::scene::Scene;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_instance_fences_the_first_which_says_so_and_sends_no_more() {

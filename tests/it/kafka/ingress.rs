@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::broker::{Version, own, shared};
 use super::client::Client;
-use super::scene::Scene;
+use crate::support::scene::Scene;
 use crate::support::until::until;
 
 /// An ingress as a module file has it.

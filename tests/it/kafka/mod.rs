@@ -14,5 +14,4 @@ mod fencing;
 mod ingress;
 mod kills;
 mod modules;
-mod scene;
 mod secured;

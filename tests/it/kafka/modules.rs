@@ -7,7 +7,7 @@ use stateful_functions::{
 
 use super::broker::{Version, shared};
 use super::client::{Client, Reader};
-use super::scene::with;
+use crate::support::scene::with;
 use crate::support::until::until;
 
 const JSON: TypeName = TypeName::new("greeter.types/com.example.json");

@@ -10,7 +10,7 @@ use stateful_functions::{
 
 use super::broker::{Broker, PASSWORD, Secured, USER, Version, secured};
 use super::client::Client;
-use super::scene::Scene;
+use crate::support::scene::Scene;
 use crate::support::tls::DATA;
 use crate::support::until::until;
 

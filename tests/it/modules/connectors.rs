@@ -267,3 +267,16 @@ fn a_module_that_needs_a_connector_is_valid_and_cannot_be_run() {
         assert!(refused.contains(expected), "{refused}");
     }
 }
+
+#[test]
+#[cfg_attr(feature = "kinesis", ignore = "this build has the connector")]
+fn sf_59_a_module_for_kinesis_is_valid_and_cannot_be_run_without_the_connector() {
+    let module = load("kinesis.yaml");
+    let refused = Runtime::builder().module(&module).unwrap_err().to_string();
+    for expected in [
+        "kinesis.yaml:7:7: `spec.id`: io.statefun.kinesis.v1/ingress com.example/orders needs a connector that this build does not have (build with the feature `kinesis`, feed its functions through a statefun.http.v1/ingress instead, or run the module on StateFun)",
+        "io.statefun.kinesis.v1/egress com.example/out needs a connector that this build does not have (build with the feature `kinesis`, give its id to a statefun.stdout.v1/egress or statefun.file.v1/egress, which shows its records, or run the module on StateFun)",
+    ] {
+        assert!(refused.contains(expected), "{refused}");
+    }
+}

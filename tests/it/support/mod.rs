@@ -28,6 +28,12 @@ pub(crate) mod proxy;
 pub(crate) mod raw;
 #[cfg(feature = "testing")]
 pub(crate) mod reply;
+#[cfg(all(
+    any(feature = "kafka", feature = "kinesis"),
+    feature = "cli",
+    feature = "testing"
+))]
+pub(crate) mod scene;
 #[cfg(all(feature = "cli", feature = "testing"))]
 pub(crate) mod scripted;
 #[cfg(all(feature = "cli", feature = "testing"))]

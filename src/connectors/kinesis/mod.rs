@@ -1,0 +1,26 @@
+//! Amazon Kinesis: `io.statefun.kinesis.v1/ingress`, exactly once, and `io.statefun.kinesis.v1/egress`, at least once.
+//!
+//! `client` makes signed calls, for which `aws` has regions and credentials. `shards` decides what is read when, `lanes` what is sent when; both
+//! are pure. Positions are stored with the state (`docs/connectors.md`, `docs/kinesis.md`).
+
+mod aggregated;
+mod api;
+mod aws;
+mod client;
+mod egress;
+mod examine;
+mod failure;
+mod ingress;
+mod lanes;
+mod listing;
+mod poll;
+mod position;
+mod record;
+mod settings;
+mod shards;
+mod troubles;
+
+pub(crate) use self::egress::KinesisSink;
+pub(crate) use self::examine::{EgressExamined, IngressExamined};
+pub(crate) use self::ingress::KinesisSource;
+pub(crate) use self::settings::Dependencies;

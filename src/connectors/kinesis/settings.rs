@@ -1,0 +1,312 @@
+//! The settings of an ingress and an egress: fields and properties of their documents.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::module::{
+    AwsCredentials, AwsRegion, Finding, KinesisEgress, KinesisIngress, Properties,
+};
+use crate::runtime::Environment;
+use crate::transport::http::client::Network;
+
+/// The process around a connector.
+#[derive(Debug, Clone)]
+pub(crate) struct Dependencies {
+    pub(crate) environment: Environment,
+    pub(crate) network: Network,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// The settings of a client.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) region: AwsRegion,
+    pub(super) credentials: AwsCredentials,
+    /// The URL of the service, if a property names it.
+    pub(super) endpoint: Option<String>,
+    pub(super) request_timeout: Duration,
+    pub(super) connect_timeout: Option<Duration>,
+    /// Properties without effect.
+    ignored: Vec<Ignored>,
+}
+
+/// A property without effect.
+#[derive(Debug, Clone)]
+struct Ignored {
+    name: String,
+    why: &'static str,
+}
+
+/// A property whose value is invalid.
+#[derive(Debug, thiserror::Error)]
+#[error("property `{name}`: {why}")]
+pub(super) struct Invalid {
+    /// As it is given.
+    pub(super) name: String,
+    pub(super) why: String,
+}
+
+/// The settings of an ingress.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    pub(super) settings: Settings,
+    /// The most records of an answer.
+    pub(super) max_records: usize,
+    /// The interval between two calls for the same shard.
+    pub(super) interval: Duration,
+    /// The interval of checks for new shards.
+    pub(super) discovery: Duration,
+}
+
+/// The settings of an egress.
+#[derive(Debug, Clone)]
+pub(super) struct Writing {
+    pub(super) settings: Settings,
+    pub(super) limits: Limits,
+}
+
+/// The most that is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Records of a call.
+    pub(super) records: usize,
+    /// Bytes of the keys and values of a call.
+    pub(super) bytes: usize,
+}
+
+impl Limits {
+    /// Those of Kinesis.
+    pub(super) const MAX: Self = Self {
+        records: 500,
+        bytes: 5 << 20,
+    };
+}
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Of Kinesis, and Flink's default.
+const MAX_RECORDS: usize = 10_000;
+/// Flink's default: Kinesis allows five calls a second for each shard.
+const INTERVAL: Duration = Duration::from_millis(200);
+const DISCOVERY: Duration = Duration::from_secs(10);
+
+const POLLING: &str = "enhanced fan-out is not built in; shards are polled";
+const SINGLE: &str = "records are written one by one, which every consumer can read";
+const VERIFIED: &str = "certificates are always verified; name an own authority in the environment variable SSL_CERT_FILE";
+const FIELD: &str = "the field of the document decides";
+const NO_COUNTERPART: &str = "there is no such setting here";
+
+impl Reading {
+    /// # Errors
+    /// If the value of a property is invalid; the error names it.
+    pub(super) fn of(spec: &KinesisIngress) -> Result<Self, Invalid> {
+        let mut given = Given::of(&spec.client_properties);
+        let max_records = given.number("flink.shard.getrecords.maxrecordcount", 1..=10_000)?;
+        let interval = given.millis("flink.shard.getrecords.intervalmillis")?;
+        let discovery = given.millis("flink.shard.discovery.intervalmillis")?;
+        Ok(Self {
+            max_records: max_records.unwrap_or(MAX_RECORDS),
+            interval: interval.unwrap_or(INTERVAL),
+            discovery: discovery.unwrap_or(DISCOVERY),
+            settings: given.settings(&spec.region, &spec.credentials)?,
+        })
+    }
+}
+
+impl Writing {
+    /// # Errors
+    /// If the value of a property is invalid; the error names it.
+    pub(super) fn of(spec: &KinesisEgress) -> Result<Self, Invalid> {
+        let mut given = Given::of(&spec.client_properties);
+        let records = given.number("collectionMaxCount", 1..=Limits::MAX.records)?;
+        let bytes = given.number("collectionMaxSize", 1..=Limits::MAX.bytes)?;
+        let (host, port) = (
+            given.take("kinesisEndpoint"),
+            given.number("kinesisPort", 1..=65_535_u16)?,
+        );
+        let mut settings = given.settings(&spec.region, &spec.credentials)?;
+        if let Some((_, host)) = host.filter(|_| settings.endpoint.is_none()) {
+            settings.endpoint = Some(match port {
+                Some(port) => format!("https://{host}:{port}/"),
+                None => format!("https://{host}/"),
+            });
+        }
+        let limits = Limits {
+            records: records.unwrap_or(Limits::MAX.records),
+            bytes: bytes.unwrap_or(Limits::MAX.bytes),
+        };
+        Ok(Self { settings, limits })
+    }
+}
+
+impl Settings {
+    /// The properties without effect, with their places.
+    pub(super) fn idle(&self, properties: &Properties) -> Vec<Finding> {
+        let findings = self.ignored.iter().map(|Ignored { name, why }| {
+            properties.finding(name, format!("`{name}` has no effect: {why}"))
+        });
+        findings.collect()
+    }
+}
+
+/// The properties of a document that were not looked at yet.
+struct Given<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Given<'a> {
+    fn of(properties: &'a Properties) -> Self {
+        Self(properties.iter().collect())
+    }
+
+    /// Takes the property `name`, with its name as it is given. The case of the first letter does not matter, as in StateFun.
+    fn take(&mut self, name: &str) -> Option<(&'a str, &'a str)> {
+        let mut given = self.0.iter();
+        let at = given.position(|(given, _)| lowered(given) == name)?;
+        Some(self.0.remove(at))
+    }
+
+    fn number<T: FromStr + PartialOrd + std::fmt::Display>(
+        &mut self,
+        name: &str,
+        range: std::ops::RangeInclusive<T>,
+    ) -> Result<Option<T>, Invalid> {
+        let Some((name, text)) = self.take(name) else {
+            return Ok(None);
+        };
+        let number = text.trim().parse().ok();
+        let number = number.filter(|number| range.contains(number));
+        let invalid = || Invalid {
+            name: name.to_owned(),
+            why: format!(
+                "expected a number from {} to {}, found `{text}`",
+                range.start(),
+                range.end()
+            ),
+        };
+        Ok(Some(number.ok_or_else(invalid)?))
+    }
+
+    fn millis(&mut self, name: &str) -> Result<Option<Duration>, Invalid> {
+        let millis = self.number(name, 1..=86_400_000_u64)?;
+        Ok(millis.map(Duration::from_millis))
+    }
+
+    /// What both directions have in common; nothing may be taken afterwards.
+    fn settings(
+        mut self,
+        region: &AwsRegion,
+        credentials: &AwsCredentials,
+    ) -> Result<Settings, Invalid> {
+        let endpoint = self.take("aws.endpoint");
+        if let Some((name, endpoint)) = endpoint {
+            super::client::parsed(endpoint).map_err(|why| Invalid {
+                name: name.to_owned(),
+                why: why.to_string(),
+            })?;
+        }
+        let mut request = self.millis("requestTimeout")?;
+        for name in ["clientExecutionTimeout", "socketTimeout"] {
+            let other = self.millis(name)?;
+            request = request.or(other);
+        }
+        let mut connect = self.millis("connectionTimeout")?;
+        connect = connect.or(self.millis("connectTimeout")?);
+        let ignored = self.0.iter().map(|(name, value)| Ignored {
+            name: (*name).to_owned(),
+            why: why(&lowered(name), value),
+        });
+        Ok(Settings {
+            region: region.clone(),
+            credentials: credentials.clone(),
+            endpoint: endpoint.map(|(_, endpoint)| endpoint.to_owned()),
+            request_timeout: request.unwrap_or(REQUEST_TIMEOUT),
+            connect_timeout: connect,
+            ignored: ignored.collect(),
+        })
+    }
+}
+
+/// Why a property has no effect.
+fn why(name: &str, value: &str) -> &'static str {
+    match name {
+        "flink.stream.recordpublisher" if value.eq_ignore_ascii_case("POLLING") => {
+            "shards are always polled"
+        }
+        "flink.stream.recordpublisher" => POLLING,
+        "aggregationEnabled" | "aggregationMaxCount" | "aggregationMaxSize" => SINGLE,
+        "verifyCertificate" => VERIFIED,
+        "aws.region" | "region" => FIELD,
+        name if name.starts_with("flink.stream.initpos") => FIELD,
+        name if name.starts_with("flink.stream.efo") => POLLING,
+        name if name.starts_with("aws.credentials") => FIELD,
+        _ => NO_COUNTERPART,
+    }
+}
+
+fn lowered(name: &str) -> String {
+    let mut characters = name.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn writing(pairs: &[(&str, &str)]) -> Result<Writing, Invalid> {
+        Writing::of(&KinesisEgress {
+            region: AwsRegion::Default,
+            credentials: AwsCredentials::Default,
+            max_outstanding_records: NonZeroU32::MIN,
+            client_properties: Properties::of_tests(pairs),
+        })
+    }
+
+    #[test]
+    fn properties_of_the_producer_have_their_effect_or_are_named() {
+        let writing = writing(&[
+            ("CollectionMaxCount", "10"),
+            ("RequestTimeout", "9000"),
+            ("KinesisEndpoint", "localhost"),
+            ("KinesisPort", "4567"),
+            ("AggregationEnabled", "true"),
+            ("ThreadingModel", "POOLED"),
+        ])
+        .unwrap();
+        assert_eq!(
+            (writing.limits.records, writing.limits.bytes),
+            (10, 5 << 20)
+        );
+        let settings = writing.settings;
+        assert_eq!(
+            settings.endpoint.as_deref(),
+            Some("https://localhost:4567/")
+        );
+        assert_eq!(settings.request_timeout, Duration::from_secs(9));
+        let ignored: Vec<_> = settings
+            .ignored
+            .iter()
+            .map(|ignored| &*ignored.name)
+            .collect();
+        assert_eq!(ignored, ["AggregationEnabled", "ThreadingModel"]);
+    }
+
+    #[test]
+    fn an_invalid_value_is_named() {
+        let told = writing(&[("collectionMaxCount", "501")])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            told,
+            "property `collectionMaxCount`: expected a number from 1 to 500, found `501`"
+        );
+        let told = writing(&[("aws.endpoint", "localhost:4567")])
+            .unwrap_err()
+            .to_string();
+        assert!(told.starts_with("property `aws.endpoint`"), "{told}");
+    }
+}

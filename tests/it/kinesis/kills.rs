@@ -1,0 +1,210 @@
+//! From Kinesis to Kinesis under load, while the runtime is killed, the service throttles and the stream is resharded: no effect is missing, the
+//! state counts each record once, and each key's effects are in order.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use stateful_functions::random::Random;
+use stateful_functions::transport::http::serve;
+use stateful_functions::{
+    BoxError, Context, FunctionSpec, KinesisEgressMessage, Message, StatefulFunction,
+    StatefulFunctions, TypeName, ValueSpec, types,
+};
+use tokio::net::TcpListener;
+
+use super::client::{Client, Reader};
+use super::front::Front;
+use super::server::{Server, shared};
+use crate::support::process::Process;
+use crate::support::seeds::{for_each_seed, number};
+use crate::support::until::until;
+
+/// How often the runtime is killed.
+const ROUNDS: u64 = 20;
+const KEYS: u64 = 7;
+/// Records that are written before their effects are seen.
+const AHEAD: u64 = 300;
+const COUNTED: ValueSpec<i64> = ValueSpec::new("counted", types::LONG);
+
+/// Counts the messages of its address, and sends `<text> <count>` to a stream.
+struct Count {
+    out: String,
+}
+
+impl StatefulFunction for Count {
+    async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
+        let text = message.require(&types::STRING)?;
+        let counted = context.storage().get(&COUNTED)?.unwrap_or(0) + 1;
+        context.storage().set(&COUNTED, counted)?;
+        let key = context.address().id().to_owned();
+        let record = KinesisEgressMessage::to(TypeName::new("test/out"));
+        let record = record.stream(&*self.out).partition_key(key);
+        context.send_egress(record.value(format!("{text} {counted}"))?);
+        Ok(())
+    }
+}
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(front: &Front, functions: &str, into: &str) -> Self {
+        let place = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let aws = format!(
+            "awsRegion: {{type: specific, id: us-east-1}}
+  awsCredentials: {{type: basic, accessKeyId: a, secretAccessKey: b}}
+  clientConfigProperties: [{{aws.endpoint: 'http://{}/'}}, {{flink.shard.getrecords.intervalmillis: 20}}]",
+            front.address
+        );
+        let module = format!(
+            "kind: io.statefun.kinesis.v1/ingress
+spec:
+  id: test/in
+  {aws}
+  startupPosition: {{type: earliest}}
+  streams: [{{stream: {into}, valueType: io.statefun.types/string, targets: [test/count]}}]
+---
+kind: io.statefun.endpoints.v2/http
+spec: {{functions: test/*, urlPathTemplate: 'http://{functions}/'}}
+---
+kind: io.statefun.kinesis.v1/egress
+spec:
+  id: test/out
+  {aws}
+"
+        );
+        fs::write(place.path("module.yaml"), module).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self) -> Process {
+        Process::run(&self.path("module.yaml"), &self.path("data"))
+    }
+}
+
+/// Writes numbered records without end, each key's in order.
+struct Load {
+    /// How many effects were seen: the load is never far before them.
+    seen: AtomicU64,
+    ends: AtomicBool,
+}
+
+impl Load {
+    /// How many records were written in all.
+    async fn run(&self, client: &Client, into: &str) -> u64 {
+        let mut number = 0;
+        while !self.ends.load(Ordering::Relaxed) {
+            let key = format!("key-{}", number % KEYS);
+            client.text(into, &key, &number.to_string()).await;
+            number += 1;
+            until("effects of the load", async || {
+                let ends = self.ends.load(Ordering::Relaxed);
+                (ends || number < self.seen.load(Ordering::Relaxed) + AHEAD).then_some(())
+            })
+            .await;
+        }
+        number
+    }
+}
+
+#[test]
+fn twenty_kills_of_the_runtime_lose_nothing_and_count_nothing_twice() {
+    for_each_seed(1, |seed| {
+        let Some(server) = shared("kinesis to kinesis under kills") else {
+            return;
+        };
+        let executor = tokio::runtime::Runtime::new().unwrap();
+        executor.block_on(play(server, seed));
+    });
+}
+
+async fn play(server: &'static Server, seed: u64) {
+    let mut random = Random::seeded(seed);
+    let (client, front) = (Client::of(server), Front::start(server).await);
+    let (into, out) = (client.stream("in", 2).await, client.stream("out", 3).await);
+    {
+        let mut faults = front.faults();
+        faults.throttled = 5;
+        faults.refused = 10;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = Place::new(&front, &listener.local_addr().unwrap().to_string(), &into);
+    let count = Count { out: out.clone() };
+    let spec = FunctionSpec::new(TypeName::new("test/count"), count).value(COUNTED);
+    let functions = StatefulFunctions::new().with(spec).unwrap();
+    tokio::spawn(async move { serve(listener, functions).await });
+    let load = Load {
+        seen: AtomicU64::new(0),
+        ends: AtomicBool::new(false),
+    };
+    let mut reader = Reader::of(&client, &out);
+    let rounds = async {
+        let mut process = place.run();
+        for round in 0..number("STATEFUN_KINESIS_ROUNDS").unwrap_or(ROUNDS) {
+            // At a moment of its own in each round, when something has arrived since the last one.
+            let enough = reader.records.len() + 1 + usize::try_from(random.below(60)).unwrap();
+            until(
+                &format!("effects in round {round} of seed {seed}"),
+                async || {
+                    reader.read().await;
+                    let seen = reader.records.len() as u64;
+                    load.seen.store(seen, Ordering::Relaxed);
+                    (reader.records.len() >= enough).then_some(())
+                },
+            )
+            .await;
+            let open = client.shards(&into).await;
+            let open = open.iter().filter(|shard| shard.is_open).count();
+            match random.below(6) {
+                0 if open < 6 => client.split(&into, 0).await,
+                1 if open > 1 => client.merge(&into).await,
+                _ => {}
+            }
+            process.kill();
+            process = place.run();
+        }
+        load.ends.store(true, Ordering::Relaxed);
+        process
+    };
+    let (written, mut process) = tokio::join!(load.run(&client, &into), rounds);
+    until(
+        &format!("all {written} effects of seed {seed}"),
+        async || {
+            reader.read().await;
+            (by_key(&reader).values().map(Vec::len).sum::<usize>() as u64 == written).then_some(())
+        },
+    )
+    .await;
+    assert_eq!(process.terminate(), Some(0));
+    let mut found = by_key(&reader);
+    for key in 0..KEYS {
+        let expected: Vec<(u64, u64)> = (key..written).step_by(KEYS as usize).zip(1..).collect();
+        let found = found.remove(&format!("key-{key}")).unwrap_or_default();
+        assert_eq!(found, expected, "key-{key}");
+    }
+    assert!(found.is_empty());
+}
+
+/// The effects of each key, with the count that it had then, where each came first: after a kill some come again.
+fn by_key(reader: &Reader<'_>) -> BTreeMap<String, Vec<(u64, u64)>> {
+    let mut by_key: BTreeMap<String, Vec<(u64, u64)>> = BTreeMap::new();
+    for read in &reader.records {
+        let text = read.text();
+        let (number, counted) = text.split_once(' ').unwrap();
+        let effect = (number.parse().unwrap(), counted.parse().unwrap());
+        let effects = by_key.entry(read.key.clone()).or_default();
+        if !effects.contains(&effect) {
+            effects.push(effect);
+        }
+    }
+    by_key
+}
