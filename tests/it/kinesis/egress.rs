@@ -1,5 +1,6 @@
 //! What stands in a stream for what a function sent, what is sent again, and what is refused.
 
+use serde_json::json;
 use stateful_functions::runtime::Runtime;
 use stateful_functions::{
     Address, BoxError, Context, EgressMessageBuilder, FunctionSpec, KinesisEgressMessage, Message,
@@ -225,6 +226,15 @@ async fn a_stream_that_is_created_soon_gets_its_records_and_one_that_is_not_hold
     let texts: Vec<String> = records.iter().map(|read| read.text()).collect();
     assert_eq!(texts, ["three", "five"]);
     scene.says("\"set_aside\":2").await;
+    // Once the stream is there, they are sent again.
+    client.make(&never, 1).await;
+    let why = json!({"actor": "me", "reason": "the stream is there"});
+    let (status, told) = scene.post("/api/set-aside/redrive", &why).await;
+    assert_eq!((status, &told["redriven"]), (200, &json!(2)), "{told}");
+    let records = client.await_records(&never, 2).await;
+    let mut texts: Vec<String> = records.iter().map(|read| read.text()).collect();
+    texts.sort();
+    assert_eq!(texts, ["four", "two"]);
     scene.runtime.shutdown().await;
 }
 
