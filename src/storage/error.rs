@@ -39,9 +39,9 @@ pub enum StorageError {
         /// What the operator can do.
         remedy: &'static str,
     },
-    /// One row of the tables differs from what was written. The other rows are not affected.
+    /// One row of the tables differs from what was written, or was looked for in a page that does. Other rows are not affected.
     #[error(
-        "{file} is damaged: row `{}` of {table:?} is not what was written; restore a backup of the whole folder, or delete the value",
+        "{file} is damaged: row `{}` of {table:?} is changed or lost; restore a backup of the whole folder, or delete the value",
         shown(key)
     )]
     DamagedRow {

@@ -52,7 +52,15 @@ const RESERVE: &str = "reserve";
 /// Whether files in a data folder have this name.
 #[cfg(feature = "embedded")]
 fn is_ours(name: &str) -> bool {
-    [disk::LOCK, REACHED, RESERVE, tables::FILE, tables::NEW_FILE].contains(&name)
+    [
+        disk::LOCK,
+        REACHED,
+        RESERVE,
+        tables::FILE,
+        tables::NEW_FILE,
+        tables::SUMS_FILE,
+    ]
+    .contains(&name)
         || log::is_segment(name)
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::disk::{Disk, LOCK};
-use super::super::tables::{self, Tables};
+use super::super::tables::{self, PageSums, Tables};
 use super::super::{
     Backend, Health, Keys, Position, REACHED, Rows, StorageError, SyncError, Table, Write,
 };
@@ -43,6 +43,7 @@ pub(super) struct LogStore {
     syncing: Mutex<Syncing>,
     /// Held during a checkpoint, and while the tables are reopened.
     pub(super) tables: Mutex<Tables>,
+    pages: Arc<PageSums>,
     pub(super) state: Mutex<State>,
     /// Signals that something is staged, or that the store is stopped.
     staged: Condvar,
@@ -171,6 +172,7 @@ impl LogStore {
                 since_look: 0,
             }),
             reserve,
+            pages: tables.pages(),
             tables: Mutex::new(tables),
             state: Mutex::new(state),
             staged: Condvar::new(),
@@ -504,7 +506,10 @@ impl Backend for LogStore {
         let frozen = state.layers.lower.frozen.as_ref();
         let overlays =
             state.layers.current.bytes() + frozen.map_or(0, |frozen| frozen.overlay.bytes());
+        let damage = state.health.damage.clone();
+        let damage = damage.or_else(|| Some(self.pages.damage()?.to_string().into()));
         Health {
+            damage,
             pressure: self.pressure(),
             overlay_bytes: overlays as u64,
             log_bytes: state.log_bytes(),

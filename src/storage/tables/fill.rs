@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::ReadableTable as _;
 
 use super::guard::Fault;
-use super::seal::{Sum, Sums, seal, unseal};
+use super::seal::{Sum, Sums, reseal, seal, unseal};
 
 type Table<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 
@@ -115,22 +115,62 @@ impl Absent {
     }
 }
 
-/// Computes the seal sums of `tables` again. The row counts stay, so that missing rows still show.
+/// Reads all rows after a write in which damaged rows were replaced, in the tables `mended`, or pages were damaged. Computes the seal sums of `mended` again.
+/// Tells whether there are still rows without a good seal.
+///
+/// If a page is damaged (`strictly`), counts and sums must be right except for such rows: the page is replaced by one with a good checksum,
+/// and nothing would show any more that rows are missing, or of an earlier time.
 pub(super) fn sum_up(
     rows: &Table<'_>,
     sums: &mut Sums,
-    tables: &BTreeSet<u8>,
-) -> Result<(), Fault> {
-    let mut found = Sums::default();
+    mended: &BTreeSet<u8>,
+    strictly: bool,
+) -> Result<bool, Fault> {
+    let (mut found, mut resealed, mut is_damaged) = (Sums::default(), Sums::default(), false);
+    let (mut right, mut last) = (Vec::new(), Vec::new());
     for row in rows.iter()? {
         let (key, stored) = row?;
-        found.add(key.value(), stored.value());
+        let (key, stored) = (key.value(), stored.value());
+        found.add(key, stored);
+        if unseal(key, stored).is_some() {
+            resealed.add(key, stored);
+            if strictly && key <= last.as_slice() {
+                let key = key.escape_ascii();
+                let fault = format!("its row `{key}` is not in its place");
+                return Err(redb::Error::Corrupted(fault).into());
+            }
+            key.clone_into(&mut last);
+        } else {
+            is_damaged = true;
+            reseal(key, stored, &mut right);
+            resealed.add(key, &right);
+        }
     }
-    for table in tables {
-        let (Sum { rows, .. }, Sum { seals, .. }) = (sums.get(*table), found.get(*table));
-        sums.set(*table, Sum { rows, seals });
+    let all: Vec<_> = sums.iter().collect();
+    for (table, sum) in all {
+        let (read, resealed) = (found.get(table), resealed.get(table));
+        if mended.contains(&table) {
+            sums.set(
+                table,
+                Sum {
+                    seals: read.seals,
+                    ..sum
+                },
+            );
+        } else if strictly && read.seals != sum.seals && resealed.seals != sum.seals {
+            let fault = format!(
+                "{:?} holds rows of another time",
+                super::Table::from_byte(table)
+            );
+            return Err(redb::Error::Corrupted(fault).into());
+        }
+        if strictly && read.rows != sum.rows {
+            let (table, read, sum) = (super::Table::from_byte(table), read.rows, sum.rows);
+            let fault = format!("{table:?} has {read} rows, and {sum} were written");
+            return Err(redb::Error::Corrupted(fault).into());
+        }
     }
-    Ok(())
+    Ok(is_damaged)
 }
 
 /// Adds the new rows between `key` and the existing row after it, and returns their number.

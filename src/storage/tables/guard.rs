@@ -37,17 +37,22 @@ const fn is_of_disk(err: &redb::Error) -> bool {
     matches!(err, redb::Error::Io(_) | redb::Error::PreviousIo)
 }
 
+/// The error for damage in the tables in `file`.
+pub(super) fn damaged(file: &str, fault: String) -> StorageError {
+    StorageError::DamagedTables {
+        file: file.to_owned(),
+        fault,
+        remedy: REMEDY,
+    }
+}
+
 /// Does something with the tables in `file`.
 pub(super) fn guarded<T>(
     file: &str,
     action: &'static str,
     work: impl FnOnce() -> Result<T, Fault>,
 ) -> Result<T, StorageError> {
-    let damaged = |fault: String| StorageError::DamagedTables {
-        file: file.to_owned(),
-        fault,
-        remedy: REMEDY,
-    };
+    let damaged = |fault| damaged(file, fault);
     match quietly(work) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(Fault::Ours(err))) => Err(err),

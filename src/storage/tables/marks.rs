@@ -12,12 +12,15 @@ use super::seal::{Sum, Sums};
 
 pub(super) const MARKS: TableDefinition<'_, &str, u64> = TableDefinition::new("marks");
 
-/// The version of the tables: rows with seals, marks with a checksum.
-pub(super) const FORMAT: u32 = 2;
+/// The version of the tables: rows with seals, marks with a checksum, and from 3 on a file with the checksums of the pages.
+pub(super) const FORMAT: u32 = 3;
+/// The first version with seals.
+const SEALED: u32 = 2;
 
 const FORMAT_NAME: &str = "format";
 const POSITION: &str = "position";
 const BOOT: &str = "boot";
+const DAMAGED: &str = "damaged";
 const CHECK: &str = "check";
 const ROWS_OF: &str = "rows-";
 const SEALS_OF: &str = "seals-";
@@ -28,6 +31,8 @@ pub(super) struct Marks {
     format: u32,
     pub(super) position: u64,
     pub(super) boot: u64,
+    /// Rows without a good seal were copied from a damaged page. The key of such a row may be wrong, so that another row looks absent.
+    pub(super) damaged: bool,
     pub(super) sums: Sums,
 }
 
@@ -57,7 +62,7 @@ impl Marks {
                 expected: FORMAT,
             }));
         }
-        if format == FORMAT && check != Some(checksum(&all)) {
+        if format >= SEALED && check != Some(checksum(&all)) {
             let fault = redb::Error::Corrupted("its marks are inconsistent".to_owned());
             return Err(fault.into());
         }
@@ -75,6 +80,7 @@ impl Marks {
             format,
             position: number(POSITION),
             boot: number(BOOT),
+            damaged: number(DAMAGED) != 0,
             sums,
         })
     }
@@ -87,6 +93,7 @@ impl Marks {
             (FORMAT_NAME.to_owned(), u64::from(FORMAT)),
             (POSITION.to_owned(), self.position),
             (BOOT.to_owned(), self.boot),
+            (DAMAGED.to_owned(), u64::from(self.damaged)),
         ]);
         for (byte, Sum { rows, seals }) in self.sums.iter() {
             all.insert(format!("{ROWS_OF}{byte}"), rows);
@@ -101,7 +108,7 @@ impl Marks {
 
     /// Whether the rows have seals; a file without a checkpoint counts as sealed.
     pub(super) const fn is_sealed(&self) -> bool {
-        self.format == FORMAT
+        self.format >= SEALED
     }
 
     pub(super) const fn mark(&self) -> Mark {

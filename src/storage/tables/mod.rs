@@ -7,6 +7,7 @@ mod fill;
 mod gaps;
 mod guard;
 mod marks;
+mod pages;
 mod seal;
 mod snapshot;
 
@@ -27,9 +28,11 @@ use super::row::{Position, Table};
 use fill::{Absent, fill, sum_up};
 use guard::{Fault, WRITE, guarded};
 use marks::Marks;
+use pages::leniently;
+pub(super) use pages::{PageSums, SUMS_FILE};
 use seal::{Sums, seal};
-use snapshot::OpenRows;
 pub(super) use snapshot::Snapshot;
+use snapshot::{OpenRows, Seen};
 
 /// The name of the file.
 pub(super) const FILE: &str = "tables.redb";
@@ -61,9 +64,10 @@ pub(super) struct Tables {
     /// Open if needed; redb refuses all work after an I/O error until it is reopened.
     database: Option<Database>,
     exists: bool,
+    /// Whether it was opened without a cache.
+    uncached: bool,
     generation: u64,
-    /// All rows from earlier starts were read and are sound.
-    trusted: Arc<AtomicBool>,
+    pages: Arc<PageSums>,
     sync_failed: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
 }
@@ -81,14 +85,19 @@ impl Tables {
                 .map_err(|source| StorageError::io(format!("remove {disk}/{NEW_FILE}"), source))?;
         }
         let exists = names.iter().any(|name| name == FILE);
+        let file: Arc<str> = format!("{disk}/{FILE}").into();
+        let pages = PageSums::open(Arc::clone(&disk), names, Arc::clone(&file), exists);
+        let pages =
+            pages.map_err(|source| StorageError::io(format!("open {disk}/{SUMS_FILE}"), source))?;
         Ok(Self {
-            file: format!("{disk}/{FILE}").into(),
+            file,
             disk,
             cache_bytes,
             database: None,
             exists,
+            uncached: false,
             generation: 0,
-            trusted: Arc::new(AtomicBool::new(!exists)),
+            pages: Arc::new(pages),
             sync_failed: Arc::default(),
             written: Arc::default(),
         })
@@ -102,6 +111,11 @@ impl Tables {
     /// Whether a sync of the file has failed: its content is then unknown until a restart.
     pub(super) fn sync_failed(&self) -> bool {
         self.sync_failed.load(Ordering::SeqCst)
+    }
+
+    /// The checksums of the pages.
+    pub(super) fn pages(&self) -> Arc<PageSums> {
+        Arc::clone(&self.pages)
     }
 
     /// Bytes written to the file since it was opened.
@@ -123,30 +137,43 @@ impl Tables {
     pub(super) fn snapshot(&mut self) -> Result<Snapshot, StorageError> {
         self.generation += 1;
         let (file, generation) = (Arc::clone(&self.file), self.generation);
-        let trusted = Arc::clone(&self.trusted);
+        let pages = Arc::clone(&self.pages);
         if !self.exists {
-            let marks = Marks::default();
-            return Ok(Snapshot::new(file, generation, None, marks, trusted));
+            return Ok(Snapshot::new(
+                pages,
+                generation,
+                None,
+                Marks::default(),
+                Seen::default(),
+            ));
         }
         let opened = guarded(&file, "open", || self.open_snapshot());
         if opened.is_err() {
             self.close();
         }
-        let (rows, marks) = opened?;
-        Ok(Snapshot::new(file, generation, rows, marks, trusted))
+        let (rows, is_damaged, marks) = opened?;
+        let seen = Seen {
+            uncached: self.uncached,
+            first_page_is_damaged: is_damaged,
+        };
+        Ok(Snapshot::new(pages, generation, rows, marks, seen))
     }
 
-    fn open_snapshot(&mut self) -> Result<(Option<OpenRows>, Marks), Fault> {
+    /// The rows, whether their first page is damaged, and the marks.
+    fn open_snapshot(&mut self) -> Result<(Option<OpenRows>, bool, Marks), Fault> {
         let file = Arc::clone(&self.file);
         let reading = self.database(FILE)?.begin_read()?;
         let marks = Marks::read(&file, &reading.open_table(marks::MARKS)?)?;
         let name = if marks.is_sealed() { ROWS } else { UNSEALED };
-        let rows = match reading.open_table(name) {
+        // Strictly: the pages that say where each table is. The first page of the rows is kept by redb, and may be a leaf.
+        reading.list_tables()?.for_each(drop);
+        let (opened, is_damaged) = leniently(|| reading.open_table(name));
+        let rows = match opened {
             Ok(rows) => Some(rows),
             Err(TableError::TableDoesNotExist(_)) => None,
             Err(err) => return Err(err.into()),
         };
-        Ok((rows, marks))
+        Ok((rows, is_damaged, marks))
     }
 
     /// Moves the changed rows, ascending by table and key, into the tables, durably and all together. Between rows it gives up
@@ -162,13 +189,24 @@ impl Tables {
             key_of(&mut full_key, table, key);
             (full_key, value.map(Bytes::as_ref))
         });
-        let trusted = self.trusted.load(Ordering::Relaxed);
-        self.change(|writing, marks| {
-            let mut rows = writing.open_table(ROWS)?;
-            let absent = Absent::in_rows_that_are(trusted);
-            let mended = fill(&mut rows, &mut marks.sums, changes, absent, stop)?;
-            if !mended.is_empty() {
-                sum_up(&rows, &mut marks.sums, &mended)?;
+        if self.pages.is_damaged() && !self.uncached {
+            self.close();
+        }
+        let pages = Arc::clone(&self.pages);
+        self.change(|writing, marks, uncached| {
+            let (rows, first_was_seen) = leniently(|| writing.open_table(ROWS));
+            let mut rows = rows?;
+            let absent = Absent::in_rows_that_are(pages.is_trusted());
+            let (mended, was_seen) =
+                leniently(|| fill(&mut rows, &mut marks.sums, changes, absent, stop));
+            let mended = mended?;
+            let strictly = first_was_seen || was_seen || pages.is_damaged() && !uncached;
+            if strictly || !mended.is_empty() {
+                let (is_damaged, _) =
+                    leniently(|| sum_up(&rows, &mut marks.sums, &mended, strictly));
+                marks.damaged = is_damaged?;
+            } else if pages.is_trusted() {
+                marks.damaged = false;
             }
             (marks.position, marks.boot) = (mark.position.as_u64(), mark.boot);
             Ok(())
@@ -180,14 +218,14 @@ impl Tables {
         if !self.exists || self.snapshot()?.is_sealed() {
             return Ok(false);
         }
-        self.change(|_, _| Ok(()))?;
+        self.change(|_, _, _| Ok(()))?;
         Ok(true)
     }
 
-    /// One transaction; on the way the rows of an earlier format get their seals.
+    /// One transaction; on the way the rows of an earlier format get their seals. Also tells `work` whether each page is read from the file.
     fn change(
         &mut self,
-        work: impl FnOnce(&WriteTransaction, &mut Marks) -> Result<(), Fault>,
+        work: impl FnOnce(&WriteTransaction, &mut Marks, bool) -> Result<(), Fault>,
     ) -> Result<(), StorageError> {
         let file = Arc::clone(&self.file);
         let written = guarded(&file, WRITE, || {
@@ -198,12 +236,13 @@ impl Tables {
             if !marks.is_sealed() {
                 seal_all(&writing, &mut marks.sums)?;
             }
-            work(&writing, &mut marks)?;
+            work(&writing, &mut marks, self.uncached)?;
             marks.write(&mut writing.open_table(marks::MARKS)?)?;
             writing.commit()?;
             if !self.exists {
                 self.publish()?;
             }
+            self.pages.create()?;
             Ok(())
         });
         if written.is_err() {
@@ -223,7 +262,17 @@ impl Tables {
     fn database(&mut self, name: &str) -> Result<&Database, redb::Error> {
         let opened = match self.database.take() {
             Some(database) => database,
-            None => self.open_database(name)?,
+            None => {
+                self.uncached = self.pages.is_damaged();
+                let opened = self.open_database(name)?;
+                if self.uncached || !self.pages.is_damaged() {
+                    opened
+                } else {
+                    drop(opened);
+                    self.uncached = true;
+                    self.open_database(name)?
+                }
+            }
         };
         Ok(self.database.insert(opened))
     }
@@ -236,13 +285,22 @@ impl Tables {
         }?;
         let backend = TablesFile {
             file,
+            pages: Arc::clone(&self.pages),
             sync_failed: Arc::clone(&self.sync_failed),
             written: Arc::clone(&self.written),
         };
-        let database = Builder::new()
-            .set_cache_size(self.cache_bytes)
-            .create_with_backend(backend)?;
-        Ok(database)
+        let cache_bytes = if self.uncached { 0 } else { self.cache_bytes };
+        let open = || {
+            Builder::new()
+                .set_cache_size(cache_bytes)
+                .create_with_backend(backend)
+        };
+        // With debug assertions redb reads all pages, also those with rows.
+        if cfg!(debug_assertions) {
+            Ok(leniently(open).0?)
+        } else {
+            Ok(open()?)
+        }
     }
 }
 
@@ -288,6 +346,7 @@ fn key_of(full: &mut Vec<u8>, table: Table, key: &[u8]) {
 #[derive(Debug)]
 struct TablesFile {
     file: Box<dyn DiskFile>,
+    pages: Arc<PageSums>,
     sync_failed: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
 }
@@ -298,20 +357,27 @@ impl StorageBackend for TablesFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read_at(offset, out)
+        self.file.read_at(offset, out)?;
+        self.pages.check(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        self.file.set_len(len)?;
+        self.pages.cut(len);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.pages.save()?;
         let synced = self.file.sync_data();
         synced.inspect_err(|_| self.sync_failed.store(true, Ordering::SeqCst))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
-        self.file.write_at(offset, data)
+        self.pages.forget(offset, data.len());
+        self.file.write_at(offset, data)?;
+        self.pages.keep(offset, data);
+        Ok(())
     }
 }

@@ -28,6 +28,12 @@ pub(super) fn unseal<'a>(key: &[u8], stored: &'a [u8]) -> Option<&'a [u8]> {
     (u32::from_le_bytes(*seal) == checksum(key, value)).then_some(value)
 }
 
+/// Fills `out` with the value and the seal that it would have if only its seal were damaged.
+pub(super) fn reseal(key: &[u8], stored: &[u8], out: &mut Vec<u8>) {
+    let value = stored.split_last_chunk::<SEAL>();
+    seal(key, value.map_or(stored, |(value, _)| value), out);
+}
+
 /// The number of rows of a table and the sum of their seals, in any order: missing and reappearing rows show in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sum {

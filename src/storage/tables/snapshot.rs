@@ -15,6 +15,7 @@ use super::super::{Keys, StorageError};
 use super::gaps::Gaps;
 use super::guard::{Fault, guarded};
 use super::marks::Marks;
+use super::pages::{PageSums, leniently};
 use super::seal::{Sum, Sums, unseal};
 use super::{Mark, key_of};
 
@@ -27,25 +28,35 @@ pub(in super::super) struct Snapshot {
     rows: Option<OpenRows>,
     marks: Marks,
     gaps: Gaps,
-    trusted: Arc<AtomicBool>,
+    pages: Arc<PageSums>,
+    seen: Seen,
     generation: u64,
 }
 
+/// How damaged pages are noticed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Seen {
+    /// Each page is read from the file each time, so that damaged ones are noticed each time.
+    pub(super) uncached: bool,
+    /// The first page, which is read only once, is damaged.
+    pub(super) first_page_is_damaged: bool,
+}
+
 impl Snapshot {
-    /// `trusted` says whether all rows of the file have been verified since it was opened.
     pub(super) fn new(
-        file: Arc<str>,
+        pages: Arc<PageSums>,
         generation: u64,
         rows: Option<OpenRows>,
         marks: Marks,
-        trusted: Arc<AtomicBool>,
+        seen: Seen,
     ) -> Self {
         Self {
-            file,
+            file: pages.tables(),
             rows,
             marks,
             gaps: Gaps::default(),
-            trusted,
+            pages,
+            seen,
             generation,
         }
     }
@@ -119,12 +130,23 @@ impl Snapshot {
         }
         let full = full.as_slice();
         guarded(&self.file, "read", || {
-            if let Some(stored) = rows.get(full)? {
-                return self.opened(full, stored.value()).map(Some);
+            let (stored, in_damaged_page) = leniently(|| rows.get(full));
+            let stored = stored?;
+            let in_damaged_page = in_damaged_page || self.seen.first_page_is_damaged;
+            self.must_see_damage()?;
+            let value = stored.map(|stored| self.opened(full, stored.value()));
+            let value = value.transpose()?;
+            let is_unsure = in_damaged_page || self.marks.damaged && !self.pages.is_trusted();
+            let is_doubtful = in_damaged_page && !is_explained(rows, full)?
+                || value.is_none() && is_unsure && is_beside_damage(rows, full)?;
+            if is_doubtful {
+                return Err(Fault::Ours(self.damaged_row(full)));
+            }
+            if value.is_some() {
+                return Ok(value);
             }
             // In a damaged file a row may appear far from its place.
-            let is_trusted = self.trusted.load(Ordering::Relaxed);
-            if is_trusted && (self.gaps.are_wanted() || more) {
+            if self.pages.is_trusted() && (self.gaps.are_wanted() || more) {
                 let mut behind = ReadableTable::range::<&[u8]>(rows, full..)?;
                 let next = behind.next().transpose()?;
                 let next = next.as_ref().map(|(key, _)| key.value());
@@ -132,6 +154,14 @@ impl Snapshot {
             }
             Ok(None)
         })
+    }
+
+    /// Fails if a damaged page may have come from the cache unnoticed. The reader then opens the tables again, without a cache.
+    fn must_see_damage(&self) -> Result<(), Fault> {
+        match self.pages.damage() {
+            Some(damage) if !self.seen.uncached => Err(Fault::Ours(damage)),
+            _ => Ok(()),
+        }
     }
 
     /// The value at a key, if its seal matches.
@@ -183,7 +213,7 @@ impl Snapshot {
             let range = (Bound::Included(start.as_slice()), end);
             Ok(Range {
                 snapshot: self,
-                rows: Some(ReadableTable::range::<&[u8]>(rows, range)?),
+                rows: Some(leniently(|| ReadableTable::range::<&[u8]>(rows, range)).0?),
             })
         })
     }
@@ -201,6 +231,20 @@ impl Snapshot {
         let Some(rows) = self.rows.as_ref().filter(|_| self.is_sealed()) else {
             return Ok(0);
         };
+        let (counted, _) = leniently(|| self.count(rows, stop, gently));
+        // The first row that is damaged tells more than the page that it is in.
+        let counted = match (counted, self.pages.damage()) {
+            (Err(err), _) if err.is_of_one_row() => return Err(err),
+            (_, Some(damage)) => return Err(damage),
+            (counted, None) => counted?,
+        };
+        if !stop.load(Ordering::Relaxed) {
+            self.pages.trust();
+        }
+        Ok(counted)
+    }
+
+    fn count(&self, rows: &OpenRows, stop: &AtomicBool, gently: bool) -> Result<u64, StorageError> {
         let mut all = guarded(&self.file, "read", || Ok(ReadableTable::iter(rows)?))?;
         let (mut found, mut counted, mut ended) = (Sums::default(), 0, false);
         while !ended {
@@ -233,7 +277,6 @@ impl Snapshot {
             }
         }
         self.hold_against_marks(&found)?;
-        self.trusted.store(true, Ordering::Relaxed);
         Ok(counted)
     }
 
@@ -256,6 +299,60 @@ impl Snapshot {
         }
         Ok(())
     }
+}
+
+/// Rows on each side of a key, among which are all of its page.
+const MOST_OF_A_PAGE: usize = 300;
+
+type Row = Result<
+    (
+        redb::AccessGuard<'static, &'static [u8]>,
+        redb::AccessGuard<'static, &'static [u8]>,
+    ),
+    redb::StorageError,
+>;
+
+/// Whether the row of an absent key may be there with a damaged key: it would be beside the place of the key. A damaged row on its own has
+/// either its key or its value damaged, and its seal tells whether its key was this one; of several in a row nothing is known.
+fn is_beside_damage(rows: &OpenRows, key: &[u8]) -> Result<bool, Fault> {
+    let judge = |row: Row| -> Result<(bool, bool), Fault> {
+        let (at, stored) = row?;
+        let is_damaged = unseal(at.value(), stored.value()).is_none();
+        Ok((
+            is_damaged,
+            is_damaged && unseal(key, stored.value()).is_some(),
+        ))
+    };
+    let (found, _) = leniently(|| -> Result<bool, Fault> {
+        let before = rows.range::<&[u8]>(..key)?.rev().take(2).map(judge);
+        let before = before.collect::<Result<Vec<_>, _>>()?;
+        let after = rows.range::<&[u8]>(key..)?.take(2).map(judge);
+        let after = after.collect::<Result<Vec<_>, _>>()?;
+        let nearby: Vec<_> = before.into_iter().rev().chain(after).collect();
+        let is_it = nearby.iter().any(|(_, is_it)| *is_it);
+        let several = nearby
+            .windows(2)
+            .any(|two| two.iter().all(|(is_damaged, _)| *is_damaged));
+        Ok(is_it || several)
+    });
+    found
+}
+
+/// Whether the page of the key differs from what was written because of a damaged row. If not, it may be another page, or one of
+/// an earlier time, in which all rows are sound and wrong.
+fn is_explained(rows: &OpenRows, key: &[u8]) -> Result<bool, Fault> {
+    let (found, _) = leniently(|| -> Result<bool, Fault> {
+        let before = rows.range::<&[u8]>(..key)?.rev().take(MOST_OF_A_PAGE);
+        let after = rows.range::<&[u8]>(key..)?.take(MOST_OF_A_PAGE);
+        for row in before.chain(after) {
+            let (key, stored) = row?;
+            if unseal(key.value(), stored.value()).is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    });
+    found
 }
 
 /// Rows verified at a time.
@@ -292,9 +389,20 @@ impl Iterator for Range<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let rows = self.rows.as_mut()?;
         let row = guarded(&self.snapshot.file, "read", || {
-            let Some((key, stored)) = rows.next().transpose()? else {
+            let (row, in_damaged_page) = leniently(|| rows.next());
+            let row = row.transpose()?;
+            let in_damaged_page = in_damaged_page || self.snapshot.seen.first_page_is_damaged;
+            self.snapshot.must_see_damage()?;
+            let Some((key, stored)) = row else {
                 return Ok(None);
             };
+            if in_damaged_page
+                && let (Some(all), Some(damage)) =
+                    (&self.snapshot.rows, self.snapshot.pages.damage())
+                && !is_explained(all, key.value())?
+            {
+                return Err(Fault::Ours(damage));
+            }
             let value = self.snapshot.opened(key.value(), stored.value())?;
             let key = key.value().get(1..).unwrap_or_default();
             Ok(Some((Bytes::copy_from_slice(key), value)))

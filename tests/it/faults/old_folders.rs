@@ -269,6 +269,17 @@ async fn a_folder_that_an_earlier_version_stopped_well_opens_with_everything_in_
     opens("stopped", 41, &[10, 11, 12, 13, 14]).await;
 }
 
+/// Of a version whose tables have checksums of rows, and none of pages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_with_sealed_rows_that_was_stopped_well_opens_with_everything_in_it() {
+    opens("sealed-stopped", 41, &[10, 11, 12, 13, 14]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_with_sealed_rows_that_was_killed_opens_with_everything_in_it() {
+    opens("sealed-killed", 42, &[10, 11, 12, 13, 14, 16]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_of_an_earlier_version_that_was_killed_opens_with_everything_in_it() {
     opens("killed", 42, &[10, 11, 12, 13, 14, 16]).await;
