@@ -11,6 +11,7 @@ mod recovery;
 mod reserve;
 mod room;
 mod round;
+mod segment;
 mod store;
 mod writer;
 

@@ -1,16 +1,15 @@
 //! Reads the log at a start: its content, its end, and whether it is complete.
 
-use std::io;
-
 use bytes::Bytes;
 
-use super::super::disk::{Disk, DiskFile, LOCK};
+use super::super::disk::{Disk, LOCK};
 use super::super::row::{Position, Table};
 use super::super::tables::Mark;
 use super::super::{REACHED, StorageError};
-use super::format::{FORMAT, HeaderRead, Record, SEGMENT_HEADER, SegmentHeader};
+use super::format::{Record, SEGMENT_HEADER};
 use super::overlay::Overlay;
 use super::reached::Reached;
+use super::segment::{SegmentBytes, SegmentEnd};
 use super::writer::{Finished, segment_name, segment_number};
 
 /// The content of the log.
@@ -31,8 +30,6 @@ pub(super) struct Recovered {
     /// Bytes of the records that the tables do not have.
     pub(super) bytes: u64,
 }
-
-const REMEDY: &str = "restore a backup, or cut the file there and remove the later log files and the file `folder` to start without what they hold";
 
 /// Receives the replayed log.
 pub(super) trait Rebuilt {
@@ -75,7 +72,16 @@ pub(super) fn replay(
     let mut end = None;
     for number in numbers {
         let segment = SegmentBytes::read(disk, number)?;
-        let begin = segment.begin(&mut replay.recovered)?;
+        replay.recovered.segment = number;
+        let begin = match segment.header()? {
+            None => 0,
+            Some(header) => {
+                let recovered = &mut replay.recovered;
+                recovered.boot = recovered.boot.max(header.boot);
+                recovered.begun = number;
+                SEGMENT_HEADER
+            }
+        };
         let segment_end = replay.segment(&segment, begin)?;
         replay.rows.let_go(&segment.bytes);
         if begin > 0 {
@@ -144,112 +150,6 @@ impl Recovered {
             missing,
             remedy,
         })
-    }
-}
-
-/// A segment as read.
-struct SegmentBytes {
-    number: u64,
-    /// The name with the folder.
-    name: String,
-    file: Box<dyn DiskFile>,
-    bytes: Bytes,
-}
-
-/// Where the records of a segment end.
-struct SegmentEnd {
-    last_record: Option<usize>,
-    end: usize,
-}
-
-impl SegmentBytes {
-    fn read(disk: &dyn Disk, number: u64) -> Result<Self, StorageError> {
-        let file_name = segment_name(number);
-        let name = format!("{disk}/{file_name}");
-        let read = || -> io::Result<_> {
-            let file = disk.open(&file_name)?;
-            let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
-            let mut bytes = vec![0; len];
-            file.read_at(0, &mut bytes)?;
-            Ok((file, Bytes::from(bytes)))
-        };
-        let (file, bytes) =
-            read().map_err(|source| StorageError::io(format!("read {name}"), source))?;
-        Ok(Self {
-            number,
-            name,
-            file,
-            bytes,
-        })
-    }
-
-    /// Where its records begin; 0 if it was never completely created and so has none.
-    fn begin(&self, recovered: &mut Recovered) -> Result<usize, StorageError> {
-        recovered.segment = self.number;
-        match SegmentHeader::decode(&self.bytes) {
-            HeaderRead::Good(header) if header.segment == self.number => {
-                recovered.boot = recovered.boot.max(header.boot);
-                recovered.begun = self.number;
-                Ok(SEGMENT_HEADER)
-            }
-            HeaderRead::Good(_) | HeaderRead::Bad => Ok(0),
-            HeaderRead::OtherFormat(found) => Err(StorageError::Format {
-                file: self.name.clone(),
-                found,
-                expected: FORMAT,
-            }),
-        }
-    }
-
-    fn record(&self, at: usize) -> Option<Record<'_>> {
-        Record::decode(self.bytes.get(at..)?, self.number)
-    }
-
-    /// The first record after byte `from` that continues after `last`. Others are copies of log files stored by users.
-    fn later_record(&self, from: usize, last: Position) -> Option<usize> {
-        let mut from = from;
-        while let Some(at) = Record::candidate(&self.bytes, from) {
-            if self
-                .record(at)
-                .is_some_and(|record| record.header.first > last)
-            {
-                return Some(at);
-            }
-            from = at + 1;
-        }
-        None
-    }
-
-    /// Makes its end durable: a record read from the file system's cache may never have reached the disk, and after a
-    /// failed sync only writing it again would bring it there.
-    fn settle(&self, SegmentEnd { last_record, end }: &SegmentEnd) -> io::Result<Option<String>> {
-        if let Some((at, record)) = last_record.and_then(|at| Some((at, self.bytes.get(at..*end)?)))
-        {
-            self.file.write_at(at as u64, record)?;
-        }
-        let rest = self.bytes.get(*end..).unwrap_or_default();
-        let cut = rest.iter().any(|byte| *byte != 0).then(|| {
-            format!(
-                "the last round in {} was not finished and does not count: {} bytes at byte {end}",
-                self.name,
-                rest.len()
-            )
-        });
-        if cut.is_some() {
-            tracing::warn!(file = self.name, at = end, "cut off an unfinished round");
-            self.file.set_len(*end as u64)?;
-        }
-        self.file.sync_data()?;
-        Ok(cut)
-    }
-
-    fn damaged(&self, at: usize, fault: String) -> StorageError {
-        StorageError::Damaged {
-            file: self.name.clone(),
-            offset: at as u64,
-            fault,
-            remedy: REMEDY,
-        }
     }
 }
 
