@@ -1,10 +1,8 @@
 //! The parts of a runtime, and its start: first everything is opened, so that any error stops the start; then it runs.
 
-use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -13,34 +11,32 @@ use uuid::Uuid;
 use super::acknowledgements::Acknowledgements;
 use super::callers::Callers;
 use super::commit::Committer;
-use super::condition::Condition;
 use super::config::RuntimeConfig;
-use super::core::keys::egress_prefix;
-use super::core::{Bindings as _, Core, CoreSettings, EgressBinding, SourceCore, ValueWatch};
-use super::egress::{Egresses, Outbox};
-use super::endpoint::{Directory, Endpoint, InProcess, RecordForm, Remote};
+use super::core::{Core, CoreSettings, SourceCore, ValueWatch};
+use super::egress::Egresses;
+use super::endpoint::RecordForm;
 use super::entrance::Entrances;
 use super::environment::Environment;
 use super::error::StartError;
 use super::fatal_failure::FatalFailure;
-use super::gone::{self, Gone, StandIns};
+use super::gone::StandIns;
 use super::handle::{Chore, RuntimeHandle};
 use super::http_listeners::HttpListeners;
 use super::intake::Intake;
-use super::listener::{Listener, stopped};
+use super::listener::stopped;
+use super::opened::{conditions, open_sinks, open_sources};
 use super::partition::{Dependencies, Partitions};
-use super::parts::{Part, Parts};
+use super::parts::Part;
 use super::router::Router;
 use super::running::{Runtime, Tasks};
 use super::service::Service;
-use super::sink::{self, Lives, Sink};
+use super::sink::{self, Sink};
 use super::source::{self, Inlet, Source};
+use super::startup_scan::{Startup, StartupScan};
 use crate::clock::{Clock, SystemClock};
-use crate::handler::RequestReplyHandler;
-use crate::module::{Endpoint as EndpointSpec, FunctionPattern};
-use crate::random::Random;
+use crate::module::Endpoint as EndpointSpec;
 use crate::sdk::{StatefulFunctions, TypeName};
-use crate::storage::{Disk, Folder, LogSettings, Memory, Position, Store, Syncer};
+use crate::storage::{Disk, Folder, LogSettings, Memory, Store, Syncer};
 use crate::transport::http::client::Network;
 
 /// Where a runtime stores its data.
@@ -50,39 +46,6 @@ pub(super) enum Home {
     Disk(Arc<dyn Disk>),
     /// In memory: lost with the process.
     Ephemeral,
-}
-
-/// Warns of data of functions and egresses that no longer exist, and binds stand-ins for it, where possible.
-fn stand_in(
-    store: &Store,
-    gone: &[Gone],
-    stand_ins: Option<&StandIns>,
-    config: &RuntimeConfig,
-    directory: &mut Directory,
-) -> Result<(), StartError> {
-    let mut functions = StatefulFunctions::new();
-    for Gone { kind, name, keeps } in gone {
-        tracing::warn!(
-            %name, keeps,
-            "this {kind} is no longer in the module but has stored data; add it again, or see `statefun queues` and `statefun deliveries`"
-        );
-        if *kind != "function" {
-            continue;
-        }
-        let declared = match gone::declared(store, name) {
-            Err(error) if error.is_of_one_row() => {
-                tracing::error!(%name, %error, "its stored data waits until its declaration can be read");
-                continue;
-            }
-            declared => declared?,
-        };
-        if let Some(spec) = stand_ins.and_then(|StandIns(make)| make(name, &declared)) {
-            functions = functions.with(spec).map_err(|error| StartError::Declared {
-                what: error.to_string(),
-            })?;
-        }
-    }
-    bind_all(directory, &functions, config)
 }
 
 /// Configures a runtime. Nothing is opened before [`RuntimeBuilder::start`].
@@ -103,21 +66,21 @@ pub struct RuntimeBuilder {
     clock: Arc<dyn Clock>,
     home: Home,
     at_rest: bool,
-    network: Network,
+    pub(super) network: Network,
     #[cfg_attr(
         not(feature = "kinesis"),
         allow(dead_code, reason = "connectors read it")
     )]
     environment: Environment,
-    functions: Vec<StatefulFunctions>,
+    pub(super) functions: Vec<StatefulFunctions>,
     pub(super) endpoints: Vec<EndpointSpec>,
     pub(crate) services: Vec<Box<dyn Service>>,
     /// The largest request body that a declared ingress accepts.
     pub(super) largest_body: usize,
     sources: Vec<(TypeName, Box<dyn Source>)>,
-    sinks: Vec<(TypeName, Box<dyn Sink>)>,
+    pub(super) sinks: Vec<(TypeName, Box<dyn Sink>)>,
     /// Egresses whose records are messages to a function.
-    egress_functions: Vec<(TypeName, TypeName)>,
+    pub(super) egress_functions: Vec<(TypeName, TypeName)>,
     /// Values that parts above the runtime share.
     pub(super) shared: http::Extensions,
     pub(super) stand_ins: Option<StandIns>,
@@ -372,51 +335,6 @@ impl RuntimeBuilder {
             tasks,
         ))
     }
-
-    /// All functions and egresses by name. Calls are not retried once `closed` becomes true.
-    fn directory(&self, closed: &watch::Receiver<bool>) -> Result<Directory, StartError> {
-        let mut directory = Directory::of(Parts::new(self.parts.clone()));
-        for (function, form) in &self.records {
-            directory.takes_records(function.clone(), *form);
-        }
-        for functions in &self.functions {
-            bind_all(&mut directory, functions, &self.config)?;
-        }
-        for spec in &self.endpoints {
-            let functions = spec.functions.clone();
-            let random = Random::seeded(Uuid::new_v4().as_u64_pair().0);
-            let invocations = directory.invocations.clone();
-            let remote = Remote::new(
-                spec.clone(),
-                self.network.clone(),
-                invocations,
-                closed.clone(),
-                random,
-            );
-            let endpoint = Endpoint::Remote(Arc::new(remote));
-            bind(&mut directory, &functions, &endpoint)?;
-        }
-        let sinks = self.sinks.iter();
-        let sinks = sinks.map(|(name, _)| (name, EgressBinding::Outbox));
-        let functions = self.egress_functions.iter();
-        let functions = functions.map(|(name, f)| (name, EgressBinding::Function(f.clone())));
-        for (name, binding) in sinks.chain(functions) {
-            if !directory.bind_egress(name, binding) {
-                return Err(bound_twice("egress", name));
-            }
-        }
-        for (name, function) in &self.egress_functions {
-            if directory
-                .function(function.namespace(), function.name())
-                .is_none()
-            {
-                return Err(StartError::Declared {
-                    what: format!("egress {name}: function {function} is not bound"),
-                });
-            }
-        }
-        Ok(directory)
-    }
 }
 
 async fn until_closing(work: impl Future<Output = ()>, closed: watch::Receiver<bool>) {
@@ -425,40 +343,6 @@ async fn until_closing(work: impl Future<Output = ()>, closed: watch::Receiver<b
         () = stopped(closed) => {}
     }
 }
-
-/// Binds functions in this process.
-fn bind_all(
-    directory: &mut Directory,
-    functions: &StatefulFunctions,
-    config: &RuntimeConfig,
-) -> Result<(), StartError> {
-    let names: Vec<_> = functions
-        .specs()
-        .iter()
-        .map(|spec| spec.type_name().clone())
-        .collect();
-    let handler = RequestReplyHandler::new(functions.clone());
-    let in_process = InProcess::new(handler, config.max_backlog_per_address);
-    let endpoint = Endpoint::InProcess(Arc::new(in_process));
-    for name in names {
-        bind(directory, &FunctionPattern::Exact(name), &endpoint)?;
-    }
-    Ok(())
-}
-
-fn bind(
-    directory: &mut Directory,
-    functions: &FunctionPattern,
-    endpoint: &Endpoint,
-) -> Result<(), StartError> {
-    if directory.bind(functions, endpoint.clone()) {
-        return Ok(());
-    }
-    Err(StartError::BoundTwice {
-        what: format!("function {functions}"),
-    })
-}
-
 fn settings(config: &RuntimeConfig, index: u8) -> CoreSettings {
     CoreSettings {
         index,
@@ -506,113 +390,4 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, StartError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|failure| StartError::Thread(std::io::Error::other(failure)))
-}
-
-/// What is read of the store before anything runs.
-struct StartupScan {
-    store: Store,
-    durable: watch::Receiver<Position>,
-    sinks: Vec<TypeName>,
-    looks_for_gone: bool,
-    stand_ins: Option<StandIns>,
-    entrances: Entrances,
-    config: RuntimeConfig,
-}
-
-/// What was found there.
-struct Startup {
-    directory: Directory,
-    gone: Vec<Gone>,
-    entrances: Entrances,
-    lives: Lives,
-    /// By the prefix of their rows.
-    outboxes: HashMap<Bytes, (TypeName, Outbox)>,
-}
-
-impl StartupScan {
-    /// Reads it, and binds stand-ins for functions that no longer exist.
-    fn find(self, mut directory: Directory) -> Result<Startup, StartError> {
-        let store = &self.store;
-        let gone = match self.looks_for_gone {
-            true => gone::find(store, &directory)?,
-            false => Vec::new(),
-        };
-        let stand_ins = self.stand_ins.as_ref();
-        stand_in(store, &gone, stand_ins, &self.config, &mut directory)?;
-        let mut entrances = self.entrances;
-        entrances.without_waiting(store)?;
-        let lives = Lives::begin(store, Uuid::new_v4().as_u64_pair().0)?;
-        let mut outboxes = HashMap::new();
-        for name in self.sinks {
-            let prefix = egress_prefix(name.namespace(), name.name());
-            let outbox = Outbox::open(prefix.clone(), store.clone(), self.durable.clone())?;
-            outboxes.insert(prefix, (name, outbox));
-        }
-        Ok(Startup {
-            directory,
-            gone,
-            entrances,
-            lives,
-            outboxes,
-        })
-    }
-}
-
-fn bound_twice(what: &str, name: &TypeName) -> StartError {
-    StartError::BoundTwice {
-        what: format!("{what} {name}"),
-    }
-}
-
-/// A source or a sink with open sockets and files.
-struct Opened<T> {
-    name: TypeName,
-    part: T,
-    listener: Option<Listener>,
-}
-
-/// Opens the sources, and gives each a number after those of the cores.
-async fn open_sources(
-    sources: Vec<(TypeName, Box<dyn Source>)>,
-    cores: u8,
-    listeners: &HttpListeners,
-) -> Result<Vec<(Opened<Box<dyn Source>>, u8)>, StartError> {
-    let (mut open, mut names) = (Vec::with_capacity(sources.len()), HashSet::new());
-    for ((name, mut part), place) in sources.into_iter().zip(0_u16..) {
-        if !names.insert(name.clone()) {
-            return Err(bound_twice("ingress", &name));
-        }
-        let index = u8::try_from(u16::from(cores) + place).map_err(|_| StartError::Declared {
-            what: format!("ingress {name}: partitions and ingresses together are 256 at most"),
-        })?;
-        let listener = part.open(listeners).await?;
-        let opened = Opened {
-            name,
-            part,
-            listener,
-        };
-        open.push((opened, index));
-    }
-    Ok(open)
-}
-
-fn conditions(sources: &[(Opened<Box<dyn Source>>, u8)]) -> Arc<[(TypeName, Arc<Condition>)]> {
-    let names = sources.iter().map(|(opened, _)| opened.name.clone());
-    names.map(|name| (name, Arc::default())).collect()
-}
-
-async fn open_sinks(
-    sinks: Vec<(TypeName, Box<dyn Sink>)>,
-    listeners: &HttpListeners,
-) -> Result<Vec<Opened<Box<dyn Sink>>>, StartError> {
-    let mut open = Vec::with_capacity(sinks.len());
-    for (name, mut part) in sinks {
-        let listener = part.open(listeners).await?;
-        open.push(Opened {
-            name,
-            part,
-            listener,
-        });
-    }
-    Ok(open)
 }

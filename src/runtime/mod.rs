@@ -11,6 +11,8 @@ mod assemble;
 #[cfg(feature = "runtime")]
 mod bearer;
 #[cfg(feature = "runtime")]
+mod binding;
+#[cfg(feature = "runtime")]
 mod builder;
 #[cfg(feature = "runtime")]
 mod callers;
@@ -47,6 +49,8 @@ pub(crate) mod listener;
 #[cfg(feature = "runtime")]
 mod numbers;
 #[cfg(feature = "runtime")]
+mod opened;
+#[cfg(feature = "runtime")]
 pub(crate) mod partition;
 #[cfg(feature = "runtime")]
 mod parts;
@@ -66,6 +70,8 @@ pub(crate) mod service;
 pub(crate) mod sink;
 #[cfg(feature = "runtime")]
 pub(crate) mod source;
+#[cfg(feature = "runtime")]
+mod startup_scan;
 #[cfg(feature = "runtime")]
 mod stopping;
 #[cfg(feature = "runtime")]
