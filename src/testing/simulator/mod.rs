@@ -7,12 +7,17 @@
 //!
 //! Equal seeds give equal schedules. The simulator is exempt from semantic versioning: it is for the tests of this crate.
 
+mod answers;
+mod arrivals;
 mod audit;
+mod disk;
 mod image;
 mod model;
+mod operator;
 mod plan;
 mod reply;
 mod request;
+mod rest;
 mod watch;
 mod world;
 

@@ -1,11 +1,18 @@
 //! A disk in memory that loses power, runs full and fails on demand.
 
+mod content;
+mod file;
+mod pages;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use content::{Change, FileState, after_power_loss};
+use file::FaultyFile;
 
 use crate::random::Random;
 use crate::storage::{Disk, DiskFile, Room};
@@ -75,57 +82,6 @@ impl State {
             }
             None => Ok(()),
         }
-    }
-}
-
-/// A change of a file that is not yet durable.
-#[derive(Clone)]
-enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
-    SetLen(usize),
-}
-
-#[derive(Clone, Default)]
-struct FileState {
-    /// The content that the process sees.
-    seen: Pages,
-    /// The durable content.
-    synced: Pages,
-    unsynced: Vec<Change>,
-    /// The end of everything ever written; writes beyond it take space.
-    written: usize,
-    /// Ranges before it that were never written.
-    holes: Vec<std::ops::Range<usize>>,
-}
-
-impl FileState {
-    /// Removes a range from the holes, and returns how many of its bytes were in them.
-    fn fill_holes(&mut self, offset: usize, end: usize) -> usize {
-        let mut filled = 0;
-        let mut left = Vec::new();
-        for hole in self.holes.drain(..) {
-            let (from, to) = (hole.start.max(offset), hole.end.min(end));
-            if from >= to {
-                left.push(hole);
-                continue;
-            }
-            filled += to - from;
-            let around = [hole.start..from, to..hole.end];
-            left.extend(around.into_iter().filter(|hole| !hole.is_empty()));
-        }
-        self.holes = left;
-        filled
-    }
-
-    /// The space it takes.
-    fn taken(&self) -> usize {
-        let holes = self.holes.iter().map(std::ops::Range::len);
-        self.written.saturating_sub(holes.sum())
-    }
-
-    fn apply(&mut self, change: Change) {
-        self.seen.apply(&change);
-        self.unsynced.push(change);
     }
 }
 
@@ -210,8 +166,8 @@ impl FaultyDisk {
             file.seen.read(offset, &mut byte);
             let bytes = byte.map(|byte| !byte).to_vec();
             let change = Change::Write { offset, bytes };
-            file.seen.apply(&change);
-            file.synced.apply(&change);
+            change.apply_to(&mut file.seen);
+            change.apply_to(&mut file.synced);
         }
     }
 
@@ -236,33 +192,6 @@ impl FaultyDisk {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn after_power_loss(file: &FileState, random: &mut Random) -> FileState {
-    let mut kept = file.synced.clone();
-    // The probability that a change has reached the disk differs from crash to crash.
-    let percent = random.below(101);
-    for change in &file.unsynced {
-        match change {
-            _ if !random.chance(percent) => {}
-            Change::Write { offset, bytes } if random.chance(30) => {
-                let torn = usize::try_from(random.below(bytes.len() as u64 + 1)).unwrap_or(0);
-                let bytes = bytes.get(..torn).unwrap_or_default().to_vec();
-                kept.apply(&Change::Write {
-                    offset: *offset,
-                    bytes,
-                });
-            }
-            change => kept.apply(change),
-        }
-    }
-    FileState {
-        written: kept.len,
-        seen: kept.clone(),
-        synced: kept,
-        unsynced: Vec::new(),
-        holes: Vec::new(),
-    }
 }
 
 fn missing(name: &str) -> io::Error {
@@ -378,163 +307,6 @@ impl Drop for Lock {
     fn drop(&mut self) {
         self.0.store(false, Ordering::SeqCst);
     }
-}
-
-struct FaultyFile {
-    disk: FaultyDisk,
-    state: Arc<Mutex<FileState>>,
-}
-
-impl FaultyFile {
-    /// Disk and file, for changing the file. Always locked in this order, so that a crash sees all files at one moment.
-    fn locked(&self) -> (MutexGuard<'_, State>, MutexGuard<'_, FileState>) {
-        let disk = self.disk.locked();
-        (disk, lock(&self.state))
-    }
-}
-
-impl DiskFile for FaultyFile {
-    fn len(&self) -> io::Result<u64> {
-        Ok(lock(&self.state).seen.len as u64)
-    }
-
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        let file = lock(&self.state);
-        if offset + out.len() > file.seen.len {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        file.seen.read(offset, out);
-        Ok(())
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        let (mut disk, mut file) = self.locked();
-        disk.use_power()?;
-        let end = offset + bytes.len();
-        let reached = disk.take_room(&mut file, offset, end);
-        let written = bytes
-            .get(..reached.saturating_sub(offset))
-            .unwrap_or_default()
-            .to_vec();
-        if !written.is_empty() {
-            file.apply(Change::Write {
-                offset,
-                bytes: written,
-            });
-        }
-        file.written = file.written.max(reached);
-        if reached < end {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let len = usize::try_from(len).map_err(io::Error::other)?;
-        let (mut disk, mut file) = self.locked();
-        disk.use_power()?;
-        let before = file.taken();
-        file.apply(Change::SetLen(len));
-        file.written = file.written.min(len);
-        file.holes.retain(|hole| hole.start < len);
-        for hole in &mut file.holes {
-            hole.end = hole.end.min(len);
-        }
-        if let Some(room) = &mut disk.room {
-            *room += before.saturating_sub(file.taken()) as u64;
-        }
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let (mut disk, mut file) = self.locked();
-        disk.use_power()?;
-        let unsynced = std::mem::take(&mut file.unsynced);
-        if disk.failing_syncs > 0 {
-            disk.failing_syncs -= 1;
-            return Err(io::Error::other("sync failed as told"));
-        }
-        for change in unsynced {
-            file.synced.apply(&change);
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for FaultyFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FaultyFile").finish_non_exhaustive()
-    }
-}
-
-/// Bytes in pages, which copies share until they differ. A missing page is zeros.
-#[derive(Clone, Default)]
-struct Pages {
-    pages: BTreeMap<usize, Arc<[u8; PAGE]>>,
-    len: usize,
-}
-
-const PAGE: usize = 4096;
-
-impl Pages {
-    fn apply(&mut self, change: &Change) {
-        match change {
-            Change::Write { offset, bytes } => self.write(*offset, bytes),
-            Change::SetLen(len) => self.set_len(*len),
-        }
-    }
-
-    fn read(&self, offset: usize, out: &mut [u8]) {
-        for (at, part) in parts(offset, out.len()) {
-            let to = out.get_mut(part).unwrap_or_default();
-            let page = self.pages.get(&(at / PAGE));
-            match page.and_then(|page| page.get(at % PAGE..at % PAGE + to.len())) {
-                Some(from) => to.copy_from_slice(from),
-                None => to.fill(0),
-            }
-        }
-    }
-
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        for (at, part) in parts(offset, bytes.len()) {
-            let from = bytes.get(part).unwrap_or_default();
-            let page = self
-                .pages
-                .entry(at / PAGE)
-                .or_insert_with(|| Arc::new([0; PAGE]));
-            if let Some(to) = Arc::make_mut(page).get_mut(at % PAGE..at % PAGE + from.len()) {
-                to.copy_from_slice(from);
-            }
-        }
-        self.len = self.len.max(offset + bytes.len());
-    }
-
-    fn set_len(&mut self, len: usize) {
-        if len < self.len {
-            self.pages.split_off(&len.div_ceil(PAGE));
-            if let Some(page) = self.pages.get_mut(&(len / PAGE)) {
-                Arc::make_mut(page)
-                    .get_mut(len % PAGE..)
-                    .unwrap_or_default()
-                    .fill(0);
-            }
-        }
-        self.len = len;
-    }
-}
-
-/// Splits `len` bytes from `offset` at page boundaries: the start of each part, and its range in the whole.
-fn parts(offset: usize, len: usize) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
-    let mut done = 0;
-    std::iter::from_fn(move || {
-        let at = offset + done;
-        let part = (PAGE - at % PAGE).min(len - done);
-        let range = done..done + part;
-        done += part;
-        (part > 0).then_some((at, range))
-    })
 }
 
 #[cfg(test)]
