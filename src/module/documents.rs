@@ -162,8 +162,8 @@ pub(super) fn known_kind(
     }
     let elsewhere = match known.portable {
         Portable::Everywhere => return Some(known),
-        Portable::Playground => "StateFun's playground alone knows this kind",
-        Portable::Here => "this runtime alone knows this kind",
+        Portable::Playground => "only StateFun's playground knows this kind",
+        Portable::Here => "only this runtime knows this kind",
     };
     let complaint = Complaint::with_remedy(kinds::unknown_extension(&name), elsewhere);
     findings.not_for_flink(Finding::new(node.location.clone(), path, complaint));

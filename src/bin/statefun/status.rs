@@ -222,7 +222,7 @@ fn disk_line(disk: &Value) -> String {
 fn size(bytes: u64) -> String {
     match bytes {
         bytes if bytes < 10 << 10 => format!("{bytes} bytes"),
-        bytes if bytes < 10 << 20 => format!("{} KiB", bytes >> 10),
+        bytes if bytes < 1 << 20 => format!("{} KiB", bytes >> 10),
         bytes if bytes < 10 << 30 => format!("{} MiB", bytes >> 20),
         bytes => format!("{} GiB", bytes >> 30),
     }

@@ -114,7 +114,7 @@ fn one_more_value_with_each_answer_ends_with_the_bound_of_rounds_and_neighbours_
 /// One more of something than is allowed.
 fn one_too_many(limit: impl FnOnce(&mut AnswerLimits), greedy: Reply, what: &str) {
     let told = failure_of(&mut limited(limit), greedy);
-    let expected = format!("a/f/greedy failed (1, Some(1000)): the answer holds {what}");
+    let expected = format!("a/f/greedy failed (1, Some(1000)): the answer contains {what}");
     assert!(told.starts_with(&expected), "{told}");
     assert!(told.contains("nothing of it was applied"), "{told}");
 }

@@ -144,8 +144,8 @@ async fn a_request_that_cannot_be_read_is_refused_with_words() {
                 "{SEND} HTTP/1.1\r\n{HOST}content-length: {}\r\n\r\n",
                 u64::MAX
             ),
-            431,
-            "content-length below",
+            413,
+            "larger than any that is accepted",
         ),
     ] {
         let answer = ask(&started.address("http ingress"), request.as_bytes()).await;
