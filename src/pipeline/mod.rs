@@ -14,6 +14,7 @@ mod extras;
 mod function;
 #[cfg(feature = "runtime")]
 mod gone;
+mod graph;
 mod ids;
 mod kept;
 mod path;

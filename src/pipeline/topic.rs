@@ -1,5 +1,7 @@
 //! Topics and filters of MQTT: `+` is one whole level, and `#` at the end all levels from there on.
 
+use std::fmt;
+
 /// A valid filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TopicFilter(Vec<Level>);
@@ -20,6 +22,21 @@ pub(crate) enum InvalidFilter {
     Inner(String),
     #[error("`{0}` has a wildcard that is not a whole level")]
     Partial(String),
+}
+
+impl fmt::Display for TopicFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, level) in self.0.iter().enumerate() {
+            let slash = if at == 0 { "" } else { "/" };
+            let level = match level {
+                Level::Named(name) => name,
+                Level::One => "+",
+                Level::Rest => "#",
+            };
+            write!(f, "{slash}{level}")?;
+        }
+        Ok(())
+    }
 }
 
 impl TopicFilter {

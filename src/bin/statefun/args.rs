@@ -13,8 +13,8 @@ use stateful_functions::module::{Finding, Placeholders};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    call, check, dead_letters, deliveries, log_lines::LogLines, logging, new, queues, run, send,
-    set_aside, sink, state, status,
+    call, check, dead_letters, deliveries, log_lines::LogLines, logging, new, pipeline, queues,
+    run, send, set_aside, sink, state, status,
 };
 
 /// Stateful functions with durable state, messages and timers; runs and checks module files.
@@ -92,6 +92,7 @@ pub(crate) enum Command {
     New(new::NewArgs),
     Run(run::RunArgs),
     Check(check::CheckArgs),
+    Pipeline(pipeline::PipelineArgs),
     Send(send::SendArgs),
     Call(call::CallArgs),
     Status(status::StatusArgs),
@@ -175,7 +176,7 @@ pub(crate) struct ModuleArgs {
 
 impl ModuleArgs {
     /// A placeholder with two different values.
-    fn set_twice(&self) -> Option<&str> {
+    pub(crate) fn set_twice(&self) -> Option<&str> {
         let mut set = BTreeMap::new();
         let mut twice = self.set.iter().filter(|(key, value)| {
             let before = *set.entry(key).or_insert(value);

@@ -198,7 +198,6 @@ impl PipelineConfig {
         &self.namespace
     }
 
-    #[cfg(test)]
     pub(crate) fn stages(&self) -> &[StageConfig] {
         &self.stages
     }

@@ -17,6 +17,7 @@ mod input;
 mod line;
 mod names;
 mod parameters;
+mod push_to_core;
 mod respond;
 mod rule;
 mod secret;

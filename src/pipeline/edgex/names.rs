@@ -2,7 +2,9 @@
 
 use super::super::stages::StageKind;
 use super::parameters::Parameters;
-use super::{batch, compress, convert, encrypt, filter, http_export, respond, rule, tags, wrap};
+use super::{
+    batch, compress, convert, encrypt, filter, http_export, push_to_core, respond, rule, tags, wrap,
+};
 use crate::document::At;
 
 type Read = fn(Parameters<'_>) -> Option<StageKind>;
@@ -65,7 +67,7 @@ const FUNCTIONS: &[Function] = &[
     function("MQTTExport", not_yet),
     function("MQTTSecretSend", not_yet),
     function("MQTTSend", not_yet),
-    function("PushToCore", not_yet),
+    function("PushToCore", push_to_core::read),
     function("KafkaExport", not_yet),
     function("KinesisExport", not_yet),
 ];

@@ -19,9 +19,9 @@ const NANOS: u64 = 1_000_000;
 /// Makes a request to add an event of one reading.
 #[derive(Debug)]
 pub(super) struct Wrap {
-    profile: String,
-    device: String,
-    resource: String,
+    pub(super) profile: String,
+    pub(super) device: String,
+    pub(super) resource: String,
     value_type: ValueType,
     media_type: String,
 }

@@ -83,6 +83,26 @@ fn check_ends_with_0_1_or_2() {
 }
 
 #[test]
+fn pipelines_are_drawn_as_a_flowchart() {
+    let (code, out, err) = output(&["pipeline", "graph", "tests/data/edgex.yaml"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        out.starts_with("flowchart LR\n  subgraph p0[\"gateway/all\"]\n"),
+        "{out}"
+    );
+    assert!(
+        out.contains("(\"http://h:80\")") && out.contains("p0 -- \"old/#35;\" --> p2"),
+        "{out}"
+    );
+    let (code, _, err) = output(&["pipeline", "graph", &format!("{GOOD}/kafka.yaml")]);
+    assert_eq!(code, 1);
+    assert!(err.contains("declares no pipeline"), "{err}");
+    let (code, _, err) = output(&["pipeline", "graph", &format!("{BAD}/syntax.yaml")]);
+    assert_eq!(code, 1);
+    assert!(err.contains("stands here again"), "{err}");
+}
+
+#[test]
 fn sf_57_lazy_faults_are_errors_for_check() {
     let (code, out, _) = output(&["check", &format!("{GOOD}/lazy_faults.yaml")]);
     assert_eq!(code, 1);

@@ -353,3 +353,31 @@ async fn pl_07_a_record_goes_to_each_pipeline_whose_topics_match() {
         assert_eq!(other.outside.len(), 0);
     }
 }
+
+#[tokio::test]
+async fn data_is_pushed_to_core_data_as_an_event_at_the_path_of_its_names() {
+    let destination = Destination::start().await;
+    let push = |value_type: &str| {
+        json!([{"PushToCore": {
+            "ProfileName": "P", "DeviceName": "D 1", "ResourceName": "R", "ValueType": value_type,
+            "CoreDataUrl": destination.url("/"), "ServiceKey": "app",
+        }}])
+    };
+    let mut town = Town::new(declared(&push("String")));
+    town.send("d1", "some text").await;
+    let received = destination.received();
+    assert!(
+        received[0]
+            .head
+            .starts_with("POST /api/v3/event/app/P/D%201/R ")
+    );
+    assert_eq!(received[0].header("content-type"), Some("application/json"));
+    let request: Value = serde_json::from_slice(&received[0].body).unwrap();
+    assert_eq!(request["event"]["readings"][0]["value"], "some text");
+    assert_eq!(town.remembering(), []);
+
+    let mut town = Town::new(declared(&push("Int8")));
+    town.send("d1", "some text").await;
+    assert_eq!(town.stands(), "discarded stage_error 1");
+    assert_eq!(destination.received().len(), 1);
+}

@@ -15,7 +15,7 @@ use super::super::super::secrets::Secrets;
 use super::super::super::template::{Template, Unfilled};
 use super::secret_header::Secret;
 use super::url::{Target, absolute, filled, redacted};
-use super::{OnFailure, header_value};
+use super::{OnFailure, RequestBody, header_value};
 use crate::delivery::engine::{Class, Failure, FailureKind, Policy};
 use crate::delivery::owner::Circuit;
 use crate::printable;
@@ -59,6 +59,7 @@ pub(crate) struct Exporter {
     /// What `client` was made with.
     pub(super) config: HttpClientConfig,
     pub(super) has_own_proxy: bool,
+    pub(super) body: Option<Arc<dyn RequestBody>>,
     pub(super) return_input: bool,
     pub(crate) on_failure: OnFailure,
     pub(super) secret: Option<Secret>,
@@ -165,7 +166,7 @@ impl Exporter {
 
     /// The failure as it counts for this export: without a later attempt where nothing is kept for one.
     pub(crate) fn counted(&self, failure: Box<Failure>) -> Box<Failure> {
-        if self.on_failure == OnFailure::Retry {
+        if self.on_failure == OnFailure::Retry || failure.class == Class::Permanent {
             return failure;
         }
         Box::new(Failure {
@@ -191,7 +192,12 @@ impl Exporter {
                 filled(&url).map_err(unmade)?
             }
         };
-        let body = record.payload();
+        let body = match &self.body {
+            Some(made) => made
+                .body(record)
+                .map_err(|text| Box::new(Failure::permanent("stage_error", text)))?,
+            None => record.payload(),
+        };
         if body.len() > self.max_payload_bytes {
             let text = format!(
                 "the payload has {} bytes, {} are allowed",

@@ -10,6 +10,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, HOST, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, Method};
@@ -19,6 +20,7 @@ pub(crate) use self::exporter::{Exporter, Prepared};
 pub use self::secret_header::SecretHeader;
 use self::url::{Target, redacted};
 use super::super::config;
+use super::super::record::Record;
 use super::super::secrets::Secrets;
 use super::super::template::Template;
 use super::StageKind;
@@ -68,8 +70,16 @@ pub struct HttpExport {
     pub tls: ExportTls,
     /// Which proxy requests go through. Default: that of the process.
     pub proxy: ExportProxy,
+    /// What the body is made with; the payload if there is nothing.
+    pub(crate) body: Option<Arc<dyn RequestBody>>,
     /// A URL that is none is a failure of each record, not a fault of the settings.
     pub(crate) takes_any_url: bool,
+}
+
+/// Makes the body of a request from a record, which stays as it is.
+pub(crate) trait RequestBody: fmt::Debug + Send + Sync {
+    /// The body, or why there can be none.
+    fn body(&self, record: &mut Record) -> Result<Bytes, String>;
 }
 
 /// What happens to a record that an export could not send.
@@ -106,6 +116,7 @@ impl HttpExport {
             max_response_bytes: 1024 * 1024,
             tls: ExportTls::default(),
             proxy: ExportProxy::default(),
+            body: None,
             takes_any_url: false,
         }
     }
@@ -258,6 +269,7 @@ impl HttpExport {
                 client,
                 config,
                 has_own_proxy: proxies.is_some(),
+                body: self.body,
                 return_input: self.return_input,
                 on_failure: self.on_failure,
                 secret,
