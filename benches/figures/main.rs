@@ -26,8 +26,12 @@ mod process;
 mod relay;
 mod servers;
 mod sink;
+mod sources;
 mod start;
+#[cfg(feature = "kafka")]
+mod support;
 mod table;
+mod tally;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -75,12 +79,13 @@ const QUICK: Pace = Pace {
 
 type Section = (&'static str, fn(&Pace, &mut Table) -> Result<()>);
 
-const SECTIONS: [Section; 5] = [
+const SECTIONS: [Section; 6] = [
     ("handler", handler::measure),
     ("counter", counter::measure),
     ("start", start::measure),
     ("pipeline", pipeline::measure),
     ("backlog", backlog::measure),
+    ("sources", sources::measure),
 ];
 
 fn main() -> ExitCode {

@@ -109,7 +109,7 @@ pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// `statefun run` with one HTTP ingress, whose address is the server's.
+/// `statefun run`. The server's address is that of its HTTP ingress, or of its admin API if it has none.
 pub(crate) struct Statefun {
     server: Server,
     pub(crate) admin: SocketAddr,
@@ -142,7 +142,8 @@ impl Statefun {
                 };
                 *kind = Some(address);
             }
-            Ok(ingress.filter(|_| line["ready"] == true))
+            let address = ingress.or(admin);
+            Ok(address.filter(|_| line["ready"] == true))
         })?;
         let admin = admin.context("the runtime names no admin listener")?;
         Ok(Self { server, admin })

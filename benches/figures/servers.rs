@@ -21,7 +21,7 @@ use stateful_functions::{
 use tokio::net::TcpListener;
 
 use crate::relay::Relay;
-use crate::{by_hand, process};
+use crate::{by_hand, process, tally};
 
 pub(crate) const COUNTER: TypeName = TypeName::new("bench/counter");
 pub(crate) const ADDER: TypeName = TypeName::new("bench/adder");
@@ -29,8 +29,8 @@ const NEIGHBOUR: TypeName = TypeName::new("bench/neighbour");
 const SEEN: ValueSpec<i32> = ValueSpec::new("seen", types::INT);
 const TOTAL: ValueSpec<i64> = ValueSpec::new("total", types::LONG);
 
-/// Serves until this process ends: `handler`, `by-hand`, `echo LENGTH` with answers of that many bytes, or `relay ADDRESS` to
-/// the functions there.
+/// Serves until this process ends: `handler`, `by-hand`, `tally`, `echo LENGTH` with answers of that many bytes, or `relay ADDRESS`
+/// to the functions there.
 pub(crate) fn serve(arguments: &[String]) -> Result<()> {
     process::end_with_parent();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -44,6 +44,7 @@ pub(crate) fn serve(arguments: &[String]) -> Result<()> {
         std::io::stdout().flush()?;
         match arguments[..] {
             ["handler"] => Ok(http::serve(listener, functions()?).await?),
+            ["tally"] => tally::serve(listener).await,
             ["by-hand"] => bare(listener, Some(OCTET_STREAM), by_hand::count).await,
             ["echo", length] => {
                 let answer = Bytes::from(vec![b'.'; length.parse()?]);

@@ -60,8 +60,8 @@ impl Table {
                 report.cpu_per_request > Duration::ZERO,
                 micros(report.cpu_per_request),
             ),
-            micros(report.p50),
-            micros(report.p99),
+            known(report.p50 > Duration::ZERO, micros(report.p50)),
+            known(report.p99 > Duration::ZERO, micros(report.p99)),
             known(report.resident_mib > 0.0, number(report.resident_mib)),
             bar,
         ]);

@@ -26,6 +26,7 @@ pub(crate) struct Load {
     pub(crate) pid: u32,
 }
 
+#[derive(Clone)]
 pub(crate) struct Report {
     pub(crate) per_second: f64,
     pub(crate) p50: Duration,

@@ -130,7 +130,11 @@ fn told<T>(test: &str, made: Result<T, &Lack>) -> Option<T> {
 }
 
 impl Broker {
-    fn start(version: Version, is_shared: bool, secured: Option<Secured>) -> Result<Self, Lack> {
+    pub(super) fn start(
+        version: Version,
+        is_shared: bool,
+        secured: Option<Secured>,
+    ) -> Result<Self, Lack> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let libraries = version.libraries()?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -4,8 +4,9 @@ import org.apache.flink.configuration.Configuration;
 import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
 
-/** The one Flink cluster of this process; started with its first job. */
+/** The one Flink cluster of this process; started with its first job. System properties that begin with {@code cluster.} are its settings. */
 final class Cluster {
+  private static final String SETTING = "cluster.";
   private static final int SLOTS = 8;
   private static MiniCluster cluster;
 
@@ -18,6 +19,11 @@ final class Cluster {
       settings.setString("rest.bind-port", "0");
       settings.setString("taskmanager.memory.managed.size", "128m");
       settings.setString("state.checkpoints.num-retained", "10");
+      for (String property : System.getProperties().stringPropertyNames()) {
+        if (property.startsWith(SETTING)) {
+          settings.setString(property.substring(SETTING.length()), System.getProperty(property));
+        }
+      }
       MiniClusterConfiguration configuration =
           new MiniClusterConfiguration.Builder()
               .setConfiguration(settings)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,23 +11,8 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::job::Job;
-use super::{ROOT, causes};
+use super::{ROOT, causes, installation};
 
-/// What the libraries of the real runtime look into.
-const OPENED: [&str; 12] = [
-    "java.io",
-    "java.lang",
-    "java.lang.invoke",
-    "java.lang.reflect",
-    "java.net",
-    "java.nio",
-    "java.text",
-    "java.time",
-    "java.util",
-    "java.util.concurrent",
-    "java.util.concurrent.atomic",
-    "sun.nio.ch",
-];
 /// For the answer to one request.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -62,9 +47,8 @@ impl Jvm {
             .tempdir_in(ROOT)
             .unwrap();
         let log = std::fs::File::create(scratch.path().join("log")).unwrap();
-        let mut command = Command::new("java");
+        let mut command = installation::java();
         command
-            .args(OPENED.map(|package| format!("--add-opens=java.base/{package}=ALL-UNNAMED")))
             .args([
                 "-Xmx1g",
                 "-XX:+UseSerialGC",

@@ -1,0 +1,232 @@
+//! From a topic to a counter: at saturation, with a bounded number of messages on their way, and at a fixed rate.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use anyhow::{Result, anyhow};
+
+use super::contestants::{Contestant, HEAP, OURS};
+use super::meter::{Meter, Sample};
+use super::topics::{Kafka, Rate, Topic};
+use crate::process::Server;
+use crate::table::{Table, at_least, at_most, none};
+use crate::{Pace, scratch, tally};
+
+const KEYS: [(&str, u64); 2] = [("1,000 keys", 1_000), ("one key", 1)];
+/// More than anybody reads in a second.
+const FASTEST: u64 = 500_000;
+const FIXED: u64 = 5_000;
+/// Messages on their way when latency at saturation is measured.
+const OUTSTANDING: u64 = 10_000;
+
+/// The samples of everybody in the order of the contestants.
+type Samples = Vec<(&'static str, Vec<Sample>)>;
+
+/// Returns the topic with 1,000 keys.
+pub(super) fn measure(
+    kafka: &Kafka,
+    meter: &Meter,
+    all: &mut [Contestant],
+    pace: &Pace,
+    table: &mut Table,
+) -> Result<Topic> {
+    let seconds = (pace.warm_up + pace.measure).as_secs_f64();
+    let count = (FASTEST as f64 * seconds) as u64;
+    let mut first = None;
+    for (name, keys) in KEYS {
+        let topic = kafka.fill(&format!("in-{keys}"), keys, count)?;
+        let saturated = rounds(all, pace, |one, _| {
+            eprintln!("sources: saturated, {name}: {}", one.name());
+            saturated(kafka, meter, one, &topic, pace)
+        })?;
+        show_saturated(name, saturated, table);
+        let bounded = rounds(all, pace, |one, round| {
+            eprintln!(
+                "sources: {OUTSTANDING} on their way, {name}: {}",
+                one.name()
+            );
+            let rate = Rate::Outstanding(OUTSTANDING);
+            loaded(kafka, meter, one, (keys, rate, round), pace)
+        })?;
+        show_bounded(name, bounded, table);
+        first.get_or_insert(topic);
+    }
+    let fixed = rounds(all, pace, |one, round| {
+        eprintln!("sources: {FIXED} messages/s: {}", one.name());
+        let rate = Rate::PerSecond(FIXED);
+        loaded(kafka, meter, one, (1_000, rate, round), pace)
+    })?;
+    show_fixed(fixed, table);
+    first.ok_or_else(|| anyhow!("no topic was filled"))
+}
+
+/// Alternating rounds of everybody.
+pub(super) fn rounds<T>(
+    all: &mut [Contestant],
+    pace: &Pace,
+    mut round: impl FnMut(&mut Contestant, usize) -> Result<T>,
+) -> Result<Vec<(&'static str, Vec<T>)>> {
+    let mut samples: Vec<_> = all.iter().map(|one| (one.name(), Vec::new())).collect();
+    for number in 0..pace.rounds {
+        for (one, (_, samples)) in all.iter_mut().zip(&mut samples) {
+            samples.push(round(one, number)?);
+        }
+    }
+    Ok(samples)
+}
+
+fn saturated(
+    kafka: &Kafka,
+    meter: &Meter,
+    one: &mut Contestant,
+    topic: &Topic,
+    pace: &Pace,
+) -> Result<Sample> {
+    let folder = scratch()?;
+    meter.begin(None)?;
+    let mut run = one.begin(&module(kafka, &topic.name, meter), folder.path())?;
+    meter.first(|| run.must_run())?;
+    thread::sleep(pace.warm_up);
+    let sample = meter.measure(run.pid(), pace.measure, topic.count)?;
+    run.must_run()?;
+    run.end()?;
+    Ok(sample)
+}
+
+/// With a load of (keys, rate, round) while it is measured.
+fn loaded(
+    kafka: &Kafka,
+    meter: &Meter,
+    one: &mut Contestant,
+    (keys, rate, round): (u64, Rate, usize),
+    pace: &Pace,
+) -> Result<Sample> {
+    let folder = scratch()?;
+    let kind = match rate {
+        Rate::PerSecond(_) => "fixed",
+        Rate::Outstanding(_) => "bounded",
+    };
+    let who = one.name().replace([' ', ','], "");
+    let topic = format!("{kind}-{keys}-{who}-{round}");
+    kafka.make(&topic)?;
+    meter.begin(None)?;
+    let mut run = one.begin(&module(kafka, &topic, meter), folder.path())?;
+    let ends = AtomicBool::new(false);
+    let sample = thread::scope(|scope| {
+        let load = scope.spawn(|| kafka.load(&topic, keys, rate, meter, &ends));
+        let sample = meter.first(|| run.must_run()).and_then(|()| {
+            thread::sleep(pace.warm_up);
+            meter.measure(run.pid(), pace.measure, u64::MAX)
+        });
+        ends.store(true, Ordering::Relaxed);
+        let load = load.join().map_err(|_| anyhow!("the load has panicked"))?;
+        load.and(sample)
+    })?;
+    run.must_run()?;
+    run.end()?;
+    Ok(sample)
+}
+
+/// A module that is the same for everybody.
+fn module(kafka: &Kafka, topic: &str, functions: &Server) -> String {
+    format!("{}---\n{}", ingress(kafka, topic), endpoint(functions))
+}
+
+pub(super) fn ingress(kafka: &Kafka, topic: &str) -> String {
+    format!(
+        "kind: io.statefun.kafka.v1/ingress
+spec:
+  id: bench/in
+  address: {}
+  consumerGroupId: {topic}
+  startupPosition: {{type: earliest}}
+  topics: [{{topic: {topic}, valueType: {}, targets: [{}]}}]
+",
+        kafka.address(),
+        tally::STAMPED,
+        tally::TALLY
+    )
+}
+
+pub(super) fn endpoint(functions: &Server) -> String {
+    format!(
+        "kind: io.statefun.endpoints.v2/http
+spec: {{functions: bench/*, urlPathTemplate: 'http://{}/'}}
+",
+        functions.address
+    )
+}
+
+/// The figure of one contestant.
+fn of(samples: &[(&'static str, Sample)], name: &str, figure: fn(&Sample) -> f64) -> Option<f64> {
+    let found = samples.iter().find(|(found, _)| *found == name);
+    found.map(|(_, sample)| figure(sample))
+}
+
+fn medians(
+    samples: Samples,
+    median: fn(Vec<Sample>) -> Option<Sample>,
+) -> Vec<(&'static str, Sample)> {
+    let medians = samples.into_iter();
+    medians
+        .filter_map(|(name, samples)| Some((name, median(samples)?)))
+        .collect()
+}
+
+fn show_saturated(keys: &str, samples: Samples, table: &mut Table) {
+    let medians = medians(samples, Sample::median);
+    let heap = of(&medians, HEAP, |sample| sample.report.per_second);
+    for (name, sample) in &medians {
+        let what = format!("saturated topic, {keys}: {name}");
+        let ratio = heap.map(|heap| sample.report.per_second / heap);
+        let bar = match (*name, ratio) {
+            (OURS, Some(ratio)) => at_least(ratio, 1.0, "of heap state"),
+            _ => none(),
+        };
+        let mut report = sample.report.clone();
+        // The messages have been there for any time.
+        (report.p50, report.p99) = Default::default();
+        table.load(&what, "messages/s", &report, ratio, bar);
+        let what = format!("{what}, messages in a call");
+        table.figure(&what, sample.per_call, "", none());
+    }
+}
+
+fn show_bounded(keys: &str, samples: Samples, table: &mut Table) {
+    let medians = medians(samples, Sample::median);
+    let heap = of(&medians, HEAP, |sample| sample.report.per_second);
+    for (name, sample) in &medians {
+        let what = format!("{OUTSTANDING} messages on their way, {keys}: {name}");
+        let ratio = heap.map(|heap| sample.report.per_second / heap);
+        let p99 = sample.report.p99.as_secs_f64() * 1e6;
+        let bar = match *name {
+            OURS => at_most(p99, 200_000.0, "us p99"),
+            _ => none(),
+        };
+        table.load(&what, "messages/s", &sample.report, ratio, bar);
+    }
+}
+
+fn show_fixed(samples: Samples, table: &mut Table) {
+    for (name, sample) in medians(samples, Sample::median_p99) {
+        let is_ours = name == OURS;
+        let bar = |figure, limit, text| match is_ours {
+            true => at_most(figure, limit, text),
+            false => none(),
+        };
+        let what = format!("{FIXED} messages/s: {name}");
+        let p50 = sample.report.p50.as_secs_f64() * 1e6;
+        let p99 = sample.report.p99.as_secs_f64() * 1e6;
+        let latency = bar(p50, 1_000.0, "us p50");
+        table.load(&what, "messages/s", &sample.report, None, latency);
+        if is_ours {
+            let what = format!("{what}, p99");
+            table.figure(&what, p99, "us", bar(p99, 4_000.0, "us"));
+        }
+        let cores = sample.cores();
+        let what = format!("{FIXED} messages/s: {name}, CPU");
+        table.figure(&what, cores, "cores", bar(cores, 0.4, "cores"));
+        let what = format!("{FIXED} messages/s: {name}, messages in a call");
+        table.figure(&what, sample.per_call, "", none());
+    }
+}
