@@ -29,6 +29,10 @@ mod sink;
 mod sources;
 mod start;
 #[cfg(feature = "kafka")]
+#[allow(
+    clippy::unwrap_used,
+    reason = "shared with the tests, where a panic is a failure"
+)]
 mod support;
 mod table;
 mod tally;

@@ -357,6 +357,11 @@ impl Intake {
         }
     }
 
+    /// Whether `target` takes only some values from outside.
+    pub(super) fn is_part(&self, target: &AddressKey) -> bool {
+        self.directory.parts.has(target)
+    }
+
     /// Whether `target` takes this value from outside.
     pub(super) fn check_value(
         &self,

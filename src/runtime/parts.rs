@@ -28,11 +28,7 @@ impl Parts {
 
     /// Refuses a value, as an encoded `TypedValue`, that the function of `target` does not take.
     pub(super) fn check(&self, target: &AddressKey, argument: &[u8]) -> Result<(), IntakeError> {
-        let (namespace, name, _) = target.parts();
-        let found = self
-            .0
-            .binary_search_by(|part| key(&part.function).cmp(&(namespace, name)));
-        let Some(part) = found.ok().and_then(|at| self.0.get(at)) else {
+        let Some(part) = self.part(target) else {
             return Ok(());
         };
         let type_name = values::type_name(argument);
@@ -44,6 +40,19 @@ impl Parts {
             type_name,
             entry: part.entry.to_string(),
         })
+    }
+
+    /// Whether the function of `target` is one of them.
+    pub(super) fn has(&self, target: &AddressKey) -> bool {
+        self.part(target).is_some()
+    }
+
+    fn part(&self, target: &AddressKey) -> Option<&Part> {
+        let (namespace, name, _) = target.parts();
+        let found = self
+            .0
+            .binary_search_by(|part| key(&part.function).cmp(&(namespace, name)));
+        self.0.get(found.ok()?)
     }
 }
 

@@ -54,6 +54,22 @@ impl Router {
         inbox.send(command);
     }
 
+    /// Passes on the messages of a source's batch, those for each partition together. Their rows are staged.
+    pub(super) fn hand_on_all(&self, messages: Vec<Vec<Message>>) {
+        for (inbox, messages) in self.inboxes.iter().zip(messages) {
+            if messages.is_empty() {
+                continue;
+            }
+            if inbox.is_full() {
+                for message in messages {
+                    inbox.send(Command::Stored(message.without_content()));
+                }
+            } else {
+                inbox.send(Command::DeliverAll(messages));
+            }
+        }
+    }
+
     /// Makes every partition start no more calls, without waiting for those in progress.
     pub(super) fn drain_all(&self) {
         for inbox in self.inboxes.iter() {

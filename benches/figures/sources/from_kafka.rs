@@ -26,7 +26,7 @@ type Samples = Vec<(&'static str, Vec<Sample>)>;
 pub(super) fn measure(
     kafka: &Kafka,
     meter: &Meter,
-    all: &mut [Contestant],
+    all: &mut Vec<Contestant>,
     pace: &Pace,
     table: &mut Table,
 ) -> Result<Topic> {
@@ -35,6 +35,9 @@ pub(super) fn measure(
     let mut first = None;
     for (name, keys) in KEYS {
         let topic = kafka.fill(&format!("in-{keys}"), keys, count)?;
+        if first.is_none() {
+            warm_up(kafka, meter, all, &topic, pace, table);
+        }
         let saturated = rounds(all, pace, |one, _| {
             eprintln!("sources: saturated, {name}: {}", one.name());
             saturated(kafka, meter, one, &topic, pace)
@@ -58,6 +61,28 @@ pub(super) fn measure(
     })?;
     show_fixed(fixed, table);
     first.ok_or_else(|| anyhow!("no topic was filled"))
+}
+
+/// A round that is not measured, for who compiles while it runs. Who cannot run here is not compared.
+fn warm_up(
+    kafka: &Kafka,
+    meter: &Meter,
+    all: &mut Vec<Contestant>,
+    topic: &Topic,
+    pace: &Pace,
+    table: &mut Table,
+) {
+    all.retain_mut(|one| {
+        if let Contestant::Ours = one {
+            return true;
+        }
+        eprintln!("sources: warm-up: {}", one.name());
+        let warm = saturated(kafka, meter, one, topic, pace);
+        if let Err(why) = &warm {
+            table.note(&format!("SKIPPED: {}", one.name()), &format!("{why:#}"));
+        }
+        warm.is_ok()
+    });
 }
 
 /// Alternating rounds of everybody.

@@ -90,10 +90,12 @@ impl Jvm {
             "egresses": [],
         });
         self.tell(&request)?;
-        let number = self.jobs;
-        self.wait("the job to start", |line| line["id"] == number)?;
-        self.wait("the source to start", |line| {
-            line["event"] == "started" && line["job"] == *job
+        // In any order.
+        let (number, mut answered, mut started) = (self.jobs, false, false);
+        self.wait("start of the job", |line| {
+            answered |= line["id"] == number;
+            started |= line["event"] == "started" && line["job"] == *job;
+            answered && started
         })?;
         Ok(job)
     }
@@ -135,7 +137,7 @@ impl Jvm {
     /// Cancels a job, and waits for its end.
     pub(super) fn cancel(&mut self, job: &str) -> Result<()> {
         self.tell(&json!({"verb": "cancel", "job": job}))?;
-        self.wait("the job to end", |line| {
+        self.wait("end of the job", |line| {
             line["event"] == "ended" && line["job"] == *job
         })
     }
@@ -145,7 +147,7 @@ impl Jvm {
         Ok(self.input.flush()?)
     }
 
-    fn wait(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Result<()> {
+    fn wait(&self, what: &str, mut is_it: impl FnMut(&Value) -> bool) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         loop {
             let left = until.saturating_duration_since(Instant::now());

@@ -48,7 +48,7 @@ impl Kafka {
     /// # Errors
     /// If Java, Maven or an artifact cannot be had here.
     pub(super) fn start() -> Result<Self, Lack> {
-        let broker = Broker::start(Version::V39, false)?;
+        let broker = Broker::start(Version::V39, false, None)?;
         Ok(Self { broker })
     }
 

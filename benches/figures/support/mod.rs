@@ -4,3 +4,8 @@
 pub(crate) mod installation;
 #[path = "../../../tests/it/support/made.rs"]
 pub(crate) mod made;
+
+/// What the broker's listeners with TLS would need.
+pub(crate) mod tls {
+    pub(crate) const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
+}

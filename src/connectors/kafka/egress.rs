@@ -19,7 +19,7 @@ use crate::runtime::{HttpListeners, Listener, Sink, SinkBatch, SinkPosition, Sta
 use crate::sdk::{BoxError, TypeName};
 
 /// As many as an outbox holds in memory: a transaction costs the same for one record as for all of them.
-const MAX_BATCH: usize = 4_096;
+const MAX_BATCH: usize = 16_384;
 /// A batch that takes longer is shown to operators.
 const SLOW: Duration = Duration::from_secs(5);
 

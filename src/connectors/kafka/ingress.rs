@@ -23,7 +23,7 @@ use super::start::{again, begin, list};
 use super::topics::{Reach, partitions, reaches};
 use crate::module::{KafkaIngress, KafkaStart, Route};
 use crate::runtime::{Batch, HttpListeners, Inlet, Listener, Source, StartError};
-use crate::sdk::{Address, BoxError, Message, MessageBuilder};
+use crate::sdk::BoxError;
 
 /// The bytes of a batch at which no further record is added.
 const BATCH_BYTES: usize = 4 << 20;
@@ -330,16 +330,10 @@ impl Reader<'_> {
         let value = record
             .payload()
             .ok_or_else(|| at("the record has no value, which StateFun does not take either"))?;
-        let id: Arc<str> = String::from_utf8_lossy(key).into();
-        let mut first: Option<Message> = None;
+        let id = String::from_utf8_lossy(key);
         for target in &known.route.targets {
-            let to = MessageBuilder::to(Address::new(target.clone(), Arc::clone(&id)));
-            let message = match &first {
-                None => to.raw(&known.route.value_type, value),
-                Some(first) => to.forward(first),
-            };
-            gathered.batch.push(&message);
-            first.get_or_insert(message);
+            let typename = &known.route.value_type;
+            gathered.batch.add(target, &id, typename, value);
         }
         gathered.records += 1;
         gathered.bytes += value.len() + key.len();

@@ -70,7 +70,7 @@ impl QueueView {
             address: address.clone(),
             activity: mailbox.activity(),
             waiting: mailbox.waits(),
-            in_flight: mailbox.batch().len(),
+            in_flight: mailbox.batch_messages(),
             failures: mailbox.failures(),
             last_failure: mailbox.last_failure().map(str::to_owned),
         }

@@ -46,6 +46,7 @@ impl Core {
         self.note_states_known(slot, out);
         let mut writes = effects.take_writes();
         writes.extend(self.unsaved_specs(slot));
+        let messages = self.mailboxes.of(slot).batch_messages();
         let closed = self.mailboxes.change(slot, Mailbox::applied);
         let address = self.mailboxes.address(slot);
         writes.extend(closed.batch.iter().map(|message| {
@@ -56,7 +57,7 @@ impl Core {
         let type_id = self.mailboxes.of(slot).type_id();
         let counters = &mut self.types.get_mut(type_id).counters;
         counters.invocations += 1;
-        counters.incoming += u64::try_from(closed.batch.len()).unwrap_or_default();
+        counters.incoming += u64::try_from(messages).unwrap_or_default();
         counters.out_egress += u64::try_from(out_egress).unwrap_or_default();
         counters.out_local += effects.local;
         counters.out_remote += effects.remote;
@@ -132,7 +133,7 @@ impl Core {
             .change(slot, |mailbox| mailbox.failed(failure.to_string()));
         let mailbox = self.mailboxes.of(slot);
         let (type_id, attempt) = (mailbox.type_id(), mailbox.failures());
-        let invocations = mailbox.batch().len();
+        let invocations = mailbox.batch_messages();
         let verdict = self.settings.failure.verdict(&failure, attempt, self.now);
         match verdict {
             Verdict::Parked => self.park(slot, attempt, failure.to_string()),

@@ -7,7 +7,7 @@ use super::keys::{ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, after_prefix,
 use super::mailbox::{Mailbox, Message, Waiting};
 use super::mailboxes::{Slot, Vacant};
 use super::rows::{answer_of, each_row, message_row, unreadable};
-use super::{Activity, Arrival, Core, Failure, GATEWAY, Output, Refusal};
+use super::{Activity, Arrival, Core, Failure, GATEWAY, Output, Refusal, wire};
 use crate::storage::Write;
 
 impl Core {
@@ -85,6 +85,13 @@ impl Core {
         answer_of(&self.store, &key.row).map_err(|failure| Refusal::Storage(failure.to_string()))
     }
 
+    /// Delivers the messages of a batch of a source.
+    pub(super) fn deliver_all(&mut self, messages: Vec<Message>, out: &mut Vec<Output>) {
+        for message in messages {
+            self.deliver(message, out);
+        }
+    }
+
     /// Delivers a staged message to its address.
     pub(super) fn deliver(&mut self, message: Message, out: &mut Vec<Output>) {
         let place = self.mailboxes.find(&message.target);
@@ -99,6 +106,7 @@ impl Core {
         let memory_is_full = self.memory_is_full(self.mailboxes.of(slot).type_id());
         let waiting = Waiting {
             id: message.id,
+            count: wire::count(&message.invocation).unwrap_or(1),
             invocation: message.invocation,
             position: message.position,
         };
@@ -162,7 +170,7 @@ impl Core {
         let windows = self.settings.windows;
         let prefix = self.mailboxes.address(slot).to_bytes();
         let position = self.behind_all();
-        let (mut loaded, mut bytes, mut more) = (Vec::new(), 0, false);
+        let (mut loaded, mut messages, mut bytes, mut more) = (Vec::new(), 0, 0, false);
         let mut damaged = None;
         let end = after_prefix(&prefix);
         each_row(
@@ -173,22 +181,26 @@ impl Core {
             windows.page,
             |key, invocation| {
                 let id = key.get(prefix.len()..).and_then(MessageId::decode);
-                let Some(id) = id else {
+                let Some((id, count)) = id.zip(wire::count(&invocation)) else {
                     damaged = Some(key.clone());
                     return ControlFlow::Break(());
                 };
                 if self.is_on_its_way(id) {
                     return ControlFlow::Continue(());
                 }
-                if loaded.len() >= windows.messages || bytes >= windows.bytes {
+                if messages >= u64::try_from(windows.messages).unwrap_or(u64::MAX)
+                    || bytes >= windows.bytes
+                {
                     more = true;
                     return ControlFlow::Break(());
                 }
                 let waiting = Waiting {
                     id,
                     invocation,
+                    count,
                     position,
                 };
+                messages += u64::from(count);
                 bytes += waiting.size();
                 loaded.push(waiting);
                 ControlFlow::Continue(())

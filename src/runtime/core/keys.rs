@@ -15,7 +15,8 @@ use crate::time::Timestamp;
 
 /// Settings of the store itself. Key: a text.
 pub const META: Table = Table::new(0);
-/// Messages that wait or are in flight. Key: address, message id. Value: the encoded `ToFunction.Invocation`.
+/// Messages that wait or are in flight. Key: address, message id. Value: the encoded `ToFunction.Invocation`; of several records that a source
+/// has brought together, the invocations as they stand in a request (each after the key and the length of field 3).
 pub const INBOX: Table = Table::with_fresh_keys(1);
 /// State. Key: address, name. Value: see [`super::state`].
 pub const STATE: Table = Table::new(2);

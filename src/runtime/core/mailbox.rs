@@ -12,14 +12,14 @@ use super::{AdminChange, CallId, Ticket, Windows};
 use crate::storage::Position;
 use crate::time::Timestamp;
 
-/// A message on its way to an address. Its row is staged already.
+/// A message on its way to an address, or several that a source has brought together. Its row is staged already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// The target.
     pub target: AddressKey,
     /// Its id, which is the end of its row's key.
     pub id: MessageId,
-    /// The encoded `ToFunction.Invocation`.
+    /// The encoded `ToFunction.Invocation`, or several as they stand in a request.
     pub invocation: Bytes,
     /// The commit that holds it.
     pub position: Position,
@@ -36,15 +36,25 @@ impl Message {
     }
 }
 
-/// A message at its address.
+/// A message at its address, or several that share a row.
 #[derive(Debug, Clone)]
 pub(super) struct Waiting {
     /// Its id.
     pub id: MessageId,
-    /// The encoded `ToFunction.Invocation`.
+    /// The encoded `ToFunction.Invocation`, or several as they stand in a request.
     pub invocation: Bytes,
+    /// How many.
+    pub count: u32,
     /// The commit that holds it.
     pub position: Position,
+}
+
+/// The number of messages in rows.
+fn messages<'w>(rows: impl IntoIterator<Item = &'w Waiting>) -> usize {
+    let counts = rows.into_iter();
+    counts
+        .map(|row| usize::try_from(row.count).unwrap_or(usize::MAX))
+        .sum()
 }
 
 impl Waiting {
@@ -91,9 +101,11 @@ pub(super) struct Mailbox {
     activity: Activity,
     /// The batch that is in flight, or failed and will be sent again.
     batch: Vec<Waiting>,
+    batch_messages: usize,
     batch_bytes: usize,
     /// What arrived since, oldest first.
     waiting: VecDeque<Waiting>,
+    waiting_messages: usize,
     waiting_bytes: usize,
     /// Messages after `waiting` that are in the store only; a lower bound, zero if there are none.
     stored: u64,
@@ -125,8 +137,10 @@ impl Mailbox {
             type_id,
             activity: Activity::Idle,
             batch: Vec::new(),
+            batch_messages: 0,
             batch_bytes: 0,
             waiting: VecDeque::new(),
+            waiting_messages: 0,
             waiting_bytes: 0,
             stored: 0,
             attached: Attached::Nothing,
@@ -149,12 +163,17 @@ impl Mailbox {
         self.activity
     }
 
-    /// Messages of the batch that is in flight or failed.
+    /// The rows of the batch that is in flight or failed.
     pub(super) const fn batch(&self) -> &Vec<Waiting> {
         &self.batch
     }
 
-    /// Messages that wait in memory, oldest first.
+    /// The number of its messages.
+    pub(super) const fn batch_messages(&self) -> usize {
+        self.batch_messages
+    }
+
+    /// The rows of messages that wait in memory, oldest first.
     pub(super) const fn waiting(&self) -> &VecDeque<Waiting> {
         &self.waiting
     }
@@ -186,18 +205,18 @@ impl Mailbox {
 
     /// Waiting messages, without those of the batch.
     pub(super) fn waits(&self) -> u64 {
-        self.stored + u64::try_from(self.waiting.len()).unwrap_or(u64::MAX)
+        self.stored + u64::try_from(self.waiting_messages).unwrap_or(u64::MAX)
     }
 
     /// Waiting messages as StateFun counts them: it calls the first one at once, so one of the messages here counts as in flight.
     pub(super) fn queued(&self) -> u64 {
-        let batch = u64::try_from(self.batch.len()).unwrap_or(u64::MAX);
+        let batch = u64::try_from(self.batch_messages).unwrap_or(u64::MAX);
         self.backlog().saturating_sub(batch.max(1))
     }
 
     /// Messages in memory.
-    fn held(&self) -> usize {
-        self.waiting.len() + self.batch.len()
+    const fn held(&self) -> usize {
+        self.waiting_messages + self.batch_messages
     }
 
     /// Its part of the counts of its core, in constant time.
@@ -220,11 +239,13 @@ impl Mailbox {
     /// Adds a message; if there is no room for it, it is only counted as one in the store.
     pub(super) fn push(&mut self, message: Waiting, memory_is_full: bool, windows: Windows) {
         let full = memory_is_full && !self.waiting.is_empty();
-        let has_room = self.waiting.len() < windows.messages && self.waiting_bytes < windows.bytes;
+        let has_room =
+            self.waiting_messages < windows.messages && self.waiting_bytes < windows.bytes;
         if full || self.stored > 0 || !has_room || self.activity == Activity::Parked {
-            self.stored += 1;
+            self.stored += u64::from(message.count);
             return;
         }
+        self.waiting_messages += messages([&message]);
         self.waiting_bytes += message.size();
         self.waiting.push_back(message);
     }
@@ -240,7 +261,8 @@ impl Mailbox {
             self.waiting.is_empty() && self.batch.is_empty(),
             "what is read from the store comes first"
         );
-        let count = u64::try_from(loaded.len()).unwrap_or(u64::MAX);
+        self.waiting_messages = messages(&loaded);
+        let count = u64::try_from(self.waiting_messages).unwrap_or(u64::MAX);
         self.stored = if more {
             self.stored.saturating_sub(count).max(1)
         } else {
@@ -270,6 +292,8 @@ impl Mailbox {
             }
         };
         self.batch = self.waiting.drain(..ready).collect();
+        self.batch_messages = messages(&self.batch);
+        self.waiting_messages -= self.batch_messages;
         self.batch_bytes = self.batch.iter().map(Waiting::size).sum();
         self.waiting_bytes -= self.batch_bytes;
     }
@@ -302,7 +326,7 @@ impl Mailbox {
         self.activity = Activity::Idle;
         self.forgive();
         self.last_failure = None;
-        self.batch_bytes = 0;
+        (self.batch_bytes, self.batch_messages) = (0, 0);
         Closed {
             batch: std::mem::take(&mut self.batch),
             changes: std::mem::take(&mut self.changes),
@@ -331,6 +355,7 @@ impl Mailbox {
         self.batch = Vec::new();
         self.waiting = VecDeque::new();
         (self.batch_bytes, self.waiting_bytes) = (0, 0);
+        (self.batch_messages, self.waiting_messages) = (0, 0);
         self.activity = Activity::Parked;
     }
 }

@@ -10,6 +10,7 @@
 
 mod admin;
 mod apply;
+mod brought;
 mod counts;
 mod declared;
 mod deliver;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::admin::{AdminChange, QueueView};
+pub use self::brought::Brought;
 pub use self::counts::Counts;
 pub use self::failure::{Failure, FailurePolicy, OnError, Parked, Verdict};
 pub use self::function_types::TypeCounters;
@@ -51,7 +53,7 @@ pub use self::keys::{AddressKey, MessageId};
 pub use self::limits::AnswerLimits;
 pub use self::mailbox::{Activity, Message};
 pub use self::quotas::TypeLoad;
-pub use self::source::{Brought, SourceCore, SplitPosition};
+pub use self::source::{SourceCore, SplitPosition};
 pub use self::watch::ValueWatch;
 
 use self::function_types::FunctionTypes;
@@ -222,6 +224,8 @@ pub enum Input {
     Arrive(Arrival),
     /// A message from a function of another core, whose row is staged.
     Deliver(Message),
+    /// Messages of one batch of a source, whose rows are staged.
+    DeliverAll(Vec<Message>),
     /// Like `Deliver`, without the message's content, which is read from the store when needed.
     Stored(Message),
     /// The result of a call.
@@ -395,6 +399,7 @@ impl Core {
         match input {
             Input::Arrive(arrival) => self.arrive(arrival, out),
             Input::Deliver(message) => self.deliver(message, out),
+            Input::DeliverAll(messages) => self.deliver_all(messages, out),
             Input::Stored(message) => self.deliver_stored(message, out),
             Input::Answered { call, result } => self.answered(call, result, out),
             Input::Durable(position) => self.release(position, out),
@@ -417,6 +422,11 @@ impl Core {
             Input::Change(ticket, _) => out.push(Output::Changed(ticket, Err(WHY.into()))),
             // Recovery will find its row.
             Input::Deliver(message) | Input::Stored(message) => self.note_arrival(message.id),
+            Input::DeliverAll(messages) => {
+                for message in messages {
+                    self.note_arrival(message.id);
+                }
+            }
             Input::Durable(position) => self.durable = self.durable.max(position),
             Input::Drain => self.draining = true,
             Input::Answered { .. } | Input::Tick | Input::Sweep => {}

@@ -5,23 +5,14 @@
 
 use bytes::Bytes;
 
-use super::keys::{AddressKey, INBOX, SOURCES, after_prefix, id_hash, put_text};
+use super::keys::{INBOX, SOURCES, after_prefix, id_hash, put_text};
 use super::mailbox::Message;
-use super::rows::{each_row, message_row};
-use super::{Core, MessageId, owner};
+use super::rows::each_row;
+use super::{Brought, Core, MessageId, owner};
 use crate::storage::{Position, StorageError, Store, Write};
 
 /// Rows read at a time.
 const PAGE: usize = 512;
-
-/// A record of a source, as a message for a function.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Brought {
-    /// The target.
-    pub target: AddressKey,
-    /// The encoded `TypedValue`.
-    pub argument: Bytes,
-}
 
 /// The position of a source in one of its splits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,20 +71,28 @@ impl SourceCore {
         Ok(positions)
     }
 
-    /// Stages records and positions as one list. The returned messages must be passed, at once and in this order, to the given
-    /// cores.
+    /// Stages records and positions as one list. The returned messages must be passed, at once and in this order, to the core with the
+    /// number of their place.
     pub fn take(
         &mut self,
         records: Vec<Brought>,
         positions: Vec<SplitPosition>,
-    ) -> (Position, Vec<(u8, Message)>) {
+    ) -> (Position, Vec<Vec<Message>>) {
         let mut writes = Vec::with_capacity(records.len() + positions.len());
-        let mut messages = Vec::with_capacity(records.len());
-        for Brought { target, argument } in records {
+        let mut messages = vec![Vec::new(); usize::from(self.cores.max(1))];
+        for record in records {
             let id = self.next_id();
-            let (key, invocation) = message_row(&target, id, None, &argument);
+            let (target, key, invocation) = record.into_row(id);
             writes.push(Write::put(INBOX, key, invocation.clone()));
-            messages.push((target, id, invocation));
+            let to = owner(id_hash(target.id()), self.cores);
+            if let Some(messages) = messages.get_mut(usize::from(to)) {
+                messages.push(Message {
+                    target,
+                    id,
+                    invocation,
+                    position: Position::START,
+                });
+            }
         }
         for SplitPosition { split, position } in positions {
             let key = [&self.prefix, split.as_bytes()].concat();
@@ -103,17 +102,10 @@ impl SourceCore {
             });
         }
         let position = self.store.stage(writes);
-        let handed_on = messages.into_iter().map(|(target, id, invocation)| {
-            let to = owner(id_hash(target.id()), self.cores);
-            let message = Message {
-                target,
-                id,
-                invocation,
-                position,
-            };
-            (to, message)
-        });
-        (position, handed_on.collect())
+        for message in messages.iter_mut().flatten() {
+            message.position = position;
+        }
+        (position, messages)
     }
 
     fn next_id(&mut self) -> MessageId {

@@ -163,7 +163,7 @@ impl Core {
         let batch = mailbox.batch();
         let invocations = batch.iter().map(|message| &message.invocation);
         let request = wire::request(address, &states, invocations);
-        Ok((request, batch.len(), given))
+        Ok((request, mailbox.batch_messages(), given))
     }
 
     /// All known states of the type, with the values of `address`. Being sent with a request renews some values.

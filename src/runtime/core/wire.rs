@@ -44,6 +44,66 @@ pub(super) fn put_invocation(out: &mut Vec<u8>, caller: Option<Parts<'_>>, argum
     put_bytes(out, 2, argument);
 }
 
+/// Key of `InvocationBatchRequest.invocations`: field 3. No encoded invocation begins with it.
+const INVOCATIONS: u8 = 0x1A;
+
+/// Appends an invocation without caller as it stands in a request. Several of them are the content of one message.
+pub(super) fn pack(out: &mut Vec<u8>, argument: &[u8]) {
+    put_header(out, 3, field_len(argument.len()));
+    put_bytes(out, 2, argument);
+}
+
+/// The same with the parts of its `TypedValue`.
+pub(super) fn pack_value(out: &mut Vec<u8>, typename: &str, value: &[u8]) {
+    // An empty value is one, too, and takes no bytes.
+    let value_len = match value.is_empty() {
+        true => 0,
+        false => field_len(value.len()),
+    };
+    let typed = text_len(typename) + HAS_VALUE.len() + value_len;
+    put_header(out, 3, field_len(typed));
+    put_header(out, 2, typed);
+    put_text(out, 1, typename);
+    out.extend_from_slice(&HAS_VALUE);
+    if !value.is_empty() {
+        put_bytes(out, 3, value);
+    }
+}
+
+/// `TypedValue.has_value`: field 2.
+const HAS_VALUE: [u8; 2] = [0x10, 1];
+
+/// Drops the header of the only packed invocation, so that it is an encoded `ToFunction.Invocation`.
+pub(super) fn unpack_one(packed: &mut Bytes) {
+    let mut content = packed.get(1..).unwrap_or_default();
+    _ = prost::encoding::decode_varint(&mut content);
+    *packed = packed.slice_ref(content);
+}
+
+/// The arguments of packed invocations.
+pub(super) fn arguments(mut packed: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        packed = packed.strip_prefix(&[INVOCATIONS])?;
+        let invocation = super::keys::take_bytes(&mut packed)?;
+        let mut argument = invocation.strip_prefix(&[0x12])?;
+        super::keys::take_bytes(&mut argument)
+    })
+}
+
+/// How many invocations the content of a message is: one, or as many as are packed in it. `None` if it is damaged.
+pub(super) fn count(content: &[u8]) -> Option<u32> {
+    if content.first() != Some(&INVOCATIONS) {
+        return Some(1);
+    }
+    let (mut rest, mut count) = (content, 0);
+    while let Some((&INVOCATIONS, tail)) = rest.split_first() {
+        rest = tail;
+        super::keys::take_bytes(&mut rest)?;
+        count += 1;
+    }
+    rest.is_empty().then_some(count)
+}
+
 /// The encoded `TypedValue` in an encoded `ToFunction.Invocation`; empty if there is none.
 ///
 /// # Errors
@@ -56,7 +116,7 @@ pub fn argument(invocation: &Bytes) -> Result<Bytes, prost::DecodeError> {
 /// A state as sent with a request: its name, and its encoded `TypedValue` if there is one.
 pub type AttachedState<'a> = (&'a str, Option<Bytes>);
 
-/// An encoded `ToFunction` for one batch.
+/// An encoded `ToFunction` for one batch. `invocations` are the contents of its messages.
 pub fn request<'a>(
     target: &AddressKey,
     states: &[AttachedState<'_>],
@@ -73,7 +133,10 @@ pub fn request<'a>(
             .sum::<usize>()
         + invocations
             .clone()
-            .map(|bytes| field_len(bytes.len()))
+            .map(|bytes| match bytes.first() {
+                Some(&INVOCATIONS) => bytes.len(),
+                _ => field_len(bytes.len()),
+            })
             .sum::<usize>();
     let mut out = Vec::with_capacity(INVOCATION.len() + varint_len(length) + length);
     out.extend_from_slice(&INVOCATION);
@@ -88,7 +151,10 @@ pub fn request<'a>(
         }
     }
     for bytes in invocations {
-        put_bytes(&mut out, 3, bytes);
+        match bytes.first() {
+            Some(&INVOCATIONS) => out.extend_from_slice(bytes),
+            _ => put_bytes(&mut out, 3, bytes),
+        }
     }
     out.into()
 }
@@ -194,6 +260,37 @@ mod tests {
         };
         assert_eq!(bytes, expected.encode_to_vec());
         assert!(bytes.starts_with(&[0xA2, 0x06]));
+    }
+
+    #[test]
+    fn packed_invocations_stand_in_a_request_like_single_ones() {
+        let typed = |value: &'static [u8]| TypedValue {
+            typename: "a/b".into(),
+            has_value: true,
+            value: Bytes::from_static(value),
+        };
+        let (one, two, three) = (typed(b"1"), typed(b""), typed(&[7; 200]));
+        let mut packed = Vec::new();
+        pack_value(&mut packed, "a/b", &one.value);
+        pack_value(&mut packed, "a/b", &two.value);
+        pack(&mut packed, &three.encode_to_vec());
+        let packed = Bytes::from(packed);
+        let single = |value: &TypedValue| invocation(None, &value.encode_to_vec());
+        let singles = [single(&one), single(&two), single(&three)];
+        let target = AddressKey::new("a", "f", "1");
+        assert_eq!(
+            request(&target, &[], [packed.clone()].iter()),
+            request(&target, &[], singles.iter())
+        );
+        assert_eq!((count(&packed), count(&singles[0])), (Some(3), Some(1)));
+        for cut in [1, 5, packed.len() - 1] {
+            assert_eq!(count(&packed[..cut]), None, "cut at {cut}");
+        }
+        let mut alone = Vec::new();
+        pack(&mut alone, &three.encode_to_vec());
+        let mut alone = Bytes::from(alone);
+        unpack_one(&mut alone);
+        assert_eq!(alone, singles[2]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::runtime::core::keys::{OUTBOX, SET_ASIDE, after_prefix};
 use crate::storage::{Position, Rows as _, StorageError, Store, Stretch, Write, count, stretch};
 
 /// Maximum records of one egress in memory.
-const WINDOW_RECORDS: usize = 4_096;
+const WINDOW_RECORDS: usize = 16_384;
 /// Maximum bytes of records of one egress in memory.
 const WINDOW_BYTES: usize = 8 << 20;
 /// Maximum records whose sender is remembered.
@@ -263,26 +263,29 @@ impl Outbox {
         &self.0.condition
     }
 
-    /// At most `limit` of the oldest records, and whether there are more. A damaged one stays stored: the store has reported it, and it
-    /// must not block the others.
+    /// As many of the oldest records as the window may have, without those in `taken`, and whether there are more. A damaged one stays stored:
+    /// the store has reported it, and it must not block the others.
     fn oldest(
         &self,
-        limit: usize,
+        taken: &HashSet<MessageId>,
         end: Option<&[u8]>,
-    ) -> Result<(Vec<(Bytes, Bytes)>, bool), StorageError> {
-        let (mut sound, mut from) = (Vec::new(), self.0.prefix.to_vec());
+    ) -> Result<(Vec<OutboxRecord>, bool), StorageError> {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        let mut from = self.0.prefix.to_vec();
         loop {
-            let left = limit - sound.len();
-            let Stretch { rows, is_last } = stretch(&self.0.store, OUTBOX, &from, end, left)?;
+            let Stretch { rows, is_last } = stretch(&self.0.store, OUTBOX, &from, end, PAGE)?;
             if let Some((last, _)) = rows.last() {
                 from = [&last[..], &[0]].concat();
             }
-            sound.extend(
-                rows.into_iter()
-                    .filter_map(|(key, value)| Some((key, value.ok()?))),
-            );
-            if is_last || sound.len() == limit {
-                return Ok((sound, !is_last));
+            for (key, value) in rows {
+                let id = key.get(self.0.prefix.len()..).and_then(MessageId::decode);
+                if let (Some(id), Ok(value)) = (id.filter(|id| !taken.contains(id)), value) {
+                    bytes += value.len();
+                    records.push(OutboxRecord { id, value });
+                }
+            }
+            if is_last || records.len() >= WINDOW_RECORDS || bytes >= WINDOW_BYTES {
+                return Ok((records, !is_last));
             }
         }
     }
@@ -291,12 +294,12 @@ impl Outbox {
     async fn read_page(&self) -> Result<(), StorageError> {
         let before = self.0.store.stage(Vec::new());
         let end = after_prefix(&self.0.prefix);
-        let taken = self.window().taken.len();
+        let taken = self.window().taken.clone();
         // Where a thread may wait for the disk.
         let outbox = self.clone();
-        let read = move || outbox.oldest(PAGE + taken, end.as_deref());
+        let read = move || outbox.oldest(&taken, end.as_deref());
         let read = tokio::task::spawn_blocking(read).await;
-        let (rows, full) = read.map_err(|failure| StorageError::Io {
+        let (records, full) = read.map_err(|failure| StorageError::Io {
             action: "read the outbox".to_owned(),
             source: std::io::Error::other(failure),
         })??;
@@ -309,14 +312,10 @@ impl Outbox {
 
         let mut window = self.window();
         window.page.clear();
-        for (key, value) in rows {
-            let id = key.get(self.0.prefix.len()..).and_then(MessageId::decode);
-            let Some(id) = id.filter(|id| !window.taken.contains(id)) else {
-                continue;
-            };
-            window.bytes += value.len();
-            window.page.insert(id);
-            window.records.push_back(OutboxRecord { id, value });
+        for record in records {
+            window.bytes += record.value.len();
+            window.page.insert(record.id);
+            window.records.push_back(record);
         }
         window.behind = full || window.left_behind > before;
         window.read_to = before;

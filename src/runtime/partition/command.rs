@@ -46,6 +46,8 @@ pub(in crate::runtime) enum Command {
     Arrive(Arrival, ReplyTo),
     /// A message from a function of another partition, or from a source.
     Deliver(Message),
+    /// Messages of one batch of a source.
+    DeliverAll(Vec<Message>),
     /// Like `Deliver`, when too much is on its way: the content is read from the store when it is needed.
     Stored(Message),
     /// The result of a call.
@@ -73,6 +75,12 @@ impl Command {
             Self::Deliver(message) | Self::Stored(message) => {
                 message.invocation.len() + message.target.key_len()
             }
+            Self::DeliverAll(messages) => messages
+                .iter()
+                .map(|message| {
+                    size_of::<Message>() + message.invocation.len() + message.target.key_len()
+                })
+                .sum(),
             Self::Returned(_, Returned::Answered(reply)) => reply.encoded_len(),
             _ => 0,
         };

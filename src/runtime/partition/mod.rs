@@ -202,6 +202,7 @@ impl Partition {
                 self.step(Input::Arrive(arrival));
             }
             Command::Deliver(message) => self.step(Input::Deliver(message)),
+            Command::DeliverAll(messages) => self.step(Input::DeliverAll(messages)),
             Command::Stored(message) => self.step(Input::Stored(message)),
             Command::Returned(call, returned) => self.returned(call, returned),
             Command::Change(change, sender) => {

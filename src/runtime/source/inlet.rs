@@ -153,13 +153,9 @@ impl Inlet {
     /// # Errors
     /// If a record's function is not bound or does not take its value, the store has closed, or the runtime or this run has ended. Nothing is taken in then.
     pub async fn bring(&self, batch: Batch) -> Result<Receipt, IntakeError> {
-        for record in &batch.records {
-            let intake = &self.shared.intake;
-            intake.check_bound(&record.target)?;
-            intake.check_value(&record.target, &record.argument)?;
-        }
+        self.check(&batch)?;
         self.room().await?;
-        let count = batch.records.len();
+        let count = batch.len();
         self.shared.condition.stands_at(batch.positions.iter());
         let position = {
             let mut core = self.core();
@@ -167,9 +163,7 @@ impl Inlet {
                 return Err(IntakeError::Stopping);
             }
             let (position, messages) = core.take(batch.records, batch.positions);
-            for (owner, message) in messages {
-                self.shared.intake.router.hand_on(owner, message);
-            }
+            self.shared.intake.router.hand_on_all(messages);
             position
         };
         self.shared.condition.moved_on(count);
@@ -180,6 +174,27 @@ impl Inlet {
             position,
             durable: self.shared.durable.clone(),
         })
+    }
+
+    /// Whether all functions are bound and take the values.
+    fn check(&self, batch: &Batch) -> Result<(), IntakeError> {
+        let intake = &self.shared.intake;
+        let (mut checked, mut is_part) = (None, false);
+        for records in &batch.records {
+            let (namespace, name, _) = records.target().parts();
+            // A source has records for few functions, and often for the same in a row.
+            if checked != Some((namespace, name)) {
+                intake.check_bound(records.target())?;
+                is_part = intake.is_part(records.target());
+                checked = Some((namespace, name));
+            }
+            if is_part {
+                for argument in records.arguments() {
+                    intake.check_value(records.target(), argument)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Ready once more may be brought: no partition's backlog is at its limit, the disk is fast enough, and no egress is full.

@@ -152,20 +152,26 @@ impl World {
     fn bring(&mut self, life: &mut Life) {
         let count = 1 + usize::try_from(self.random.below(4)).unwrap();
         let records = self.log.iter().skip(life.done).take(count);
-        let brought = |(target, text): &(AddressKey, String)| Brought {
-            target: target.clone(),
-            argument: typed(text),
-        };
-        let records: Vec<_> = records.map(brought).collect();
-        life.done += records.len();
+        let mut brought: Vec<Brought> = Vec::new();
+        for (target, text) in records {
+            life.done += 1;
+            match brought.iter_mut().find(|known| known.target() == target) {
+                Some(known) => known.add(&typed(text)),
+                None => {
+                    let mut new = Brought::new(target.clone());
+                    new.add(&typed(text));
+                    brought.push(new);
+                }
+            }
+        }
         let position = SplitPosition {
             split: "log".to_owned(),
             position: Some(vec![u8::try_from(life.done).unwrap()].into()),
         };
-        let (_, messages) = life.source.take(records, vec![position]);
-        for (to, message) in messages {
+        let (_, messages) = life.source.take(brought, vec![position]);
+        for (to, messages) in (0..).zip(messages) {
             let channel = life.channels.entry((self.cores, to)).or_default();
-            channel.push_back(message);
+            channel.extend(messages);
         }
     }
 
