@@ -239,7 +239,7 @@ mod tests {
             ("* 9-5 * * *", "hour `9-5`"),
             ("*/0 * * * *", "minute `*/0`"),
             ("* * * foo *", "month `foo`"),
-            ("0 0 30 2 *", "no day"),
+            ("0 0 30 2 *", "no date"),
             ("@reboot", "five fields"),
         ] {
             let fault = rule.parse::<Cron>().unwrap_err().to_string();

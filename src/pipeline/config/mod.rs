@@ -404,7 +404,7 @@ mod tests {
         for path in [
             "name: `a/b` is not a name",
             "stagess: key `stagess` is unknown (did you mean `stages`?)",
-            "stages[0].name: `x.y` holds a dot",
+            "stages[0].name: `x.y` contains a dot",
             "stages[1]: names several stages",
             "stages[2].nope: unknown stage (known: filter, set,",
             "stages[3]: names no stage",

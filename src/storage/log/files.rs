@@ -33,6 +33,11 @@ impl LogStore {
             Err(_) => return None,
         };
         if let Some(gone) = needed.iter().find(|name| !names.contains(name)) {
+            // A checkpoint may have removed it meanwhile, because it is no longer needed.
+            let (still_needed, _) = self.needed_files().ok()?;
+            if !still_needed.contains(gone) {
+                return None;
+            }
             return Some(format!("file {gone} was removed from data folder {folder}"));
         }
         // The name may belong to another file.

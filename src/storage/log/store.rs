@@ -215,8 +215,7 @@ impl LogStore {
         reason
     }
 
-    /// The files that a start would need now, and whether the first of them, which gets the next round, still has a name. Must be called only by the
-    /// thread that removes files.
+    /// The files that a start would need now, and whether the first of them, which gets the next round, still has a name.
     pub(super) fn needed_files(&self) -> io::Result<(Vec<String>, bool)> {
         let syncing = self.syncing.lock().expect("the syncer does not panic");
         let mut needed = vec![syncing.writer.file_name()];
