@@ -1,6 +1,6 @@
 //! Two processes under one `transactional.id`: the older one is fenced, reports it, and stops sending.
 
-use super::broker::{Version, shared};
+use super::broker::{Version, own, shared};
 use super::client::Client;
 use super::egress::{functions, module, order};
 use crate::support::scene::Scene;
@@ -45,4 +45,33 @@ async fn a_second_instance_fences_the_first_which_says_so_and_sends_no_more() {
         assert_eq!(last.value, "late");
         again.runtime.shutdown().await;
     }
+}
+
+/// Both took the cluster's fence for a takeover by the other, although neither had the egress yet, and neither delivered.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_processes_that_waited_for_a_broker_one_delivers() {
+    let Some(broker) = own("kafka two processes wait", Version::V41) else {
+        return;
+    };
+    let client = Client::of(&broker);
+    let topic = client.topic("awaited", 1).await;
+    let module = module(
+        &broker,
+        "{type: exactly-once, transactionTimeout: 1min}",
+        "{transactional.id: awaited}",
+    );
+    broker.kill();
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = Scene::start_with(functions(), &module, one.path()).await;
+    let second = Scene::start_with(functions(), &module, two.path()).await;
+    for (scene, text) in [(&first, "first"), (&second, "second")] {
+        order(&scene.runtime, &format!("{topic} a {text}")).await;
+        scene.says("no broker answers").await;
+        let told = scene.ask("/api/queues").await;
+        assert!(!told.contains("another process"), "{told}");
+    }
+    tokio::task::block_in_place(|| broker.restart());
+    client.read(&topic, 1).await;
+    first.runtime.shutdown().await;
+    second.runtime.shutdown().await;
 }

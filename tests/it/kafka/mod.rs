@@ -8,6 +8,7 @@ mod broker;
 mod checked;
 mod client;
 mod conformance;
+mod connected;
 mod egress;
 mod example;
 mod fencing;
