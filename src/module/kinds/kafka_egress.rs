@@ -104,6 +104,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let address = fields.needed("address", coerce::text);
     let mut places = Places::of(&fields);
     places.note(&fields, "address");
+    places.note(&fields, "deliverySemantic");
     let semantic = read_semantic(&fields, &mut places);
     let properties = properties::read(&fields, "properties");
     let (location, at) = (fields.location().clone(), fields.at());

@@ -109,6 +109,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let group = or_property(&fields, "consumerGroupId", group, &properties, "group.id");
     let mut places = Places::of(&fields);
     places.note(&fields, "topics");
+    places.note(&fields, "consumerGroupId");
     match fields.has("address") {
         true => places.note(&fields, "address"),
         false => {
