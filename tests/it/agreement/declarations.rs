@@ -14,9 +14,9 @@ use crate::support::scripted::Step;
 
 const HARMLESS: &[Entry] = &[
     ("other_type_after_a_batch_that_failed", |s| {
+        s.answers("other/y", [Step::reply(s.last(Reply::new()))]);
         s.feed("other/y", "1");
         s.calls("other/y", 1);
-        s.settle();
         s.checkpoint();
         let replies = [
             Reply::needs(&["v"]),
@@ -31,7 +31,7 @@ const HARMLESS: &[Entry] = &[
     ("shorter_expiration_after_a_failure", |s| {
         let replies = [
             Reply::missing(&[("v", AfterWrite, 600_000)]),
-            Reply::new().set("v", "1"),
+            s.last(Reply::new().set("v", "1")),
             Reply::new().cancel(""),
             Reply::missing(&[("v", AfterWrite, 1)]),
             Reply::new(),
@@ -39,7 +39,6 @@ const HARMLESS: &[Entry] = &[
         s.answers("x", replies.map(Step::reply));
         s.feed("x", "1");
         s.calls("x", 2);
-        s.settle();
         s.checkpoint();
         s.feed("x", "2");
         s.calls("x", 5);
@@ -85,7 +84,7 @@ fn other_type() -> Reply {
 
 /// `x` declares `v`, and `first` is applied; after a restart `second` declares it otherwise.
 fn restarted(s: &mut Script, first: Reply, second: &str, otherwise: Reply) {
-    let mut replies = vec![Reply::needs(&["v"]), first];
+    let mut replies = vec![Reply::needs(&["v"]), s.last(first)];
     if second == "x" {
         replies.push(otherwise);
     } else {
@@ -94,7 +93,6 @@ fn restarted(s: &mut Script, first: Reply, second: &str, otherwise: Reply) {
     s.answers("x", replies.into_iter().map(Step::reply));
     s.feed("x", "1");
     s.calls("x", 2);
-    s.settle();
     s.checkpoint();
     s.restart();
     s.feed(second, "2");

@@ -163,11 +163,10 @@ const SCRIPTS: &[Entry] = &[
     }),
     ("token_of_before_a_restart", |s| {
         let x = s.at("x");
-        let arm = || Step::reply(Reply::new().armed(60_000, &x, "", "t"));
-        s.answers("x", [arm(), arm()]);
+        let arm = || Reply::new().armed(60_000, &x, "", "t");
+        s.answers("x", [s.last(arm()), arm()].map(Step::reply));
         s.feed("x", "1");
         s.calls("x", 1);
-        s.settle();
         s.checkpoint();
         s.restart();
         s.feed("x", "2");
@@ -263,14 +262,13 @@ fn typed(bytes: &'static [u8]) -> Option<Bytes> {
 fn restarted(s: &mut Script, first: Reply, second: Reply) {
     let replies = [
         first,
-        Reply::new().set("v", "1"),
+        s.last(Reply::new().set("v", "1")),
         second,
         Reply::new().set("v", "2"),
     ];
     s.answers("x", replies.map(Step::reply));
     s.feed("x", "1");
     s.calls("x", 2);
-    s.settle();
     s.checkpoint();
     s.restart();
     s.feed("x", "2");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +16,7 @@ use crate::support::flink::{Cause, Flink, Settings};
 use crate::support::process::Process;
 use crate::support::reply::parts;
 use crate::support::scripted::Scripted;
-use crate::support::until::until;
+use crate::support::until::{Patience, until};
 
 /// Where all records go.
 pub(super) const OUT: &str = "agree/out";
@@ -76,6 +77,8 @@ impl Host {
     pub(super) async fn real(settings: impl FnOnce(&mut Settings)) -> Option<Self> {
         let server = Scripted::start().await;
         let mut wanted = Settings::capturing([OUT]);
+        // Scripts say where a checkpoint is. Another one between two calls would be what a failure goes back to.
+        wanted.checkpoint_interval = Duration::from_secs(3_600);
         settings(&mut wanted);
         let flink = Flink::start(&module(&server), wanted).await?;
         Some(Self::with(server, Home::Real(Box::new(flink))))
@@ -136,6 +139,9 @@ impl Host {
                     .await;
             }
             Move::Checkpoint => {
+                let (echo, what) = (script.echo(), format!("{}: the last reply", script.name));
+                self.until(&what, |host| !host.server.seen(&echo).is_empty())
+                    .await;
                 // What comes later is accepted, so what was before is on disk.
                 self.settle(script).await;
                 if let Home::Real(flink) = &self.home {
@@ -209,16 +215,19 @@ impl Host {
             Home::Real(_) => format!("{what}, on the real runtime"),
             Home::Ours { .. } => format!("{what}, on ours"),
         };
-        until(&what, async || {
-            if let Home::Real(flink) = &self.home {
-                assert!(flink.end().is_none(), "{what}: {:?}", flink.end());
+        let patience = Patience::for_(&what);
+        while !is(self) {
+            match &mut self.home {
+                Home::Real(flink) => {
+                    let goes_on = flink.end().is_none() && !patience.is_over();
+                    assert!(goes_on, "gave up waiting for {what}: {}", flink.told());
+                }
+                Home::Ours { process, .. } => {
+                    assert!(!process.has_ended(), "{what}: {}", process.told());
+                }
             }
-            if let Home::Ours { process, .. } = &mut self.home {
-                assert!(!process.has_ended(), "{what}: {}", process.told());
-            }
-            is(self).then_some(())
-        })
-        .await;
+            patience.pause().await;
+        }
     }
 
     /// Why the real runtime gave up, the outermost cause first.

@@ -36,11 +36,11 @@ const SCRIPTS: &[Entry] = &[
             .armed(1_500, &y, "stays", "t")
             .armed(1_500, &y, "gone", "u")
             .after(2_000, &y, "end");
+        let arm = s.last(arm);
         s.answers("x", [arm, Reply::new().cancel("u")].map(Step::reply));
         s.answers("y", [Step::reply(Reply::new())]);
         s.feed("x", "1");
         s.calls("x", 1);
-        s.settle();
         s.checkpoint();
         s.restart();
         s.feed("x", "2");
@@ -58,7 +58,6 @@ const SCRIPTS: &[Entry] = &[
         );
         s.feed("x", "2");
         s.calls("x", 3);
-        s.settle();
         s.checkpoint();
         s.restart();
         s.calls("x", 5);
@@ -101,11 +100,11 @@ fn visited<const N: usize>(s: &mut Script, replies: [Reply; N]) {
 }
 
 fn visited_and(s: &mut Script, steps: impl IntoIterator<Item = Step>) {
-    let first = [Reply::needs(&["v"]), Reply::new().set("v", "1")].map(Step::reply);
+    let kept = s.last(Reply::new().set("v", "1"));
+    let first = [Reply::needs(&["v"]), kept].map(Step::reply);
     s.answers("x", first.into_iter().chain(steps));
     s.feed("x", "1");
     s.calls("x", 2);
-    s.settle();
     s.checkpoint();
 }
 

@@ -1,5 +1,6 @@
 //! A script: the answers of the function server, the messages sent, and what is waited for.
 
+use crate::support::reply::Reply;
 use crate::support::scripted::Step;
 
 /// One script. It has function types and ids of its own, so that many can be played in one job.
@@ -25,7 +26,7 @@ pub(super) enum Move {
     Release(String),
     /// This many records have left.
     Records(usize),
-    /// All effects so far outlive a failure.
+    /// All effects up to those of the [`last`](Script::last) reply outlive a failure.
     Checkpoint,
     /// The runtime ends, and starts again over what it stored.
     Restart,
@@ -97,6 +98,16 @@ impl Script {
 
     pub(super) fn settle(&mut self) {
         self.moves.push(Move::Settle);
+    }
+
+    /// The last reply before the checkpoint. That it was sent does not mean that it has taken effect: a checkpoint may still hold its call, which is
+    /// then made again. So it has a message for an address that is not part of the script.
+    pub(super) fn last(&self, reply: Reply) -> Reply {
+        reply.send(&self.echo(), "")
+    }
+
+    pub(super) fn echo(&self) -> String {
+        format!("agree/echo/{}", self.name)
     }
 
     pub(super) fn checkpoint(&mut self) {

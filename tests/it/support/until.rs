@@ -30,12 +30,13 @@ impl Patience {
         Self { what, ends }
     }
 
+    /// Whether a further pause would fail.
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.ends
+    }
+
     pub(crate) async fn pause(&self) {
-        assert!(
-            Instant::now() < self.ends,
-            "gave up waiting for {}",
-            self.what
-        );
+        assert!(!self.is_over(), "gave up waiting for {}", self.what);
         tokio::time::sleep(PAUSE).await;
     }
 }

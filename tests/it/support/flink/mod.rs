@@ -383,11 +383,7 @@ impl Flink {
                 }
             };
             if tokio::time::timeout(PATIENCE, fresh).await.is_err() {
-                panic!(
-                    "gave up waiting until {what}: {:#?}\n{}",
-                    self.events(),
-                    self.jvm.end_of_log()
-                );
+                panic!("gave up waiting until {what}: {}", self.told());
             }
         }
     }
@@ -484,6 +480,11 @@ impl Flink {
     pub(crate) async fn stop(&self) -> End {
         self.jvm.cancel(&self.name);
         self.ended().await
+    }
+
+    /// What was heard of the job, and the last lines of the log: for a test that gives up.
+    pub(crate) fn told(&self) -> String {
+        format!("{:#?}\n{}", self.events(), self.jvm.end_of_log())
     }
 
     /// Warnings and errors of the whole process. Other tests have their part in it, unless the process is the test's own.
