@@ -350,7 +350,7 @@ async fn a_property_with_an_invalid_value_stops_the_start_and_is_named() {
         panic!("it started");
     };
     let told = failure.to_string();
-    assert!(told.contains("module.yaml:6:"), "{told}");
+    assert!(told.contains("module.yaml:7:"), "{told}");
     let property = "`spec.clientConfigProperties[1].flink.shard.getrecords.maxrecordcount`: expected a number from 1 to 10000, found `many`";
     assert!(told.contains(property), "{told}");
 }
