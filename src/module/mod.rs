@@ -72,6 +72,8 @@ pub enum Ingress {
     Kafka(KafkaIngress),
     /// `io.statefun.kinesis.v1/ingress`.
     Kinesis(KinesisIngress),
+    /// `statefun.mqtt.v1/ingress`.
+    Mqtt(MqttIngress),
 }
 
 /// Egresses.
@@ -102,6 +104,8 @@ pub enum EgressTarget {
     Kafka(KafkaEgress),
     /// `io.statefun.kinesis.v1/egress`.
     Kinesis(KinesisEgress),
+    /// `statefun.mqtt.v1/egress`.
+    Mqtt(MqttEgress),
 }
 
 /// Text that must not appear in logs.

@@ -12,6 +12,9 @@ mod kafka_servers;
 mod kafka_values;
 mod kinesis_egress;
 mod kinesis_ingress;
+mod mqtt;
+mod mqtt_egress;
+mod mqtt_ingress;
 mod pipeline;
 mod places;
 mod playground;
@@ -31,6 +34,9 @@ pub use kafka_egress::{DeliverySemantic, KafkaEgress};
 pub use kafka_ingress::{KafkaIngress, KafkaStart, OffsetReset, TopicPartition};
 pub use kinesis_egress::KinesisEgress;
 pub use kinesis_ingress::{KinesisIngress, KinesisStart};
+pub use mqtt::MqttBroker;
+pub use mqtt_egress::MqttEgress;
+pub use mqtt_ingress::{MqttId, MqttIngress};
 pub use pipeline::PipelineSpec;
 pub use places::Places;
 pub use playground::{PlaygroundEgress, PlaygroundIngress};
@@ -112,6 +118,8 @@ pub(super) const KINDS: &[Kind] = &[
     own("statefun.stdout.v1/egress", stdout_egress::read),
     own("statefun.file.v1/egress", file_egress::read),
     own("statefun.http.v1/egress", http_egress::read),
+    own(mqtt_ingress::KIND, mqtt_ingress::read),
+    own(mqtt_egress::KIND, mqtt_egress::read),
     own("statefun.samples.v1/functions", samples::read),
     own("statefun.pipelines.v1/pipeline", pipeline::read),
 ];

@@ -35,7 +35,7 @@ pub enum ExportProxy {
 
 impl ExportTls {
     /// Reads the files into the settings of a client; `fault` gets the field and the fault.
-    pub(super) fn read_into(
+    pub(crate) fn read_into(
         &self,
         config: &mut HttpClientConfig,
         fault: &impl Fn(&str, &dyn fmt::Display),
@@ -146,7 +146,7 @@ fn takes(
     told.is_ok()
 }
 
-pub(super) fn read_tls(node: &At<'_>) -> Option<ExportTls> {
+pub(crate) fn read_tls(node: &At<'_>) -> Option<ExportTls> {
     let mut tls = ExportTls::default();
     let path = |node: &At<'_>| node.text().map(|text| Some(PathBuf::from(text)));
     let fields = node.clone().fields()?;
