@@ -9,5 +9,7 @@ pub(crate) mod kafka;
 #[cfg(feature = "kinesis")]
 pub(crate) mod kinesis;
 mod line;
+#[cfg(feature = "mqtt")]
+pub(crate) mod mqtt;
 pub(crate) mod playground;
 pub(crate) mod stdout;

@@ -28,8 +28,9 @@ pub use crate::document::{Complaint, Finding, Location};
 pub use kinds::{
     AsyncTransport, AwsCredentials, AwsRegion, DeliverySemantic, Endpoint, FileEgress,
     FunctionPattern, HttpEgress, HttpIngress, KafkaEgress, KafkaIngress, KafkaStart, KinesisEgress,
-    KinesisIngress, KinesisStart, OffsetReset, OkHttpTransport, PipelineSpec, Places,
-    PlaygroundEgress, PlaygroundIngress, Properties, Route, TlsFiles, TopicPartition, Transport,
+    KinesisIngress, KinesisStart, MqttBroker, MqttEgress, MqttId, MqttIngress, OffsetReset,
+    OkHttpTransport, PipelineSpec, Places, PlaygroundEgress, PlaygroundIngress, Properties, Route,
+    TlsFiles, TopicPartition, Transport,
 };
 pub use placeholder::Placeholders;
 pub use token::{InvalidToken, Token};

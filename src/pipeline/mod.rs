@@ -48,5 +48,7 @@ pub use kept::Kept;
 pub use record::{NotJson, RECORD, Record};
 pub use secrets::{SecretError, SecretProvider, Secrets};
 pub use stage::{Answer, Stage};
+#[cfg(feature = "runtime")]
+pub(crate) use stages::read_tls;
 pub use stages::{Batch, BatchFormat, ExportProxy, ExportTls, HttpExport, OnFailure, SecretHeader};
 pub use uuid::Uuid;

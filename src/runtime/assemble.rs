@@ -22,6 +22,8 @@ use crate::connectors::http::HttpSource;
 use crate::connectors::kafka::{self, KafkaSink, KafkaSource};
 #[cfg(feature = "kinesis")]
 use crate::connectors::kinesis::{self, Dependencies, KinesisSink, KinesisSource};
+#[cfg(feature = "mqtt")]
+use crate::connectors::mqtt::{MqttSink, MqttSource};
 use crate::connectors::playground::{PlaygroundSink, PlaygroundSource};
 use crate::connectors::stdout::StdoutEgress;
 #[cfg(not(feature = "kafka"))]
@@ -165,6 +167,13 @@ impl RuntimeBuilder {
                 }
                 #[cfg(not(feature = "kinesis"))]
                 Ingress::Kinesis(_) => self,
+                #[cfg(feature = "mqtt")]
+                Ingress::Mqtt(spec) => {
+                    let source = MqttSource::new(spec.clone(), self.known_network().clone());
+                    self.ingress(spec.id.clone(), source)
+                }
+                #[cfg(not(feature = "mqtt"))]
+                Ingress::Mqtt(_) => self,
             };
         }
         for egress in &module.egresses {
@@ -194,6 +203,14 @@ impl RuntimeBuilder {
                 }
                 #[cfg(not(feature = "kinesis"))]
                 EgressTarget::Kinesis(_) => self,
+                #[cfg(feature = "mqtt")]
+                EgressTarget::Mqtt(spec) => {
+                    let sink =
+                        MqttSink::new(name.clone(), spec.clone(), self.known_network().clone());
+                    self.egress(name, sink)
+                }
+                #[cfg(not(feature = "mqtt"))]
+                EgressTarget::Mqtt(_) => self,
             };
         }
         Ok(self)

@@ -101,6 +101,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "connectors::mqtt",
+        &[
+            "runtime",
+            "module",
+            "transport::http::client",
+            "retry",
+            "sdk",
+            "protocol",
+        ],
+    ),
+    (
         "connectors::playground",
         &["runtime", "module", "transport", "sdk", "protocol"],
     ),

@@ -41,6 +41,8 @@ mod lambda;
 mod layers;
 #[cfg(feature = "runtime")]
 mod modules;
+#[cfg(all(feature = "mqtt", feature = "full"))]
+mod mqtt;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod outage;
 #[cfg(all(feature = "pipeline", feature = "testing"))]

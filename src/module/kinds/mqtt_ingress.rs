@@ -160,7 +160,12 @@ mod tests {
                 "{one} and {other}"
             );
         }
-        for (one, other) in [("a", "b"), ("a/+", "a"), ("a/b", "a/b/c"), ("a/+/c", "a/b/d")] {
+        for (one, other) in [
+            ("a", "b"),
+            ("a/+", "a"),
+            ("a/b", "a/b/c"),
+            ("a/+/c", "a/b/d"),
+        ] {
             assert!(
                 !overlap(one, other) && !overlap(other, one),
                 "{one} and {other}"

@@ -22,6 +22,8 @@ pub(crate) use batch::MAX_ITEMS as MAX_BATCH_ITEMS;
 pub use batch::{Batch, BatchFormat};
 #[cfg(feature = "edgex")]
 pub(crate) use http_export::RequestBody;
+#[cfg(feature = "runtime")]
+pub(crate) use http_export::read_tls;
 pub use http_export::{ExportProxy, ExportTls, HttpExport, OnFailure, SecretHeader};
 pub(crate) use http_export::{Exporter, Prepared};
 

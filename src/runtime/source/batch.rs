@@ -113,11 +113,16 @@ impl Batch {
 
     /// Marks `split` as ended: its position is no longer needed.
     pub fn forget(mut self, split: impl Into<String>) -> Self {
+        self.end(split);
+        self
+    }
+
+    /// Like [`forget`](Self::forget), for use in a loop.
+    pub fn end(&mut self, split: impl Into<String>) {
         self.positions.push(SplitPosition {
             split: split.into(),
             position: None,
         });
-        self
     }
 
     /// The number of records.

@@ -15,6 +15,8 @@ use http::header::{CONTENT_ENCODING, HOST, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, Method};
 
+#[cfg(feature = "runtime")]
+pub(crate) use self::connection::read_tls;
 pub use self::connection::{ExportProxy, ExportTls};
 pub(crate) use self::exporter::{Exporter, Prepared};
 pub use self::secret_header::SecretHeader;

@@ -17,7 +17,7 @@ use super::error::Kind;
 use super::origin::Origin;
 use super::proxy::{Proxies, Proxy};
 use super::stream::{Pauses, Stream};
-use super::tls::tls;
+use super::tls::client_tls;
 use super::{HttpClientConfig, HttpError};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -59,7 +59,7 @@ impl Connector {
         };
         Ok(Self {
             tcp,
-            tls: TlsConnector::from(Arc::new(tls(config)?)),
+            tls: TlsConnector::from(Arc::new(client_tls(config)?)),
             unix_socket: config.unix_socket.clone(),
             proxies: config.proxies.clone(),
             timeout: config.connect_timeout,

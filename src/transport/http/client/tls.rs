@@ -15,7 +15,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # Errors
 /// If the certificates or the key cannot be read, or do not belong together.
-pub(super) fn tls(config: &HttpClientConfig) -> Result<ClientConfig, HttpError> {
+pub(crate) fn client_tls(config: &HttpClientConfig) -> Result<ClientConfig, HttpError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring supports the default TLS versions")

@@ -1,0 +1,314 @@
+//! `statefun.mqtt.v1/ingress`: publications become messages.
+//!
+//! A publication is acknowledged when its messages are on disk, in the order of arrival. The broker sends it again until then.
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use rumqttc::{AsyncClient, MqttOptions, Publish, QoS, SubscribeFilter, SubscribeReasonCode};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tracing::{info, warn};
+
+use super::client::{options, prepare};
+use super::listen::{Heard, Listening, Open, lock};
+use super::session::{Session, Subscriptions};
+use super::topic::{addressed, matches};
+use crate::module::{MqttIngress, Route};
+use crate::runtime::{
+    Batch, HttpListeners, Inlet, IntakeError, Listener, Receipt, Source, StartError, values,
+};
+use crate::sdk::{Address, BoxError, Message, TypedBytes};
+use crate::transport::http::client::Network;
+
+/// Publications of a batch.
+const BATCH: usize = 256;
+/// Requests that may wait for the client: an acknowledgement for each packet id, and some more.
+const REQUESTS: usize = 70_000;
+
+/// Subscribes to topics.
+#[derive(Debug)]
+pub(crate) struct MqttSource {
+    spec: MqttIngress,
+    network: Network,
+    options: Option<MqttOptions>,
+}
+
+impl MqttSource {
+    pub(crate) const fn new(spec: MqttIngress, network: Network) -> Self {
+        Self {
+            spec,
+            network,
+            options: None,
+        }
+    }
+}
+
+#[async_trait]
+impl Source for MqttSource {
+    /// Checks the settings, without connecting to the broker.
+    async fn open(&mut self, _listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
+        let mut options = options(&self.spec.broker, &self.network).map_err(|why| {
+            let what = format!("ingress {} ({})", self.spec.id, self.spec.location);
+            StartError::connector(what, why)
+        })?;
+        options.set_clean_session(false).set_manual_acks(true);
+        self.options = Some(options);
+        Ok(None)
+    }
+
+    async fn run(&mut self, inlet: &Inlet) -> Result<(), BoxError> {
+        let options = self.options.clone().ok_or("the source was not opened")?;
+        let session = Session::read(inlet.positions()?)?;
+        let open: Open = Open::default();
+        lock(&open).extend(session.open());
+        let (client, mut events) = AsyncClient::new(options, REQUESTS);
+        prepare(&mut events);
+        let (listening, heard) = Listening::new(events, open.clone());
+        let filter = |route: &Route| (route.source.clone(), self.spec.qos);
+        let reader = Reader {
+            spec: &self.spec,
+            wanted: self.spec.topics.iter().map(filter).collect(),
+            asked: Vec::new(),
+            inlet,
+            client,
+            session,
+            open,
+            connection: 0,
+            staged: FuturesOrdered::new(),
+        };
+        tokio::select! {
+            ended = reader.run(heard) => ended,
+            () = listening.run() => Err("the client has ended".into()),
+        }
+    }
+}
+
+/// Publications of a batch and the number of their connection, once the batch is on disk.
+type Staged = BoxFuture<'static, Result<(u64, Vec<Publish>), IntakeError>>;
+
+/// One run of the source.
+struct Reader<'a> {
+    spec: &'a MqttIngress,
+    wanted: Subscriptions,
+    /// The filters of the subscriptions that are asked for and not answered.
+    asked: Vec<SubscribeFilter>,
+    inlet: &'a Inlet,
+    client: AsyncClient,
+    session: Session,
+    open: Open,
+    /// Counts connections: acknowledgements of an earlier one are no longer valid.
+    connection: u64,
+    staged: FuturesOrdered<Staged>,
+}
+
+impl Reader<'_> {
+    async fn run(mut self, mut heard: mpsc::Receiver<Heard>) -> Result<(), BoxError> {
+        loop {
+            tokio::select! {
+                next = heard.recv() => {
+                    let mut next = next.ok_or("the client has ended")?;
+                    while let Some(other) = self.gather(next, &mut heard).await? {
+                        next = other;
+                    }
+                }
+                Some(durable) = self.staged.next(), if !self.staged.is_empty() => {
+                    let (connection, publications) = durable?;
+                    self.acknowledge(connection, &publications)?;
+                }
+            }
+        }
+    }
+
+    /// Brings a publication and those that have come after it; returns the event that followed them. Takes any other event by itself.
+    async fn gather(
+        &mut self,
+        first: Heard,
+        heard: &mut mpsc::Receiver<Heard>,
+    ) -> Result<Option<Heard>, BoxError> {
+        let Heard::Published(publish, permit) = first else {
+            self.other(first).await?;
+            return Ok(None);
+        };
+        let mut gathered = Gathered::default();
+        self.take(publish, permit, &mut gathered);
+        let mut then = None;
+        while gathered.publications.len() < BATCH && then.is_none() {
+            match heard.try_recv() {
+                Ok(Heard::Published(publish, permit)) => self.take(publish, permit, &mut gathered),
+                Ok(other) => then = Some(other),
+                Err(_) => break,
+            }
+        }
+        self.remember_open();
+        let Gathered {
+            batch,
+            publications,
+            permits,
+        } = gathered;
+        let receipt = self.inlet.bring(batch).await?;
+        drop(permits);
+        self.acknowledge_later(receipt, publications);
+        Ok(then)
+    }
+
+    /// Turns a publication into messages for its targets.
+    fn take(&mut self, publish: Publish, permit: OwnedSemaphorePermit, gathered: &mut Gathered) {
+        let batch = &mut gathered.batch;
+        if self.session.is_new(&publish, batch) {
+            let topic = publish.topic.as_str();
+            let mut routes = self.spec.topics.iter();
+            match routes.find(|route| matches(&route.source, topic)) {
+                Some(route) => self.send(route, &publish, batch),
+                None => {
+                    let why = "no topic filter of this ingress matches it any more";
+                    self.set_aside(&publish, why, batch);
+                }
+            }
+        }
+        gathered.permits.push(permit);
+        gathered.publications.push(publish);
+    }
+
+    fn send(&self, route: &Route, publish: &Publish, batch: &mut Batch) {
+        let argument = match values::parse(&route.value_type, &publish.payload) {
+            Ok(argument) => argument,
+            Err(why) => return self.set_aside(publish, &why, batch),
+        };
+        let id = addressed(self.spec.address_id, &publish.topic);
+        for target in &route.targets {
+            let to = Address::new(target.clone(), id);
+            match TypedBytes::parse(argument.clone()) {
+                Ok(typed) => batch.push(&Message::new(to, typed)),
+                Err(why) => return self.set_aside(publish, &why.to_string(), batch),
+            }
+        }
+    }
+
+    fn set_aside(&self, publish: &Publish, why: &str, batch: &mut Batch) {
+        let topic = &publish.topic;
+        warn!(ingress = %self.spec.id, %topic, why, "a publication is set aside");
+        batch.set_aside(format!("topic {topic}"), why, &publish.payload);
+    }
+
+    fn acknowledge_later(&mut self, receipt: Receipt, publications: Vec<Publish>) {
+        let connection = self.connection;
+        let staged = async move {
+            receipt.durable().await?;
+            Ok((connection, publications))
+        };
+        self.staged.push_back(Box::pin(staged));
+    }
+
+    fn acknowledge(&self, connection: u64, publications: &[Publish]) -> Result<(), BoxError> {
+        if connection == self.connection {
+            for publish in publications {
+                // There is room for an acknowledgement of every packet id.
+                self.client.try_ack(publish)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn other(&mut self, heard: Heard) -> Result<(), BoxError> {
+        match heard {
+            Heard::Connected { session_present } => self.connected(session_present).await,
+            Heard::Subscribed(answers) => self.subscribed(&answers).await,
+            Heard::Acknowledged(id) => {
+                self.session.acknowledged(id);
+                Ok(())
+            }
+            Heard::Released(id) => {
+                let mut batch = Batch::new();
+                self.session.released(id, &mut batch);
+                self.remember_open();
+                _ = self.inlet.bring(batch).await?;
+                Ok(())
+            }
+            Heard::Lost(failure) => {
+                warn!(ingress = %self.spec.id, %failure, "there is no connection to the broker");
+                self.inlet.struggles(&failure);
+                Ok(())
+            }
+            Heard::Published(..) => Ok(()),
+        }
+    }
+
+    async fn connected(&mut self, session_present: bool) -> Result<(), BoxError> {
+        self.connection += 1;
+        if !session_present {
+            let mut batch = Batch::new();
+            if self.session.is_lost(&mut batch) {
+                warn!(
+                    ingress = %self.spec.id,
+                    "the broker does not know the session of this ingress any more: what was published since the last connection is not delivered"
+                );
+            }
+            self.remember_open();
+            _ = self.inlet.bring(batch).await?;
+        }
+        let (new, left) = self.session.changes(&self.wanted);
+        for filter in left {
+            info!(ingress = %self.spec.id, %filter, "leaves a topic that the module no longer names");
+            self.client.try_unsubscribe(filter)?;
+        }
+        self.asked = new
+            .into_iter()
+            .map(|(filter, qos)| SubscribeFilter::new(filter, level(qos)))
+            .collect();
+        match self.asked.is_empty() {
+            true => self.works().await,
+            false => Ok(self.client.try_subscribe_many(self.asked.clone())?),
+        }
+    }
+
+    async fn subscribed(&mut self, answers: &[SubscribeReasonCode]) -> Result<(), BoxError> {
+        for (asked, answer) in self.asked.iter().zip(answers) {
+            let filter = &asked.path;
+            match answer {
+                SubscribeReasonCode::Failure => {
+                    return Err(format!("the broker refuses the subscription to `{filter}`").into());
+                }
+                SubscribeReasonCode::Success(qos) if *qos != asked.qos => {
+                    let (asked, granted) = (asked.qos as u8, *qos as u8);
+                    warn!(ingress = %self.spec.id, %filter, asked, granted, "the broker grants another QoS");
+                }
+                SubscribeReasonCode::Success(_) => {}
+            }
+        }
+        self.works().await
+    }
+
+    /// Everything is subscribed to.
+    async fn works(&mut self) -> Result<(), BoxError> {
+        let mut batch = Batch::new();
+        self.session.confirmed(&self.wanted, &mut batch);
+        _ = self.inlet.bring(batch).await?;
+        self.inlet.recovers();
+        let (host, port) = (&self.spec.broker.host, self.spec.broker.port);
+        info!(ingress = %self.spec.id, broker = %format_args!("{host}:{port}"), "is subscribed");
+        Ok(())
+    }
+
+    fn remember_open(&self) {
+        let mut open = lock(&self.open);
+        open.clear();
+        open.extend(self.session.open());
+    }
+}
+
+/// Publications that have come, and what becomes of them.
+#[derive(Default)]
+struct Gathered {
+    batch: Batch,
+    publications: Vec<Publish>,
+    permits: Vec<OwnedSemaphorePermit>,
+}
+
+pub(super) const fn level(qos: u8) -> QoS {
+    match qos {
+        0 => QoS::AtMostOnce,
+        1 => QoS::AtLeastOnce,
+        _ => QoS::ExactlyOnce,
+    }
+}

@@ -1,0 +1,206 @@
+//! A broker on this machine, and its command line clients.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+
+use tempfile::TempDir;
+
+use crate::support::made::{fetch, skipped};
+use crate::support::until::until;
+
+/// Where Debian's package puts it, which is not on everybody's path.
+const PROGRAMS: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
+
+/// A broker that keeps its sessions over a stop.
+pub(super) struct Broker {
+    program: &'static str,
+    pub(super) folder: TempDir,
+    pub(super) port: u16,
+    process: Mutex<Option<Child>>,
+}
+
+impl Broker {
+    /// `None`, and `test` is told as skipped, where there is none.
+    pub(super) async fn start(test: &str) -> Option<Self> {
+        Self::start_with(test, "allow_anonymous true\n").await
+    }
+
+    /// A broker with further settings, in which `FOLDER` is its folder.
+    pub(super) async fn start_with(test: &str, settings: &str) -> Option<Self> {
+        let found = PROGRAMS.into_iter().find(|program| {
+            let help = Command::new(program).arg("-h").output();
+            help.is_ok()
+        });
+        let clients = fetch(Command::new("mosquitto_sub").arg("--version"));
+        let (Some(program), Ok(())) = (found, clients) else {
+            skipped(test, "mosquitto and its clients are not installed");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = port.local_addr().unwrap().port();
+        let path = folder.path().display().to_string();
+        let mut text = format!(
+            "listener {port} 127.0.0.1
+persistence true
+persistence_location {path}/
+max_queued_messages 0
+user root
+"
+        );
+        text.push_str(&settings.replace("FOLDER", &path));
+        fs::write(folder.path().join("mosquitto.conf"), text).unwrap();
+        let broker = Self {
+            program,
+            folder,
+            port,
+            process: Mutex::default(),
+        };
+        broker.restart().await;
+        Some(broker)
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts it again after [`stop`](Self::stop).
+    pub(super) async fn restart(&self) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
+        let process = Command::new(self.program)
+            .arg("-v")
+            .arg("-c")
+            .arg(self.path("mosquitto.conf"))
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        *self.process.lock().unwrap() = Some(process);
+        until("the broker to listen", async || {
+            TcpStream::connect(("127.0.0.1", self.port)).ok()
+        })
+        .await;
+    }
+
+    /// Ends it in good order: it writes its sessions to its folder.
+    pub(super) fn stop(&self) {
+        let process = self.process.lock().unwrap().take();
+        if let Some(mut process) = process {
+            signal("-TERM", process.id());
+            process.wait().unwrap();
+        }
+    }
+
+    /// Lets it read its files of users again.
+    pub(super) fn reload(&self) {
+        let process = self.process.lock().unwrap();
+        signal("-HUP", process.as_ref().unwrap().id());
+    }
+
+    /// Publishes each line of `texts` to `topic`, one after the other.
+    pub(super) fn publish(&self, topic: &str, qos: u8, texts: &[&str]) {
+        self.publish_with(topic, qos, texts, &[]);
+    }
+
+    pub(super) fn publish_with(&self, topic: &str, qos: u8, texts: &[&str], more: &[&str]) {
+        let mut lines = String::new();
+        for text in texts {
+            writeln!(lines, "{text}").unwrap();
+        }
+        let mut child = self
+            .client("mosquitto_pub")
+            .args(["-t", topic, "-q", &qos.to_string(), "-l"])
+            .args(more)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(lines.as_bytes()).unwrap();
+        drop(input);
+        assert!(child.wait().unwrap().success());
+    }
+
+    /// Makes the session of a client, as its first connection does.
+    pub(super) fn make_session(&self, client_id: &str, topic: &str, qos: u8) {
+        let made = self
+            .client("mosquitto_sub")
+            .args(["-c", "-E", "-i", client_id, "-t", topic])
+            .args(["-q", &qos.to_string()])
+            .status()
+            .unwrap();
+        assert!(made.success());
+    }
+
+    /// The next `count` publications, each as `<topic> <payload>`.
+    pub(super) fn take(&self, client_id: &str, topic: &str, count: usize) -> Vec<String> {
+        let taken: Output = self
+            .client("mosquitto_sub")
+            .args(["-c", "-i", client_id, "-t", topic, "-q", "2", "-v"])
+            .args(["-C", &count.to_string(), "-W", "60"])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(taken.stdout).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Writes all publications to a file, from now on, until the broker is dropped.
+    pub(super) async fn write_down(&self, topic: &str) -> (PathBuf, Child) {
+        let path = self.path("written");
+        let file = File::create(&path).unwrap();
+        let child = self
+            .client("mosquitto_sub")
+            .args(["-t", topic, "-q", "2", "-i", "writer"])
+            .stdout(file)
+            .spawn()
+            .unwrap();
+        self.logs("SUBACK to writer", 1).await;
+        (path, child)
+    }
+
+    /// Waits until the log of the broker contains `text` so many times.
+    pub(super) async fn logs(&self, text: &str, times: usize) {
+        until(&format!("`{text}` in the broker's log"), async || {
+            let log = fs::read_to_string(self.path("log")).unwrap();
+            (log.matches(text).count() >= times).then_some(())
+        })
+        .await;
+    }
+
+    fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        command
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn signal(signal: &str, process: u32) {
+    let sent = Command::new("kill")
+        .args([signal, &process.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+/// The path of a file of the tests' authority.
+pub(super) fn certificate(name: &str) -> String {
+    let path = Path::new(crate::support::tls::DATA).join(name);
+    path.display().to_string()
+}

@@ -1,0 +1,9 @@
+//! MQTT in and out, against a real mosquitto, with its own command line clients on the other side.
+//!
+//! A machine without mosquitto and its clients skips them and says so.
+
+mod broker;
+mod conformance;
+mod egress;
+mod ingress;
+mod sign_in;

@@ -1,0 +1,107 @@
+//! Users, passwords and certificates.
+
+use std::process::Command;
+
+use stateful_functions::runtime::Runtime;
+
+use super::broker::{Broker, certificate};
+use crate::connectors::with;
+use crate::faults::hidden_attempts::{listed, started};
+use crate::runtime::SAMPLES;
+
+fn ingress(url: &str, more: &str) -> String {
+    format!(
+        "{SAMPLES}---
+kind: statefun.mqtt.v1/ingress
+spec:
+  id: test/in
+  url: {url}
+  topics: [{{topic: a/#, valueType: statefun/json, targets: [statefun.samples/counter]}}]
+{more}"
+    )
+}
+
+fn set_password(broker: &Broker, password: &str) {
+    let file = broker.path("users");
+    std::fs::File::create(&file).unwrap();
+    let set = Command::new("mosquitto_passwd")
+        .arg("-b")
+        .arg(&file)
+        .args(["sensor", password])
+        .output()
+        .unwrap();
+    assert!(set.status.success(), "{set:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_and_the_ingress_gets_well_when_the_broker_takes_it() {
+    let test = "mqtt with a password";
+    let settings = "allow_anonymous false\npassword_file FOLDER/users\n";
+    let Some(broker) = Broker::start_with(test, settings).await else {
+        return;
+    };
+    set_password(&broker, "right");
+    broker.reload();
+    let more = "  username: sensor\n  password: wrong-secret\n";
+    let started = started(Runtime::builder(), &ingress(&broker.url(), more)).await;
+    let entry = listed(&started, "ingresses", |entry| {
+        let told = entry["last_failure"].as_str().unwrap_or_default();
+        entry["ingress"] == "test/in" && told.contains("refuses")
+    })
+    .await;
+    assert!(!entry.to_string().contains("wrong-secret"), "{entry}");
+    set_password(&broker, "wrong-secret");
+    broker.reload();
+    listed(&started, "ingresses", |entry| {
+        entry["ingress"] == "test/in" && entry["last_failure"].is_null()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn certificates_are_shown_and_checked_on_both_sides() {
+    let settings = format!(
+        "allow_anonymous true\ncafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\n",
+        certificate("authority.crt"),
+        certificate("server.crt"),
+        certificate("server.key"),
+    );
+    let Some(broker) = Broker::start_with("mqtt with certificates", &settings).await else {
+        return;
+    };
+    let url = format!("mqtts://localhost:{}", broker.port);
+    let identity = format!(
+        "cert: {}, key: {}",
+        certificate("client.crt"),
+        certificate("client.key")
+    );
+    let ca = format!("ca: {}", certificate("authority.crt"));
+    let tls = format!("  tls: {{{ca}, {identity}}}\n");
+    let well = started(Runtime::builder(), &ingress(&url, &tls)).await;
+    listed(&well, "ingresses", |entry| {
+        entry["splits"].to_string().contains("subscriptions")
+    })
+    .await;
+    let unknown = started(Runtime::builder(), &ingress(&url, "")).await;
+    listed(&unknown, "ingresses", |entry| {
+        let told = entry["last_failure"].as_str().unwrap_or_default();
+        told.contains("certificate")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_certificate_stops_the_start_and_is_named() {
+    let not_one = certificate("server.key");
+    let more = format!("  tls: {{ca: '{not_one}'}}\n");
+    let module = ingress("mqtts://localhost:1", &more);
+    let refused = with(Runtime::builder(), &module).start().await.unwrap_err();
+    let cause = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(
+        refused
+            .to_string()
+            .contains("ingress test/in (module.yaml:")
+            && cause.contains("tls.ca"),
+        "{refused}: {cause}"
+    );
+}
