@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 
 use tempfile::TempDir;
 
-use crate::support::made::{fetch, skipped};
+use crate::support::made::skipped;
 use crate::support::until::until;
 
 /// Where Debian's package puts it, which is not on everybody's path.
@@ -32,15 +32,22 @@ impl Broker {
 
     /// A broker with further settings, in which `FOLDER` is its folder.
     pub(super) async fn start_with(test: &str, settings: &str) -> Option<Self> {
-        let found = PROGRAMS.into_iter().find(|program| {
-            let help = Command::new(program).arg("-h").output();
-            help.is_ok()
-        });
-        let clients = fetch(Command::new("mosquitto_sub").arg("--version"));
-        let (Some(program), Ok(())) = (found, clients) else {
+        let is_there = |program: &str| Command::new(program).arg("--help").output().is_ok();
+        let found = PROGRAMS.into_iter().find(|program| is_there(program));
+        let (Some(program), true) = (found, is_there("mosquitto_sub")) else {
             skipped(test, "mosquitto and its clients are not installed");
             return None;
         };
+        loop {
+            let broker = Self::on_a_free_port(program, settings);
+            // Somebody else may have taken the port meanwhile.
+            if broker.try_restart().await {
+                return Some(broker);
+            }
+        }
+    }
+
+    fn on_a_free_port(program: &'static str, settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = port.local_addr().unwrap().port();
@@ -50,19 +57,19 @@ impl Broker {
 persistence true
 persistence_location {path}/
 max_queued_messages 0
+queue_qos0_messages true
 user root
 "
         );
         text.push_str(&settings.replace("FOLDER", &path));
         fs::write(folder.path().join("mosquitto.conf"), text).unwrap();
-        let broker = Self {
+        File::create(folder.path().join("users")).unwrap();
+        Self {
             program,
             folder,
             port,
             process: Mutex::default(),
-        };
-        broker.restart().await;
-        Some(broker)
+        }
     }
 
     pub(super) fn url(&self) -> String {
@@ -75,12 +82,22 @@ user root
 
     /// Starts it again after [`stop`](Self::stop).
     pub(super) async fn restart(&self) {
+        assert!(self.try_restart().await, "the broker does not start");
+    }
+
+    async fn try_restart(&self) -> bool {
+        let path = self.path("log");
         let log = File::options()
             .create(true)
             .append(true)
-            .open(self.path("log"))
+            .open(&path)
             .unwrap();
-        let process = Command::new(self.program)
+        let starts = || {
+            let log = fs::read_to_string(&path).unwrap();
+            log.matches(" running\n").count()
+        };
+        let before = starts();
+        let mut process = Command::new(self.program)
             .arg("-v")
             .arg("-c")
             .arg(self.path("mosquitto.conf"))
@@ -88,11 +105,17 @@ user root
             .stderr(log)
             .spawn()
             .unwrap();
-        *self.process.lock().unwrap() = Some(process);
-        until("the broker to listen", async || {
-            TcpStream::connect(("127.0.0.1", self.port)).ok()
+        let runs = until("the broker to run", async || {
+            let has_ended = process.try_wait().unwrap().is_some();
+            match (has_ended, starts() > before) {
+                (true, _) => Some(false),
+                (false, true) => Some(true),
+                (false, false) => None,
+            }
         })
         .await;
+        *self.process.lock().unwrap() = Some(process);
+        runs
     }
 
     /// Ends it in good order: it writes its sessions to its folder.
@@ -160,8 +183,10 @@ user root
     pub(super) async fn write_down(&self, topic: &str) -> (PathBuf, Child) {
         let path = self.path("written");
         let file = File::create(&path).unwrap();
-        let child = self
-            .client("mosquitto_sub")
+        // Line by line, though it writes to a file.
+        let child = Command::new("stdbuf")
+            .args(["-oL", "mosquitto_sub", "-h", "127.0.0.1"])
+            .args(["-p", &self.port.to_string()])
             .args(["-t", topic, "-q", "2", "-i", "writer"])
             .stdout(file)
             .spawn()
