@@ -18,6 +18,9 @@ pub mod kafka {}
 #[doc = include_str!("../docs/kinesis.md")]
 pub mod kinesis {}
 
+#[doc = include_str!("../docs/mqtt.md")]
+pub mod mqtt {}
+
 #[doc = include_str!("../docs/admin-api.md")]
 pub mod admin_api {}
 

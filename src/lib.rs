@@ -49,6 +49,7 @@
 //! | `cli` | the `statefun` binary |
 //! | `kafka` | the Kafka ingress and egress of module files; `kafka-tls`: with TLS and SCRAM |
 //! | `kinesis` | the Kinesis ingress and egress of module files |
+//! | `mqtt` | the MQTT ingress and egress of module files |
 //! | `full` | everything but `kafka` and `codegen` |
 //! | `codegen` | regenerating the wire types from `proto/` |
 
@@ -84,6 +85,8 @@ pub mod random;
 pub mod retry;
 mod sdk;
 mod time;
+#[cfg(feature = "pipeline")]
+mod topic_filter;
 
 pub mod handler;
 #[cfg(any(feature = "http", feature = "http-client", feature = "lambda"))]

@@ -33,7 +33,6 @@ mod template;
     not(feature = "edgex"),
     allow(dead_code, reason = "sections of EdgeX have topics")
 )]
-mod topic;
 mod wire;
 
 pub use crate::delivery::owner::Circuit;

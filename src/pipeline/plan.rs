@@ -11,13 +11,13 @@ use super::response;
 use super::size::{self, MAX_BYTES};
 use super::stage::{Answer, apply_bounded};
 use super::stages::StageKind;
-use super::topic::TopicFilter;
 use super::wire::Kept;
 use crate::clock::Clock;
 use crate::delivery::engine::{Failure, Policy};
 use crate::delivery::owner::failed;
 use crate::sdk::{Address, BoxError, Context, InvalidTypeName, Message, MessageBuilder, TypeName};
 use crate::time::Timestamp;
+use crate::topic_filter::TopicFilter;
 
 /// Maximum ids tried for a record whose address has to suit.
 const MAX_IDS: usize = 10_000;

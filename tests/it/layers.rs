@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The files that settings name.
     ("files", &[]),
     ("guides", &[]),
+    ("topic_filter", &[]),
     ("storage", &[]),
     ("sdk", &["protocol"]),
     ("handler", &["sdk", "protocol"]),
@@ -47,6 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "delivery::owner",
             "document",
             "files",
+            "topic_filter",
             "sdk",
             "clock",
             "random",
@@ -55,7 +57,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     // Reads and checks files, and gives values: nothing is opened or started.
-    ("module", &["document", "pipeline", "sdk"]),
+    ("module", &["document", "pipeline", "sdk", "topic_filter"]),
     ("runtime::core", &["sdk", "protocol", "retry", "storage"]),
     (
         "runtime",
@@ -109,6 +111,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "retry",
             "sdk",
             "protocol",
+            "topic_filter",
         ],
     ),
     (

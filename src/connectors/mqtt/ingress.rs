@@ -13,12 +13,12 @@ use tracing::{info, warn};
 use super::client::{options, prepare};
 use super::listen::{Heard, Listening, Open, lock};
 use super::session::{Session, Subscriptions};
-use super::topic::{addressed, matches};
-use crate::module::{MqttIngress, Route};
+use crate::module::{MqttId, MqttIngress, Route};
 use crate::runtime::{
-    Batch, HttpListeners, Inlet, IntakeError, Listener, Receipt, Source, StartError, values,
+    Batch, HttpListeners, Inlet, IntakeError, Listener, Receipt, Source, StartError,
 };
-use crate::sdk::{Address, BoxError, Message, TypedBytes};
+use crate::sdk::{Address, BoxError, MessageBuilder};
+use crate::topic_filter::TopicFilter;
 use crate::transport::http::client::Network;
 
 /// Publications of a batch.
@@ -68,6 +68,7 @@ impl Source for MqttSource {
         let filter = |route: &Route| (route.source.clone(), self.spec.qos);
         let reader = Reader {
             spec: &self.spec,
+            routes: routes(&self.spec.topics)?,
             wanted: self.spec.topics.iter().map(filter).collect(),
             asked: Vec::new(),
             inlet,
@@ -90,6 +91,7 @@ type Staged = BoxFuture<'static, Result<(u64, Vec<Publish>), IntakeError>>;
 /// One run of the source.
 struct Reader<'a> {
     spec: &'a MqttIngress,
+    routes: Vec<(TopicFilter, &'a Route)>,
     wanted: Subscriptions,
     /// The filters of the subscriptions that are asked for and not answered.
     asked: Vec<SubscribeFilter>,
@@ -157,13 +159,13 @@ impl Reader<'_> {
         let batch = &mut gathered.batch;
         if self.session.is_new(&publish, batch) {
             let topic = publish.topic.as_str();
-            let mut routes = self.spec.topics.iter();
-            match routes.find(|route| matches(&route.source, topic)) {
-                Some(route) => self.send(route, &publish, batch),
-                None => {
-                    let why = "no topic filter of this ingress matches it any more";
-                    self.set_aside(&publish, why, batch);
-                }
+            let mut routes = self.routes.iter();
+            match routes.find(|(filter, _)| filter.matches(topic)) {
+                Some((_, route)) => self.send(route, &publish, batch),
+                None => warn!(
+                    ingress = %self.spec.id, topic,
+                    "a publication is dropped: it was queued for a topic that the module no longer names"
+                ),
             }
         }
         gathered.permits.push(permit);
@@ -171,24 +173,11 @@ impl Reader<'_> {
     }
 
     fn send(&self, route: &Route, publish: &Publish, batch: &mut Batch) {
-        let argument = match values::parse(&route.value_type, &publish.payload) {
-            Ok(argument) => argument,
-            Err(why) => return self.set_aside(publish, &why, batch),
-        };
         let id = addressed(self.spec.address_id, &publish.topic);
         for target in &route.targets {
-            let to = Address::new(target.clone(), id);
-            match TypedBytes::parse(argument.clone()) {
-                Ok(typed) => batch.push(&Message::new(to, typed)),
-                Err(why) => return self.set_aside(publish, &why.to_string(), batch),
-            }
+            let to = MessageBuilder::to(Address::new(target.clone(), id));
+            batch.push(&to.raw(&route.value_type, &publish.payload));
         }
-    }
-
-    fn set_aside(&self, publish: &Publish, why: &str, batch: &mut Batch) {
-        let topic = &publish.topic;
-        warn!(ingress = %self.spec.id, %topic, why, "a publication is set aside");
-        batch.set_aside(format!("topic {topic}"), why, &publish.payload);
     }
 
     fn acknowledge_later(&mut self, receipt: Receipt, publications: Vec<Publish>) {
@@ -297,6 +286,26 @@ impl Reader<'_> {
     }
 }
 
+fn routes(topics: &[Route]) -> Result<Vec<(TopicFilter, &Route)>, BoxError> {
+    let parsed = topics
+        .iter()
+        .map(|route| Ok((TopicFilter::parse(&route.source)?, route)));
+    parsed.collect()
+}
+
+/// The id that a publication to `topic` is addressed to.
+fn addressed(id: MqttId, topic: &str) -> &str {
+    match id {
+        MqttId::Level(level) => {
+            let found = level
+                .checked_sub(1)
+                .and_then(|level| topic.split('/').nth(level));
+            found.unwrap_or(topic)
+        }
+        _ => topic,
+    }
+}
+
 /// Publications that have come, and what becomes of them.
 #[derive(Default)]
 struct Gathered {
@@ -310,5 +319,18 @@ pub(super) const fn level(qos: u8) -> QoS {
         0 => QoS::AtMostOnce,
         1 => QoS::AtLeastOnce,
         _ => QoS::ExactlyOnce,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_the_topic_or_one_of_its_levels() {
+        let topic = "edge/press-7/temperature";
+        assert_eq!(addressed(MqttId::Topic, topic), topic);
+        assert_eq!(addressed(MqttId::Level(2), topic), "press-7");
+        assert_eq!(addressed(MqttId::Level(9), topic), topic);
     }
 }

@@ -8,7 +8,6 @@ mod egress;
 mod ingress;
 mod listen;
 mod session;
-mod topic;
 
 pub(crate) use self::egress::MqttSink;
 pub(crate) use self::ingress::MqttSource;

@@ -2,6 +2,7 @@
 
 use crate::document::{Complaint, Fields, Location, Node, scalar};
 use crate::sdk::TypeName;
+use crate::topic_filter::TopicFilter;
 
 use super::super::draft::{Binding, Draft};
 use super::super::{Ingress, coerce};
@@ -69,53 +70,31 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
 }
 
 fn check_filters(fields: &Fields<'_>, topics: &[Route]) {
-    for (n, route) in topics.iter().enumerate() {
-        let filter = route.source.as_str();
-        if let Some(fault) = fault_of_filter(filter) {
-            fields.fault("topics", format!("`{filter}` is no topic filter: {fault}"));
-        }
-        for earlier in topics.iter().take(n) {
-            if overlap(filter, &earlier.source) {
-                let text = format!(
-                    "`{}` and `{filter}` match common topics: a broker may send such a publication twice",
-                    earlier.source
-                );
-                let remedy = "make one of them narrower, or use one ingress for each, with client ids of their own";
-                fields.warn("topics", Complaint::with_remedy(text, remedy));
+    let mut earlier: Vec<TopicFilter> = Vec::new();
+    for route in topics {
+        let filter = match TopicFilter::parse(&route.source) {
+            Ok(filter) => filter,
+            Err(invalid) => {
+                fields.fault("topics", invalid.to_string());
+                continue;
             }
+        };
+        if route.value_type.starts_with("io.statefun.types/") {
+            let text = format!(
+                "payloads of `{filter}` must be the protobuf encoding of {}, as with Kafka",
+                route.value_type
+            );
+            let remedy = "for text and JSON write a type of your own, or statefun/json";
+            fields.warn("topics", Complaint::with_remedy(text, remedy));
         }
-    }
-}
-
-/// The rules of MQTT 3.1.1, section 4.7.
-fn fault_of_filter(filter: &str) -> Option<&'static str> {
-    let mut levels = filter.split('/').peekable();
-    if filter.is_empty() || filter.len() > usize::from(u16::MAX) || filter.contains('\0') {
-        return Some("it has 1 to 65,535 bytes, and no NUL");
-    }
-    while let Some(level) = levels.next() {
-        match level {
-            "#" if levels.peek().is_some() => return Some("`#` is the last level"),
-            "#" | "+" => {}
-            level if level.contains(['#', '+']) => {
-                return Some("`#` and `+` are levels by themselves");
-            }
-            _ => {}
+        for other in earlier.iter().filter(|other| other.overlaps(&filter)) {
+            let text = format!(
+                "`{other}` and `{filter}` match common topics: a broker may send such a publication twice"
+            );
+            let remedy = "make one of them narrower, or use one ingress for each, with client ids of their own";
+            fields.warn("topics", Complaint::with_remedy(text, remedy));
         }
-    }
-    None
-}
-
-/// Whether there is a topic that both filters match.
-fn overlap(one: &str, other: &str) -> bool {
-    let (mut one, mut other) = (one.split('/'), other.split('/'));
-    loop {
-        match (one.next(), other.next()) {
-            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
-            (None, Some(_)) | (Some(_), None) => return false,
-            (Some(one), Some(other)) if one == other || one == "+" || other == "+" => {}
-            (Some(_), Some(_)) => return false,
-        }
+        earlier.push(filter);
     }
 }
 
@@ -129,47 +108,5 @@ fn address_id(node: &Node) -> Result<MqttId, Complaint> {
             format!("`{text}` does not say which id is addressed"),
             "write `topic`, or the number of a level: with 2, edge/press-7/temperature is for the id press-7",
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wildcards_of_a_filter_are_levels_by_themselves() {
-        for filter in ["a/b", "+", "#", "a/+/c", "/", "a//b", "+/#", "$SYS/#"] {
-            assert_eq!(fault_of_filter(filter), None, "{filter}");
-        }
-        for filter in ["", "a/#/b", "a#", "a/b+", "#/", "a/+b/c"] {
-            assert!(fault_of_filter(filter).is_some(), "{filter}");
-        }
-    }
-
-    #[test]
-    fn filters_overlap_if_a_topic_matches_both() {
-        for (one, other) in [
-            ("a/b", "a/b"),
-            ("a/+", "a/b"),
-            ("a/#", "a"),
-            ("#", "x/y/z"),
-            ("+/b", "a/+"),
-        ] {
-            assert!(
-                overlap(one, other) && overlap(other, one),
-                "{one} and {other}"
-            );
-        }
-        for (one, other) in [
-            ("a", "b"),
-            ("a/+", "a"),
-            ("a/b", "a/b/c"),
-            ("a/+/c", "a/b/d"),
-        ] {
-            assert!(
-                !overlap(one, other) && !overlap(other, one),
-                "{one} and {other}"
-            );
-        }
     }
 }

@@ -12,8 +12,8 @@ pub(crate) use retry::read as read_retry;
 use super::edgex::section as edgex;
 use super::secrets::Secrets;
 use super::stages::{self, StageKind};
-use super::topic::TopicFilter;
 use crate::document::{At, Complaint, Finding, Findings, Node, nearest};
+use crate::topic_filter::TopicFilter;
 
 /// The default namespace of pipelines.
 pub(crate) const DEFAULT_NAMESPACE: &str = "pipelines";

@@ -3,12 +3,12 @@
 use super::super::config::{PipelineConfig, Route, StageConfig, StageNames, check_name};
 use super::super::secrets::Secrets;
 use super::super::stages::StageKind;
-use super::super::topic::TopicFilter;
 use super::decode::{Decode, Target};
 use super::names::{self, Function};
 use super::parameters::{self, list};
 use super::store_and_forward::StoreAndForward;
 use crate::document::{At, Complaint, Value, nearest};
+use crate::topic_filter::TopicFilter;
 
 /// The id of the pipeline for all topics.
 pub(in crate::pipeline) const DEFAULT_PIPELINE: &str = "default-pipeline";

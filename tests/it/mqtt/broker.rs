@@ -156,6 +156,23 @@ user root
         assert!(child.wait().unwrap().success());
     }
 
+    /// Publishes a value of type `io.statefun.types/string`.
+    pub(super) fn publish_string(&self, topic: &str, qos: u8, text: &str) {
+        let length = u8::try_from(text.len()).unwrap();
+        assert!(length < 128, "one byte of length");
+        let value = [&[10, length], text.as_bytes()].concat();
+        let mut child = self
+            .client("mosquitto_pub")
+            .args(["-t", topic, "-q", &qos.to_string(), "-s"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(&value).unwrap();
+        drop(input);
+        assert!(child.wait().unwrap().success());
+    }
+
     /// Makes the session of a client, as its first connection does.
     pub(super) fn make_session(&self, client_id: &str, topic: &str, qos: u8) {
         let made = self

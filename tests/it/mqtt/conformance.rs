@@ -10,7 +10,7 @@ use stateful_functions::testing::conformance::source::SourceRig;
 use stateful_functions::testing::conformance::{Guarantee, OUT, Record, sink, source};
 
 use super::broker::Broker;
-use crate::connectors::with;
+use crate::support::scene::with;
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(work)
@@ -41,7 +41,7 @@ spec:
 
     async fn feed(&self, _runtime: &Runtime, record: &Record) -> bool {
         let topic = format!("ledgers/{}", record.id);
-        self.broker.publish(&topic, self.qos, &[&record.text]);
+        self.broker.publish_string(&topic, self.qos, &record.text);
         true
     }
 

@@ -7,7 +7,7 @@ use stateful_functions::{
 };
 
 use super::broker::Broker;
-use crate::connectors::with;
+use crate::support::scene::with;
 
 const OUT: TypeName = TypeName::new("test/out");
 const SENDER: TypeName = TypeName::new("test/sender");

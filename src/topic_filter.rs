@@ -82,6 +82,25 @@ impl TopicFilter {
     }
 }
 
+/// For the ingress of MQTT.
+#[cfg(feature = "runtime")]
+impl TopicFilter {
+    /// Whether some topic matches both.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let (mut one, mut other) = (self.0.iter(), other.0.iter());
+        loop {
+            match (one.next(), other.next()) {
+                (Some(Level::Rest), _) | (_, Some(Level::Rest)) | (None, None) => return true,
+                (None, Some(_)) | (Some(_), None) => return false,
+                (Some(Level::Named(one)), Some(Level::Named(other))) if one != other => {
+                    return false;
+                }
+                (Some(_), Some(_)) => {}
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +133,35 @@ mod tests {
         assert!(
             !matches("#", "$SYS/x") && !matches("+/x", "$SYS/x") && matches("$SYS/#", "$SYS/x")
         );
+    }
+
+    #[cfg(feature = "runtime")]
+    #[test]
+    fn filters_overlap_if_a_topic_matches_both() {
+        let overlap = |one: &str, other: &str| {
+            let filter = |text| TopicFilter::parse(text).unwrap();
+            filter(one).overlaps(&filter(other))
+        };
+        for (one, other) in [
+            ("a/b", "a/b"),
+            ("a/+", "a/b"),
+            ("a/#", "a"),
+            ("#", "x/y/z"),
+            ("+/b", "a/+"),
+        ] {
+            assert!(overlap(one, other) && overlap(other, one), "{one} {other}");
+        }
+        for (one, other) in [
+            ("a", "b"),
+            ("a/+", "a"),
+            ("a/b", "a/b/c"),
+            ("a/+/c", "a/b/d"),
+        ] {
+            assert!(
+                !overlap(one, other) && !overlap(other, one),
+                "{one} {other}"
+            );
+        }
     }
 
     #[test]
