@@ -68,7 +68,7 @@ impl StatefulFunction for Tally {
             let to = KafkaEgressMessage::to(OUT)
                 .topic(topic)
                 .key(context.address().id());
-            context.send_egress(to.value_as(&COUNTED, &record.freeze())?);
+            context.send_egress(to.value_as(&COUNTED, record.freeze())?);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 
-use super::contestants::{Contestant, HEAP, OURS};
+use super::contestants::{Contestant, HEAP, OURS, Run};
 use super::meter::{Meter, Sample};
 use super::topics::{Kafka, Rate, Topic};
 use crate::process::Server;
@@ -14,7 +14,7 @@ use crate::{Pace, scratch, tally};
 
 const KEYS: [(&str, u64); 2] = [("1,000 keys", 1_000), ("one key", 1)];
 /// More than anybody reads in a second.
-const FASTEST: u64 = 500_000;
+const FASTEST: u64 = 800_000;
 const FIXED: u64 = 5_000;
 /// Messages on their way when latency at saturation is measured.
 const OUTSTANDING: u64 = 10_000;
@@ -38,12 +38,12 @@ pub(super) fn measure(
         if first.is_none() {
             warm_up(kafka, meter, all, &topic, pace, table);
         }
-        let saturated = rounds(all, pace, |one, _| {
+        let saturated = rounds(all, pace, table, |one, _| {
             eprintln!("sources: saturated, {name}: {}", one.name());
             saturated(kafka, meter, one, &topic, pace)
         })?;
         show_saturated(name, saturated, table);
-        let bounded = rounds(all, pace, |one, round| {
+        let bounded = rounds(all, pace, table, |one, round| {
             eprintln!(
                 "sources: {OUTSTANDING} on their way, {name}: {}",
                 one.name()
@@ -54,7 +54,7 @@ pub(super) fn measure(
         show_bounded(name, bounded, table);
         first.get_or_insert(topic);
     }
-    let fixed = rounds(all, pace, |one, round| {
+    let fixed = rounds(all, pace, table, |one, round| {
         eprintln!("sources: {FIXED} messages/s: {}", one.name());
         let rate = Rate::PerSecond(FIXED);
         loaded(kafka, meter, one, (1_000, rate, round), pace)
@@ -85,18 +85,26 @@ fn warm_up(
     });
 }
 
-/// Alternating rounds of everybody.
+/// Alternating rounds of everybody. A failed one of the real StateFun is told of, and does not count.
 pub(super) fn rounds<T>(
     all: &mut [Contestant],
     pace: &Pace,
+    table: &mut Table,
     mut round: impl FnMut(&mut Contestant, usize) -> Result<T>,
 ) -> Result<Vec<(&'static str, Vec<T>)>> {
     let mut samples: Vec<_> = all.iter().map(|one| (one.name(), Vec::new())).collect();
     for number in 0..pace.rounds {
         for (one, (_, samples)) in all.iter_mut().zip(&mut samples) {
-            samples.push(round(one, number)?);
+            match (round(one, number), &one) {
+                (Ok(sample), _) => samples.push(sample),
+                (Err(why), Contestant::Ours) => return Err(why),
+                (Err(why), Contestant::StateFun { name, .. }) => {
+                    table.note(&format!("a round of {name} failed"), &format!("{why:#}"));
+                }
+            }
         }
     }
+    samples.retain(|(_, samples)| !samples.is_empty());
     Ok(samples)
 }
 
@@ -110,12 +118,11 @@ fn saturated(
     let folder = scratch()?;
     meter.begin(None)?;
     let mut run = one.begin(&module(kafka, &topic.name, meter), folder.path())?;
-    meter.first(|| run.must_run())?;
-    thread::sleep(pace.warm_up);
-    let sample = meter.measure(run.pid(), pace.measure, topic.count)?;
-    run.must_run()?;
-    run.end()?;
-    Ok(sample)
+    let sample = meter.first(|| run.must_run()).and_then(|()| {
+        thread::sleep(pace.warm_up);
+        meter.measure(run.pid(), pace.measure, topic.count)
+    });
+    ended(run, sample)
 }
 
 /// With a load of (keys, rate, round) while it is measured.
@@ -146,10 +153,17 @@ fn loaded(
         ends.store(true, Ordering::Relaxed);
         let load = load.join().map_err(|_| anyhow!("the load has panicked"))?;
         load.and(sample)
-    })?;
-    run.must_run()?;
-    run.end()?;
-    Ok(sample)
+    });
+    ended(run, sample)
+}
+
+/// Ends a run whatever was measured; a run that has ended before was not measured.
+pub(super) fn ended<T>(mut run: Run<'_>, measured: Result<T>) -> Result<T> {
+    let ran = run.must_run();
+    let ended = run.end();
+    let measured = measured?;
+    ran.and(ended)?;
+    Ok(measured)
 }
 
 /// A module that is the same for everybody.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 
 use super::contestants::{Contestant, HEAP, OURS, Run};
-use super::from_kafka::{endpoint, ingress, rounds};
+use super::from_kafka::{ended, endpoint, ingress, rounds};
 use super::meter::Meter;
 use super::topics::{Committed, Kafka, Rate, Topic};
 use crate::load::Report;
@@ -32,11 +32,11 @@ pub(super) fn measure(
     let is_shown = |one: &&Contestant| [OURS, HEAP].contains(&one.name());
     let shown = all.iter().filter(is_shown).count();
     let all = &mut all[..shown];
-    let saturated = rounds(all, pace, |one, _| {
+    let saturated = rounds(all, pace, table, |one, _| {
         eprintln!("sources: Kafka to Kafka, saturated: {}", one.name());
         saturated(kafka, meter, one, input, pace)
     })?;
-    let low = rounds(all, pace, |one, _| {
+    let low = rounds(all, pace, table, |one, _| {
         eprintln!("sources: Kafka to Kafka, {LOW} messages/s: {}", one.name());
         low(kafka, meter, one, pace)
     })?;
@@ -117,19 +117,28 @@ fn saturated(
     meter.begin(Some(&out))?;
     let module = module(kafka, &input.name, &out, meter, one);
     let mut run = one.begin(&module, folder.path())?;
-    first(&mut committed, &mut run)?;
+    let report = stream(&mut committed, &mut run, input, pace);
+    ended(run, report)
+}
+
+fn stream(
+    committed: &mut Committed,
+    run: &mut Run<'_>,
+    input: &Topic,
+    pace: &Pace,
+) -> Result<Report> {
+    first(committed, run)?;
     committed.read(pace.warm_up)?;
     // Commits come in waves: from the end of one to the end of another.
-    let (begun, before) = wave(&mut committed, &mut run)?;
+    let (begun, before) = wave(committed, run)?;
     let cpu = machine::cpu_time(run.pid());
     let (mut ended, mut count) = (begun, before);
     while ended - begun < pace.measure && count < input.count {
-        (ended, count) = wave(&mut committed, &mut run)?;
+        (ended, count) = wave(committed, run)?;
     }
     let cpu = machine::cpu_time(run.pid()).saturating_sub(cpu);
     let (elapsed, records) = ((ended - begun).as_secs_f64(), (count - before) as f64);
     let resident_mib = machine::resident_mib(run.pid());
-    run.end()?;
     Ok(Report {
         per_second: records / elapsed,
         p50: Duration::ZERO,
@@ -201,9 +210,8 @@ fn low(kafka: &Kafka, meter: &Meter, one: &mut Contestant, pace: &Pace) -> Resul
         ends.store(true, Ordering::Relaxed);
         let load = load.join().map_err(|_| anyhow!("the load has panicked"))?;
         load.and(measured)
-    })?;
-    run.end()?;
-    Ok(measured)
+    });
+    ended(run, measured)
 }
 
 fn median_p99(mut reports: Vec<Report>) -> Report {
