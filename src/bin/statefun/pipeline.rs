@@ -12,6 +12,9 @@ use crate::{check, output};
 
 /// Show the pipelines of module files.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  statefun pipeline graph                      of module.yaml
+  statefun pipeline graph a.yaml > a.mmd       into a file")]
 pub(crate) struct PipelineArgs {
     #[command(subcommand)]
     command: PipelineCommand,

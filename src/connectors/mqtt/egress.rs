@@ -216,11 +216,11 @@ impl Link {
                 .map_err(|_| "the client takes no publication")?;
         }
         while open > 0 {
-            let is_one = match (qos, self.next().await?) {
-                (QoS::AtMostOnce, Event::Outgoing(Outgoing::Publish(_))) => true,
-                (QoS::AtLeastOnce, Event::Incoming(Packet::PubAck(_))) => true,
-                (QoS::ExactlyOnce, Event::Incoming(Packet::PubComp(_))) => true,
-                _ => false,
+            let event = self.next().await?;
+            let is_one = match qos {
+                QoS::AtMostOnce => matches!(event, Event::Outgoing(Outgoing::Publish(_))),
+                QoS::AtLeastOnce => matches!(event, Event::Incoming(Packet::PubAck(_))),
+                QoS::ExactlyOnce => matches!(event, Event::Incoming(Packet::PubComp(_))),
             };
             open -= usize::from(is_one);
         }

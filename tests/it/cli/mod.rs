@@ -99,7 +99,7 @@ fn pipelines_are_drawn_as_a_flowchart() {
     assert!(err.contains("declares no pipeline"), "{err}");
     let (code, _, err) = output(&["pipeline", "graph", &format!("{BAD}/syntax.yaml")]);
     assert_eq!(code, 1);
-    assert!(err.contains("stands here again"), "{err}");
+    assert!(err.contains("occurs again"), "{err}");
 }
 
 #[test]
