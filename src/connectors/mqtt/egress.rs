@@ -18,8 +18,10 @@ use crate::runtime::{EgressRecord, HttpListeners, Listener, Sink, SinkBatch, Sta
 use crate::sdk::{BoxError, TypeName, types};
 use crate::transport::http::client::Network;
 
-/// Records that are published before the first acknowledgement.
-const IN_FLIGHT: u16 = 256;
+/// Records of a batch.
+const BATCH: usize = 256;
+/// Records that are published before the first acknowledgement. Brokers close the connection if there are more than they allow: mosquitto allows 20.
+const IN_FLIGHT: u16 = 16;
 /// How long the broker may take for its next acknowledgement.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -137,7 +139,7 @@ impl Sink for MqttSink {
     }
 
     fn max_batch(&self) -> usize {
-        usize::from(IN_FLIGHT)
+        BATCH
     }
 
     /// Answers the broker's pings between deliveries.
@@ -182,7 +184,7 @@ impl fmt::Debug for Link {
 
 impl Link {
     async fn open(options: MqttOptions) -> Result<Self, BoxError> {
-        let (client, mut events) = AsyncClient::new(options, usize::from(IN_FLIGHT));
+        let (client, mut events) = AsyncClient::new(options, BATCH);
         prepare(&mut events);
         let mut link = Self { client, events };
         while !matches!(link.next().await?, Event::Incoming(Packet::ConnAck(_))) {}

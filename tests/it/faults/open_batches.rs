@@ -2,7 +2,7 @@
 //! with it. Another lowered `count` below what waited: nothing went before the next record came. A third gave the batch a `key`, or made an export
 //! a batch: what had been accepted stayed where no batch of the new settings is, and nothing told so.
 
-use std::process::Stdio;
+use std::fs::{self, File};
 
 use ::http::Method;
 use serde_json::json;
@@ -162,12 +162,17 @@ async fn a_start_names_the_open_batch_of_a_stage_that_became_an_export_and_the_r
     send(&runtime, &json!(1)).await;
     assert_eq!(runtime.terminate(), Some(0));
     let mut command = Process::command(&out, &data);
-    command.env("STATEFUN_LOG", "warn").stderr(Stdio::piped());
+    let path = folder.path().join("log");
+    let errors = File::create(&path).unwrap();
+    command.env("STATEFUN_LOG", "warn").stderr(errors);
     let mut runtime = Process::of(command);
+    until("the open batch and the remedy in the log", async || {
+        let log = fs::read_to_string(&path).unwrap();
+        let is_named = log.contains("address=pipelines/p.out/all");
+        (is_named && log.contains("give this stage another name")).then_some(())
+    })
+    .await;
     assert_eq!(runtime.terminate(), Some(0));
-    let log = runtime.told();
-    assert!(log.contains("address=pipelines/p.out/all"), "{log}");
-    assert!(log.contains("give this stage another name"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -106,6 +106,20 @@ impl Jvm {
         answer
     }
 
+    /// The same; `None` if it fails with `words`.
+    pub(super) async fn ask_unless(&self, request: Value, words: &str) -> Option<Value> {
+        let answer = self.ask_for_any(request).await;
+        let Some(failure) = answer.get("failure") else {
+            return Some(answer);
+        };
+        let causes = causes(failure);
+        assert!(
+            causes.iter().any(|cause| cause.message.contains(words)),
+            "{causes:?}"
+        );
+        None
+    }
+
     async fn ask_for_any(&self, mut request: Value) -> Value {
         let (sender, answer) = oneshot::channel();
         {

@@ -42,12 +42,15 @@ use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::made::skipped;
+use super::until::until;
 use job::Job;
 pub(crate) use job::{End, Events, Record, Start};
 use jvm::Jvm;
 
 /// Where everything is that the real runtime needs.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/flink");
+/// In the failure of a checkpoint that came too early.
+const NOT_RUNNING: &str = "Not all required tasks are currently running";
 /// Without any progress.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// For a job to end after it was cancelled. If its first call hangs, it takes as long as the time limit of that call; other jobs have slots of their own.
@@ -391,7 +394,11 @@ impl Flink {
     /// Completes a checkpoint that holds everything up to now.
     pub(crate) async fn checkpoint(&self) {
         let request = json!({"verb": "checkpoint", "job": self.name});
-        let answer = self.jvm.ask(request).await;
+        // A job that has just been told to run has not started all its tasks.
+        let answer = until("all tasks of the job to run", async || {
+            self.jvm.ask_unless(request.clone(), NOT_RUNNING).await
+        })
+        .await;
         let (_, number) = answer["path"]
             .as_str()
             .unwrap()
