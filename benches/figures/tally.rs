@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 pub(crate) const TALLY: TypeName = TypeName::new("bench/tally");
 pub(crate) const OUT: TypeName = TypeName::new("bench/out");
 /// The type of the messages: the time at which one was sent, in microseconds of the Unix epoch and big endian, and a filler.
+#[cfg(feature = "kafka")]
 pub(crate) const STAMPED: &str = "bench/stamped";
 /// The records: the time from the message, and the count of its address.
 const COUNTED: Type<Bytes> = types::bytes("bench/counted");

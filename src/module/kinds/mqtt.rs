@@ -68,7 +68,10 @@ fn default_client_id(id: Option<&TypeName>) -> String {
 
 /// `mqtt://host:port` or `mqtts://host:port`: host, port, and whether there is TLS.
 fn url(node: &Node) -> Result<(String, u16, bool), Complaint> {
-    let text = scalar::filled_text(node)?;
+    parse_url(&scalar::filled_text(node)?)
+}
+
+fn parse_url(text: &str) -> Result<(String, u16, bool), Complaint> {
     let remedy = "write it as mqtt://host:1883, or mqtts://host:8883 with TLS";
     // The text is not repeated: it may hold a password.
     let not_one = |what: &str| Complaint::with_remedy(what.to_owned(), remedy);
@@ -138,11 +141,9 @@ pub(super) fn qos(node: &Node) -> Result<u8, Complaint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::Value;
 
     fn read(text: &str) -> Result<(String, u16, bool), String> {
-        let node = Node::from(Value::Text(text.to_owned()));
-        url(&node).map_err(|complaint| complaint.text)
+        parse_url(text).map_err(|complaint| complaint.message)
     }
 
     #[test]
