@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::broker::{Version, secured, shared};
 use super::client::Client;
 use super::egress::{functions, module, order};
-use super::scene::Scene;
+use crate::support::scene::Scene;
 
 /// The exit code and the answers, each as its verdict, its path and its text.
 fn ask(text: &str) -> (i32, Vec<(String, String, String)>) {
