@@ -26,6 +26,7 @@ pub use self::config::{ClientIdentity, HttpClientConfig, Network};
 pub use self::error::HttpError;
 pub use self::message::{HttpRequest, HttpResponse};
 pub use self::proxy::{InvalidProxy, Proxies};
+#[cfg(feature = "mqtt")]
 pub(crate) use self::tls::client_tls;
 
 use self::connection::{Connection, Lost, Outgoing};
