@@ -85,7 +85,7 @@ pub mod random;
 pub mod retry;
 mod sdk;
 mod time;
-#[cfg(feature = "pipeline")]
+#[cfg(feature = "edgex")]
 mod topic_filter;
 
 pub mod handler;
