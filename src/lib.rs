@@ -85,7 +85,11 @@ pub mod random;
 pub mod retry;
 mod sdk;
 mod time;
-#[cfg(feature = "edgex")]
+#[cfg(feature = "pipeline")]
+#[cfg_attr(
+    not(feature = "edgex"),
+    allow(dead_code, reason = "sections of EdgeX have topics")
+)]
 mod topic_filter;
 
 pub mod handler;
