@@ -37,6 +37,13 @@ async fn the_example_counts_orders_from_topic_to_topic() {
     let (["cargo", "run"], rest) = words.split_at(2) else {
         panic!("{command}");
     };
+    // However long it takes to build it: only the run has to be prompt.
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--locked", "--features", features])
+        .args(["--example", "kafka"])
+        .current_dir(source)
+        .status();
+    assert!(built.unwrap().success());
     let data = tempfile::tempdir().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["run", "--locked"]).args(rest).arg(data.path());
