@@ -169,7 +169,7 @@ pub(crate) struct ModuleArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, conflicts_with = "strict")]
     set: Vec<(String, String)>,
     /// Behave as StateFun does where this runtime is more lenient: placeholders are not replaced, faults are reported in its words, a failed batch is
-    /// retried each second, and the whole application ends when its attempts are used up.
+    /// retried each second, without end or, with `--attempts N`, until the whole application ends after N attempts of a batch.
     #[arg(long)]
     pub(crate) strict: bool,
 }

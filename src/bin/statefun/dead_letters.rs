@@ -17,8 +17,8 @@ use crate::output;
 #[command(after_help = "\
 Examples:
   statefun dead-letters list --why permanent
-  statefun dead-letters show statefun.samples/events.http-export/7f3c
-  statefun dead-letters redrive statefun.samples/events.http-export/7f3c --reason 'url repaired'
+  statefun dead-letters show pipelines/events.http-export/7f3c
+  statefun dead-letters redrive pipelines/events.http-export/7f3c --reason 'url repaired'
   statefun dead-letters redrive --all --target http://127.0.0.1:9000 --dry-run --reason 'sink is back'
   statefun dead-letters export > dead-letters.jsonl")]
 pub(crate) struct DeadLettersArgs {

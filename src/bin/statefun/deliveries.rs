@@ -19,9 +19,9 @@ Examples:
   statefun deliveries list --ended                 dead letters, and what was cancelled
   statefun deliveries list --state cancelled
   statefun deliveries list --target http://127.0.0.1:9000 --all --json
-  statefun deliveries show statefun.samples/events.http-export/7f3c
-  statefun deliveries retry statefun.samples/events.http-export/7f3c --reason 'sink is back'
-  statefun deliveries cancel statefun.samples/events.http-export/7f3c --reason 'sent by hand'")]
+  statefun deliveries show pipelines/events.http-export/7f3c
+  statefun deliveries retry pipelines/events.http-export/7f3c --reason 'sink is back'
+  statefun deliveries cancel pipelines/events.http-export/7f3c --reason 'sent by hand'")]
 pub(crate) struct DeliveriesArgs {
     #[command(subcommand)]
     command: DeliveriesCommand,

@@ -21,7 +21,7 @@ use crate::{check, environment, network, output, signals};
 /// Run a module: its ingresses, functions, pipelines and egresses, with all durable data in one folder.
 ///
 /// Prints a line per listener, and `ready` when all of them listen. SIGTERM, SIGINT (ctrl-c) and SIGHUP stop it: it accepts nothing more,
-/// finishes work in flight, and exits with 0. With `--strict` or `--on-error fail` it also ends, with exit code 1, when the attempts of a batch are used up.
+/// waits up to 10 s for calls in progress, and exits with 0. With `--strict` or `--on-error fail` it also ends, with exit code 1, when the attempts of a batch are used up.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -92,7 +92,7 @@ impl Stored {
     /// Reads the positions of an ingress.
     ///
     /// # Errors
-    /// If one of them is no position in a shard: starting anywhere else would lose or repeat records.
+    /// If one of them is not a position in a shard: starting anywhere else would lose or repeat records.
     pub(super) fn read(positions: Vec<(String, Bytes)>) -> Result<Self, BoxError> {
         let mut stored = Self::default();
         for (name, position) in positions {
@@ -100,7 +100,7 @@ impl Stored {
                 .ok()
                 .and_then(Position::parse);
             let position = position.ok_or_else(|| {
-                format!("the stored position of split {name} is no position in a shard: the name of this ingress was another source's before; give the ingress another id")
+                format!("the stored position of split {name} is not a position in a shard: the name of this ingress was another source's before; give the ingress another id")
             })?;
             match name.split_once('/') {
                 Some((stream, shard)) => {

@@ -58,7 +58,7 @@ impl Outgoing {
         }
         if stream.len() > MAX_STREAM || !stream.chars().all(is_name) {
             return Err(format!(
-                "`{stream}` is no name of a stream: 1 to {MAX_STREAM} letters, digits, `_`, `.` and `-`"
+                "`{stream}` is not a name of a stream: 1 to {MAX_STREAM} letters, digits, `_`, `.` and `-`"
             ));
         }
         let length = partition_key.chars().count();
@@ -72,7 +72,7 @@ impl Outgoing {
                 hash.chars().all(|c| c.is_ascii_digit()) && (hash == "0" || !hash.starts_with('0'));
             if !is_number || hash.parse::<u128>().is_err() {
                 return Err(format!(
-                    "the explicit hash key `{hash}` is no number below 2^128"
+                    "the explicit hash key `{hash}` is not a number below 2^128"
                 ));
             }
         }
@@ -125,16 +125,16 @@ mod tests {
         let long = "ä".repeat(MAX_KEY + 1);
         for (stream, key, hash, words) in [
             ("", "k", "", "names no stream"),
-            ("a/b", "k", "", "`a/b` is no name of a stream"),
+            ("a/b", "k", "", "`a/b` is not a name of a stream"),
             ("s", "", "", "the partition key has 0 characters"),
             ("s", &*long, "", "the partition key has 257 characters"),
-            ("s", "k", "x", "`x` is no number"),
-            ("s", "k", "01", "`01` is no number"),
+            ("s", "k", "x", "`x` is not a number"),
+            ("s", "k", "01", "`01` is not a number"),
             (
                 "s",
                 "k",
                 "340282366920938463463374607431768211456",
-                "is no number below 2^128",
+                "is not a number below 2^128",
             ),
         ] {
             let told = read(stream, key, hash).unwrap_err();

@@ -207,7 +207,7 @@ pub enum Refused {
     #[error("the stored history is damaged")]
     Damaged(#[from] super::OutOfSequence),
     /// The reason is one for waiting, not for giving up.
-    #[error("discard is refused: `{reason}` is no reason for giving up")]
+    #[error("discard is refused: `{reason}` is not a reason for giving up")]
     NoGiveUp {
         /// The reason given.
         reason: Reason,

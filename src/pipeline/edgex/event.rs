@@ -78,7 +78,7 @@ fn check_reading(reading: &mut Value) -> Result<(), String> {
     origin(reading)?;
     let named = required(reading, "valueType")?;
     let value_type = ValueType::named(named)
-        .ok_or_else(|| format!("`valueType` is `{}`, which is no type", shown(named)))?;
+        .ok_or_else(|| format!("`valueType` is `{}`, which is not a type", shown(named)))?;
     check_value(reading, value_type)?;
     if let Some(object) = reading.as_object_mut() {
         object.insert("valueType".to_owned(), value_type.name().into());
@@ -111,7 +111,7 @@ fn check_value(reading: &Value, value_type: ValueType) -> Result<(), String> {
             let text = text.ok_or("`value` is required: a text")?;
             match simple.takes(text) {
                 true => Ok(()),
-                false => Err(format!("`value` is no {}", simple.name())),
+                false => Err(format!("`value` is not of type {}", simple.name())),
             }
         }
     }
@@ -276,11 +276,11 @@ pub(super) mod tests {
         for (change, fault) in [
             (
                 vec![("value", json!("x"))],
-                "readings[0]: `value` is no Int32",
+                "readings[0]: `value` is not of type Int32",
             ),
             (
                 vec![("valueType", json!("Int128"))],
-                "readings[0]: `valueType` is `Int128`, which is no type",
+                "readings[0]: `valueType` is `Int128`, which is not a type",
             ),
             (
                 vec![binary.clone(), none.clone(), bytes],

@@ -101,7 +101,8 @@ impl Wrap {
                     .and_then(|value| value_type.text_of(value));
                 set(
                     "value",
-                    text.ok_or_else(|| format!("the data is no {name}"))?.into(),
+                    text.ok_or_else(|| format!("the data is not of type {name}"))?
+                        .into(),
                 );
             }
         }

@@ -131,8 +131,8 @@ async fn a_record_that_no_stream_stores_is_set_aside_and_holds_up_no_other() {
     scene.says("\"outbox\":0").await;
     for words in [
         "the partition key has 257 characters",
-        "`x` is no number",
-        "`no/name` is no name of a stream",
+        "`x` is not a number",
+        "`no/name` is not a name of a stream",
         "The generic Kinesis egress expects only messages of type",
         "PutRecords: ValidationException",
     ] {

@@ -180,7 +180,9 @@ fn read(answer: &HttpResponse) -> Result<Credentials, BoxError> {
     let expires = match &found.expiration {
         Some(text) => {
             let unreadable = || {
-                format!("the machine's credentials expire at `{text}`, which is no point in time")
+                format!(
+                    "the machine's credentials expire at `{text}`, which is not a point in time"
+                )
             };
             Some(calendar::from_rfc3339(text).ok_or_else(unreadable)?)
         }
