@@ -18,7 +18,7 @@ use crate::sdk::{Address, BoxError, MessageBuilder, TypeName};
 /// Deliveries notified at a time.
 const CHUNK: usize = 500;
 
-/// Notifies the waiting deliveries of `function` if `policy` has changed since the last start.
+/// Notifies the waiting deliveries of `function` unless `policy` is known to be that of the last start.
 pub(crate) async fn rearm(runtime: RuntimeHandle, function: TypeName, policy: Policy) {
     if let Err(error) = told(&runtime, &function, &policy).await {
         tracing::warn!(%function, error, "waiting deliveries could not be told that their policy has changed; the next start tries again");
@@ -36,10 +36,8 @@ async fn told(
     if known.as_ref() == Some(&rules) {
         return Ok(());
     }
-    // Deliveries of an earlier version wait according to its policy, which was not stored.
-    if known.is_some() {
-        tell_all(runtime, function).await?;
-    }
+    // Also without a note: an earlier version stores none, and a run that is killed at once may have had no time for it.
+    tell_all(runtime, function).await?;
     runtime.note(&note, rules);
     Ok(())
 }
