@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::{info, warn};
 
 use super::client::{options, prepare};
-use super::listen::{Heard, Listening, Open, lock};
+use super::listen::{Change, Heard, Listening, Open, lock};
 use super::session::{Session, Subscriptions};
 use crate::module::{MqttId, MqttIngress, Route};
 use crate::runtime::{
@@ -21,7 +21,7 @@ use crate::sdk::{Address, BoxError, MessageBuilder};
 use crate::topic_filter::TopicFilter;
 use crate::transport::http::client::Network;
 
-/// Publications of a batch.
+/// Events of a batch.
 const BATCH: usize = 256;
 /// Requests that may wait for the client: an acknowledgement for each packet id, and some more.
 const REQUESTS: usize = 70_000;
@@ -75,6 +75,7 @@ impl Source for MqttSource {
             client,
             session,
             open,
+            lost: None,
             connection: 0,
             staged: FuturesOrdered::new(),
         };
@@ -99,6 +100,8 @@ struct Reader<'a> {
     client: AsyncClient,
     session: Session,
     open: Open,
+    /// Why there is no connection, as it was last logged.
+    lost: Option<String>,
     /// Counts connections: acknowledgements of an earlier one are no longer valid.
     connection: u64,
     staged: FuturesOrdered<Staged>,
@@ -109,10 +112,8 @@ impl Reader<'_> {
         loop {
             tokio::select! {
                 next = heard.recv() => {
-                    let mut next = next.ok_or("the client has ended")?;
-                    while let Some(other) = self.gather(next, &mut heard).await? {
-                        next = other;
-                    }
+                    let next = next.ok_or("the client has ended")?;
+                    self.take_in(next, &mut heard).await?;
                 }
                 Some(durable) = self.staged.next(), if !self.staged.is_empty() => {
                     let (connection, publications) = durable?;
@@ -122,36 +123,50 @@ impl Reader<'_> {
         }
     }
 
-    /// Brings a publication and those that have come after it; returns the event that followed them. Takes any other event by itself.
-    async fn gather(
+    /// Takes in an event, and those that have already come after it, as one batch.
+    async fn take_in(
         &mut self,
         first: Heard,
         heard: &mut mpsc::Receiver<Heard>,
-    ) -> Result<Option<Heard>, BoxError> {
-        let Heard::Published(publish, permit) = first else {
-            self.other(first).await?;
-            return Ok(None);
-        };
+    ) -> Result<(), BoxError> {
         let mut gathered = Gathered::default();
-        self.take(publish, permit, &mut gathered);
-        let mut then = None;
-        while gathered.publications.len() < BATCH && then.is_none() {
-            match heard.try_recv() {
-                Ok(Heard::Published(publish, permit)) => self.take(publish, permit, &mut gathered),
-                Ok(other) => then = Some(other),
-                Err(_) => break,
+        let mut event = first;
+        let mut count = 1;
+        let change = loop {
+            match event {
+                Heard::Published(publish, permit) => self.take(publish, permit, &mut gathered),
+                Heard::Released(id) => {
+                    self.session.released(id, &mut gathered.batch);
+                    gathered.has_changes = true;
+                }
+                Heard::Acknowledged(id) => self.session.acknowledged(id),
+                Heard::Connection(change) => break Some(change),
             }
+            if count == BATCH {
+                break None;
+            }
+            match heard.try_recv() {
+                Ok(next) => event = next,
+                Err(_) => break None,
+            }
+            count += 1;
+        };
+        self.bring(gathered).await?;
+        match change {
+            Some(change) => self.changed(change).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn bring(&mut self, gathered: Gathered) -> Result<(), BoxError> {
+        if !gathered.has_changes {
+            return Ok(());
         }
         self.remember_open();
-        let Gathered {
-            batch,
-            publications,
-            permits,
-        } = gathered;
-        let receipt = self.inlet.bring(batch).await?;
-        drop(permits);
-        self.acknowledge_later(receipt, publications);
-        Ok(then)
+        let receipt = self.inlet.bring(gathered.batch).await?;
+        drop(gathered.permits);
+        self.acknowledge_later(receipt, gathered.publications);
+        Ok(())
     }
 
     /// Turns a publication into messages for its targets.
@@ -170,6 +185,7 @@ impl Reader<'_> {
         }
         gathered.permits.push(permit);
         gathered.publications.push(publish);
+        gathered.has_changes = true;
     }
 
     fn send(&self, route: &Route, publish: &Publish, batch: &mut Batch) {
@@ -199,27 +215,19 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn other(&mut self, heard: Heard) -> Result<(), BoxError> {
-        match heard {
-            Heard::Connected { session_present } => self.connected(session_present).await,
-            Heard::Subscribed(answers) => self.subscribed(&answers).await,
-            Heard::Acknowledged(id) => {
-                self.session.acknowledged(id);
-                Ok(())
-            }
-            Heard::Released(id) => {
-                let mut batch = Batch::new();
-                self.session.released(id, &mut batch);
-                self.remember_open();
-                _ = self.inlet.bring(batch).await?;
-                Ok(())
-            }
-            Heard::Lost(failure) => {
-                warn!(ingress = %self.spec.id, %failure, "there is no connection to the broker");
+    async fn changed(&mut self, change: Change) -> Result<(), BoxError> {
+        match change {
+            Change::Connected { session_present } => self.connected(session_present).await,
+            Change::Subscribed(answers) => self.subscribed(&answers).await,
+            Change::Lost(failure) => {
+                // It is tried again and again, for the same reason.
+                if self.lost.as_ref() != Some(&failure) {
+                    warn!(ingress = %self.spec.id, %failure, "there is no connection to the broker; it is tried again");
+                }
                 self.inlet.struggles(&failure);
+                self.lost = Some(failure);
                 Ok(())
             }
-            Heard::Published(..) => Ok(()),
         }
     }
 
@@ -274,6 +282,7 @@ impl Reader<'_> {
         self.session.confirmed(&self.wanted, &mut batch);
         _ = self.inlet.bring(batch).await?;
         self.inlet.recovers();
+        self.lost = None;
         let (host, port) = (&self.spec.broker.host, self.spec.broker.port);
         info!(ingress = %self.spec.id, broker = %format_args!("{host}:{port}"), "is subscribed");
         Ok(())
@@ -312,6 +321,8 @@ struct Gathered {
     batch: Batch,
     publications: Vec<Publish>,
     permits: Vec<OwnedSemaphorePermit>,
+    /// There is something to bring or to acknowledge.
+    has_changes: bool,
 }
 
 pub(super) const fn level(qos: u8) -> QoS {

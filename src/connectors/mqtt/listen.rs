@@ -32,17 +32,23 @@ const BACKOFF: Backoff = Backoff {
 /// Something that the broker has sent, or that has happened to the connection.
 #[derive(Debug)]
 pub(super) enum Heard {
-    /// There is a connection; the broker has the session, or has not.
-    Connected { session_present: bool },
-    /// The answers to subscriptions.
-    Subscribed(Vec<SubscribeReasonCode>),
     /// A publication. Its bytes are free in the buffer when the permit is dropped.
     Published(Publish, OwnedSemaphorePermit),
     /// The acknowledgement of the publication with this packet id is sent.
     Acknowledged(u16),
     /// The handshake of the publication with this packet id is over.
     Released(u16),
-    /// The connection is lost, or could not be opened.
+    Connection(Change),
+}
+
+/// What has happened to the connection.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// It is open; the broker has the session, or has not.
+    Connected { session_present: bool },
+    /// The answers to subscriptions.
+    Subscribed(Vec<SubscribeReasonCode>),
+    /// It is lost, or could not be opened.
     Lost(String),
 }
 
@@ -107,11 +113,13 @@ impl Listening {
                 if answer.session_present {
                     self.take_up();
                 }
-                Heard::Connected {
+                Heard::Connection(Change::Connected {
                     session_present: answer.session_present,
-                }
+                })
             }
-            Event::Incoming(Packet::SubAck(answer)) => Heard::Subscribed(answer.return_codes),
+            Event::Incoming(Packet::SubAck(answer)) => {
+                Heard::Connection(Change::Subscribed(answer.return_codes))
+            }
             Event::Incoming(Packet::PubRel(release)) => Heard::Released(release.pkid),
             Event::Outgoing(Outgoing::PubAck(id)) => Heard::Acknowledged(id),
             Event::Incoming(Packet::Publish(publish)) => {
@@ -140,7 +148,8 @@ impl Listening {
             lock(&self.open).insert(*id);
         }
         let failure = explain(failure, &self.events.mqtt_options);
-        self.to.send(Heard::Lost(failure)).await.is_ok()
+        let lost = Heard::Connection(Change::Lost(failure));
+        self.to.send(lost).await.is_ok()
     }
 
     /// Tells the client which handshakes are open: it forgets them with each connection, and would take their ends for errors.
