@@ -3,14 +3,13 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 use stateful_functions::TypeName;
 
 use crate::admin::{AddressArg, AdminArgs, Query};
 use crate::deliveries::{Actor, Verb, line, show};
-use crate::json::{field, list_at};
-use crate::list::{Extent, damaged_line, sound};
-use crate::output;
+use crate::list::Extent;
+use crate::{output, redrive};
 
 /// Show deliveries that were given up; send them again, or purge them.
 #[derive(Debug, Args)]
@@ -136,17 +135,11 @@ pub(crate) async fn run(args: DeadLettersArgs, as_json: bool) -> anyhow::Result<
             admin,
             ..
         } => {
-            let (by, why) = (&actor.actor, &actor.reason);
-            let body = match &address {
-                Some(_) => json!({"actor": by, "reason": why}),
-                None => json!({"actor": by, "reason": why, "dry_run": dry_run}),
-            };
-            let path = match &address {
-                Some(address) => format!("{PATH}/{}/redrive", address.path()),
-                None => format!("{PATH}/redrive{}", filter.query().text()),
-            };
+            let query = filter.query();
+            let (path, body) = redrive::request(PATH, address.as_ref(), &query, &actor, dry_run);
             let answer = admin.connect()?.post(&path, &body).await?;
-            print_redriven(&answer, address.is_some(), dry_run, as_json)?;
+            let one = address.is_some().then(|| line(&answer));
+            redrive::print(&answer, one, dry_run, as_json)?;
         }
         DeadLettersCommand::Purge(verb) => verb.run(PATH, "purge", as_json).await?,
         DeadLettersCommand::Export { filter, admin } => {
@@ -159,27 +152,4 @@ pub(crate) async fn run(args: DeadLettersArgs, as_json: bool) -> anyhow::Result<
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn print_redriven(
-    answer: &Value,
-    is_one: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> anyhow::Result<()> {
-    let damaged = list_at(answer, "/damaged");
-    if as_json {
-        output::json(answer)?;
-    } else {
-        let count = field(answer, "redriven");
-        match (is_one, dry_run) {
-            (true, _) => output::line(line(answer))?,
-            (false, true) => output::line(format_args!("{count} would be sent again"))?,
-            (false, false) => output::line(format_args!("{count} sent again"))?,
-        }
-        for one in damaged {
-            output::line(damaged_line(one))?;
-        }
-    }
-    sound(damaged.len())
 }

@@ -17,6 +17,7 @@ mod new;
 mod output;
 mod pipeline;
 mod queues;
+mod redrive;
 mod run;
 mod send;
 mod set_aside;

@@ -150,7 +150,7 @@ pub(crate) fn totals_line(totals: &Value) -> String {
 }
 
 /// A count; some are counted only up to a limit.
-fn total(totals: &Value, name: &str, noun: &str) -> String {
+pub(crate) fn total(totals: &Value, name: &str, noun: &str) -> String {
     let Some(count) = totals.get(name).and_then(Value::as_u64) else {
         return format!("{noun}: -");
     };

@@ -8,9 +8,9 @@ use stateful_functions::TypeName;
 
 use crate::admin::{AddressArg, AdminArgs, Query};
 use crate::deliveries::Actor;
-use crate::json::{field, list_at};
-use crate::list::{Extent, damaged_line, sound};
-use crate::output;
+use crate::json::field;
+use crate::list::Extent;
+use crate::{output, redrive};
 
 /// Show records that egresses have set aside because their target system refuses them; send them again, or purge them.
 #[derive(Debug, Args)]
@@ -126,19 +126,10 @@ pub(crate) async fn run(args: SetAsideArgs, as_json: bool) -> anyhow::Result<Exi
             admin,
             ..
         } => {
-            let (by, why) = (&actor.actor, &actor.reason);
-            let (path, body) = match &record {
-                Some(record) => (
-                    format!("{PATH}/{}/redrive", record.path()),
-                    json!({"actor": by, "reason": why}),
-                ),
-                None => (
-                    format!("{PATH}/redrive{}", filter.query().text()),
-                    json!({"actor": by, "reason": why, "dry_run": dry_run}),
-                ),
-            };
+            let query = filter.query();
+            let (path, body) = redrive::request(PATH, record.as_ref(), &query, &actor, dry_run);
             let answer = admin.connect()?.post(&path, &body).await?;
-            redriven(&answer, dry_run, as_json)?;
+            redrive::print(&answer, None, dry_run, as_json)?;
         }
         SetAsideCommand::Purge {
             record,
@@ -156,23 +147,6 @@ pub(crate) async fn run(args: SetAsideArgs, as_json: bool) -> anyhow::Result<Exi
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn redriven(answer: &Value, dry_run: bool, as_json: bool) -> anyhow::Result<()> {
-    let damaged = list_at(answer, "/damaged");
-    if as_json {
-        output::json(answer)?;
-    } else {
-        let count = field(answer, "redriven");
-        output::line(match dry_run {
-            true => format!("{count} would be sent again"),
-            false => format!("{count} sent again"),
-        })?;
-        for one in damaged {
-            output::line(damaged_line(one))?;
-        }
-    }
-    sound(damaged.len())
 }
 
 fn line(record: &Value) -> String {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::admin::{AdminArgs, Query};
 use crate::json::{field, list_at};
 use crate::output;
-use crate::queues::{address_line, destination_line, totals_line};
+use crate::queues::{address_line, destination_line, total, totals_line};
 
 /// Show the status of a runtime on one screen: its health, failing functions, destinations, dead letters, records set aside, disk.
 ///
@@ -144,9 +144,9 @@ fn lines(status: &Value) -> Vec<String> {
     let of = |name: &'static str| {
         move |item: &Value| {
             format!(
-                "{}: {} failed attempts; last failure: {}",
+                "{}: {}; last failure: {}",
                 field(item, name),
-                field(item, "failed_attempts"),
+                total(item, "failed_attempts", "failed attempt"),
                 field(item, "last_failure")
             )
         }
