@@ -1,13 +1,14 @@
-//! `/api/dead-letters`: deliveries that were given up, with the reason.
+//! `/api/dead-letters`: deliveries that were given up and records that sources have set aside, with the reason.
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, StatusCode};
 use hyper::body::Incoming as Body;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::deliveries::{Asked, filter};
 use super::kept::{self, Item, KeptFilter};
+use super::not_brought::{self, Record};
 use super::page::Page;
 use super::params::Params;
 use super::{Admin, Reply, ok};
@@ -15,7 +16,7 @@ use crate::delivery::Verb;
 use crate::delivery::engine::DeliveryState;
 use crate::runtime::core::AddressKey;
 use crate::runtime::respond::{self, Refusal, refuse};
-use crate::storage::Rows;
+use crate::storage::{Rows, StorageError};
 
 /// Dead letters read or redriven at a time.
 const CHUNK: usize = 100;
@@ -26,11 +27,11 @@ impl Admin {
         let full = params.flag("full")?;
         let (filter, limit) = (given_up(params)?, params.limit()?);
         let after = params.after(&filter.prefix())?;
-        let list = move |rows: &dyn Rows| kept::list(rows, &filter, after.as_deref(), limit, full);
+        let list = move |rows: &dyn Rows| letters(rows, &filter, after.as_ref(), limit, full);
         let show = if full {
-            Item::with_bytes
+            Letter::with_bytes
         } else {
-            Item::summary
+            Letter::summary
         };
         self.page(list, show).await
     }
@@ -41,9 +42,14 @@ impl Admin {
         address: AddressKey,
     ) -> Result<Reply, Refusal> {
         params.only(&[])?;
-        match self.kept(address).await? {
-            Some(item) if item.is_dead_letter() => Ok(ok(&item.with_bytes())),
-            _ => Err(refuse(
+        if let Some(item) = self.kept(address.clone()).await?
+            && item.is_dead_letter()
+        {
+            return Ok(ok(&item.with_bytes()));
+        }
+        match self.not_brought(address).await? {
+            Some(record) => Ok(ok(&record.with_bytes())),
+            None => Err(refuse(
                 StatusCode::NOT_FOUND,
                 "dead_letter.not_found",
                 "no dead letter is kept at this address",
@@ -56,8 +62,11 @@ impl Admin {
         params.only(&["target", "reason", "type"])?;
         let filter = given_up(params)?;
         Ok(self.json_lines(
-            move |rows, after| kept::list(rows, &filter, after, CHUNK, true),
-            Item::with_bytes,
+            move |rows, after| {
+                let after = after.map(Bytes::copy_from_slice);
+                letters(rows, &filter, after.as_ref(), CHUNK, true)
+            },
+            Letter::with_bytes,
         ))
     }
 
@@ -86,11 +95,28 @@ impl Admin {
             redriven += items.len();
             after = page.next;
             if after.is_none() {
+                redriven += self.redrive_records(&filter, dry_run).await?;
                 let mut told = json!({"redriven": redriven, "dry_run": dry_run});
                 if let (false, Some(fields)) = (damaged.is_empty(), told.as_object_mut()) {
                     fields.insert("damaged".to_owned(), damaged.into());
                 }
                 return Ok(ok(&told));
+            }
+        }
+    }
+
+    /// Redrives the records that sources have set aside, if the filter has them, too.
+    async fn redrive_records(&self, filter: &KeptFilter, dry_run: bool) -> Result<usize, Refusal> {
+        let (mut redriven, mut after) = (0, None::<Bytes>);
+        loop {
+            let (filter, from) = (filter.clone(), after);
+            let list = move |rows: &dyn Rows| set_aside(rows, &filter, from.as_deref(), CHUNK);
+            let page = self.read(list).await?;
+            let records = page.items.into_iter().filter_map(Result::ok).collect();
+            redriven += self.bring_all(records, dry_run).await?;
+            after = page.next;
+            if after.is_none() {
+                return Ok(redriven);
             }
         }
     }
@@ -113,6 +139,72 @@ impl Admin {
         self.read(move |rows| kept::list(rows, &filter, after.as_deref(), limit, false))
             .await
     }
+}
+
+/// A delivery that was given up, or a record that a source has set aside.
+enum Letter {
+    Delivery(Box<Item>),
+    Record(Record),
+}
+
+impl Letter {
+    fn summary(&self) -> Value {
+        match self {
+            Self::Delivery(item) => item.summary(),
+            Self::Record(record) => record.summary(),
+        }
+    }
+
+    fn with_bytes(&self) -> Value {
+        match self {
+            Self::Delivery(item) => item.with_bytes(),
+            Self::Record(record) => record.with_bytes(),
+        }
+    }
+}
+
+/// A page of both: deliveries first.
+fn letters(
+    rows: &dyn Rows,
+    filter: &KeptFilter,
+    after: Option<&Bytes>,
+    limit: usize,
+    full: bool,
+) -> Result<Page<Letter>, StorageError> {
+    // The key of a delivery's row names a value of its address; that of a record is an address.
+    let is_record = |key: &&Bytes| AddressKey::split(key).is_some_and(|(_, rest)| rest.is_empty());
+    let after_record = after.filter(is_record);
+    let mut items = Vec::new();
+    if after_record.is_none() {
+        let page = kept::list(rows, filter, after.map(|key| &key[..]), limit, full)?;
+        let deliveries = page.items.into_iter();
+        items.extend(deliveries.map(|item| item.map(|item| Letter::Delivery(Box::new(item)))));
+        if page.next.is_some() {
+            let next = page.next;
+            return Ok(Page { items, next });
+        }
+    }
+    // One more than was asked for is better than a page that ends between the two.
+    let left = limit.saturating_sub(items.len()).max(1);
+    let page = set_aside(rows, filter, after_record.map(|key| &key[..]), left)?;
+    let records = page.items.into_iter();
+    items.extend(records.map(|item| item.map(Letter::Record)));
+    let next = page.next;
+    Ok(Page { items, next })
+}
+
+/// A page of the records that sources have set aside; they have neither a destination nor one of the reasons of deliveries.
+fn set_aside(
+    rows: &dyn Rows,
+    filter: &KeptFilter,
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Page<Record>, StorageError> {
+    if filter.target.is_some() || filter.reason.is_some() {
+        let (items, next) = (Vec::new(), None);
+        return Ok(Page { items, next });
+    }
+    not_brought::list(rows, filter.type_name.as_ref(), after, limit)
 }
 
 fn given_up(params: &Params) -> Result<KeptFilter, Refusal> {

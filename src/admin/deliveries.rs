@@ -141,7 +141,10 @@ impl Admin {
         }
         // Only functions of stages accept commands.
         if self.kept(address.clone()).await?.is_none() {
-            return Err(not_found());
+            return match self.not_brought(address).await? {
+                Some(record) => self.act_on_record(record, verb).await,
+                None => Err(not_found()),
+            };
         }
         let answer = self
             .runtime

@@ -309,6 +309,7 @@ impl Snapshot {
         let failed = Family::<IngressLabels, Counter>::default();
         let behind = Family::<SplitLabels, Gauge>::default();
         let behind_by = Family::<SplitLabels, Gauge>::default();
+        let set_aside = Family::<IngressLabels, Gauge>::default();
         for (name, condition) in sources {
             let labels = IngressLabels {
                 ingress: name.to_string(),
@@ -317,6 +318,9 @@ impl Snapshot {
             brought.get_or_create(&labels).inc_by(condition.moved());
             failed.get_or_create(&labels).inc_by(condition.failed());
             failing.get_or_create(&labels).set(attempts.into());
+            set_aside
+                .get_or_create(&labels)
+                .set(signed(condition.set_aside()));
             for (split, status) in condition.splits() {
                 let ingress = name.to_string();
                 let labels = SplitLabels { ingress, split };
@@ -331,13 +335,18 @@ impl Snapshot {
         }
         self.registry.register(
             "ingress_pendingRecords",
-            "Records of a split that a source had not brought at its last check",
+            "Records of a split (bytes of a file) that a source had not brought at its last check",
             behind,
         );
         self.registry.register(
             "ingress_millisBehindLatest",
             "Milliseconds by which a source was behind the newest record of a split at its last look",
             behind_by,
+        );
+        self.registry.register(
+            "ingress_setAside",
+            "Records that are kept because their source could not bring them",
+            set_aside,
         );
         self.registry.register(
             "ingress_numRecordsIn",

@@ -12,6 +12,7 @@ mod health;
 mod import;
 mod kept;
 mod metrics;
+mod not_brought;
 mod page;
 mod params;
 mod queues;

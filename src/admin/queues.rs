@@ -188,6 +188,7 @@ fn source_json((name, condition): &(TypeName, Arc<Condition>)) -> Value {
     json!({
         "ingress": name.as_str(),
         "brought": condition.moved(),
+        "set_aside": condition.set_aside(),
         "splits": condition.splits().iter().map(split_json).collect::<Vec<_>>(),
         "failed_attempts": failing.as_ref().map_or(0, |failing| failing.attempts),
         "last_failure": failing.map(|failing| failing.last_failure),

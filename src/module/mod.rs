@@ -26,11 +26,11 @@ pub use crate::document::{Complaint, Finding, Location};
 /// The settings of each kind, for `runtime::assemble`.
 #[doc(hidden)]
 pub use kinds::{
-    AsyncTransport, AwsCredentials, AwsRegion, DeliverySemantic, Endpoint, FileEgress,
+    AsyncTransport, AwsCredentials, AwsRegion, DeliverySemantic, Endpoint, FileEgress, FileIngress,
     FunctionPattern, HttpEgress, HttpIngress, KafkaEgress, KafkaIngress, KafkaStart, KinesisEgress,
     KinesisIngress, KinesisStart, MqttBroker, MqttEgress, MqttId, MqttIngress, OffsetReset,
-    OkHttpTransport, PipelineSpec, Places, PlaygroundEgress, PlaygroundIngress, Properties, Route,
-    TlsFiles, TopicPartition, Transport,
+    OkHttpTransport, PipelineSpec, Places, PlaygroundEgress, PlaygroundIngress, Properties,
+    Rotation, Route, TlsFiles, TopicPartition, Transport,
 };
 pub use placeholder::Placeholders;
 pub use token::{InvalidToken, Token};
@@ -67,6 +67,8 @@ pub struct Module {
 pub enum Ingress {
     /// `statefun.http.v1/ingress`.
     Http(HttpIngress),
+    /// `statefun.file.v1/ingress`.
+    File(FileIngress),
     /// `io.statefun.playground.v1/ingress`.
     Playground(PlaygroundIngress),
     /// `io.statefun.kafka.v1/ingress`.

@@ -16,7 +16,7 @@ use super::parts::Part;
 use super::{Answer, ConnectorFindings, Examine, RuntimeBuilder, StartError, samples};
 use crate::admin::figures::{DeliveryWatch, count};
 use crate::admin::rearm::{rearm, regather, unpack, warn_of_open_batch};
-use crate::connectors::file::FileEgress;
+use crate::connectors::file::{FileSink, FileSource};
 use crate::connectors::http::HttpSource;
 #[cfg(feature = "kafka")]
 use crate::connectors::kafka::{self, KafkaSink, KafkaSource};
@@ -150,6 +150,7 @@ impl RuntimeBuilder {
                     self.largest_body = self.largest_body.max(spec.max_body_bytes);
                     self.ingress(spec.id.clone(), HttpSource::new(spec.clone()))
                 }
+                Ingress::File(spec) => self.ingress(spec.id.clone(), FileSource::new(spec.clone())),
                 Ingress::Playground(spec) => {
                     self.ingress(PlaygroundIngress::ID, PlaygroundSource::new(spec.clone()))
                 }
@@ -180,7 +181,7 @@ impl RuntimeBuilder {
             let name = egress.id.clone();
             self = match &egress.target {
                 EgressTarget::Stdout => self.egress(name, StdoutEgress),
-                EgressTarget::File(spec) => self.egress(name, FileEgress::new(&spec.path)),
+                EgressTarget::File(spec) => self.egress(name, FileSink::new(spec)),
                 EgressTarget::Playground(spec) => {
                     self.egress(name, PlaygroundSink::new(spec.clone()))
                 }

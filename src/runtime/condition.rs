@@ -15,6 +15,8 @@ use super::endpoint::Failing;
 pub(crate) struct Condition {
     moved: AtomicU64,
     failed: AtomicU64,
+    /// The records of a source that are kept because they cannot be brought.
+    set_aside: AtomicU64,
     failing: Mutex<Option<Failing>>,
     /// The progress of a source, by split.
     splits: Mutex<BTreeMap<String, SplitStatus>>,
@@ -46,6 +48,31 @@ impl Condition {
     /// Failures that were recorded since the start.
     pub(crate) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Records how many records of a source are set aside.
+    pub(super) fn keeps_aside(&self, records: usize) {
+        let records = u64::try_from(records).unwrap_or(u64::MAX);
+        self.set_aside.store(records, Ordering::Relaxed);
+    }
+
+    /// Records that this many more records of a source are set aside.
+    pub(super) fn set_aside_more(&self, records: usize) {
+        let records = u64::try_from(records).unwrap_or(u64::MAX);
+        self.set_aside.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// Records that an operator has removed a record that was set aside.
+    pub(crate) fn set_aside_less(&self) {
+        let less = |records: u64| records.checked_sub(1);
+        _ = self
+            .set_aside
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// How many records of a source are set aside.
+    pub(crate) fn set_aside(&self) -> u64 {
+        self.set_aside.load(Ordering::Relaxed)
     }
 
     /// Records that this many attempts in a row have failed, the last one for this reason.

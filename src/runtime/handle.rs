@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::commit::StoreStatus;
 use super::condition::Condition;
-use super::core::keys::{NOTES, egress_prefix};
+use super::core::keys::{NOT_BROUGHT, NOTES, egress_prefix};
 use super::core::{AddressKey, AdminChange, MessageId};
 use super::egress::Delivering;
 use super::endpoint::{Invocations, RecordForm};
@@ -204,6 +204,19 @@ impl RuntimeHandle {
     pub(crate) fn note(&self, key: &str, value: Bytes) {
         let write = Write::put(NOTES, key.to_owned(), value);
         self.intake.store.stage(vec![write]);
+    }
+
+    /// Removes a record that a source had set aside, if it is there.
+    pub(crate) fn remove_set_aside(&self, record: &AddressKey) {
+        let (namespace, name, _) = record.parts();
+        let is_source =
+            |source: &TypeName| (source.namespace(), source.name()) == (namespace, name);
+        let mut sources = self.intake.sources.iter();
+        let write = Write::delete(NOT_BROUGHT, record.to_bytes());
+        self.intake.store.stage(vec![write]);
+        if let Some((_, condition)) = sources.find(|(source, _)| is_source(source)) {
+            condition.set_aside_less();
+        }
     }
 
     /// The health of the store.

@@ -88,6 +88,8 @@ pub use crate::module::{InvalidToken, Token};
 
 pub use self::core::{AnswerLimits, Failure, FailurePolicy, OnError};
 #[cfg(feature = "runtime")]
+pub(crate) use self::source::NotBrought;
+#[cfg(feature = "runtime")]
 pub(crate) use self::systems::Examine;
 #[cfg(feature = "runtime")]
 pub use self::{

@@ -24,6 +24,8 @@ example!(greeter, "../../examples/greeter.rs");
 #[cfg(feature = "runtime")]
 example!(custom_source, "../../examples/custom_source.rs");
 #[cfg(feature = "runtime")]
+example!(files, "../../examples/files/main.rs");
+#[cfg(feature = "runtime")]
 example!(pipeline_export, "../../examples/pipeline_export.rs");
 #[path = "../../examples/testing.rs"]
 mod testing;
@@ -148,5 +150,23 @@ async fn the_custom_source_counts_each_line_once_over_restarts() {
     let folder = tempfile::tempdir().unwrap();
     for lines in 1..=3 {
         assert_eq!(custom_source::run(folder.path()).await.unwrap(), lines);
+    }
+}
+
+#[cfg(feature = "runtime")]
+#[tokio::test]
+async fn the_files_example_counts_each_order_once_over_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    for times in 1..=2_i64 {
+        let counts = files::run(folder.path()).await.unwrap();
+        let texts = counts.lines().map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["value"].as_str().unwrap().to_owned()
+        });
+        let mut texts: Vec<String> = texts.collect();
+        texts.sort();
+        let mut expected: Vec<String> = (1..=times).map(|n| format!("amy: {n}")).collect();
+        expected.extend((1..=2 * times).map(|n| format!("bob: {n}")));
+        assert_eq!(texts, expected);
     }
 }

@@ -79,7 +79,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // What systems have in common; no system names another.
     ("connectors", &["runtime", "sdk", "protocol"]),
-    ("connectors::file", &["connectors", "runtime", "sdk"]),
+    (
+        "connectors::file",
+        &["connectors", "runtime", "module", "sdk"],
+    ),
     ("connectors::stdout", &["connectors", "runtime", "sdk"]),
     (
         "connectors::http",

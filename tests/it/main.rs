@@ -27,6 +27,8 @@ mod endpoint;
 mod examples;
 #[cfg(feature = "full")]
 mod faults;
+#[cfg(feature = "full")]
+mod files;
 mod handler;
 #[cfg(feature = "testing")]
 mod harness;

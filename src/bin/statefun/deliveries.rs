@@ -161,7 +161,12 @@ pub(crate) fn line(item: &Value) -> String {
     if let Some(reason) = text_at(item, "/reason") {
         text.push_str(&format!(" ({reason})"));
     }
-    text.push_str(&format!("  attempt {}", field(item, "attempt")));
+    if item.get("attempt").is_some() {
+        text.push_str(&format!("  attempt {}", field(item, "attempt")));
+    }
+    if let Some(origin) = text_at(item, "/origin") {
+        text.push_str(&format!("  from {origin}"));
+    }
     if let Some(target) = text_at(item, "/target") {
         text.push_str(&format!("  to {target}"));
     }

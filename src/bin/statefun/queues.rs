@@ -117,9 +117,10 @@ fn print(queues: &Value) -> anyhow::Result<()> {
     }
     for source in list_at(queues, "/ingresses") {
         output::line(format_args!(
-            "ingress {}: {} messages taken in{}{}",
+            "ingress {}: {} messages taken in{}{}{}",
             field(source, "ingress"),
             field(source, "brought"),
+            not_brought(source),
             failed_attempts(source),
             last_failure(source)
         ))?;
@@ -177,6 +178,14 @@ fn split_line(split: &Value) -> String {
         field(split, "split"),
         field(split, "position")
     )
+}
+
+/// Records that an ingress could not bring.
+fn not_brought(source: &Value) -> String {
+    match some(source, "set_aside", "record") {
+        none if none.is_empty() => none,
+        records => format!("{records} set aside (see statefun dead-letters list)"),
+    }
 }
 
 /// Records that the far side refuses.

@@ -75,6 +75,11 @@ fn status(health: &Value, queues: &Value, metrics: &str) -> Value {
     let set_aside = set_aside.filter(|egress| number(egress, "set_aside") > 0);
     let set_aside = set_aside
         .map(|egress| json!({"egress": egress.get("egress"), "records": egress.get("set_aside")}));
+    let not_brought = list_at(queues, "/ingresses").iter();
+    let not_brought = not_brought.filter(|ingress| number(ingress, "set_aside") > 0);
+    let not_brought = not_brought.map(
+        |ingress| json!({"ingress": ingress.get("ingress"), "records": ingress.get("set_aside")}),
+    );
     let destinations = list_at(queues, "/destinations");
     let dead_letters: u64 = destinations
         .iter()
@@ -93,6 +98,7 @@ fn status(health: &Value, queues: &Value, metrics: &str) -> Value {
         "failing_egresses": chosen("/egresses"),
         "failing_ingresses": chosen("/ingresses"),
         "set_aside": set_aside.collect::<Value>(),
+        "not_brought": not_brought.collect::<Value>(),
         "destinations": destinations,
         "dead_letters": dead_letters,
         "disk": disk.collect::<Value>(),
@@ -180,6 +186,15 @@ fn lines(status: &Value) -> Vec<String> {
         },
     );
     section(
+        "records that an ingress has set aside (see statefun dead-letters list)",
+        "",
+        "/not_brought",
+        &|refused| {
+            let (ingress, records) = (field(refused, "ingress"), field(refused, "records"));
+            format!("{ingress}: {records}")
+        },
+    );
+    section(
         "destinations",
         "no destinations",
         "/destinations",
@@ -243,6 +258,7 @@ mod tests {
                 {"address": "a/b/slow", "activity": "in_flight", "since": "10:00", "failures": 0, "in_flight_seconds": 70},
             ],
             "egresses": [{"egress": "a/out", "outbox": 0, "set_aside": 3}, {"egress": "a/fine", "outbox": 0, "set_aside": 0}],
+            "ingresses": [{"ingress": "a/in", "set_aside": 2}, {"ingress": "a/clean", "set_aside": 0}],
             "destinations": [{"target": "http://h:1", "waiting": 4, "dead_letters": 1, "circuit": "open",
                               "delivered": 0, "failed_attempts": 5, "given_up": 1,
                               "attempts_in_progress": 1, "oldest_attempt": "10:00", "oldest_attempt_seconds": 9}],
@@ -256,12 +272,13 @@ mod tests {
             "some seconds:\n  a/b/slow: call in progress, since 10:00\n",
             ", 1 attempt in progress, for up to 9 s (since 10:00), circuit open",
             "refused (see statefun set-aside list):\n  a/out: 3\n",
+            "set aside (see statefun dead-letters list):\n  a/in: 2\n",
             "destinations:\n  http://h:1: 4 waiting",
             "1 dead letter: see",
         ] {
             assert!(text.contains(shown), "{shown} is not in\n{text}");
         }
-        for hidden in ["a/b/good", "a/fine"] {
+        for hidden in ["a/b/good", "a/fine", "a/clean"] {
             assert!(!text.contains(hidden), "{hidden} is in\n{text}");
         }
     }

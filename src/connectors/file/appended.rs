@@ -2,8 +2,9 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use super::position::FileId;
 
 /// This often in a row a batch is written again because its file was removed or replaced meanwhile.
 const ATTEMPTS: u32 = 5;
@@ -26,22 +27,39 @@ impl Appended {
         Ok(())
     }
 
-    /// Appends `text` completely or not at all. Afterwards it is on disk, in the file that the path names.
+    /// Closes the file; it is opened again when it is needed.
+    pub(super) fn close(&mut self) {
+        self.file = None;
+    }
+
+    /// Appends `text` completely or not at all. Afterwards it is on disk, in the file that the path names. `begins` is called before each write, with
+    /// the file and its length.
     ///
     /// # Errors
     /// When the file cannot be created or written, for example because its folder is gone; later attempts may succeed.
-    pub(super) fn append(&mut self, text: &[u8]) -> io::Result<()> {
-        self.append_while(text, || {})
+    pub(super) fn append(
+        &mut self,
+        text: &[u8],
+        begins: impl FnMut(FileId, u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.append_while(text, begins, || {})
     }
 
     /// `written` is called between each write and the look at what the path names then.
-    fn append_while(&mut self, text: &[u8], mut written: impl FnMut()) -> io::Result<()> {
+    fn append_while(
+        &mut self,
+        text: &[u8],
+        mut begins: impl FnMut(FileId, u64) -> io::Result<()>,
+        mut written: impl FnMut(),
+    ) -> io::Result<()> {
         for _ in 0..ATTEMPTS {
             let mut file = match self.file.take() {
                 Some(file) if is_at(&self.path, &file)? => file,
                 // Bytes in a file that nobody can find again are lost.
                 _ => open(&self.path)?,
             };
+            let metadata = file.metadata()?;
+            begins(FileId::of(&metadata), metadata.len())?;
             append(&mut file, text)?;
             written();
             let arrived = is_at(&self.path, &file)?;
@@ -63,8 +81,7 @@ fn is_at(path: &Path, file: &File) -> io::Result<bool> {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(err) => return Err(err),
     };
-    let open = file.metadata()?;
-    Ok((named.dev(), named.ino()) == (open.dev(), open.ino()))
+    Ok(FileId::of(&named) == FileId::of(&file.metadata()?))
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -120,6 +137,10 @@ fn append(file: &mut File, text: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn nothing(_: FileId, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     fn opened(path: &Path) -> Appended {
         let mut file = Appended::new(path.to_owned());
         file.open().unwrap();
@@ -138,7 +159,7 @@ mod tests {
             (&long, "{\"a\":1}\n"),
         ] {
             fs::write(&path, before).unwrap();
-            opened(&path).append(b"new\n").unwrap();
+            opened(&path).append(b"new\n", nothing).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), format!("{after}new\n"));
         }
     }
@@ -158,7 +179,7 @@ mod tests {
         for (meanwhile, before) in meanwhile.into_iter().zip(["", "", "other\n"]) {
             let mut file = opened(&path);
             let mut times = 0;
-            file.append_while(b"one\n", || {
+            file.append_while(b"one\n", nothing, || {
                 times += 1;
                 if times == 1 {
                     meanwhile();
@@ -169,7 +190,8 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), format!("{before}one\n"));
             fs::remove_file(&path).unwrap();
         }
-        let told = opened(&path).append_while(b"one\n", || fs::remove_file(&path).unwrap());
+        let told =
+            opened(&path).append_while(b"one\n", nothing, || fs::remove_file(&path).unwrap());
         assert!(told.unwrap_err().to_string().contains("again and again"));
     }
 
@@ -178,9 +200,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
         let mut file = opened(&path);
-        file.append(b"one\n").unwrap();
+        file.append(b"one\n", nothing).unwrap();
         fs::write(&path, "").unwrap();
-        file.append(b"two\n").unwrap();
+        file.append(b"two\n", nothing).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two\n");
     }
 }

@@ -1,6 +1,22 @@
 //! Files: records as lines of JSON.
+//!
+//! In: `cursor` cuts bytes into lines, `record` reads a line, `gather` makes batches of them, `tracked` is one open file, `folder` finds files
+//! that were rotated, and `reader` puts them in order. Out: `appended` is the file,
+//! `rotation` renames it, and `reached` stores beside it which records it has.
 
 mod appended;
+mod cursor;
 mod egress;
+mod folder;
+mod gather;
+mod ingress;
+mod position;
+mod reached;
+mod reader;
+mod record;
+mod rotation;
+mod stdin;
+mod tracked;
 
-pub(crate) use self::egress::FileEgress;
+pub(crate) use self::egress::FileSink;
+pub(crate) use self::ingress::FileSource;

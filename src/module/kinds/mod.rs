@@ -4,6 +4,7 @@ mod aws;
 mod endpoint;
 mod exposed;
 mod file_egress;
+mod file_ingress;
 mod http_egress;
 mod http_ingress;
 mod kafka_egress;
@@ -27,7 +28,8 @@ mod transport;
 
 pub use aws::{AwsCredentials, AwsRegion};
 pub use endpoint::{Endpoint, FunctionPattern};
-pub use file_egress::FileEgress;
+pub use file_egress::{FileEgress, Rotation};
+pub use file_ingress::FileIngress;
 pub use http_egress::HttpEgress;
 pub use http_ingress::HttpIngress;
 pub use kafka_egress::{DeliverySemantic, KafkaEgress};
@@ -116,6 +118,7 @@ pub(super) const KINDS: &[Kind] = &[
     playground("io.statefun.playground.v1/egress", playground::read_egress),
     own("statefun.http.v1/ingress", http_ingress::read),
     own("statefun.stdout.v1/egress", stdout_egress::read),
+    own("statefun.file.v1/ingress", file_ingress::read),
     own("statefun.file.v1/egress", file_egress::read),
     own("statefun.http.v1/egress", http_egress::read),
     own(mqtt_ingress::KIND, mqtt_ingress::read),

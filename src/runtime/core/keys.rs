@@ -39,6 +39,8 @@ pub const SOURCES: Table = Table::new(10);
 
 /// Egress records that their target system refuses. Key: egress, message id. Value: see `runtime::egress`.
 pub const SET_ASIDE: Table = Table::new(14);
+/// Records that a source cannot bring. Key: an address of the source's name and an id. Value: see `runtime::source`.
+pub const NOT_BROUGHT: Table = Table::new(15);
 
 /// Notes of parts above the runtime for later starts, with their own keys and values.
 pub const NOTES: Table = Table::new(20);

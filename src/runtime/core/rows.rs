@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::idempotency::StoredAnswer;
 use super::keys::{
-    ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, OUTBOX, PARKED, Parts, SET_ASIDE, SPECS,
-    STATE, TIMERS, TOKENS, TimerKey,
+    ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, NOT_BROUGHT, OUTBOX, PARKED, Parts, SET_ASIDE,
+    SPECS, STATE, TIMERS, TOKENS, TimerKey,
 };
 use super::{Failure, wire};
 use crate::storage::{Rows as _, StorageError, Store, Stretch, Table, stretch};
@@ -90,6 +90,10 @@ pub(super) fn described(table: Table, key: &[u8]) -> String {
         TOKENS => format!("the cancellation token with the key {}", hex(&key)),
         SPECS => format!("the declaration with the key {}", hex(&key)),
         OUTBOX | SET_ASIDE => format!("the egress record with the key {}", hex(&key)),
+        NOT_BROUGHT => format!(
+            "the record that a source set aside, with the key {},",
+            hex(&key)
+        ),
         GATEWAYS | ANSWERS => format!("the kept answer with the key {}", hex(&key)),
         table => format!("a row of {table:?} with the key {}", hex(&key)),
     }

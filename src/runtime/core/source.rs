@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::keys::{INBOX, SOURCES, after_prefix, id_hash, put_text};
+use super::keys::{AddressKey, INBOX, NOT_BROUGHT, SOURCES, after_prefix, id_hash, put_text};
 use super::mailbox::Message;
 use super::rows::each_row;
 use super::{Brought, Core, MessageId, owner};
@@ -31,6 +31,7 @@ pub struct SourceCore {
     next_number: u64,
     /// The key prefix of its positions.
     prefix: Bytes,
+    name: Box<str>,
     store: Store,
 }
 
@@ -44,6 +45,7 @@ impl SourceCore {
             cores,
             next_number: 1,
             prefix: prefix.into(),
+            name: name.into(),
             store,
         }
     }
@@ -71,14 +73,16 @@ impl SourceCore {
         Ok(positions)
     }
 
-    /// Stages records and positions as one list. The returned messages must be passed, at once and in this order, to the core with the
-    /// number of their place.
+    /// Stages records, positions and the rows of records that cannot be brought as one list. The returned messages must be passed, at once
+    /// and in this order, to the core with the number of their place.
     pub fn take(
         &mut self,
         records: Vec<Brought>,
         positions: Vec<SplitPosition>,
+        not_brought: Vec<Bytes>,
     ) -> (Position, Vec<Vec<Message>>) {
-        let mut writes = Vec::with_capacity(records.len() + positions.len());
+        let rows = records.len() + positions.len() + not_brought.len();
+        let mut writes = Vec::with_capacity(rows);
         let mut messages = vec![Vec::new(); usize::from(self.cores.max(1))];
         for record in records {
             let id = self.next_id();
@@ -101,11 +105,21 @@ impl SourceCore {
                 None => Write::delete(SOURCES, key),
             });
         }
+        for row in not_brought {
+            writes.push(Write::put(NOT_BROUGHT, self.next_key(), row));
+        }
         let position = self.store.stage(writes);
         for message in messages.iter_mut().flatten() {
             message.position = position;
         }
         (position, messages)
+    }
+
+    /// The key of a record that cannot be brought.
+    fn next_key(&mut self) -> Bytes {
+        let MessageId { boot, number } = self.next_id();
+        let (namespace, name) = self.name.split_once('/').unwrap_or((&self.name, ""));
+        AddressKey::new(namespace, name, &format!("{boot}-{number}")).to_bytes()
     }
 
     fn next_id(&mut self) -> MessageId {

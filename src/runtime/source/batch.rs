@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
 use bytes::Bytes;
+use prost::Message as _;
 
 use crate::runtime::core::{AddressKey, Brought, SplitPosition};
 use crate::sdk::{Address, Message, TypeName};
@@ -24,6 +25,11 @@ impl SourceRecord {
         }
     }
 
+    /// A message with this encoded `TypedValue`.
+    pub(crate) const fn encoded(target: AddressKey, argument: Bytes) -> Self {
+        Self { target, argument }
+    }
+
     /// The target of the message.
     pub fn target(&self) -> Address {
         self.target.to_address()
@@ -35,6 +41,29 @@ impl From<&Message> for SourceRecord {
         Self::new(message)
     }
 }
+
+/// A stored record of a source that cannot be brought.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct NotBrought {
+    /// The reason.
+    #[prost(string, tag = "1")]
+    pub(crate) why: String,
+    /// Where the record stands, such as a file and a line.
+    #[prost(string, tag = "2")]
+    pub(crate) origin: String,
+    /// The bytes of the record, cut off if it is long.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) value: Bytes,
+    /// The target, if the record can be read: namespace, type and id.
+    #[prost(string, repeated, tag = "4")]
+    pub(crate) target: Vec<String>,
+    /// The encoded `TypedValue`, if the record can be read.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(crate) argument: Bytes,
+}
+
+/// Bytes that are kept of a record that cannot be brought.
+const KEPT_BYTES: usize = 64 << 10;
 
 /// Records, and the positions of their splits after them. They take effect together or not at all.
 ///
@@ -51,6 +80,8 @@ pub struct Batch {
     hasher: RandomState,
     /// The number of records.
     count: usize,
+    /// Encoded [`NotBrought`]s.
+    pub(super) not_brought: Vec<Bytes>,
 }
 
 impl Batch {
@@ -63,6 +94,11 @@ impl Batch {
     pub fn record(mut self, record: impl Into<SourceRecord>) -> Self {
         self.push(record);
         self
+    }
+
+    /// Makes room for this many more records.
+    pub(crate) fn reserve(&mut self, records: usize) {
+        self.records.reserve(records);
     }
 
     /// Like [`record`](Self::record), for use in a loop.
@@ -123,6 +159,52 @@ impl Batch {
             split: split.into(),
             position: None,
         });
+    }
+
+    /// Sets a record aside that can never be brought, such as one that cannot be read: it counts as brought, and its first 64 KiB and `why` are kept
+    /// for operators. `origin` says where it stands.
+    pub fn set_aside(&mut self, origin: impl Into<String>, why: impl Into<String>, record: &[u8]) {
+        self.keep(origin, why, record, None);
+    }
+
+    /// Like [`set_aside`](Self::set_aside), for a record that can be read: an operator may bring `message` later, for example once its function is bound.
+    pub fn set_message_aside(
+        &mut self,
+        origin: impl Into<String>,
+        why: impl Into<String>,
+        record: &[u8],
+        message: impl Into<SourceRecord>,
+    ) {
+        self.keep(origin, why, record, Some(message.into()));
+    }
+
+    fn keep(
+        &mut self,
+        origin: impl Into<String>,
+        why: impl Into<String>,
+        record: &[u8],
+        message: Option<SourceRecord>,
+    ) {
+        let (target, argument) = match message {
+            Some(SourceRecord { target, argument }) => {
+                let (namespace, name, id) = target.parts();
+                (vec![namespace.into(), name.into(), id.into()], argument)
+            }
+            None => (Vec::new(), Bytes::new()),
+        };
+        let kept = NotBrought {
+            why: why.into(),
+            origin: origin.into(),
+            value: Bytes::copy_from_slice(record.get(..KEPT_BYTES).unwrap_or(record)),
+            target,
+            argument,
+        };
+        self.not_brought.push(kept.encode_to_vec().into());
+    }
+
+    /// The number of records that are set aside.
+    pub const fn set_aside_len(&self) -> usize {
+        self.not_brought.len()
     }
 
     /// The number of records.

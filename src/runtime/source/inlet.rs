@@ -9,12 +9,13 @@ use tokio::sync::watch;
 
 use super::batch::Batch;
 use crate::runtime::condition::Condition;
-use crate::runtime::core::{SourceCore, SplitPosition};
+use crate::runtime::core::keys::{NOT_BROUGHT, after_prefix, type_prefix};
+use crate::runtime::core::{AddressKey, SourceCore, SplitPosition};
 use crate::runtime::intake::{Intake, IntakeError};
 use crate::runtime::listener::stopped;
 use crate::runtime::partition::Command;
 use crate::sdk::{BoxError, TypeName};
-use crate::storage::Position;
+use crate::storage::{Position, count};
 use crate::time::Timestamp;
 
 /// The interval for checking whether there is room on the disk and in the outboxes again, which is not signalled.
@@ -112,7 +113,22 @@ impl Inlet {
             })
             .collect();
         self.shared.condition.stands_at(stored.iter());
+        let (name, store) = (self.name(), &self.shared.intake.store);
+        let prefix = type_prefix(name.namespace(), name.name());
+        let end = after_prefix(&prefix);
+        let kept = count(store, NOT_BROUGHT, &prefix, end.as_deref(), usize::MAX)?;
+        self.shared.condition.keeps_aside(kept);
         Ok(positions)
+    }
+
+    /// How many records are set aside, in this run or an earlier one, and were not removed by an operator.
+    pub fn set_aside(&self) -> u64 {
+        self.shared.condition.set_aside()
+    }
+
+    /// Whether a function is bound to the type of `target`.
+    pub(crate) fn check_bound(&self, target: &AddressKey) -> Result<(), IntakeError> {
+        self.shared.intake.check_bound(target)
     }
 
     /// Shows operators a failure that delays the source and from which it recovers by itself, such as a broker that does not answer.
@@ -155,18 +171,19 @@ impl Inlet {
     pub async fn bring(&self, batch: Batch) -> Result<Receipt, IntakeError> {
         self.check(&batch)?;
         self.room().await?;
-        let count = batch.len();
+        let (count, set_aside) = (batch.len(), batch.not_brought.len());
         self.shared.condition.stands_at(batch.positions.iter());
         let position = {
             let mut core = self.core();
             if self.run != self.shared.run.load(Ordering::SeqCst) {
                 return Err(IntakeError::Stopping);
             }
-            let (position, messages) = core.take(batch.records, batch.positions);
+            let (position, messages) = core.take(batch.records, batch.positions, batch.not_brought);
             self.shared.intake.router.hand_on_all(messages);
             position
         };
         self.shared.condition.moved_on(count);
+        self.shared.condition.set_aside_more(set_aside);
         if self.shared.shows_earlier_run.swap(false, Ordering::SeqCst) {
             self.recovers();
         }

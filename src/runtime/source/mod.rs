@@ -8,6 +8,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+pub(crate) use self::batch::NotBrought;
 pub use self::batch::{Batch, SourceRecord};
 pub(super) use self::driver::drive;
 pub use self::inlet::{Inlet, Receipt};

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode};
-use stateful_functions::module::{Module, ModuleFile, Placeholders};
 use stateful_functions::runtime::{Runtime, RuntimeBuilder};
 use stateful_functions::testing::conformance::sink::SinkRig;
 use stateful_functions::testing::conformance::source::SourceRig;
@@ -14,16 +13,8 @@ use stateful_functions::testing::conformance::{Guarantee, Record, sink, source};
 use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
 use stateful_functions::{EgressMessage, EgressMessageBuilder, TypeName};
 
+use super::with;
 use crate::support::seeds::for_each_seed;
-
-fn with(builder: RuntimeBuilder, text: &str) -> RuntimeBuilder {
-    let file = ModuleFile {
-        name: "module.yaml",
-        text,
-    };
-    let module = Module::parse(&[file], &Placeholders::Literal).unwrap();
-    builder.module(&module).unwrap()
-}
 
 fn url(runtime: &Runtime, listener: &str, path: &str) -> http::Uri {
     let mut all = runtime.listeners().iter();
@@ -129,7 +120,7 @@ impl SinkRig for FileEgress {
     }
 
     fn guarantee(&self) -> Guarantee {
-        Guarantee::AtLeastOnce
+        Guarantee::ExactlyOnce
     }
 }
 

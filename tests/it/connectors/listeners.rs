@@ -26,7 +26,7 @@ async fn listening_ingresses_are_shown_as_sources_with_their_counts() {
         .request(Method::GET, "admin api", "/api/queues", &[], "")
         .await;
     let queues: Value = serde_json::from_slice(&queues.body).unwrap();
-    let of = |ingress: &str, brought: u64| json!({"ingress": ingress, "brought": brought, "splits": [], "failed_attempts": 0, "last_failure": null});
+    let of = |ingress: &str, brought: u64| json!({"ingress": ingress, "brought": brought, "set_aside": 0, "splits": [], "failed_attempts": 0, "last_failure": null});
     assert_eq!(
         queues["ingresses"],
         json!([

@@ -168,7 +168,7 @@ impl World {
             split: "log".to_owned(),
             position: Some(vec![u8::try_from(life.done).unwrap()].into()),
         };
-        let (_, messages) = life.source.take(brought, vec![position]);
+        let (_, messages) = life.source.take(brought, vec![position], Vec::new());
         for (to, messages) in (0..).zip(messages) {
             let channel = life.channels.entry((self.cores, to)).or_default();
             channel.extend(messages);

@@ -26,7 +26,7 @@ pub(crate) async fn started(builder: RuntimeBuilder, module: &str) -> Started {
     Started::with(builder.admin(admin()), module).await
 }
 
-pub(super) async fn get(started: &Started, path: &str) -> String {
+pub(crate) async fn get(started: &Started, path: &str) -> String {
     let get = started.request(Method::GET, "admin api", path, &[], "");
     text(&get.await).to_owned()
 }

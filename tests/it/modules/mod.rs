@@ -217,10 +217,28 @@ fn all_fields_of_our_own_kinds_are_read() {
         Ingress::Http(first),
         Ingress::Http(second),
         Ingress::Playground(playground),
+        Ingress::File(lines),
+        Ingress::File(typed),
     ] = module.ingresses.as_slice()
     else {
-        panic!("three ingresses: {:?}", module.ingresses);
+        panic!("five ingresses: {:?}", module.ingresses);
     };
+    assert_eq!(
+        (
+            lines.path.as_path(),
+            lines.json_type.as_str(),
+            lines.max_line_bytes
+        ),
+        (Path::new("in/records.jsonl"), "example/json", 1024)
+    );
+    assert_eq!(
+        (
+            typed.is_stdin(),
+            typed.json_type.as_str(),
+            typed.max_line_bytes
+        ),
+        (true, "statefun/json", 8 * 1024 * 1024)
+    );
     assert_eq!(
         (first.listen.as_str(), first.max_body_bytes),
         ("127.0.0.1:8090", 1024)
@@ -256,8 +274,8 @@ fn all_fields_of_our_own_kinds_are_read() {
         (18090, "0.0.0.0", true)
     );
 
-    let [topics, out, file, hook] = module.egresses.as_slice() else {
-        panic!("four egresses: {:?}", module.egresses);
+    let [topics, out, file, hook, rotated] = module.egresses.as_slice() else {
+        panic!("five egresses: {:?}", module.egresses);
     };
     assert!(matches!(&topics.target, EgressTarget::Playground(p) if p.topics == ["a", "b"]));
     assert!(matches!(
@@ -265,7 +283,16 @@ fn all_fields_of_our_own_kinds_are_read() {
         ("statefun.samples/out", EgressTarget::Stdout)
     ));
     assert!(
-        matches!(&file.target, EgressTarget::File(f) if f.path == Path::new("out/records.jsonl"))
+        matches!(&file.target, EgressTarget::File(f) if f.path == Path::new("out/records.jsonl") && f.rotation.is_none())
+    );
+    let EgressTarget::File(rotated) = &rotated.target else {
+        panic!("a file: {rotated:?}");
+    };
+    let rotation = rotated.rotation.unwrap();
+    assert_eq!(rotation.max_bytes.unwrap().get(), 1_000_000);
+    assert_eq!(
+        (rotation.every, rotation.keep.get()),
+        (Some(seconds(86_400)), 7)
     );
     assert_eq!(hook.id.as_str(), "example/hook");
     assert!(
