@@ -1,7 +1,8 @@
 //! The folder of a file: what its path names, and files that were rotated.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,9 @@ pub(super) fn named(path: &Path) -> Named {
     })
 }
 
+/// How often a folder is listed until nothing has moved meanwhile.
+const LISTINGS: usize = 20;
+
 /// A file in the folder.
 #[derive(Debug)]
 pub(super) struct Sibling {
@@ -51,6 +55,27 @@ pub(super) struct Sibling {
 
 /// All regular files in the folder of `path`, in the order in which they were modified.
 pub(super) fn siblings(path: &Path) -> io::Result<Vec<Sibling>> {
+    // A listing misses files that get another name meanwhile.
+    let mut found = list(path)?;
+    for _ in 0..LISTINGS {
+        let again = list(path)?;
+        let is_same = places(&again) == places(&found);
+        found = again;
+        if is_same {
+            break;
+        }
+    }
+    found.sort_by_key(|sibling| sibling.modified);
+    Ok(found)
+}
+
+/// The names of files, and which files they name.
+fn places(files: &[Sibling]) -> BTreeMap<&Path, FileId> {
+    let places = files.iter().map(|file| (file.path.as_path(), file.id));
+    places.collect()
+}
+
+fn list(path: &Path) -> io::Result<Vec<Sibling>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder(path))? {
         let entry = entry?;
@@ -67,11 +92,22 @@ pub(super) fn siblings(path: &Path) -> io::Result<Vec<Sibling>> {
             });
         }
     }
-    found.sort_by_key(|sibling| sibling.modified);
     Ok(found)
 }
 
 impl Sibling {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// `NotFound` also if its path names another file by now: the listing is out of date.
+    pub(super) fn open(&self) -> io::Result<File> {
+        let file = File::open(&self.path)?;
+        match FileId::of(&file.metadata()?) == self.id {
+            true => Ok(file),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
     /// Whether the name is one that a rotation of `path` gives: its name, then `.` or `-` and something with a digit, not compressed.
     pub(super) fn is_rotation_of(&self, path: &Path) -> bool {
         let name = |path: &Path| path.file_name().map(OsStr::to_string_lossy).map(Into::into);
@@ -94,6 +130,9 @@ impl Sibling {
 
 /// The file of a position under whatever name, if it was not changed before the position. At its beginning nothing but its name says that it is
 /// the same file, because inodes are used again.
+///
+/// # Errors
+/// `NotFound` if a file got another name since it was listed.
 pub(super) fn renamed(
     siblings: &[Sibling],
     path: &Path,
@@ -109,6 +148,9 @@ pub(super) fn renamed(
 }
 
 /// A copy of the file that was made before the file was truncated.
+///
+/// # Errors
+/// `NotFound` if a file got another name since it was listed.
 pub(super) fn copied(siblings: &[Sibling], position: &Position) -> io::Result<Option<Tracked>> {
     let copies = siblings.iter().filter(|sibling| {
         let is_other = sibling.id != position.file;
@@ -123,10 +165,12 @@ fn first_with<'a>(
     position: &Position,
 ) -> io::Result<Option<Tracked>> {
     for candidate in candidates {
-        match Tracked::resume(&candidate.path, position) {
+        let resumed = candidate
+            .open()
+            .and_then(|file| Tracked::resume(file, position));
+        match resumed {
             Ok(Some(found)) => return Ok(Some(found)),
             Ok(None) => {}
-            Err(err) if err.kind() == io::ErrorKind::NotFound => {}
             Err(err) => {
                 let text = format!("{}: {err}", candidate.path.display());
                 return Err(io::Error::new(err.kind(), text));

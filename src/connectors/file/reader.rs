@@ -1,6 +1,7 @@
 //! Reads a file and follows it through rotations: each file that the path named is read to its end before the next one.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -91,6 +92,14 @@ impl Reader {
     /// # Errors
     /// If a file or its folder cannot be read.
     pub(super) fn step(&mut self) -> io::Result<Step> {
+        match self.read() {
+            // A file got another name since its folder was listed. The next step lists it again.
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(self.status(None)),
+            step => step,
+        }
+    }
+
+    fn read(&mut self) -> io::Result<Step> {
         if !self.stored.is_empty() {
             return self.resume();
         }
@@ -105,13 +114,12 @@ impl Reader {
             let mut add = |line: Line<'_>| gatherer.add(name, line, &mut gathered);
             match file.take(buffer, most, &mut add)? {
                 Progress::Lines => {
-                    if is_last
-                        && let Some(since) = begins
-                        && let Some(step) = self.missed(index, since)?
-                    {
-                        return Ok(step);
+                    let mut step = self.lines(index, gathered);
+                    if let Some(since) = begins.filter(|_| is_last) {
+                        self.skipped(since)?;
+                        step.trouble = step.trouble.or_else(|| self.notice.clone());
                     }
-                    return Ok(self.lines(index, gathered));
+                    return Ok(step);
                 }
                 Progress::Rewritten => return self.rewritten(index),
                 Progress::Rest(0) => {}
@@ -150,6 +158,11 @@ impl Reader {
         let id = match named(&self.path) {
             Named::File(id) => id,
             Named::Nothing(why) => {
+                match self.passed(None) {
+                    Ok(passed) if !passed.is_empty() => return Ok(self.follow_with(passed)),
+                    Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+                    _ => {}
+                }
                 let name = &self.name;
                 let trouble = format!("{name}: {why}; it is read as soon as there is one");
                 return Ok(self.status(Some(trouble)));
@@ -180,26 +193,27 @@ impl Reader {
         changes
     }
 
-    /// Files that the path named while nothing of its present file was read: it was copied and truncated more than once. They are read first.
-    fn missed(&mut self, index: usize, since: Modified) -> io::Result<Option<Step>> {
-        let id = match (self.files.get(index), named(&self.path)) {
+    /// Tells of files that the path named while nothing of its present file was read: it was copied and truncated more than once. They are not read.
+    fn skipped(&mut self, since: Modified) -> io::Result<()> {
+        let id = match (self.files.last(), named(&self.path)) {
             (Some(file), Named::File(id)) if file.id == id => id,
             // It was renamed: what follows it is found after it.
-            _ => return Ok(None),
+            _ => return Ok(()),
         };
-        let missed = self.between(id, Some(since))?;
-        if missed.is_empty() {
-            return Ok(None);
+        let skipped = match self.between(Some(id), since) {
+            // Lines were taken, so this step must bring them.
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
+            found => found?,
+        };
+        if let Some(files) = names(&skipped) {
+            let name = &self.name;
+            let text = format!(
+                "{name} was truncated before it was read; if these are copies of it, their lines are lost: {files}"
+            );
+            warn!("{text}");
+            self.notice = Some(text);
         }
-        let mut found = Vec::new();
-        for sibling in &missed {
-            found.push(Tracked::open(&sibling.path)?);
-        }
-        if let Some(file) = self.files.get_mut(index) {
-            file.begin_again();
-        }
-        self.files.splice(index..index, found);
-        Ok(Some(self.positions()))
+        Ok(())
     }
 
     /// Takes up the file that the path names now, after those that it named in between.
@@ -209,26 +223,32 @@ impl Reader {
             self.files.push(file);
             return Ok(self.positions());
         }
-        let between = match self.files.last_mut() {
-            None => Vec::new(),
-            Some(last) => {
-                last.retire();
-                let since = Some(last.modified());
-                self.between(id, since)?
-            }
-        };
-        let mut found = Vec::new();
-        for sibling in &between {
-            found.push(Tracked::open(&sibling.path)?);
-        }
-        let newest = match Tracked::open(&self.path) {
+        let mut found = self.passed(Some(id))?;
+        let newest = match File::open(&self.path).and_then(Tracked::begin) {
             Ok(newest) if newest.id == id => newest,
             // Rotated again in this moment.
             Ok(_) => return Ok(self.status(None)),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(self.status(None)),
             Err(err) => return Err(err),
         };
         found.push(newest);
+        Ok(self.follow_with(found))
+    }
+
+    /// Files that had the path since the last one that is known, and before the file that it names now.
+    fn passed(&self, id: Option<FileId>) -> io::Result<Vec<Tracked>> {
+        let Some(since) = self.files.last().map(Tracked::modified) else {
+            return Ok(Vec::new());
+        };
+        let passed = self.between(id, since)?;
+        let begin = |sibling: &Sibling| Tracked::begin(sibling.open()?);
+        passed.iter().map(begin).collect()
+    }
+
+    /// Reads further files after those that are known.
+    fn follow_with(&mut self, mut found: Vec<Tracked>) -> Step {
+        if let Some(last) = self.files.last_mut() {
+            last.retire();
+        }
         match self.files.is_empty() {
             true => info!(file = %self.name, "begins to read a file"),
             false => {
@@ -236,21 +256,23 @@ impl Reader {
             }
         }
         self.files.append(&mut found);
-        Ok(self.positions())
+        self.positions()
     }
 
-    /// Files that the path named since a time and before the file `id`: rotations that are newer, and no copies.
-    fn between(&self, id: FileId, since: Option<Modified>) -> io::Result<Vec<Sibling>> {
+    /// Files that the path named since a time, other than the file `id`: rotations that are newer, and no copies.
+    fn between(&self, id: Option<FileId>, since: Modified) -> io::Result<Vec<Sibling>> {
         let mut between = Vec::new();
         for sibling in siblings(&self.path)? {
-            let is_known = sibling.id == id || self.files.iter().any(|file| file.id == sibling.id);
-            let is_newer = since.is_none_or(|since| sibling.modified >= since);
+            let is_known =
+                id == Some(sibling.id) || self.files.iter().any(|file| file.id == sibling.id);
+            let is_newer = sibling.modified >= since;
             if is_known || !is_newer || !sibling.is_rotation_of(&self.path) {
                 continue;
             }
             let mut is_copy = false;
+            let other = sibling.open()?;
             for file in &self.files {
-                is_copy |= file.is_copied_to(&sibling.path)?;
+                is_copy |= file.is_copied_to(&other)?;
             }
             if !is_copy {
                 between.push(sibling);
@@ -259,22 +281,19 @@ impl Reader {
         Ok(between)
     }
 
-    /// A file was truncated or rewritten: what is missing is read from its copy, if there is one, then the file from its beginning.
+    /// A file was truncated or rewritten: its rest is read from its copy, if there is one, then the file from its beginning.
     fn rewritten(&mut self, index: usize) -> io::Result<Step> {
-        let Some(file) = self.files.get_mut(index) else {
+        let Some(file) = self.files.get(index) else {
             return Ok(Step::default());
         };
         let position = file.position();
         let copy = copied(&siblings(&self.path)?, &position)?;
         let copy = copy.filter(|copy| self.files.iter().all(|file| file.id != copy.id));
         self.notice = Some(self.lost("was truncated or rewritten", &position, copy.as_ref()));
-        if index + 1 == self.files.len() {
-            // The path is looked at again, and further copies are found.
-            self.files.pop();
-            self.files.extend(copy);
-        } else if let Some(file) = self.files.get_mut(index) {
+        if let Some(file) = self.files.get_mut(index) {
             file.begin_again();
         }
+        self.files.splice(index..index, copy);
         Ok(self.positions())
     }
 
@@ -383,4 +402,11 @@ impl Reader {
             _ => self.name.clone(),
         }
     }
+}
+
+/// The names of non-empty files; `None` if there is none.
+fn names(files: &[Sibling]) -> Option<String> {
+    let files = files.iter().filter(|file| file.size > 0);
+    let names: Vec<_> = files.map(|file| file.path.display().to_string()).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }

@@ -249,7 +249,7 @@ mod tests {
             ),
             (
                 r#"{"target":"a/b/c","type":"x/y","base64":"AP8="}"#,
-                to("c").raw("x/y", &[0, 255]),
+                to("c").raw("x/y", [0, 255]),
             ),
             (
                 r#"{"target":"a/b/c","type":"io.statefun.types/int","value":41}"#,

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::cursor::{Cursor, Line};
@@ -40,14 +39,13 @@ pub(super) enum Progress {
 }
 
 impl Tracked {
-    /// The file at `path`, from its beginning.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Self::of(File::open(path)?, Cursor::default(), Fingerprint::default())
+    /// The file from its beginning.
+    pub(super) fn begin(file: File) -> io::Result<Self> {
+        Self::of(file, Cursor::default(), Fingerprint::default())
     }
 
-    /// The file at `path` from `position` on; `None` if its bytes before the position are others.
-    pub(super) fn resume(path: &Path, position: &Position) -> io::Result<Option<Self>> {
-        let file = File::open(path)?;
+    /// The file from `position` on; `None` if its bytes before the position are others.
+    pub(super) fn resume(file: File, position: &Position) -> io::Result<Option<Self>> {
         let Some(fingerprint) = position.find_in(&file)? else {
             return Ok(None);
         };
@@ -110,9 +108,9 @@ impl Tracked {
     }
 
     /// Whether `other` has the same bytes up to the position of this file.
-    pub(super) fn is_copied_to(&self, other: &Path) -> io::Result<bool> {
+    pub(super) fn is_copied_to(&self, other: &File) -> io::Result<bool> {
         let position = self.position();
-        Ok(self.cursor.byte > 0 && position.find_in(&File::open(other)?)?.is_some())
+        Ok(self.cursor.byte > 0 && position.find_in(other)?.is_some())
     }
 
     /// Begins again at the beginning of the file.
@@ -169,12 +167,18 @@ impl Tracked {
         Ok(true)
     }
 
-    /// Up to `size` bytes behind the position; `None` if the bytes before it are others than those that were read.
+    /// Up to `size` bytes behind the position; `None` if the bytes before it are others than those that were read, or if none were read and the file
+    /// has become shorter.
     fn bytes<'b>(&mut self, buffer: &'b mut Vec<u8>, size: usize) -> io::Result<Option<&'b [u8]>> {
         let metadata = self.file.metadata()?;
+        // Nothing before the position can tell that what was there was not read.
+        let is_cut = self.is_at_start() && metadata.len() < self.end;
         if metadata.len() != self.end {
             self.end = metadata.len();
             self.grew = Instant::now();
+        }
+        if is_cut {
+            return Ok(None);
         }
         let tail = self.fingerprint.tail();
         let from = self.cursor.byte - u64::try_from(tail.len()).unwrap_or(self.cursor.byte);

@@ -26,8 +26,9 @@ async fn send(started: &Started, text: &str) {
     let sent = |entry: &serde_json::Value| entry["outbox"] == 0;
     until("the record to be sent", async || {
         let metrics = crate::faults::hidden_attempts::get(started, "/metrics").await;
-        let line =
-            format!("statefun_egress_delivered_total{{egress=\"statefun.samples/out\"}} {text}");
+        let line = format!(
+            "statefun_egress_numRecordsOut_total{{egress=\"statefun.samples/out\"}} {text}"
+        );
         metrics.lines().any(|found| found == line).then_some(())
     })
     .await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use stateful_functions::runtime::{Runtime, RuntimeBuilder};
 use stateful_functions::{BoxError, Context, FunctionSpec, Message, StatefulFunctions, TypeName};
 
-use super::{Turn, append};
+use super::{Turn, append, numbered};
 use crate::faults::hidden_attempts::{listed, started};
 use crate::runtime::{SAMPLES, Started, text};
 use crate::support::until::until;
@@ -183,6 +183,66 @@ async fn rotations_while_nothing_runs_are_caught_up_in_order() {
         total(&runtime, 11_111).await;
         runtime.runtime.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn a_followed_file_that_is_copied_and_truncated_has_each_line_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.jsonl");
+    let started = reading(&path).await;
+    let mut sum = 0;
+    for number in 1..=20 {
+        append(&path, &line(number).repeat(3));
+        sum += 3 * number;
+        // Every second time the rest is read from the copy.
+        if number % 2 == 1 {
+            total(&started, sum).await;
+        }
+        Turn::CopiedAndTruncated.rotate(&path, number);
+        append(&path, &line(1000 + number));
+        sum += 1000 + number;
+        total(&started, sum).await;
+    }
+    let entry = shown(&started, |entry| entry["brought"] == 80).await;
+    assert_eq!(entry["set_aside"], 0);
+}
+
+#[tokio::test]
+async fn what_was_truncated_before_anything_of_it_was_read_is_told_as_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, data) = (folder.path().join("in.jsonl"), folder.path().join("data"));
+    let run = async || started(Runtime::builder().data(&data), &module(&path)).await;
+    append(&path, "");
+    let started = run().await;
+    shown(&started, |entry| entry["splits"][0]["behind"] == 0).await;
+    started.runtime.shutdown().await;
+    append(&path, &line(1));
+    Turn::CopiedAndTruncated.rotate(&path, 1);
+    append(&path, &line(10));
+    let started = run().await;
+    let copy = numbered(&path, 1).display().to_string();
+    let told = "was truncated before it was read; if these are copies of it, their lines are lost";
+    fails(&started, &format!("{told}: {copy}")).await;
+    total(&started, 10).await;
+    append(&path, &line(100));
+    total(&started, 110).await;
+    shown(&started, |entry| entry["last_failure"].is_null()).await;
+}
+
+#[tokio::test]
+async fn a_renamed_file_is_read_though_no_new_one_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.jsonl");
+    let started = reading(&path).await;
+    append(&path, &line(1));
+    total(&started, 1).await;
+    for (number, value) in [(1, 10), (2, 100), (3, 1000)] {
+        append(&path, &line(value));
+        Turn::Renamed.rotate(&path, number);
+    }
+    total(&started, 1111).await;
+    append(&path, &line(10_000));
+    total(&started, 11_111).await;
 }
 
 async fn take(_context: &mut Context, _message: Message) -> Result<(), BoxError> {

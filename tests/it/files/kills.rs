@@ -2,7 +2,6 @@
 //! missing, and each key's are in order. `STATEFUN_FILE_ROUNDS` sets how often it is killed.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +13,7 @@ use stateful_functions::{
     ValueSpec, types,
 };
 
-use super::{Turn, append, numbered};
+use super::{Turn, append, rotated_text};
 use crate::connectors::with;
 use crate::support::process::Process;
 use crate::support::seeds::{for_each_seed, number};
@@ -75,23 +74,13 @@ fn run(folder: &Path) -> Process {
 
 /// The lines of all output files, the oldest first.
 fn lines(folder: &Path) -> Vec<String> {
-    let path = folder.join("out.jsonl");
-    let last = (1..).find(|number| !numbered(&path, *number).exists());
-    let rotated = (1..last.unwrap()).rev();
-    let files = rotated.map(|number| numbered(&path, number));
-    let text = files
-        .chain([path.clone()])
-        .map(|file| fs::read_to_string(file).unwrap_or_default());
-    text.collect::<String>()
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    let text = rotated_text(&folder.join("out.jsonl"));
+    text.lines().map(str::to_owned).collect()
 }
 
 /// Writes numbered lines until it is told to end. Returns how many.
-async fn write(folder: &Path, seen: &AtomicU64, ends: &AtomicBool, seed: u64) -> u64 {
+async fn write(folder: &Path, seen: &AtomicU64, ends: &AtomicBool) -> u64 {
     let path = folder.join("in.jsonl");
-    let mut random = Random::seeded(seed);
     let mut number = 0;
     while !ends.load(Ordering::Relaxed) {
         let mut text = String::new();
@@ -103,12 +92,10 @@ async fn write(folder: &Path, seen: &AtomicU64, ends: &AtomicBool, seed: u64) ->
             number += 1;
         }
         append(&path, &text);
-        if number % LINES < KEYS * 4 {
-            let turn = match random.chance(50) {
-                true => Turn::Renamed,
-                false => Turn::CopiedAndTruncated,
-            };
-            turn.rotate(&path, number);
+        // The very first start begins with the file that is there, whatever was rotated before.
+        let has_begun = seen.load(Ordering::Relaxed) > 0;
+        if has_begun && number % LINES < KEYS * 4 {
+            Turn::Renamed.rotate(&path, number);
         }
         until("effects of the lines", async || {
             let has_room = number < seen.load(Ordering::Relaxed) + AHEAD;
@@ -148,7 +135,7 @@ async fn play(seed: u64) {
         ends.store(true, Ordering::Relaxed);
         process
     };
-    let (written, mut process) = tokio::join!(write(folder, &seen, &ends, seed), rounds);
+    let (written, mut process) = tokio::join!(write(folder, &seen, &ends), rounds);
     until(
         &format!("all {written} effects of seed {seed}"),
         async || (lines(folder).len() as u64 >= written).then_some(()),

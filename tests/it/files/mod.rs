@@ -6,8 +6,8 @@ mod ingress;
 mod kills;
 mod stdin;
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs::{self, DirEntry, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Appends `text` to the file at `path`, which is made if it does not exist.
@@ -21,6 +21,25 @@ fn numbered(path: &Path, number: u64) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
     name.into()
+}
+
+/// The text of the file at `path` and of all that were moved on from it, the oldest first. A file that moves on meanwhile may be missing in it, but is
+/// never there twice; a crash may leave a number free.
+fn rotated_text(path: &Path) -> String {
+    let name = format!("{}.", path.file_name().unwrap().display());
+    let number = |entry: io::Result<DirEntry>| {
+        let own = entry.unwrap().file_name();
+        own.to_str()?.strip_prefix(&name)?.parse().ok()
+    };
+    let folder = fs::read_dir(path.parent().unwrap()).unwrap();
+    let mut numbers: Vec<u64> = folder.filter_map(number).collect();
+    numbers.sort_unstable();
+    let rotated = numbers.into_iter().rev();
+    let files = rotated.map(|number| numbered(path, number));
+    files
+        .chain([path.to_owned()])
+        .map(|file| fs::read_to_string(file).unwrap_or_default())
+        .collect()
 }
 
 /// How a program that rotates logs does it.
