@@ -198,9 +198,10 @@ fn check(type_name: &str) -> Result<(), String> {
     reason = "map_err passes errors by value"
 )]
 fn fault(fault: serde_json::Error) -> String {
-    let text = fault.to_string();
-    let text = text.replace(" at line 1 column ", " at column ");
-    format!("it is not a record: {text}")
+    format!(
+        "it is not a record: {}",
+        crate::json_words::explained(&fault)
+    )
 }
 
 fn shown(text: &str) -> String {
@@ -277,17 +278,17 @@ mod tests {
         for (line, expected) in [
             (
                 &b"{"[..],
-                "it is not a record: EOF while parsing an object at column 1",
+                "it is not a record: it ends before the JSON is complete (at byte 1)",
             ),
             (
                 b"{\"target\":\"a/b/c\",\"valu\":1}",
-                "unknown field `valu`, expected one of `target`, `type`, `value`, `base64`",
+                "field `valu` is unknown; known: one of `target`, `type`, `value`, `base64`",
             ),
-            (b"{\"value\":1}", "missing field `target`"),
+            (b"{\"value\":1}", "field `target` is missing"),
             (b"{\"target\":\"a/b/c\"}", "it has no `value`"),
             (
                 b"{\"target\":\"a/b/c\",\"value\":1,\"value\":2}",
-                "duplicate field `value`",
+                "field `value` occurs twice",
             ),
             (
                 b"{\"target\":\"a/b\",\"value\":1}",
@@ -328,7 +329,7 @@ mod tests {
             ),
             (
                 b"{\"target\":\"a/b/c\",\"value\":1} x",
-                "trailing characters at column 31",
+                "something follows after the end of the JSON (at byte 30)",
             ),
         ] {
             let told = Record::read(line).unwrap_err();

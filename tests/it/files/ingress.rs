@@ -304,7 +304,7 @@ async fn bad_lines_become_dead_letters_with_file_and_line_and_delay_no_other() {
     assert_eq!(torn.0, format!("{file}:2 (byte 50)"));
     assert!(
         torn.1
-            .contains("it is not a record: key must be a string at column 2"),
+            .contains("it is not a record: it is not JSON: keys are in double quotes (at byte 2)"),
         "{torn:?}"
     );
     assert!(
