@@ -49,7 +49,7 @@
 //! | `cli` | the `statefun` binary |
 //! | `kafka` | the Kafka ingress and egress of module files; `kafka-tls`: with TLS and SCRAM |
 //! | `kinesis` | the Kinesis ingress and egress of module files |
-//! | `mqtt` | the MQTT ingress and egress of module files |
+//! | `mqtt` | the MQTT ingress and egress of module files, and exports of pipelines to MQTT brokers |
 //! | `full` | everything but `kafka` and `codegen` |
 //! | `codegen` | regenerating the wire types from `proto/` |
 

@@ -31,7 +31,7 @@ impl ValueWatch for DeliveryWatch {
     }
 
     fn changes(&self, key: &Bytes, before: Option<&Bytes>, after: Option<&Bytes>) {
-        let Destinations(registry) = &self.0;
+        let Destinations { registry, .. } = &self.0;
         let (before, after) = (before.and_then(outline), after.and_then(outline));
         registry.figures.changes(key, before, after);
     }
@@ -39,7 +39,7 @@ impl ValueWatch for DeliveryWatch {
 
 /// Counts the deliveries stored before the start, in slices, in the background.
 pub(crate) async fn count(runtime: RuntimeHandle, destinations: Destinations) {
-    let Destinations(registry) = destinations;
+    let Destinations { registry, .. } = destinations;
     match count_all(&runtime, &registry).await {
         Ok(()) => registry.figures.all_counted(),
         Err(error) => {
@@ -129,7 +129,7 @@ pub(super) struct Destination {
 
 /// All destinations of a runtime, by name.
 pub(super) fn destinations(runtime: &RuntimeHandle) -> Vec<Destination> {
-    let Some(Destinations(registry)) = runtime.shared() else {
+    let Some(Destinations { registry, .. }) = runtime.shared() else {
         return Vec::new();
     };
     let (now, is_counted) = (runtime.now(), registry.figures.is_counted());

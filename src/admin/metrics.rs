@@ -67,7 +67,7 @@ impl Admin {
         snapshot.egresses(&self.runtime.delivering());
         snapshot.sources(self.runtime.sources());
         snapshot.deliveries(&destinations(&self.runtime));
-        if let Some(Destinations(registry)) = self.runtime.shared() {
+        if let Some(Destinations { registry, .. }) = self.runtime.shared() {
             snapshot.count(
                 "deliveries_foreign_messages",
                 "Messages of functions that were dropped, because a destination does not understand them",

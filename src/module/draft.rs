@@ -54,6 +54,8 @@ pub(super) struct Draft<'a> {
     bound: Vec<(Binding, Location)>,
     /// The functions to which ingresses send, with locations.
     pub(super) targets: Vec<(TypeName, Finding)>,
+    /// The egresses to which stages of pipelines send, with locations.
+    pub(super) egresses: Vec<(TypeName, Finding)>,
 }
 
 impl<'a> Draft<'a> {
@@ -63,6 +65,7 @@ impl<'a> Draft<'a> {
             findings,
             bound: Vec::new(),
             targets: Vec::new(),
+            egresses: Vec::new(),
         }
     }
 
@@ -117,6 +120,7 @@ impl<'a> Draft<'a> {
             }
         }
         self.check_targets();
+        self.check_egresses();
     }
 
     /// StateFun's okhttp takes the connection to one UNIX socket for that to another.
@@ -137,6 +141,22 @@ impl<'a> Draft<'a> {
             let path = "spec.urlPathTemplate";
             self.findings
                 .not_for_flink(Finding::new(endpoint.location.clone(), path, complaint));
+        }
+    }
+
+    /// Reports every egress that a pipeline sends to and no document binds.
+    fn check_egresses(&self) {
+        for (id, at) in &self.egresses {
+            let binding = Binding::Egress(id.clone());
+            if self.bound.iter().any(|(bound, _)| *bound == binding) {
+                continue;
+            }
+            let complaint = Complaint::with_remedy(
+                format!("no document binds the egress {id}"),
+                format!("add a document of an egress kind with `id: {id}`"),
+            );
+            let (location, path) = (at.location.clone(), at.path.as_str());
+            self.findings.fault(Finding::new(location, path, complaint));
         }
     }
 

@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::secrets::Secrets;
 use super::stage::{Guarded, Stage};
 use super::stage_function;
-use super::stages::{self, Batch, HttpExport, StageKind};
+use super::stages::{self, Batch, Connections, HttpExport, MqttExport, StageKind};
 use crate::clock::{Clock, SystemClock};
 #[cfg(feature = "runtime")]
 use crate::delivery::engine::Policy;
@@ -73,12 +73,24 @@ impl Pipeline {
 
     /// The functions, which must be registered together.
     pub fn functions(&self) -> Vec<FunctionSpec> {
-        self.functions_beside(&Destinations::default())
+        self.specs(&Destinations::default())
     }
 
     /// The functions, sharing the knowledge of destinations with other pipelines of this process.
     pub fn functions_beside(&self, destinations: &Destinations) -> Vec<FunctionSpec> {
-        let registry = &destinations.0;
+        #[cfg(feature = "mqtt")]
+        for step in self.plan.steps() {
+            if let StageKind::Export(exporter) = &step.kind
+                && let stages::Channel::Mqtt(publications) = &exporter.channel
+            {
+                publications.pre_connect(&destinations.connections.brokers);
+            }
+        }
+        self.specs(destinations)
+    }
+
+    fn specs(&self, destinations: &Destinations) -> Vec<FunctionSpec> {
+        let registry = &destinations.registry;
         let mut specs = vec![FunctionSpec::new(
             self.plan.entry.clone(),
             Entry {
@@ -87,8 +99,8 @@ impl Pipeline {
         )];
         let mut exports = Vec::new();
         for (at, step) in self.plan.steps().iter().enumerate() {
-            specs.extend(stage_function::specs(&self.plan, at, registry));
-            if matches!(step.kind, StageKind::HttpExport(_)) {
+            specs.extend(stage_function::specs(&self.plan, at, destinations));
+            if matches!(step.kind, StageKind::Export(_)) {
                 exports.push((step.name.clone(), step.function.clone()));
             }
         }
@@ -172,9 +184,12 @@ pub(crate) type Entrance = Arc<
 /// What pipelines know about the destinations of their exports: whether one is down, and which records wait for it.
 ///
 /// Pipelines that share it learn from one another: a success of one wakes the records of all others for the same
-/// destination. Cheap to clone. The embedded runtime shares one among all its pipelines.
+/// destination. They also share connections to brokers. Cheap to clone. The embedded runtime shares one among all its pipelines.
 #[derive(Debug, Clone, Default)]
-pub struct Destinations(pub(crate) Arc<DestinationRegistry>);
+pub struct Destinations {
+    pub(crate) registry: Arc<DestinationRegistry>,
+    pub(crate) connections: Connections,
+}
 
 /// A pipeline that cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -302,6 +317,11 @@ impl PipelineBuilder {
     /// Sends records as HTTP requests.
     pub fn http_export(self, export: HttpExport) -> Self {
         self.checked("http-export", |fault| export.check(fault))
+    }
+
+    /// Publishes records to an MQTT broker.
+    pub fn mqtt_export(self, export: MqttExport) -> Self {
+        self.checked("mqtt-export", |fault| export.check(fault))
     }
 
     fn checked(

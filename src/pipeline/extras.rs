@@ -32,6 +32,8 @@ pub(crate) struct Extras {
     pub(crate) input_type: String,
     /// It came from another pipeline by its topic, and has no caller.
     pub(crate) is_routed: bool,
+    /// The copy for an isolated export: the next stage has got the record already.
+    pub(crate) is_isolated: bool,
     /// Who gets the response.
     pub(crate) reply_to: Option<Address>,
 }

@@ -41,7 +41,7 @@ pub(crate) fn stand_in(
         let mut declared = declared.iter();
         declared.any(|(value, of)| value == name && of == type_name)
     };
-    let registry = &destinations.0;
+    let registry = &destinations.registry;
     if has("waking", "statefun.pipelines/waking") {
         let (registry, clock) = (Arc::clone(registry), Arc::clone(clock));
         return Some(DestinationFunction::spec(

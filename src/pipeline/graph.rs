@@ -35,7 +35,9 @@ impl PipelineConfig {
                     match &stage.kind {
                         StageKind::Pure(_) | StageKind::Own(_) => format!("p{at}s{n}[\"{name}\"]"),
                         StageKind::Batch(_) => format!("p{at}s{n}[[\"{name}\"]]"),
-                        StageKind::HttpExport(_) => format!("p{at}s{n}([\"{name}\"])"),
+                        StageKind::Export(_) | StageKind::Egress(_) => {
+                            format!("p{at}s{n}([\"{name}\"])")
+                        }
                     }
                 })
                 .collect();
@@ -45,10 +47,11 @@ impl PipelineConfig {
             }
             graph.push_str("  end\n");
             for (n, stage) in config.stages().iter().enumerate() {
-                let StageKind::HttpExport(exporter) = &stage.kind else {
-                    continue;
+                let destination = match &stage.kind {
+                    StageKind::Export(exporter) => exporter.destination(),
+                    StageKind::Egress(export) => Some(format!("egress {}", export.id).into()),
+                    StageKind::Pure(_) | StageKind::Own(_) | StageKind::Batch(_) => continue,
                 };
-                let destination = exporter.destination();
                 let name = destination.as_deref().unwrap_or("depends on the record");
                 let number = destinations.iter().position(|known| known == name);
                 let number = number.unwrap_or_else(|| {

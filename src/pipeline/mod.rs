@@ -47,7 +47,10 @@ pub use kept::Kept;
 pub use record::{NotJson, RECORD, Record};
 pub use secrets::{SecretError, SecretProvider, Secrets};
 pub use stage::{Answer, Stage};
+pub use stages::{
+    Batch, BatchFormat, ExportProxy, ExportTls, HttpExport, MqttAuth, MqttExport, MqttPreConnect,
+    MqttWill, OnFailure, SecretHeader,
+};
 #[cfg(feature = "runtime")]
-pub(crate) use stages::read_tls;
-pub use stages::{Batch, BatchFormat, ExportProxy, ExportTls, HttpExport, OnFailure, SecretHeader};
+pub(crate) use stages::{BrokerAddress, read_tls};
 pub use uuid::Uuid;

@@ -57,13 +57,16 @@ pub(crate) struct Step {
 pub(crate) struct Onward {
     /// It continues the record or keeps it; `None` if the pipeline is done with it.
     pub(crate) message: Option<Message>,
+    /// Copies of the record for isolated exports before that.
+    forks: Vec<Message>,
     /// It goes to the caller.
     pub(crate) answer: Option<Message>,
 }
 
 impl Onward {
     pub(crate) fn send(self, context: &mut Context) {
-        for message in [self.message, self.answer].into_iter().flatten() {
+        let last = [self.message, self.answer].into_iter().flatten();
+        for message in self.forks.into_iter().chain(last) {
             context.send(message);
         }
     }
@@ -225,8 +228,8 @@ impl Plan {
             Led::To(at) => {
                 let step = self.step(*at);
                 let is_item = match &step.kind {
-                    StageKind::HttpExport(exporter) => exporter.order_key.is_none(),
-                    StageKind::Pure(_) | StageKind::Own(_) => true,
+                    StageKind::Export(exporter) => exporter.order_key.is_none(),
+                    StageKind::Pure(_) | StageKind::Own(_) | StageKind::Egress(_) => true,
                     StageKind::Batch(_) => false,
                 };
                 is_item.then_some(step)
@@ -238,6 +241,14 @@ impl Plan {
         let mut onward = Onward::default();
         match led {
             Led::Done => onward.answer = response::message(&record, self.answers),
+            Led::To(at) if self.step(*at).kind.is_isolated() => {
+                let mut copy = record.clone();
+                response::forget_caller(&mut copy);
+                copy.extras_mut().is_isolated = true;
+                let copy = self.given(*at, copy)?;
+                onward = self.onward(at + 1, record)?;
+                onward.forks.insert(0, copy);
+            }
             Led::To(at) => onward.message = Some(self.given(*at, record)?),
             Led::Failed(at, failure) => {
                 onward.answer = response::refusal(&record, failure);
@@ -296,17 +307,26 @@ impl Plan {
         Led::Done
     }
 
-    /// Whether the result of a message can be computed anywhere: its stages run in one call, and none is
-    /// custom.
+    /// Whether the result of a message can be computed anywhere: its stages run in one call, none is
+    /// custom, and one message follows.
     #[cfg(feature = "runtime")]
     pub(crate) fn can_enter_anywhere(&self) -> bool {
-        let mut first = self.steps.iter().map(|step| &step.kind);
-        let first = first.by_ref().take_while(|kind| kind.computes().is_some());
+        let mut kinds = self.steps.iter().map(|step| &step.kind);
+        let first = kinds.by_ref().take_while(|kind| kind.computes().is_some());
         self.is_chained
             && self.routes.is_empty()
             && first
                 .into_iter()
                 .all(|kind| !matches!(kind, StageKind::Own(_)))
+            && !self.forks_first()
+    }
+
+    /// Whether the first stage that does not only compute is isolated.
+    #[cfg(feature = "runtime")]
+    fn forks_first(&self) -> bool {
+        let mut kinds = self.steps.iter().map(|step| &step.kind);
+        let first = kinds.find(|kind| kind.computes().is_none());
+        first.is_some_and(StageKind::is_isolated)
     }
 
     /// The message that gives the record to the function of the stage at `at`.
@@ -321,11 +341,9 @@ impl Plan {
     pub(crate) fn target(&self, at: usize, record: &mut Record) -> Result<Address, Box<Failure>> {
         let step = self.step(at);
         let key = match &step.kind {
-            StageKind::Pure(_) | StageKind::Own(_) => None,
+            StageKind::Pure(_) | StageKind::Own(_) | StageKind::Egress(_) => None,
             StageKind::Batch(batching) => Some((&step.function, batching.key(record))),
-            StageKind::HttpExport(exporter) => {
-                exporter.order_key(record).map(|key| (&step.lane, key))
-            }
+            StageKind::Export(exporter) => exporter.order_key(record).map(|key| (&step.lane, key)),
         };
         match key {
             None => Ok(step.item(record)),
@@ -398,10 +416,12 @@ impl Step {
 /// Stages that only compute and fail temporarily are retried like exports.
 fn policy(kind: &StageKind) -> Policy {
     match kind {
-        StageKind::HttpExport(exporter) => exporter.policy.clone(),
-        StageKind::Pure(_) | StageKind::Own(_) | StageKind::Batch(_) => Policy {
-            wake: false,
-            ..Policy::default()
-        },
+        StageKind::Export(exporter) => exporter.policy.clone(),
+        StageKind::Pure(_) | StageKind::Own(_) | StageKind::Batch(_) | StageKind::Egress(_) => {
+            Policy {
+                wake: false,
+                ..Policy::default()
+            }
+        }
     }
 }

@@ -3,16 +3,17 @@
 
 use std::sync::Arc;
 
+use super::builder::Destinations;
 use super::collector::Collector;
 use super::collector::FLUSH;
 use super::plan::{Plan, Step};
 use super::record::{RECORD, Record};
 use super::response;
 use super::stage_target::StageTarget;
-use super::stages::StageKind;
+use super::stages::{EgressExport, StageKind};
 #[cfg(feature = "runtime")]
 use crate::delivery::COMMAND;
-use crate::delivery::owner::{DestinationRegistry, Lane, Names, Owner, RULES};
+use crate::delivery::owner::{Lane, Names, Owner, RULES};
 use crate::sdk::{
     Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, StatefulFunction, TypeName,
 };
@@ -36,13 +37,17 @@ struct LaneFunction {
 pub(crate) fn specs(
     plan: &Arc<Plan>,
     at: usize,
-    registry: &Arc<DestinationRegistry>,
+    Destinations {
+        registry,
+        connections,
+    }: &Destinations,
 ) -> Vec<FunctionSpec> {
     let step = plan.step(at);
     registry.add_keeper(&step.function);
     let target = StageTarget {
         plan: Arc::clone(plan),
         at,
+        connections: connections.clone(),
     };
     let (policy, clock) = (step.policy.clone(), plan.clock());
     let owner = Owner::new(
@@ -55,7 +60,9 @@ pub(crate) fn specs(
     let owner = Arc::new(owner);
     let collector = match &step.kind {
         StageKind::Batch(batching) => Some(Collector::new(Arc::clone(batching))),
-        StageKind::Pure(_) | StageKind::Own(_) | StageKind::HttpExport(_) => None,
+        StageKind::Pure(_) | StageKind::Own(_) | StageKind::Export(_) | StageKind::Egress(_) => {
+            None
+        }
     };
     let function = StageFunction {
         owner: Arc::clone(&owner),
@@ -68,7 +75,7 @@ pub(crate) fn specs(
     if let Some(collector) = collector {
         spec = collector.declare(spec);
     }
-    let StageKind::HttpExport(exporter) = &step.kind else {
+    let StageKind::Export(exporter) = &step.kind else {
         return vec![spec];
     };
     if step.policy.wake {
@@ -86,7 +93,8 @@ pub(crate) fn specs(
     };
     let next = plan.steps().get(at + 1);
     let computes_next = next.is_some_and(|step| step.kind.computes().is_some());
-    let spec = spec.after_durable().only_exchanges(!computes_next);
+    let only_exchanges = exporter.only_exchanges() && !computes_next;
+    let spec = spec.after_durable().only_exchanges(only_exchanges);
     vec![spec, declare(lane).after_durable()]
 }
 
@@ -123,9 +131,10 @@ impl StatefulFunction for StageFunction {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
         if is(&message, RECORD.name()) {
             let record = Record::of(&message)?;
-            return match &self.collector {
-                Some(collector) => self.collect(context, collector, record),
-                None => Box::pin(self.owner.arrive(context, record)).await,
+            return match (&self.collector, &self.plan.step(self.at).kind) {
+                (Some(collector), _) => self.collect(context, collector, record),
+                (None, StageKind::Egress(export)) => self.send_out(context, export, record),
+                (None, _) => Box::pin(self.owner.arrive(context, record)).await,
             };
         }
         if let (true, Some(collector)) = (is(&message, FLUSH.name()), &self.collector) {
@@ -171,6 +180,22 @@ impl StageFunction {
                     context.send(answer);
                 }
                 self.let_go(context, batch)
+            }
+            Err(failure) => self.plan.keep(context, self.at, &record, &failure),
+        }
+    }
+
+    /// Sends a record to an egress and passes it on, in one commit.
+    fn send_out(
+        &self,
+        context: &mut Context,
+        export: &EgressExport,
+        mut record: Record,
+    ) -> Result<(), BoxError> {
+        match export.message(&mut record) {
+            Ok(message) => {
+                context.send_egress(message);
+                self.plan.advance(context, self.at + 1, record)
             }
             Err(failure) => self.plan.keep(context, self.at, &record, &failure),
         }

@@ -8,7 +8,7 @@ use super::plan::{Plan, Step};
 use super::record::{RECORD, Record};
 use super::size::MAX_BYTES;
 use super::stage::{Answer, Stage, apply_bounded};
-use super::stages::{OnFailure, Prepared as Request, StageKind};
+use super::stages::{Connections, OnFailure, Prepared as Load, StageKind};
 use super::wire::Kept;
 use crate::delivery::engine::Failure;
 use crate::delivery::owner::{Goal, Prepared, Target};
@@ -19,11 +19,12 @@ use crate::time::Timestamp;
 pub(crate) struct StageTarget {
     pub(crate) plan: Arc<Plan>,
     pub(crate) at: usize,
+    pub(crate) connections: Connections,
 }
 
 /// What an attempt does.
 pub(crate) enum Call {
-    Export(Box<Request>),
+    Export(Box<Load>),
     Compute,
     /// Passes the record on to the address that works on it.
     Pass(Address),
@@ -48,7 +49,7 @@ impl Target for StageTarget {
     type Taken = Taken;
 
     fn has_destinations(&self) -> bool {
-        matches!(self.step().kind, StageKind::HttpExport(_))
+        matches!(self.step().kind, StageKind::Export(_))
     }
 
     fn encode(&self, record: &Record) -> Bytes {
@@ -67,7 +68,7 @@ impl Target for StageTarget {
     ) -> Result<Prepared<Call>, Box<Failure>> {
         let (call, goal) = match &self.step().kind {
             StageKind::Pure(_) | StageKind::Own(_) => (Call::Compute, None),
-            StageKind::HttpExport(exporter) if exporter.order_key.is_none() || key.is_some() => {
+            StageKind::Export(exporter) if exporter.order_key.is_none() || key.is_some() => {
                 let request = exporter.prepare(record, id);
                 let request = request.map_err(|failure| exporter.counted(failure))?;
                 let goal = Goal {
@@ -77,7 +78,7 @@ impl Target for StageTarget {
                 };
                 (Call::Export(Box::new(request)), Some(goal))
             }
-            StageKind::Batch(_) | StageKind::HttpExport(_) => {
+            StageKind::Batch(_) | StageKind::Export(_) | StageKind::Egress(_) => {
                 (Call::Pass(self.plan.target(self.at, record)?), None)
             }
         };
@@ -91,8 +92,8 @@ impl Target for StageTarget {
         now: Timestamp,
     ) -> Result<Taken, Box<Failure>> {
         match (call, &self.step().kind) {
-            (Call::Export(request), StageKind::HttpExport(exporter)) => {
-                match exporter.send(*request, now).await {
+            (Call::Export(request), StageKind::Export(exporter)) => {
+                match exporter.send(*request, &self.connections, now).await {
                     Ok(sent) => sent.apply_to(record),
                     Err(failure) if exporter.on_failure == OnFailure::Continue => {
                         let (code, message) = (&failure.code, &failure.message);
@@ -113,6 +114,8 @@ impl Target for StageTarget {
 
     fn follow(&self, context: &mut Context, record: Record, taken: Taken) -> Result<(), BoxError> {
         match taken {
+            // Whatever the stage is now, the next one got this record when this copy was made.
+            Taken::Next if record.extras().is_some_and(|extras| extras.is_isolated) => Ok(()),
             Taken::Next => self.plan.advance(context, self.at + 1, record),
             Taken::Done => Ok(()),
             Taken::Passed(address) => {

@@ -24,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("handler", &["sdk", "protocol"]),
     ("transport", &["handler", "sdk"]),
     ("transport::http::client", &["random"]),
+    ("transport::mqtt", &["transport::http::client"]),
     ("delivery::engine", &["retry"]),
     (
         "delivery",
@@ -54,6 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "random",
             "retry",
             "transport::http::client",
+            "transport::mqtt",
         ],
     ),
     // Reads and checks files, and gives values: nothing is opened or started.
@@ -111,6 +113,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "runtime",
             "module",
             "transport::http::client",
+            "transport::mqtt",
             "retry",
             "sdk",
             "protocol",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::document::{Complaint, Fields, Node, scalar};
-use crate::pipeline::{ExportTls, read_tls};
+use crate::pipeline::{BrokerAddress, ExportTls, read_tls};
 use crate::sdk::TypeName;
 
 use super::super::Secret;
@@ -43,7 +43,7 @@ pub(super) fn broker(fields: &Fields<'_>, id: Option<&TypeName>) -> Option<MqttB
     if password.is_some() && user.is_none() && !fields.has("username") {
         fields.fault("password", "a password is used with a `username`");
     }
-    let (host, port, is_tls) = url?;
+    let BrokerAddress { host, port, is_tls } = url?;
     if !is_tls && fields.has("tls") {
         let remedy = "write mqtts:// in `url`, or remove `tls`";
         let complaint = Complaint::with_remedy("the connection is not encrypted", remedy);
@@ -66,51 +66,8 @@ fn default_client_id(id: Option<&TypeName>) -> String {
     format!("statefun-{}", id.replace('/', "-"))
 }
 
-/// `mqtt://host:port` or `mqtts://host:port`: host, port, and whether there is TLS.
-fn url(node: &Node) -> Result<(String, u16, bool), Complaint> {
-    parse_url(&scalar::filled_text(node)?)
-}
-
-fn parse_url(text: &str) -> Result<(String, u16, bool), Complaint> {
-    let remedy = "write it as mqtt://host:1883, or mqtts://host:8883 with TLS";
-    // The text is not repeated: it may hold a password.
-    let not_one = |what: &str| Complaint::with_remedy(what.to_owned(), remedy);
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(not_one("not a URL of a broker"));
-    };
-    let is_tls = match scheme {
-        "mqtt" | "tcp" => false,
-        "mqtts" | "ssl" | "tls" => true,
-        "ws" | "wss" => return Err(not_one("MQTT over WebSockets is not supported")),
-        other => return Err(not_one(&format!("`{other}` is not a scheme of MQTT"))),
-    };
-    if rest.contains('@') {
-        let remedy = "set `username` and `password`";
-        let what = "user and password do not belong in the URL";
-        return Err(Complaint::with_remedy(what, remedy));
-    }
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    if rest.contains(['/', '?', '#']) || rest.contains(char::is_whitespace) {
-        return Err(not_one("the URL of a broker has a host and a port only"));
-    }
-    let default = if is_tls { 8883 } else { 1883 };
-    let (host, port) = match rest.rsplit_once(':') {
-        // The colons of an IPv6 address.
-        Some((before, _)) if before.starts_with('[') && !before.ends_with(']') => (rest, None),
-        Some((host, port)) => (host, Some(port)),
-        None => (rest, None),
-    };
-    let port = match port {
-        None => default,
-        Some(port) => match port.parse() {
-            Ok(port) if port > 0 => port,
-            _ => return Err(not_one(&format!("`{port}` is not a port"))),
-        },
-    };
-    match host {
-        "" | "[]" => Err(not_one("the host is missing")),
-        host => Ok((host.to_owned(), port, is_tls)),
-    }
+fn url(node: &Node) -> Result<BrokerAddress, Complaint> {
+    BrokerAddress::parse(&scalar::filled_text(node)?)
 }
 
 /// MQTT's texts have a length of two bytes, and no NUL.
@@ -135,39 +92,5 @@ pub(super) fn qos(node: &Node) -> Result<u8, Complaint> {
     match scalar::whole(node)? {
         qos @ 0..=2 => Ok(u8::try_from(qos).unwrap_or(2)),
         other => Err(format!("{other} is not a QoS: 0, 1 or 2").into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<(String, u16, bool), String> {
-        parse_url(text).map_err(|complaint| complaint.message)
-    }
-
-    #[test]
-    fn the_url_of_a_broker_has_a_host_and_a_port() {
-        let host = |host: &str, port, is_tls| Ok((host.to_owned(), port, is_tls));
-        assert_eq!(read("mqtt://broker"), host("broker", 1883, false));
-        assert_eq!(read("tcp://10.0.0.1:1884/"), host("10.0.0.1", 1884, false));
-        assert_eq!(read("mqtts://broker"), host("broker", 8883, true));
-        assert_eq!(read("ssl://[::1]:99"), host("[::1]", 99, true));
-        assert_eq!(read("mqtt://[::1]"), host("[::1]", 1883, false));
-        for wrong in [
-            "broker:1883",
-            "http://broker",
-            "mqtt://",
-            "mqtt://:1883",
-            "mqtt://broker:0",
-            "mqtt://broker:70000",
-            "mqtt://broker:x",
-            "mqtt://broker/path",
-            "mqtt://user:pass@broker",
-            "ws://broker",
-        ] {
-            let fault = read(wrong).unwrap_err();
-            assert!(!fault.contains("pass@"), "{fault}");
-        }
     }
 }

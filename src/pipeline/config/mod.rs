@@ -13,6 +13,8 @@ use super::edgex::section as edgex;
 use super::secrets::Secrets;
 use super::stages::{self, StageKind};
 use crate::document::{At, Complaint, Finding, Findings, Node, nearest};
+#[cfg(feature = "runtime")]
+use crate::sdk::TypeName;
 use crate::topic_filter::TopicFilter;
 
 /// The default namespace of pipelines.
@@ -200,6 +202,15 @@ impl PipelineConfig {
 
     pub(crate) fn stages(&self) -> &[StageConfig] {
         &self.stages
+    }
+
+    /// The egresses to which its stages send, and where they are named.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn egresses(&self) -> impl Iterator<Item = (&TypeName, &Finding)> {
+        self.stages.iter().filter_map(|stage| match &stage.kind {
+            StageKind::Egress(export) => Some((&export.id, &export.named_at)),
+            _ => None,
+        })
     }
 
     pub(crate) fn into_stages(self) -> Vec<StageConfig> {

@@ -6,6 +6,7 @@ use super::super::stages::{HttpExport, OnFailure, SecretHeader, StageKind};
 use super::parameters::Parameters;
 use super::secret;
 use crate::delivery::engine::Policy;
+use crate::delivery::owner::Circuit;
 use crate::document::Complaint;
 use crate::time::span;
 
@@ -65,6 +66,13 @@ fn export(
     }
     export.on_failure = on_failure(&parameters);
     export.return_input = parameters.boolean("ReturnInputData");
+    let isolates = export.on_failure == OnFailure::Isolate;
+    if isolates && parameters.has("ReturnInputData") && !export.return_input {
+        parameters.fault(
+            "ReturnInputData",
+            "must not be false with `Isolate`: the next function gets the data before there is an answer",
+        );
+    }
     if export.on_failure == OnFailure::Continue && !export.return_input {
         parameters.fault(
             "ContinueOnSendError",
@@ -77,23 +85,15 @@ fn export(
         ("Timeout", &mut export.timeout),
         ("ConnectTimeout", &mut export.connect_timeout),
     ] {
-        if let Some(given) = parameters.parsed(name, duration) {
+        if let Some(given) = parameters.parsed(name, above_zero) {
             *target = given;
         }
     }
-    set_retry(&parameters, &mut export);
+    set_retry(&parameters, &mut export.retry, &mut export.circuit);
     if let Some(name) = parameters.text("IdempotencyHeader") {
         export.idempotency_header = name.trim().to_owned();
     }
-    export.order_key = parameters
-        .text("OrderKey")
-        .filter(|key| !key.trim().is_empty());
-    if parameters.boolean("Isolate") {
-        parameters.fault(
-            "Isolate",
-            "is not available yet: use one pipeline per destination",
-        );
-    }
+    export.order_key = order_key(&parameters);
     let stage = export.check(|field, text| parameters.fault(parameter_of(field), text));
     parameters.finish(stage)
 }
@@ -114,16 +114,22 @@ fn parameter_of(field: &str) -> &'static str {
     }
 }
 
-fn on_failure(parameters: &Parameters<'_>) -> OnFailure {
-    let persists = parameters.boolean("PersistOnError");
+/// What happens to data that cannot be sent. `Isolate` implies `PersistOnError`.
+pub(super) fn on_failure(parameters: &Parameters<'_>) -> OnFailure {
+    let is_isolated = parameters.boolean("Isolate");
+    let persists = parameters.boolean("PersistOnError") || is_isolated;
     let goes_on = parameters.boolean("ContinueOnSendError");
     if persists && goes_on {
         parameters.fault(
             "ContinueOnSendError",
-            "excludes `PersistOnError`: data that goes on is not kept",
+            match is_isolated {
+                true => "excludes `Isolate`, with which data goes on and is kept, too",
+                false => "excludes `PersistOnError`: data that goes on is not kept",
+            },
         );
     }
     match (persists, goes_on) {
+        (true, _) if is_isolated => OnFailure::Isolate,
         (true, _) => OnFailure::Retry,
         (false, true) => OnFailure::Continue,
         (false, false) => OnFailure::GiveUp,
@@ -195,7 +201,13 @@ fn secret_header(parameters: &Parameters<'_>) -> Option<SecretHeader> {
     (are_blank == [false; 3]).then(|| SecretHeader::new(header, secret, key))
 }
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+/// The key in whose order data is sent; blank is none.
+pub(super) fn order_key(parameters: &Parameters<'_>) -> Option<String> {
+    let key = parameters.text("OrderKey");
+    key.filter(|key| !key.trim().is_empty())
+}
+
+pub(super) fn above_zero(text: &str) -> Result<std::time::Duration, String> {
     let given = span::parse(text.trim()).map_err(|err| err.to_string())?;
     match given.is_zero() {
         true => Err("must not be zero".to_owned()),
@@ -204,15 +216,19 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
 }
 
 /// EdgeX's policy, or the one of our own exports.
-fn set_retry(parameters: &Parameters<'_>, export: &mut HttpExport) {
+pub(super) fn set_retry(
+    parameters: &Parameters<'_>,
+    retry: &mut Policy,
+    circuit: &mut Option<Circuit>,
+) {
     let own = parameters.parsed("Retry", |text| match text.trim() {
         "" | "edgex" => Ok(false),
         "default" => Ok(true),
         _ => Err(format!("`{text}` is not a policy; known: edgex, default")),
     });
     if own != Some(true) {
-        export.retry = Policy::edgex();
-        export.circuit = None; // EdgeX tries every item at its time
+        *retry = Policy::edgex();
+        *circuit = None; // EdgeX tries every item at its time
     }
 }
 
@@ -258,14 +274,14 @@ mod tests {
             for method in ["post", "POST", "put", "PUT"] {
                 let mut stage = with(&more);
                 stage["HTTPExport"]["Method"] = json!(method);
-                assert!(matches!(kind(&stage), StageKind::HttpExport(_)));
+                assert!(matches!(kind(&stage), StageKind::Export(_)));
             }
         }
         for stage in [
             json!({"HTTPPost": {"Url": "http://h", "MimeType": "a/b"}}),
             json!({"HTTPPutXML": {"Url": "http://h", "SecretHeaderName": "x-key", "SecretPath": "s"}}),
         ] {
-            assert!(matches!(kind(&stage), StageKind::HttpExport(_)));
+            assert!(matches!(kind(&stage), StageKind::Export(_)));
         }
     }
 
@@ -290,7 +306,18 @@ mod tests {
             ),
             (vec![("Timeout", "0s")], "Timeout"),
             (vec![("Retry", "nope")], "Retry"),
-            (vec![("Isolate", "true")], "Isolate"),
+            (
+                vec![("Isolate", "true"), ("ReturnInputData", "false")],
+                "ReturnInputData",
+            ),
+            (
+                vec![
+                    ("Isolate", "true"),
+                    ("ReturnInputData", "true"),
+                    ("ContinueOnSendError", "true"),
+                ],
+                "ContinueOnSendError",
+            ),
             (vec![("ContinueOnSendError", "true")], "ContinueOnSendError"),
             (
                 vec![
@@ -310,9 +337,18 @@ mod tests {
     }
 
     #[test]
+    fn an_isolated_export_keeps_its_data_and_returns_its_input() {
+        let StageKind::Export(exporter) = kind(&with(&[("Isolate", "true")])) else {
+            panic!("an export");
+        };
+        assert_eq!(exporter.on_failure, OnFailure::Isolate);
+        assert!(exporter.is_isolated() && exporter.policy.wake);
+    }
+
+    #[test]
     fn a_url_that_is_none_gives_only_a_warning() {
         let stage = with(&[("Url", "<put your URL here>")]);
-        assert!(matches!(kind(&stage), StageKind::HttpExport(_)));
+        assert!(matches!(kind(&stage), StageKind::Export(_)));
         assert_eq!(warnings(&stage).len(), 1);
         assert_eq!(warnings(&with(&[])).len(), 0);
     }

@@ -3,7 +3,8 @@
 use super::super::stages::StageKind;
 use super::parameters::Parameters;
 use super::{
-    batch, compress, convert, encrypt, filter, http_export, push_to_core, respond, rule, tags, wrap,
+    batch, compress, convert, egress_export, encrypt, filter, http_export, mqtt_export,
+    push_to_core, respond, rule, tags, wrap,
 };
 use crate::document::At;
 
@@ -64,18 +65,13 @@ const FUNCTIONS: &[Function] = &[
     function("HTTPPut", http_export::put),
     function("HTTPPutJSON", http_export::put_json),
     function("HTTPPutXML", http_export::put_xml),
-    function("MQTTExport", not_yet),
-    function("MQTTSecretSend", not_yet),
-    function("MQTTSend", not_yet),
+    function("MQTTExport", mqtt_export::read),
+    function("MQTTSecretSend", mqtt_export::read),
+    function("MQTTSend", mqtt_export::of_version_1),
     function("PushToCore", push_to_core::read),
-    function("KafkaExport", not_yet),
-    function("KinesisExport", not_yet),
+    function("KafkaExport", egress_export::kafka),
+    function("KinesisExport", egress_export::kinesis),
 ];
-
-/// A function that EdgeX has and that is not there yet.
-fn not_yet(parameters: Parameters<'_>) -> Option<StageKind> {
-    parameters.refuse("this function is not available yet")
-}
 
 /// The function with exactly this name.
 pub(in crate::pipeline) fn reader(name: &str) -> Option<Function> {

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
-use crate::document::{At, Complaint, Value, nearest};
+use crate::document::{At, Complaint, Finding, Value, nearest};
 
 /// The parameters of one function, and which of them have been read.
 pub(super) struct Parameters<'a> {
@@ -126,6 +126,12 @@ impl<'a> Parameters<'a> {
     /// Reports a fault of the function itself.
     pub(super) fn refuse<T>(&self, text: impl fmt::Display) -> Option<T> {
         self.at.fault(text)
+    }
+
+    /// The place of the parameter `name`, or of the function if it is not there, for a later finding.
+    pub(super) fn place_of(&self, name: &'static str) -> Finding {
+        let at = self.place(name).unwrap_or(&self.at);
+        Finding::new(at.node.location.clone(), at.path(), "")
     }
 
     /// Reports a warning about the function.

@@ -215,8 +215,8 @@ impl Section<'_> {
         };
         let (stage, is_own_retry) = read_function(place, function)?;
         let stage = match stage {
-            StageKind::HttpExport(exporter) if !is_own_retry => {
-                StageKind::HttpExport(self.retry.applied_to(&exporter).into())
+            StageKind::Export(exporter) if !is_own_retry => {
+                StageKind::Export(self.retry.applied_to(&exporter).into())
             }
             other => other,
         };
@@ -426,7 +426,7 @@ mod tests {
         for expected in [
             "edgex.TargetType: `meric` is not a supported target type",
             "edgex.ExecutionOrder: function `Nope` is not in `Functions`",
-            "edgex.Functions.MQTTExport: this function is not available yet",
+            "edgex.Functions.MQTTExport.BrokerAddress: is required and missing",
             "edgex.Functions.FilterByDeviceName.Parameters.FilterOut: `` is neither true nor false",
             "edgex.Functions.FilterByDeviceName.Parameters.DeviceNames: is required and missing",
             "edgex.PerTopicPipelines.a.Topics: `a/#/b` has `#` before its last level; write `+` for one level",
@@ -462,7 +462,7 @@ mod tests {
         });
         let (read, findings) = section_of(&writable);
         let configs = findings.into_result(read).unwrap();
-        let StageKind::HttpExport(exporter) = &configs[0].stages()[1].kind else {
+        let StageKind::Export(exporter) = &configs[0].stages()[1].kind else {
             panic!("an export");
         };
         assert_eq!(exporter.policy.attempts, Some(5));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::stages::{Exporter, OnFailure};
+use super::super::stages::Exporter;
 use super::parameters;
 use crate::delivery::engine::Policy;
 use crate::document::{At, Complaint};
@@ -54,7 +54,7 @@ impl StoreAndForward {
     pub(super) fn applied_to(&self, exporter: &Exporter) -> Exporter {
         let policy = Policy::edgex_with(self.interval, self.max_retry_count);
         let exporter = exporter.with_policy(policy);
-        if !self.is_enabled && exporter.on_failure == OnFailure::Retry {
+        if !self.is_enabled && exporter.on_failure.keeps() {
             return exporter.giving_up();
         }
         exporter

@@ -7,8 +7,11 @@ mod batch;
 #[cfg(feature = "compress")]
 pub(in crate::pipeline) mod compress;
 mod convert;
+pub(in crate::pipeline) mod egress;
+mod export;
 pub(in crate::pipeline) mod filter;
 mod http_export;
+mod mqtt_export;
 mod remove;
 mod set;
 mod transform;
@@ -20,12 +23,17 @@ pub(crate) use batch::Batching;
 #[cfg(feature = "edgex")]
 pub(crate) use batch::MAX_ITEMS as MAX_BATCH_ITEMS;
 pub use batch::{Batch, BatchFormat};
+pub(crate) use egress::EgressExport;
+pub use export::OnFailure;
+pub(crate) use export::{Channel, Connections, Exporter, Prepared};
 #[cfg(feature = "edgex")]
 pub(crate) use http_export::RequestBody;
 #[cfg(feature = "runtime")]
 pub(crate) use http_export::read_tls;
-pub use http_export::{ExportProxy, ExportTls, HttpExport, OnFailure, SecretHeader};
-pub(crate) use http_export::{Exporter, Prepared};
+pub use http_export::{ExportProxy, ExportTls, HttpExport, SecretHeader};
+#[cfg(feature = "runtime")]
+pub(crate) use mqtt_export::BrokerAddress;
+pub use mqtt_export::{MqttAuth, MqttExport, MqttPreConnect, MqttWill};
 
 #[cfg(feature = "edgex")]
 use super::edgex;
@@ -56,8 +64,10 @@ pub(crate) enum StageKind {
     Own(Arc<dyn Stage>),
     /// Collects records.
     Batch(Arc<Batching>),
-    /// Sends records away.
-    HttpExport(Arc<Exporter>),
+    /// Sends records away, and keeps those that could not be sent.
+    Export(Arc<Exporter>),
+    /// Sends records by an egress.
+    Egress(Arc<EgressExport>),
 }
 
 impl StageKind {
@@ -70,7 +80,7 @@ impl StageKind {
         match self {
             Self::Pure(stage) => Some(&**stage),
             Self::Own(stage) => Some(&**stage),
-            Self::Batch(_) | Self::HttpExport(_) => None,
+            Self::Batch(_) | Self::Export(_) | Self::Egress(_) => None,
         }
     }
 
@@ -79,13 +89,16 @@ impl StageKind {
         matches!(self, Self::Pure(stage) if stage.answers())
     }
 
+    /// Whether the next stage gets the record at once, and not after this one.
+    pub(crate) fn is_isolated(&self) -> bool {
+        matches!(self, Self::Export(exporter) if exporter.is_isolated())
+    }
+
     /// The same stage in a process that has these secrets.
     pub(crate) fn with_secrets(self, secrets: &Secrets) -> Self {
         match self {
             Self::Pure(stage) => Self::Pure(stage.with_secrets(secrets).unwrap_or(stage)),
-            Self::HttpExport(exporter) => {
-                Self::HttpExport(Arc::new(exporter.with_secrets(secrets)))
-            }
+            Self::Export(exporter) => Self::Export(Arc::new(exporter.with_secrets(secrets))),
             other => other,
         }
     }
@@ -93,7 +106,7 @@ impl StageKind {
     /// The same stage in a process that knows its network.
     pub(crate) fn within(self, network: &Network) -> Result<Self, HttpError> {
         match self {
-            Self::HttpExport(exporter) => Ok(Self::HttpExport(Arc::new(exporter.within(network)?))),
+            Self::Export(exporter) => Ok(Self::Export(Arc::new(exporter.within(network)?))),
             other => Ok(other),
         }
     }
@@ -105,7 +118,8 @@ impl fmt::Debug for StageKind {
             Self::Pure(_) => f.write_str("Pure"),
             Self::Own(_) => f.write_str("Own"),
             Self::Batch(batching) => batching.fmt(f),
-            Self::HttpExport(exporter) => exporter.fmt(f),
+            Self::Export(exporter) => exporter.fmt(f),
+            Self::Egress(export) => export.fmt(f),
         }
     }
 }
@@ -127,6 +141,9 @@ const KINDS: &[(&str, Read)] = &[
     #[cfg(feature = "edgex")]
     ("edgex-target", edgex::decode::read),
     ("http-export", http_export::read),
+    ("mqtt-export", mqtt_export::read),
+    ("kafka-export", egress::read_kafka),
+    ("kinesis-export", egress::read_kinesis),
 ];
 
 /// Who reads the settings of a stage.

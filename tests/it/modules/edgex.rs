@@ -2,7 +2,7 @@
 
 use super::parse;
 
-#[cfg(feature = "legacy-crypto")]
+#[cfg(all(feature = "legacy-crypto", feature = "mqtt"))]
 #[test]
 fn pl_33_every_function_in_each_of_its_spellings_loads_and_unused_ones_are_ignored() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/edgex.yaml");
@@ -81,4 +81,42 @@ fn an_edgex_section_takes_no_stages_beside_it() {
     let text = "kind: statefun.pipelines.v1/pipeline\nspec: {edgex: {ExecutionOrder: SetResponseData, Functions: {SetResponseData: }}, stages: []}\n";
     let faults = format!("{:?}", parse(text).unwrap_err().faults);
     assert!(faults.contains("key `stages` is unknown"), "{faults}");
+}
+
+#[test]
+fn an_egress_that_no_document_binds_is_a_fault_of_the_pipeline_that_sends_there() {
+    let pipeline = "\
+kind: statefun.pipelines.v1/pipeline
+spec:
+  name: p
+  edgex:
+    ExecutionOrder: KafkaExport
+    Functions:
+      KafkaExport: {Parameters: {Egress: a/out, Topic: t}}
+---
+kind: statefun.pipelines.v1/pipeline
+spec:
+  name: q
+  stages:
+    - kinesis-export: {egress: a/out, stream: s, partitionKey: '{id}'}
+";
+    let faults: Vec<_> = parse(pipeline)
+        .unwrap_err()
+        .faults
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(faults.len(), 2, "{faults:#?}");
+    for (fault, place) in faults.iter().zip([
+        "spec.edgex.Functions.KafkaExport.Parameters.Egress",
+        "spec.stages[0].kinesis-export.egress",
+    ]) {
+        assert!(fault.contains(place), "{fault}");
+        assert!(
+            fault.contains("no document binds the egress a/out"),
+            "{fault}"
+        );
+    }
+    let egress = "---\nkind: statefun.stdout.v1/egress\nspec: {id: a/out}\n";
+    assert!(parse(&format!("{pipeline}{egress}")).is_ok());
 }

@@ -127,6 +127,18 @@ user root
         }
     }
 
+    /// Stops it in the middle of whatever it does; its connections stay open.
+    pub(super) fn pause(&self) {
+        let process = self.process.lock().unwrap();
+        signal("-STOP", process.as_ref().unwrap().id());
+    }
+
+    /// Lets it go on after [`pause`](Self::pause).
+    pub(super) fn go_on(&self) {
+        let process = self.process.lock().unwrap();
+        signal("-CONT", process.as_ref().unwrap().id());
+    }
+
     /// Lets it read its files of users again.
     pub(super) fn reload(&self) {
         let process = self.process.lock().unwrap();

@@ -5,5 +5,6 @@
 mod broker;
 mod conformance;
 mod egress;
+mod exports;
 mod ingress;
 mod sign_in;

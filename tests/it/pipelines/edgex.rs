@@ -9,7 +9,7 @@ use stateful_functions::{Address, Message, MessageBuilder, TypeName};
 use super::town::Town;
 use crate::support::destination::{Destination, Reaction};
 
-pub(super) fn event() -> Value {
+pub(crate) fn event() -> Value {
     json!({
         "apiVersion": "v3", "requestId": "",
         "event": {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use stateful_functions::delivery::{Policy, Verb};
 use stateful_functions::pipeline::{HttpExport, Pipeline, PipelineConfig};
+use stateful_functions::{Address, MessageBuilder, TypeName};
 
 use super::town::Town;
 use crate::support::destination::{Destination, Reaction};
@@ -353,4 +354,56 @@ async fn every_record_ends_for_random_outages_and_commands() {
         assert_eq!(arrived + kept.len() + purged, 80, "seed {seed}");
         assert_eq!(town.pending(), 0, "seed {seed}");
     }
+}
+
+/// Two exports after each other, the first as `on_failure` says.
+fn two_exports(first: &Destination, last: &Destination, on_failure: &str) -> Town {
+    let retry = json!({"every": "1s"});
+    let spec = json!({"name": "p", "stages": [
+        {"name": "first", "http-export": {"url": first.url("/"), "retry": retry, "onFailure": on_failure, "returnInput": true}},
+        {"name": "last", "http-export": {"url": last.url("/"), "retry": retry}},
+    ]});
+    Town::new(Pipeline::declared(
+        PipelineConfig::from_json(&spec).unwrap(),
+    ))
+}
+
+#[tokio::test]
+async fn an_isolated_export_waits_by_itself_and_the_next_stage_gets_the_record_at_once_and_once() {
+    let (first, last) = (Destination::start().await, Destination::start().await);
+    first.react(Reaction::status(503));
+    let mut town = two_exports(&first, &last, "isolate");
+    town.send("d1", "one").await;
+    assert_eq!(last.bodies(), ["one"]);
+    let (address, _) = town.only();
+    assert_eq!(address.type_name().as_str(), "pipelines/p.first");
+    first.react(Reaction::status(200));
+    town.advance(SECOND).await;
+    assert_eq!(town.kept().len(), 0);
+    assert_eq!(last.bodies(), ["one"], "it does not go on a second time");
+    assert_eq!(first.bodies(), ["one", "one"]);
+    // Each destination has its own retries.
+    last.react(Reaction::status(503));
+    town.send("d2", "two").await;
+    assert_eq!(first.bodies().last().unwrap(), "two");
+    let (address, _) = town.only();
+    assert_eq!(address.type_name().as_str(), "pipelines/p.last");
+}
+
+#[tokio::test]
+async fn the_caller_of_a_pipeline_does_not_wait_for_its_isolated_exports() {
+    let destination = Destination::start().await;
+    destination.react(Reaction::status(503));
+    let export = json!({"url": destination.url("/"), "onFailure": "isolate"});
+    let spec = json!({"name": "p", "stages": [{"http-export": export}, {"SetResponseData": {}}]});
+    let mut town = Town::new(Pipeline::declared(
+        PipelineConfig::from_json(&spec).unwrap(),
+    ));
+    let caller = Address::new(TypeName::new("test/caller"), "c");
+    let to = Address::new(TypeName::new("pipelines/p"), "d1");
+    let message = MessageBuilder::to(to).value("hello");
+    town.deliver(Some(caller.clone()), message).await;
+    assert_eq!(town.outside.len(), 1, "one answer, and at once");
+    assert_eq!(town.outside[0].target(), &caller);
+    assert_eq!(town.stands(), "awaiting retry 1");
 }

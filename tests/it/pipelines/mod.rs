@@ -2,7 +2,7 @@
 
 mod batches;
 #[cfg(feature = "edgex")]
-mod edgex;
+pub(crate) mod edgex;
 #[cfg(feature = "cli")]
 mod edgex_service;
 #[cfg(feature = "cli")]

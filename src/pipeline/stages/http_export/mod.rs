@@ -1,12 +1,12 @@
 //! `http-export: {url, …}`: sends each record as an HTTP request. What cannot be delivered waits and is tried again.
 
 mod connection;
-mod exporter;
+mod requests;
 mod secret_header;
 mod url;
 
 use std::fmt;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,17 +18,16 @@ use http::{HeaderMap, Method};
 #[cfg(feature = "runtime")]
 pub(crate) use self::connection::read_tls;
 pub use self::connection::{ExportProxy, ExportTls};
-pub(crate) use self::exporter::{Exporter, Prepared};
+pub(crate) use self::requests::Requests;
 pub use self::secret_header::SecretHeader;
 use self::url::{Target, redacted};
-use super::super::config;
 use super::super::record::Record;
 use super::super::secrets::Secrets;
-use super::super::template::Template;
 use super::StageKind;
-use crate::delivery::engine::{Order, Policy};
+use super::export::{Channel, Common, IN_RETRY, OnFailure, read_size};
+use crate::delivery::engine::Policy;
 use crate::delivery::owner::Circuit;
-use crate::document::{At, Complaint, Value, scalar};
+use crate::document::{At, Complaint};
 use crate::transport::http::client::{HttpClient, HttpClientConfig, framing};
 
 /// Maximum unused connections of an export to all its destinations, or the maximum of one destination if that is more.
@@ -84,37 +83,25 @@ pub(crate) trait RequestBody: fmt::Debug + Send + Sync {
     fn body(&self, record: &mut Record) -> Result<Bytes, String>;
 }
 
-/// What happens to a record that an export could not send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum OnFailure {
-    /// It is kept and tried again, as the policy says.
-    #[default]
-    Retry,
-    /// It goes on to the next stage unchanged, with a warning in the log. Requires `return_input`.
-    Continue,
-    /// It becomes a dead letter, `no_persist`, after this one attempt.
-    GiveUp,
-}
-
 impl HttpExport {
     /// `POST`s to `url`.
     pub fn post(url: impl Into<String>) -> Self {
+        let common = Common::default();
         Self {
             url: url.into(),
             method: "POST".to_owned(),
             headers: Vec::new(),
-            timeout: Duration::from_secs(30),
+            timeout: common.timeout,
             connect_timeout: Duration::from_secs(5),
-            retry: Policy::default(),
-            order_key: None,
+            retry: common.retry,
+            order_key: common.order_key,
             return_input: false,
-            on_failure: OnFailure::Retry,
+            on_failure: common.on_failure,
             secret_header: None,
             idempotency_header: "idempotency-key".to_owned(),
-            max_in_flight: NonZeroUsize::new(64).unwrap_or(NonZeroUsize::MIN),
-            circuit: Some(Circuit::default()),
-            max_payload_bytes: 16 * 1024 * 1024,
+            max_in_flight: common.max_in_flight,
+            circuit: common.circuit,
+            max_payload_bytes: common.max_payload_bytes,
             max_response_bytes: 1024 * 1024,
             tls: ExportTls::default(),
             proxy: ExportProxy::default(),
@@ -200,6 +187,7 @@ impl HttpExport {
         let url = url.map_err(|text| fault("url", &text));
         let secret = self.secret_header.as_ref();
         let secret = secret.and_then(|header| header.check(&fault));
+        let common = self.common();
         if self.on_failure == OnFailure::Continue && !self.return_input {
             fault(
                 "returnInput",
@@ -218,31 +206,8 @@ impl HttpExport {
                 }
             },
         };
-        let order_key = self.order_key.as_deref().map(Template::parse_key);
-        let order_key = order_key.transpose().unwrap_or_else(|err| {
-            fault("orderKey", &err);
-            None
-        });
-        for (field, span) in [
-            ("timeout", self.timeout),
-            ("connectTimeout", self.connect_timeout),
-        ] {
-            if span.is_zero() {
-                fault(field, &"must not be zero");
-            }
-        }
-        let policy = Policy {
-            wake: self.retry.wake && self.on_failure == OnFailure::Retry,
-            timeout: self.timeout,
-            order: if order_key.is_some() {
-                Order::Key
-            } else {
-                Order::Any
-            },
-            ..self.retry
-        };
-        if let Err(invalid) = policy.check() {
-            fault("retry", &invalid);
+        if self.connect_timeout.is_zero() {
+            fault("connectTimeout", &"must not be zero");
         }
         let mut config = HttpClientConfig {
             connect_timeout: self.connect_timeout,
@@ -256,32 +221,37 @@ impl HttpExport {
         let proxies = self.proxy.check(&fault);
         config.proxies = proxies.clone().unwrap_or_default();
         let client = HttpClient::new(config.clone()).map_err(|err| fault("", &err));
-        let (Ok(url), Ok(method), Ok(client)) = (url, method, client) else {
-            return None;
-        };
-        (faults.get() == 0).then(|| {
-            StageKind::HttpExport(Arc::new(Exporter {
+        let whole = url.ok().zip(method.ok()).zip(client.ok());
+        let channel = whole.map(|((url, method), client)| {
+            Channel::Http(Box::new(Requests {
                 url,
                 method,
-                head: exporter::head(&headers, idempotency.as_ref()),
+                head: requests::head(&headers, idempotency.as_ref()),
                 headers,
                 idempotency,
-                order_key,
-                policy,
                 client,
                 config,
                 has_own_proxy: proxies.is_some(),
                 body: self.body,
-                return_input: self.return_input,
-                on_failure: self.on_failure,
+                return_input: self.return_input || self.on_failure == OnFailure::Isolate,
                 secret,
                 secrets: Secrets::default(),
-                max_in_flight: self.max_in_flight,
-                // Records that are not kept cannot wait for a probe.
-                circuit: self.circuit.filter(|_| self.on_failure == OnFailure::Retry),
-                max_payload_bytes: self.max_payload_bytes,
             }))
-        })
+        });
+        let exporter = common.check(channel, &fault)?;
+        (faults.get() == 0).then(|| StageKind::Export(Arc::new(exporter)))
+    }
+
+    fn common(&self) -> Common {
+        Common {
+            timeout: self.timeout,
+            retry: self.retry.clone(),
+            order_key: self.order_key.clone(),
+            on_failure: self.on_failure,
+            max_in_flight: self.max_in_flight,
+            circuit: self.circuit,
+            max_payload_bytes: self.max_payload_bytes,
+        }
     }
 }
 
@@ -300,49 +270,19 @@ impl fmt::Debug for HttpExport {
     }
 }
 
-/// Settings of `retry` that are easily misplaced beside it.
-const IN_RETRY: &[(&str, &str)] = &[
-    ("preset", "into `retry`"),
-    ("attempts", "into `retry`"),
-    ("every", "into `retry`"),
-    ("first", "into `retry`"),
-    ("factor", "into `retry`"),
-    ("max", "into `retry`"),
-    ("jitter", "into `retry`"),
-    ("within", "into `retry`"),
-    ("maxAge", "into `retry`"),
-    ("retryAfter", "into `retry`"),
-    ("wake", "into `retry`"),
-    ("then", "into `retry`"),
-    ("classes", "into `retry`"),
-];
-
 pub(super) fn read(node: At<'_>) -> Option<StageKind> {
     let place = node.clone();
     let fields = node.fields()?.elsewhere(IN_RETRY);
     let mut export = HttpExport::post("");
-    let preset = place
-        .node
-        .get("retry")
-        .and_then(|retry| retry.get("preset"));
-    if preset.is_some_and(|preset| matches!(&preset.value, Value::Text(name) if name == "edgex")) {
-        export.circuit = None; // EdgeX tries every item at its time
-    }
+    let mut common = export.common();
     let url = fields.required("url").and_then(|node| node.text());
     let whole = [
         url.is_some(),
         fields.set("method", &mut export.method, At::text),
         fields.set("headers", &mut export.headers, header_fields),
-        fields.set("timeout", &mut export.timeout, At::span),
         fields.set("connectTimeout", &mut export.connect_timeout, At::span),
-        fields.set("retry", &mut export.retry, |node| {
-            config::read_retry(node.clone())
-        }),
-        fields.set("orderKey", &mut export.order_key, |node| {
-            node.text().map(Some)
-        }),
+        common.read(&place, &fields),
         fields.set("returnInput", &mut export.return_input, At::boolean),
-        fields.set("onFailure", &mut export.on_failure, on_failure),
         fields.set(
             "secretHeader",
             &mut export.secret_header,
@@ -353,59 +293,29 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
             &mut export.idempotency_header,
             At::text,
         ),
-        fields.set("maxInFlight", &mut export.max_in_flight, size),
-        fields.set("circuit", &mut export.circuit, circuit),
-        fields.set("maxPayloadBytes", &mut export.max_payload_bytes, |node| {
-            size(node).map(NonZeroUsize::get)
-        }),
         fields.set("maxResponseBytes", &mut export.max_response_bytes, |node| {
-            size(node).map(NonZeroUsize::get)
+            read_size(node).map(NonZeroUsize::get)
         }),
         fields.set("tls", &mut export.tls, connection::read_tls),
         fields.set("proxy", &mut export.proxy, connection::read_proxy),
     ];
+    let isolates = common.on_failure == OnFailure::Isolate;
+    if isolates && fields.has("returnInput") && !export.return_input {
+        place.fault_at(
+            "returnInput",
+            "must not be false with `onFailure: isolate`: the next stage gets the record before there is an answer",
+        );
+    }
     fields.finish();
+    (export.timeout, export.retry) = (common.timeout, common.retry);
+    (export.order_key, export.on_failure) = (common.order_key, common.on_failure);
+    (export.max_in_flight, export.circuit) = (common.max_in_flight, common.circuit);
+    export.max_payload_bytes = common.max_payload_bytes;
     // The settings that could be read are checked even if others could not, so that all faults are reported at once. A missing URL
     // has already been reported.
     export.url = url.map_or_else(|| "http://missing".to_owned(), |url| url.trim().to_owned());
     let checked = export.check(|field, text| place.fault_at(field, text));
     checked.filter(|_| !whole.contains(&false))
-}
-
-fn on_failure(at: &At<'_>) -> Option<OnFailure> {
-    at.parsed(|text| match text {
-        "retry" => Ok(OnFailure::Retry),
-        "continue" => Ok(OnFailure::Continue),
-        "give-up" => Ok(OnFailure::GiveUp),
-        other => Err(format!(
-            "`{other}` is not known; known: retry, continue, give-up"
-        )),
-    })
-}
-
-fn size(node: &At<'_>) -> Option<NonZeroUsize> {
-    node.read(scalar::count_of)
-}
-
-#[expect(
-    clippy::option_option,
-    reason = "the inner one is the value: a circuit or none"
-)]
-fn circuit(node: &At<'_>) -> Option<Option<Circuit>> {
-    if matches!(node.node.value, Value::Bool(false)) {
-        return Some(None);
-    }
-    let mut circuit = Circuit::default();
-    let fields = node.clone().fields()?;
-    let whole = [
-        fields.set("failures", &mut circuit.failures, |node| {
-            let count: NonZeroU32 = node.read(scalar::count_of)?;
-            Some(count.get())
-        }),
-        fields.set("openFor", &mut circuit.open_for, At::span),
-    ];
-    fields.finish();
-    (!whole.contains(&false)).then_some(Some(circuit))
 }
 
 fn header_fields(node: &At<'_>) -> Option<Vec<(String, String)>> {

@@ -1,7 +1,5 @@
 //! Makes requests from records, sends them, and reports the result.
 
-use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,12 +10,12 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 
 use super::super::super::record::{Record, content_type};
 use super::super::super::secrets::Secrets;
-use super::super::super::template::{Template, Unfilled};
+use super::super::super::template::Unfilled;
+use super::super::export::{Load, Prepared, Sent};
 use super::secret_header::Secret;
 use super::url::{Target, absolute, filled, redacted};
-use super::{OnFailure, RequestBody, header_value};
-use crate::delivery::engine::{Class, Failure, FailureKind, Policy};
-use crate::delivery::owner::Circuit;
+use super::{RequestBody, header_value};
+use crate::delivery::engine::{Classes, Failure, FailureKind, Policy};
 use crate::printable;
 use crate::time::Timestamp;
 use crate::transport::http::client::{
@@ -43,9 +41,9 @@ pub(super) fn head(declared: &HeaderMap, idempotency: Option<&HeaderName>) -> He
     head
 }
 
-/// [`HttpExport`] after its check.
+/// The requests of an [`HttpExport`](super::HttpExport), after its check.
 #[derive(Clone)]
-pub(crate) struct Exporter {
+pub(crate) struct Requests {
     pub(super) url: Target,
     pub(super) method: Method,
     /// Those that were declared.
@@ -53,69 +51,18 @@ pub(crate) struct Exporter {
     /// What most requests begin with, see [`head`].
     pub(super) head: HeaderMap,
     pub(super) idempotency: Option<HeaderName>,
-    pub(crate) order_key: Option<Template>,
-    pub(crate) policy: Policy,
     pub(super) client: HttpClient,
     /// What `client` was made with.
     pub(super) config: HttpClientConfig,
     pub(super) has_own_proxy: bool,
     pub(super) body: Option<Arc<dyn RequestBody>>,
     pub(super) return_input: bool,
-    pub(crate) on_failure: OnFailure,
     pub(super) secret: Option<Secret>,
-    pub(super) secrets: Secrets,
-    pub(crate) max_in_flight: NonZeroUsize,
-    pub(crate) circuit: Option<Circuit>,
-    pub(super) max_payload_bytes: usize,
+    pub(in crate::pipeline::stages) secrets: Secrets,
 }
 
-impl fmt::Debug for Exporter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exporter")
-            .field("method", &self.method)
-            .field("policy", &self.policy)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A request that only has to be sent.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    /// Scheme, host and port.
-    pub(crate) destination: Arc<str>,
-    request: HttpRequest,
-}
-
-/// How a sent record continues.
-#[derive(Debug)]
-pub(crate) enum Sent {
-    /// As it came.
-    Input,
-    /// With the answer as its payload.
-    Answer {
-        payload: Bytes,
-        content_type: String,
-        content_encoding: String,
-    },
-}
-
-impl Sent {
-    /// Makes the record the input of the next stage.
-    pub(crate) fn apply_to(self, record: &mut Record) {
-        if let Self::Answer {
-            payload,
-            content_type,
-            content_encoding,
-        } = self
-        {
-            record.set_payload(payload, content_type);
-            record.set_content_encoding(content_encoding);
-        }
-    }
-}
-
-impl Exporter {
-    /// The same export from a process that knows its network.
+impl Requests {
+    /// The same requests from a process that knows its network.
     pub(crate) fn within(&self, network: &Network) -> Result<Self, HttpError> {
         let mut config = self.config.clone().network(network);
         if self.has_own_proxy {
@@ -125,54 +72,6 @@ impl Exporter {
             client: HttpClient::new(config.clone())?,
             config,
             ..self.clone()
-        })
-    }
-
-    /// The same export in a process that has these secrets.
-    pub(crate) fn with_secrets(&self, secrets: &Secrets) -> Self {
-        Self {
-            secrets: secrets.clone(),
-            ..self.clone()
-        }
-    }
-
-    /// The same export with another policy; its own timeout, order and wakes stay.
-    #[cfg(feature = "edgex")]
-    pub(crate) fn with_policy(&self, policy: Policy) -> Self {
-        Self {
-            policy: Policy {
-                timeout: self.policy.timeout,
-                order: self.policy.order,
-                wake: self.policy.wake,
-                ..policy
-            },
-            ..self.clone()
-        }
-    }
-
-    /// The same export, which keeps nothing for a later attempt.
-    #[cfg(feature = "edgex")]
-    pub(crate) fn giving_up(self) -> Self {
-        Self {
-            on_failure: OnFailure::GiveUp,
-            circuit: None,
-            policy: Policy {
-                wake: false,
-                ..self.policy
-            },
-            ..self
-        }
-    }
-
-    /// The failure as it counts for this export: without a later attempt where nothing is kept for one.
-    pub(crate) fn counted(&self, failure: Box<Failure>) -> Box<Failure> {
-        if self.on_failure == OnFailure::Retry || failure.class == Class::Permanent {
-            return failure;
-        }
-        Box::new(Failure {
-            class: Class::Permanent,
-            code: "no_persist".to_owned(),
-            ..*failure
         })
     }
 
@@ -198,15 +97,6 @@ impl Exporter {
                 .map_err(|text| Box::new(Failure::permanent("stage_error", text)))?,
             None => record.payload(),
         };
-        if body.len() > self.max_payload_bytes {
-            let text = format!(
-                "the payload has {} bytes, {} are allowed",
-                body.len(),
-                self.max_payload_bytes
-            );
-            let kind = FailureKind::TooLarge;
-            return Err(Box::new(Failure::of_kind(self.policy.classes, kind, text)));
-        }
         let mut headers = self.headers_for(record, item).map_err(unmade)?;
         if let Some(secret) = &self.secret
             && !self.headers.contains_key(&secret.header)
@@ -215,12 +105,12 @@ impl Exporter {
         }
         Ok(Prepared {
             destination,
-            request: HttpRequest {
+            load: Load::Request(HttpRequest {
                 method: self.method.clone(),
                 url,
                 headers,
                 body,
-            },
+            }),
         })
     }
 
@@ -254,18 +144,20 @@ impl Exporter {
     /// Sends the request and returns the result.
     pub(crate) async fn send(
         &self,
-        prepared: Prepared,
+        request: HttpRequest,
+        policy: &Policy,
         now: Timestamp,
     ) -> Result<Sent, Box<Failure>> {
-        let url = prepared.request.url.clone();
-        match self
-            .client
-            .send(prepared.request, self.policy.timeout)
-            .await
-        {
+        let url = request.url.clone();
+        match self.client.send(request, policy.timeout).await {
             Ok(response) if response.status.is_success() => Ok(self.sent(response)),
-            Ok(response) => Err(Box::new(self.refused(&url, &response, now))),
-            Err(err) => self.unanswered(&url, &err, now),
+            Ok(response) => {
+                let told = printable::first_line_of(&response.body, MAX_TOLD_CHARS);
+                let (status, headers) = (response.status, &response.headers);
+                let failure = self.failure_of(&url, status, headers, &told, policy.classes, now);
+                Err(Box::new(failure))
+            }
+            Err(err) => self.unanswered(&url, &err, policy.classes, now),
         }
     }
 
@@ -286,11 +178,6 @@ impl Exporter {
         }
     }
 
-    fn refused(&self, url: &Uri, response: &HttpResponse, now: Timestamp) -> Failure {
-        let told = printable::first_line_of(&response.body, MAX_TOLD_CHARS);
-        self.failure_of(url, response.status, &response.headers, &told, now)
-    }
-
     /// What an answer's status, its headers and its first words say.
     fn failure_of(
         &self,
@@ -298,6 +185,7 @@ impl Exporter {
         status: StatusCode,
         headers: &HeaderMap,
         told: &str,
+        classes: Classes,
         now: Timestamp,
     ) -> Failure {
         let shown = url.to_string();
@@ -311,7 +199,7 @@ impl Exporter {
         if !told.is_empty() {
             text.push_str(&format!(" {told}"));
         }
-        let failure = Failure::of_status(self.policy.classes, status.as_u16(), &text)
+        let failure = Failure::of_status(classes, status.as_u16(), &text)
             .unwrap_or_else(|| Failure::retry("http", text));
         match header(RETRY_AFTER).and_then(|value| str::from_utf8(value).ok()) {
             Some(after) => failure.with_retry_after(after, now),
@@ -320,7 +208,13 @@ impl Exporter {
     }
 
     /// No whole answer. When its head was there and said 2xx, the record was taken: sending it again would be wrong.
-    fn unanswered(&self, url: &Uri, err: &HttpError, now: Timestamp) -> Result<Sent, Box<Failure>> {
+    fn unanswered(
+        &self,
+        url: &Uri,
+        err: &HttpError,
+        classes: Classes,
+        now: Timestamp,
+    ) -> Result<Sent, Box<Failure>> {
         match err.status() {
             Some(status) if status.is_success() => {
                 tracing::warn!(error = %err, "an export was accepted, but the answer's body could not be read");
@@ -335,7 +229,8 @@ impl Exporter {
             }
             Some(status) => {
                 let (headers, told) = (err.headers(), err.to_string());
-                return Err(Box::new(self.failure_of(url, status, headers, &told, now)));
+                let failure = self.failure_of(url, status, headers, &told, classes, now);
+                return Err(Box::new(failure));
             }
             None => {}
         }
@@ -350,7 +245,7 @@ impl Exporter {
             text = format!("{text}: {cause}");
             source = cause.source();
         }
-        Err(Box::new(Failure::of_kind(self.policy.classes, kind, text)))
+        Err(Box::new(Failure::of_kind(classes, kind, text)))
     }
 
     /// Where all records go; `None` when that depends on the record.
@@ -361,19 +256,15 @@ impl Exporter {
         }
     }
 
-    /// The key in whose order `record` is sent; none when any order will do.
-    pub(crate) fn order_key(&self, record: &mut Record) -> Option<Result<String, Unfilled>> {
-        let key = self.order_key.as_ref()?.fill(record);
-        match (&self.url, key) {
-            // With several destinations each has its own lanes, or one that is down would hold up the others.
-            (Target::Filled(url), Ok(key)) => {
-                let destination = url.fill_url(record).map(|url| {
-                    absolute(&url).map_or_else(|_| Arc::from(""), |(_, destination)| destination)
-                });
-                Some(destination.map(|destination| format!("{destination} {key}")))
-            }
-            (_, key) => Some(key),
-        }
+    /// The order key, with the destination in front where that depends on the record: each destination has its own lanes, or one that is
+    /// down would hold up the others.
+    pub(crate) fn placed(&self, key: String, record: &mut Record) -> Result<String, Unfilled> {
+        let Target::Filled(url) = &self.url else {
+            return Ok(key);
+        };
+        let url = url.fill_url(record)?;
+        let destination = absolute(&url).map_or_else(|_| Arc::from(""), |(_, place)| place);
+        Ok(format!("{destination} {key}"))
     }
 }
 
@@ -386,7 +277,7 @@ mod tests {
     #[test]
     fn a_content_type_that_would_begin_another_header_is_a_failure_for_good() {
         let checked = HttpExport::post("http://h/").check(|field, text| panic!("{field}: {text}"));
-        let Some(StageKind::HttpExport(exporter)) = checked else {
+        let Some(StageKind::Export(exporter)) = checked else {
             panic!("an export");
         };
         let mut record = Record::new("x").with_content_type("a/b\r\nx-admin: yes");
