@@ -34,18 +34,26 @@ struct Scene {
 
 pub(crate) fn measure(pace: &Pace, table: &mut Table) -> Result<()> {
     let folder = scratch()?;
-    one_life(&Scene::new(&folder.path().join("one"))?, pace, table)?;
+    let empty = Scene::new(&folder.path().join("empty"))?;
+    one_life(
+        &Scene::new(&folder.path().join("one"))?,
+        &empty,
+        pace,
+        table,
+    )?;
+    drop(empty);
     killed(&Scene::new(&folder.path().join("two"))?, pace, table)
 }
 
 /// The backlog from the first event to the last delivery.
-fn one_life(scene: &Scene, pace: &Pace, table: &mut Table) -> Result<()> {
+fn one_life(scene: &Scene, empty: &Scene, pace: &Pace, table: &mut Table) -> Result<()> {
     let statefun = scene.start()?;
-    let alone = scene.beside(&statefun, pace)?;
+    // What any load needs is not growth by the backlog.
+    scene.round(&statefun, pace)?;
     let filled = scene.fill(CONNECTIONS, &statefun, pace, table)?;
     at_rest(&statefun, filled.accepted, pace, table);
     list(&statefun, filled.accepted, pace, table)?;
-    let beside = scene.beside(&statefun, pace)?;
+    let (alone, beside) = healthy(scene, &statefun, empty, pace)?;
     table.load("healthy pipeline, alone", "events/s", &alone, None, none());
     let ratio = beside.per_second / alone.per_second;
     let bar = at_least(ratio, 0.95, "of alone");
@@ -97,26 +105,21 @@ impl Scene {
         Statefun::durable(&self.module, &self.data)
     }
 
-    /// The rate at which the healthy pipeline accepts events.
-    fn beside(&self, statefun: &Statefun, pace: &Pace) -> Result<Report> {
-        let mut rounds = Vec::new();
-        for round in 0..pace.rounds {
-            eprintln!("backlog: healthy pipeline, round {}", round + 1);
-            let before = self.up.count()?;
-            let events = (0..sink::SOURCES).map(|number| sink::event_to("well", number));
-            let report = load::run(&Load {
-                address: statefun.address,
-                requests: events.collect(),
-                connections: CONNECTIONS,
-                warm_up: pace.warm_up,
-                measure: pace.measure,
-                pid: statefun.pid(),
-            })?;
-            let due = before + report.answered as u64;
-            self.up.wait_for(due, pace.limit)?;
-            rounds.push(report);
-        }
-        Ok(median(rounds))
+    /// One round of the healthy pipeline: the rate at which it accepts events.
+    fn round(&self, statefun: &Statefun, pace: &Pace) -> Result<Report> {
+        let before = self.up.count()?;
+        let events = (0..sink::SOURCES).map(|number| sink::event_to("well", number));
+        let report = load::run(&Load {
+            address: statefun.address,
+            requests: events.collect(),
+            connections: CONNECTIONS,
+            warm_up: pace.warm_up,
+            measure: pace.measure,
+            pid: statefun.pid(),
+        })?;
+        let due = before + report.answered as u64;
+        self.up.wait_for(due, pace.limit)?;
+        Ok(report)
     }
 
     fn fill(
@@ -222,6 +225,23 @@ impl Scene {
         table.figure("drain, delivered twice", duplicates as f64, "", none());
         Ok(())
     }
+}
+
+/// The healthy pipeline of a runtime without a backlog and of the one with it, in alternating rounds.
+fn healthy(
+    scene: &Scene,
+    statefun: &Statefun,
+    empty: &Scene,
+    pace: &Pace,
+) -> Result<(Report, Report)> {
+    let without = empty.start()?;
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for round in 0..pace.rounds {
+        eprintln!("backlog: healthy pipeline, round {}", round + 1);
+        alone.push(empty.round(&without, pace)?);
+        beside.push(scene.round(statefun, pace)?);
+    }
+    Ok((median(alone), median(beside)))
 }
 
 /// The cost of a backlog at rest.
