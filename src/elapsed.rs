@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_are_told_no_nanoseconds() {
+    fn messages_for_people_have_no_nanoseconds() {
         let nanos = Duration::from_nanos;
         for (duration, text) in [
             (Duration::ZERO, "0 ms"),

@@ -12,6 +12,9 @@ pub mod edgex {}
 #[doc = include_str!("../docs/connectors.md")]
 pub mod connectors {}
 
+#[doc = include_str!("../docs/files.md")]
+pub mod files {}
+
 #[doc = include_str!("../docs/kafka.md")]
 pub mod kafka {}
 

@@ -89,7 +89,7 @@ pub(crate) fn plain(told: &str) -> String {
 /// What a reader expects.
 fn expected(wanted: &str) -> String {
     let plain = match wanted {
-        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a whole number, not negative",
+        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a non-negative whole number",
         "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
         "a string" => "a text",
@@ -191,7 +191,7 @@ mod tests {
             ),
             (
                 "{\"add\":\n {\"cents\": -1}}",
-                "expected a whole number, not negative, found `-1` (at line 2, byte 13)",
+                "expected a non-negative whole number, found `-1` (at line 2, byte 13)",
             ),
             (
                 "{\"add\": {\"nane\": 7}}",

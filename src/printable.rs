@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_named_with_its_size() {
+    fn bytes_that_are_not_text_are_shown_as_their_size() {
         let gzip = [0x1f, 0x8b, 8, 0, 1, 2, 3, 4, 5, 0xff, 0xfe, 0x9c];
         assert_eq!(first_line_of(&gzip, 100), "(binary, 12 bytes)");
         assert_eq!(first_line_of(&[0x9c], 100), "(binary, 1 byte)");

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_filter_is_refused() {
+    fn a_text_that_is_not_a_filter_is_refused() {
         assert_eq!(TopicFilter::parse(""), Err(InvalidFilter::Empty));
         let inner = TopicFilter::parse("a/#/b").unwrap_err().to_string();
         assert!(inner.contains("write `+`"), "{inner}");

@@ -71,6 +71,9 @@ pub(crate) async fn run(folder: &Path) -> Result<String, BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     println!("{}", run(Path::new("target/files-example")).await?);
     Ok(())
 }

@@ -26,6 +26,9 @@ async fn count(context: &mut Context, _order: Message) -> Result<(), BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let mut given = std::env::args().skip(1);
     let broker = given.next().unwrap_or("localhost:9092".to_owned());
     let data = given

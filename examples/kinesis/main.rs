@@ -42,6 +42,9 @@ fn environment() -> Environment {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let file = ModuleFile {
         name: "examples/kinesis/module.yaml",
         text: include_str!("module.yaml"),

@@ -40,7 +40,7 @@ impl Admin {
                 .map(ToString::to_string),
         );
         if health.pressure && reasons.is_empty() {
-            reasons.push("the disk is slower than the intake".to_owned());
+            reasons.push("the disk is slower than the intake, so messages are refused until it has caught up; if this lasts, send less or use a faster disk".to_owned());
         }
         if let Some((egress, count)) = self.runtime.full_egress() {
             reasons.push(format!(
@@ -58,7 +58,7 @@ impl Admin {
         let limited = limited(&partitions.unwrap_or_default());
         if reasons.is_empty() {
             let mut body = Map::from_iter([("status".to_owned(), json!("ok"))]);
-            // These are no failures, but operators should know.
+            // These are not failures, but operators should know.
             if !limited.is_empty() {
                 body.insert("limited".to_owned(), json!(limited));
             }

@@ -40,7 +40,7 @@ struct Line {
     value: Option<Value>,
 }
 
-/// What stands in an export for a value that could not be read.
+/// What an export has in place of a value that could not be read.
 #[derive(Deserialize)]
 struct Lost {
     #[serde(default)]
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_cannot_be_read_is_told_with_its_number() {
+    fn a_line_that_cannot_be_read_is_reported_with_its_number() {
         let good = r#"{"address":"a/b/c/d","state":"seen","typename":"x/y","base64":"AAE="}"#;
         assert_eq!(
             changes(&Bytes::from(format!("\u{feff}{good}")), 1)

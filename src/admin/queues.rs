@@ -223,7 +223,7 @@ fn queue_json(queue: &Queue, now: Timestamp) -> Value {
         Activity::Idle => ("idle", None),
         Activity::AwaitsDisk => ("awaits_disk", None),
         Activity::AwaitsType => ("awaits_type", None),
-        Activity::AwaitsCallSlot => ("awaits_turn", None),
+        Activity::AwaitsCallSlot => ("awaits_slot", None),
         Activity::InFlight(_) => ("in_flight", None),
         Activity::BacksOff(at) => ("backs_off", Some(rfc3339(at))),
         Activity::Parked => ("parked", None),

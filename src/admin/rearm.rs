@@ -21,7 +21,7 @@ const CHUNK: usize = 500;
 /// Notifies the waiting deliveries of `function` unless `policy` is known to be that of the last start.
 pub(crate) async fn rearm(runtime: RuntimeHandle, function: TypeName, policy: Policy) {
     if let Err(error) = told(&runtime, &function, &policy).await {
-        tracing::warn!(%function, error, "waiting deliveries could not be told that their policy has changed; the next start tries again");
+        tracing::warn!(%function, error, "a changed policy could not be applied to waiting deliveries; the next start tries again");
     }
 }
 
@@ -51,7 +51,7 @@ async fn tell_all(runtime: &RuntimeHandle, function: &TypeName) -> Result<(), Bo
             match item {
                 Ok(item) => tell(runtime, &item.address.to_address()).await?,
                 Err(damaged) => {
-                    tracing::warn!(%function, %damaged, "a waiting delivery could not be told that its settings have changed");
+                    tracing::warn!(%function, %damaged, "changed settings could not be applied to a waiting delivery");
                 }
             }
         }
@@ -75,11 +75,11 @@ pub(crate) async fn regather(runtime: RuntimeHandle, function: TypeName, setting
         Ok::<(), BoxError>(())
     };
     if let Err(error) = told.await {
-        tracing::warn!(%function, error, "open batches could not be told that their settings have changed; the next start tries again");
+        tracing::warn!(%function, error, "changed settings could not be applied to open batches; the next start tries again");
     }
 }
 
-/// Warns if `function`, a stage that is no batch, has an open batch from the time when it was one: the stage cannot read it.
+/// Warns if `function`, a stage that is not a batch, has an open batch from the time when it was one: the stage cannot read it.
 pub(crate) async fn warn_of_open_batch(runtime: RuntimeHandle, function: TypeName) {
     let open = async {
         let mut after = None;

@@ -135,6 +135,7 @@ fn delivery_verb(text: &str) -> Option<Verb> {
         "retry" => Some(Verb::Retry),
         "cancel" => Some(Verb::Cancel),
         "discard" => Some(Verb::Discard),
+        "purge" => Some(Verb::Purge),
         _ => None,
     }
 }
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_decoded_after_they_are_told_apart() {
+    fn parts_are_decoded_after_the_path_is_split() {
         let address = AddressKey::new("example", "greeter", "a/b");
         let found = route("/api/state/example/greeter/a%2Fb/seen").unwrap();
         assert_eq!(found.route, Route::State(address, "seen".to_owned()));

@@ -39,9 +39,9 @@ pub(crate) fn whole(node: &Node) -> Result<u64, Complaint> {
         Value::Number(number) => {
             let written = node.written.as_deref();
             let written = written.map_or_else(|| number.to_string(), str::to_owned);
-            format!("expected a whole number, not negative, found {written}").into()
+            format!("expected a non-negative whole number, found {written}").into()
         }
-        _ => expected("a whole number, not negative", node),
+        _ => expected("a non-negative whole number", node),
     })
 }
 

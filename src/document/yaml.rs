@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deep_is_told_in_plain_words() {
+    fn too_deep_nesting_is_reported_in_plain_words() {
         let text = format!("a: {}1{}\n", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
         // Without optimisations each level takes more of the stack than a test's thread has.
         let large = std::thread::Builder::new().stack_size(16 << 20);
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn tabs_between_tokens_are_told_from_tabs_in_texts() {
+    fn tabs_between_tokens_are_distinguished_from_tabs_in_texts() {
         for (line, expected) in [
             ("a:\tb", Some(3)),
             ("\ta: b", Some(1)),

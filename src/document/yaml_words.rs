@@ -4,11 +4,11 @@
 const WORDS: &[(&str, &str)] = &[
     (
         "null into string",
-        "a key is missing: nothing stands before the `:`; a key that is `null` or `~` needs quotes",
+        "a key is missing: there is nothing before the `:`; a key that is `null` or `~` needs quotes",
     ),
     (
         "weak recursion",
-        "an alias (`*name`) stands inside the value that it names",
+        "an alias (`*name`) is inside the value that it names",
     ),
     (
         "unknown anchor",
@@ -42,7 +42,7 @@ const WORDS: &[(&str, &str)] = &[
     ("simple key", "a key needs a `:` after it, in the same line"),
     (
         "tab",
-        "a tab stands where only spaces may be, such as in the indentation",
+        "there is a tab where only spaces may be, such as in the indentation",
     ),
     (
         "folded block scalars must indent",
@@ -67,14 +67,14 @@ const WORDS: &[(&str, &str)] = &[
     ),
     (
         "only valid inside a block",
-        "`- ` cannot stand inside `[]` or `{}`",
+        "`- ` cannot be inside `[]` or `{}`",
     ),
     ("'-' must be followed", "`-` needs a space after it"),
     ("':' must be followed", "`:` needs a space after it"),
     ("':'", "a `:` is not expected here"),
     (
         "comment intercepting",
-        "a comment stands inside a text of several lines",
+        "a comment is inside a text of several lines",
     ),
     ("comments must be", "a comment needs a space before its `#`"),
     (
@@ -113,7 +113,7 @@ const WORDS: &[(&str, &str)] = &[
     ),
     (
         "bom must not",
-        "a byte order mark stands inside the file; remove it",
+        "a byte order mark is inside the file; remove it",
     ),
     ("!!binary", "a `!!binary` value is not text in base64"),
     (
@@ -185,7 +185,7 @@ mod tests {
     ];
 
     #[test]
-    fn broken_files_are_told_in_plain_words() {
+    fn broken_files_are_reported_in_plain_words() {
         for text in [
             "a: [1, 2\n",
             "a: [1, 2}\n",

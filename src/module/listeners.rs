@@ -26,7 +26,7 @@ impl Listening {
         })
     }
 
-    fn meets(&self, host: &str, port: u16) -> bool {
+    fn collides_with(&self, host: &str, port: u16) -> bool {
         self.port != 0 && self.port == port && overlap(&self.host, host)
     }
 }
@@ -50,7 +50,8 @@ pub(super) fn check(draft: &Draft<'_>) {
     let all = &draft.module.listeners;
     for (n, listening) in all.iter().enumerate() {
         let mut earlier = all.iter().take(n);
-        if let Some(first) = earlier.find(|one| one.meets(&listening.host, listening.port)) {
+        if let Some(first) = earlier.find(|one| one.collides_with(&listening.host, listening.port))
+        {
             let other = format!("the {} of {}", first.name, first.at.location);
             let finding = collision(listening, &other, "give one of them another port");
             draft.findings.fault(finding);
@@ -68,7 +69,7 @@ pub(super) fn with_admin(all: &[Listening], admin: &str) -> Vec<Finding> {
         port.checked_add(1).unwrap_or(8191)
     );
     all.iter()
-        .filter(|listening| listening.meets(host, port))
+        .filter(|listening| listening.collides_with(host, port))
         .map(|listening| collision(listening, "the admin API", remedy.as_str()))
         .collect()
 }

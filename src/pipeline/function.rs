@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_a_value_is_no_empty_record() {
+    fn a_message_without_a_value_is_not_an_empty_record() {
         let to = Address::new(TypeName::new("pipelines/p"), "x");
         let message = Message::new(to, TypedBytes::parse(Bytes::new()).unwrap());
         for fault in [record_of(&message), Record::of(&message)] {

@@ -159,7 +159,7 @@ impl Target for GoneStage {
             pipeline, stage, ..
         } = self;
         let text = format!(
-            "pipeline `{pipeline}` has no stage `{stage}` any more; give a stage that name again and retry, or export the record"
+            "pipeline `{pipeline}` no longer has a stage `{stage}`; give a stage that name again and retry, or export the record"
         );
         Err(Box::new(Failure::permanent("stage_gone", text)))
     }

@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_is_no_json_stays_as_it_is() {
+    fn a_payload_that_is_not_json_stays_as_it_is() {
         let mut record = Record::new("{");
         assert!(record.document().is_err());
         assert!(record.take_document().is_err());

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_every_size_have_mutations_of_the_length_that_is_told() {
+    fn values_of_every_size_have_mutations_of_the_announced_length() {
         const VALUE: ValueSpec<String> = ValueSpec::new("value", types::STRING);
         for len in [0, 1, 100, 127, 128, 16_383, 16_384] {
             let mut storage = AddressScopedStorage::new(

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_message_is_no_value_of_no_type() {
+    fn an_empty_message_has_neither_type_nor_value() {
         let none = TypedBytes::parse(Bytes::new()).unwrap();
         assert_eq!((none.type_name(), none.has_value()), ("", false));
         assert_eq!(format!("{none:?}"), " (none)");

@@ -258,7 +258,7 @@ async fn connecting_has_a_limit_of_its_own() {
 }
 
 #[tokio::test]
-async fn refused_connection_is_told_from_a_broken_exchange() {
+async fn a_refused_connection_is_distinguished_from_a_broken_exchange() {
     let free = TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()

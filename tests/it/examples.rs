@@ -44,6 +44,26 @@ fn amy() -> Address {
     Address::new(TypeName::new("example/person"), "amy")
 }
 
+/// A reader who runs an example sees what the library logs, and how to have it logged.
+#[test]
+fn every_example_installs_a_tracing_subscriber() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let file = if path.is_dir() {
+            path.join("main.rs")
+        } else {
+            path
+        };
+        let text = std::fs::read_to_string(&file).unwrap();
+        let is_installed = text.contains("tracing_subscriber::fmt()");
+        assert!(is_installed, "{}", file.display());
+        count += 1;
+    }
+    assert!(count >= 13, "{count}");
+}
+
 #[tokio::test]
 async fn the_greeter_counts_visits() {
     let mut test = at_bob(greeter::functions().unwrap());

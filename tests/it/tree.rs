@@ -171,7 +171,7 @@ fn an_expression_of_licences_is_read() {
 fn no_tracked_file_names_a_machine_or_a_registry() {
     let mut faults = Vec::new();
     for file in tracked() {
-        // Fixtures of bytes are no text; this list would find itself.
+        // Fixtures of bytes are not text; this list would find itself.
         let Ok(text) = fs::read_to_string(Path::new(ROOT).join(&file)) else {
             continue;
         };

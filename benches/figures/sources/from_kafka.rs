@@ -85,7 +85,7 @@ fn warm_up(
     });
 }
 
-/// Alternating rounds of everybody. A failed one of the real StateFun is told of, and does not count.
+/// Alternating rounds of everybody. A failed one of the real StateFun is reported, and does not count.
 pub(super) fn rounds<T>(
     all: &mut [Contestant],
     pace: &Pace,

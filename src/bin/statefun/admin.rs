@@ -341,7 +341,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_the_api_is_must_be_said_whole() {
+    fn the_address_of_the_api_must_be_complete() {
         assert_eq!(base_url("127.0.0.1:8191").unwrap(), "http://127.0.0.1:8191");
         assert_eq!(base_url("[::1]:8191").unwrap(), "http://[::1]:8191");
         assert_eq!(

@@ -44,7 +44,7 @@ enum DeadLettersCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Send one, or all that a filter selects, again.
+    /// Send one again, or all that a filter selects.
     Redrive {
         /// Its address: `<namespace>/<type>/<id>`.
         #[arg(
@@ -66,7 +66,7 @@ enum DeadLettersCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Remove one with its history. It cannot be undone.
+    /// Remove one with its history. This cannot be undone.
     Purge(Verb),
     /// Print dead letters with their bytes as JSON lines.
     Export {

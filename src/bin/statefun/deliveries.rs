@@ -11,7 +11,7 @@ use crate::json::{field, list_at, text_at};
 use crate::list::Extent;
 use crate::output;
 
-/// Show deliveries and their histories; retry them now, cancel them, or give them up.
+/// Show deliveries and their histories; retry them now, cancel them, give them up, or purge those that have ended.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,7 +21,8 @@ Examples:
   statefun deliveries list --target http://127.0.0.1:9000 --all --json
   statefun deliveries show pipelines/events.http-export/7f3c
   statefun deliveries retry pipelines/events.http-export/7f3c --reason 'sink is back'
-  statefun deliveries cancel pipelines/events.http-export/7f3c --reason 'sent by hand'")]
+  statefun deliveries cancel pipelines/events.http-export/7f3c --reason 'sent by hand'
+  statefun deliveries purge pipelines/events.http-export/7f3c --reason 'no longer needed'")]
 pub(crate) struct DeliveriesArgs {
     #[command(subcommand)]
     command: DeliveriesCommand,
@@ -65,6 +66,8 @@ enum DeliveriesCommand {
     Cancel(Verb),
     /// Give a delivery up: it becomes a dead letter.
     Discard(Verb),
+    /// Remove a delivery that was given up or cancelled, with its history. This cannot be undone.
+    Purge(Verb),
 }
 
 /// A command to one delivery.
@@ -151,6 +154,7 @@ pub(crate) async fn run(args: DeliveriesArgs, as_json: bool) -> anyhow::Result<E
         DeliveriesCommand::Retry(verb) => verb.run(PATH, "retry", as_json).await?,
         DeliveriesCommand::Cancel(verb) => verb.run(PATH, "cancel", as_json).await?,
         DeliveriesCommand::Discard(verb) => verb.run(PATH, "discard", as_json).await?,
+        DeliveriesCommand::Purge(verb) => verb.run(PATH, "purge", as_json).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

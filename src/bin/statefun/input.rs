@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_utf_8_is_told_with_its_line_and_a_remedy() {
+    fn bytes_that_are_not_utf_8_are_reported_with_their_line_and_a_remedy() {
         let told = |bytes: &[u8]| text(bytes.to_vec()).unwrap_err().to_string();
         assert_eq!(told(b"\xff\xfek\0"), "it is UTF-16; save it as UTF-8");
         assert_eq!(

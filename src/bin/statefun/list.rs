@@ -75,7 +75,7 @@ impl Extent {
     }
 
     /// Prints the list, each item as its page arrives: `line` makes its text, and `empty` is printed for a list without items. As JSON it
-    /// is one array over all pages, an item a line. That there are more is told on standard error in both forms.
+    /// is one array over all pages, an item a line. In both forms a note on standard error says when there are more.
     pub(crate) async fn print(
         &self,
         admin: &Admin,

@@ -63,16 +63,20 @@ const TEMPLATE: &[(&str, &str)] = &[
 pub(crate) fn run(args: &NewArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     let name = args.name.as_str();
     let folder = Path::new(name);
-    let dependency = args.dependency.toml()?;
+    let library = args.dependency.place()?;
     if folder.symlink_metadata().is_ok() {
-        bail!("`{name}` exists here already; choose another name, or another folder to be in");
+        bail!(
+            "`{name}` exists here already; choose another name, or run the command in another folder"
+        );
     }
     for (path, text) in TEMPLATE {
         let path = folder.join(path);
         let text = text
             .replace("{{name}}", name)
             .replace("{{crate}}", &name.replace('-', "_"))
-            .replace("{{dependency}}", &dependency);
+            .replace("{{dependency}}", &library.toml())
+            .replace("{{docker_options}}", &library.docker_options())
+            .replace("{{docker_copy}}\n", &library.docker_copy());
         write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     if as_json {

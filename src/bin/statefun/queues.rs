@@ -224,7 +224,7 @@ fn doing(activity: &str) -> &str {
         "in_flight" => "call in progress",
         "awaits_disk" => "waits for the disk",
         "awaits_type" => "waits for the first call of its type",
-        "awaits_turn" => "waits for a call slot",
+        "awaits_slot" => "waits for a call slot",
         "backs_off" => "waits to be tried again",
         other => other,
     }

@@ -45,7 +45,7 @@ enum SetAsideCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Send one, or all that a filter selects, again, at the end of the outbox.
+    /// Send one again, or all that a filter selects: they go to the end of the outbox.
     Redrive {
         /// The record: `<namespace>/<egress>/<id>`.
         #[arg(
@@ -67,7 +67,7 @@ enum SetAsideCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Remove one. It cannot be undone.
+    /// Remove one. This cannot be undone.
     Purge {
         /// The record: `<namespace>/<egress>/<id>`.
         #[arg(value_name = "RECORD")]

@@ -1,6 +1,6 @@
 //! `statefun.file.v1/egress`: a line of JSON for each record, appended to a file and synced.
 //!
-//! The position of the outbox is stored beside the file, so that each record stands there once, whatever is killed.
+//! The position of the outbox is stored beside the file, so that the file has each record once, whatever is killed.
 
 use std::io;
 use std::path::PathBuf;
@@ -124,7 +124,7 @@ impl Output {
             Ok(reached) => Some(reached),
             Err(err) if is_refused(&err) && self.rotation.is_none() => {
                 let (file, why) = (self.path.display(), err);
-                warn!(%file, %why, "no position can be stored beside the file: records may stand there twice after a crash");
+                warn!(%file, %why, "no position can be stored beside the file: it may have records twice after a crash");
                 None
             }
             Err(err) => return Err(err),

@@ -38,7 +38,7 @@ pub(super) struct Gathered {
     arguments: Vec<u8>,
     records: Vec<(AddressKey, Range<usize>)>,
     batch: Batch,
-    /// Where the first line stands that is set aside, and why it is.
+    /// The location of the first line that is set aside, and the reason.
     pub(super) first_fault: Option<String>,
 }
 
@@ -115,7 +115,7 @@ impl Gatherer {
 }
 
 impl Gathered {
-    /// Notes that a line is set aside. Returns where it stands.
+    /// Records that a line is set aside. Returns its location.
     fn fault(&mut self, name: &str, line: Line<'_>, why: &str) -> String {
         let origin = format!("{name}:{} (byte {})", line.number, line.byte);
         self.first_fault

@@ -43,7 +43,7 @@ impl FileSource {
 
 #[async_trait]
 impl Source for FileSource {
-    /// Refuses what is no file. A file that does not exist yet is waited for.
+    /// Refuses anything but a file. A file that does not exist yet is waited for.
     async fn open(&mut self, _listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
         if self.spec.is_stdin() {
             return Ok(None);
@@ -71,7 +71,7 @@ impl Source for FileSource {
     }
 }
 
-/// An error if the path names something that is no file, or a file that cannot be read.
+/// An error if the path names anything but a file, or a file that cannot be read.
 fn look(path: &Path) -> io::Result<()> {
     match named(path) {
         Named::File(_) => std::fs::File::open(path).map(drop),

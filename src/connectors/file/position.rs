@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_no_position() {
+    fn other_text_is_not_a_position() {
         for text in [
             "",
             "byte 1",

@@ -50,7 +50,7 @@ pub(super) struct Step {
     pub(super) behind: Vec<(String, u64)>,
     /// What operators should know.
     pub(super) trouble: Option<String>,
-    /// Where the first line stands that was set aside, and why it was.
+    /// The location of the first line that was set aside, and the reason.
     pub(super) first_fault: Option<String>,
 }
 
@@ -193,7 +193,7 @@ impl Reader {
         changes
     }
 
-    /// Tells of files that the path named while nothing of its present file was read: it was copied and truncated more than once. They are not read.
+    /// Reports files that the path named while nothing of its present file was read: it was copied and truncated more than once. They are not read.
     fn skipped(&mut self, since: Modified) -> io::Result<()> {
         let id = match (self.files.last(), named(&self.path)) {
             (Some(file), Named::File(id)) if file.id == id => id,

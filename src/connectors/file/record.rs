@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_record_is_told_apart_by_what_is_wrong() {
+    fn a_line_that_is_not_a_record_is_reported_with_what_is_wrong() {
         for (line, expected) in [
             (
                 &b"{"[..],

@@ -32,7 +32,7 @@ pub(super) struct Tracked {
 pub(super) enum Progress {
     /// Lines were taken.
     Lines,
-    /// There are no whole lines, only this many bytes without a line feed.
+    /// There are no complete lines, only this many bytes without a line feed.
     Rest(usize),
     /// The bytes before the position are gone: the file was truncated or rewritten.
     Rewritten,

@@ -383,7 +383,7 @@ impl ClientContext for Context {
 impl ConsumerContext for Context {
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         if let Err(failure) = result {
-            warn!(client = %self.who, %failure, "the group's offsets are not committed: only Kafka's own tools miss them");
+            warn!(client = %self.who, %failure, "the group's offsets are not committed; only Kafka's own tools are affected");
         }
     }
 }

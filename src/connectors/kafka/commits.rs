@@ -77,7 +77,7 @@ impl Commits {
             .find_map(Result::err)
             .map_or_else(|| self.consumer.commit(&list, CommitMode::Async), Err);
         if let Err(failure) = committed {
-            warn!(%failure, "the group's offsets are not committed: only Kafka's own tools miss them");
+            warn!(%failure, "the group's offsets are not committed; only Kafka's own tools are affected");
         }
     }
 }

@@ -72,7 +72,7 @@ fn of_settings(
                     Some(name) => properties.finding(name, one.why),
                     None => places.finding("", one.why),
                 };
-                // A value that Java's client refuses, too, is told once.
+                // A value that Java's client refuses, too, is reported once.
                 let is_known = |fault: &Finding| {
                     (&fault.location, &fault.path) == (&finding.location, &finding.path)
                 };

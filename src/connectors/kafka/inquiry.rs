@@ -212,7 +212,7 @@ impl Inquiry {
                 Some(Ok(record)) if record.topic() == topic => return Ok(true),
                 Some(Ok(_)) => {}
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(true),
-                // Others are told, and the client recovers from them.
+                // Others are reported, and the client recovers from them.
                 Some(Err(failure)) if is_refusal(&failure) => return Err(failure),
                 Some(Err(_)) if self.left().is_zero() => return Ok(false),
                 Some(Err(_)) => {}

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_login_module_is_refused() {
+    fn anything_but_a_login_module_is_refused() {
         for config in [
             "garbage",
             r#"username="u" password="p";"#,

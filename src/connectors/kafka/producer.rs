@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_less_than_idempotence_gets_it_without_transactions() {
+    fn properties_that_ask_for_less_than_idempotence_are_respected_without_transactions() {
         let settings = settings_of(
             DeliverySemantic::AtLeastOnce,
             &[("acks", "1"), ("transactional.id", "mine")],

@@ -35,7 +35,7 @@ pub(super) struct Translated {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ignored {
     pub(super) name: String,
-    /// What operators are told about it.
+    /// What operators read about it.
     pub(super) told: String,
 }
 

@@ -57,7 +57,7 @@ impl Stored {
             let next = next.and_then(|next| next.parse().ok());
             let (Ok(partition), Some(next)) = (partition.parse(), next) else {
                 return Err(format!(
-                    "the stored position of split {name} is not an offset: another source had the name of this ingress before; give the ingress another id"
+                    "the stored position of split {name} is not an offset: another kind of source had the id of this ingress before; give the ingress another id"
                 )
                 .into());
             };

@@ -18,13 +18,13 @@ pub(super) enum Failure {
         message: String,
     },
     /// There is no usable answer.
-    #[error("{call}: no answer of Kinesis")]
+    #[error("{call}: no answer from Kinesis")]
     Unanswered {
         call: &'static str,
         #[source]
         source: HttpError,
     },
-    /// Nothing was sent, or the answer is of no use.
+    /// Nothing was sent, or the answer is unusable.
     #[error("Kinesis cannot be used")]
     Unasked(#[source] BoxError),
 }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_in_the_words_of_the_service() {
+    fn a_failure_is_reported_in_the_words_of_the_service() {
         let told = failure(
             400,
             r#"{"__type":"com.amazonaws.kinesis.v20131202#ResourceNotFoundException","message":"Stream s not found"}"#,

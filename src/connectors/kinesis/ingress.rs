@@ -40,7 +40,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Failures in a row from which on throttling is shown to operators.
 const OFTEN: u32 = 3;
 
-const RENEWED: &str = "the stored position is none of the shard, because its stream was deleted and created again: records of the old stream that were not read are lost; the shard is read from its oldest record";
+const RENEWED: &str = "the stored position does not belong to the shard, because its stream was deleted and created again: records of the old stream that were not read are lost; the shard is read from its oldest record";
 
 /// Reads streams.
 #[derive(Debug)]

@@ -40,7 +40,7 @@ async fn list(client: &Lazy, stream: &str) -> Result<Listing, Failure> {
         for shard in page.answer.shards {
             let id = shard.shard_id.clone();
             let shard = Listed::read(shard).ok_or_else(|| {
-                Failure::Unasked(format!("the hashes of shard {id} are no numbers").into())
+                Failure::Unasked(format!("the hashes of shard {id} are not numbers").into())
             })?;
             shards.push(shard);
         }

@@ -108,7 +108,7 @@ impl Poll {
         self.failures = 0;
     }
 
-    /// Tries again after a pause, with another iterator if the present one is of no use.
+    /// Tries again after a pause, with another iterator if the present one is no longer usable.
     pub(super) fn failed(&mut self, meaning: Meaning) {
         self.failures += 1;
         if matches!(

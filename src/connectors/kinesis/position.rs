@@ -100,7 +100,7 @@ impl Stored {
                 .ok()
                 .and_then(Position::parse);
             let position = position.ok_or_else(|| {
-                format!("the stored position of split {name} is not a position in a shard: the name of this ingress was another source's before; give the ingress another id")
+                format!("the stored position of split {name} is not a position in a shard: another kind of source had the id of this ingress before; give the ingress another id")
             })?;
             match name.split_once('/') {
                 Some((stream, shard)) => {

@@ -93,7 +93,7 @@ const DISCOVERY: Duration = Duration::from_secs(10);
 
 const POLLING: &str = "enhanced fan-out is not built in; shards are polled";
 const SINGLE: &str = "records are written one by one, which every consumer can read";
-const VERIFIED: &str = "certificates are always verified; name an own authority in the environment variable SSL_CERT_FILE";
+const VERIFIED: &str = "certificates are always verified; name your own authority in the environment variable SSL_CERT_FILE";
 const FIELD: &str = "the field of the document decides";
 const NO_COUNTERPART: &str = "there is no such setting here";
 

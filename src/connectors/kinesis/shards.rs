@@ -23,7 +23,7 @@ pub(super) struct Listed {
 }
 
 impl Listed {
-    /// `None` if the hashes are no numbers.
+    /// `None` if the hashes are not numbers.
     pub(super) fn read(listing: ShardListing) -> Option<Self> {
         let range = listing.hash_key_range;
         let parents = [listing.parent_shard_id, listing.adjacent_parent_shard_id];

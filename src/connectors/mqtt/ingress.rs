@@ -222,7 +222,7 @@ impl Reader<'_> {
             Change::Lost(failure) => {
                 // It is tried again and again, for the same reason.
                 if self.lost.as_ref() != Some(&failure) {
-                    warn!(ingress = %self.spec.id, %failure, "there is no connection to the broker; it is tried again");
+                    warn!(ingress = %self.spec.id, %failure, "no connection to the broker; will retry");
                 }
                 self.inlet.struggles(&failure);
                 self.lost = Some(failure);

@@ -51,7 +51,7 @@ impl Session {
         for (split, position) in positions {
             let foreign = || {
                 format!(
-                    "the stored position of split {split} is not one of MQTT: the name of this ingress was another source's before; give the ingress another id"
+                    "the stored position of split {split} is not one of MQTT: another kind of source had the id of this ingress before; give the ingress another id"
                 )
             };
             if split == SUBSCRIPTIONS {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// Whether listening on `host` opens a door to the network. A name other than `localhost` may lead anywhere.
+/// Whether listening on `host` can be reached from the network. A name other than `localhost` may lead anywhere.
 pub(super) fn is_exposed(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
     let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();

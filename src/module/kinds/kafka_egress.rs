@@ -24,7 +24,7 @@ pub struct KafkaEgress {
     pub delivery_semantic: DeliverySemantic,
     /// Further settings of the producer; the fields above go before them.
     pub properties: Properties,
-    /// Where its fields stand.
+    /// The locations of its fields.
     pub places: Places,
 }
 
@@ -158,7 +158,7 @@ fn read_semantic(fields: &Fields<'_>, places: &mut Places) -> Option<DeliverySem
             None
         }
     };
-    // They count for one of the types only, and are no slips of the pen with the others.
+    // They have an effect with one of the types only, and are not mistakes with the others.
     let _ = (
         semantic.given("transactionTimeout"),
         semantic.given("transactionTimeoutMillis"),
@@ -167,7 +167,7 @@ fn read_semantic(fields: &Fields<'_>, places: &mut Places) -> Option<DeliverySem
     read
 }
 
-/// The old field goes before the new one.
+/// The old field overrides the new one.
 fn transaction_timeout(fields: &Fields<'_>) -> Option<Duration> {
     let checked = |timeout: Option<Duration>| {
         timeout.filter(|timeout| !timeout.is_zero()).ok_or_else(|| {

@@ -22,7 +22,7 @@ const INSTEAD: &str = "feed its functions through a statefun.http.v1/ingress ins
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KafkaIngress {
-    /// Where the document's `spec` stands.
+    /// The location of the document's `spec`.
     pub location: Location,
     /// Its name; positions are stored under it.
     pub id: TypeName,
@@ -38,7 +38,7 @@ pub struct KafkaIngress {
     pub startup_position: KafkaStart,
     /// Further settings of the consumer; the fields above go before them.
     pub properties: Properties,
-    /// Where its fields stand.
+    /// The locations of its fields.
     pub places: Places,
 }
 

@@ -1,4 +1,4 @@
-//! Where fields stand in their document, for findings about their values that are made later, when a connector looks at them.
+//! The locations of fields in their document, for findings about their values that are made later, when a connector looks at them.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_are_told_at_once_each_with_its_path() {
+    fn all_faults_are_reported_at_once_each_with_its_path() {
         let faults = faults(&json!({
             "name": "a/b",
             "stagess": [],

@@ -51,7 +51,7 @@ pub(crate) fn read(node: At<'_>) -> Option<Policy> {
         fields.set("classes", &mut policy.classes, classes),
     ];
     fields.finish();
-    // Also when a field cannot be read: all faults are told at once.
+    // Also when a field cannot be read: all faults are reported at once.
     let checked = policy.check();
     for fault in checked
         .as_ref()

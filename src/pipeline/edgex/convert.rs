@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_refused() {
+    fn anything_but_an_event_is_refused() {
         for (payload, text) in [
             ("", "TransformToXML: No Data Received"),
             ("x", "TransformToXML: unexpected type received"),

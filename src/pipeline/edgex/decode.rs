@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn pl_05_what_is_no_event_fails_for_good_and_stays_as_it_was() {
+    fn pl_05_anything_but_an_event_fails_permanently_and_stays_as_it_was() {
         for payload in [json!({}), json!("text"), json!({"event": {}}), json!([1])] {
             let (answer, record) = decoded(Target::Event, &payload, "application/json");
             let Answer::Fail(failure) = answer else {

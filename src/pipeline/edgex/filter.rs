@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn pl_10_what_is_no_event_is_refused_with_the_name_of_the_filter() {
+    fn pl_10_anything_but_an_event_is_refused_with_the_name_of_the_filter() {
         for function in [
             ("FilterByProfileName", "ProfileNames"),
             ("FilterByDeviceName", "DeviceNames"),

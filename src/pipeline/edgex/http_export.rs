@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_is_none_gives_only_a_warning() {
+    fn an_invalid_url_gives_only_a_warning() {
         let stage = with(&[("Url", "<put your URL here>")]);
         assert!(matches!(kind(&stage), StageKind::Export(_)));
         assert_eq!(warnings(&stage).len(), 1);

@@ -22,7 +22,7 @@ pub(super) fn read(parameters: Parameters<'_>) -> Option<StageKind> {
     parameters.finish(rule.map(filter::by_rule))
 }
 
-/// The tree with the location of the text that it stands in.
+/// The tree with the location of the text that contains it.
 fn located(node: Node, location: &Location) -> Node {
     let value = match node.value {
         Value::List(items) => {
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_is_no_json_or_has_an_unknown_operator_is_a_fault() {
+    fn a_rule_that_is_not_json_or_has_an_unknown_operator_is_a_fault() {
         for (rule, fault) in [
             ("{", "stages[0].JSONLogic.Rule: the rule is not JSON: "),
             (

@@ -37,7 +37,7 @@ impl fmt::Display for SecretName {
     }
 }
 
-/// Where name and key stand. Until version 2 the name was called a path, and the key a name.
+/// The parameters with name and key. Until version 2 the name was called a path, and the key a name.
 pub(super) fn names(parameters: &Parameters<'_>) -> (&'static str, &'static str) {
     if parameters.has("SecretValueKey") || !parameters.has("SecretPath") {
         return ("SecretName", "SecretValueKey");

@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn pl_08_all_faults_are_told_at_once_each_with_its_path() {
+    fn pl_08_all_faults_are_reported_at_once_each_with_its_path() {
         let section = json!({
             "TargetType": "meric", "ExecutionOrder": "FilterByDeviceName, Nope, MQTTExport",
             "PerTopicPipelines": {

@@ -95,7 +95,7 @@ mod tests {
         let mut text = Record::new("text");
         let answer = applied(&json!({"AddTags": {"Tags": list}}), &mut text);
         let Answer::Fail(failure) = answer else {
-            panic!("a text is no event");
+            panic!("a text is not an event");
         };
         assert_eq!(failure.message, "AddTags: type received is not an Event");
     }

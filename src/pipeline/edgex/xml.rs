@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_is_no_name_is_refused() {
+    fn a_tag_that_is_not_an_xml_name_is_refused() {
         let mut given = event();
         given["tags"] = json!({"a b": 1});
         assert_eq!(of_event(&given), Err(InvalidName("a b".to_owned())));

@@ -38,7 +38,7 @@ pub(crate) enum RuleError {
         what: &'static str,
         got: String,
     },
-    #[error("`{0}` gives no finite number")]
+    #[error("the result of `{0}` is not a finite number")]
     NotFinite(&'static str),
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_cannot_be_computed_with() {
+    fn arithmetic_on_anything_but_numbers_fails() {
         for (rule, fault) in [
             (
                 json!({"*": [{"var": "name"}, 2]}),
@@ -374,7 +374,7 @@ mod tests {
             ),
             (
                 json!({"/": [1, {"var": "zero"}]}),
-                "`/` gives no finite number",
+                "the result of `/` is not a finite number",
             ),
         ] {
             let document = json!({"name": "Ann", "yes": true, "empty": "", "zero": 0});
@@ -388,7 +388,7 @@ mod tests {
         for (rule, fault) in [
             (
                 json!({"/": [1, 0]}),
-                "/: can never be computed: `/` gives no finite number",
+                "/: can never be computed: the result of `/` is not a finite number",
             ),
             (
                 json!({"+": ["abc", {"var": "x"}]}),

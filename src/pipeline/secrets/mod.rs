@@ -76,7 +76,7 @@ impl Secrets {
         self.with(Directory(path.into()))
     }
 
-    /// Adds secrets that stand in settings. Everyone who can read the settings can read them.
+    /// Adds secrets that are part of the settings. Everyone who can read the settings can read them.
     #[must_use]
     pub fn insecure<K: Into<String>, V: Into<String>>(
         self,

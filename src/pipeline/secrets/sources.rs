@@ -41,7 +41,7 @@ impl SecretProvider for Environment {
     }
 }
 
-/// Secrets that stand in settings.
+/// Secrets that are part of the settings.
 pub(super) struct Fixed {
     pub(super) name: String,
     pub(super) texts: BTreeMap<String, String>,
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_may_read_or_that_is_no_mapping_is_refused_without_its_text() {
+    fn a_file_that_others_may_read_or_that_is_not_a_mapping_is_refused_without_its_text() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secrets.json");
         let secrets = Secrets::default().file(&file);

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_idle_longest_makes_room_once() {
+    fn the_connection_that_is_idle_longest_makes_room_once() {
         let slots = ConnectionSlots::new(3);
         let taken: Vec<_> = (0..3).map(|_| slots.try_take().unwrap()).collect();
         let busy = taken[0].seat.begin();

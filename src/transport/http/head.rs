@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_another_origin_is_told_by_its_browser() {
+    fn a_page_of_another_origin_is_recognised_by_the_headers_of_its_browser() {
         let is_foreign = |headers: &[(&'static str, &str)]| {
             let request = request(Version::HTTP_11, "/", headers);
             is_cross_site(request.headers(), Some("127.0.0.1:8090"))

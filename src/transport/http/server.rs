@@ -235,7 +235,7 @@ pub(crate) async fn serve_connections(
                 // Only this connection failed, not the listener.
                 Err(err) if is_of_one_connection(&err) => debug!(error = %err, "connection lost before it was accepted"),
                 Err(err) => {
-                    trouble.is_told(&err);
+                    trouble.begins(&err);
                     slots.make_room();
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -267,7 +267,7 @@ struct Trouble {
 }
 
 impl Trouble {
-    fn is_told(&mut self, err: &io::Error) {
+    fn begins(&mut self, err: &io::Error) {
         if self.failures == 0 {
             warn!(error = %err, "no connection can be accepted; closing idle ones, and will retry");
         }

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn stage_is_no_part_of_the_path() {
+    fn stage_is_not_part_of_the_path() {
         for (raw, stage, path) in [
             ("/prod/health", Some("prod"), "/health"),
             ("/prod", Some("prod"), ""),

@@ -266,6 +266,31 @@ async fn a_purged_dead_letter_is_gone() {
     assert_eq!(started.items("/api/dead-letters").await, [json!(null); 0]);
 }
 
+/// Cancelled deliveries could be found, and only be removed under the name of dead letters.
+#[tokio::test]
+async fn a_cancelled_delivery_is_purged_and_a_waiting_one_is_not() {
+    let destination = Destination::start().await;
+    destination.react(Reaction::status(503));
+    let started = exporting(&destination).await;
+    started.order("orders", "1").await;
+    let waiting = started.items_once("/api/deliveries", 1).await.remove(0);
+    let purge = alice("of no use");
+    let refused = started.verb("deliveries", &waiting, "purge", &purge).await;
+    assert_eq!(code(&refused), (409, "job.bad_state".to_owned()));
+
+    let cancel = alice("sent by hand");
+    json_of(
+        &started
+            .verb("deliveries", &waiting, "cancel", &cancel)
+            .await,
+    );
+    let purged = started.verb("deliveries", &waiting, "purge", &purge).await;
+    assert_eq!(json_of(&purged)["state"], "cancelled");
+    assert_eq!(started.items("/api/deliveries").await, [json!(null); 0]);
+    let again = started.verb("deliveries", &waiting, "purge", &purge).await;
+    assert_eq!(code(&again), (404, "delivery.not_found".to_owned()));
+}
+
 #[tokio::test]
 async fn lists_cover_all_stages_and_redrive_sends_everything_that_matches_a_filter() {
     let destination = Destination::start().await;
@@ -362,7 +387,7 @@ async fn a_state_that_no_delivery_has_is_refused_with_the_known_ones() {
         .await;
     assert_eq!(code(&refused), (400, "bad_request".to_owned()));
     assert!(text(&refused).contains("awaiting"), "{}", text(&refused));
-    // A function that is no stage gets no commands.
+    // A function that is not a stage gets no commands.
     let other = started
         .act(
             "/api/deliveries/statefun.samples/counter/a/retry",

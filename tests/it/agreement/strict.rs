@@ -7,7 +7,7 @@ use crate::support::reply::Reply;
 use crate::support::scripted::{Scripted, Step};
 use crate::support::until::until;
 
-/// `test/*` at the server, where an answer that is no success fails at once.
+/// `test/*` at the server, where any answer but a success fails at once.
 fn module(server: &Scripted) -> String {
     format!(
         "kind: io.statefun.endpoints.v2/http

@@ -57,6 +57,29 @@ fn a_project_has_its_name_everywhere_and_nothing_left_to_fill_in() {
     assert_eq!(read(".gitignore"), "/target\n/statefun-data\n");
 }
 
+/// The Dockerfile of a project was no use where the library is a folder, which is the default: docker copies nothing from outside of the project.
+#[test]
+fn docker_gets_the_library_where_cargo_looks_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |path: &str| std::fs::read_to_string(folder.path().join(path)).unwrap();
+    assert_eq!(new(folder.path(), &["a"]).0, 0);
+    let (docker, library) = (read("a/Dockerfile"), env!("CARGO_MANIFEST_DIR"));
+    let command = format!("docker build --build-context stateful-functions='{library}' -t a .\n");
+    assert!(docker.contains(&command), "{docker}");
+    let copy = format!("\nCOPY --from=stateful-functions [\".\", \"{library}\"]\nWORKDIR");
+    assert!(docker.contains(&copy), "{docker}");
+    assert!(read("a/Cargo.toml").contains(&format!("path = \"{library}\"")));
+
+    let url = "https://git.example/stateful-functions.git";
+    assert_eq!(new(folder.path(), &["b", "--git", url]).0, 0);
+    let docker = read("b/Dockerfile");
+    assert!(docker.contains("docker build -t b .\n"), "{docker}");
+    assert!(docker.contains("AS build\nWORKDIR /src\n"), "{docker}");
+    for docker in [docker, read("a/Dockerfile")] {
+        assert!(!docker.contains("{{"), "{docker}");
+    }
+}
+
 #[test]
 fn the_module_of_a_new_project_is_fine() {
     let folder = tempfile::tempdir().unwrap();
@@ -115,7 +138,7 @@ fn a_name_that_cargo_refuses_and_a_folder_that_exists_are_refused() {
 }
 
 #[test]
-fn names_that_cargo_forbids_and_what_is_no_url_are_refused_before_anything_is_written() {
+fn names_that_cargo_forbids_and_malformed_urls_are_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["build", "deps", "examples", "incremental"] {
         let (code, _, err) = new(folder.path(), &[name]);

@@ -147,7 +147,7 @@ async fn sf_25_okhttp_tries_some_statuses_again() {
         assert_eq!(
             caller.failed_attempts().await,
             0,
-            "{line}: an answer is no failure"
+            "{line}: an answer is not a failure"
         );
         for (pair, wait) in server.arrived().windows(2).zip([10, 20, 40]) {
             assert!(pair[1] - pair[0] >= Duration::from_millis(wait), "{line}");

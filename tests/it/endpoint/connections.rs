@@ -54,7 +54,7 @@ async fn sf_28_no_more_connections_than_pool_size_are_used() {
     for id in ["a", "b", "c", "d", "e"] {
         caller.send(id).await;
     }
-    // The other three wait for a connection, in vain.
+    // The other three wait for a connection and get none.
     until("attempts without a connection", async || {
         (caller.failed_attempts().await >= 6).then_some(())
     })

@@ -36,7 +36,7 @@ fn a_setting_without_a_value_is_a_fault_and_not_its_default() {
     for fault in [
         "`spec.callTimeout`: expected a duration, found nothing",
         "`spec.token`: expected text, found nothing",
-        "`spec.maxBodyBytes`: expected a whole number, not negative, found text",
+        "`spec.maxBodyBytes`: expected a non-negative whole number, found text",
     ] {
         assert!(out.contains(fault), "{fault} in {out}");
     }

@@ -60,7 +60,7 @@ fn a_damaged_value_sets_its_address_aside_and_no_other() {
 }
 
 #[test]
-fn a_damaged_token_is_no_free_token() {
+fn a_damaged_token_is_not_a_free_token() {
     let mut rig = stateful();
     spoil(&rig, TOKENS, token_key("x", "x"));
     rig.arrive("x", "");
@@ -95,7 +95,7 @@ fn a_damaged_answer_refuses_its_key_and_is_named() {
 }
 
 #[test]
-fn a_damaged_delayed_message_is_told_of_and_the_others_fire() {
+fn a_damaged_delayed_message_is_reported_and_the_others_fire() {
     let mut rig = stateful();
     let timers = rig.store.scan(TIMERS, &[], None, 9).unwrap();
     let due = &timers[0].0[..8];

@@ -133,7 +133,7 @@ fn the_reserve_is_given_up_for_a_round_and_for_a_start_on_a_full_disk() {
 }
 
 #[test]
-fn damaged_tables_are_told_as_damage_and_the_reserve_is_kept() {
+fn damaged_tables_are_reported_as_damage_and_the_reserve_is_kept() {
     let disk = FaultyDisk::default();
     let (store, mut syncer) = opened(&disk, MEGABYTE);
     for number in 0..200 {
@@ -155,7 +155,7 @@ fn damaged_tables_are_told_as_damage_and_the_reserve_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_request_that_meets_a_full_disk_is_told_so_and_does_not_hang() {
+async fn the_first_request_that_meets_a_full_disk_gets_an_answer_that_says_so() {
     let disk = FaultyDisk::default();
     let mut config = RuntimeConfig::default();
     config.storage = settings(0);

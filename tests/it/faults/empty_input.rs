@@ -50,7 +50,7 @@ async fn an_event_without_a_body_is_400_on_lambda() {
 }
 
 #[tokio::test]
-async fn an_empty_body_is_no_json_and_no_import() {
+async fn an_empty_body_is_neither_json_nor_an_import() {
     let started = Started::with(Runtime::builder().admin(admin()), SAMPLES).await;
     for (listener, path) in [
         ("http ingress", "/send/statefun.samples/counter/a"),
@@ -68,7 +68,7 @@ async fn an_empty_body_is_no_json_and_no_import() {
 
 /// The page of the API promised `body.empty`; it was `bad_request` with a parser's words, and `[]` told the name of a type of ours.
 #[tokio::test]
-async fn a_command_without_a_body_or_with_another_body_is_told_what_to_send() {
+async fn a_command_without_a_body_or_with_another_body_is_refused_with_what_to_send() {
     let started = Started::with(Runtime::builder().admin(admin()), SAMPLES).await;
     for path in [
         "/api/dead-letters/redrive",

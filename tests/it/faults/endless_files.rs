@@ -61,7 +61,7 @@ fn certificates_and_keys_of_endpoints_are_regular_files() {
 }
 
 #[test]
-fn a_pipe_that_nobody_writes_to_is_no_module_file() {
+fn a_pipe_that_nobody_writes_to_is_not_a_module_file() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();

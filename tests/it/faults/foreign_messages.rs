@@ -92,7 +92,7 @@ async fn mistaken(context: &mut Context, _message: Message) -> Result<(), BoxErr
 }
 
 #[tokio::test]
-async fn such_a_message_of_a_function_is_a_dead_letter_or_is_counted_with_its_sender() {
+async fn a_foreign_message_from_a_function_is_a_dead_letter_or_is_counted_with_its_sender() {
     let destination = Destination::start().await;
     let mistaken = FunctionSpec::new(TypeName::new("shop/cart"), mistaken);
     let functions = StatefulFunctions::new().with(mistaken).unwrap();

@@ -61,7 +61,7 @@ fn a_fan_out_beyond_all_room_leaves_the_room_of_others() {
 }
 
 #[test]
-fn whoever_sends_to_a_full_function_waits_with_it_also_over_others_in_between() {
+fn all_senders_to_a_full_function_wait_with_it_indirect_ones_too() {
     let mut rig = rig();
     rig.arrive("a/first/x", "");
     let call = rig.call();
@@ -117,7 +117,7 @@ fn messages_of_one_function_take_their_share_of_memory_and_leave_the_rest() {
 }
 
 #[test]
-fn what_each_function_holds_is_told_most_first() {
+fn functions_are_listed_by_what_they_hold_most_first() {
     let mut rig = rig();
     fan_out(&mut rig, 6);
     rig.arrive("b/other/x", "");

@@ -156,7 +156,7 @@ async fn a_request_that_cannot_be_read_is_refused_with_words() {
 
 /// Only the last coding was looked at: gzip below the chunks was taken for the body, with 202.
 #[tokio::test]
-async fn a_transfer_encoding_other_than_chunked_is_refused_at_every_door() {
+async fn a_transfer_encoding_other_than_chunked_is_refused_at_every_listener() {
     let started = Started::with_all_listeners().await;
     for (listener, line) in [
         ("http ingress", SEND),

@@ -89,7 +89,7 @@ spec: {listen: '127.0.0.1:0', callTimeout: 900ms}
 }
 
 #[tokio::test]
-async fn who_waits_in_vain_for_a_silent_function_is_told_that_it_is_being_called() {
+async fn a_caller_of_a_silent_function_learns_that_it_is_still_being_called() {
     let server = Canned::always([], Answer::Stall(Vec::new())).await;
     let ingress = "kind: statefun.http.v1/ingress
 spec: {listen: '127.0.0.1:0', callTimeout: 900ms}

@@ -92,7 +92,7 @@ async fn what_to_do_follows_the_cause() {
 }
 
 #[tokio::test]
-async fn statefuns_own_words_are_told_under_strict_only() {
+async fn statefuns_own_words_are_used_under_strict_only() {
     let transport = format!("{ASYNC}, call: 50ms");
     let text = failure(no_database(), &transport, FailurePolicy::strict()).await;
     assert_eq!(
@@ -109,7 +109,7 @@ async fn ships(context: &mut Context, _message: Message) -> Result<(), BoxError>
 }
 
 #[tokio::test]
-async fn an_egress_that_is_not_bound_is_told_to_the_caller_and_in_the_queues() {
+async fn an_egress_that_is_not_bound_is_named_to_the_caller_and_in_the_queues() {
     let functions = StatefulFunctions::new()
         .with(FunctionSpec::new(TypeName::new("shop/cart"), ships))
         .unwrap();

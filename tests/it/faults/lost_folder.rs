@@ -149,7 +149,7 @@ fn a_log_that_was_cut_after_a_kill_is_noticed() {
 }
 
 #[test]
-fn a_round_that_was_not_finished_is_told_by_verify() {
+fn a_round_that_was_not_finished_is_reported_by_verify() {
     let running = FaultyDisk::default();
     let (store, mut syncer) = open(Arc::new(running.clone()), by_hand()).unwrap();
     put(&store, &mut syncer, 0..2);

@@ -11,7 +11,7 @@ fn said(code: i32, module: &str) -> String {
 }
 
 #[test]
-fn files_of_other_programs_are_recognised_and_the_remedy_is_told() {
+fn files_of_other_programs_are_recognised_and_the_remedy_is_named() {
     let configmap = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: module-config}\ndata:\n  module.yaml: |+\n    kind: io.statefun.endpoints.v2/http\n";
     let out = said(1, configmap);
     assert!(
@@ -31,7 +31,7 @@ fn files_of_other_programs_are_recognised_and_the_remedy_is_told() {
 }
 
 #[test]
-fn slips_in_kinds_and_keys_are_told_with_what_was_meant() {
+fn slips_in_kinds_and_keys_are_reported_with_what_was_meant() {
     let dot = "kind: io.statefun.endpoints.v2.http\nspec: {functions: example/*, urlPathTemplate: 'http://x/'}\n";
     assert!(said(1, dot).contains("did you mean `io.statefun.endpoints.v2/http`?"));
     let capital = "Kind: io.statefun.endpoints.v2/http\nspec: {functions: example/*, urlPathTemplate: 'http://x/'}\n";
@@ -53,7 +53,7 @@ fn slips_in_kinds_and_keys_are_told_with_what_was_meant() {
 }
 
 #[test]
-fn a_placeholder_in_braces_without_quotes_is_told_so() {
+fn a_placeholder_in_braces_without_quotes_is_reported_as_such() {
     let out = said(
         1,
         "kind: statefun.http.v1/ingress\nspec: {listen: ${LISTEN:-127.0.0.1:8090}}\n",
@@ -66,7 +66,7 @@ fn a_placeholder_in_braces_without_quotes_is_told_so() {
 }
 
 #[test]
-fn older_formats_are_told_what_to_write_today() {
+fn older_formats_are_refused_with_what_to_write_today() {
     let old = "version: \"1.0\"\nmodule:\n  meta: {type: remote}\n  spec:\n    functions:\n      - function: {}\n    ingresses:\n      - ingress: {meta: {type: statefun.kafka.io/routable-protobuf-ingress, id: a/in}, spec: {}}\n";
     let out = said(1, old);
     for told in [
@@ -79,7 +79,7 @@ fn older_formats_are_told_what_to_write_today() {
 }
 
 #[test]
-fn class_names_are_told_under_strict_only() {
+fn class_names_are_shown_under_strict_only() {
     let text = "kind: a/b\nspec: {}\n---\nkind: io.statefun.kafka.v1/egress\nspec: {id: a/b}\n---\nkind: x\n";
     let plain = said(1, text);
     let (_, strict) = check(text, &["--strict"]);
@@ -115,7 +115,7 @@ fn a_missing_marker_between_two_documents_is_a_fault_and_both_are_checked() {
 }
 
 #[test]
-fn all_faults_of_a_file_are_told_at_once() {
+fn all_faults_of_a_file_are_reported_at_once() {
     let text = "kind: statefun.http.v1/ingress\nspec: {listen: 'localhost:8191', callTimeout: soon}\n---\nkind: io.statefun.kafka.v1/egress\nspec: {id: a}\n---\nkind: nope\n---\nkind: io.statefun.endpoints.v2/http\nspec: {functions: a/*, urlPathTemplate: 'http+unix:///x'}\n";
     let (code, out) = check(text, &["--for", "flink"]);
     assert_eq!(code, 1, "{out}");
@@ -133,7 +133,7 @@ fn all_faults_of_a_file_are_told_at_once() {
 }
 
 #[test]
-fn all_certificates_and_keys_that_cannot_be_read_are_told_at_once() {
+fn all_certificates_and_keys_that_cannot_be_read_are_reported_at_once() {
     let text = "kind: io.statefun.endpoints.v2/http\nspec:\n  functions: a/b\n  urlPathTemplate: https://localhost/\n  transport: {trust_cacerts: none.ca, client_cert: none.crt, client_key: none.key}\n";
     let out = said(0, text);
     for file in [

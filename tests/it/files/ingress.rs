@@ -104,7 +104,7 @@ async fn a_file_is_waited_for_and_its_folder_may_vanish_and_come_back() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_stops_the_start_and_is_named() {
+async fn anything_but_a_file_stops_the_start_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     for (path, expected) in [
         (folder.path(), "it is a folder; name a file in it"),
@@ -141,7 +141,7 @@ async fn a_last_line_without_line_feed_is_taken_once_it_is_a_whole_record() {
 }
 
 #[tokio::test]
-async fn truncation_is_told_and_the_file_is_read_from_its_beginning() {
+async fn truncation_is_reported_and_the_file_is_read_from_its_beginning() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("in.jsonl");
     let started = reading(&path).await;
@@ -208,7 +208,7 @@ async fn a_followed_file_that_is_copied_and_truncated_has_each_line_once() {
 }
 
 #[tokio::test]
-async fn what_was_truncated_before_anything_of_it_was_read_is_told_as_lost() {
+async fn a_file_that_was_truncated_before_it_was_read_is_reported_as_lost() {
     let folder = tempfile::tempdir().unwrap();
     let (path, data) = (folder.path().join("in.jsonl"), folder.path().join("data"));
     let run = async || started(Runtime::builder().data(&data), &module(&path)).await;

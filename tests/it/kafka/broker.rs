@@ -84,7 +84,7 @@ pub(super) struct Secured {
 pub(super) const USER: &str = "alice";
 pub(super) const PASSWORD: &str = "right-1";
 
-/// The broker of this version that tests share. `None`, and the test is told as skipped, where there can be none.
+/// The broker of this version that tests share. `None`, and the test is reported as skipped, where there can be none.
 pub(super) fn shared(test: &str, version: Version) -> Option<&'static Broker> {
     static V39: OnceLock<Result<Broker, Lack>> = OnceLock::new();
     static V41: OnceLock<Result<Broker, Lack>> = OnceLock::new();

@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output};
 
-/// Runs `statefun` with a module file of this text, whose name is `MODULE` in what is told.
+/// Runs `statefun` with a module file of this text, whose name is `MODULE` in the output.
 fn statefun(args: &[&str], text: &str) -> (Output, String) {
     let folder = tempfile::tempdir().unwrap();
     let module = folder.path().join("module.yaml");

@@ -212,7 +212,7 @@ async fn partitions_that_are_added_are_read_from_their_first_record_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_is_missing_is_told_of_holds_up_no_other_and_is_read_once_it_is_there() {
+async fn a_missing_topic_is_reported_delays_no_other_and_is_read_once_it_exists() {
     let Some(broker) = shared("kafka missing topic", Version::V41) else {
         return;
     };

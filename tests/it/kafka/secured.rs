@@ -153,7 +153,7 @@ async fn tls_and_sasl_carry_records_both_ways_on_4_1() {
 
 #[cfg(feature = "kafka-tls")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_told_and_works_once_it_is_right_at_the_broker() {
+async fn a_wrong_password_is_reported_and_works_once_the_broker_accepts_it() {
     let Some(broker) = secured("kafka wrong password", Version::V41) else {
         return;
     };
@@ -171,7 +171,7 @@ async fn a_wrong_password_is_told_and_works_once_it_is_right_at_the_broker() {
 
 #[cfg(feature = "kafka-tls")]
 #[tokio::test(flavor = "multi_thread")]
-async fn certificates_that_are_unknown_or_have_expired_are_told() {
+async fn unknown_and_expired_certificates_are_reported() {
     let Some(broker) = secured("kafka certificates", Version::V41) else {
         return;
     };
@@ -189,7 +189,7 @@ async fn certificates_that_are_unknown_or_have_expired_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_may_not_be_read_is_told_and_read_once_it_may() {
+async fn a_topic_that_may_not_be_read_is_reported_and_read_once_it_may() {
     let Some(broker) = secured("kafka right to read", Version::V41) else {
         return;
     };

@@ -329,7 +329,7 @@ async fn credentials_that_are_refused_are_looked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_missing_is_told() {
+async fn missing_credentials_are_reported() {
     let Some(server) = shared("kinesis without credentials") else {
         return;
     };

@@ -188,10 +188,10 @@ async fn a_service_that_is_away_is_waited_for_and_does_not_hold_up_the_stop() {
     front.faults().is_away = true;
     let (scene, data) = started(&module(front.address, 1000)).await;
     order(&scene.runtime, &format!("{stream} a - one")).await;
-    scene.says("no answer of Kinesis").await;
+    scene.says("no answer from Kinesis").await;
     scene.runtime.shutdown().await;
     let scene = Scene::start_with(functions(), &module(front.address, 1000), data.path()).await;
-    scene.says("no answer of Kinesis").await;
+    scene.says("no answer from Kinesis").await;
     front.faults().is_away = false;
     let records = client.await_records(&stream, 1).await;
     assert_eq!(records[0].text(), "one");

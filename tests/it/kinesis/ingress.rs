@@ -205,7 +205,7 @@ fn aggregated(key: &str, texts: &[&str]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_is_missing_is_told_of_holds_up_no_other_and_is_read_once_it_is_there() {
+async fn a_missing_stream_is_reported_delays_no_other_and_is_read_once_it_exists() {
     let Some(server) = shared("kinesis missing stream") else {
         return;
     };
@@ -261,12 +261,12 @@ async fn a_service_that_is_away_at_the_start_and_later_is_waited_for() {
     let data = folder();
     let module = Ingress::at(front.address, &stream).module();
     let scene = Scene::start(&module, data.path()).await;
-    scene.says("no answer of Kinesis").await;
+    scene.says("no answer from Kinesis").await;
     front.faults().is_away = false;
     scene.arrive(&["one"]).await;
     scene.says("\"last_failure\":null").await;
     front.faults().is_away = true;
-    scene.says("no answer of Kinesis").await;
+    scene.says("no answer from Kinesis").await;
     client.text(&stream, "a", "two").await;
     front.faults().is_away = false;
     scene.arrive(&["one", "two"]).await;
@@ -275,7 +275,7 @@ async fn a_service_that_is_away_at_the_start_and_later_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn throttling_is_told_when_it_lasts_and_loses_nothing() {
+async fn throttling_is_reported_when_it_lasts_and_loses_nothing() {
     let Some(server) = shared("kinesis throttled") else {
         return;
     };

@@ -17,7 +17,7 @@ pub(super) struct Server {
     _shell: Child,
 }
 
-/// The server. `None`, and the test is told as skipped, where there can be none.
+/// The server. `None`, and the test is reported as skipped, where there can be none.
 pub(super) fn shared(test: &str) -> Option<&'static Server> {
     static SERVER: OnceLock<Result<Server, Lack>> = OnceLock::new();
     match SERVER.get_or_init(Server::start) {

@@ -25,7 +25,7 @@ fn pl_33_every_function_in_each_of_its_spellings_loads_and_unused_ones_are_ignor
     let warnings: Vec<_> = module.warnings.iter().map(ToString::to_string).collect();
     for text in [
         "`LogLevel` has no effect here",
-        "`<put your URL here>` is no",
+        "`<put your URL here>` is not a URL",
         "`MarkAsPushed` has no effect",
         "AES-128 without a tag",
     ] {
@@ -37,7 +37,7 @@ fn pl_33_every_function_in_each_of_its_spellings_loads_and_unused_ones_are_ignor
 }
 
 #[test]
-fn pl_18_all_faults_of_a_section_are_told_at_once_with_line_and_key() {
+fn pl_18_all_faults_of_a_section_are_reported_at_once_with_line_and_key() {
     let text = "\
 kind: statefun.pipelines.v1/pipeline
 spec:

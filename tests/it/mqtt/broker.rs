@@ -25,7 +25,7 @@ pub(super) struct Broker {
 }
 
 impl Broker {
-    /// `None`, and `test` is told as skipped, where there is none.
+    /// `None`, and `test` is reported as skipped, where there is none.
     pub(super) async fn start(test: &str) -> Option<Self> {
         Self::start_with(test, "allow_anonymous true\n").await
     }

@@ -34,7 +34,7 @@ fn set_password(broker: &Broker, password: &str) {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_and_the_ingress_gets_well_when_the_broker_takes_it() {
+async fn a_wrong_password_is_reported_and_the_ingress_recovers_when_the_broker_accepts_it() {
     let test = "mqtt with a password";
     let settings = "allow_anonymous false\npassword_file FOLDER/users\n";
     let Some(broker) = Broker::start_with(test, settings).await else {
@@ -91,7 +91,7 @@ async fn certificates_are_shown_and_checked_on_both_sides() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_certificate_stops_the_start_and_is_named() {
+async fn a_file_that_is_not_a_certificate_stops_the_start_and_is_named() {
     let not_one = certificate("server.key");
     let more = format!("  tls: {{ca: '{not_one}'}}\n");
     let module = ingress("mqtts://localhost:1", &more);

@@ -80,7 +80,7 @@ async fn pl_01_an_event_passes_filters_and_is_exported_as_it_was_transformed() {
 }
 
 #[tokio::test]
-async fn pl_05_a_payload_that_is_no_event_is_a_dead_letter_with_its_reason() {
+async fn pl_05_a_payload_that_is_not_an_event_is_a_dead_letter_with_its_reason() {
     let stages = json!([{"edgex-target": {"type": "event"}}, {"Transform": {"Type": "xml"}}]);
     let mut town = Town::new(declared(&stages));
     let mut blank = event();

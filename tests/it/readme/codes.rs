@@ -7,7 +7,7 @@ use super::ROOT;
 
 const ERRORS: &str = include_str!("../../../docs/errors.md");
 
-/// Texts with a dot that are no codes of an answer: names of files, namespaces and keys, and codes that deliveries answer each other with.
+/// Texts with a dot that are not codes of an answer: names of files, namespaces and keys, and codes that deliveries answer each other with.
 const OTHERS: &[&str] = &[
     "any.example",
     "job.bad_command",

@@ -156,7 +156,7 @@ async fn a_partition_that_panics_stops_the_intake_and_says_so() {
     thread_of(&runtime, "quick").await;
     clock.0.store(true, Ordering::SeqCst);
     let message = MessageBuilder::to(Address::new(THREAD, "a")).value("quick");
-    // Who waits is told at once, and who comes later too.
+    // Callers that wait are answered at once, and so are later ones.
     for _ in 0..2 {
         let failure = runtime.call(&message, WITHIN).await.unwrap_err();
         let IntakeError::NotWritable { reason } = failure else {

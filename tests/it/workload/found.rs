@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_model_predicts_is_no_difference_and_every_change_is_one() {
+    fn any_deviation_from_the_model_is_a_difference_and_nothing_else_is() {
         let workload = Workload::random(3, 2_000);
         let world = Model::of(&workload.inputs).world;
         let addresses = Workload::addresses();

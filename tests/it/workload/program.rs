@@ -63,7 +63,7 @@ impl FromStr for At {
         let mut parts = text.splitn(3, '/');
         let (Some(namespace), Some(name), Some(id)) = (parts.next(), parts.next(), parts.next())
         else {
-            return Err(format!("{text} is no address"));
+            return Err(format!("{text} is not an address"));
         };
         let type_name = TypeName::from_parts(namespace, name).map_err(|err| err.to_string())?;
         Ok(Self(Address::new(type_name, id)))

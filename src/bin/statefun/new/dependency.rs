@@ -18,7 +18,7 @@ pub(super) struct DependencyArgs {
     git: Option<GitUrl>,
 }
 
-/// The URL of a git repository, in a form that cargo takes: the short form `git@host:path` is none.
+/// The URL of a git repository, in a form that cargo takes: the short form `git@host:path` is not accepted.
 #[derive(Debug, Clone)]
 struct GitUrl(String);
 
@@ -49,11 +49,18 @@ impl FromStr for GitUrl {
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 const BUILT_FROM: &str = env!("CARGO_MANIFEST_DIR");
 
+/// A place of the library.
+#[derive(Debug)]
+pub(super) enum Dependency {
+    Git(String),
+    /// An absolute path.
+    Path(String),
+}
+
 impl DependencyArgs {
-    /// As in a `Cargo.toml`: `path = "…"` or `git = "…"`.
-    pub(super) fn toml(&self) -> anyhow::Result<String> {
+    pub(super) fn place(&self) -> anyhow::Result<Dependency> {
         if let Some(url) = &self.git {
-            return Ok(key("git", &url.0));
+            return Ok(Dependency::Git(url.0.clone()));
         }
         if let Some(path) = &self.path {
             let text = path.display();
@@ -68,28 +75,57 @@ impl DependencyArgs {
             return of_path(&whole);
         }
         if !REPOSITORY.is_empty() {
-            return Ok(key("git", REPOSITORY));
+            return Ok(Dependency::Git(REPOSITORY.to_owned()));
         }
         let built_from = Path::new(BUILT_FROM);
         if !is_checkout(built_from) {
             bail!(
-                "the library is not where this program was built ({BUILT_FROM}); say where it is with --path DIR or --git URL"
+                "the library is no longer in the folder from which this program was built ({BUILT_FROM}); say where it is with --path DIR or --git URL"
             );
         }
         of_path(built_from)
     }
 }
 
-fn of_path(path: &Path) -> anyhow::Result<String> {
-    let path = path
-        .to_str()
-        .with_context(|| format!("{} is not text in UTF-8", path.display()))?;
-    Ok(key("path", path))
+impl Dependency {
+    /// As in a `Cargo.toml`: `path = "…"` or `git = "…"`.
+    pub(super) fn toml(&self) -> String {
+        match self {
+            Self::Git(url) => format!("git = {}", quoted(url)),
+            Self::Path(path) => format!("path = {}", quoted(path)),
+        }
+    }
+
+    /// The options of `docker build` beyond the usual ones. A folder outside of the project is a build context of its own.
+    pub(super) fn docker_options(&self) -> String {
+        match self {
+            Self::Git(_) => String::new(),
+            Self::Path(path) => format!("--build-context stateful-functions='{path}' "),
+        }
+    }
+
+    /// The lines of the Dockerfile that bring the library to where `Cargo.toml` has it.
+    pub(super) fn docker_copy(&self) -> String {
+        match self {
+            Self::Git(_) => String::new(),
+            Self::Path(path) => format!(
+                "# Cargo.toml takes the library from this folder.\nCOPY --from=stateful-functions [\".\", {}]\n",
+                quoted(path)
+            ),
+        }
+    }
 }
 
-fn key(name: &str, value: &str) -> String {
-    // Basic strings of TOML have the form of JSON strings.
-    format!("{name} = {}", serde_json::Value::from(value))
+fn of_path(path: &Path) -> anyhow::Result<Dependency> {
+    let text = path
+        .to_str()
+        .with_context(|| format!("{} is not text in UTF-8", path.display()))?;
+    Ok(Dependency::Path(text.to_owned()))
+}
+
+/// A basic string of TOML, which has the form of a JSON string.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 fn is_checkout(folder: &Path) -> bool {

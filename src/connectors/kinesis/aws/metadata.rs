@@ -80,7 +80,7 @@ fn is_trusted(url: &Uri) -> bool {
     url.scheme_str() == Some("https") || is_loopback || AGENTS.contains(&host)
 }
 
-/// The credentials of the instance's role; `None` if this is no instance, or it has no role.
+/// The credentials of the instance's role; `None` if this is not an instance, or it has no role.
 pub(super) async fn instance(chain: &Chain) -> Result<Option<Credentials>, BoxError> {
     let Ok(service) = Instance::reached(chain).await else {
         return Ok(None);

@@ -88,7 +88,7 @@ impl Profile {
         value.filter(|value| !value.is_empty())
     }
 
-    /// The access key that stands in the profile itself.
+    /// The access key in the profile itself.
     pub(super) fn credentials(&self) -> Option<Credentials> {
         Some(Credentials {
             access_key_id: self.get("aws_access_key_id")?.to_owned(),

@@ -59,13 +59,13 @@ pub struct HttpExport {
     pub secret_header: Option<SecretHeader>,
     /// The header that carries the item's id, equal in all attempts. Empty: none. Default `idempotency-key`.
     pub idempotency_header: String,
-    /// Requests under way at one destination from this process. Default 64.
+    /// Maximum concurrent requests to one destination from this process. Default 64.
     pub max_in_flight: NonZeroUsize,
     /// When a destination that keeps failing gets fewer requests. `None`: never. Default after 5 failures in a row.
     pub circuit: Option<Circuit>,
     /// Larger payloads become dead letters. Default 16 MiB.
     pub max_payload_bytes: usize,
-    /// Of larger answers the body is left away. Default 1 MiB.
+    /// The body of a larger answer is left out. Default 1 MiB.
     pub max_response_bytes: usize,
     /// Certificates and keys. Default: the public authorities are trusted.
     pub tls: ExportTls,

@@ -42,7 +42,7 @@ pub(super) fn absolute(text: &str) -> Result<(Uri, Arc<str>), String> {
     let shown = redacted(text);
     let url: Uri = text
         .parse()
-        .map_err(|err| format!("`{shown}` is no URL: {err}"))?;
+        .map_err(|err| format!("`{shown}` is not a URL: {err}"))?;
     let wrong = |what: &str| Err(format!("`{shown}` {what}"));
     match (url.scheme_str(), url.authority()) {
         (Some(scheme @ ("http" | "https")), Some(authority)) => {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_was_filled_in_with_its_port_is_told_as_that() {
+    fn a_host_that_was_filled_in_with_its_port_is_reported_as_such() {
         let fault = filled("http://127.0.0.1%3A9000/x").unwrap_err();
         assert!(fault.contains("`127.0.0.1%3A9000` as its host"), "{fault}");
         assert!(fault.contains("http://{host}:{port}/"), "{fault}");

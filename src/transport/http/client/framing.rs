@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_other_than_the_bodys_is_no_request() {
+    fn a_request_with_another_length_than_its_body_is_refused() {
         let mut request = HttpRequest::new(Method::POST, "http://h/".parse().unwrap());
         request.body = "12345678".into();
         assert!(check(&request).is_ok());

@@ -83,7 +83,7 @@ impl HttpClient {
         })
     }
 
-    /// Sends `request` and reads the whole response. Connecting, waiting and reading together take at most `timeout`.
+    /// Sends `request` and reads the complete response. Connecting, waiting and reading together take at most `timeout`.
     ///
     /// A request is sent once. It is sent on a second connection only if a pooled one turned out to be closed before any
     /// part of the request was written.

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_none_is_refused() {
+    fn an_invalid_port_is_refused() {
         let of = |url: &str| Origin::of(&url.parse().unwrap());
         for url in ["http://h:99999/", "http://[::1]:65536/", "http://h:0/"] {
             assert!(of(url).is_err(), "{url}");
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn schemes_and_hosts_are_told_apart_by_meaning() {
+    fn schemes_and_hosts_are_compared_by_meaning() {
         assert_eq!(origin("http://A/1"), origin("http://a/2"));
         assert_ne!(origin("http://a/"), origin("https://a/"));
         assert_ne!(origin("http://a/"), origin("http://a:81/"));

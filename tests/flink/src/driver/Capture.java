@@ -8,7 +8,7 @@ import org.apache.flink.statefun.sdk.reqreply.generated.TypedValue;
 import org.apache.flink.streaming.api.checkpoint.CheckpointedFunction;
 import org.apache.flink.streaming.api.functions.sink.RichSinkFunction;
 
-/** An egress: each record is a line at once. Where checkpoints cut the records is told, too, so that those that a restart undoes can be taken back. */
+/** An egress: each record is a line at once. The places where checkpoints cut the records are reported, too, so that those that a restart undoes can be taken back. */
 final class Capture extends RichSinkFunction<TypedValue> implements CheckpointedFunction {
   private final String job;
   private final String egress;

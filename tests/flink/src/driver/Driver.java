@@ -18,7 +18,7 @@ import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.node.Obje
 
 /**
  * The real StateFun, steered by lines: a request with an {@code id} is answered by one line with that id, and what happens to jobs
- * is told by lines with an {@code event}. It ends when its input ends.
+ * is reported by lines with an {@code event}. It ends when its input ends.
  */
 public final class Driver {
   private static final Map<String, Job> JOBS = new ConcurrentHashMap<>();
@@ -51,7 +51,7 @@ public final class Driver {
     ObjectNode answer = Lines.object();
     answer.set("id", request.get("id"));
     try {
-      obey(request, answer);
+      execute(request, answer);
     } catch (Throwable failure) {
       answer.set("failure", Causes.of(failure));
     }
@@ -60,7 +60,7 @@ public final class Driver {
     }
   }
 
-  private static void obey(JsonNode request, ObjectNode answer) throws Exception {
+  private static void execute(JsonNode request, ObjectNode answer) throws Exception {
     String verb = request.get("verb").asText();
     switch (verb) {
       case "start" -> {
