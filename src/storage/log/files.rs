@@ -2,7 +2,11 @@
 
 use std::io;
 
+use super::super::REACHED;
+use super::super::disk::LOCK;
+use super::super::tables;
 use super::store::LogStore;
+use super::writer::segment_name;
 
 impl LogStore {
     /// Closes the store if acknowledged data would not outlive the process.
@@ -42,5 +46,26 @@ impl LogStore {
         }
         // The name may belong to another file.
         (!is_linked).then(|| format!("data folder {folder} was replaced by another one"))
+    }
+
+    /// The files that a start would need now, and whether the first of them, which gets the next round, still has a name.
+    fn needed_files(&self) -> io::Result<(Vec<String>, bool)> {
+        let syncing = self.syncing.lock().expect("the syncer does not panic");
+        let mut needed = vec![syncing.writer.file_name()];
+        let is_linked = syncing.writer.is_linked()?;
+        drop(syncing);
+        let state = self.locked();
+        let finished = state.finished.iter();
+        needed.extend(finished.map(|finished| segment_name(finished.segment)));
+        drop(state);
+        let tables = self.tables.lock().expect("a checkpoint does not panic");
+        for (name, is_there) in [
+            (REACHED, true),
+            (LOCK, self.has_lock_file),
+            (tables::FILE, tables.exists()),
+        ] {
+            needed.extend(is_there.then(|| name.to_owned()));
+        }
+        Ok((needed, is_linked))
     }
 }

@@ -5,14 +5,18 @@ mod checkpoints;
 mod files;
 mod format;
 mod layers;
+mod opening;
 mod overlay;
 mod reached;
+mod reading;
 mod recovery;
 mod reserve;
 mod room;
 mod round;
 mod segment;
+mod state;
 mod store;
+mod syncing;
 mod writer;
 
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Intake stops while there is still disk space to complete pending work.
 
-use super::store::{LogStore, State};
+use super::state::State;
+use super::store::LogStore;
 
 impl LogStore {
     /// The free bytes of the disk, and those below which intake stops.
