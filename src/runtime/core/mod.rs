@@ -10,6 +10,7 @@
 
 mod admin;
 mod apply;
+mod bindings;
 mod brought;
 mod counts;
 mod declared;
@@ -20,15 +21,18 @@ mod function_types;
 mod handshake;
 mod held;
 pub mod idempotency;
+mod input;
 pub mod keys;
 mod limits;
 mod mailbox;
 mod mailboxes;
+mod output;
 mod quotas;
 #[cfg(any(test, feature = "simulation"))]
 mod recount;
 mod recovery;
 pub(crate) mod rows;
+mod settings;
 mod source;
 mod start;
 pub mod state;
@@ -38,21 +42,22 @@ mod watch;
 pub mod wire;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 pub use self::admin::{AdminChange, QueueView};
+pub use self::bindings::{Bindings, EgressBinding, FunctionBinding};
 pub use self::brought::Brought;
 pub use self::counts::Counts;
 pub use self::failure::{Failure, FailurePolicy, OnError, Parked, Verdict};
 pub use self::function_types::TypeCounters;
 pub use self::idempotency::IdempotencyKey;
+pub use self::input::{Arrival, Input, Ticket};
 pub use self::keys::{AddressKey, MessageId};
 pub use self::limits::AnswerLimits;
 pub use self::mailbox::{Activity, Message};
+pub use self::output::{Output, Refusal};
 pub use self::quotas::TypeLoad;
+pub use self::settings::{CoreSettings, Windows};
 pub use self::source::{SourceCore, SplitPosition};
 pub use self::watch::ValueWatch;
 
@@ -60,8 +65,6 @@ use self::function_types::FunctionTypes;
 use self::held::{Held, Release};
 use self::mailboxes::{Mailboxes, Slot};
 use self::timers::TimerWindow;
-use crate::protocol::reqreply::FromFunction;
-use crate::sdk::TypeName;
 use crate::storage::{Position, Store};
 use crate::time::Timestamp;
 
@@ -74,261 +77,6 @@ pub struct CallId {
     number: u64,
     /// The address of a call in progress.
     slot: Slot,
-}
-
-/// A number chosen by the caller, with which it recognises the result.
-pub type Ticket = u64;
-
-/// The binding of a function type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FunctionBinding {
-    /// The function acts on the outside: it is called only once its messages are on disk.
-    pub after_durable: bool,
-    /// Maximum messages waiting at one address before ingresses are refused; zero for no limit.
-    pub max_backlog: u64,
-}
-
-/// The functions and egresses of the module, as a core needs them.
-pub trait Bindings: fmt::Debug + Send + Sync {
-    /// The function bound to a type, by its own name or by its namespace.
-    fn function(&self, namespace: &str, name: &str) -> Option<FunctionBinding>;
-    /// The egress of this name.
-    fn egress(&self, namespace: &str, name: &str) -> Option<EgressBinding>;
-    /// Whether some egress has reached a limit of undelivered records.
-    fn has_full_egresses(&self) -> bool {
-        false
-    }
-    /// Whether the egress whose rows begin with `egress` has reached its limit, for all functions or for those of type `sender`. Returns a message.
-    fn full_egress(&self, _egress: &[u8], _sender: &[u8]) -> Option<String> {
-        None
-    }
-    /// The watch of some values, which is notified of changes.
-    fn watch(&self) -> Option<&dyn ValueWatch> {
-        None
-    }
-}
-
-/// The destination of an egress's records.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EgressBinding {
-    /// To the outbox, from which a driver delivers them.
-    Outbox,
-    /// To a function of this type, as messages to the sender's id: an egress that is a delivery with a policy.
-    Function(TypeName),
-}
-
-/// Settings of a core.
-#[derive(Debug, Clone, Copy)]
-pub struct CoreSettings {
-    /// Number of this core, from 0.
-    pub index: u8,
-    /// The number of cores among which the ids are divided.
-    pub cores: u8,
-    /// Never call functions or fire timers. Default false.
-    pub at_rest: bool,
-    /// What to do with failing addresses.
-    pub failure: FailurePolicy,
-    /// Limits on one answer.
-    pub answers: AnswerLimits,
-    /// Messages waiting or in flight beyond which an ingress is refused. Messages between functions never are. Default 100,000.
-    pub max_backlog: u64,
-    /// The share of `max_backlog` and of `max_memory_bytes` that messages of one function type may use, in percent. Messages beyond
-    /// it do not count against others. Default 50; 100 and more: no limit.
-    pub type_share_percent: u8,
-    /// Maximum bytes of messages in memory; beyond it further messages, and due timers, stay in the store. Default 64 MiB.
-    pub max_memory_bytes: usize,
-    /// Maximum messages in flight or about to be; beyond it due timers wait. Default 8,192.
-    pub max_active: usize,
-    /// Maximum calls in progress at the same time; further addresses wait for a slot. Default 8,192.
-    pub max_calls: usize,
-    /// How many waiting messages are in memory.
-    pub windows: Windows,
-}
-
-/// How many waiting messages and timers are in memory, and how many are read and written at a time. The simulator makes these tiny.
-#[derive(Debug, Clone, Copy)]
-pub struct Windows {
-    /// Messages of one address in memory; the others are read from the store when they are needed. Default 16,384.
-    pub messages: usize,
-    /// Bytes of messages of one address in memory. Default 8 MiB.
-    pub bytes: usize,
-    /// Timers read at a time; at most twice as many are in memory. Default 8,192.
-    pub timers: usize,
-    /// Timers fired in one commit. Default 256.
-    pub fired_at_once: usize,
-    /// Rows read at a time. Default 512.
-    pub page: usize,
-}
-
-impl Default for Windows {
-    fn default() -> Self {
-        Self {
-            messages: 16_384,
-            bytes: 8 << 20,
-            timers: 8_192,
-            fired_at_once: 256,
-            page: 512,
-        }
-    }
-}
-
-impl Default for CoreSettings {
-    fn default() -> Self {
-        Self {
-            index: 0,
-            cores: 1,
-            at_rest: false,
-            failure: FailurePolicy::default(),
-            answers: AnswerLimits::default(),
-            max_backlog: 100_000,
-            type_share_percent: 50,
-            max_memory_bytes: 64 << 20,
-            max_active: 8_192,
-            max_calls: 8_192,
-            windows: Windows::default(),
-        }
-    }
-}
-
-impl CoreSettings {
-    /// The share of one function type in `whole`, at least 1.
-    pub fn share_of(&self, whole: u64) -> u64 {
-        match self.type_share_percent {
-            100.. => u64::MAX,
-            percent => {
-                (whole / 100 * u64::from(percent) + whole % 100 * u64::from(percent) / 100).max(1)
-            }
-        }
-    }
-}
-
-/// A message from an ingress.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrival {
-    /// The number by which the ingress recognises the result.
-    pub ticket: Ticket,
-    /// The target of the message.
-    pub target: AddressKey,
-    /// The encoded `TypedValue`.
-    pub argument: Bytes,
-    /// The gateway id for the answer; `None` if no answer is needed.
-    pub gateway: Option<String>,
-    /// The caller's idempotency key.
-    pub key: Option<IdempotencyKey>,
-}
-
-/// An input of a core.
-#[derive(Debug)]
-pub enum Input {
-    /// A message from an ingress.
-    Arrive(Arrival),
-    /// A message from a function of another core, whose row is staged.
-    Deliver(Message),
-    /// Messages of one batch of a source, whose rows are staged.
-    DeliverAll(Vec<Message>),
-    /// Like `Deliver`, without the message's content, which is read from the store when needed.
-    Stored(Message),
-    /// The result of a call.
-    Answered {
-        /// The call.
-        call: CallId,
-        /// The reply, or why there is none after all attempts.
-        result: Result<FromFunction, Failure>,
-    },
-    /// Everything staged up to this position is on disk.
-    Durable(Position),
-    /// Time has passed.
-    Tick,
-    /// Search a page of rows for expired ones.
-    Sweep,
-    /// A change by an operator; the ticket is answered with [`Output::Changed`].
-    Change(Ticket, AdminChange),
-    /// The runtime is stopping: start no more calls.
-    Drain,
-}
-
-/// Why a message of an ingress was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// No function is bound to the type.
-    UnknownFunction,
-    /// A queue limit was reached.
-    Full {
-        /// The limit, as a message.
-        what: String,
-    },
-    /// The idempotency key was used with another body.
-    KeyReused,
-    /// The store could not be read.
-    Storage(String),
-}
-
-/// An output of a core: something to be done.
-#[derive(Debug)]
-pub enum Output {
-    /// Call the function of `target`.
-    Call {
-        /// To be returned in [`Input::Answered`].
-        call: CallId,
-        /// The address.
-        target: AddressKey,
-        /// The encoded `ToFunction`.
-        request: Bytes,
-        /// Invocations in it.
-        invocations: usize,
-    },
-    /// Pass a message to another core, in this order.
-    Forward(u8, Message),
-    /// The message is on disk.
-    Accepted(Ticket),
-    /// The message was refused, and nothing of it is stored.
-    Refused(Ticket, Refusal),
-    /// The key was answered before, with this answer; `None` for a message without one.
-    Replayed(Ticket, Option<Bytes>),
-    /// The first message with this key is still being processed; its answer will go to this gateway.
-    Attached(Ticket, String),
-    /// The answer to a call: gateway id and encoded `TypedValue`.
-    Answer(String, Bytes),
-    /// A record for an egress, on disk in [`keys::OUTBOX`].
-    Egress {
-        /// The prefix of its row key: the egress.
-        egress: Bytes,
-        /// The end of its row key.
-        id: MessageId,
-        /// The encoded `TypedValue`.
-        record: Bytes,
-        /// The type of the function that sent it, as in keys.
-        sender: Bytes,
-        /// The position of its commit.
-        position: Position,
-    },
-    /// An operator's change was made, or the reason why not.
-    Changed(Ticket, Result<(), String>),
-    /// A batch failed.
-    Failed {
-        /// The address.
-        address: AddressKey,
-        /// Why.
-        failure: Failure,
-        /// Attempts so far.
-        attempt: u32,
-        /// Messages in the batch.
-        invocations: usize,
-        /// The consequence.
-        verdict: Verdict,
-    },
-    /// A warning for operators.
-    Warning(String),
-}
-
-impl Output {
-    /// Whether it only tells somebody outside what became of a message.
-    pub const fn is_acknowledgement(&self) -> bool {
-        matches!(
-            self,
-            Self::Accepted(_) | Self::Replayed(..) | Self::Attached(..) | Self::Answer(..)
-        )
-    }
 }
 
 /// One partition: all addresses whose ids belong to it.
