@@ -101,6 +101,16 @@ fn take_all(values: &QueueValues, context: &mut Context) -> Result<Vec<Record>, 
     items.into_iter().map(Record::decode).collect()
 }
 
+/// What became of a record that came to a batch.
+pub(crate) enum Added {
+    /// It waits in the open batch.
+    Waits,
+    /// It completed the batch.
+    Completes(Record),
+    /// It cannot be part of the batch.
+    Refused(Box<Failure>),
+}
+
 impl Collector {
     pub(crate) fn new(batching: Arc<Batching>) -> Self {
         let items = values(batching.count);
@@ -115,14 +125,10 @@ impl Collector {
         self.items.declare(spec.value(FILLING))
     }
 
-    /// Adds a record. Returns the batch if it is complete, or why the record cannot be part of it.
-    pub(crate) fn add(
-        &self,
-        context: &mut Context,
-        record: &Record,
-    ) -> Result<Result<Option<Record>, Box<Failure>>, BoxError> {
+    /// Adds a record.
+    pub(crate) fn add(&self, context: &mut Context, record: &Record) -> Result<Added, BoxError> {
         if let Err(failure) = self.batching.takes(record) {
-            return Ok(Err(failure));
+            return Ok(Added::Refused(failure));
         }
         let first = self.begin_if_empty(context, record)?;
         if first.encoding != record.content_encoding() {
@@ -135,7 +141,8 @@ impl Collector {
                 shown(record.content_encoding()),
                 shown(&first.encoding)
             );
-            return Ok(Err(Box::new(Failure::permanent("stage_error", text))));
+            let failure = Failure::permanent("stage_error", text);
+            return Ok(Added::Refused(Box::new(failure)));
         }
         let mut item = Vec::new();
         wire::put(record, &mut item)?;
@@ -144,12 +151,13 @@ impl Collector {
         let size = queue.size();
         queue.save(context.storage())?;
         if !self.is_due(size) {
-            return Ok(Ok(None));
+            return Ok(Added::Waits);
         }
         if self.batching.time.is_some() {
             context.cancel_delayed_message(&token(context, &first)?);
         }
-        Ok(Ok(self.release(context)?))
+        let batch = self.release(context)?;
+        Ok(batch.map_or(Added::Waits, Added::Completes))
     }
 
     /// Handles the end of a batch's time. Returns the batch, unless it has already been sent.

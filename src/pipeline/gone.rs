@@ -98,8 +98,7 @@ pub(crate) fn stand_in(
 
 impl StatefulFunction for StandIn {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
-        let is = |name: &TypeName| message.value_type_name() == name.as_str();
-        let is_record = is(RECORD.name());
+        let is_record = message.is(&RECORD);
         let is_known = match self {
             // It was on its way here, and waits like the records already here.
             Self::Item(owner, _) if is_record => {
@@ -107,7 +106,7 @@ impl StatefulFunction for StandIn {
                 true
             }
             Self::Lane(_) if is_record => false,
-            Self::Item(owner, Some(leftover)) if is(RULES.name()) => {
+            Self::Item(owner, Some(leftover)) if message.is(&RULES) => {
                 for record in leftover.take(context)? {
                     context.send(owner.target().defer(owner, &record)?);
                 }

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use super::builder::Destinations;
-use super::collector::Collector;
-use super::collector::FLUSH;
+use super::collector::{Added, Collector, FLUSH};
 use super::plan::{Plan, Step};
 use super::record::{RECORD, Record};
 use super::response;
@@ -15,7 +14,7 @@ use super::stages::{EgressExport, StageKind};
 use crate::delivery::COMMAND;
 use crate::delivery::owner::{Lane, Names, Owner, RULES};
 use crate::sdk::{
-    Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, StatefulFunction, TypeName,
+    Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, StatefulFunction,
 };
 
 /// Function `<namespace>/<pipeline>.<stage>`.
@@ -107,17 +106,38 @@ fn names(plan: &Plan, step: &Step) -> Names {
     }
 }
 
-fn is(message: &Message, name: &TypeName) -> bool {
-    message.value_type_name() == name.as_str()
+/// What comes to the functions of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Record,
+    /// The time of a batch is over.
+    Flush,
+    /// Settings have changed.
+    Rules,
+    /// For the owner of deliveries, or not understood.
+    Other,
+}
+
+impl Kind {
+    fn of(message: &Message) -> Self {
+        if message.is(&RECORD) {
+            Self::Record
+        } else if message.is(&FLUSH) {
+            Self::Flush
+        } else if message.is(&RULES) {
+            Self::Rules
+        } else {
+            Self::Other
+        }
+    }
 }
 
 /// Whether a stage takes values of this type from outside: records, commands of operators, and news of changed settings.
 #[cfg(feature = "runtime")]
 pub(super) fn item_takes(type_name: &str) -> bool {
     lane_takes(type_name)
-        || [COMMAND.name(), RULES.name()]
-            .map(TypeName::as_str)
-            .contains(&type_name)
+        || COMMAND.name().as_str() == type_name
+        || RULES.name().as_str() == type_name
 }
 
 /// Whether a lane takes values of this type from outside.
@@ -129,37 +149,57 @@ pub(super) fn lane_takes(type_name: &str) -> bool {
 /// The long ways are boxed: the future around them is copied several times before it runs.
 impl StatefulFunction for StageFunction {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
-        if is(&message, RECORD.name()) {
-            let record = Record::of(&message)?;
-            return match (&self.collector, &self.plan.step(self.at).kind) {
-                (Some(collector), _) => self.collect(context, collector, record),
-                (None, StageKind::Egress(export)) => self.send_out(context, export, record),
-                (None, _) => Box::pin(self.owner.arrive(context, record)).await,
-            };
-        }
-        if let (true, Some(collector)) = (is(&message, FLUSH.name()), &self.collector) {
-            let batch = collector.flush(context, &message.require(&FLUSH)?)?;
-            return self.let_go(context, batch);
-        }
-        if let (true, Some(collector)) = (is(&message, RULES.name()), &self.collector) {
-            let belongs_elsewhere = |record: &mut Record, here: &Address| {
-                let target = self.plan.target(self.at, record);
-                target.is_ok_and(|target| target != *here)
-            };
-            for record in collector.displaced(context, belongs_elsewhere)? {
-                self.pass_to_its_batch(context, record)?;
+        match (Kind::of(&message), &self.collector) {
+            (Kind::Record, Some(collector)) => {
+                self.collect(context, collector, Record::of(&message)?)
             }
-            let batch = collector.reconsider(context, self.plan.now())?;
-            self.let_go(context, batch)?;
+            (Kind::Record, None) => {
+                let record = Record::of(&message)?;
+                match &self.plan.step(self.at).kind {
+                    StageKind::Egress(export) => self.send_out(context, export, record),
+                    _ => Box::pin(self.owner.arrive(context, record)).await,
+                }
+            }
+            (Kind::Flush, Some(collector)) => {
+                let batch = collector.flush(context, &message.require(&FLUSH)?)?;
+                self.let_go(context, batch)
+            }
+            (Kind::Rules, Some(collector)) => {
+                self.reconsider(context, collector)?;
+                self.hand_to_owner(context, &message).await
+            }
+            (Kind::Flush | Kind::Rules | Kind::Other, _) => {
+                self.hand_to_owner(context, &message).await
+            }
         }
-        if Box::pin(self.owner.handle(context, &message)).await? {
-            return Ok(());
-        }
-        self.plan.keep_foreign(context, self.at, &message)
     }
 }
 
 impl StageFunction {
+    async fn hand_to_owner(
+        &self,
+        context: &mut Context,
+        message: &Message,
+    ) -> Result<(), BoxError> {
+        if Box::pin(self.owner.handle(context, message)).await? {
+            return Ok(());
+        }
+        self.plan.keep_foreign(context, self.at, message)
+    }
+
+    /// Applies changed settings to the open batch: records may belong to another one, and it may be complete.
+    fn reconsider(&self, context: &mut Context, collector: &Collector) -> Result<(), BoxError> {
+        let belongs_elsewhere = |record: &mut Record, here: &Address| {
+            let target = self.plan.target(self.at, record);
+            target.is_ok_and(|target| target != *here)
+        };
+        for record in collector.displaced(context, belongs_elsewhere)? {
+            self.pass_to_its_batch(context, record)?;
+        }
+        let batch = collector.reconsider(context, self.plan.now())?;
+        self.let_go(context, batch)
+    }
+
     /// Adds a record to the batch at this address. One that was sent when the stage had another kind or another key goes to its batch first.
     fn collect(
         &self,
@@ -173,16 +213,18 @@ impl StageFunction {
         }
         let answer = response::message(&record, self.plan.answers);
         response::forget_caller(&mut record);
-        match collector.add(context, &record)? {
-            Ok(batch) => {
-                // The caller does not wait until the batch is sent.
-                if let Some(answer) = answer {
-                    context.send(answer);
-                }
-                self.let_go(context, batch)
+        let batch = match collector.add(context, &record)? {
+            Added::Waits => None,
+            Added::Completes(batch) => Some(batch),
+            Added::Refused(failure) => {
+                return self.plan.keep(context, self.at, &record, &failure);
             }
-            Err(failure) => self.plan.keep(context, self.at, &record, &failure),
+        };
+        // The caller does not wait until the batch is sent.
+        if let Some(answer) = answer {
+            context.send(answer);
         }
+        self.let_go(context, batch)
     }
 
     /// Sends a record to an egress and passes it on, in one commit.
@@ -220,7 +262,7 @@ impl StageFunction {
 
 impl StatefulFunction for LaneFunction {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
-        if is(&message, RECORD.name()) {
+        if message.is(&RECORD) {
             let record = Record::of(&message)?;
             let id = self.plan.step(self.at).item_id(&record).to_string();
             return Box::pin(self.lane.arrive(context, record, id)).await;

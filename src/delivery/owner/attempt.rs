@@ -8,10 +8,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::super::engine::{
     Class, Classes, Effect, Failure, Input, Outcome, Readiness, Refused, Retry,
 };
-use super::breaker::{Circuit, Limiter, Permit, Sign};
+use super::breaker::{Circuit, Sign};
 use super::decide::{Action, attempts, decide};
 use super::function::Owner;
 use super::item::Item;
+use super::limiter::{Limiter, Permit};
 use super::target::Target;
 use crate::time::Timestamp;
 

@@ -1,19 +1,19 @@
 //! Commands of operators and functions to a delivery.
 
-use super::super::command::{COMMAND, Command, REPLY, Reply, Verb};
+use super::super::command::{Command, REPLY, Reply, Verb};
 use super::super::engine::{Actor, Input, Reason};
-use super::function::Owner;
+use super::function::{Applied, Owner};
 use super::kept::{Kept, erase};
 use super::target::Target;
-use crate::sdk::{BoxError, Context, Message, MessageBuilder};
+use crate::sdk::{BoxError, Context, MessageBuilder, SdkError};
 
 impl<T: Target> Owner<T> {
     pub(super) async fn command(
         &self,
         context: &mut Context,
-        message: &Message,
+        command: Result<Command, SdkError>,
     ) -> Result<(), BoxError> {
-        let reply = match message.require(&COMMAND) {
+        let reply = match command {
             Ok(command) => self.execute(context, command).await?,
             Err(err) => Reply::failed("job.bad_command", err.to_string()),
         };
@@ -54,8 +54,8 @@ impl<T: Target> Owner<T> {
             }
         };
         Ok(match self.put(context, kept, input, false).await? {
-            Ok(delivery) => Reply::done(&delivery),
-            Err(refused) => Reply::refused(&refused, &before),
+            Applied::Done(delivery) => Reply::done(&delivery),
+            Applied::Refused(refused) => Reply::refused(&refused, &before),
         })
     }
 }

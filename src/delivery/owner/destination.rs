@@ -8,14 +8,12 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use super::blob::Blob;
-use super::breaker::DestinationRegistry;
-use super::queue::{
-    Capacity, FRONT, OldEnds, PAGE, Queue, QueueValues, Taken, give_page, is_page_of, page_address,
-};
+use super::pages::{PAGE, Pages, give_page};
+use super::queue::{Capacity, OldEnds, Queue, QueueValues};
+use super::received::ToDestination;
+use super::registry::DestinationRegistry;
 use super::waking::Waking;
-use super::wire::{
-    Empty, FETCH, PROBE, Probe, REPORT, Reported, WAITING, WAKE, WATCH, WaitingItem, Wake,
-};
+use super::wire::{Empty, PROBE, Probe, Report, Reported, WAKE, WATCH, WaitingItem, Wake};
 use crate::clock::Clock;
 use crate::sdk::types::protobuf_as;
 use crate::sdk::{
@@ -37,8 +35,7 @@ const CAPACITY: Capacity = Capacity {
     chunk_bytes: 16 * 1024,
     has_pages: true,
 };
-/// The separator between the id of a destination and the number of one of its pages.
-const PAGE_MARK: char = '#';
+const PAGES: Pages = Pages('#');
 /// Items of stages that no longer export are checked again with the next probe.
 const MAX_STRANGERS: u64 = 100;
 
@@ -72,31 +69,45 @@ impl DestinationFunction {
 
 impl StatefulFunction for DestinationFunction {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
-        let is = |name: &TypeName| message.value_type_name() == name.as_str();
-        if is(FETCH.name()) {
-            return Ok(give_page(context)?);
+        match ToDestination::read(&message)? {
+            Some(ToDestination::Waiting(item)) => {
+                self.change(context, |list, context| list.add(context, item))
+            }
+            Some(ToDestination::Report(report)) => {
+                self.change(context, |list, context| list.hear(context, report))
+            }
+            Some(ToDestination::Probe(probe)) => {
+                self.change(context, |list, context| list.probe(context, probe))
+            }
+            Some(ToDestination::Fetch) => Ok(give_page(context)?),
+            Some(ToDestination::Page(page)) => match PAGES.keep(context, page)? {
+                Some(page) => self.change(context, |list, context| list.page_came(context, page)),
+                None => Ok(()),
+            },
+            None => {
+                self.drop_foreign(context, &message);
+                Ok(())
+            }
         }
-        if is(PAGE.name()) && is_page_of(context, PAGE_MARK) {
-            return Ok(context.storage().set(&FRONT, message.require(&PAGE)?)?);
-        }
+    }
+}
+
+impl DestinationFunction {
+    fn change(
+        &self,
+        context: &mut Context,
+        change: impl FnOnce(&mut List<'_>, &mut Context) -> Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
         let mut list = List::load(self, context)?;
-        if is(WAITING.name()) {
-            list.add(context, message.require(&WAITING)?)?;
-        } else if is(REPORT.name()) {
-            list.hear(context, &message)?;
-        } else if is(PROBE.name()) {
-            list.probe(context, message.require(&PROBE)?)?;
-        } else if is(PAGE.name()) {
-            let page = message.require(&PAGE)?;
-            list.queue.page_came(context.storage(), page)?;
-            list.wake(context)?;
-        } else {
-            self.registry.foreign_message();
-            let (value_type, from) = (message.value_type_name(), context.caller());
-            let from = from.map_or_else(String::new, ToString::to_string);
-            tracing::warn!(address = %context.address(), value_type, from, "a message that this function does not understand was dropped");
-        }
+        change(&mut list, context)?;
         list.save(context)
+    }
+
+    fn drop_foreign(&self, context: &Context, message: &Message) {
+        self.registry.foreign_message();
+        let (value_type, from) = (message.value_type_name(), context.caller());
+        let from = from.map_or_else(String::new, ToString::to_string);
+        tracing::warn!(address = %context.address(), value_type, from, "a message that this function does not understand was dropped");
     }
 }
 
@@ -167,16 +178,16 @@ impl<'f> List<'f> {
             self.waking.last_expires = 0; // no item after it is ended by the list
         }
         self.waking.held += u64::from(item.is_held);
-        let page = self.queue.push(context.storage(), &item.encode_to_vec())?;
-        if let Some((number, page)) = page {
-            let to = page_address(context, PAGE_MARK, number);
-            context.send(MessageBuilder::to(to).value_as(&PAGE, page)?);
-        }
-        Ok(())
+        let item = item.encode_to_vec();
+        Ok(PAGES.push(context, &mut self.queue, &item)?)
     }
 
-    fn hear(&mut self, context: &mut Context, message: &Message) -> Result<(), BoxError> {
-        let report = message.require(&REPORT)?;
+    fn page_came(&mut self, context: &mut Context, page: Blob) -> Result<(), BoxError> {
+        self.queue.page_came(context.storage(), page)?;
+        self.wake(context)
+    }
+
+    fn hear(&mut self, context: &mut Context, report: Report) -> Result<(), BoxError> {
         let caller = context.caller().cloned();
         let mut item = caller.and_then(|caller| self.waiting(&caller, report.expires));
         let reported = report.reported();
@@ -261,20 +272,13 @@ impl<'f> List<'f> {
                 return Ok(None);
             }
         }
-        match self.queue.take(context.storage())? {
-            Taken::Item(item) => {
-                let item = WaitingItem::decode(item)?;
-                let held = u64::from(item.is_held);
-                self.waking.held = self.waking.held.saturating_sub(held);
-                Ok(Some(item))
-            }
-            Taken::Fetch(page) => {
-                let page = page_address(context, PAGE_MARK, page);
-                context.send(MessageBuilder::to(page).value_as(&FETCH, Empty {})?);
-                Ok(None)
-            }
-            Taken::Fetching | Taken::Empty => Ok(None),
-        }
+        let Some(item) = PAGES.take(context, &mut self.queue)? else {
+            return Ok(None);
+        };
+        let item = WaitingItem::decode(item)?;
+        let held = u64::from(item.is_held);
+        self.waking.held = self.waking.held.saturating_sub(held);
+        Ok(Some(item))
     }
 
     /// The function that keeps the item; `None` if the item must stay untouched, because its stage is gone or does not export,

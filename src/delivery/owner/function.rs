@@ -5,20 +5,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::super::command::COMMAND;
 use super::super::engine::{
     Actor, Delivery, DeliveryState, Effect, Failure, Input, Policy, Readiness, Reason, Refused,
 };
 use super::attempt::Ran;
-use super::breaker::{DestinationRegistry, Limiters};
 use super::decide::{Action, Woken, adopt, decide, stay};
 use super::item::{HEAD, Item, JOB, LOG};
 use super::kept::{Kept, is_taken};
+use super::limiter::Limiters;
+use super::received::ToItem;
+use super::registry::DestinationRegistry;
 use super::row::Stored;
 use super::target::Target;
-use super::wire::{
-    HANDED_OVER, OldUnit, RULES, SUBMISSION, Submission, TICK, TURN, Tick, WAKE, WATCH,
-};
+use super::wire::{HANDED_OVER, OldUnit, Submission, Tick, Turn, Wake};
 use crate::clock::Clock;
 use crate::sdk::{
     Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, SdkError, TypeName,
@@ -36,6 +35,23 @@ pub(crate) struct Names {
     pub(crate) destination: TypeName,
     /// The name under which items register with a destination.
     pub(crate) stage: String,
+}
+
+/// What an input did to a delivery.
+pub(super) enum Applied {
+    /// The delivery as it is now.
+    Done(Box<Delivery>),
+    /// It does not accept the input in its state.
+    Refused(Refused),
+}
+
+impl Applied {
+    fn must_be_done(self) -> Result<(), BoxError> {
+        match self {
+            Self::Done(_) => Ok(()),
+            Self::Refused(refused) => Err(refused.into()),
+        }
+    }
 }
 
 /// Keeps the deliveries to one target. Its items and lanes are addresses of stateful functions.
@@ -104,42 +120,24 @@ impl<T: Target> Owner<T> {
         context: &mut Context,
         message: &Message,
     ) -> Result<bool, BoxError> {
-        let is = |name: &TypeName| message.value_type_name() == name.as_str();
-        if is(TICK.name()) {
-            let Tick { attempt: n, arm } = message.require(&TICK)?;
-            let epoch = 0;
-            self.take_up(context, Input::Due { epoch, n, arm }, false)
-                .await?;
-        } else if is(WAKE.name()) {
-            let is_probe = message.require(&WAKE)?.is_probe;
-            self.take_up(context, Input::Wake, is_probe).await?;
-        } else if is(TURN.name()) {
-            let seq = message.require(&TURN)?.seq;
-            self.take_up(context, Input::Turn { seq }, false).await?;
-        } else if is(WATCH.name()) {
-            self.take_up(context, Input::Watch, false).await?;
-        } else if is(RULES.name()) {
-            let kept = Kept::load(context)?;
-            // A held item only arms its expiry.
-            let hears = |kept: &Kept| kept.item.delivery.held || !self.is_left_behind(&kept.item);
-            if let Some(kept) = kept.filter(hears) {
-                let input = if waits_for_its_stage(&kept.item) {
-                    let by = Actor::new("statefun", "the stage is back");
-                    Input::RetryNow { by, at: None }
-                } else {
-                    let failure = self.last_failure(&kept.item);
-                    Input::Rearm { failure }
-                };
-                self.put(context, kept, input, false).await??;
+        match ToItem::read(message)? {
+            Some(ToItem::Tick(Tick { attempt: n, arm })) => {
+                let epoch = 0;
+                self.take_up(context, Input::Due { epoch, n, arm }, false)
+                    .await?;
             }
-        } else if is(COMMAND.name()) {
-            self.command(context, message).await?;
-        } else if is(HANDED_OVER.name()) {
-            self.take_over(context, message.require(&HANDED_OVER)?)?;
-        } else if is(SUBMISSION.name()) {
-            self.submit(context, message.require(&SUBMISSION)?)?;
-        } else {
-            return Ok(false);
+            Some(ToItem::Wake(Wake { is_probe })) => {
+                self.take_up(context, Input::Wake, is_probe).await?;
+            }
+            Some(ToItem::Turn(Turn { seq })) => {
+                self.take_up(context, Input::Turn { seq }, false).await?;
+            }
+            Some(ToItem::Watch) => self.take_up(context, Input::Watch, false).await?,
+            Some(ToItem::Rules) => self.rules_changed(context).await?,
+            Some(ToItem::Command(command)) => self.command(context, command).await?,
+            Some(ToItem::HandedOver(row)) => self.take_over(context, row)?,
+            Some(ToItem::Submission(submission)) => self.submit(context, submission)?,
+            None => return Ok(false),
         }
         Ok(true)
     }
@@ -160,10 +158,27 @@ impl<T: Target> Owner<T> {
             let actions = stay(&mut kept.item, &self.policy);
             return self.settle(context, kept, Ran::of(actions));
         }
-        match self.put(context, kept, input, is_probe).await? {
-            Ok(_) => Ok(()),
-            Err(refused) => Err(refused.into()),
-        }
+        self.put(context, kept, input, is_probe)
+            .await?
+            .must_be_done()
+    }
+
+    /// Continues with a changed policy.
+    async fn rules_changed(&self, context: &mut Context) -> Result<(), BoxError> {
+        let kept = Kept::load(context)?;
+        // A held item only arms its expiry.
+        let hears = |kept: &Kept| kept.item.delivery.held || !self.is_left_behind(&kept.item);
+        let Some(kept) = kept.filter(hears) else {
+            return Ok(());
+        };
+        let input = if waits_for_its_stage(&kept.item) {
+            let by = Actor::new("statefun", "the stage is back");
+            Input::RetryNow { by, at: None }
+        } else {
+            let failure = self.last_failure(&kept.item);
+            Input::Rearm { failure }
+        };
+        self.put(context, kept, input, false).await?.must_be_done()
     }
 
     /// Whether it waited for a destination, this address no longer delivers to destinations, and it has not expired.
@@ -183,14 +198,14 @@ impl<T: Target> Owner<T> {
         }
     }
 
-    /// Applies an input to a delivery, and carries out the actions. Returns the delivery.
+    /// Applies an input to a delivery, and carries out the actions.
     pub(super) async fn put(
         &self,
         context: &mut Context,
         mut kept: Kept,
         input: Input,
         is_probe: bool,
-    ) -> Result<Result<Delivery, Refused>, BoxError> {
+    ) -> Result<Applied, BoxError> {
         let (mut unit, mut input) = (None, input);
         if super::decide::attempts(&kept.item, &input, self.now(), &self.policy) {
             match kept.unit(context, &self.target) {
@@ -206,11 +221,11 @@ impl<T: Target> Owner<T> {
         let ran = self.run(&mut kept.item, &mut unit, input, is_probe).await;
         let ran = match ran {
             Ok(ran) => ran,
-            Err(refused) => return Ok(Err(refused)),
+            Err(refused) => return Ok(Applied::Refused(refused)),
         };
         let delivery = kept.item.delivery.clone();
         self.settle(context, kept, ran)?;
-        Ok(Ok(delivery))
+        Ok(Applied::Done(Box::new(delivery)))
     }
 
     /// The failure of the last attempt, as far as the history has it.

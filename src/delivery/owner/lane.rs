@@ -4,8 +4,7 @@
 //! address handles one message at a time. Once one has to be kept, those after it queue behind it at their own addresses, and each gets its
 //! turn when the one before it has ended.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,16 +17,16 @@ use super::decide::{Action, decide};
 use super::function::{Owner, handed, no_room};
 use super::item::Item;
 use super::lane_head::{self, LaneHead};
-use super::queue::{
-    Capacity, FRONT, PAGE, Queue, QueueValues, Taken, give_page, is_page_of, page_address,
-};
+use super::lane_runs::Runs;
+use super::pages::{Pages, give_page};
+use super::queue::{Capacity, Queue, QueueValues};
+use super::received::ToLane;
 use super::target::Target;
-use super::wire::{Empty, FETCH, JOIN, LEAVE, TURN, Turn, WireLaneEntry};
+use super::wire::{JOIN, TURN, Turn, WireLaneEntry};
 use crate::sdk::types::{json, protobuf_as};
 use crate::sdk::{
-    Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, Type, TypeName, ValueSpec,
+    Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, Type, ValueSpec,
 };
-use crate::time::Timestamp;
 
 const TURNS: ValueSpec<WireLaneEntry> =
     ValueSpec::new("turn", protobuf_as("statefun.deliveries/place"));
@@ -47,6 +46,8 @@ const CAPACITY: Capacity = Capacity {
     chunk_bytes: 16 * 1024,
     has_pages: true,
 };
+
+const PAGES: Pages = Pages('\u{1f}');
 
 /// The lanes of one owner. The id is the order key.
 pub(crate) struct Lane<T> {
@@ -183,34 +184,35 @@ impl<T: Target> Lane<T> {
         context: &mut Context,
         message: &Message,
     ) -> Result<bool, BoxError> {
-        let is = |name: &TypeName| message.value_type_name() == name.as_str();
-        if is(JOIN.name()) {
-            self.join(context, message.require(&JOIN)?)?;
-        } else if is(LEAVE.name()) {
-            let WireLaneEntry { id, seq } = message.require(&LEAVE)?;
-            let mut line = self.load(context)?;
-            if line.lane_head.leave(&id, seq) {
-                line.give_next(context)?;
+        match ToLane::read(message)? {
+            Some(ToLane::Join(entry)) => self.join(context, entry)?,
+            Some(ToLane::Leave(entry)) => self.leave(context, &entry)?,
+            Some(ToLane::Fetch) => give_page(context)?,
+            Some(ToLane::Page(page)) => {
+                if let Some(page) = PAGES.keep(context, page)? {
+                    self.page_came(context, page)?;
+                }
             }
-            self.end(context, line)?;
-        } else if is(FETCH.name()) {
-            give_page(context)?;
-        } else if is(PAGE.name()) {
-            let page = message.require(&PAGE)?;
-            if is_page_of(context, LANE_PAGE) {
-                context.storage().set(&FRONT, page)?;
-                return Ok(true);
-            }
-            let mut line = self.load(context)?;
-            line.queue.page_came(context.storage(), page)?;
-            if line.lane_head.turn().is_none() {
-                line.give_next(context)?;
-            }
-            self.end(context, line)?;
-        } else {
-            return Ok(false);
+            None => return Ok(false),
         }
         Ok(true)
+    }
+
+    fn leave(&self, context: &mut Context, entry: &WireLaneEntry) -> Result<(), BoxError> {
+        let mut line = self.load(context)?;
+        if line.lane_head.leave(&entry.id, entry.seq) {
+            line.give_next(context)?;
+        }
+        self.end(context, line)
+    }
+
+    fn page_came(&self, context: &mut Context, page: Blob) -> Result<(), BoxError> {
+        let mut line = self.load(context)?;
+        line.queue.page_came(context.storage(), page)?;
+        if line.lane_head.turn().is_none() {
+            line.give_next(context)?;
+        }
+        self.end(context, line)
     }
 
     /// Adds a requeued delivery behind all others.
@@ -293,9 +295,6 @@ fn entry_of(item: &Item) -> lane_head::LaneEntry {
     }
 }
 
-/// The separator between the id of a lane and the number of one of its pages.
-const LANE_PAGE: char = '\u{1f}';
-
 /// A loaded lane.
 struct Line<'v> {
     lane_head: LaneHead,
@@ -323,23 +322,14 @@ impl Line<'_> {
     }
 
     fn push(&mut self, context: &mut Context, entry: &WireLaneEntry) -> Result<(), BoxError> {
-        let page = self.queue.push(context.storage(), &entry.encode_to_vec())?;
-        if let Some((number, page)) = page {
-            let to = page_address(context, LANE_PAGE, number);
-            context.send(MessageBuilder::to(to).value_as(&PAGE, page)?);
-        }
-        Ok(())
+        let entry = entry.encode_to_vec();
+        Ok(PAGES.push(context, &mut self.queue, &entry)?)
     }
 
     fn give_next(&mut self, context: &mut Context) -> Result<(), BoxError> {
-        let next = match self.queue.take(context.storage())? {
-            Taken::Item(entry) => Some(lane_head::LaneEntry::from(WireLaneEntry::decode(entry)?)),
-            Taken::Fetch(page) => {
-                let page = page_address(context, LANE_PAGE, page);
-                context.send(MessageBuilder::to(page).value_as(&FETCH, Empty {})?);
-                None
-            }
-            Taken::Fetching | Taken::Empty => None,
+        let next = match PAGES.take(context, &mut self.queue)? {
+            Some(entry) => Some(lane_head::LaneEntry::from(WireLaneEntry::decode(entry)?)),
+            None => None,
         };
         self.given.clone_from(&next);
         self.lane_head.give(next);
@@ -356,80 +346,5 @@ impl Line<'_> {
             _ => {}
         }
         Ok(())
-    }
-}
-
-/// How long lanes have been sending without a pause.
-///
-/// The records that wait for a lane come in one call, which must end before its time limit. If the destination is slow but works, a
-/// record is then passed to its own address, and later ones queue behind it.
-#[derive(Debug, Default)]
-struct Runs(Mutex<HashMap<String, Run>>);
-
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    ended: Timestamp,
-    spent: Duration,
-}
-
-/// Shorter attempts are not counted.
-const SLOW: Duration = Duration::from_millis(100);
-/// A run continues if the next attempt begins within this time.
-const GAP: Duration = Duration::from_millis(50);
-
-/// Maximum slow lanes that are tracked.
-const MAX_RUNS: usize = 10_000;
-
-impl Runs {
-    /// Whether another attempt may begin in this run; if not, the run ends.
-    fn may_begin(&self, lane: &str, now: Timestamp, limit: Duration) -> bool {
-        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match runs.get(lane) {
-            Some(run) if now.since(run.ended) > GAP || run.spent >= limit => {
-                let is_over = now.since(run.ended) <= GAP;
-                runs.remove(lane);
-                !is_over
-            }
-            _ => true,
-        }
-    }
-
-    fn ended(&self, lane: &str, started: Timestamp, ended: Timestamp) {
-        let took = ended.since(started);
-        if took < SLOW {
-            return;
-        }
-        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if runs.len() >= MAX_RUNS {
-            runs.clear(); // slow lanes are detected again later
-        }
-        let spent = runs.get(lane).map_or(Duration::ZERO, |run| run.spent) + took;
-        runs.insert(lane.to_owned(), Run { ended, spent });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_of_slow_attempts_ends_after_its_time_and_restarts_after_a_pause() {
-        let at = Timestamp::from_millis;
-        let limit = Duration::from_secs(10);
-        let runs = Runs::default();
-        runs.ended("k", at(0), at(6_000));
-        assert!(
-            runs.may_begin("k", at(6_010), limit),
-            "six seconds are within ten"
-        );
-        runs.ended("k", at(6_010), at(11_000));
-        assert!(!runs.may_begin("k", at(11_000), limit));
-        assert!(
-            runs.may_begin("k", at(11_000), limit),
-            "the next call is another run"
-        );
-        runs.ended("k", at(11_000), at(30_000));
-        assert!(runs.may_begin("k", at(31_000), limit), "after a pause");
-        assert!(runs.may_begin("other", at(31_000), limit));
     }
 }

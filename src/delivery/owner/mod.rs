@@ -19,13 +19,19 @@ mod function;
 mod item;
 mod item_form;
 mod kept;
+mod known;
 mod lane;
 mod lane_head;
+mod lane_runs;
+mod limiter;
 mod numbered;
 mod old_row;
 #[cfg(feature = "runtime")]
 mod outline;
+mod pages;
 mod queue;
+mod received;
+mod registry;
 mod row;
 mod target;
 mod waking;
@@ -34,7 +40,6 @@ mod wire;
 pub use breaker::Circuit;
 #[cfg(feature = "runtime")]
 pub(crate) use breaker::CircuitState;
-pub(crate) use breaker::DestinationRegistry;
 pub use decide::{Action, Woken, adopt, attempts, decide, stay};
 pub(crate) use destination::DestinationFunction;
 #[cfg(feature = "runtime")]
@@ -47,6 +52,7 @@ pub use lane_head::{LaneEntry, LaneHead};
 #[cfg(feature = "runtime")]
 pub(crate) use outline::Outline;
 pub(crate) use queue::{Capacity, Queue, QueueValues, Size};
+pub(crate) use registry::DestinationRegistry;
 pub(crate) use row::Row;
 pub use row::{InvalidItem, Stored};
 pub(crate) use target::{Goal, Prepared, Target};

@@ -1,22 +1,19 @@
 //! A queue of any length in function state: appending rewrites only a small chunk.
 //!
 //! All values of an address are sent with each call, and a value is written as a whole. So the newest items are in chunks, of which
-//! only the last is written when an item is added. When all chunks are full they become a page: a value at an address of its own,
-//! `<id>#<number>`, which is written once and fetched back when it is needed. A queue without pages is then full.
+//! only the last is written when an item is added. When all chunks are full they become a page, which is written once and fetched back when it
+//! is needed (see `pages`). A queue without pages is then full.
 
 use bytes::Bytes;
 use prost::Message;
 
 use super::blob::Blob;
+use super::pages::PAGE;
 use crate::sdk::types::protobuf_as;
-use crate::sdk::{
-    Address, AddressScopedStorage, Context, FunctionSpec, MessageBuilder, SdkError, Type, ValueSpec,
-};
+use crate::sdk::{AddressScopedStorage, FunctionSpec, SdkError, Type, ValueSpec};
 
 const ENDS: ValueSpec<Ends> = ValueSpec::new("list", protobuf_as("statefun.pipelines/list"));
 const CHUNK: Type<Blob> = protobuf_as("statefun.pipelines/segment");
-/// A page: its address, and the items that it has.
-pub(crate) const PAGE: Type<Blob> = protobuf_as("statefun.pipelines/page");
 /// The oldest items, taken from a page; on a page, all of its items.
 pub(crate) const FRONT: ValueSpec<Blob> = ValueSpec::new("front", PAGE);
 
@@ -378,33 +375,6 @@ pub(crate) struct OldEnds {
     pub(crate) next_page: u64,
     pub(crate) is_fetching: bool,
     pub(crate) page_items: u64,
-}
-
-/// The address of a page of the queue at this address; `mark` separates its id and the page's number.
-pub(crate) fn page_address(context: &Context, mark: char, number: u64) -> Address {
-    let (function, id) = (context.address().type_name(), context.address().id());
-    Address::new(function.clone(), format!("{id}{mark}{number}"))
-}
-
-/// Whether this address is a page of the queue that sent the message.
-pub(crate) fn is_page_of(context: &Context, mark: char) -> bool {
-    let Some(caller) = context.caller() else {
-        return false;
-    };
-    let number = context.address().id().strip_prefix(caller.id());
-    let number = number.and_then(|rest| rest.strip_prefix(mark));
-    number.is_some_and(|number| number.parse::<u64>().is_ok())
-}
-
-/// Sends the content of this page to its queue.
-pub(crate) fn give_page(context: &mut Context) -> Result<(), SdkError> {
-    let Some(queue) = context.caller().cloned() else {
-        return Ok(());
-    };
-    let page = context.storage().get(&FRONT)?.unwrap_or_default();
-    context.storage().remove(&FRONT)?;
-    context.send(MessageBuilder::to(queue).value_as(&PAGE, page)?);
-    Ok(())
 }
 
 #[cfg(test)]
