@@ -4,13 +4,14 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, StatusCode};
 use hyper::body::Incoming as Body;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::deliveries::{Asked, filter};
 use super::kept::{self, Item, KeptFilter};
 use super::not_brought::{self, Record};
 use super::page::Page;
 use super::params::Params;
+use super::redriven::Redriven;
 use super::{Admin, Reply, ok};
 use crate::delivery::Verb;
 use crate::delivery::engine::DeliveryState;
@@ -79,44 +80,40 @@ impl Admin {
         params.only(&["target", "reason", "type"])?;
         let (filter, asked) = (given_up(params)?, Asked::of(request, &self.bodies).await?);
         let dry_run = asked.dry_run.unwrap_or(false);
-        let (mut after, mut redriven, mut damaged) = (None, 0, Vec::new());
+        let (mut after, mut redriven) = (None, Redriven::default());
         loop {
             let page = self.given_up(filter.clone(), after, CHUNK).await?;
-            let mut items = Vec::with_capacity(page.items.len());
-            for item in page.items {
-                match item {
-                    Ok(item) => items.push(item),
-                    Err(one) => damaged.push(one.to_json()),
-                }
-            }
+            let items = redriven.readable(page.items);
             if !dry_run {
                 self.redrive(&asked, &items).await?;
             }
-            redriven += items.len();
+            redriven.count += items.len();
             after = page.next;
             if after.is_none() {
-                redriven += self.redrive_records(&filter, dry_run).await?;
-                let mut told = json!({"redriven": redriven, "dry_run": dry_run});
-                if let (false, Some(fields)) = (damaged.is_empty(), told.as_object_mut()) {
-                    fields.insert("damaged".to_owned(), damaged.into());
-                }
-                return Ok(ok(&told));
+                self.redrive_records(&filter, dry_run, &mut redriven)
+                    .await?;
+                return Ok(redriven.reply(dry_run));
             }
         }
     }
 
     /// Redrives the records that sources have set aside, if the filter has them, too.
-    async fn redrive_records(&self, filter: &KeptFilter, dry_run: bool) -> Result<usize, Refusal> {
-        let (mut redriven, mut after) = (0, None::<Bytes>);
+    async fn redrive_records(
+        &self,
+        filter: &KeptFilter,
+        dry_run: bool,
+        redriven: &mut Redriven,
+    ) -> Result<(), Refusal> {
+        let mut after = None::<Bytes>;
         loop {
             let (filter, from) = (filter.clone(), after);
             let list = move |rows: &dyn Rows| set_aside(rows, &filter, from.as_deref(), CHUNK);
             let page = self.read(list).await?;
-            let records = page.items.into_iter().filter_map(Result::ok).collect();
-            redriven += self.bring_all(records, dry_run).await?;
+            let records = redriven.readable(page.items);
+            redriven.count += self.bring_all(records, dry_run).await?;
             after = page.next;
             if after.is_none() {
-                return Ok(redriven);
+                return Ok(());
             }
         }
     }

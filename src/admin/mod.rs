@@ -17,6 +17,7 @@ mod page;
 mod params;
 mod queues;
 pub(crate) mod rearm;
+mod redriven;
 mod routes;
 mod send;
 mod set_aside;

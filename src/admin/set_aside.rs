@@ -13,6 +13,7 @@ use super::damaged::Damaged;
 use super::deliveries::Asked;
 use super::page::{Page, Weigh, page};
 use super::params::Params;
+use super::redriven::Redriven;
 use super::{Admin, CHANGE_TIMEOUT, Change, Reply, ok};
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::core::MessageId;
@@ -164,32 +165,21 @@ impl Admin {
         let prefix = prefix(params)?;
         let asked = Asked::of(request, &self.bodies).await?;
         let dry_run = asked.dry_run.unwrap_or(false);
-        let (mut after, mut redriven, mut damaged) = (None::<Bytes>, 0, Vec::new());
+        let (mut after, mut redriven) = (None::<Bytes>, Redriven::default());
         loop {
             let prefix = prefix.clone();
             let read = move |rows: &dyn Rows| some(rows, &prefix, after.as_deref(), CHUNK);
             let page = self.read(read).await?;
-            for item in page.items {
-                let refused = match item {
-                    Ok(refused) => refused,
-                    Err(one) => {
-                        damaged.push(one.to_json());
-                        continue;
-                    }
-                };
+            for refused in redriven.readable(page.items) {
                 if !dry_run {
                     self.taken_back(&asked, &refused.of, Some(refused.value()))
                         .await?;
                 }
-                redriven += 1;
+                redriven.count += 1;
             }
             after = page.next;
             if after.is_none() {
-                let mut told = json!({"redriven": redriven, "dry_run": dry_run});
-                if let (false, Some(fields)) = (damaged.is_empty(), told.as_object_mut()) {
-                    fields.insert("damaged".to_owned(), damaged.into());
-                }
-                return Ok(ok(&told));
+                return Ok(redriven.reply(dry_run));
             }
         }
     }
