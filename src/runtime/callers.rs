@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_when_all_is_over_is_told_at_once() {
+    fn a_caller_that_comes_after_the_end_is_refused_at_once() {
         let callers = Callers::new(7);
         let mut before = callers.wait(false, None);
         callers.end(NoAnswer::Stopping);

@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn two_different_keys_are_no_key() {
+    fn two_different_keys_are_refused() {
         let key =
             |pairs: &[_]| idempotency_key(&headers(pairs)).map_err(|refusal| refusal.status());
         let twice = [("idempotency-key", "a"), ("idempotency-key", "a")];

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_value_of_its_type_is_refused_with_the_type() {
+    fn a_body_that_is_not_a_value_of_its_type_is_refused_with_the_type() {
         let fault = parse("io.statefun.types/int", &Bytes::from_static(b"four")).unwrap_err();
         assert_eq!(fault, "`four` is not a value of io.statefun.types/int");
         assert!(parse("io.statefun.types/date", &Bytes::new()).is_err());

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_items_give_none() {
+    fn bytes_that_are_not_items_give_none() {
         let bytes = Bytes::from_static(&[200, 1, 2]);
         assert_eq!(Blob { bytes }.items().count(), 0);
     }

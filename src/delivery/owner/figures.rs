@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_beyond_a_thousand_are_told_together_and_leave_where_they_came() {
+    fn targets_beyond_a_thousand_are_counted_together_and_subtracted_where_they_were_added() {
         let figures = Figures::default();
         figures.all_counted();
         for n in 0..MAX_TARGETS + 5 {

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_item_is_told() {
+    fn bytes_that_are_not_an_item_are_an_error() {
         for bytes in [&b""[..], b"\x02x", b"\x01\xff", b"\x01\x28\x63"] {
             assert!(Stored::decode(Bytes::from_static(bytes)).is_err());
         }

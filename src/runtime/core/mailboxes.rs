@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_with_one_hash_are_told_apart_and_leave_in_any_order() {
+    fn addresses_with_one_hash_are_distinguished_and_leave_in_any_order() {
         let address = |n: usize| AddressKey::new("a", "f", &n.to_string());
         let type_id = FunctionTypes::default().of(&address(0), &Nothing);
         for gone in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]] {

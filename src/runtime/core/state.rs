@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn switching_expiration_is_a_migration_and_a_changed_span_is_none() {
+    fn switching_expiration_is_a_migration_and_a_changed_span_is_not() {
         let hour = TimeToLive::AfterWrite(Duration::from_secs(3600));
         let day = TimeToLive::AfterInvoke(Duration::from_secs(86400));
         assert!(spec("a/b", hour).succeeds(&spec("a/b", day)).is_ok());

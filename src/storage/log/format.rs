@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_no_record_with_a_byte_missing_or_changed_or_in_another_segment() {
+    fn a_record_with_a_byte_missing_or_changed_or_in_another_segment_is_not_accepted() {
         let good = record();
         assert!(Record::decode(&good, 8).is_none());
         for at in 0..good.len() {

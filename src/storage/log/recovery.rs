@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_value_that_is_a_copy_of_a_log_file_is_no_record() {
+    fn a_user_value_that_is_a_copy_of_a_log_file_is_not_taken_for_records() {
         let disk = FaultyDisk::default();
         append(&disk, 1, 1, 1..=2);
         let copy = disk.contents("log-0000000001").unwrap();

@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn only_leaves_are_read_leniently_and_it_is_told() {
+    fn only_leaves_are_read_leniently_and_damage_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let sums = sums(&folder);
         sums.keep(PAGE as u64, &page(1));

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_of_an_error_is_told_with_its_status() {
+    fn the_first_line_of_an_error_is_shown_with_its_status() {
         let body = b"\n function example/f/a failed: no database\nat main.py";
         let (text, _) = cause(Rules::Async, answer(500, &["text/plain"], body));
         assert_eq!(

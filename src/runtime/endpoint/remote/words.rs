@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_comes_first_and_statefuns_words_are_told_when_they_are_wanted() {
+    fn the_cause_comes_first_and_statefuns_words_only_where_they_are_wanted() {
         let failed = |io| Failed {
             cause: "broken".to_owned(),
             remedy: Some("fix it"),
