@@ -8,15 +8,14 @@ use std::process::Output;
 
 use serde_json::Value;
 use stateful_functions::random::Random;
-use stateful_functions::transport::http::serve;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime as Executor;
 
 use crate::support::ledger;
 use crate::support::load::{Books, Load, Order, Plan};
 use crate::support::process::Process;
 use crate::support::seeds::{for_each_seed, number};
+use crate::support::served::served;
 use crate::support::until::until;
 
 /// How often the binary is killed under load.
@@ -31,9 +30,7 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let executor = Executor::new().unwrap();
-        let listener = executor.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        executor.spawn(serve(listener, ledger::functions()).into_future());
+        let port = executor.block_on(served(ledger::functions())).port();
         let folder = tempfile::tempdir().unwrap();
         let place = Self { executor, folder };
         let module = format!(

@@ -1,10 +1,8 @@
 //! The number and the lifetime of connections.
 
-use std::future::IntoFuture;
 use std::time::{Duration, Instant};
 
 use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
-use stateful_functions::transport::http::serve;
 use stateful_functions::{FunctionSpec, StatefulFunctions, TypeName};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -13,6 +11,7 @@ use super::{ASYNC, Caller, NO_EFFECTS, OKHTTP, fine};
 use crate::support::canned::Canned;
 use crate::support::functions::Gate;
 use crate::support::raw::RawMessage;
+use crate::support::served::served;
 use crate::support::until::until;
 
 #[tokio::test]
@@ -40,9 +39,7 @@ async fn sf_28_no_more_connections_than_pool_size_are_used() {
     let functions = StatefulFunctions::new()
         .with(FunctionSpec::new(TypeName::new("example/f"), gate.clone()))
         .unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(serve(listener, functions).into_future());
+    let url = format!("http://{}/", served(functions).await);
     let caller = Caller::new(&url, &format!("{ASYNC}, pool_size: 2, connect: 10ms")).await;
 
     // Until its values are known, a type has one call out.

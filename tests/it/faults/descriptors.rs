@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::runtime::SAMPLES;
 use crate::support::another_self;
 use crate::support::functions::{call, functions};
 use crate::support::process::Process;
 use crate::support::raw::RawMessage;
+use crate::support::served::served;
 
 /// `command`, with this many descriptors.
 fn limited(command: &Command, descriptors: u32) -> Command {
@@ -74,11 +75,7 @@ async fn clients_leave_descriptors_for_the_log_for_calls_and_for_the_admin_api()
 fn process_that_runs_out_of_descriptors() {
     let executor = tokio::runtime::Runtime::new().unwrap();
     executor.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(
-            stateful_functions::transport::http::serve(listener, functions()).into_future(),
-        );
+        let address = served(functions()).await;
         let mut idle = TcpStream::connect(address).await.unwrap();
         let body = call("counter");
         let head = format!(

@@ -1,22 +1,17 @@
 //! Kind: empty input looks like success. The function handler answered an empty body with 200 and an empty reply, over HTTP and on Lambda, which
 //! tells a StateFun runtime "done, no effects".
 
-use std::future::IntoFuture as _;
-
 use ::http::Method;
 use stateful_functions::runtime::Runtime;
-use stateful_functions::transport::http::serve;
-use tokio::net::TcpListener;
 
 use crate::runtime::{SAMPLES, Started, admin, text};
 use crate::support::functions::functions;
 use crate::support::raw::ask;
+use crate::support::served::served;
 
 #[tokio::test]
 async fn an_empty_call_of_functions_is_400_however_it_is_empty() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(serve(listener, functions()).into_future());
+    let address = served(functions()).await.to_string();
     for headers in [
         "content-length: 0\r\n",
         "",

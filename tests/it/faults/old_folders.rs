@@ -11,15 +11,14 @@ use ::http::{HeaderValue, Method};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
-use stateful_functions::transport::http::serve;
 use stateful_functions::{
     BoxError, Context, FunctionSpec, Message, StatefulFunction, StatefulFunctions, TypeName, types,
 };
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 
 use crate::support::destination::Destination;
 use crate::support::process::Process;
+use crate::support::served::served;
 use crate::support::until::until;
 
 fn fixture(name: &str) -> std::path::PathBuf {
@@ -61,10 +60,7 @@ impl Mended {
     async fn serve(&self) -> String {
         let spec = FunctionSpec::new(TypeName::new("test/broken"), self.clone());
         let functions = StatefulFunctions::new().with(spec).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        tokio::spawn(serve(listener, functions).into_future());
-        url
+        format!("http://{}/", served(functions).await)
     }
 }
 

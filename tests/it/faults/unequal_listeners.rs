@@ -2,20 +2,20 @@
 //! body; the HTTP ingress did none of this: a pipeline got gzip bytes as JSON, `100 Continue` was sent for 100 MB at a limit of 8 MiB, and a
 //! body that stayed incomplete kept its connection for ever. Now every listener uses the same reader.
 
-use std::future::IntoFuture as _;
 use std::io::Write as _;
 use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use stateful_functions::runtime::{Runtime, RuntimeConfig};
-use stateful_functions::transport::http::{HandlerService, serve};
+use stateful_functions::transport::http::HandlerService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::runtime::{SAMPLES, Started, admin};
 use crate::support::functions::{call, functions};
 use crate::support::raw::{RawMessage, ask};
+use crate::support::served::served;
 
 /// Short, because a test waits for it to pass.
 const SHORT: Duration = Duration::from_millis(50);
@@ -70,15 +70,13 @@ spec: {{port: 0, wrapText: true}}
                 "text/plain",
             ),
         ];
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let service = HandlerService::from(functions()).with_body_pause(pause);
         servers.push(Server {
             name: "handler",
-            address: listener.local_addr().unwrap().to_string(),
+            address: served(service).await.to_string(),
             line: "POST /",
             content_type: "application/octet-stream",
         });
-        let service = HandlerService::from(functions()).with_body_pause(pause);
-        tokio::spawn(serve(listener, service).into_future());
         Self {
             _started: started,
             servers,

@@ -2,16 +2,15 @@
 //! the records that are refused. Machines without the real StateFun skip it and say so.
 
 use stateful_functions::runtime::Runtime;
-use stateful_functions::transport::http::serve;
 use stateful_functions::{
     BoxError, Context, FunctionSpec, KafkaEgressMessage, Message, StatefulFunctions, TypeName,
 };
-use tokio::net::TcpListener;
 
 use super::broker::{Version, shared};
 use super::client::{Client, Read, Reader};
 use crate::support::flink::{Flink, Settings};
 use crate::support::scene::{Scene, with};
+use crate::support::served::served;
 use crate::support::until::until;
 
 const OUT: TypeName = TypeName::new("agree/out");
@@ -29,16 +28,13 @@ async fn tell(context: &mut Context, message: Message) -> Result<(), BoxError> {
 }
 
 /// Serves the functions; their URL.
-async fn served() -> String {
+async fn functions() -> String {
     let mut functions = StatefulFunctions::new();
     for name in ["agree/one", "agree/two"] {
         let spec = FunctionSpec::new(name.parse().unwrap(), tell);
         functions = functions.with(spec).unwrap();
     }
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async move { serve(listener, functions).await });
-    url
+    format!("http://{}/", served(functions).await)
 }
 
 fn module(address: &str, url: &str, topic: &str, out: &str, semantic: &str) -> String {
@@ -92,7 +88,7 @@ async fn statefun_and_this_runtime_make_the_same_of_the_same_records() {
         return;
     };
     let client = Client::of(broker);
-    let url = served().await;
+    let url = functions().await;
     for semantic in [
         "{type: at-least-once}",
         "{type: exactly-once, transactionTimeout: 1min}",
@@ -133,7 +129,7 @@ async fn records_without_key_or_value_are_refused_by_both() {
         return;
     };
     let client = Client::of(broker);
-    let url = served().await;
+    let url = functions().await;
     let no_key = "requires a UTF-8 key set for each record";
     for (key, value, theirs, ours) in [
         (None, Some(&b"v"[..]), no_key, no_key),

@@ -1,7 +1,6 @@
 //! Real brokers: one of each version for all tests of a program, and brokers of a test's own, which it may kill.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::support::made::{Lack, build, fetch, made_once, skipped};
+use crate::support::ports::free_port;
 use crate::support::tls;
 
 const RESOLVE: &str = "org.apache.maven.plugins:maven-dependency-plugin:2.8:copy-dependencies";
@@ -386,9 +386,4 @@ fn secured_settings(open: &str, ports: Secured, folder: &Path) -> String {
     settings.push("super.users=User:ANONYMOUS".to_owned());
     settings.push("allow.everyone.if.no.acl.found=true".to_owned());
     settings.join("\n") + "\n"
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 
 use super::broker::{Broker, Version, own};
 use super::client::{Client, Reader};
+use crate::support::ports::free_port;
 use crate::support::process::Process;
 use crate::support::seeds::{for_each_seed, number};
 use crate::support::until::until;
@@ -65,9 +66,7 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = free_port();
         Self {
             port,
             child: Self::spawn(port),

@@ -14,6 +14,8 @@ use tokio::net::TcpListener;
 
 use super::{SAMPLES, Started, text};
 use crate::support::canned::{self, Canned};
+use crate::support::ports::free_port;
+use crate::support::served::served;
 
 const SEEN: ValueSpec<i32> = ValueSpec::new("seen", types::INT);
 const RECORD: TypeName = TypeName::new("io.statefun.playground/egress");
@@ -38,10 +40,8 @@ async fn greet(context: &mut Context, message: Message) -> Result<(), BoxError> 
 /// A function server on a port of its own.
 async fn function_server() -> u16 {
     let spec = FunctionSpec::new(TypeName::new("example/greeter"), greet).value(SEEN);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(serve(listener, StatefulFunctions::new().with(spec).unwrap()).into_future());
-    port
+    let functions = StatefulFunctions::new().with(spec).unwrap();
+    served(functions).await.port()
 }
 
 fn playground(port: u16) -> String {
@@ -141,10 +141,7 @@ async fn a_remote_function_keeps_its_state_in_the_runtime() {
 
 #[tokio::test]
 async fn a_function_server_that_starts_late_gets_all_waiting_messages() {
-    // A port without a listener yet.
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let port = free_port();
     let started = Started::ephemeral(&playground(port)).await;
     for _ in 0..5 {
         assert_eq!(

@@ -20,6 +20,8 @@ pub(crate) mod ledger;
 pub(crate) mod load;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod made;
+#[cfg(feature = "runtime")]
+pub(crate) mod ports;
 #[cfg(all(feature = "cli", feature = "testing"))]
 pub(crate) mod process;
 #[cfg(all(feature = "pipeline", feature = "testing"))]
@@ -40,6 +42,8 @@ pub(crate) mod scripted;
 pub(crate) mod sdk_servers;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod seeds;
+#[cfg(feature = "http")]
+pub(crate) mod served;
 #[cfg(feature = "http-client")]
 pub(crate) mod tls;
 #[cfg(feature = "runtime")]

@@ -1,13 +1,12 @@
 //! The interpreters of `tests/functions` with the official SDKs, each as a server in a process of its own.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::made::{Lack, build, fetch, made_once, skipped};
+use super::ports::free_port;
 
 /// A language of an official SDK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,17 +219,4 @@ fn spawn(language: Language, port: u16, marks: &Path) -> Child {
     // What it prints later must not fill the pipe.
     std::thread::spawn(move || lines.for_each(drop));
     child
-}
-
-/// A port without a listener, below the ephemeral ports, so that no connection gets it while its server is down.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let own = std::process::id() as u16;
-    loop {
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 20_000 + own.wrapping_mul(37).wrapping_add(next) % 12_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

@@ -9,6 +9,7 @@ use stateful_functions::{Address, Message, MessageBuilder, TypeName, types};
 use super::functions::{EGRESSES, functions, process, serve};
 use crate::support::flink::{Flink, Record, Settings, endpoint};
 use crate::support::front::front;
+use crate::support::ports::free_port;
 
 const COUNTER: TypeName = TypeName::new("test/counter");
 
@@ -65,11 +66,7 @@ const ROUNDS: usize = 60;
 
 #[tokio::test]
 async fn sf_64_a_killed_function_server_is_called_again_when_it_is_back() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
     let module = endpoint("test/*", &format!("http://127.0.0.1:{port}/"));
     let mut server = process(port);
     let Some(mut flink) = Flink::start(&module, Settings::capturing(EGRESSES)).await else {

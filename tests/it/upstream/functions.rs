@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::process::Child;
 
 use crate::support::another_self;
+use crate::support::served::served;
 
 /// The egress that receives everything a test checks.
 pub(super) const OUT: TypeName = TypeName::new("test/out");
@@ -202,10 +203,7 @@ pub(super) fn functions() -> StatefulFunctions {
 
 /// Serves functions until the test ends; the URL they are called with.
 pub(super) async fn serve(functions: StatefulFunctions) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async move { http::serve(listener, functions).await });
-    url
+    format!("http://{}/", served(functions).await)
 }
 
 const PORT: &str = "FUNCTIONS_PORT";

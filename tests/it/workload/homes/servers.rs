@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::ports::free_port;
 use crate::support::process::Process;
-use crate::support::sdk_servers::{SdkServer, free_port};
+use crate::support::sdk_servers::SdkServer;
 
 /// The functions behind a runtime, as a process that can be killed.
 pub(crate) trait Server {
