@@ -9,7 +9,7 @@ use serde_json::Value;
 use stateful_functions::Type;
 use tokio::sync::Notify;
 
-use super::{Cause, causes};
+use super::cause::{Cause, causes};
 
 /// A record at an egress.
 #[derive(Debug, Clone, PartialEq, Eq)]

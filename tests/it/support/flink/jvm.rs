@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use super::cause::causes;
 use super::job::Job;
-use super::{ROOT, causes, installation};
+use super::{ROOT, installation};
 
 /// For the answer to one request.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -25,9 +25,12 @@
 //!
 //! How it works: `tests/flink` is a small driver of our own around the unchanged runtime. It is made once, below `target/flink`.
 
+mod cause;
 mod installation;
 mod job;
 mod jvm;
+mod loader;
+mod settings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,9 +46,12 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::made::skipped;
 use super::until::until;
+pub(crate) use cause::Cause;
 use job::Job;
 pub(crate) use job::{End, Events, Record, Start};
 use jvm::Jvm;
+pub(crate) use loader::{Verdict, parse};
+pub(crate) use settings::Settings;
 
 /// Where everything is that the real runtime needs.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/flink");
@@ -58,80 +64,6 @@ const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
 static SHARED: Semaphore = Semaphore::const_new(2);
 static OWN: Semaphore = Semaphore::const_new(1);
-
-/// One cause in a chain: class and message as the real runtime has them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Cause {
-    pub(crate) class: String,
-    pub(crate) message: String,
-}
-
-/// The outermost first.
-fn causes(chain: &Value) -> Vec<Cause> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let causes = chain.as_array().into_iter().flatten();
-    causes
-        .map(|cause| Cause {
-            class: text(&cause["class"]),
-            message: text(&cause["message"]),
-        })
-        .collect()
-}
-
-/// How a job is run.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    /// Egresses that are captured, each `<namespace>/<name>`.
-    pub(crate) egresses: Vec<String>,
-    /// How often it restarts before it fails for good.
-    pub(crate) restarts: u32,
-    pub(crate) restart_delay: Duration,
-    pub(crate) checkpoint_interval: Duration,
-    /// `hashmap` or `rocksdb`.
-    pub(crate) backend: &'static str,
-    /// At most 4.
-    pub(crate) parallelism: u32,
-    /// A process that no other test uses.
-    pub(crate) own_process: bool,
-    /// Whether state of functions that are gone may be left behind at a restore.
-    pub(crate) may_drop_state: bool,
-    /// Further settings of Flink and StateFun, by key.
-    pub(crate) more: Vec<(String, String)>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            egresses: Vec::new(),
-            restarts: u32::MAX >> 1,
-            restart_delay: Duration::from_millis(50),
-            checkpoint_interval: Duration::from_millis(200),
-            backend: "hashmap",
-            parallelism: 1,
-            own_process: false,
-            may_drop_state: false,
-            more: Vec::new(),
-        }
-    }
-}
-
-impl Settings {
-    pub(crate) fn capturing<'a>(egresses: impl IntoIterator<Item = &'a str>) -> Self {
-        let egresses = egresses.into_iter().map(str::to_owned).collect();
-        Self {
-            egresses,
-            ..Self::default()
-        }
-    }
-
-    /// The first failure is the end of the job.
-    pub(crate) fn without_restarts(self) -> Self {
-        Self {
-            restarts: 0,
-            ..self
-        }
-    }
-}
 
 /// A document of a module file: `functions` (`<namespace>/<name>` or `<namespace>/*`) at `url`, with default transport.
 pub(crate) fn endpoint(functions: &str, url: &str) -> String {
@@ -516,38 +448,4 @@ impl Drop for Flink {
             drop(permit);
         });
     }
-}
-
-/// What the real loader says of a module file.
-#[derive(Debug, Clone)]
-pub(crate) struct Verdict {
-    /// What the file binds, when it loads: `functions`, `namespaces`, `ingresses`, `routers`, `egresses`, each a sorted list of texts.
-    pub(crate) binds: Option<Value>,
-    /// Why it does not load; empty when it does.
-    pub(crate) load: Vec<Cause>,
-    /// Why a function of an endpoint cannot be called, for each such endpoint: what the first message would find.
-    pub(crate) calls: Vec<Vec<Cause>>,
-    /// Why its job cannot be built, up to where it would run; empty when it can. What fails to load fails here, too.
-    pub(crate) build: Vec<Cause>,
-}
-
-/// Loads module files with the real loader, without running them; with the driver's ingress bound beside the file's, or exactly as it is.
-/// `None`, and a line that says so, where the real runtime cannot run.
-pub(crate) async fn parse(texts: &[&str], with_ingress: bool) -> Option<Vec<Verdict>> {
-    let jvm = Jvm::shared(class_path()?);
-    let mut verdicts = Vec::new();
-    for text in texts {
-        let answer = jvm
-            .ask(json!({"verb": "parse", "text": text, "ingress": with_ingress}))
-            .await;
-        verdicts.push(Verdict {
-            binds: answer.get("binds").cloned(),
-            load: causes(&answer["load"]),
-            calls: (answer["calls"].as_array().into_iter().flatten())
-                .map(causes)
-                .collect(),
-            build: causes(&answer["build"]),
-        });
-    }
-    Some(verdicts)
 }

@@ -1,16 +1,22 @@
 //! A host with the guarantees of a runtime: commits, messages, timers and tokens survive, everything else ends with the process.
 
+mod commits;
+mod faults;
+mod timers;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use stateful_functions::Timestamp;
 use stateful_functions::delivery::engine::{
-    Class, Delivery, DeliveryState, Effect, Entry, Failure, Follow, Head, Input, Journal, Outcome,
-    Policy, Purpose, Readiness, Reason, Token, Transition,
+    Class, Delivery, DeliveryState, Effect, Failure, Head, Input, Journal, Outcome, Policy,
+    Readiness, Reason,
 };
 use stateful_functions::delivery::owner::{
-    Action, Item, LaneEntry, LaneHead, Stored, Woken, adopt, attempts, decide,
+    Action, Item, LaneEntry, LaneHead, Woken, adopt, attempts, decide,
 };
 use stateful_functions::random::Random;
+
+use timers::Timer;
 
 use super::START;
 
@@ -85,13 +91,6 @@ pub(super) struct Kept {
     pub(super) excused: u32,
 }
 
-pub(super) struct Timer {
-    pub(super) id: String,
-    pub(super) token: Token,
-    at: Timestamp,
-    arm: u64,
-}
-
 /// Whose turn it is, and who is behind.
 pub(super) type StoredLane = (LaneHead, VecDeque<LaneEntry>);
 
@@ -125,10 +124,6 @@ pub(super) struct Seen {
     pub(super) probes: u32,
     pub(super) handed: u32,
     pub(super) refused: u32,
-}
-
-fn address(id: &str) -> String {
-    format!("shop/job.crm/{id}")
 }
 
 impl Host {
@@ -386,258 +381,9 @@ impl Host {
         Outcome::Err(failure)
     }
 
-    fn commit(&mut self, id: &str, item: Item, actions: Vec<Action>) {
-        let before = std::mem::replace(&mut self.kept.get_mut(id).unwrap().item, item);
-        let requeued = self.append_all(id, before.delivery.seq, before.delivery.state);
-        for action in actions {
-            match action {
-                Action::Engine(effect) => self.apply(id, effect),
-                Action::List { expires, is_held } => {
-                    let item = &self.kept[id].item;
-                    assert_eq!(expires, item.expires(&self.policy));
-                    assert!(self.policy.wake && is_held == item.is_listed_held);
-                    self.listed.push_back((id.to_owned(), is_held));
-                    if is_held && self.random.chance(20) {
-                        self.send(id, Input::Watch);
-                    }
-                }
-                Action::Answer(woken) => {
-                    self.seen.answers.insert(woken);
-                    if woken == Woken::Waits {
-                        self.listed.push_front((id.to_owned(), true));
-                    }
-                }
-                Action::PassTurn { seq } => {
-                    let (key, id) = (self.key(id), id.to_owned());
-                    self.inbox.push_back(Message::Leave { key, id, seq });
-                }
-                Action::Works => {}
-                other => panic!("unknown action {other:?}"),
-            }
-        }
-        let (before, after) = (&before.delivery, &self.kept[id].item.delivery);
-        assert!(
-            after.spent >= before.spent || requeued,
-            "only an actor restarts spent"
-        );
-        assert!(after.attempt >= before.attempt);
-        self.check(id);
-    }
-
-    fn apply(&mut self, id: &str, effect: Effect) {
-        match effect {
-            Effect::Attempt {
-                epoch,
-                n,
-                deadline,
-                key,
-            } => {
-                assert_eq!(key, id);
-                assert_eq!(deadline, self.now + self.policy.timeout);
-                self.attempt(id, epoch, n);
-            }
-            Effect::Disarm { token } => self.disarm(id, token),
-            Effect::Arm { token, at, arm } => self.arm(id, token, at, arm),
-            Effect::Follow(follow) => self.kept.get_mut(id).unwrap().follows[index(follow)] += 1,
-            Effect::Advance { position } => self.advance(id, &position),
-            Effect::Join { seq } => {
-                let (key, id) = (self.key(id), id.to_owned());
-                let entry = LaneEntry { id, seq };
-                self.inbox.push_back(Message::Join { key, entry });
-            }
-            Effect::Leave => {
-                let (key, id) = (self.key(id), id.to_owned());
-                self.inbox.push_back(Message::Leave { key, id, seq: 0 });
-            }
-            Effect::Count { label, .. } => _ = self.seen.stale.insert(label),
-            other => panic!("unknown effect {other:?}"),
-        }
-    }
-
-    fn key(&self, id: &str) -> String {
-        self.kept[id].item.delivery.key.clone().unwrap()
-    }
-
-    /// Folds the transitions that came with a commit. True when an actor took the delivery up again.
-    fn append_all(&mut self, id: &str, before: u64, was: Option<DeliveryState>) -> bool {
-        let entries = self.kept[id].item.history.entries().to_vec();
-        let new = entries.into_iter().filter_map(|entry| match entry {
-            Entry::One(one) if was.is_none() || one.seq > before => Some(one),
-            _ => None,
-        });
-        let mut requeued = false;
-        for transition in new {
-            requeued |= transition.reason == Some(Reason::Requeued);
-            self.append(id, &transition);
-        }
-        requeued
-    }
-
-    fn append(&mut self, id: &str, t: &Transition) {
-        let kept = self.kept.get_mut(id).unwrap();
-        assert_eq!(
-            t.seq,
-            kept.head.state.map_or(0, |_| kept.head.seq + 1),
-            "seq is dense"
-        );
-        assert_eq!(t.state_before, kept.head.state);
-        assert!(Some(t.created_at) >= kept.head.last_at, "times go up");
-        if t.state_before.is_some_and(DeliveryState::is_terminal) {
-            assert_eq!(t.reason, Some(Reason::Requeued));
-            assert!(
-                t.actor.is_some() && t.note.is_some(),
-                "only an actor ends a terminal state"
-            );
-        }
-        let may_fail = matches!(
-            t.state_after,
-            DeliveryState::Failed | DeliveryState::Unknown | DeliveryState::Discarded
-        );
-        assert!(t.error.is_none() || may_fail);
-        self.seen
-            .moves
-            .insert((t.state_before, t.state_after, t.reason));
-        let spent = kept.head.spent;
-        kept.head.apply(t);
-        if t.probe {
-            assert_eq!(kept.head.spent, spent, "a probe costs nothing");
-            self.seen.probes += 1;
-        }
-    }
-
-    fn attempt(&mut self, id: &str, epoch: u64, n: u32) {
-        let (id, boot) = (id.to_owned(), self.boot);
-        match self.policy.record {
-            Journal::With => {}
-            Journal::Before => self.inbox.push_back(Message::Attempt { id, n, boot }),
-            Journal::Elsewhere => self.inbox.push_back(Message::Call { id, epoch, n }),
-        }
-    }
-
-    fn advance(&mut self, id: &str, position: &str) {
-        assert_eq!(
-            position,
-            (self.position + 1).to_string(),
-            "batches pass in order, each once"
-        );
-        let kept = &self.kept[id];
-        assert!(kept.accepted > 0 || kept.item.delivery.state == Some(DeliveryState::Discarded));
-        self.position += 1;
-    }
-
-    // Timers.
-
-    fn arm(&mut self, id: &str, token: Token, at: Timestamp, arm: u64) {
-        let id = id.to_owned();
-        let earlier = self
-            .timers
-            .insert(token.text(address(&id)), Timer { id, token, at, arm });
-        assert!(
-            earlier.is_none(),
-            "arming a pending token stops the job on the real runtime"
-        );
-    }
-
-    fn disarm(&mut self, id: &str, token: Token) {
-        match self.timers.remove(&token.text(address(id))) {
-            Some(timer) => self.past.push((timer.id.clone(), timer.fires())),
-            None => assert!(self.fires_in_inbox(id, token), "disarmed what is not armed"),
-        }
-    }
-
-    pub(super) fn fires_in_inbox(&self, id: &str, token: Token) -> bool {
-        self.inbox.iter().any(|message| match message {
-            Message::Input { id: to, input } => to == id && announced(input) == Some(token),
-            _ => false,
-        })
-    }
-
-    /// The next timer fires. False when there is none.
-    pub(super) fn fire_next(&mut self) -> bool {
-        let next = self
-            .timers
-            .iter()
-            .min_by_key(|(token, timer)| (timer.at, (*token).clone()));
-        let Some(token) = next.map(|(token, _)| token.clone()) else {
-            return false;
-        };
-        let timer = self.timers.remove(&token).unwrap();
-        self.now = self.now.max(timer.at);
-        self.send(&timer.id, timer.fires());
-        true
-    }
-
-    // Faults.
-
-    fn kill(&mut self, point: KillPoint) -> bool {
-        let killed = !self.healthy && self.random.chance(3);
-        if killed {
-            self.restart(point);
-        }
-        killed
-    }
-
-    /// Another process takes over, with nothing but what was stored.
-    pub(super) fn restart(&mut self, point: KillPoint) {
-        self.seen.kills.insert(point);
-        self.boot += 1;
-        for kept in self.kept.values_mut() {
-            kept.item = reloaded(&kept.item);
-        }
-    }
-
-    /// The destination wakes the first waiting item. False if none waits.
-    pub(super) fn wake_next(&mut self, probe: bool) -> bool {
-        let Some((id, _)) = self.listed.pop_front() else {
-            return false;
-        };
-        self.inbox.push_back(Message::Wake { id, probe });
-        true
-    }
-
-    /// Something that is over comes once more: a timer that was cancelled as it fired, an answer sent twice.
-    pub(super) fn repeat_one(&mut self) {
-        let Some(at) = self.random_index(self.past.len()) else {
-            return;
-        };
-        let (id, input) = self.past[at].clone();
-        let mut item = self.kept[&id].item.clone();
-        let ready = Readiness::Ready;
-        let actions = decide(&mut item, input.clone(), ready, self.now, &self.policy).unwrap();
-        let passes_on = |action: &Action| matches!(action, Action::PassTurn { .. });
-        assert!(
-            is_stale(&actions) || actions.iter().all(passes_on),
-            "{input:?} had an effect: {actions:?}"
-        );
-        assert_eq!(item, self.kept[&id].item);
-    }
-
     pub(super) fn random_index(&mut self, length: usize) -> Option<usize> {
         (length > 0).then(|| usize::try_from(self.random.below(length as u64)).unwrap())
     }
-}
-
-impl Timer {
-    fn fires(&self) -> Input {
-        let Token { purpose, epoch, n } = self.token;
-        match purpose {
-            Purpose::Retry => Input::Due {
-                epoch,
-                n,
-                arm: self.arm,
-            },
-            _ => Input::Deadline { epoch, n },
-        }
-    }
-}
-
-fn announced(input: &Input) -> Option<Token> {
-    let (purpose, epoch, n) = match *input {
-        Input::Due { epoch, n, .. } => (Purpose::Retry, epoch, n),
-        Input::Deadline { epoch, n } => (Purpose::Deadline, epoch, n),
-        _ => return None,
-    };
-    Some(Token { purpose, epoch, n })
 }
 
 fn attempt(actions: &[Action]) -> Option<u32> {
@@ -655,20 +401,4 @@ fn is_stale(actions: &[Action]) -> bool {
             ..
         })]
     )
-}
-
-const fn index(follow: Follow) -> usize {
-    match follow {
-        Follow::Succeeded => 0,
-        Follow::Failed => 1,
-        Follow::Discarded => 2,
-    }
-}
-
-/// The item after its way through the row that is stored.
-fn reloaded(item: &Item) -> Item {
-    let row = Stored::new(item.clone(), None).encode();
-    let loaded = Stored::decode(row.into()).unwrap().item;
-    assert_eq!(&loaded, item);
-    loaded
 }
