@@ -159,7 +159,7 @@ async fn sf_17_a_token_armed_twice_in_a_batch_is_an_error_that_names_both_calls(
     let expected = "function example/greeter/bob failed on message 2 of 2: \
                     cancellation token `example/greeter/bob/0` of example/greeter/bob is armed twice in one batch, at ";
     assert!(line.starts_with(expected), "{line}");
-    assert_eq!(line.matches("handler.rs:").count(), 2, "{line}");
+    assert_eq!(line.matches("effects.rs:").count(), 2, "{line}");
 
     let move_it = async |context: &mut Context, _: Message| {
         let token = CancellationToken::of(context.address(), 0);
