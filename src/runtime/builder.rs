@@ -301,7 +301,8 @@ impl RuntimeBuilder {
         for ((opened, index), (_, condition)) in sources.into_iter().zip(conditions.iter()) {
             listeners.extend(opened.listener);
             let cores = self.config.partitions.get();
-            let core = SourceCore::new(index, cores, opened.name.as_str(), intake.store.clone());
+            let store = intake.store.quiet();
+            let core = SourceCore::new(index, cores, opened.name.as_str(), store);
             let condition = Arc::clone(condition);
             let durable = committer.durable.clone();
             let inlet = Inlet::new(opened.name, intake.clone(), core, durable, condition);

@@ -54,6 +54,11 @@ impl Router {
         inbox.send(command);
     }
 
+    /// Whether every partition has room for more of sources. If not, they must be asked.
+    pub(super) fn has_room(&self) -> bool {
+        self.inboxes.iter().all(Inbox::has_room)
+    }
+
     /// Passes on the messages of a source's batch, those for each partition together. Their rows are staged.
     pub(super) fn hand_on_all(&self, messages: Vec<Vec<Message>>) {
         for (inbox, messages) in self.inboxes.iter().zip(messages) {

@@ -202,6 +202,10 @@ impl Backend for MemoryStore {
         self.changed.notify_all();
     }
 
+    fn hurry(&self) {
+        self.wake();
+    }
+
     fn durable(&self) -> Position {
         self.locked().durable
     }

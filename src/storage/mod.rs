@@ -167,6 +167,11 @@ impl Store {
         self.backend.wake();
     }
 
+    /// Like [`wake`](Self::wake), if somebody waits until what is staged is durable: the [`Syncer`] does not [`linger`](Syncer::linger) then.
+    pub fn hurry(&self) {
+        self.backend.hurry();
+    }
+
     /// Stages `writes` as one list: they become readable at once and together, and durable together with a later round.
     ///
     /// Writes to the same row take effect in the order of the list. Does not wait for the disk, with one bounded
@@ -272,6 +277,11 @@ impl Syncer {
         self.0.wait()
     }
 
+    /// Blocks for `span`, so that more is staged for the next round, unless somebody [hurries](Store::hurry), or the store is stopped.
+    pub fn linger(&self, span: Duration) {
+        self.0.linger(span);
+    }
+
     /// Blocks for `span`, or until the store is stopped (`true`). For the wait between two attempts on a full disk.
     pub fn pause(&self, span: Duration) -> bool {
         self.0.pause(span)
@@ -318,6 +328,7 @@ pub struct Health {
 trait Backend: Rows + fmt::Debug {
     fn stage(&self, writes: Vec<Write>, wakes: bool) -> Position;
     fn wake(&self);
+    fn hurry(&self);
     fn durable(&self) -> Position;
     fn pressure(&self) -> bool;
     fn health(&self) -> Health;
@@ -328,6 +339,10 @@ trait Backend: Rows + fmt::Debug {
     /// Called after a sync and after those who waited for it have been told.
     fn note_reached(&self) {}
     fn wait(&self) -> bool;
+    /// A store that has no disk need not linger.
+    fn linger(&self, span: Duration) {
+        let _ = span;
+    }
     fn pause(&self, span: Duration) -> bool;
     /// Called when the syncer is gone: ends the background work, and waits for that.
     fn retire(&self);

@@ -221,6 +221,7 @@ impl Outbox {
     /// Stages a row in addition to the records; ready when it is on disk, which never happens once the store has closed.
     pub(crate) async fn make_durable(&self, write: Write) {
         let position = self.0.store.stage(vec![write]);
+        self.0.store.hurry();
         let mut durable = self.0.durable.clone();
         if durable
             .wait_for(|durable| *durable >= position)
@@ -304,6 +305,7 @@ impl Outbox {
             source: std::io::Error::other(failure),
         })??;
         let after = self.0.store.stage(Vec::new());
+        self.0.store.hurry();
         // A closed store makes nothing durable any more, so nothing more is delivered.
         let mut durable = self.0.durable.clone();
         if durable.wait_for(|durable| *durable >= after).await.is_err() {

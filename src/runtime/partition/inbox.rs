@@ -4,7 +4,7 @@
 //! deadlock. Its bytes are counted instead. Beyond the memory limit ingresses are refused, sources wait, and messages of other
 //! partitions are left in the store, where they are anyway.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -22,6 +22,8 @@ struct Shared {
     /// Bytes of unfinished commands.
     bytes: AtomicUsize,
     max_bytes: usize,
+    /// Whether the partition had room for more of sources when it looked last.
+    had_room: AtomicBool,
     arrived: Notify,
 }
 
@@ -65,6 +67,7 @@ impl Inbox {
             state: Mutex::default(),
             bytes: AtomicUsize::new(0),
             max_bytes,
+            had_room: AtomicBool::new(false),
             arrived: Notify::new(),
         }))
     }
@@ -91,6 +94,17 @@ impl Inbox {
     /// Whether the limit of bytes on their way is reached.
     pub(in crate::runtime) fn is_full(&self) -> bool {
         self.bytes() >= self.0.max_bytes
+    }
+
+    /// Reports whether the partition has room for more of sources.
+    pub(super) fn note_room(&self, has_room: bool) {
+        self.0.had_room.store(has_room, Ordering::Relaxed);
+    }
+
+    /// Whether there is room for more of sources. False also if the partition has not counted yet what is on its way: then it must be asked.
+    pub(in crate::runtime) fn has_room(&self) -> bool {
+        // The partition looks for room before it has finished its commands.
+        self.0.bytes.load(Ordering::Acquire) == 0 && self.0.had_room.load(Ordering::Relaxed)
     }
 
     /// Reports that something has become durable.
@@ -154,7 +168,7 @@ impl Inbox {
 
     /// Records that this many bytes are no longer on their way.
     pub(super) fn done(&self, bytes: usize) {
-        self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.bytes.fetch_sub(bytes, Ordering::Release);
     }
 
     fn wake(&self, mut state: MutexGuard<'_, State>) {
@@ -200,6 +214,21 @@ mod tests {
         assert!(taken.len() == 1 && inbox.is_full());
         inbox.done(bytes);
         assert_eq!(inbox.bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn there_is_room_if_the_partition_had_some_and_nothing_is_on_its_way() {
+        let inbox = Inbox::new(usize::MAX);
+        assert!(!inbox.has_room(), "it has not looked yet");
+        inbox.note_room(true);
+        assert!(inbox.has_room());
+        assert!(inbox.send(drain().0) && !inbox.has_room());
+        let (_, bytes) = inbox.take(&mut Vec::new(), &wait(None)).await;
+        assert!(!inbox.has_room(), "they are not handled yet");
+        inbox.done(bytes);
+        assert!(inbox.has_room());
+        inbox.note_room(false);
+        assert!(!inbox.has_room());
     }
 
     #[tokio::test]

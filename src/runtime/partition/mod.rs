@@ -261,10 +261,15 @@ impl Partition {
             // Its memory is reused.
             self.spare = out;
         }
-        self.acknowledge();
+        let is_awaited = self.acknowledge() || self.core.awaits_disk();
         // An arrival and the reply to it are one round this way, and one sync.
-        self.dependencies.store.wake();
-        if self.core.has_room() {
+        match is_awaited {
+            true => self.dependencies.store.hurry(),
+            false => self.dependencies.store.wake(),
+        }
+        let has_room = self.core.has_room();
+        self.inbox.note_room(has_room);
+        if has_room {
             for sender in self.rooms.drain(..) {
                 let _ = sender.send(());
             }
@@ -366,8 +371,8 @@ impl Partition {
         }
     }
 
-    /// Passes acknowledgements and answers on to wait for the disk.
-    fn acknowledge(&mut self) {
+    /// Passes acknowledgements and answers on to wait for the disk. True if there are some.
+    fn acknowledge(&mut self) -> bool {
         let Self {
             core,
             dependencies,
@@ -377,7 +382,7 @@ impl Partition {
         let index = core.index();
         let mut held = core.take_acknowledgements().peekable();
         if held.peek().is_none() {
-            return;
+            return false;
         }
         let told = held.filter_map(|(position, output)| {
             acknowledgement(reply_to, output).map(|told| (position, told))
@@ -385,6 +390,7 @@ impl Partition {
         dependencies
             .acknowledgements
             .add(index, told, || dependencies.store.durable());
+        true
     }
 
     /// Handles commands after the store has closed: senders see from the dropped channel that nothing is acknowledged.

@@ -82,6 +82,8 @@ impl LogStore {
             finished: recovered.needed,
             health: Health::default(),
             waiting: false,
+            lingers: false,
+            is_urgent: false,
             stopped: false,
         };
         state.freeze_if_due(&settings);

@@ -33,6 +33,10 @@ pub(super) struct State {
     pub(super) health: Health,
     /// The syncer waits for something to be staged.
     pub(super) waiting: bool,
+    /// The syncer waits for more of a round.
+    pub(super) lingers: bool,
+    /// Somebody waits for what is staged.
+    pub(super) is_urgent: bool,
     pub(super) stopped: bool,
 }
 

@@ -6,7 +6,7 @@ use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::disk::Disk;
 use super::super::tables::{PageSums, Tables};
@@ -124,6 +124,20 @@ impl Backend for LogStore {
         }
     }
 
+    fn hurry(&self) {
+        let mut state = self.locked();
+        // What was taken by a sync becomes durable anyway.
+        if state.round.is_empty() {
+            return;
+        }
+        state.is_urgent = true;
+        let waiting = mem::take(&mut state.waiting) | mem::take(&mut state.lingers);
+        drop(state);
+        if waiting {
+            self.staged.notify_all();
+        }
+    }
+
     fn durable(&self) -> Position {
         self.durable_position()
     }
@@ -191,6 +205,22 @@ impl Backend for LogStore {
         }
     }
 
+    fn linger(&self, span: Duration) {
+        let until = Instant::now() + span;
+        let mut state = self.locked();
+        while !state.is_urgent && !state.stopped {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state.lingers = true;
+            let waited = self.staged.wait_timeout(state, left);
+            (state, _) = waited.expect("no holder of the state panics");
+        }
+        state.lingers = false;
+        state.is_urgent = false;
+    }
+
     fn pause(&self, span: Duration) -> bool {
         let state = self.locked();
         let paused = self
@@ -235,7 +265,7 @@ impl fmt::Debug for LogStore {
 mod tests {
     use super::super::open;
     use super::*;
-    use crate::storage::{Folder, Store, Syncer};
+    use crate::storage::{Folder, Store, Syncer, Table};
     use crate::testing::{conformance, faulty::FaultyDisk};
 
     /// Small bounds, so that a short script reaches segments, freezes and checkpoints; no thread.
@@ -253,6 +283,20 @@ mod tests {
 
     fn open_small(disk: &FaultyDisk) -> (Store, Syncer) {
         open(Arc::new(disk.clone()), small()).unwrap()
+    }
+
+    #[test]
+    fn a_round_is_waited_with_until_somebody_waits_for_it() {
+        let (store, syncer) = open_small(&FaultyDisk::default());
+        store.stage(vec![Write::put(Table::new(1), "a", "1")]);
+        let lingers = std::thread::spawn(move || {
+            assert!(syncer.wait());
+            syncer.linger(Duration::from_secs(3600));
+            syncer
+        });
+        store.hurry();
+        let mut syncer = lingers.join().unwrap();
+        assert_eq!(syncer.sync().unwrap(), store.durable());
     }
 
     #[test]
