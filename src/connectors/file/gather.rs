@@ -38,8 +38,6 @@ pub(super) struct Gathered {
     arguments: Vec<u8>,
     records: Vec<(AddressKey, Range<usize>)>,
     batch: Batch,
-    /// The location of the first line that is set aside, and the reason.
-    pub(super) first_fault: Option<String>,
 }
 
 impl Gatherer {
@@ -72,8 +70,7 @@ impl Gatherer {
                 (text, fault.to_owned())
             }
         };
-        let origin = gathered.fault(name, line, &fault);
-        gathered.batch.set_aside(origin, fault, text);
+        gathered.batch.set_aside(origin(name, line), fault, text);
     }
 
     fn record(
@@ -92,8 +89,8 @@ impl Gatherer {
             return gathered.records.push((address, argument));
         };
         let argument = gathered.arguments.split_off(start);
-        let origin = gathered.fault(name, line, &why);
         let message = SourceRecord::encoded(address, argument.into());
+        let origin = origin(name, line);
         gathered.batch.set_message_aside(origin, why, text, message);
     }
 
@@ -114,15 +111,12 @@ impl Gatherer {
     }
 }
 
-impl Gathered {
-    /// Records that a line is set aside. Returns its location.
-    fn fault(&mut self, name: &str, line: Line<'_>, why: &str) -> String {
-        let origin = format!("{name}:{} (byte {})", line.number, line.byte);
-        self.first_fault
-            .get_or_insert_with(|| format!("{origin}: {why}"));
-        origin
-    }
+/// The location of a line.
+fn origin(name: &str, line: Line<'_>) -> String {
+    format!("{name}:{} (byte {})", line.number, line.byte)
+}
 
+impl Gathered {
     /// The batch, without positions.
     pub(super) fn into_batch(self) -> Batch {
         let Self {

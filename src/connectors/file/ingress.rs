@@ -9,23 +9,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
-use tracing::warn;
 
 use super::folder::{Named, named};
 use super::gather::Gatherer;
 use super::reader::{Reader, Step};
 use super::stdin::Stdin;
 use crate::module::FileIngress;
-use crate::runtime::{Batch, HttpListeners, Inlet, Listener, Source, StartError};
+use crate::runtime::{HttpListeners, Inlet, Listener, Source, StartError};
 use crate::sdk::BoxError;
 
 /// The wait after which a file at its end is looked at again; it doubles while nothing comes.
 const FIRST_WAIT: Duration = Duration::from_millis(1);
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
-/// While this many lines are set aside, no more are read.
-const MAX_SET_ASIDE: u64 = 10_000;
-/// The interval of looks whether an operator has removed some of them.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Follows a file.
 #[derive(Debug)]
@@ -92,7 +87,6 @@ async fn follow(reader: Reader, inlet: &Inlet) -> Result<(), BoxError> {
             batch,
             behind,
             trouble,
-            first_fault,
         } = taken?;
         match &trouble {
             Some(trouble) => inlet.struggles(trouble),
@@ -103,7 +97,7 @@ async fn follow(reader: Reader, inlet: &Inlet) -> Result<(), BoxError> {
         match batch {
             Some(batch) => {
                 reading = step(reader);
-                bring(batch, first_fault, inlet).await?;
+                let _ = inlet.bring(batch).await?;
                 wait = FIRST_WAIT;
             }
             None => {
@@ -124,29 +118,4 @@ fn step(mut reader: Reader) -> JoinHandle<(Reader, io::Result<Step>)> {
         let taken = reader.step();
         (reader, taken)
     })
-}
-
-/// Brings a batch, unless too many lines are set aside.
-pub(super) async fn bring(
-    batch: Batch,
-    first_fault: Option<String>,
-    inlet: &Inlet,
-) -> Result<(), BoxError> {
-    if let Some(first) = first_fault {
-        let lines = batch.set_aside_len();
-        warn!(ingress = %inlet.name(), lines, %first, "lines are set aside");
-        let mut waits = false;
-        while inlet.set_aside() >= MAX_SET_ASIDE {
-            inlet.struggles(&format!(
-                "{MAX_SET_ASIDE} lines are set aside, so no more are read until some of them are purged (see statefun dead-letters); the next is {first}"
-            ));
-            waits = true;
-            sleep(LOOK_AGAIN).await;
-        }
-        if waits {
-            inlet.recovers();
-        }
-    }
-    let _ = inlet.bring(batch).await?;
-    Ok(())
 }

@@ -50,8 +50,6 @@ pub(super) struct Step {
     pub(super) behind: Vec<(String, u64)>,
     /// What operators should know.
     pub(super) trouble: Option<String>,
-    /// The location of the first line that was set aside, and the reason.
-    pub(super) first_fault: Option<String>,
 }
 
 impl Reader {
@@ -138,7 +136,6 @@ impl Reader {
 
     /// The batch of lines of one file.
     fn lines(&mut self, index: usize, gathered: Gathered) -> Step {
-        let first_fault = gathered.first_fault.clone();
         let mut batch = gathered.into_batch();
         if let Some(file) = self.files.get(index) {
             batch.set_position(self.split(index), file.position().to_bytes());
@@ -148,7 +145,6 @@ impl Reader {
         }
         Step {
             batch: Some(batch),
-            first_fault,
             ..self.status(None)
         }
     }

@@ -8,7 +8,6 @@ use tracing::info;
 
 use super::cursor::{Cursor, Line};
 use super::gather::{Gathered, Gatherer};
-use super::ingress::bring;
 use crate::runtime::Inlet;
 use crate::sdk::BoxError;
 
@@ -59,8 +58,7 @@ impl Stdin {
                 taken = self.left.len();
             }
             if taken > 0 {
-                let first_fault = gathered.first_fault.clone();
-                bring(gathered.into_batch(), first_fault, inlet).await?;
+                let _ = inlet.bring(gathered.into_batch()).await?;
                 self.left.advance(taken);
                 self.cursor = cursor;
             }

@@ -41,7 +41,7 @@ pub(super) struct Reading {
 }
 
 /// The most records of a batch, unless `max.poll.records` is set.
-const MAX_RECORDS: usize = 2_000;
+const MAX_RECORDS: usize = 10_000;
 /// The interval of checks for new partitions, unless `flink.partition-discovery.interval-millis` is set.
 const DISCOVERY: std::time::Duration = std::time::Duration::from_secs(10);
 

@@ -1,7 +1,5 @@
 //! The documents of Kafka as `statefun check` and the start see them.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 use super::client::{Refusals, Settings};
@@ -9,7 +7,7 @@ use super::consumer::Reading;
 use super::inquiry;
 use super::producer;
 use crate::module::{Finding, KafkaEgress, KafkaIngress, Places, Properties};
-use crate::runtime::{Answer, ConnectorFindings, Examine};
+use crate::runtime::{Answer, Asking, ConnectorFindings, Examine};
 use crate::sdk::TypeName;
 
 /// An ingress.
@@ -26,9 +24,9 @@ impl Examine for IngressExamined<'_> {
         of_settings(settings, &spec.properties, &spec.places, spec.faults())
     }
 
-    async fn ask(&self, patience: Duration) -> Vec<Answer> {
+    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
         match Reading::of(self.0) {
-            Ok(reading) => inquiry::of_ingress(self.0.clone(), reading, patience).await,
+            Ok(reading) => inquiry::of_ingress(self.0.clone(), reading, asking.patience).await,
             Err(_) => Vec::new(),
         }
     }
@@ -44,9 +42,9 @@ impl Examine for EgressExamined<'_> {
         found
     }
 
-    async fn ask(&self, patience: Duration) -> Vec<Answer> {
+    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
         match producer::settings(self.0, self.1) {
-            Ok(settings) => inquiry::of_egress(self.1.clone(), settings, patience).await,
+            Ok(settings) => inquiry::of_egress(self.1.clone(), settings, asking.patience).await,
             Err(_) => Vec::new(),
         }
     }

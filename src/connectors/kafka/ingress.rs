@@ -10,23 +10,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::{error, info, warn};
 
 use super::client::blocking;
 use super::commits::Commits;
 use super::consumer::{Consumer, Reading};
+use super::gather::{Gathered, Partition, Then, Topic};
 use super::split::{Split, Stored, position};
 use super::start::{again, begin, list};
 use super::topics::{Reach, partitions, reaches};
-use crate::module::{KafkaIngress, KafkaStart, Route};
+use crate::module::{KafkaIngress, KafkaStart};
 use crate::runtime::{Batch, HttpListeners, Inlet, Listener, Source, StartError};
 use crate::sdk::BoxError;
 
-/// The bytes of a batch at which no further record is added.
-const BATCH_BYTES: usize = 4 << 20;
 /// The interval of checks for a missing topic.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -76,28 +73,6 @@ impl Source for KafkaSource {
     }
 }
 
-/// The targets of a topic's records, and the partitions that are read.
-struct Topic {
-    route: Route,
-    partitions: HashMap<i32, Partition>,
-}
-
-impl Topic {
-    fn of(route: &Route) -> (String, Self) {
-        let topic = Self {
-            route: route.clone(),
-            partitions: HashMap::new(),
-        };
-        (route.source.clone(), topic)
-    }
-}
-
-struct Partition {
-    split: Split,
-    /// The offset after the last record that was brought.
-    next: i64,
-}
-
 /// One run of the source.
 struct Reader<'a> {
     spec: &'a KafkaIngress,
@@ -108,28 +83,6 @@ struct Reader<'a> {
     topics: HashMap<String, Topic>,
     /// Topics that were missing at the last check.
     missing: Vec<String>,
-}
-
-/// Records that the client had already fetched.
-#[derive(Default)]
-struct Gathered {
-    batch: Batch,
-    records: usize,
-    bytes: usize,
-    /// The offsets after the records.
-    next: BTreeMap<Split, i64>,
-    /// The event that followed the records.
-    then: Option<Then>,
-}
-
-/// An event that is not a record.
-enum Then {
-    /// A position is out of the range of its partition.
-    PositionGone,
-    /// A failure from which the client recovers by itself.
-    Passing(KafkaError),
-    /// A failure that ends the run.
-    Failed(BoxError),
 }
 
 impl Reader<'_> {
@@ -282,91 +235,20 @@ impl Reader<'_> {
         let mut received = consumer.recv().await;
         loop {
             let outcome = match received {
-                Ok(record) => self.take(&record, &mut gathered),
-                Err(failure) => Err(self.meaning(failure)),
+                Ok(record) => gathered.take(&record, &mut self.topics),
+                Err(failure) => Err(Then::of(failure, &consumer)),
             };
             if let Err(then) = outcome {
                 gathered.then = Some(then);
                 return gathered;
             }
-            if gathered.records >= self.reading.max_records || gathered.bytes >= BATCH_BYTES {
+            if gathered.is_enough(self.reading.max_records) {
                 return gathered;
             }
             match consumer.recv().now_or_never() {
                 Some(next) => received = next,
                 None => return gathered,
             }
-        }
-    }
-
-    /// Turns a record into the messages for its targets.
-    fn take(&mut self, record: &BorrowedMessage<'_>, gathered: &mut Gathered) -> Result<(), Then> {
-        let (topic, offset) = (record.topic(), record.offset());
-        let Some(known) = self.topics.get_mut(topic) else {
-            return Err(Then::Failed(
-                format!(
-                    "Consumed a record from topic [{topic}], but no routing config was specified."
-                )
-                .into(),
-            ));
-        };
-        let Some(partition) = known.partitions.get_mut(&record.partition()) else {
-            return Ok(());
-        };
-        // Fetched before the client was moved to another offset.
-        if offset < partition.next {
-            return Ok(());
-        }
-        let at = |what: &str| {
-            let at = format!(
-                "topic {topic}, partition {}, offset {offset}",
-                record.partition()
-            );
-            Then::Failed(format!("{what} ({at})").into())
-        };
-        let key = record.key().ok_or_else(|| {
-            at("The io.statefun.kafka.v1/ingress ingress requires a UTF-8 key set for each record.")
-        })?;
-        let value = record
-            .payload()
-            .ok_or_else(|| at("the record has no value, which StateFun does not take either"))?;
-        let id = String::from_utf8_lossy(key);
-        for target in &known.route.targets {
-            let typename = &known.route.value_type;
-            gathered.batch.add(target, &id, typename, value);
-        }
-        gathered.records += 1;
-        gathered.bytes += value.len() + key.len();
-        partition.next = offset + 1;
-        match gathered.next.get_mut(&partition.split) {
-            Some(next) => *next = partition.next,
-            None => {
-                _ = gathered
-                    .next
-                    .insert(partition.split.clone(), partition.next)
-            }
-        }
-        Ok(())
-    }
-
-    fn meaning(&self, failure: KafkaError) -> Then {
-        use RDKafkaErrorCode as Code;
-        match failure.rdkafka_error_code() {
-            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Then::PositionGone,
-            Some(
-                Code::AllBrokersDown
-                | Code::Authentication
-                | Code::BrokerTransportFailure
-                | Code::LeaderNotAvailable
-                | Code::NotLeaderForPartition
-                | Code::OperationTimedOut
-                | Code::Resolve
-                | Code::SSL
-                | Code::UnknownPartition
-                | Code::UnknownTopic
-                | Code::UnknownTopicOrPartition,
-            ) => Then::Passing(failure),
-            _ => Then::Failed(self.consumer.explain(&failure)),
         }
     }
 

@@ -8,6 +8,7 @@ mod commits;
 mod consumer;
 mod egress;
 mod examine;
+mod gather;
 mod ingress;
 mod inquiry;
 mod jaas;

@@ -26,6 +26,9 @@ const BATCH: usize = 256;
 /// Requests that may wait for the client: an acknowledgement for each packet id, and some more.
 const REQUESTS: usize = 70_000;
 
+/// Why a publication is set aside that no target is named for.
+const UNNAMED: &str = "the module names no filter that fits the topic; the broker had queued it for one that the module named before";
+
 /// Subscribes to topics.
 #[derive(Debug)]
 pub(crate) struct MqttSource {
@@ -177,10 +180,7 @@ impl Reader<'_> {
             let mut routes = self.routes.iter();
             match routes.find(|(filter, _)| filter.matches(topic)) {
                 Some((_, route)) => self.send(route, &publish, batch),
-                None => warn!(
-                    ingress = %self.spec.id, topic,
-                    "a publication is dropped: it was queued for a topic that the module no longer names"
-                ),
+                None => batch.set_aside(format!("topic {topic}"), UNNAMED, &publish.payload),
             }
         }
         gathered.permits.push(permit);

@@ -82,6 +82,8 @@ pub struct Batch {
     count: usize,
     /// Encoded [`NotBrought`]s.
     pub(super) not_brought: Vec<Bytes>,
+    /// Where the first of those stands, and why it is there.
+    pub(super) first_aside: Option<String>,
 }
 
 impl Batch {
@@ -192,19 +194,17 @@ impl Batch {
             }
             None => (Vec::new(), Bytes::new()),
         };
+        let (origin, why) = (origin.into(), why.into());
+        self.first_aside
+            .get_or_insert_with(|| format!("{origin}: {why}"));
         let kept = NotBrought {
-            why: why.into(),
-            origin: origin.into(),
+            why,
+            origin,
             value: Bytes::copy_from_slice(record.get(..KEPT_BYTES).unwrap_or(record)),
             target,
             argument,
         };
         self.not_brought.push(kept.encode_to_vec().into());
-    }
-
-    /// The number of records that are set aside.
-    pub const fn set_aside_len(&self) -> usize {
-        self.not_brought.len()
     }
 
     /// The number of records.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::batch::Batch;
 use crate::runtime::condition::Condition;
@@ -15,11 +16,15 @@ use crate::runtime::intake::{Intake, IntakeError};
 use crate::runtime::listener::stopped;
 use crate::runtime::partition::Command;
 use crate::sdk::{BoxError, TypeName};
-use crate::storage::{Position, count};
+use crate::storage::{Position, Store, count};
 use crate::time::Timestamp;
 
 /// The interval for checking whether there is room on the disk and in the outboxes again, which is not signalled.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// While this many records of a source are set aside, no batch with further ones is brought.
+const MAX_SET_ASIDE: u64 = 10_000;
+/// The interval for checking whether an operator has removed some of them.
+const LOOK_FOR_FEWER: Duration = Duration::from_secs(1);
 
 /// The inlet for one run of a source. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -163,13 +168,19 @@ impl Inlet {
         Ok(found.next().map(|(_, position)| position))
     }
 
-    /// Brings a batch, once there is room for it. When this returns, the batch is staged: it cannot be undone, its functions may already be
+    /// Brings a batch, once there is room for it, also for the records in it that are set aside: operators have to remove some of these when there are
+    /// 10,000. When this returns, the batch is staged: it cannot be undone, its functions may already be
     /// running, and a crash leaves all of it or nothing. If the future is dropped while it waits, nothing is taken in.
     ///
     /// # Errors
     /// If a record's function is not bound or does not take its value, the store has closed, or the runtime or this run has ended. Nothing is taken in then.
     pub async fn bring(&self, batch: Batch) -> Result<Receipt, IntakeError> {
         self.check(&batch)?;
+        if let Some(first) = &batch.first_aside {
+            let records = batch.not_brought.len();
+            warn!(ingress = %self.name(), records, %first, "records are set aside");
+            self.room_aside(first).await;
+        }
         self.room().await?;
         let (count, set_aside) = (batch.len(), batch.not_brought.len());
         self.shared.condition.stands_at(batch.positions.iter());
@@ -182,6 +193,10 @@ impl Inlet {
             self.shared.intake.router.hand_on_all(messages);
             position
         };
+        if count == 0 {
+            // Otherwise a partition does so, once it has called the functions.
+            self.shared.intake.store.wake();
+        }
         self.shared.condition.moved_on(count);
         self.shared.condition.set_aside_more(set_aside);
         if self.shared.shows_earlier_run.swap(false, Ordering::SeqCst) {
@@ -189,6 +204,7 @@ impl Inlet {
         }
         Ok(Receipt {
             position,
+            store: self.shared.intake.store.clone(),
             durable: self.shared.durable.clone(),
         })
     }
@@ -221,11 +237,30 @@ impl Inlet {
     pub async fn room(&self) -> Result<(), IntakeError> {
         let intake = &self.shared.intake;
         loop {
-            intake.router.ask_all(Command::AwaitRoom).await;
+            match intake.router.has_room() {
+                // Whoever always finds room must not keep other tasks waiting.
+                true => tokio::task::consume_budget().await,
+                false => drop(intake.router.ask_all(Command::AwaitRoom).await),
+            }
             if !intake.waits_for_room()? {
                 return Ok(());
             }
             tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Ready once further records may be set aside, of which `first` is the first one.
+    async fn room_aside(&self, first: &str) {
+        let mut waits = false;
+        while self.set_aside() >= MAX_SET_ASIDE {
+            self.struggles(&format!(
+                "{MAX_SET_ASIDE} records are set aside, so no more are read until some of them are purged (see statefun dead-letters); the next is {first}"
+            ));
+            waits = true;
+            tokio::time::sleep(LOOK_FOR_FEWER).await;
+        }
+        if waits {
+            self.recovers();
         }
     }
 
@@ -252,6 +287,7 @@ impl Inlet {
 #[must_use = "acknowledge the records to the system that is read only once the receipt is durable"]
 pub struct Receipt {
     position: Position,
+    store: Store,
     durable: watch::Receiver<Position>,
 }
 
@@ -262,6 +298,9 @@ impl Receipt {
     /// If nothing becomes durable any more until a restart, which will find out whether this batch was.
     pub async fn durable(mut self) -> Result<(), IntakeError> {
         let position = self.position;
+        if *self.durable.borrow() < position {
+            self.store.hurry();
+        }
         let wait = self.durable.wait_for(|durable| *durable >= position);
         match wait.await {
             Ok(_) => Ok(()),

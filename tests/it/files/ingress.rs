@@ -344,3 +344,29 @@ async fn bad_lines_become_dead_letters_with_file_and_line_and_delay_no_other() {
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
     total(&started, 11).await;
 }
+
+#[tokio::test]
+async fn while_too_many_lines_are_set_aside_no_more_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.jsonl");
+    let started = reading(&path).await;
+    append(&path, &"{torn\n".repeat(10_000));
+    shown(&started, |entry| entry["set_aside"] == 10_000).await;
+    append(&path, &format!("{{torn\n{}", line(1)));
+    fails(
+        &started,
+        "10000 records are set aside, so no more are read until some of them are purged",
+    )
+    .await;
+    let (_, list) = admin(&started, Method::GET, "/api/dead-letters?limit=1", "").await;
+    let address = list["items"][0]["address"].as_str().unwrap();
+    let purge = format!("/api/dead-letters/{address}/purge");
+    let asked = json!({"actor": "amy", "reason": "a test"}).to_string();
+    let (status, _) = admin(&started, Method::POST, &purge, &asked).await;
+    assert_eq!(status, 200);
+    total(&started, 1).await;
+    shown(&started, |entry| {
+        entry["set_aside"] == 10_000 && entry["last_failure"].is_null()
+    })
+    .await;
+}

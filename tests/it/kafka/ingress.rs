@@ -166,31 +166,50 @@ async fn every_target_gets_a_record_and_an_empty_key_is_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_without_key_or_value_stops_the_ingress_behind_what_came_before_it_and_is_named() {
+async fn a_record_without_key_or_value_is_set_aside_and_does_not_delay_others() {
     let Some(broker) = shared("kafka records without key", Version::V41) else {
         return;
     };
     let client = Client::of(broker);
-    for (key, value, words) in [
-        (
-            None,
-            Some(&b"x"[..]),
-            "ingress requires a UTF-8 key set for each record. (topic",
-        ),
-        (Some("a"), None, "the record has no value"),
-    ] {
-        let topic = client.topic("nothing", 1).await;
-        client.text(&topic, 0, "a", "one").await;
-        client.write(&topic, Some(0), key, value).await;
-        let data = folder();
-        let scene = Scene::start(&Ingress::of(&client, &topic).module(), data.path()).await;
-        scene.arrive(&["one"]).await;
-        scene.says(words).await;
-        scene
-            .says(&format!("topic {topic}, partition 0, offset 1"))
-            .await;
-        scene.runtime.shutdown().await;
-    }
+    let topic = client.topic("nothing", 1).await;
+    client.text(&topic, 0, "a", "one").await;
+    client.write(&topic, Some(0), None, Some(b"x")).await;
+    client.write(&topic, Some(0), Some("a"), None).await;
+    client.text(&topic, 0, "a", "two").await;
+    let data = folder();
+    let scene = Scene::start(&Ingress::of(&client, &topic).module(), data.path()).await;
+    scene.arrive(&["one", "two"]).await;
+    scene.says("\"set_aside\":2").await;
+    scene.runtime.shutdown().await;
+    // They are kept, and not read again.
+    let scene = Scene::start(&Ingress::of(&client, &topic).module(), data.path()).await;
+    scene.says("\"set_aside\":2").await;
+    let letters = scene.ask("/api/dead-letters?full=true").await;
+    let letters: serde_json::Value = serde_json::from_str(&letters).unwrap();
+    let mut told: Vec<_> = letters["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|letter| {
+            let text = |field: &serde_json::Value| field.as_str().unwrap().to_owned();
+            let why = text(&letter["error"]["message"]);
+            (text(&letter["origin"]), why, text(&letter["base64"]))
+        })
+        .collect();
+    told.sort();
+    let at = |rest: &str| format!("topic {topic}, partition 0, offset {rest}");
+    let no_key =
+        "The io.statefun.kafka.v1/ingress ingress requires a UTF-8 key set for each record.";
+    let no_value = "the record has no value, which StateFun does not take either";
+    assert_eq!(
+        told,
+        [
+            (at("1"), no_key.to_owned(), "eA==".to_owned()),
+            (at("2, key a"), no_value.to_owned(), String::new()),
+        ]
+    );
+    assert_eq!(scene.far_side.texts(), [""; 0]);
+    scene.runtime.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

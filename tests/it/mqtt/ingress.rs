@@ -6,7 +6,7 @@ use serde_json::Value;
 use stateful_functions::runtime::Runtime;
 
 use super::broker::Broker;
-use crate::faults::hidden_attempts::{listed, started};
+use crate::faults::hidden_attempts::{get, listed, started};
 use crate::runtime::{SAMPLES, Started, text};
 use crate::support::destination::Destination;
 use crate::support::until::until;
@@ -162,6 +162,32 @@ async fn topics_that_the_module_no_longer_names_are_left_and_retained_ones_do_no
     broker.publish("counters/a", 1, &["100"]);
     broker.publish("sums/a", 1, &["1"]);
     total(&started, "a", 2).await;
+}
+
+#[tokio::test]
+async fn what_was_queued_for_a_topic_that_the_module_no_longer_names_is_a_dead_letter() {
+    let Some(broker) = Broker::start("queued for a topic that is no longer named").await else {
+        return;
+    };
+    let data = tempfile::tempdir().unwrap();
+    let started = on(data.path(), &module(&broker, COUNTERS)).await;
+    subscribed(&started).await;
+    started.runtime.shutdown().await;
+    broker.publish("counters/a", 1, &["100"]);
+    let other = COUNTERS.replace("counters/+", "sums/+");
+    let started = on(data.path(), &module(&broker, &other)).await;
+    shown(&started, |entry| entry["set_aside"] == 1).await;
+    let letters: Value =
+        serde_json::from_str(&get(&started, "/api/dead-letters?full=true").await).unwrap();
+    let letter = &letters["items"][0];
+    let told = |field: &Value| field.as_str().unwrap().to_owned();
+    assert_eq!(letter["origin"], "topic counters/a");
+    assert_eq!(letter["base64"], "MTAw");
+    assert!(told(&letter["address"]).starts_with("test/in/"), "{letter}");
+    let why = told(&letter["error"]["message"]);
+    assert!(why.contains("the module named before"), "{why}");
+    broker.publish("sums/a", 1, &["1"]);
+    total(&started, "a", 1).await;
 }
 
 #[tokio::test]
