@@ -1,5 +1,6 @@
-//! Counts the clicks of each user from stream to stream: `cargo run --features kinesis --example kinesis` against AWS, with its usual variables
-//! of the environment, or `… -- http://localhost:4567` against a server on this machine. Write records to the stream `clicks`, read `counts`; kill it and run it again.
+//! Counts the clicks of each user from stream to stream: `cargo run --features kinesis --example kinesis -- http://localhost:4567` against a
+//! kinesalite on this machine, or without an address against AWS, with its usual variables of the environment. Make the streams `clicks` and `counts` (`docs/kinesis.md` has
+//! the commands), write records to `clicks`, read `counts`; kill it and run it again.
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 
 use stateful_functions::module::{Module, ModuleFile, Placeholders};
@@ -45,6 +46,8 @@ async fn main() -> Result<(), BoxError> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
+    let data = std::env::args().nth(2);
+    let data = data.unwrap_or("target/kinesis-example-data".to_owned());
     let file = ModuleFile {
         name: "examples/kinesis/module.yaml",
         text: include_str!("module.yaml"),
@@ -55,7 +58,7 @@ async fn main() -> Result<(), BoxError> {
         .functions(StatefulFunctions::new().with(counter.value(CLICKS))?)
         .environment(environment())
         .module(&module)?
-        .data("target/kinesis-example-data")
+        .data(data)
         .start()
         .await?;
     println!("counting clicks; Ctrl-C ends it");

@@ -1,7 +1,6 @@
 //! Builds a runtime from a checked module. This is the only place that puts the parts together.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -13,7 +12,7 @@ use super::entrance::{Enter, Entering};
 use super::gone::StandIns;
 use super::handle::Chore;
 use super::parts::Part;
-use super::{Answer, ConnectorFindings, Examine, RuntimeBuilder, StartError, samples};
+use super::{Answer, Asking, ConnectorFindings, Examine, RuntimeBuilder, StartError, samples};
 use crate::admin::figures::{DeliveryWatch, count};
 use crate::admin::rearm::{rearm, regather, unpack, warn_of_open_batch};
 use crate::connectors::file::{FileSink, FileSource};
@@ -45,10 +44,10 @@ pub fn connector_findings(module: &Module) -> ConnectorFindings {
     all
 }
 
-/// Asks the systems that a module names, all at once, and waits for `patience` at most. Nothing is changed there.
-pub async fn ask_systems(module: &Module, patience: Duration) -> Vec<Answer> {
+/// Asks the systems that a module names, all at once. Nothing is changed there.
+pub async fn ask_systems(module: &Module, asking: &Asking) -> Vec<Answer> {
     let documents = examined(module);
-    let asked = documents.iter().map(|one| one.ask(patience));
+    let asked = documents.iter().map(|one| one.ask(asking));
     join_all(asked).await.into_iter().flatten().collect()
 }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::environment::Environment;
 use crate::module::Finding;
+use crate::transport::http::client::Network;
 
 /// What connectors find in the documents of a module without their systems.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +32,29 @@ impl ConnectorFindings {
     }
 }
 
+/// The process that asks systems, and its patience.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Asking {
+    /// How long each question waits at most.
+    pub patience: Duration,
+    /// The variables of the environment by which connectors are configured, such as those of AWS.
+    pub environment: Environment,
+    /// Proxies and certificate authorities.
+    pub network: Network,
+}
+
+impl Asking {
+    /// Waits for `patience` at most; without variables of an environment and without proxies.
+    pub fn within(patience: Duration) -> Self {
+        Self {
+            patience,
+            environment: Environment::default(),
+            network: Network::default(),
+        }
+    }
+}
+
 /// What a system answered about a document.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -43,7 +68,7 @@ pub struct Answer {
 impl Answer {
     /// What `verdict` says about a field.
     #[cfg_attr(
-        not(feature = "kafka"),
+        not(any(feature = "kafka", feature = "kinesis")),
         expect(
             dead_code,
             reason = "systems are asked by connectors that a feature adds"
@@ -75,9 +100,9 @@ pub(crate) trait Examine: Send + Sync {
         ConnectorFindings::default()
     }
 
-    /// Asks the system, and changes nothing there. Each question waits for `patience` at most. Empty for a connector that cannot ask.
-    async fn ask(&self, patience: Duration) -> Vec<Answer> {
-        let _ = patience;
+    /// Asks the system, and changes nothing there. Empty for a connector that cannot ask.
+    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
+        let _ = asking;
         Vec::new()
     }
 }

@@ -8,10 +8,12 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use stateful_functions::module::{Finding, Module, ModuleFile, Placeholders};
 use stateful_functions::printable::counted;
-use stateful_functions::runtime::{Answer, TlsFindings, Verdict, ask_systems, connector_findings};
+use stateful_functions::runtime::{
+    Answer, Asking, TlsFindings, Verdict, ask_systems, connector_findings,
+};
 
 use crate::args::{ADMIN, ModuleArgs};
-use crate::{input, output};
+use crate::{environment, input, network, output};
 
 /// Check module files: every fault with file, line and remedy.
 ///
@@ -25,7 +27,7 @@ Examples:
   statefun check a.yaml b.yaml        two files that are one module
   statefun check --set PORT=8090      with a value for ${PORT}
   statefun check --for flink          also what would not run on Apache Flink StateFun
-  statefun check --connect            also asks the Kafka clusters: topics, rights, limits
+  statefun check --connect            also asks Kafka and Kinesis: topics, streams, rights, limits
   statefun check --json               findings for a program")]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
@@ -70,8 +72,10 @@ pub(crate) async fn run(args: &CheckArgs, as_json: bool) -> anyhow::Result<ExitC
     if texts.is_empty() {
         return Ok(ExitCode::from(output::USAGE));
     }
-    let report = match args.module.placeholders(&texts) {
-        Ok(placeholders) => Report::of(&texts, &placeholders, args).await,
+    let given = args.module.placeholders(&texts);
+    let given = given.and_then(|placeholders| Ok((placeholders, asking(args)?)));
+    let report = match given {
+        Ok((placeholders, asking)) => Report::of(&texts, &placeholders, args, &asking).await,
         Err(err) => {
             output::failed(&err);
             return Ok(ExitCode::from(output::USAGE));
@@ -89,6 +93,16 @@ pub(crate) async fn run(args: &CheckArgs, as_json: bool) -> anyhow::Result<ExitC
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// How systems are asked: with the environment of this process, as a run has it.
+fn asking(args: &CheckArgs) -> anyhow::Result<Asking> {
+    let mut asking = Asking::within(Duration::from_secs(args.within));
+    if args.connect {
+        asking.environment = environment::of_process()?;
+        asking.network = network::of_environment()?;
+    }
+    Ok(asking)
 }
 
 /// The maximum size of a module file; the largest ones of users have some 100 KB.
@@ -132,7 +146,12 @@ pub(crate) fn read(module: &ModuleArgs) -> anyhow::Result<Vec<(String, String)>>
 }
 
 impl Report {
-    async fn of(texts: &[(String, String)], placeholders: &Placeholders, args: &CheckArgs) -> Self {
+    async fn of(
+        texts: &[(String, String)],
+        placeholders: &Placeholders,
+        args: &CheckArgs,
+        asking: &Asking,
+    ) -> Self {
         let files: Vec<ModuleFile<'_>> = texts
             .iter()
             .map(|(name, text)| ModuleFile { name, text })
@@ -144,7 +163,7 @@ impl Report {
         let faults = [faults, connectors.faults].concat();
         let is_sound = faults.is_empty();
         let answers = match args.connect && is_sound {
-            true => Some(ask_systems(&module, Duration::from_secs(args.within)).await),
+            true => Some(ask_systems(&module, asking).await),
             false => None,
         };
         let (lazy, warnings): (Vec<_>, Vec<_>) = module

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A call: its name, and the type of its answer.
@@ -58,6 +58,18 @@ pub(super) struct SequenceNumberRange {
 impl Call for ListShards<'_> {
     const NAME: &'static str = "ListShards";
     type Answer = ShardPage;
+}
+
+/// The names of streams. What it answers is of no interest: it shows that the service knows the caller.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListStreams {
+    pub(super) limit: usize,
+}
+
+impl Call for ListStreams {
+    const NAME: &'static str = "ListStreams";
+    type Answer = IgnoredAny;
 }
 
 #[derive(Serialize)]

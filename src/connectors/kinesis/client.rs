@@ -116,7 +116,7 @@ impl Client {
     /// If it has no result; the service may have acted on it nevertheless.
     pub(super) async fn call<C: Call>(&self, call: &C) -> Result<Answered<C::Answer>, Failure> {
         let body = serde_json::to_vec(call).map_err(|why| Failure::Unasked(why.into()))?;
-        let credentials = self.provider.get().await.map_err(Failure::Unasked)?;
+        let credentials = self.provider.get().await.map_err(Failure::Unsigned)?;
         let mut request = self.request(C::NAME, body.into());
         sign(
             &mut request,

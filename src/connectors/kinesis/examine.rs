@@ -1,10 +1,15 @@
 //! The documents of Kinesis as `statefun check` and the start see them.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
-use super::settings::{Invalid, Reading, Settings, Writing};
+use super::client::Lazy;
+use super::inquiry;
+use super::settings::{Dependencies, Invalid, Reading, Settings, Writing};
+use crate::clock::SystemClock;
 use crate::module::{KinesisEgress, KinesisIngress, Properties};
-use crate::runtime::{ConnectorFindings, Examine};
+use crate::runtime::{Answer, Asking, ConnectorFindings, Examine};
 
 /// An ingress.
 pub(crate) struct IngressExamined<'a>(pub(crate) &'a KinesisIngress);
@@ -19,6 +24,17 @@ impl Examine for IngressExamined<'_> {
         let settings = Reading::of(spec).map(|reading| reading.settings);
         of_settings(settings, &spec.client_properties)
     }
+
+    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
+        let Self(spec) = self;
+        match Reading::of(spec) {
+            Ok(reading) => {
+                let client = client(reading.settings, asking);
+                inquiry::of_ingress(spec, &client, asking.patience).await
+            }
+            Err(_) => Vec::new(),
+        }
+    }
 }
 
 #[async_trait]
@@ -28,6 +44,27 @@ impl Examine for EgressExamined<'_> {
         let settings = Writing::of(spec).map(|writing| writing.settings);
         of_settings(settings, &spec.client_properties)
     }
+
+    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
+        let Self(spec) = self;
+        match Writing::of(spec) {
+            Ok(writing) => {
+                let client = client(writing.settings, asking);
+                inquiry::of_egress(spec, &client, asking.patience).await
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+/// A client of the process that asks.
+fn client(settings: Settings, asking: &Asking) -> Lazy {
+    let dependencies = Dependencies {
+        environment: asking.environment.clone(),
+        network: asking.network.clone(),
+        clock: Arc::new(SystemClock),
+    };
+    Lazy::new(settings, dependencies)
 }
 
 /// Properties with invalid values, and those without effect.

@@ -24,6 +24,12 @@ pub(super) enum Failure {
         #[source]
         source: HttpError,
     },
+    /// The stream is being created or deleted.
+    #[error("the stream {0} is being created or deleted")]
+    Changing(String),
+    /// There are no credentials to sign it with.
+    #[error("Kinesis cannot be used")]
+    Unsigned(#[source] BoxError),
     /// Nothing was sent, or the answer is unusable.
     #[error("Kinesis cannot be used")]
     Unasked(#[source] BoxError),
@@ -84,8 +90,19 @@ impl Failure {
     pub(super) const fn call(&self) -> Option<&'static str> {
         match self {
             Self::Refused { call, .. } | Self::Unanswered { call, .. } => Some(call),
-            Self::Unasked(_) => None,
+            Self::Changing(_) | Self::Unsigned(_) | Self::Unasked(_) => None,
         }
+    }
+
+    /// Whether a right is missing.
+    pub(super) fn is_denied(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code.starts_with("AccessDenied"))
+    }
+
+    /// Whether every call would fail for the same reason, because the service is out of reach or does not accept the credentials.
+    pub(super) fn is_of_service(&self) -> bool {
+        let is_unanswered = matches!(self, Self::Unanswered { .. } | Self::Unasked(_));
+        is_unanswered || matches!(self.meaning(), Meaning::Credentials | Meaning::Clock)
     }
 
     /// The failure and its causes, in one line.
@@ -102,7 +119,8 @@ impl Failure {
     pub(super) fn meaning(&self) -> Meaning {
         match self {
             Self::Refused { code, message, .. } => meaning(code, message),
-            Self::Unanswered { .. } | Self::Unasked(_) => Meaning::Passing,
+            Self::Unsigned(_) => Meaning::Credentials,
+            Self::Unanswered { .. } | Self::Changing(_) | Self::Unasked(_) => Meaning::Passing,
         }
     }
 }

@@ -27,7 +27,9 @@ pub(super) async fn look(
     found
 }
 
-async fn list(client: &Lazy, stream: &str) -> Result<Listing, Failure> {
+/// # Errors
+/// If they are not listed completely.
+pub(super) async fn list(client: &Lazy, stream: &str) -> Result<Listing, Failure> {
     let client = client.client().await.map_err(Failure::Unasked)?;
     let mut shards = Vec::new();
     let mut next: Option<String> = None;
@@ -47,8 +49,7 @@ async fn list(client: &Lazy, stream: &str) -> Result<Listing, Failure> {
         let at = page.at;
         next = page.answer.next_token;
         if next.is_none() && shards.is_empty() {
-            let text = format!("the stream {stream} is being created or deleted");
-            return Err(Failure::Unasked(text.into()));
+            return Err(Failure::Changing(stream.to_owned()));
         }
         if next.is_none() {
             return Ok(Listing { shards, at });

@@ -10,14 +10,18 @@ mod client;
 mod egress;
 mod examine;
 mod failure;
+mod gather;
 mod ingress;
+mod inquiry;
 mod lanes;
 mod listing;
 mod poll;
 mod position;
+mod reader;
 mod record;
 mod settings;
 mod shards;
+mod stream;
 mod troubles;
 
 pub(crate) use self::egress::KinesisSink;

@@ -61,7 +61,11 @@ impl Poll {
         (self, fetched)
     }
 
-    async fn fetch(&mut self, client: &Lazy, limit: usize) -> Result<Fetched, Failure> {
+    /// Makes one call for records.
+    ///
+    /// # Errors
+    /// If it has no result.
+    pub(super) async fn fetch(&mut self, client: &Lazy, limit: usize) -> Result<Fetched, Failure> {
         let client = client.client().await.map_err(Failure::Unasked)?;
         let iterator = match self.iterator.take() {
             Some(iterator) => iterator,

@@ -256,6 +256,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
+    use crate::module::Places;
 
     fn writing(pairs: &[(&str, &str)]) -> Result<Writing, Invalid> {
         Writing::of(&KinesisEgress {
@@ -263,6 +264,7 @@ mod tests {
             credentials: AwsCredentials::Default,
             max_outstanding_records: NonZeroU32::MIN,
             client_properties: Properties::of_tests(pairs),
+            places: Places::default(),
         })
     }
 

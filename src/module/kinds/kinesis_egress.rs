@@ -6,6 +6,7 @@ use super::super::draft::{Binding, Draft};
 use super::super::{Egress, EgressTarget, coerce};
 use super::aws::{self, AwsCredentials, AwsRegion};
 use super::kafka_egress::INSTEAD;
+use super::places::Places;
 use super::properties::{self, Properties};
 use super::{Spec, needs_connector};
 
@@ -23,6 +24,8 @@ pub struct KinesisEgress {
     pub max_outstanding_records: NonZeroU32,
     /// Further settings of the producer.
     pub client_properties: Properties,
+    /// Where its fields stand.
+    pub places: Places,
 }
 
 pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
@@ -38,6 +41,10 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
         number.ok_or_else(|| "Max outstanding records must be larger than 0.".into())
     });
     let client_properties = properties::read(&fields, "clientConfigProperties");
+    let mut places = Places::of(&fields);
+    for key in ["awsRegion", "awsCredentials"] {
+        places.note(&fields, key);
+    }
     let (location, at) = (fields.location().clone(), fields.at());
     if let (Some(id), false) = (&id, cfg!(feature = "kinesis")) {
         let instead = format!("build with the feature `kinesis`, {INSTEAD}");
@@ -54,6 +61,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
             credentials,
             max_outstanding_records: max.unwrap_or(DEFAULT),
             client_properties,
+            places,
         }),
     });
 }

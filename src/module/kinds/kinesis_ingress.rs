@@ -7,6 +7,7 @@ use crate::time::Timestamp;
 use super::super::draft::{Binding, Draft};
 use super::super::{Ingress, coerce};
 use super::aws::{self, AwsCredentials, AwsRegion};
+use super::places::Places;
 use super::properties::{self, Properties};
 use super::routes::{self, Route};
 use super::{Spec, needs_connector, start};
@@ -31,6 +32,8 @@ pub struct KinesisIngress {
     pub startup_position: KinesisStart,
     /// Further settings. Names that do not begin with `flink.` or `aws.` are settings of the AWS client, with a capital first letter.
     pub client_properties: Properties,
+    /// Where its fields stand.
+    pub places: Places,
 }
 
 /// Where to begin in streams without a stored position.
@@ -54,6 +57,10 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let credentials = aws::credentials(&fields);
     let start = read_start(&fields);
     let client_properties = properties::read(&fields, "clientConfigProperties");
+    let mut places = Places::of(&fields);
+    for key in ["streams", "awsRegion", "awsCredentials"] {
+        places.note(&fields, key);
+    }
     let (location, at) = (fields.location().clone(), fields.at());
     if let (Some(id), false) = (&id, cfg!(feature = "kinesis")) {
         let instead = "build with the feature `kinesis`, feed its functions through a statefun.http.v1/ingress instead";
@@ -73,6 +80,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
             credentials,
             startup_position: start.unwrap_or(KinesisStart::Latest),
             client_properties,
+            places,
         }));
 }
 

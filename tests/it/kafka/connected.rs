@@ -1,46 +1,10 @@
 //! `statefun check --connect` asks the cluster, says what fits and what does not, and changes nothing there.
 
-use std::process::Command;
-
-use serde_json::Value;
-
 use super::broker::{Version, secured, shared};
 use super::client::Client;
 use super::egress::{functions, module, order};
+use crate::support::asked::{ask, has};
 use crate::support::scene::Scene;
-
-/// The exit code and the answers, each as its verdict, its path and its text.
-fn ask(text: &str) -> (i32, Vec<(String, String, String)>) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("module.yaml");
-    std::fs::write(&file, text).unwrap();
-    let mut check = Command::new(env!("CARGO_BIN_EXE_statefun"));
-    check.args(["check", "--connect", "--within", "30", "--json"]);
-    let checked = check.arg(&file).output().unwrap();
-    let told: Value = serde_json::from_slice(&checked.stdout).unwrap();
-    let answers = told["answers"].as_array().unwrap().iter();
-    let part = |answer: &Value, name: &str| answer[name].as_str().unwrap().to_owned();
-    let answers = answers.map(|answer| {
-        assert!(answer["line"].as_u64() > Some(0), "{answer}");
-        (
-            part(answer, "verdict"),
-            part(answer, "path"),
-            part(answer, "message"),
-        )
-    });
-    (checked.status.code().unwrap(), answers.collect())
-}
-
-/// Whether an answer has these parts.
-fn has(answers: &[(String, String, String)], verdict: &str, path: &str, words: &str) {
-    let is_it = |(of, at, text): &(String, String, String)| {
-        of == verdict && at == path && text.contains(words)
-    };
-    assert!(
-        answers.iter().any(is_it),
-        "{verdict} {path} {words}: {answers:#?}"
-    );
-}
 
 fn ingress(address: &str, topic: &str, properties: &str) -> String {
     format!(
@@ -77,7 +41,10 @@ async fn says_what_fits_and_fences_nobody(version: Version) {
     order(&scene.runtime, &format!("{out} a before")).await;
     client.read(&out, 1).await;
 
-    let (code, answers) = ask(&(ingress(&broker.address(), &topic, "") + &egress("1min")));
+    let (code, answers) = ask(
+        &(ingress(&broker.address(), &topic, "") + &egress("1min")),
+        &[],
+    );
     assert_eq!(code, 0, "{answers:#?}");
     has(
         &answers,
@@ -118,7 +85,10 @@ async fn says_what_fits_and_fences_nobody(version: Version) {
 
     let missing = client.name("missing");
     for _ in 0..2 {
-        let (code, answers) = ask(&(ingress(&broker.address(), &missing, "") + &egress("16min")));
+        let (code, answers) = ask(
+            &(ingress(&broker.address(), &missing, "") + &egress("16min")),
+            &[],
+        );
         assert_eq!(code, 1, "{answers:#?}");
         // Asking has not made it.
         has(
@@ -149,7 +119,7 @@ async fn check_asks_a_cluster_4_1_and_fences_nobody() {
 #[test]
 fn a_cluster_that_does_not_answer_is_a_fault_with_its_reason() {
     // Nobody listens on port 1.
-    let (code, answers) = ask(&ingress("127.0.0.1:1", "any", ""));
+    let (code, answers) = ask(&ingress("127.0.0.1:1", "any", ""), &[]);
     assert_eq!(code, 1, "{answers:#?}");
     has(&answers, "fault", "spec.address", "no broker answers");
     has(&answers, "fault", "spec.address", "Connection refused");
@@ -165,12 +135,12 @@ async fn a_topic_that_may_not_be_read_is_a_fault() {
     broker.grant(&["deny", "alice", "TOPIC", &topic, "READ"]);
     let login = "{security.protocol: SASL_PLAINTEXT}, {sasl.mechanism: PLAIN}, {sasl.jaas.config: 'org.apache.kafka.common.security.plain.PlainLoginModule required username=\"alice\" password=\"right-1\";'}";
     let address = format!("localhost:{}", broker.secured().sasl);
-    let (code, answers) = ask(&ingress(&address, &topic, login));
+    let (code, answers) = ask(&ingress(&address, &topic, login), &[]);
     assert_eq!(code, 1, "{answers:#?}");
     has(&answers, "fault", "spec.topics", &topic);
     has(&answers, "fault", "spec.topics", "uthorization");
     let wrong = login.replace("right-1", "wrong-2");
-    let (code, answers) = ask(&ingress(&address, &topic, &wrong));
+    let (code, answers) = ask(&ingress(&address, &topic, &wrong), &[]);
     assert_eq!(code, 1, "{answers:#?}");
     has(&answers, "fault", "spec.address", "authentication");
 }

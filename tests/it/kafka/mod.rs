@@ -15,4 +15,5 @@ mod fencing;
 mod ingress;
 mod kills;
 mod modules;
+mod outage;
 mod secured;

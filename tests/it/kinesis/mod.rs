@@ -4,8 +4,10 @@
 
 mod client;
 mod conformance;
+mod connected;
 mod credentials;
 mod egress;
+mod example;
 mod front;
 mod ingress;
 mod kills;

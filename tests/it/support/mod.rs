@@ -1,9 +1,21 @@
 //! Helpers of the integration tests; none of them is for users.
 
+#[cfg(all(
+    any(feature = "kafka", feature = "kinesis"),
+    feature = "cli",
+    feature = "testing"
+))]
+pub(crate) mod asked;
 #[cfg(feature = "http-client")]
 pub(crate) mod canned;
 #[cfg(feature = "pipeline")]
 pub(crate) mod destination;
+#[cfg(all(
+    any(feature = "kafka", feature = "kinesis"),
+    feature = "cli",
+    feature = "testing"
+))]
+pub(crate) mod example;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod flink;
 #[cfg(all(feature = "runtime", feature = "testing"))]
