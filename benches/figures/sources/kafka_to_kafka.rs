@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 
 use super::contestants::{Contestant, HEAP, OURS, Run};
-use super::from_kafka::{ended, endpoint, ingress, rounds};
+use super::input::{Filled, Input as _, Rate};
 use super::meter::Meter;
-use super::topics::{Committed, Kafka, Rate, Topic};
+use super::to_counter::{ended, endpoint, rounds};
+use super::topics::{Committed, Kafka};
 use crate::load::Report;
 use crate::table::{Table, at_least, at_most, none};
 use crate::{Pace, machine, median, scratch, tally};
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) fn measure(
     kafka: &Kafka,
     meter: &Meter,
-    input: &Topic,
+    input: &Filled,
     all: &mut [Contestant],
     pace: &Pace,
     table: &mut Table,
@@ -98,7 +99,7 @@ spec:
   address: {}
   deliverySemantic: {{type: exactly-once, transactionTimeout: 5min}}
 {own_id}",
-        ingress(kafka, input),
+        kafka.ingress(input),
         endpoint(meter),
         tally::OUT,
         kafka.address(),
@@ -109,7 +110,7 @@ fn saturated(
     kafka: &Kafka,
     meter: &Meter,
     one: &mut Contestant,
-    input: &Topic,
+    input: &Filled,
     pace: &Pace,
 ) -> Result<Report> {
     let folder = scratch()?;
@@ -124,7 +125,7 @@ fn saturated(
 fn stream(
     committed: &mut Committed,
     run: &mut Run<'_>,
-    input: &Topic,
+    input: &Filled,
     pace: &Pace,
 ) -> Result<Report> {
     first(committed, run)?;

@@ -1,5 +1,5 @@
-//! Saturated sources: a log that is longer than anybody can read in the measured time, a remote counter, and state exactly once. Ours is
-//! compared with the real StateFun in the same run, with one function server for both.
+//! Saturated sources: a topic or a file that is longer than anybody can read in the measured time, a remote counter, and state exactly once.
+//! Ours is compared with the real StateFun in the same run, which reads the same topics, with one function server for both.
 
 #[cfg(feature = "kafka")]
 #[path = "../../../tests/it/kafka/broker.rs"]
@@ -12,13 +12,17 @@ mod broker;
 #[cfg(feature = "kafka")]
 mod contestants;
 #[cfg(feature = "kafka")]
-mod from_kafka;
+mod files;
+#[cfg(feature = "kafka")]
+mod input;
 #[cfg(feature = "kafka")]
 mod jvm;
 #[cfg(feature = "kafka")]
 mod kafka_to_kafka;
 #[cfg(feature = "kafka")]
 mod meter;
+#[cfg(feature = "kafka")]
+mod to_counter;
 #[cfg(feature = "kafka")]
 mod topics;
 
@@ -36,19 +40,23 @@ pub(crate) fn measure(_pace: &Pace, table: &mut Table) -> Result<()> {
 
 #[cfg(feature = "kafka")]
 pub(crate) fn measure(pace: &Pace, table: &mut Table) -> Result<()> {
-    use contestants::contestants;
+    use contestants::{Contestant, contestants};
+    use files::Files;
     use meter::Meter;
     use topics::Kafka;
 
     let meter = Meter::start()?;
-    let kafka = match Kafka::start() {
-        Ok(kafka) => kafka,
-        Err(lack) => {
-            table.note("SKIPPED: sources of Kafka", &lack);
-            return Ok(());
+    let mut heap = to_counter::HeapRates::default();
+    match Kafka::start() {
+        Ok(kafka) => {
+            let mut all = contestants(table);
+            let input;
+            (input, heap) = to_counter::measure(&kafka, &meter, &mut all, pace, heap, table)?;
+            kafka_to_kafka::measure(&kafka, &meter, &input, &mut all, pace, table)?;
         }
-    };
-    let mut all = contestants(table);
-    let input = from_kafka::measure(&kafka, &meter, &mut all, pace, table)?;
-    kafka_to_kafka::measure(&kafka, &meter, &input, &mut all, pace, table)
+        Err(lack) => table.note("SKIPPED: sources of Kafka", &lack),
+    }
+    let ours = &mut vec![Contestant::Ours];
+    to_counter::measure(&Files::new()?, &meter, ours, pace, heap, table)?;
+    Ok(())
 }

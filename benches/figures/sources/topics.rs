@@ -1,7 +1,7 @@
 //! A broker, topics, what is written to them, and what is committed in them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, Threa
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::broker::{Broker, Version};
+use super::input::{Filled, Input, Rate, TICK, message};
 use super::meter::Meter;
 use crate::support::made::Lack;
 use crate::tally;
@@ -21,27 +22,9 @@ use crate::tally;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// As the broker makes topics.
 const PARTITIONS: i32 = 4;
-/// Bytes of a message.
-const LENGTH: usize = 32;
-/// How often a load looks at its clock.
-const TICK: Duration = Duration::from_millis(1);
 
 pub(super) struct Kafka {
     broker: Broker,
-}
-
-/// A topic full of messages.
-pub(super) struct Topic {
-    pub(super) name: String,
-    pub(super) count: u64,
-}
-
-/// How a load goes on.
-#[derive(Clone, Copy)]
-pub(super) enum Rate {
-    PerSecond(u64),
-    /// At most this many messages are on their way.
-    Outstanding(u64),
 }
 
 impl Kafka {
@@ -70,63 +53,6 @@ impl Kafka {
         Ok(settings.create()?)
     }
 
-    /// Makes an empty topic.
-    pub(super) fn make(&self, topic: &str) -> Result<()> {
-        // The broker makes what a producer asks for.
-        let producer = self.producer("0")?;
-        let start = Instant::now();
-        loop {
-            let seen = producer.client().fetch_metadata(Some(topic), PATIENCE)?;
-            let partitions = seen.topics().first().map_or(0, |it| it.partitions().len());
-            if partitions == PARTITIONS as usize {
-                return Ok(());
-            }
-            ensure!(start.elapsed() < PATIENCE, "there is no topic {topic}");
-            thread::sleep(TICK);
-        }
-    }
-
-    /// Makes a topic with `count` messages to `keys` addresses.
-    pub(super) fn fill(&self, topic: &str, keys: u64, count: u64) -> Result<Topic> {
-        eprintln!("sources: {count} messages to {keys} keys into topic {topic}");
-        self.make(topic)?;
-        let producer = self.producer("20")?;
-        for number in 0..count {
-            send(&producer, topic, number % keys)?;
-        }
-        producer.flush(PATIENCE)?;
-        Ok(Topic {
-            name: topic.to_owned(),
-            count,
-        })
-    }
-
-    /// Writes to a topic until `ends`.
-    pub(super) fn load(
-        &self,
-        topic: &str,
-        keys: u64,
-        rate: Rate,
-        meter: &Meter,
-        ends: &AtomicBool,
-    ) -> Result<()> {
-        let producer = self.producer("0")?;
-        let (begun, mut sent) = (Instant::now(), 0);
-        while !ends.load(Ordering::Relaxed) {
-            let due = match rate {
-                Rate::PerSecond(rate) => (begun.elapsed().as_secs_f64() * rate as f64) as u64,
-                Rate::Outstanding(limit) => meter.count()?.messages + limit,
-            };
-            while sent < due {
-                send(&producer, topic, sent % keys)?;
-                sent += 1;
-            }
-            thread::sleep(TICK);
-        }
-        producer.flush(PATIENCE)?;
-        Ok(())
-    }
-
     /// A reader of what is committed in a topic.
     pub(super) fn committed(&self, topic: &str) -> Result<Committed> {
         let mut settings = self.client();
@@ -150,11 +76,76 @@ impl Kafka {
     }
 }
 
+impl Input for Kafka {
+    fn what(&self) -> &'static str {
+        "topic"
+    }
+
+    fn make(&self, topic: &str) -> Result<()> {
+        // The broker makes what a producer asks for.
+        let producer = self.producer("0")?;
+        let start = Instant::now();
+        loop {
+            let seen = producer.client().fetch_metadata(Some(topic), PATIENCE)?;
+            let partitions = seen.topics().first().map_or(0, |it| it.partitions().len());
+            if partitions == PARTITIONS as usize {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < PATIENCE, "there is no topic {topic}");
+            thread::sleep(TICK);
+        }
+    }
+
+    fn fill(&self, topic: &str, keys: u64, count: u64) -> Result<Filled> {
+        self.make(topic)?;
+        let producer = self.producer("20")?;
+        for number in 0..count {
+            send(&producer, topic, number % keys)?;
+        }
+        producer.flush(PATIENCE)?;
+        Ok(Filled {
+            name: topic.to_owned(),
+            count,
+        })
+    }
+
+    fn load(
+        &self,
+        topic: &str,
+        keys: u64,
+        rate: Rate,
+        meter: &Meter,
+        ends: &AtomicBool,
+    ) -> Result<()> {
+        let producer = self.producer("0")?;
+        rate.drive(meter, ends, |mut numbers| {
+            numbers.try_for_each(|number| send(&producer, topic, number % keys))
+        })?;
+        producer.flush(PATIENCE)?;
+        Ok(())
+    }
+
+    fn ingress(&self, topic: &str) -> String {
+        format!(
+            "kind: io.statefun.kafka.v1/ingress
+spec:
+  id: bench/in
+  address: {}
+  consumerGroupId: {topic}
+  startupPosition: {{type: earliest}}
+  topics: [{{topic: {topic}, valueType: {}, targets: [{}]}}]
+",
+            self.address(),
+            tally::STAMPED,
+            tally::TALLY
+        )
+    }
+}
+
 fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, key: u64) -> Result<()> {
     let key = format!("key-{key}");
-    let mut value = [b'.'; LENGTH];
     loop {
-        value[..8].copy_from_slice(&tally::now().to_be_bytes());
+        let value = message();
         let record = BaseRecord::to(topic).key(&key).payload(&value);
         let Err((failure, _)) = producer.send(record) else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! From a topic to a counter: at saturation, with a bounded number of messages on their way, and at a fixed rate.
+//! From a topic or a file to a counter: at saturation, with a bounded number of messages on their way, and at a fixed rate.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -6,11 +6,11 @@ use std::thread;
 use anyhow::{Result, anyhow};
 
 use super::contestants::{Contestant, HEAP, OURS, Run};
+use super::input::{Filled, Input, Rate};
 use super::meter::{Meter, Sample};
-use super::topics::{Kafka, Rate, Topic};
 use crate::process::Server;
 use crate::table::{Table, at_least, at_most, none};
-use crate::{Pace, scratch, tally};
+use crate::{Pace, scratch};
 
 const KEYS: [(&str, u64); 2] = [("1,000 keys", 1_000), ("one key", 1)];
 /// More than anybody reads in a second.
@@ -22,53 +22,61 @@ const OUTSTANDING: u64 = 10_000;
 /// The samples of everybody in the order of the contestants.
 type Samples = Vec<(&'static str, Vec<Sample>)>;
 
-/// Returns the topic with 1,000 keys.
+/// StateFun's saturated rates with heap state, by the number of keys, as far as they were measured.
+pub(super) type HeapRates = [Option<f64>; KEYS.len()];
+
+/// Returns what is filled with 1,000 keys, and the rates of heap state in this run or else in `earlier`.
 pub(super) fn measure(
-    kafka: &Kafka,
+    input: &impl Input,
     meter: &Meter,
     all: &mut Vec<Contestant>,
     pace: &Pace,
+    earlier: HeapRates,
     table: &mut Table,
-) -> Result<Topic> {
+) -> Result<(Filled, HeapRates)> {
+    let what = input.what();
     let seconds = (pace.warm_up + pace.measure).as_secs_f64();
     let count = (FASTEST as f64 * seconds) as u64;
-    let mut first = None;
-    for (name, keys) in KEYS {
-        let topic = kafka.fill(&format!("in-{keys}"), keys, count)?;
+    let (mut first, mut rates) = (None, earlier);
+    for ((name, keys), heap) in KEYS.into_iter().zip(&mut rates) {
+        eprintln!("sources: {count} messages to {keys} keys into a {what}");
+        let filled = input.fill(&format!("in-{keys}"), keys, count)?;
         if first.is_none() {
-            warm_up(kafka, meter, all, &topic, pace, table);
+            warm_up(input, meter, all, &filled, pace, table);
         }
+        let name = &format!("{what}, {name}");
         let saturated = rounds(all, pace, table, |one, _| {
-            eprintln!("sources: saturated, {name}: {}", one.name());
-            saturated(kafka, meter, one, &topic, pace)
+            eprintln!("sources: saturated {name}: {}", one.name());
+            saturated(input, meter, one, &filled, pace)
         })?;
-        show_saturated(name, saturated, table);
+        *heap = show_saturated(name, saturated, *heap, table);
         let bounded = rounds(all, pace, table, |one, round| {
             eprintln!(
                 "sources: {OUTSTANDING} on their way, {name}: {}",
                 one.name()
             );
             let rate = Rate::Outstanding(OUTSTANDING);
-            loaded(kafka, meter, one, (keys, rate, round), pace)
+            loaded(input, meter, one, (keys, rate, round), pace)
         })?;
-        show_bounded(name, bounded, table);
-        first.get_or_insert(topic);
+        show_bounded(name, bounded, *heap, table);
+        first.get_or_insert(filled);
     }
     let fixed = rounds(all, pace, table, |one, round| {
-        eprintln!("sources: {FIXED} messages/s: {}", one.name());
+        eprintln!("sources: {what}, {FIXED} messages/s: {}", one.name());
         let rate = Rate::PerSecond(FIXED);
-        loaded(kafka, meter, one, (1_000, rate, round), pace)
+        loaded(input, meter, one, (1_000, rate, round), pace)
     })?;
-    show_fixed(fixed, table);
-    first.ok_or_else(|| anyhow!("no topic was filled"))
+    show_fixed(what, fixed, table);
+    let first = first.ok_or_else(|| anyhow!("no {what} was filled"))?;
+    Ok((first, rates))
 }
 
 /// A round that is not measured, for who compiles while it runs. Who cannot run here is not compared.
 fn warm_up(
-    kafka: &Kafka,
+    input: &impl Input,
     meter: &Meter,
     all: &mut Vec<Contestant>,
-    topic: &Topic,
+    filled: &Filled,
     pace: &Pace,
     table: &mut Table,
 ) {
@@ -77,7 +85,7 @@ fn warm_up(
             return true;
         }
         eprintln!("sources: warm-up: {}", one.name());
-        let warm = saturated(kafka, meter, one, topic, pace);
+        let warm = saturated(input, meter, one, filled, pace);
         if let Err(why) = &warm {
             table.note(&format!("SKIPPED: {}", one.name()), &format!("{why:#}"));
         }
@@ -109,25 +117,25 @@ pub(super) fn rounds<T>(
 }
 
 fn saturated(
-    kafka: &Kafka,
+    input: &impl Input,
     meter: &Meter,
     one: &mut Contestant,
-    topic: &Topic,
+    filled: &Filled,
     pace: &Pace,
 ) -> Result<Sample> {
     let folder = scratch()?;
     meter.begin(None)?;
-    let mut run = one.begin(&module(kafka, &topic.name, meter), folder.path())?;
+    let mut run = one.begin(&module(input, &filled.name, meter), folder.path())?;
     let sample = meter.first(|| run.must_run()).and_then(|()| {
         thread::sleep(pace.warm_up);
-        meter.measure(run.pid(), pace.measure, topic.count)
+        meter.measure(run.pid(), pace.measure, filled.count)
     });
     ended(run, sample)
 }
 
 /// With a load of (keys, rate, round) while it is measured.
 fn loaded(
-    kafka: &Kafka,
+    input: &impl Input,
     meter: &Meter,
     one: &mut Contestant,
     (keys, rate, round): (u64, Rate, usize),
@@ -139,13 +147,13 @@ fn loaded(
         Rate::Outstanding(_) => "bounded",
     };
     let who = one.name().replace([' ', ','], "");
-    let topic = format!("{kind}-{keys}-{who}-{round}");
-    kafka.make(&topic)?;
+    let name = format!("{kind}-{keys}-{who}-{round}");
+    input.make(&name)?;
     meter.begin(None)?;
-    let mut run = one.begin(&module(kafka, &topic, meter), folder.path())?;
+    let mut run = one.begin(&module(input, &name, meter), folder.path())?;
     let ends = AtomicBool::new(false);
     let sample = thread::scope(|scope| {
-        let load = scope.spawn(|| kafka.load(&topic, keys, rate, meter, &ends));
+        let load = scope.spawn(|| input.load(&name, keys, rate, meter, &ends));
         let sample = meter.first(|| run.must_run()).and_then(|()| {
             thread::sleep(pace.warm_up);
             meter.measure(run.pid(), pace.measure, u64::MAX)
@@ -167,24 +175,8 @@ pub(super) fn ended<T>(mut run: Run<'_>, measured: Result<T>) -> Result<T> {
 }
 
 /// A module that is the same for everybody.
-fn module(kafka: &Kafka, topic: &str, functions: &Server) -> String {
-    format!("{}---\n{}", ingress(kafka, topic), endpoint(functions))
-}
-
-pub(super) fn ingress(kafka: &Kafka, topic: &str) -> String {
-    format!(
-        "kind: io.statefun.kafka.v1/ingress
-spec:
-  id: bench/in
-  address: {}
-  consumerGroupId: {topic}
-  startupPosition: {{type: earliest}}
-  topics: [{{topic: {topic}, valueType: {}, targets: [{}]}}]
-",
-        kafka.address(),
-        tally::STAMPED,
-        tally::TALLY
-    )
+fn module(input: &impl Input, name: &str, functions: &Server) -> String {
+    format!("{}---\n{}", input.ingress(name), endpoint(functions))
 }
 
 pub(super) fn endpoint(functions: &Server) -> String {
@@ -212,13 +204,19 @@ fn medians(
         .collect()
 }
 
-fn show_saturated(keys: &str, samples: Samples, table: &mut Table) {
+/// Returns the rate of heap state.
+fn show_saturated(
+    name: &str,
+    samples: Samples,
+    heap: Option<f64>,
+    table: &mut Table,
+) -> Option<f64> {
     let medians = medians(samples, Sample::median);
-    let heap = of(&medians, HEAP, |sample| sample.report.per_second);
-    for (name, sample) in &medians {
-        let what = format!("saturated topic, {keys}: {name}");
+    let heap = of(&medians, HEAP, |sample| sample.report.per_second).or(heap);
+    for (who, sample) in &medians {
+        let what = format!("saturated {name}: {who}");
         let ratio = heap.map(|heap| sample.report.per_second / heap);
-        let bar = match (*name, ratio) {
+        let bar = match (*who, ratio) {
             (OURS, Some(ratio)) => at_least(ratio, 1.0, "of heap state"),
             _ => none(),
         };
@@ -229,16 +227,15 @@ fn show_saturated(keys: &str, samples: Samples, table: &mut Table) {
         let what = format!("{what}, messages in a call");
         table.figure(&what, sample.per_call, "", none());
     }
+    heap
 }
 
-fn show_bounded(keys: &str, samples: Samples, table: &mut Table) {
-    let medians = medians(samples, Sample::median);
-    let heap = of(&medians, HEAP, |sample| sample.report.per_second);
-    for (name, sample) in &medians {
-        let what = format!("{OUTSTANDING} messages on their way, {keys}: {name}");
+fn show_bounded(name: &str, samples: Samples, heap: Option<f64>, table: &mut Table) {
+    for (who, sample) in &medians(samples, Sample::median) {
+        let what = format!("{OUTSTANDING} messages on their way, {name}: {who}");
         let ratio = heap.map(|heap| sample.report.per_second / heap);
         let p99 = sample.report.p99.as_secs_f64() * 1e6;
-        let bar = match *name {
+        let bar = match *who {
             OURS => at_most(p99, 200_000.0, "us p99"),
             _ => none(),
         };
@@ -246,14 +243,14 @@ fn show_bounded(keys: &str, samples: Samples, table: &mut Table) {
     }
 }
 
-fn show_fixed(samples: Samples, table: &mut Table) {
+fn show_fixed(from: &str, samples: Samples, table: &mut Table) {
     for (name, sample) in medians(samples, Sample::median_p99) {
         let is_ours = name == OURS;
         let bar = |figure, limit, text| match is_ours {
             true => at_most(figure, limit, text),
             false => none(),
         };
-        let what = format!("{FIXED} messages/s: {name}");
+        let what = format!("{from}, {FIXED} messages/s: {name}");
         let p50 = sample.report.p50.as_secs_f64() * 1e6;
         let p99 = sample.report.p99.as_secs_f64() * 1e6;
         let latency = bar(p50, 1_000.0, "us p50");
@@ -263,9 +260,9 @@ fn show_fixed(samples: Samples, table: &mut Table) {
             table.figure(&what, p99, "us", bar(p99, 4_000.0, "us"));
         }
         let cores = sample.cores();
-        let what = format!("{FIXED} messages/s: {name}, CPU");
-        table.figure(&what, cores, "cores", bar(cores, 0.4, "cores"));
-        let what = format!("{FIXED} messages/s: {name}, messages in a call");
-        table.figure(&what, sample.per_call, "", none());
+        let cpu = format!("{what}, CPU");
+        table.figure(&cpu, cores, "cores", bar(cores, 0.4, "cores"));
+        let per_call = format!("{what}, messages in a call");
+        table.figure(&per_call, sample.per_call, "", none());
     }
 }
