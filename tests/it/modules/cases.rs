@@ -7,7 +7,7 @@ use std::fs;
 
 use stateful_functions::module::{Finding, Module, ModuleFile, Placeholders};
 
-use super::data;
+use super::{data, is_said_here};
 
 /// Whether a module runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,10 @@ fn case(topic: &str, part: &str) -> Case {
         text: text.join("\n") + "\n",
         real,
         reason: with("#! ").pop(),
-        said: with("#= "),
+        said: with("#= ")
+            .into_iter()
+            .filter(|line| is_said_here(line))
+            .collect(),
     }
 }
 

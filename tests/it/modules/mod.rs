@@ -69,6 +69,11 @@ fn said_about(name: &str, text: &str) -> Vec<String> {
     }
 }
 
+/// Whether this build says it: one with Kafka has no note that it lacks the connector.
+fn is_said_here(line: &str) -> bool {
+    !(cfg!(feature = "kafka") && line.contains("(build with the feature `kafka"))
+}
+
 /// Each file ends with what is to be said about it, in lines that begin with `#= `.
 fn each_file_says_what_is_written_at_its_foot(folder: &str) {
     let mut files: Vec<PathBuf> = fs::read_dir(data(folder))
@@ -84,6 +89,7 @@ fn each_file_says_what_is_written_at_its_foot(folder: &str) {
         let expected: Vec<&str> = text
             .lines()
             .filter_map(|line| line.strip_prefix("#= "))
+            .filter(|line| is_said_here(line))
             .collect();
         let said = said_about(name, &text);
         if said != expected {
