@@ -1,5 +1,6 @@
 //! `GET /metrics`: counters and gauges for Prometheus, with StateFun's names where it has them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -32,6 +33,11 @@ const OPEN_METRICS: HeaderValue =
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EgressLabels {
     egress: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,6 +79,7 @@ impl Admin {
                 "Messages of functions that were dropped, because a destination does not understand them",
                 registry.foreign_messages(),
             );
+            snapshot.dropped(registry.dropped());
         }
         snapshot.store(&self.runtime.store_health(), &self.runtime.store_status());
         snapshot.listeners(&self.listeners);
@@ -199,6 +206,21 @@ impl Snapshot {
             }
             self.registry.register(*name, *help, family);
         }
+    }
+
+    fn dropped(&mut self, dropped: BTreeMap<&'static str, u64>) {
+        let family = Family::<ReasonLabels, Counter>::default();
+        for (reason, count) in dropped {
+            let labels = ReasonLabels {
+                reason: reason.to_owned(),
+            };
+            family.get_or_create(&labels).inc_by(count);
+        }
+        self.registry.register(
+            "pipeline_dropped",
+            "Records that pipelines without store and forward have dropped since the start",
+            family,
+        );
     }
 
     fn functions(&mut self, partitions: &[Inspection]) {

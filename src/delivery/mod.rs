@@ -14,5 +14,5 @@ pub mod owner;
 
 pub use command::{COMMAND, Command, REPLY, Reply, Verb};
 pub use dead_letter::{DeadLetter, Payload};
-pub use engine::{Delivery, Failure, History, Policy, Transition};
+pub use engine::{Class, Delivery, Failure, History, Policy, Statuses, Transition};
 pub use index::{Index, Row};

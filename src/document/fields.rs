@@ -17,8 +17,10 @@ pub(crate) struct Fields<'a> {
     elsewhere: &'static [(&'static str, &'static str)],
     /// StateFun's text about the whole document, which precedes that about a field.
     prefix: &'static str,
-    /// Unknown keys are ignored with a warning, as StateFun ignores them.
+    /// Unknown keys are ignored with a warning, as StateFun and EdgeX ignore them.
     ignores_unknown: bool,
+    /// The first letter of a key may be in upper case, as in EdgeX.
+    takes_either_case: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -36,7 +38,38 @@ impl<'a> Fields<'a> {
             elsewhere: &[],
             prefix: "",
             ignores_unknown: false,
+            takes_either_case: false,
         })
+    }
+
+    /// Also accepts keys as EdgeX writes them: `MaxAge` is `maxAge`.
+    pub(crate) const fn in_either_case(mut self) -> Self {
+        self.takes_either_case = true;
+        self
+    }
+
+    /// Unknown keys are ignored, with a warning.
+    #[cfg(feature = "edgex")]
+    pub(crate) const fn ignoring_unknown(mut self) -> Self {
+        self.ignores_unknown = true;
+        self
+    }
+
+    /// Whether `written` is a spelling of `key`.
+    fn is_called(&self, written: &str, key: &str) -> bool {
+        if !self.takes_either_case {
+            return written == key;
+        }
+        let first = |text: &str| text.chars().next().map(|c| c.to_ascii_lowercase());
+        let rest = |text: &str| text.chars().skip(1).collect::<String>();
+        first(written) == first(key) && rest(written) == rest(key)
+    }
+
+    /// The key as it is written; `key` itself if it is missing.
+    fn written<'k>(&'k self, key: &'k str) -> &'k str {
+        let mut entries = self.entries.iter();
+        let found = entries.find(|(k, _)| self.is_called(&k.name, key));
+        found.map_or(key, |(k, _)| k.name.as_str())
     }
 
     /// Sets the keys that belong elsewhere, and where, for the message about them.
@@ -51,7 +84,7 @@ impl<'a> Fields<'a> {
 
     /// The path of `key`.
     pub(crate) fn path_of(&self, key: &str) -> String {
-        join(self.at.path(), key)
+        join(self.at.path(), self.written(key))
     }
 
     /// A finding about `key`, at its value if it is there; the empty key is the whole mapping.
@@ -92,7 +125,8 @@ impl<'a> Fields<'a> {
     }
 
     fn peek(&self, key: &str) -> Option<&'a Node> {
-        let (_, node) = self.entries.iter().find(|(k, _)| k.name == key)?;
+        let mut entries = self.entries.iter();
+        let (_, node) = entries.find(|(k, _)| self.is_called(&k.name, key))?;
         Some(node)
     }
 
@@ -104,7 +138,8 @@ impl<'a> Fields<'a> {
 
     /// The value of `key`, with its location.
     pub(crate) fn get(&self, key: &'static str) -> Option<At<'a>> {
-        Some(self.at.child(key, self.given(key)?))
+        let node = self.given(key)?;
+        Some(self.at.child(self.written(key), node))
     }
 
     /// The value of `key`, with its location; a missing key is a fault.
@@ -156,10 +191,22 @@ impl<'a> Fields<'a> {
     pub(crate) fn finish(self) {
         let mut asked = self.asked.take();
         asked.dedup();
-        let unknown = self
-            .entries
-            .iter()
-            .filter(|(key, _)| !asked.contains(&key.name.as_str()));
+        let is_asked = |name: &str| asked.iter().any(|key| self.is_called(name, key));
+        let again = self.entries.iter().filter(|(key, _)| {
+            let is_first = self.written(&key.name) == key.name;
+            !is_first && is_asked(&key.name)
+        });
+        for (key, _) in again {
+            let text = format!(
+                "`{}` is given twice, as `{0}` and as `{}`",
+                key.name,
+                self.written(&key.name)
+            );
+            let path = join(self.at.path(), &key.name);
+            let finding = Finding::new(key.location.clone(), path, text);
+            self.at.findings().fault(finding);
+        }
+        let unknown = self.entries.iter().filter(|(key, _)| !is_asked(&key.name));
         for (key, _) in unknown {
             let path = self.path_of(&key.name);
             let finding = |complaint| Finding::new(key.location.clone(), path, complaint);

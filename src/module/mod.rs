@@ -12,6 +12,7 @@ mod foreign;
 mod kinds;
 mod legacy;
 mod listeners;
+mod pipelines;
 mod placeholder;
 mod scalars;
 mod token;
@@ -32,6 +33,7 @@ pub use kinds::{
     OkHttpTransport, PipelineSpec, Places, PlaygroundEgress, PlaygroundIngress, Properties,
     Rotation, Route, TlsFiles, TopicPartition, Transport,
 };
+pub use pipelines::documents_as_json;
 pub use placeholder::Placeholders;
 pub use token::{InvalidToken, Token};
 

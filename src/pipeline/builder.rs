@@ -1,5 +1,6 @@
 //! Builds pipelines, in Rust and from their declared form.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -67,6 +68,7 @@ impl Pipeline {
         config.namespace().clone_into(&mut builder.namespace);
         builder.secrets.clone_from(config.secrets());
         builder.routes = config.routes().to_vec();
+        builder.is_storing = config.is_storing();
         builder.stages = config.into_stages().into_iter().map(Some).collect();
         builder
     }
@@ -191,6 +193,13 @@ pub struct Destinations {
     pub(crate) connections: Connections,
 }
 
+impl Destinations {
+    /// The records that pipelines which keep none have dropped, by reason: `store_disabled` if it would have been tried again, or why it was given up.
+    pub fn dropped(&self) -> BTreeMap<&'static str, u64> {
+        self.0.dropped()
+    }
+}
+
 /// A pipeline that cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidPipeline {
@@ -234,6 +243,7 @@ pub struct PipelineBuilder {
     network: Network,
     secrets: Secrets,
     routes: Vec<Route>,
+    is_storing: bool,
 }
 
 impl PipelineBuilder {
@@ -251,6 +261,7 @@ impl PipelineBuilder {
             network: Network::default(),
             secrets: Secrets::default(),
             routes: Vec::new(),
+            is_storing: true,
         }
     }
 
@@ -372,6 +383,13 @@ impl PipelineBuilder {
         self
     }
 
+    /// Whether records that cannot be sent, or with which a stage fails, are kept. Default true. If not, they are logged as errors, counted (see
+    /// [`Destinations::dropped`]) and lost; what was kept before stays, and is not attempted.
+    pub const fn storing(mut self, is_storing: bool) -> Self {
+        self.is_storing = is_storing;
+        self
+    }
+
     /// Whether stages that only compute run one after the other in one call. Default true; the results are the same.
     pub const fn chained(mut self, is_chained: bool) -> Self {
         self.is_chained = is_chained;
@@ -420,7 +438,8 @@ impl PipelineBuilder {
             ..stage
         };
         let stages = stages.into_iter().map(with_secrets).collect();
-        let config = PipelineConfig::from_parts(self.name, self.namespace, stages);
+        let config = PipelineConfig::from_parts(self.name, self.namespace, stages)
+            .with_storing(self.is_storing);
         let seed = self.id_seed.unwrap_or_else(Uuid::new_v4);
         let plan =
             Plan::new(config, self.routes, self.is_chained, self.clock, seed).map_err(|err| {

@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) answers: bool,
     /// A stage sets the response, or a custom one may.
     notes_callers: bool,
+    /// Whether records that cannot be sent are kept.
+    pub(crate) is_storing: bool,
 }
 
 /// One stage and its functions.
@@ -92,6 +94,7 @@ impl Plan {
         id_seed: Uuid,
     ) -> Result<Self, InvalidTypeName> {
         let (name, namespace) = (config.name().to_owned(), config.namespace().to_owned());
+        let is_storing = config.is_storing();
         let function = |text: String| TypeName::from_parts(&namespace, &text);
         let step = |stage: StageConfig| {
             Ok(Step {
@@ -120,6 +123,7 @@ impl Plan {
             steps,
             is_chained,
             routes: routes?,
+            is_storing,
             name,
         })
     }

@@ -56,7 +56,7 @@ pub(crate) fn specs(
         Arc::clone(registry),
         clock,
     );
-    let owner = Arc::new(owner);
+    let owner = Arc::new(owner.storing(plan.is_storing));
     let collector = match &step.kind {
         StageKind::Batch(batching) => Some(Collector::new(Arc::clone(batching))),
         StageKind::Pure(_) | StageKind::Own(_) | StageKind::Export(_) | StageKind::Egress(_) => {

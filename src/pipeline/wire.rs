@@ -330,4 +330,23 @@ mod tests {
         put(&record, &mut out).unwrap();
         assert_eq!(read(&out.into()).unwrap().payload(), record.payload());
     }
+
+    #[test]
+    fn r_13_what_a_record_lacks_does_not_come_from_the_one_before() {
+        let full = Record::new("x")
+            .with_value("devicename", "D")
+            .with_content_type("a/b");
+        let full = Kept::of(&full, "orders", "crm");
+        assert_eq!(
+            Kept::read(&full).unwrap().record.value("devicename"),
+            Some("D")
+        );
+        let empty = Kept::of(&Record::new("").with_content_type(""), "", "");
+        let kept = Kept::read(&empty).unwrap();
+        assert_eq!(
+            (kept.record.values().len(), kept.record.content_type()),
+            (0, "")
+        );
+        assert_eq!((&*kept.pipeline, &*kept.stage), ("", ""));
+    }
 }

@@ -14,7 +14,7 @@ use prost::Message as _;
 use crate::clock::{Clock as _, ManualClock};
 use crate::handler::RequestReplyHandler;
 use crate::protocol::reqreply::FromFunction;
-use crate::runtime::core::keys::{OUTBOX, take_text};
+use crate::runtime::core::keys::{OUTBOX, STATE, after_prefix, take_text, type_prefix};
 use crate::runtime::core::{
     AddressKey, AdminChange, Arrival, Bindings, CallId, Core, CoreSettings, EgressBinding, Failure,
     FunctionBinding, GATEWAY, Input, Output, Refusal,
@@ -23,7 +23,7 @@ use crate::sdk::{
     Address, EgressMessage, Message, SdkError, StatefulFunctions, Type, TypeName, TypedBytes,
     ValueSpec,
 };
-use crate::storage::{Memory, Position, Store, Syncer, Write};
+use crate::storage::{Memory, Position, Rows as _, Store, Syncer, Write};
 use crate::time::Timestamp;
 
 /// Tests functions together as the embedded runtime runs them: batches, handshake, state, delayed messages, retries and recovery, on
@@ -286,6 +286,19 @@ impl Harness {
         let typed = TypedBytes::parse(value).expect("stored values are `TypedValue`s");
         let what = || format!("value `{}` of {address}", spec.name());
         spec.value_type().read(&typed, what)
+    }
+
+    /// The addresses at which `function` keeps a value called `value`, in the order of their ids.
+    pub fn addresses(&self, function: &TypeName, value: &str) -> Vec<Address> {
+        let prefix = type_prefix(function.namespace(), function.name());
+        let end = after_prefix(&prefix);
+        let rows = self.store.scan(STATE, &prefix, end.as_deref(), usize::MAX);
+        let rows = rows.expect("rows in memory can be read").into_iter();
+        let named = rows.filter_map(|(key, _)| {
+            let (address, name) = AddressKey::split(&key)?;
+            (name == value.as_bytes()).then(|| address.to_address())
+        });
+        named.collect()
     }
 
     /// Sets the value `spec` of the function at `address`; `None` removes it. If a call is in progress, the change waits for its end.

@@ -2,6 +2,8 @@
 
 mod context;
 mod harness;
+#[cfg(feature = "runtime")]
+mod pipelines;
 mod side_effects;
 
 pub mod conformance;
@@ -13,4 +15,6 @@ pub mod simulator;
 
 pub use context::TestContext;
 pub use harness::{BatchFailure, Harness, HarnessError};
+#[cfg(feature = "runtime")]
+pub use pipelines::{PipelineTests, TestResult};
 pub use side_effects::{DelayedMessage, SideEffects};

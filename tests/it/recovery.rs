@@ -107,7 +107,7 @@ fn newest_log(data: &Path) -> Option<String> {
 }
 
 #[test]
-fn sf_48_after_twenty_kills_every_acknowledged_message_counts_once() {
+fn sf_48_and_r_01_after_twenty_kills_every_acknowledged_message_counts_once() {
     for_each_seed(1, |seed| {
         let place = Place::new();
         let mut random = Random::seeded(seed);

@@ -45,13 +45,16 @@ impl Cli {
     pub(crate) fn checked() -> Result<Self, clap::Error> {
         let matches = Self::command().try_get_matches()?;
         let cli = Self::from_arg_matches(&matches)?;
-        let (Command::Run(run::RunArgs { module, .. })
-        | Command::Check(check::CheckArgs { module, .. })) = &cli.command
-        else {
-            state_of_two_places(&matches)?;
-            return Ok(cli);
+        let set_twice = match &cli.command {
+            Command::Run(run::RunArgs { module, .. })
+            | Command::Check(check::CheckArgs { module, .. }) => module.set_twice(),
+            Command::Pipeline(args) => args.set_twice(),
+            _ => {
+                state_of_two_places(&matches)?;
+                None
+            }
         };
-        match module.set_twice() {
+        match set_twice {
             Some(key) => Err(conflict(&format!(
                 "--set gives `{key}` two values; give it once"
             ))),
@@ -175,6 +178,15 @@ pub(crate) struct ModuleArgs {
 }
 
 impl ModuleArgs {
+    /// Files, and the environment for their placeholders.
+    pub(crate) const fn of(files: Vec<PathBuf>) -> Self {
+        Self {
+            files,
+            set: Vec::new(),
+            strict: false,
+        }
+    }
+
     /// A placeholder with two different values.
     pub(crate) fn set_twice(&self) -> Option<&str> {
         let mut set = BTreeMap::new();

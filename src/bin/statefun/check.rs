@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use stateful_functions::module::{Finding, Module, ModuleFile, Placeholders};
+use stateful_functions::module::{Finding, Location, Module, ModuleFile, Placeholders};
 use stateful_functions::printable::counted;
 use stateful_functions::runtime::{
     Answer, Asking, TlsFindings, Verdict, ask_systems, connector_findings,
@@ -44,6 +44,19 @@ pub(crate) struct CheckArgs {
     /// Wait this many seconds for their answers.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "connect", value_parser = clap::value_parser!(u64).range(1..=600))]
     within: u64,
+    /// Files of pipelines are checked: configurations of EdgeX are among them, and one pipeline is required.
+    #[arg(skip)]
+    of_pipelines: bool,
+}
+
+impl CheckArgs {
+    /// The same check of files of pipelines.
+    pub(crate) fn for_pipelines(self) -> Self {
+        Self {
+            of_pipelines: true,
+            ..self
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -156,7 +169,19 @@ impl Report {
             .iter()
             .map(|(name, text)| ModuleFile { name, text })
             .collect();
-        let (module, faults) = Module::read(&files, placeholders);
+        let (module, mut faults) = match args.of_pipelines {
+            true => Module::read_pipelines(&files, placeholders),
+            false => Module::read(&files, placeholders),
+        };
+        if args.of_pipelines
+            && faults.is_empty()
+            && module.pipelines.is_empty()
+            && let Some(file) = files.first()
+        {
+            let text =
+                "declares no pipeline: add a document of kind `statefun.pipelines.v1/pipeline`";
+            faults.push(Finding::new(Location::file(file.name), "", text));
+        }
         let with_admin = module.collisions_with_admin(&args.admin);
         let tls = TlsFindings::of(&module);
         let connectors = connector_findings(&module);

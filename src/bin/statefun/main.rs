@@ -55,7 +55,7 @@ fn run() -> anyhow::Result<ExitCode> {
             Command::New(args) => new::run(&args, cli.json),
             Command::Run(args) => run::run(args, cli.json).await,
             Command::Check(args) => check::run(&args, cli.json).await,
-            Command::Pipeline(args) => pipeline::run(&args, cli.json),
+            Command::Pipeline(args) => pipeline::run(args, cli.json).await,
             Command::Send(args) => send::run(args, cli.json).await,
             Command::Call(args) => call::run(args, cli.json).await,
             Command::Status(args) => status::run(args, cli.json).await,

@@ -1,20 +1,29 @@
-//! `statefun pipeline`: the pipelines of module files.
+//! `statefun pipeline`: the pipelines of module files and of EdgeX configurations. A file per subcommand.
+
+mod convert;
+mod graph;
+mod test;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
-use stateful_functions::module::{Module, ModuleFile};
+use stateful_functions::module::{Finding, Module, ModuleFile};
 use stateful_functions::pipeline::PipelineConfig;
 
 use crate::args::ModuleArgs;
 use crate::{check, output};
 
-/// Show the pipelines of module files.
+/// Check, draw, test and convert pipelines.
+///
+/// Files are module files, or configurations of EdgeX application services (`configuration.yaml`, with a section `Writable`).
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  statefun pipeline graph                      of module.yaml
-  statefun pipeline graph a.yaml > a.mmd       into a file")]
+#[command(after_help = "\
+Examples:
+  statefun pipeline check                      what is wrong with module.yaml
+  statefun pipeline check res/configuration.yaml
+  statefun pipeline graph a.yaml --svg > a.svg
+  statefun pipeline test orders.test.yaml      runs cases, without a network
+  statefun pipeline convert configuration.toml > module.yaml")]
 pub(crate) struct PipelineArgs {
     #[command(subcommand)]
     command: PipelineCommand,
@@ -22,48 +31,65 @@ pub(crate) struct PipelineArgs {
 
 #[derive(Debug, Subcommand)]
 enum PipelineCommand {
-    /// Draw the pipelines as a Mermaid flowchart: stages, topics, destinations.
+    /// Check pipelines: every fault with file, line and remedy.
     #[command(after_help = "\
 Examples:
-  statefun pipeline graph                      of module.yaml
-  statefun pipeline graph a.yaml > a.mmd       into a file")]
-    Graph {
-        #[command(flatten)]
-        module: ModuleArgs,
-    },
+  statefun pipeline check                      of module.yaml
+  statefun pipeline check res/configuration.yaml
+  statefun pipeline check --json               findings for a program")]
+    Check(check::CheckArgs),
+    Graph(graph::GraphArgs),
+    Test(test::TestArgs),
+    Convert(convert::ConvertArgs),
 }
 
-pub(crate) fn run(args: &PipelineArgs, as_json: bool) -> anyhow::Result<ExitCode> {
-    let PipelineCommand::Graph { module: files } = &args.command;
-    if let Some(key) = files.set_twice() {
-        anyhow::bail!("--set gives `{key}` two values; give it once");
+impl PipelineArgs {
+    /// A placeholder with two different values.
+    pub(crate) fn set_twice(&self) -> Option<&str> {
+        match &self.command {
+            PipelineCommand::Check(args) => args.module.set_twice(),
+            PipelineCommand::Graph(args) => args.module.set_twice(),
+            PipelineCommand::Test(_) | PipelineCommand::Convert(_) => None,
+        }
     }
+}
+
+pub(crate) async fn run(args: PipelineArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+    match args.command {
+        PipelineCommand::Check(args) => check::run(&args.for_pipelines(), as_json).await,
+        PipelineCommand::Graph(args) => graph::run(&args, as_json),
+        PipelineCommand::Test(args) => test::run(&args, as_json).await,
+        PipelineCommand::Convert(args) => convert::run(&args, as_json),
+    }
+}
+
+/// The module with at least one pipeline; `None` if it has faults, which are reported.
+fn load(files: &ModuleArgs) -> anyhow::Result<Option<Module>> {
     let texts = check::read(files)?;
     let placeholders = files.placeholders(&texts)?;
     let named: Vec<ModuleFile<'_>> = texts
         .iter()
         .map(|(name, text)| ModuleFile { name, text })
         .collect();
-    let (module, faults) = Module::read(&named, &placeholders);
-    for fault in files.told(faults.clone()) {
-        output::note(format_args!("fault: {fault}"));
-    }
+    let (module, faults) = Module::read_pipelines(&named, &placeholders);
     if !faults.is_empty() {
-        return Ok(ExitCode::FAILURE);
+        report(&files.told(faults));
+        return Ok(None);
     }
-    let configs: Vec<&PipelineConfig> = module.pipelines.iter().map(|spec| &spec.config).collect();
-    if configs.is_empty() {
+    if module.pipelines.is_empty() {
         anyhow::bail!(
             "the module declares no pipeline: add a document of kind `statefun.pipelines.v1/pipeline`"
         );
     }
-    let graph = PipelineConfig::graph(&configs);
-    if as_json {
-        output::json(&json!({"mermaid": graph}))?;
-    } else {
-        for line in graph.lines() {
-            output::line(line)?;
-        }
+    Ok(Some(module))
+}
+
+fn report(faults: &[Finding]) {
+    for fault in faults {
+        output::note(format_args!("fault: {fault}"));
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+fn configs(module: &Module) -> Vec<&PipelineConfig> {
+    module.pipelines.iter().map(|spec| &spec.config).collect()
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::head::INTERRUPTED;
-use super::{Class, Classes, FailureKind, retry_after};
+use super::{Class, Classes, FailureKind, Policy, retry_after};
 use crate::time::Timestamp;
 
 /// No longer message is kept; foreign text can be of any length.
@@ -69,6 +69,13 @@ impl Failure {
         );
         failure.detail.status_code = Some(status);
         Some(failure)
+    }
+
+    /// The failure of an HTTP answer under `policy`, which may have classes of its own for some statuses; `None` for 2xx.
+    pub fn of_answer(policy: &Policy, status: u16, message: impl Into<String>) -> Option<Self> {
+        let class = policy.class_of(status)?;
+        let failure = Self::of_status(policy.classes, status, message)?;
+        Some(Self { class, ..failure })
     }
 
     /// The failure of an attempt that got no HTTP answer, or could not be made. The code is the kind's name.

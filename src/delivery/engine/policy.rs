@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::policy_form::PolicyForm;
-use super::{Classes, Jitter, Retry};
+use super::{Class, Classes, Jitter, Retry, Statuses};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -48,6 +48,8 @@ pub struct Policy {
     pub retry_after: bool,
     /// How a target's answers are classified.
     pub classes: Classes,
+    /// The class of some HTTP statuses, whatever `classes` says.
+    pub statuses: Statuses,
     /// Whether a success at a target wakes the deliveries that wait for it, a bounded number at a time.
     pub wake: bool,
     /// When an attempt is recorded.
@@ -148,6 +150,7 @@ impl Default for Policy {
             batch: Batch::Single,
             retry_after: true,
             classes: Classes::Default,
+            statuses: Statuses::default(),
             wake: true,
             record: Journal::With,
         }
@@ -219,6 +222,12 @@ impl Policy {
             wake: false,
             ..Self::edgex()
         }
+    }
+
+    /// The class of an HTTP status; `None` for 2xx, a success.
+    pub fn class_of(&self, status: u16) -> Option<Class> {
+        let class = self.classes.of_status(status)?;
+        Some(self.statuses.class_of(status).unwrap_or(class))
     }
 
     /// Sets the number of attempts after the first.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Classes, InvalidPolicy, Journal, Order, Policy, Retry, Start, Then};
+use super::{Batch, Classes, InvalidPolicy, Journal, Order, Policy, Retry, Start, Statuses, Then};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -26,6 +26,8 @@ pub(super) struct PolicyForm {
     batch: Option<Batch>,
     retry_after: Option<bool>,
     classes: Option<Classes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statuses: Option<Statuses>,
     wake: Option<bool>,
     record: Option<Journal>,
 }
@@ -62,6 +64,7 @@ impl TryFrom<PolicyForm> for Policy {
             batch: form.batch.unwrap_or(preset.batch),
             retry_after: form.retry_after.unwrap_or(preset.retry_after),
             classes: form.classes.unwrap_or(preset.classes),
+            statuses: form.statuses.unwrap_or(preset.statuses),
             wake: form.wake.unwrap_or(preset.wake),
             record: form.record.unwrap_or(preset.record),
         };
@@ -84,6 +87,7 @@ impl From<Policy> for PolicyForm {
             batch: Some(policy.batch),
             retry_after: Some(policy.retry_after),
             classes: Some(policy.classes),
+            statuses: Some(policy.statuses).filter(|statuses| !statuses.is_empty()),
             wake: Some(policy.wake),
             record: Some(policy.record),
         }

@@ -23,6 +23,9 @@ impl<T: Target> Owner<T> {
         kept: Kept,
         ran: Ran<T>,
     ) -> Result<(), BoxError> {
+        if self.drops(&kept) {
+            return self.drop_unit(context, &kept, ran);
+        }
         let Ran {
             actions,
             taken,
@@ -40,7 +43,7 @@ impl<T: Target> Owner<T> {
         kept.save(context)
     }
 
-    fn apply(
+    pub(super) fn apply(
         &self,
         context: &mut Context,
         item: &Item,
@@ -106,7 +109,7 @@ impl<T: Target> Owner<T> {
         Ok(())
     }
 
-    fn tell_lane(
+    pub(super) fn tell_lane(
         &self,
         context: &mut Context,
         item: &Item,

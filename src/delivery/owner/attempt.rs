@@ -240,7 +240,7 @@ pub(super) const fn is_silence(status: Option<u16>) -> bool {
 }
 
 /// Deferred attempts are made again within the longest wait that the policy has between two attempts.
-fn longest_wait(retry: &Retry) -> Duration {
+pub(super) fn longest_wait(retry: &Retry) -> Duration {
     match retry {
         Retry::Backoff { max, .. } => *max,
         Retry::Every(gap) => *gap,

@@ -8,7 +8,7 @@ use prost::Message as _;
 use super::super::engine::{
     Actor, Delivery, DeliveryState, Effect, Failure, Input, Policy, Readiness, Reason, Refused,
 };
-use super::attempt::Ran;
+use super::attempt::{Ran, longest_wait};
 use super::decide::{Action, Woken, adopt, decide, stay};
 use super::item::{HEAD, Item, JOB, LOG};
 use super::kept::{Kept, is_taken};
@@ -61,6 +61,8 @@ pub(crate) struct Owner<T> {
     pub(super) names: Names,
     pub(super) registry: Arc<DestinationRegistry>,
     pub(super) limiters: Limiters,
+    /// Whether units that could not be delivered are kept.
+    pub(super) is_storing: bool,
     clock: Arc<dyn Clock>,
 }
 
@@ -78,8 +80,15 @@ impl<T: Target> Owner<T> {
             names,
             registry,
             limiters: Limiters::default(),
+            is_storing: true,
             clock,
         }
+    }
+
+    /// Sets whether units that could not be delivered are kept. If not, they are dropped and counted; those that are already kept stay, and are
+    /// not attempted.
+    pub(crate) fn storing(self, is_storing: bool) -> Self {
+        Self { is_storing, ..self }
     }
 
     /// Declares the values of an item.
@@ -158,6 +167,21 @@ impl<T: Target> Owner<T> {
             let actions = stay(&mut kept.item, &self.policy);
             return self.settle(context, kept, Ran::of(actions));
         }
+        let waits = !self.is_storing && kept.item.delivery.attempt > 0;
+        if waits && matches!(input, Input::Wake) {
+            let actions = stay(&mut kept.item, &self.policy);
+            return self.settle(context, kept, Ran::of(actions));
+        }
+        let (now, policy) = (self.now(), &self.policy);
+        if waits
+            && matches!(input, Input::Due { .. })
+            && super::decide::attempts(&kept.item, &input, now, policy)
+        {
+            // Looked at again within one interval, without an attempt.
+            let later = Readiness::Later(now + longest_wait(&policy.retry));
+            let actions = decide(&mut kept.item, input, later, now, policy)?;
+            return self.settle(context, kept, Ran::of(actions));
+        }
         self.put(context, kept, input, is_probe)
             .await?
             .must_be_done()
@@ -232,7 +256,7 @@ impl<T: Target> Owner<T> {
     fn last_failure(&self, item: &Item) -> Failure {
         let error = item.history.last_error();
         let status = error.and_then(|error| error.detail.status_code);
-        let of_status = |status| Failure::of_status(self.policy.classes, status, "");
+        let of_status = |status| Failure::of_answer(&self.policy, status, "");
         status
             .and_then(of_status)
             .unwrap_or_else(|| Failure::retry("", ""))

@@ -20,6 +20,8 @@ pub(super) struct Kept {
     is_old: bool,
     /// Its last transition when it was loaded; `None` if it is new.
     pub(super) before: Option<u64>,
+    /// The attempts that had been made when it was loaded.
+    pub(super) attempts_before: u32,
 }
 
 impl Kept {
@@ -29,6 +31,7 @@ impl Kept {
             unit: None,
             is_old: false,
             before: None,
+            attempts_before: 0,
         }
     }
 
@@ -42,6 +45,7 @@ impl Kept {
             None => None,
             Some(Row::Stored(stored)) => Some(Self {
                 before: Some(stored.item.delivery.seq),
+                attempts_before: stored.item.delivery.attempt,
                 unit: stored.unit,
                 ..Self::new(stored.item)
             }),
@@ -49,6 +53,7 @@ impl Kept {
                 let item = old.into_item(storage.get(&LOG)?.unwrap_or_default());
                 Some(Self {
                     before: Some(item.delivery.seq),
+                    attempts_before: item.delivery.attempt,
                     is_old: true,
                     ..Self::new(item)
                 })

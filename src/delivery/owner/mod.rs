@@ -12,6 +12,7 @@ mod breaker;
 mod commands;
 mod decide;
 mod destination;
+mod dropped;
 mod entry_form;
 #[cfg(feature = "runtime")]
 mod figures;

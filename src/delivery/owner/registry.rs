@@ -22,6 +22,8 @@ pub(crate) struct DestinationRegistry {
     keepers: Mutex<BTreeSet<TypeName>>,
     /// Messages of other functions that were dropped, because a destination does not understand them.
     foreign: AtomicU64,
+    /// Units that were dropped because their owner keeps none, by reason.
+    dropped: Mutex<BTreeMap<&'static str, u64>>,
     /// The figures shown for each destination.
     #[cfg(feature = "runtime")]
     pub(crate) figures: super::figures::Figures,
@@ -58,6 +60,16 @@ impl DestinationRegistry {
     #[cfg(feature = "runtime")]
     pub(crate) fn foreign_messages(&self) -> u64 {
         self.foreign.load(Ordering::Relaxed)
+    }
+
+    /// Counts a unit that was dropped.
+    pub(super) fn unit_dropped(&self, reason: &'static str) {
+        *locked(&self.dropped).entry(reason).or_default() += 1;
+    }
+
+    /// The units that were dropped since the start, by reason.
+    pub(crate) fn dropped(&self) -> BTreeMap<&'static str, u64> {
+        locked(&self.dropped).clone()
     }
 
     /// Registers a function whose addresses keep deliveries.

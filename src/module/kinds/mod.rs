@@ -40,6 +40,7 @@ pub use mqtt::MqttBroker;
 pub use mqtt_egress::MqttEgress;
 pub use mqtt_ingress::{MqttId, MqttIngress};
 pub use pipeline::PipelineSpec;
+pub(super) use pipeline::bind as bind_pipeline;
 pub use places::Places;
 pub use playground::{PlaygroundEgress, PlaygroundIngress};
 pub use properties::Properties;

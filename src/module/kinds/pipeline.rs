@@ -30,7 +30,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
 }
 
 /// Binds the functions of the pipeline declared at `spec`.
-pub(super) fn bind(config: &PipelineConfig, spec: &Finding, draft: &mut Draft<'_>) {
+pub(in crate::module) fn bind(config: &PipelineConfig, spec: &Finding, draft: &mut Draft<'_>) {
     let at = |complaint: String| Finding::new(spec.location.clone(), spec.path.as_str(), complaint);
     for (egress, named_at) in config.egresses() {
         draft.egresses.push((egress.clone(), named_at.clone()));

@@ -1,12 +1,18 @@
 //! The declared form of a pipeline: reads a document into checked settings, with all faults at once.
 
+mod circuit;
+mod forwarding;
 mod retry;
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-pub(crate) use retry::read as read_retry;
+pub(crate) use circuit::read as read_circuit;
+pub(crate) use forwarding::{Form, Forwarding};
+#[cfg(feature = "edgex")]
+pub(crate) use forwarding::{boolean, bytes};
+pub(crate) use retry::{is_edgex, read as read_retry};
 
 #[cfg(feature = "edgex")]
 use super::edgex::section as edgex;
@@ -52,6 +58,8 @@ pub struct PipelineConfig {
     stages: Vec<StageConfig>,
     secrets: Secrets,
     routes: Vec<Route>,
+    /// Whether it keeps records that cannot be sent, or with which a stage fails.
+    is_storing: bool,
 }
 
 /// Where a pipeline sends the records of some topics, too.
@@ -126,6 +134,13 @@ impl PipelineConfig {
         name.and(namespace).and(secrets).and(configs)
     }
 
+    /// The pipelines of the section `Writable` of an EdgeX configuration; `None` if there are faults, which are reported.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn read_edgex(writable: &At<'_>) -> Option<Vec<Self>> {
+        let name = edgex::DEFAULT_PIPELINE.to_owned();
+        edgex::read(writable, name, DEFAULT_NAMESPACE, Secrets::default())
+    }
+
     /// The pipeline declared at `at`; `None` if it has faults, which are reported.
     pub(crate) fn read(at: At<'_>) -> Option<Self> {
         let fields = at.fields()?;
@@ -139,7 +154,15 @@ impl PipelineConfig {
         let secrets = fields
             .get("secrets")
             .map_or_else(|| Some(Secrets::default()), read_secrets);
-        let stages = fields.required("stages").and_then(read_stages);
+        let forwarding = fields.get("storeAndForward").map_or_else(
+            || Some(Forwarding::of(Form::Own)),
+            |at| Forwarding::read(&at, Form::Own),
+        );
+        let known = forwarding.clone();
+        let known = known.unwrap_or_else(|| Forwarding::broken(Form::Own));
+        let stages = fields
+            .required("stages")
+            .and_then(|at| read_stages(at, &known));
         fields.finish();
         Some(Self {
             name: name?,
@@ -147,6 +170,7 @@ impl PipelineConfig {
             stages: stages?,
             secrets: secrets?,
             routes: Vec::new(),
+            is_storing: forwarding?.is_enabled,
         })
     }
 
@@ -167,7 +191,17 @@ impl PipelineConfig {
             stages,
             secrets: Secrets::default(),
             routes: Vec::new(),
+            is_storing: true,
         }
+    }
+
+    /// Sets whether it keeps records that cannot be sent, or with which a stage fails.
+    pub(crate) fn with_storing(self, is_storing: bool) -> Self {
+        Self { is_storing, ..self }
+    }
+
+    pub(crate) const fn is_storing(&self) -> bool {
+        self.is_storing
     }
 
     /// Sets where the stages find their secrets.
@@ -237,7 +271,7 @@ fn read_secrets(at: At<'_>) -> Option<Secrets> {
     (!whole.contains(&false)).then_some(secrets)
 }
 
-fn read_stages(at: At<'_>) -> Option<Vec<StageConfig>> {
+fn read_stages(at: At<'_>, forwarding: &Forwarding) -> Option<Vec<StageConfig>> {
     let items = at.clone().items()?;
     if items.is_empty() {
         return at.fault("a pipeline needs at least one stage");
@@ -245,12 +279,12 @@ fn read_stages(at: At<'_>) -> Option<Vec<StageConfig>> {
     let mut names = StageNames::default();
     let stages: Vec<_> = items
         .into_iter()
-        .map(|item| read_stage(&item, &mut names))
+        .map(|item| read_stage(&item, &mut names, forwarding))
         .collect();
     stages.into_iter().collect()
 }
 
-fn read_stage(at: &At<'_>, names: &mut StageNames) -> Option<StageConfig> {
+fn read_stage(at: &At<'_>, names: &mut StageNames, forwarding: &Forwarding) -> Option<StageConfig> {
     let entries = at.entries("a mapping with one stage, such as `filter: {…}`")?;
     let (named, declared): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|(key, _)| *key == "name");
@@ -279,7 +313,7 @@ fn read_stage(at: &At<'_>, names: &mut StageNames) -> Option<StageConfig> {
         );
         return settings.complain(Complaint::with_remedy("unknown stage", remedy));
     };
-    let kind = read.read(settings);
+    let kind = forwarding.read_stage(&settings, |settings| read.read(settings));
     Some(StageConfig {
         name: name?,
         kind: kind?,

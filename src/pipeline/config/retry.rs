@@ -1,14 +1,15 @@
 //! `retry: {preset, first, factor, …}`: when a failed export is tried again, and for how long.
 //!
-//! It is the document of a policy, without the settings that a pipeline decides itself, and with a shorter form for the waits: `every: 5m`
-//! is `retry: {every: 5m}`, `first: 2s` is `retry: {backoff: {first: 2s}}`.
+//! It is the document of a policy, without the settings that a pipeline decides itself, and with shorter forms for the waits: `every: 5m`
+//! is `retry: {every: 5m}`, `first: 2s` is `backoff: {first: 2s}`. Keys may be written as in EdgeX, too (`MaxAge`), and EdgeX's own two are known.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::delivery::engine::{Classes, Jitter, Policy, Retry};
-use crate::document::{At, Fields, Value, scalar};
+use crate::delivery::engine::{Class, Classes, Jitter, Policy, Retry, Statuses};
+use crate::document::{At, Complaint, Fields, Node, Value, scalar};
 use crate::json_words;
+use crate::time::span;
 
 /// Settings of an export that are easily mistaken for settings of `retry`.
 const IN_EXPORT: &[(&str, &str)] = &[
@@ -21,24 +22,23 @@ const IN_EXPORT: &[(&str, &str)] = &[
 
 /// The policy at `node`.
 pub(crate) fn read(node: At<'_>) -> Option<Policy> {
-    let place = node.clone();
-    let fields = node.fields()?.elsewhere(IN_EXPORT);
-    let mut policy = Policy::default();
-    let preset = fields.set("preset", &mut policy, |node| {
-        node.parsed(|text| match text {
-            "default" => Ok(Policy::default()),
-            "edgex" => Ok(Policy::edgex()),
-            other => Err(format!(
-                "`{other}` is not a preset of exports; known: default, edgex"
-            )),
-        })
-    });
+    let fields = node.fields()?.in_either_case().elsewhere(IN_EXPORT);
+    let policy = read_among(&fields, Policy::default());
+    fields.finish();
+    policy
+}
+
+/// The policy that some of `fields` describe; what they leave open is that of `base`, or of their `preset`.
+pub(crate) fn read_among(fields: &Fields<'_>, base: Policy) -> Option<Policy> {
+    let mut policy = base;
+    let preset = fields.set("preset", &mut policy, preset);
     let whole = [
         preset,
-        set_waits(&fields, &mut policy.retry),
+        set_waits(fields, &mut policy.retry),
         fields.set("attempts", &mut policy.attempts, |node| {
             or_endless(node, attempts)
         }),
+        fields.set("maxRetryCount", &mut policy.attempts, retries),
         fields.set("within", &mut policy.within, |node| {
             or_endless(node, At::span)
         }),
@@ -49,8 +49,15 @@ pub(crate) fn read(node: At<'_>) -> Option<Policy> {
         fields.set("wake", &mut policy.wake, At::boolean),
         fields.set("then", &mut policy.then, form),
         fields.set("classes", &mut policy.classes, classes),
+        fields.set("statuses", &mut policy.statuses, statuses),
     ];
-    fields.finish();
+    if fields.has("attempts") && fields.has("maxRetryCount") {
+        fields.fault(
+            "maxRetryCount",
+            "cannot be combined with `attempts`, which is one more: it counts the first attempt, too",
+        );
+        return None;
+    }
     // Also when a field cannot be read: all faults are reported at once.
     let checked = policy.check();
     for fault in checked
@@ -60,23 +67,70 @@ pub(crate) fn read(node: At<'_>) -> Option<Policy> {
         .flat_map(|invalid| &invalid.faults)
     {
         let field = fault.field.trim_start_matches("retry.");
-        place.fault_at(field, fault.problem);
+        fields.fault(field, fault.problem);
     }
     (checked.is_ok() && !whole.contains(&false)).then_some(policy)
+}
+
+/// Whether the policy written at `node` begins with EdgeX's, which tries every item at its own time.
+pub(crate) fn is_edgex(node: &Node) -> bool {
+    let preset = node.get("preset").or_else(|| node.get("Preset"));
+    preset.is_some_and(|preset| matches!(&preset.value, Value::Text(name) if name == "edgex"))
+}
+
+fn preset(node: &At<'_>) -> Option<Policy> {
+    node.parsed(|text| match text {
+        "default" => Ok(Policy::default()),
+        "edgex" => Ok(Policy::edgex()),
+        other => Err(format!(
+            "`{other}` is not a preset of exports; known: default, edgex"
+        )),
+    })
 }
 
 /// Reads the waits between attempts: `every`, or a backoff whose parts may be given separately. False if they have faults.
 fn set_waits(fields: &Fields<'_>, retry: &mut Retry) -> bool {
     const PARTS: [&str; 4] = ["first", "factor", "max", "jitter"];
     let parts_given = PARTS.iter().any(|part| fields.has(part));
-    let whole_form = fields.set("retry", retry, form);
+    let is_whole = fields.set("retry", retry, form);
+    let has_others = |other: &str| parts_given || fields.has("retry") || fields.has(other);
     let every = fields.set("every", retry, |node| {
+        if has_others("backoff") {
+            return node.fault(
+                "cannot be combined with `retry`, `backoff`, `first`, `factor`, `max` or `jitter`",
+            );
+        }
+        node.span().map(Retry::Every)
+    });
+    let interval = fields.set("retryInterval", retry, |node| {
+        if has_others("backoff") || fields.has("every") {
+            return node.fault(
+                "cannot be combined with another wait: `retry`, `every`, `backoff` or its parts",
+            );
+        }
+        interval(node).map(Retry::Every)
+    });
+    let backoff = fields.set("backoff", retry, |node| {
         if parts_given || fields.has("retry") {
             return node
                 .fault("cannot be combined with `retry`, `first`, `factor`, `max` or `jitter`");
         }
-        node.span().map(Retry::Every)
+        let mut retry = Policy::default().retry;
+        let parts = node.clone().fields()?.in_either_case();
+        let whole = set_backoff(&parts, &mut retry);
+        parts.finish();
+        whole.then_some(retry)
     });
+    let mut of_parts = retry.clone();
+    let parts = set_backoff(fields, &mut of_parts);
+    if parts_given {
+        *retry = of_parts;
+    }
+    ![is_whole, every, interval, backoff, parts].contains(&false)
+}
+
+/// Reads the parts of a backoff. False if they have faults.
+fn set_backoff(fields: &Fields<'_>, retry: &mut Retry) -> bool {
     let from_preset = match retry {
         Retry::Backoff { .. } => retry.clone(),
         _ => Policy::default().retry,
@@ -88,7 +142,7 @@ fn set_waits(fields: &Fields<'_>, retry: &mut Retry) -> bool {
         mut jitter,
     } = from_preset
     else {
-        return every;
+        return true;
     };
     // In place of a broken one, for the check of the other: nothing is shorter, nothing is longer.
     let span = |key, span: &mut Duration, stand_in| {
@@ -99,8 +153,6 @@ fn set_waits(fields: &Fields<'_>, retry: &mut Retry) -> bool {
         read
     };
     let whole = [
-        whole_form,
-        every,
         span("first", &mut first, Duration::from_nanos(1)),
         span("max", &mut max, Duration::MAX),
         fields.set("factor", &mut factor, At::number),
@@ -112,15 +164,80 @@ fn set_waits(fields: &Fields<'_>, retry: &mut Retry) -> bool {
             })
         }),
     ];
-    if parts_given {
-        *retry = Retry::Backoff {
-            first,
-            factor,
-            max,
-            jitter,
-        };
-    }
+    *retry = Retry::Backoff {
+        first,
+        factor,
+        max,
+        jitter,
+    };
     !whole.contains(&false)
+}
+
+/// EdgeX takes one second for what it cannot read, and for less than a second.
+fn interval(at: &At<'_>) -> Option<Duration> {
+    const LEAST: Duration = Duration::from_secs(1);
+    let text = at.text()?;
+    let why = match span::parse(text.trim()) {
+        Ok(given) if given >= LEAST => return Some(given),
+        Ok(_) => format!("`{text}` is less than a second"),
+        Err(err) => err.to_string(),
+    };
+    at.warn(Complaint::with_remedy(
+        format!("{why}; as in EdgeX, 1s is taken"),
+        "write a duration such as `5m`",
+    ));
+    Some(LEAST)
+}
+
+#[expect(
+    clippy::option_option,
+    reason = "the inner one is the value: a limit or none"
+)]
+fn retries(at: &At<'_>) -> Option<Option<u32>> {
+    let count = at.parsed(|text| {
+        let count = text.trim().parse::<i64>();
+        count.map_err(|_| format!("`{text}` is not a whole number"))
+    })?;
+    if count < 0 {
+        at.warn("a negative number counts as 1, as in EdgeX; 0 means without end");
+    }
+    Some(Policy::edgex_with(Duration::ZERO, count).attempts)
+}
+
+/// `{404: permanent, 5xx: retry}`; a text of such pairs is possible, too: `404:permanent, 5xx:retry`.
+fn statuses(at: &At<'_>) -> Option<Statuses> {
+    let mut statuses = Statuses::default();
+    let mut add = |at: &At<'_>, status: &str, class: &str| {
+        let class = match class.trim() {
+            "retry" => Class::Retry,
+            "slow" => Class::Slow,
+            "permanent" => Class::Permanent,
+            other => {
+                let text = "is not the class of a failure; known: retry, slow, permanent";
+                return at.fault(format_args!("`{other}` {text}"));
+            }
+        };
+        let added = statuses.add(status, class);
+        added.map_or_else(|text| at.fault(text), Some)
+    };
+    let read: Vec<Option<()>> = match &at.node.value {
+        Value::Text(text) => text
+            .split(',')
+            .map(|pair| match pair.split_once(':') {
+                Some((status, class)) => add(at, status, class),
+                None => at.fault(format_args!(
+                    "`{pair}` is not a pair such as `404:permanent`"
+                )),
+            })
+            .collect(),
+        _ => at
+            .entries("a mapping of statuses and classes, such as `404: permanent`")?
+            .iter()
+            .map(|(status, place)| add(place, status, &place.text()?))
+            .collect(),
+    };
+    read.into_iter().collect::<Option<Vec<()>>>()?;
+    Some(statuses)
 }
 
 #[expect(

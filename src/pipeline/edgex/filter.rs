@@ -359,4 +359,15 @@ mod tests {
         );
         assert_eq!(of(json!({"DeviceNames": "^device1$"})), [""; 0]);
     }
+
+    #[test]
+    fn r_25_a_bad_expression_is_a_fault_and_drops_no_event() {
+        let stage = json!({"FilterByDeviceName": {"DeviceNames": "D(", "Match": "regex"}});
+        let faults = faults(&stage);
+        assert_eq!(faults.len(), 1);
+        assert!(
+            faults[0].starts_with("stages[0].FilterByDeviceName.DeviceNames: "),
+            "{faults:?}"
+        );
+    }
 }

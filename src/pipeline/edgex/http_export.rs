@@ -1,13 +1,16 @@
 //! `HTTPExport`, and the functions of version 1 that post and put.
 
+use std::num::NonZeroUsize;
+
 use serde_json::Value;
 
+use super::super::config;
 use super::super::stages::{HttpExport, OnFailure, SecretHeader, StageKind};
 use super::parameters::Parameters;
 use super::secret;
 use crate::delivery::engine::Policy;
 use crate::delivery::owner::Circuit;
-use crate::document::Complaint;
+use crate::document::{Complaint, Value as Tree};
 use crate::time::span;
 
 const JSON: &str = "application/json";
@@ -93,6 +96,11 @@ fn export(
     if let Some(name) = parameters.text("IdempotencyHeader") {
         export.idempotency_header = name.trim().to_owned();
     }
+    set_limits(
+        &parameters,
+        &mut export.max_payload_bytes,
+        &mut export.max_in_flight,
+    );
     export.order_key = order_key(&parameters);
     let stage = export.check(|field, text| parameters.fault(parameter_of(field), text));
     parameters.finish(stage)
@@ -215,21 +223,56 @@ pub(super) fn above_zero(text: &str) -> Result<std::time::Duration, String> {
     }
 }
 
-/// EdgeX's policy, or the one of our own exports.
+/// The limits of an export, as far as they are given.
+pub(super) fn set_limits(
+    parameters: &Parameters<'_>,
+    max_payload_bytes: &mut usize,
+    max_in_flight: &mut NonZeroUsize,
+) {
+    if let Some(most) = parameters.parsed("MaxPayload", config::bytes) {
+        *max_payload_bytes = most.get();
+    }
+    if let Some(most) = parameters.parsed("MaxInFlight", count) {
+        *max_in_flight = most;
+    }
+}
+
+/// EdgeX's policy, or the one that is named, in the place of its name.
 pub(super) fn set_retry(
     parameters: &Parameters<'_>,
     retry: &mut Policy,
     circuit: &mut Option<Circuit>,
 ) {
-    let own = parameters.parsed("Retry", |text| match text.trim() {
-        "" | "edgex" => Ok(false),
-        "default" => Ok(true),
-        _ => Err(format!("`{text}` is not a policy; known: edgex, default")),
-    });
-    if own != Some(true) {
-        *retry = Policy::edgex();
+    *retry = Policy::edgex();
+    let mut is_edgex = true;
+    match parameters.given("Retry") {
+        Some(at) if matches!(at.node.value, Tree::Map(_)) => {
+            let named = parameters.read_with("Retry", |at| config::read_retry(at.clone()));
+            if let Some(policy) = named {
+                *retry = policy;
+            }
+            is_edgex = config::is_edgex(at.node);
+        }
+        Some(_) => {
+            let own = parameters.parsed("Retry", |text| match text.trim() {
+                "" | "edgex" => Ok(false),
+                "default" => Ok(true),
+                _ => Err(format!("`{text}` is not a policy; known: edgex, default")),
+            });
+            if own == Some(true) {
+                (*retry, is_edgex) = (Policy::default(), false);
+            }
+        }
+        None => {}
+    }
+    if is_edgex {
         *circuit = None; // EdgeX tries every item at its time
     }
+}
+
+fn count(text: &str) -> Result<NonZeroUsize, String> {
+    let count = text.trim().parse::<NonZeroUsize>();
+    count.map_err(|_| format!("`{text}` is not a whole number of at least 1"))
 }
 
 #[cfg(test)]

@@ -24,7 +24,6 @@ mod respond;
 mod rule;
 mod secret;
 pub(in crate::pipeline) mod section;
-mod store_and_forward;
 mod tags;
 mod value_type;
 mod wrap;

@@ -1,7 +1,7 @@
 //! `MQTTExport`, and the function of version 1 that sent to a broker with secrets.
 
 use super::super::stages::{MqttAuth, MqttExport, MqttPreConnect, MqttWill, StageKind};
-use super::http_export::{above_zero, on_failure, order_key, set_retry};
+use super::http_export::{above_zero, on_failure, order_key, set_limits, set_retry};
 use super::parameters::Parameters;
 use crate::document::Complaint;
 
@@ -42,6 +42,11 @@ pub(super) fn read(parameters: Parameters<'_>) -> Option<StageKind> {
     export.pre_connect = pre_connect(&parameters);
     export.on_failure = on_failure(&parameters);
     set_retry(&parameters, &mut export.retry, &mut export.circuit);
+    set_limits(
+        &parameters,
+        &mut export.max_payload_bytes,
+        &mut export.max_in_flight,
+    );
     export.order_key = order_key(&parameters);
     let stage = export.check(|field, text| {
         // What is missing has been reported.

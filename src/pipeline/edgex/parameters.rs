@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
+pub(super) use super::super::config::boolean;
 use crate::document::{At, Complaint, Finding, Value, nearest};
 
 /// The parameters of one function, and which of them have been read.
@@ -96,6 +97,16 @@ impl<'a> Parameters<'a> {
         self.check(name, parse(&text))
     }
 
+    /// A parameter that is read with `read`, which reports faults; `None` if it is absent or faulty.
+    pub(super) fn read_with<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&At<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let place = self.place(name)?;
+        self.noted(read(place))
+    }
+
     /// The value, or a fault of the parameter `name`.
     pub(super) fn check<T, E: fmt::Display>(
         &self,
@@ -173,15 +184,6 @@ impl<'a> Parameters<'a> {
             place.warn(Complaint::with_remedy(text, remedy));
         }
         made.filter(|_| !self.has_faults.get())
-    }
-}
-
-/// EdgeX's texts of booleans.
-pub(super) fn boolean(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        other => Err(format!("`{other}` is neither true nor false")),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The pipelines of an EdgeX configuration: its section `Writable.Pipeline`, or the whole of `Writable`, as it is.
 
-use super::super::config::{PipelineConfig, Route, StageConfig, StageNames, check_name};
+use super::super::config::{
+    Form, Forwarding, PipelineConfig, Route, StageConfig, StageNames, check_name,
+};
 use super::super::secrets::Secrets;
 use super::super::stages::StageKind;
 use super::decode::{Decode, Target};
 use super::names::{self, Function};
 use super::parameters::{self, list};
-use super::store_and_forward::StoreAndForward;
 use crate::document::{At, Complaint, Value, nearest};
 use crate::topic_filter::TopicFilter;
 
@@ -18,7 +19,7 @@ struct Section<'a> {
     namespace: String,
     target: Target,
     functions: Vec<(&'a str, At<'a>)>,
-    retry: StoreAndForward,
+    forwarding: Forwarding,
     secrets: Secrets,
 }
 
@@ -33,14 +34,14 @@ pub(in crate::pipeline) fn read(
     let entries = at.entries("the section `Writable.Pipeline` of an EdgeX configuration")?;
     let writable = entries.iter().find(|(key, _)| *key == "Pipeline");
     let Some((_, pipeline)) = writable else {
-        return read_section(at, name, namespace, StoreAndForward::default(), secrets);
+        return read_section(at, name, namespace, Forwarding::of(Form::Edgex), secrets);
     };
-    let mut retry = Some(StoreAndForward::default());
+    let mut forwarding = Some(Forwarding::of(Form::Edgex));
     let mut secrets = Some(secrets);
     for (key, place) in &entries {
         match *key {
             "Pipeline" => {}
-            "StoreAndForward" => retry = StoreAndForward::read(place),
+            "StoreAndForward" => forwarding = Forwarding::read(place, Form::Edgex),
             "InsecureSecrets" => {
                 secrets = secrets.and_then(|secrets| insecure(secrets, place));
             }
@@ -54,17 +55,48 @@ pub(in crate::pipeline) fn read(
         pipeline,
         name,
         namespace,
-        retry.clone().unwrap_or_default(),
+        forwarding
+            .clone()
+            .unwrap_or_else(|| Forwarding::broken(Form::Edgex)),
         secrets.clone().unwrap_or_default(),
     );
-    retry.and(secrets).and(pipelines)
+    let pipelines = forwarding.as_ref().and(secrets).and(pipelines);
+    if let (Some(forwarding), Some(pipelines), Some((_, place))) = (
+        &forwarding,
+        &pipelines,
+        entries.iter().find(|(key, _)| *key == "StoreAndForward"),
+    ) {
+        warn_of_half(forwarding, pipelines, place);
+    }
+    pipelines
+}
+
+/// A warning if only one of `StoreAndForward.Enabled` and `PersistOnError` is on.
+fn warn_of_half(forwarding: &Forwarding, pipelines: &[PipelineConfig], at: &At<'_>) {
+    let stages = || pipelines.iter().flat_map(PipelineConfig::stages);
+    let mut exports = stages().filter_map(|stage| match &stage.kind {
+        StageKind::Export(exporter) => Some((&stage.name, exporter.on_failure)),
+        _ => None,
+    });
+    let persisting = exports.clone().find(|(_, kept)| kept.keeps());
+    match (forwarding.is_enabled, persisting) {
+        (false, Some((name, _))) => at.warn(Complaint::with_remedy(
+            format!("`Enabled` is false: what `{name}` cannot send is lost, in spite of its `PersistOnError`"),
+            "set `Enabled` to true",
+        )),
+        (true, None) if exports.next().is_some() => at.warn(Complaint::with_remedy(
+            "`Enabled` is true, but no export keeps what it cannot send",
+            "set `PersistOnError` of the export to true",
+        )),
+        _ => {}
+    }
 }
 
 fn read_section(
     at: &At<'_>,
     name: String,
     namespace: &str,
-    retry: StoreAndForward,
+    forwarding: Forwarding,
     secrets: Secrets,
 ) -> Option<Vec<PipelineConfig>> {
     let entries = at.entries("the section `Pipeline` of an EdgeX configuration")?;
@@ -98,7 +130,7 @@ fn read_section(
         namespace: namespace.to_owned(),
         target: target.unwrap_or(Target::Event),
         functions: functions?,
-        retry,
+        forwarding,
         secrets,
     };
     let order = get("ExecutionOrder");
@@ -136,6 +168,7 @@ impl Section<'_> {
     fn pipeline(&self, name: String, stages: Vec<StageConfig>) -> PipelineConfig {
         PipelineConfig::from_parts(name, self.namespace.clone(), stages)
             .with_secrets(self.secrets.clone())
+            .with_storing(self.forwarding.is_enabled)
     }
 
     /// One of `PerTopicPipelines`, with the topics that lead to it.
@@ -213,13 +246,7 @@ impl Section<'_> {
             let text = format!("`{name}` is not a built-in function");
             return place.complain(Complaint::with_remedy(text, remedy));
         };
-        let (stage, is_own_retry) = read_function(place, function)?;
-        let stage = match stage {
-            StageKind::Export(exporter) if !is_own_retry => {
-                StageKind::Export(self.retry.applied_to(&exporter).into())
-            }
-            other => other,
-        };
+        let stage = read_function(place, function, &self.forwarding)?;
         Some(StageConfig {
             name: names.of_kind(name),
             kind: stage,
@@ -227,34 +254,20 @@ impl Section<'_> {
     }
 }
 
-/// The stage of a function, and whether it has a policy of its own.
-fn read_function(place: &At<'_>, function: Function) -> Option<(StageKind, bool)> {
-    if is_null(place) {
-        return Some((function.read(place.clone())?, false));
-    }
-    let fields = place.clone().fields()?;
-    let parameters = fields.get("Parameters");
-    fields.finish();
-    let retry = |at: &At<'_>| {
-        let Value::Map(entries) = &at.node.value else {
-            return false;
-        };
-        entries
-            .iter()
-            .any(|(key, _)| key.name.eq_ignore_ascii_case("Retry"))
-    };
-    match parameters {
-        Some(at) => {
-            let is_own_retry = retry(&at);
-            Some((function.read(at)?, is_own_retry))
-        }
-        None => {
-            // Nothing is there to read, and what is missing is reported at the function.
-            let nothing = crate::document::Node::made(place.node.location.clone(), Value::Null);
-            let at = At::new(&nothing, place.path(), place.findings());
-            Some((function.read(at)?, false))
+/// The stage of a function.
+fn read_function(place: &At<'_>, function: Function, forwarding: &Forwarding) -> Option<StageKind> {
+    if !is_null(place) {
+        let fields = place.clone().fields()?;
+        let parameters = fields.get("Parameters");
+        fields.finish();
+        if let Some(at) = parameters {
+            return forwarding.read_stage(&at, |at| function.read(at));
         }
     }
+    // Nothing is there to read, and what is missing is reported at the function.
+    let nothing = crate::document::Node::made(place.node.location.clone(), Value::Null);
+    let at = At::new(&nothing, place.path(), place.findings());
+    forwarding.read_stage(&at, |at| function.read(at))
 }
 
 fn is_null(at: &At<'_>) -> bool {
@@ -478,7 +491,8 @@ mod tests {
         for interval in ["500ms", "junk", "0"] {
             let tree = Node::from_json(&json!({"Enabled": "true", "RetryInterval": interval}));
             let findings = Findings::default();
-            assert!(StoreAndForward::read(&At::new(&tree, "", &findings)).is_some());
+            let at = At::new(&tree, "", &findings);
+            assert!(Forwarding::read(&at, Form::Edgex).is_some());
             let (faults, warnings, _) = findings.into_parts();
             assert_eq!((faults.len(), warnings.len()), (0, 1), "{interval}");
             assert!(warnings[0].to_string().contains("1s is taken"));

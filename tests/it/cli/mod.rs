@@ -3,6 +3,8 @@
 #[cfg(feature = "testing")]
 mod environment;
 mod new;
+#[cfg(feature = "testing")]
+mod pipelines;
 mod tour;
 
 use std::io::{BufRead, BufReader};

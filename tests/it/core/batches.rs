@@ -137,7 +137,7 @@ fn sf_48_after_a_crash_an_address_gets_all_its_messages_as_one_batch() {
 }
 
 #[test]
-fn a_stopping_core_finishes_its_calls_and_begins_none() {
+fn r_24_a_stopping_core_finishes_its_calls_and_begins_none() {
     let mut rig = Rig::new();
     rig.arrive("x", "1");
     let (first, _) = (rig.call(), rig.arrive("x", "2"));

@@ -63,7 +63,7 @@ fn sf_50_the_bound_over_all_addresses_refuses_ingresses_and_never_functions() {
 }
 
 #[test]
-fn no_more_calls_are_in_progress_than_allowed_and_the_others_queue() {
+fn r_28_no_more_calls_are_in_progress_than_allowed_and_the_others_queue() {
     let mut rig = Rig::with(CoreSettings {
         max_calls: 2,
         ..CoreSettings::default()

@@ -229,7 +229,7 @@ async fn a_damaged_value_is_named_in_lists_and_exports_which_go_on() {
 }
 
 #[tokio::test]
-async fn a_damaged_delivery_is_named_in_lists_and_exports_which_go_on() {
+async fn r_12_a_damaged_delivery_is_named_in_lists_and_exports_which_go_on() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(400));
     let module = format!(

@@ -73,7 +73,7 @@ async fn a_batch_whose_stage_is_gone_is_listed_by_its_records_and_filled_again_w
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_that_has_enough_by_its_new_settings_goes_at_the_start() {
+async fn r_23_a_batch_that_has_enough_by_its_new_settings_goes_at_the_start() {
     for settings in ["count: 2", "count: 9, time: 1ms"] {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");

@@ -88,7 +88,8 @@ impl Api {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn records_of_a_renamed_stage_are_shown_and_can_be_cancelled_discarded_and_retried() {
+async fn pl_21_and_r_06_records_of_a_renamed_stage_are_shown_and_can_be_cancelled_discarded_and_retried()
+ {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let destination = Destination::start().await;
@@ -208,7 +209,7 @@ async fn all_arrive(file: &Path, data: &Path, destination: &Destination) {
 
 /// What a user saw: half a second after a start with a mistyped name all that waited, for an hour still, had become dead letters.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_renamed_stage_keeps_waits_until_it_is_due_and_arrives_when_the_name_is_back() {
+async fn r_06_what_a_renamed_stage_keeps_waits_until_it_is_due_and_arrives_when_the_name_is_back() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let destination = Destination::start().await;

@@ -62,8 +62,8 @@ async fn send(runtime: &Process, n: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_destination_that_goes_down_and_comes_back_is_shown_with_its_figures_also_after_a_crash()
-{
+async fn r_16_a_destination_that_goes_down_and_comes_back_is_shown_with_its_figures_also_after_a_crash()
+ {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let destination = Destination::start().await;

@@ -69,7 +69,7 @@ async fn retained_records_are_there_for_later_subscribers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn records_wait_for_a_broker_that_is_away_and_arrive_in_order() {
+async fn r_22_records_wait_for_a_broker_that_is_away_and_arrive_in_order() {
     let Some(broker) = Broker::start("mqtt egress, broker away").await else {
         return;
     };

@@ -211,7 +211,7 @@ fn export(url: &str, more: &[(&str, &str)]) -> Value {
 }
 
 #[tokio::test]
-async fn pl_16_a_record_that_could_not_be_sent_is_given_up_or_kept_or_goes_on() {
+async fn pl_16_and_r_27_a_record_that_could_not_be_sent_is_given_up_or_kept_or_goes_on() {
     let destination = Destination::start().await;
     destination.react(Reaction::Answer(404, "", Vec::new()));
     let url = destination.url("/out");
@@ -239,7 +239,7 @@ async fn pl_16_a_record_that_could_not_be_sent_is_given_up_or_kept_or_goes_on() 
 }
 
 #[tokio::test]
-async fn pl_17_a_secret_header_is_sent_and_without_its_secret_nothing_is() {
+async fn pl_17_and_r_19_a_secret_header_is_sent_and_without_its_secret_nothing_is() {
     let destination = Destination::start().await;
     let triple = [
         ("HeaderName", "x-key"),

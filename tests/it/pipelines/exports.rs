@@ -64,7 +64,7 @@ async fn a_refused_record_waits_and_is_sent_with_one_key_until_it_arrives() {
 }
 
 #[tokio::test]
-async fn a_destination_that_hangs_is_a_failed_attempt_when_the_time_is_over() {
+async fn r_10_a_destination_that_hangs_is_a_failed_attempt_when_the_time_is_over() {
     let destination = Destination::start().await;
     destination.react(Reaction::Hang);
     let mut town = export_with(&destination, json!({"timeout": "50ms"}));
@@ -89,7 +89,7 @@ async fn pl_20_another_failed_attempt_is_counted_and_the_record_kept() {
 }
 
 #[tokio::test]
-async fn pl_23_after_the_last_retry_the_record_is_a_dead_letter() {
+async fn pl_23_and_r_08_after_the_last_retry_the_record_is_a_dead_letter() {
     let mut destination = Destination::start().await;
     destination.go_down().await;
     let mut town = export_with(
@@ -126,7 +126,7 @@ async fn pl_34_a_destination_that_asks_for_a_longer_wait_gets_it() {
 }
 
 #[tokio::test]
-async fn pl_35_answers_are_retried_slowly_or_given_up_by_their_class() {
+async fn pl_35_and_r_09_answers_are_retried_slowly_or_given_up_by_their_class() {
     for (status, stands, wait) in [
         (400, "discarded permanent 1", None),
         (404, "awaiting retry 1", Some(600)),
@@ -182,7 +182,7 @@ async fn a_payload_over_the_limit_is_a_dead_letter_without_an_attempt_at_the_des
 }
 
 #[tokio::test]
-async fn a_url_that_cannot_be_filled_in_is_a_dead_letter() {
+async fn r_19_a_url_that_cannot_be_filled_in_is_a_dead_letter() {
     let destination = Destination::start().await;
     let export = HttpExport::post(destination.url("/{device}"));
     let mut town = Town::new(Pipeline::builder("p").http_export(export));
@@ -195,7 +195,7 @@ async fn a_url_that_cannot_be_filled_in_is_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn a_record_that_waits_too_long_expires() {
+async fn r_09_a_record_that_waits_too_long_expires() {
     let mut destination = Destination::start().await;
     destination.go_down().await;
     let mut town = export_with(

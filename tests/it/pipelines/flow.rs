@@ -95,7 +95,7 @@ async fn a_record_on_which_a_stage_fails_is_a_dead_letter_and_continues_there_wh
 }
 
 #[tokio::test]
-async fn a_stage_that_fails_temporarily_gets_the_record_again() {
+async fn r_20_a_stage_that_fails_temporarily_gets_the_record_again() {
     let destination = Destination::start().await;
     let ready = Arc::new(AtomicBool::new(false));
     let is_ready = Arc::clone(&ready);
@@ -119,7 +119,7 @@ async fn a_stage_that_fails_temporarily_gets_the_record_again() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_stage_is_a_dead_letter() {
+async fn r_29_a_panic_in_a_stage_is_a_dead_letter() {
     let stage = |_: &mut Record| -> Answer { panic!("no such table") };
     let mut town = Town::new(Pipeline::builder("p").stage("own", stage));
     town.send("d1", "x").await;

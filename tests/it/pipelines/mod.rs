@@ -13,5 +13,7 @@ mod order;
 mod reach;
 #[cfg(feature = "runtime")]
 mod runtime;
+#[cfg(feature = "edgex")]
+mod store_and_forward;
 pub(crate) mod town;
 mod waking;

@@ -123,7 +123,7 @@ impl Taken {
 /// Whatever the destination does and however often the process dies: in the end every record was delivered, with one key, in the
 /// order of its sender, and hardly any twice.
 #[test]
-fn pl_27_after_crashes_every_record_is_delivered_in_order_and_hardly_any_twice() {
+fn pl_27_and_r_03_after_crashes_every_record_is_delivered_in_order_and_hardly_any_twice() {
     const RECORDS: u64 = 600;
     const CRASHES: u64 = 4;
     let folder = tempfile::tempdir().unwrap();

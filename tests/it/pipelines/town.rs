@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use stateful_functions::clock::{Clock, ManualClock};
 use stateful_functions::delivery::{COMMAND, Command, REPLY, Reply, Verb};
-use stateful_functions::pipeline::{Kept, Pipeline, PipelineBuilder};
+use stateful_functions::pipeline::{Destinations, Kept, Pipeline, PipelineBuilder};
 use stateful_functions::testing::TestContext;
 use stateful_functions::{
     Address, CancellationToken, FunctionSpec, Message, MessageBuilder, Timestamp, Type, TypeName,
@@ -50,6 +50,7 @@ pub(crate) struct Town {
     pub(crate) outside: Vec<Message>,
     /// How many messages were handled.
     pub(crate) handled: u64,
+    pub(crate) destinations: Destinations,
 }
 
 impl Town {
@@ -58,8 +59,11 @@ impl Town {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000_000)));
         let pipeline: Pipeline = pipeline.clock(clock.clone()).build().unwrap();
         let by_name = |spec: FunctionSpec| (spec.type_name().clone(), spec);
+        let destinations = Destinations::default();
+        let functions = pipeline.functions_beside(&destinations);
         Self {
-            specs: pipeline.functions().into_iter().map(by_name).collect(),
+            specs: functions.into_iter().map(by_name).collect(),
+            destinations,
             keepers: pipeline.keepers().cloned().collect(),
             places: BTreeMap::new(),
             inbox: VecDeque::new(),
@@ -68,6 +72,27 @@ impl Town {
             clock,
             outside: Vec::new(),
             handled: 0,
+        }
+    }
+
+    /// Starts again with other settings and what was kept.
+    pub(crate) fn restart_with(&mut self, pipeline: PipelineBuilder) {
+        let pipeline: Pipeline = pipeline.clock(self.clock.clone()).build().unwrap();
+        let functions = pipeline.functions_beside(&self.destinations);
+        for spec in functions {
+            self.specs.insert(spec.type_name().clone(), spec);
+        }
+        for (address, place) in &mut self.places {
+            let spec = &self.specs[address.type_name()];
+            let mut again = TestContext::new(spec.clone(), address.id()).unwrap();
+            for value in spec.values() {
+                let value = ValueSpec::try_new(value.name.clone(), raw(value.type_name.clone()));
+                let value = value.unwrap();
+                if let Some(bytes) = place.storage().get(&value).unwrap() {
+                    again.storage().set(&value, bytes).unwrap();
+                }
+            }
+            *place = again;
         }
     }
 

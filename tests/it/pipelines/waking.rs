@@ -15,7 +15,7 @@ fn exporting(destination: &Destination) -> Town {
 }
 
 #[tokio::test]
-async fn pl_25_a_success_wakes_the_records_for_its_destination_and_no_others() {
+async fn pl_25_and_r_17_a_success_wakes_the_records_for_its_destination_and_no_others() {
     let (one, other) = (Destination::start().await, Destination::start().await);
     for destination in [&one, &other] {
         destination.react(Reaction::status(404)); // slow: nobody is due for ten minutes
@@ -152,7 +152,8 @@ async fn without_wake_everything_waits_for_its_own_time() {
 }
 
 #[tokio::test]
-async fn a_destination_that_keeps_failing_gets_one_request_a_second_and_the_rest_waits_untried() {
+async fn r_11_a_destination_that_keeps_failing_gets_one_request_a_second_and_the_rest_waits_untried()
+ {
     let mut destination = Destination::start().await;
     destination.go_down().await;
     let mut town = exporting(&destination);

@@ -263,7 +263,7 @@ fn a_full_disk_stops_the_intake_and_loses_nothing() {
 }
 
 #[test]
-fn a_failed_sync_ends_all_acknowledgements_until_a_restart() {
+fn r_02_a_failed_sync_ends_all_acknowledgements_until_a_restart() {
     for_each_seed(4, |seed| {
         let mut trial = Trial::new(seed);
         for _ in 0..3 {

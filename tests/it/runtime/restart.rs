@@ -89,7 +89,7 @@ async fn an_answer_is_remembered_over_a_restart() {
 }
 
 #[tokio::test]
-async fn a_second_runtime_on_the_same_folder_is_refused() {
+async fn r_04_a_second_runtime_on_the_same_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let _first = Runtime::builder()
         .data(folder.path())

@@ -1,7 +1,7 @@
 //! The settings that all exports have: when a record is tried again, in which order, and how many at a time.
 
 use std::fmt;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::super::super::config;
@@ -9,7 +9,7 @@ use super::super::super::template::Template;
 use super::{Channel, Exporter};
 use crate::delivery::engine::{Order, Policy};
 use crate::delivery::owner::Circuit;
-use crate::document::{At, Fields, Value, scalar};
+use crate::document::{At, Fields, scalar};
 
 /// What happens to a record that an export could not send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -84,11 +84,7 @@ impl Common {
         place: &At<'_>,
         fields: &Fields<'_>,
     ) -> bool {
-        let preset = place.node.get("retry");
-        let preset = preset.and_then(|retry| retry.get("preset"));
-        if preset
-            .is_some_and(|preset| matches!(&preset.value, Value::Text(name) if name == "edgex"))
-        {
+        if place.node.get("retry").is_some_and(config::is_edgex) {
             self.circuit = None; // EdgeX tries every item at its time
         }
         let whole = [
@@ -101,7 +97,7 @@ impl Common {
             }),
             fields.set("onFailure", &mut self.on_failure, on_failure),
             fields.set("maxInFlight", &mut self.max_in_flight, read_size),
-            fields.set("circuit", &mut self.circuit, circuit),
+            fields.set("circuit", &mut self.circuit, config::read_circuit),
             fields.set("maxPayloadBytes", &mut self.max_payload_bytes, |node| {
                 read_size(node).map(NonZeroUsize::get)
             }),
@@ -164,25 +160,4 @@ fn on_failure(at: &At<'_>) -> Option<OnFailure> {
 /// A number above zero.
 pub(in crate::pipeline::stages) fn read_size(node: &At<'_>) -> Option<NonZeroUsize> {
     node.read(scalar::count_of)
-}
-
-#[expect(
-    clippy::option_option,
-    reason = "the inner one is the value: a circuit or none"
-)]
-fn circuit(node: &At<'_>) -> Option<Option<Circuit>> {
-    if matches!(node.node.value, Value::Bool(false)) {
-        return Some(None);
-    }
-    let mut circuit = Circuit::default();
-    let fields = node.clone().fields()?;
-    let whole = [
-        fields.set("failures", &mut circuit.failures, |node| {
-            let count: NonZeroU32 = node.read(scalar::count_of)?;
-            Some(count.get())
-        }),
-        fields.set("openFor", &mut circuit.open_for, At::span),
-    ];
-    fields.finish();
-    (!whole.contains(&false)).then_some(Some(circuit))
 }

@@ -144,30 +144,23 @@ impl Exporter {
         same
     }
 
-    /// The same export with another policy; its own timeout, order and wakes stay.
-    #[cfg(feature = "edgex")]
+    /// The same export with another policy; its own timeout and order stay, and what it does not keep is not woken.
     pub(crate) fn with_policy(&self, policy: Policy) -> Self {
         Self {
             policy: Policy {
                 timeout: self.policy.timeout,
                 order: self.policy.order,
-                wake: self.policy.wake,
+                wake: policy.wake && self.on_failure.keeps(),
                 ..policy
             },
             ..self.clone()
         }
     }
 
-    /// The same export, which keeps nothing for a later attempt.
-    #[cfg(feature = "edgex")]
-    pub(crate) fn giving_up(self) -> Self {
+    /// The same export with another circuit. Records that are not kept cannot wait for a probe, and have none.
+    pub(crate) fn with_circuit(self, circuit: Option<Circuit>) -> Self {
         Self {
-            on_failure: OnFailure::GiveUp,
-            circuit: None,
-            policy: Policy {
-                wake: false,
-                ..self.policy
-            },
+            circuit: circuit.filter(|_| self.on_failure.keeps()),
             ..self
         }
     }

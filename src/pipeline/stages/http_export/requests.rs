@@ -15,7 +15,7 @@ use super::super::export::{Load, Prepared, Sent};
 use super::secret_header::Secret;
 use super::url::{Target, absolute, filled, redacted};
 use super::{RequestBody, header_value};
-use crate::delivery::engine::{Classes, Failure, FailureKind, Policy};
+use crate::delivery::engine::{Failure, FailureKind, Policy};
 use crate::printable;
 use crate::time::Timestamp;
 use crate::transport::http::client::{
@@ -154,10 +154,10 @@ impl Requests {
             Ok(response) => {
                 let told = printable::first_line_of(&response.body, MAX_TOLD_CHARS);
                 let (status, headers) = (response.status, &response.headers);
-                let failure = self.failure_of(&url, status, headers, &told, policy.classes, now);
+                let failure = self.failure_of(&url, status, headers, &told, policy, now);
                 Err(Box::new(failure))
             }
-            Err(err) => self.unanswered(&url, &err, policy.classes, now),
+            Err(err) => self.unanswered(&url, &err, policy, now),
         }
     }
 
@@ -185,7 +185,7 @@ impl Requests {
         status: StatusCode,
         headers: &HeaderMap,
         told: &str,
-        classes: Classes,
+        policy: &Policy,
         now: Timestamp,
     ) -> Failure {
         let shown = url.to_string();
@@ -199,7 +199,7 @@ impl Requests {
         if !told.is_empty() {
             text.push_str(&format!(" {told}"));
         }
-        let failure = Failure::of_status(classes, status.as_u16(), &text)
+        let failure = Failure::of_answer(policy, status.as_u16(), &text)
             .unwrap_or_else(|| Failure::retry("http", text));
         match header(RETRY_AFTER).and_then(|value| str::from_utf8(value).ok()) {
             Some(after) => failure.with_retry_after(after, now),
@@ -212,7 +212,7 @@ impl Requests {
         &self,
         url: &Uri,
         err: &HttpError,
-        classes: Classes,
+        policy: &Policy,
         now: Timestamp,
     ) -> Result<Sent, Box<Failure>> {
         match err.status() {
@@ -229,7 +229,7 @@ impl Requests {
             }
             Some(status) => {
                 let (headers, told) = (err.headers(), err.to_string());
-                let failure = self.failure_of(url, status, headers, &told, classes, now);
+                let failure = self.failure_of(url, status, headers, &told, policy, now);
                 return Err(Box::new(failure));
             }
             None => {}
@@ -245,7 +245,7 @@ impl Requests {
             text = format!("{text}: {cause}");
             source = cause.source();
         }
-        Err(Box::new(Failure::of_kind(classes, kind, text)))
+        Err(Box::new(Failure::of_kind(policy.classes, kind, text)))
     }
 
     /// Where all records go; `None` when that depends on the record.

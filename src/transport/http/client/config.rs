@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::proxy::Proxies;
+use super::scripted::Script;
 
 /// Settings of an [`HttpClient`](super::HttpClient).
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct HttpClientConfig {
     pub proxies: Proxies,
     /// The client certificate, for servers that ask for one. Default none.
     pub identity: Option<ClientIdentity>,
+    /// Answers requests in the place of the network. Default `None`.
+    pub script: Option<Script>,
 }
 
 /// Network settings of a process, for all its clients, such as those from its environment.
@@ -59,6 +62,18 @@ pub struct Network {
     pub proxies: Proxies,
     /// See [`HttpClientConfig::public_authorities_pem`].
     pub public_authorities_pem: Option<Vec<u8>>,
+    /// See [`HttpClientConfig::script`].
+    pub script: Option<Script>,
+}
+
+impl Network {
+    /// No network: requests are answered by `script`.
+    pub fn scripted(script: Script) -> Self {
+        Self {
+            script: Some(script),
+            ..Self::default()
+        }
+    }
 }
 
 impl HttpClientConfig {
@@ -68,6 +83,7 @@ impl HttpClientConfig {
         self.proxies.clone_from(&network.proxies);
         let authorities = &network.public_authorities_pem;
         self.public_authorities_pem.clone_from(authorities);
+        self.script.clone_from(&network.script);
         self
     }
 }
@@ -102,6 +118,7 @@ impl Default for HttpClientConfig {
             public_authorities_pem: None,
             proxies: Proxies::default(),
             identity: None,
+            script: None,
         }
     }
 }

@@ -9,6 +9,7 @@ mod message;
 pub(crate) mod origin;
 mod pool;
 mod proxy;
+mod scripted;
 mod stream;
 mod tls;
 
@@ -26,6 +27,7 @@ pub use self::config::{ClientIdentity, HttpClientConfig, Network};
 pub use self::error::HttpError;
 pub use self::message::{HttpRequest, HttpResponse};
 pub use self::proxy::{InvalidProxy, Proxies};
+pub use self::scripted::{Answering, Script, Scripted};
 #[cfg(feature = "mqtt")]
 pub(crate) use self::tls::client_tls;
 
@@ -57,6 +59,8 @@ pub struct HttpClient {
     pool: Pool,
     max_response_body_bytes: usize,
     decompress: bool,
+    /// In the place of the network.
+    script: Option<Script>,
 }
 
 /// Until when a request may take, and how long that was.
@@ -80,6 +84,7 @@ impl HttpClient {
             pool: Pool::new(&config),
             max_response_body_bytes: config.max_response_body_bytes,
             decompress: config.decompress,
+            script: config.script,
         })
     }
 
@@ -98,6 +103,14 @@ impl HttpClient {
     ) -> Result<HttpResponse, HttpError> {
         let method = request.method.clone();
         let url = request.url.clone();
+        if let Some(script) = &self.script {
+            let kind = match script.answer(&request) {
+                Scripted::Response(response) => return Ok(response),
+                Scripted::NoConnection => Kind::Connect("the test says so".into()),
+                Scripted::NoAnswer => Kind::TimedOut(timeout),
+            };
+            return Err(HttpError::new(kind, &method, &url));
+        }
         let head = OnceLock::new();
         let limit = Limit {
             deadline: Instant::now() + timeout,
