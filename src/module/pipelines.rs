@@ -113,7 +113,7 @@ Service: {Host: localhost}
         let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
         assert_eq!(told.len(), 1);
         let place =
-            "configuration.yaml:6:37: `Writable.Pipeline.Functions.Transform.Parameters.Type`: ";
+            "configuration.yaml:6:38: `Writable.Pipeline.Functions.Transform.Parameters.Type`: ";
         assert!(told[0].starts_with(place), "{told:?}");
     }
 

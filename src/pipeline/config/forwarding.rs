@@ -379,7 +379,7 @@ mod tests {
             "storeAndForward.enabled: `perhaps` is neither true nor false",
             "storeAndForward.maxPayload: `much` is not a size",
             "storeAndForward.maxInFlight: must be at least 1",
-            "storeAndForward.Every: `Every` is given twice",
+            "storeAndForward.every: `every` is given twice",
             "storeAndForward.policies.edgex: is the name of a preset",
             "storeAndForward.policies.bad.statuses.200: `200` is outside 300 to 599",
             "storeAndForward.policies.bad.attempts: must be at least 1",
