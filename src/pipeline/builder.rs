@@ -196,7 +196,7 @@ pub struct Destinations {
 impl Destinations {
     /// The records that pipelines which keep none have dropped, by reason: `store_disabled` if it would have been tried again, or why it was given up.
     pub fn dropped(&self) -> BTreeMap<&'static str, u64> {
-        self.0.dropped()
+        self.registry.dropped()
     }
 }
 
