@@ -15,6 +15,15 @@ pub(crate) fn explained(error: &Error) -> String {
     }
 }
 
+/// What is wrong with `subject`, a JSON text: `the payload is not JSON: a value is expected`.
+pub(crate) fn what_of(subject: &str, error: &Error) -> String {
+    let what = what(error);
+    match what.strip_prefix("it ") {
+        Some(rest) => format!("{subject} {rest}"),
+        None => format!("{subject}: {what}"),
+    }
+}
+
 /// What is wrong with a JSON text or value.
 pub(crate) fn what(error: &Error) -> String {
     let text = error.to_string();

@@ -15,6 +15,7 @@ mod listeners;
 mod pipelines;
 mod placeholder;
 mod scalars;
+mod sole_users;
 mod token;
 mod uri;
 
@@ -210,6 +211,7 @@ impl Module {
             documents::read_file(file, placeholders, &mut draft);
         }
         listeners::check(&draft);
+        sole_users::check(&draft);
         let whole = files.first().map_or("module.yaml", |file| file.name);
         // The missing part may be in a document that could not be read.
         if !findings.has_faults() {

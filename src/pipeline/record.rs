@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::extras::{Extras, Form};
 use super::wire;
+use crate::json_words;
 use crate::sdk::{BoxError, Message, Type, TypeName};
 use crate::time::Timestamp;
 
@@ -46,8 +47,7 @@ pub struct Record {
 }
 
 /// The payload is not a JSON document.
-#[derive(Debug, thiserror::Error)]
-#[error("the payload is not JSON: {error} (byte {byte})")]
+#[derive(Debug)]
 pub struct NotJson {
     /// The error, with line and column.
     error: serde_json::Error,
@@ -55,8 +55,21 @@ pub struct NotJson {
     byte: usize,
 }
 
+impl fmt::Display for NotJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&json_words::what_of("the payload", &self.error))?;
+        let (line, column) = (self.error.line(), self.error.column());
+        match self.byte {
+            0 => Ok(()),
+            byte => write!(f, " at line {line} column {column} (byte {byte})"),
+        }
+    }
+}
+
+impl std::error::Error for NotJson {}
+
 impl NotJson {
-    fn new(error: serde_json::Error, payload: &[u8]) -> Self {
+    pub(super) fn new(error: serde_json::Error, payload: &[u8]) -> Self {
         let lines_before = error.line().saturating_sub(1);
         let before: usize = payload
             .split_inclusive(|byte| *byte == b'\n')

@@ -22,7 +22,7 @@ use crate::connectors::kafka::{self, KafkaSink, KafkaSource};
 #[cfg(feature = "kinesis")]
 use crate::connectors::kinesis::{self, Dependencies, KinesisSink, KinesisSource};
 #[cfg(feature = "mqtt")]
-use crate::connectors::mqtt::{MqttSink, MqttSource};
+use crate::connectors::mqtt::{self, MqttSink, MqttSource};
 use crate::connectors::playground::{PlaygroundSink, PlaygroundSource};
 use crate::connectors::stdout::StdoutEgress;
 #[cfg(not(feature = "kafka"))]
@@ -57,6 +57,8 @@ fn examined(module: &Module) -> Vec<Box<dyn Examine + '_>> {
         Ingress::Kafka(spec) => Some(kafka_ingress(spec)),
         #[cfg(feature = "kinesis")]
         Ingress::Kinesis(spec) => Some(boxed(kinesis::IngressExamined(spec))),
+        #[cfg(feature = "mqtt")]
+        Ingress::Mqtt(spec) => Some(boxed(mqtt::BrokerExamined(&spec.location, &spec.broker))),
         _ => None,
     });
     let egresses = module.egresses.iter();
@@ -64,12 +66,16 @@ fn examined(module: &Module) -> Vec<Box<dyn Examine + '_>> {
         EgressTarget::Kafka(spec) => Some(kafka_egress(&egress.id, spec)),
         #[cfg(feature = "kinesis")]
         EgressTarget::Kinesis(spec) => Some(boxed(kinesis::EgressExamined(spec))),
+        #[cfg(feature = "mqtt")]
+        EgressTarget::Mqtt(spec) => {
+            Some(boxed(mqtt::BrokerExamined(&egress.location, &spec.broker)))
+        }
         _ => None,
     });
     ingresses.chain(egresses).collect()
 }
 
-#[cfg(feature = "kinesis")]
+#[cfg(any(feature = "kinesis", feature = "mqtt"))]
 fn boxed<'a>(one: impl Examine + 'a) -> Box<dyn Examine + 'a> {
     Box::new(one)
 }
@@ -322,9 +328,12 @@ fn enter(entrance: Entrance) -> Enter {
     })
 }
 
-/// Makes a record of a body and its content type, for pipelines, which accept any type.
-fn record(content_type: &str, payload: Bytes) -> Bytes {
-    let record = Record::new(payload).with_content_type(content_type.to_owned());
+/// Makes a record of a body, its content type and values, for pipelines, which accept any type.
+fn record(content_type: &str, values: &[(&'static str, String)], payload: Bytes) -> Bytes {
+    let mut record = Record::new(payload).with_content_type(content_type.to_owned());
+    for (key, value) in values {
+        record.set_value(key, value.as_str());
+    }
     let value = RECORD.encode(&record);
     let value = TypedValue {
         typename: RECORD.name().to_string(),

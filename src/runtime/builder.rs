@@ -24,7 +24,7 @@ use super::handle::{Chore, RuntimeHandle};
 use super::http_listeners::HttpListeners;
 use super::intake::Intake;
 use super::listener::stopped;
-use super::opened::{conditions, open_sinks, open_sources};
+use super::opened::{bound, conditions, open_sinks, open_sources};
 use super::partition::{Dependencies, Partitions};
 use super::parts::Part;
 use super::router::Router;
@@ -235,6 +235,7 @@ impl RuntimeBuilder {
             store: store.clone(),
             durable: committer.durable.clone(),
             sinks: sinks.iter().map(|sink| sink.name.clone()).collect(),
+            sources: bound(&sources),
             // For inspection, functions are neither bound nor missed.
             looks_for_gone: !self.at_rest,
             stand_ins: self.stand_ins,

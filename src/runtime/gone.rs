@@ -1,9 +1,10 @@
-//! Stored data of functions and egresses that are no longer in the module.
+//! Stored data of functions, egresses and ingresses that are no longer in the module.
 
 use bytes::Bytes;
 
 use super::core::keys::{
-    INBOX, OUTBOX, SPECS, STATE, TIMERS, after_prefix, take_text, type_prefix,
+    INBOX, OUTBOX, SOURCES, SPECS, STATE, TIMERS, after_prefix, source_prefix, take_text,
+    type_prefix,
 };
 use super::core::state::StateSpec;
 use super::core::timers::Timer;
@@ -15,13 +16,16 @@ use crate::storage::{Rows, StorageError, count, stretch};
 /// Rows are counted, and delayed messages checked, up to this number.
 const COUNTED: usize = 1_000;
 
-/// A function or an egress that has stored data and is not bound.
+/// The kind of an ingress.
+pub(super) const INGRESS: &str = "ingress";
+
+/// A function, an egress or an ingress that has stored data and is not bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gone {
     pub(crate) kind: &'static str,
     pub(crate) name: TypeName,
     /// For a function the number of its values and waiting messages; if there are none, of its delayed messages among those that are due next.
-    /// For an egress the number of its records. At most a thousand.
+    /// For an egress the number of its records, for an ingress that of its positions. At most a thousand.
     pub(crate) keeps: usize,
 }
 
@@ -37,8 +41,19 @@ impl std::fmt::Debug for StandIns {
     }
 }
 
+/// A bound ingress.
+pub(super) struct BoundSource {
+    pub(super) name: TypeName,
+    /// Its positions are stored, unlike those of a server that waits for requests.
+    pub(super) has_positions: bool,
+}
+
 /// Finds stored data without a binding. Read once, at the start.
-pub(super) fn find(rows: &dyn Rows, directory: &Directory) -> Result<Vec<Gone>, StorageError> {
+pub(super) fn find(
+    rows: &dyn Rows,
+    directory: &Directory,
+    sources: &[BoundSource],
+) -> Result<Vec<Gone>, StorageError> {
     let mut gone = Vec::new();
     for (kind, table) in [("function", STATE), ("function", INBOX), ("egress", OUTBOX)] {
         let mut from = Vec::new();
@@ -84,11 +99,53 @@ pub(super) fn find(rows: &dyn Rows, directory: &Directory) -> Result<Vec<Gone>, 
         }
     }
     gone.extend(timers);
+    gone.extend(ingresses(rows, sources)?);
     gone.sort_by(|one, other| {
-        let place = |gone: &Gone| (gone.kind == "egress", gone.name.to_string());
+        let place = |gone: &Gone| (gone.kind != "function", gone.kind, gone.name.to_string());
         place(one).cmp(&place(other))
     });
     Ok(gone)
+}
+
+/// Ingresses that have positions and are not bound, if another one begins without a position: it may be the same under another name. One
+/// that was only removed is not missed.
+fn ingresses(rows: &dyn Rows, sources: &[BoundSource]) -> Result<Vec<Gone>, StorageError> {
+    let mut stored = Vec::new();
+    let mut from = Vec::new();
+    while let Some((key, _)) = stretch(rows, SOURCES, &from, None, 1)?
+        .rows
+        .into_iter()
+        .next()
+    {
+        let Some(name) = take_text(&mut &key[..]) else {
+            break;
+        };
+        let prefix = source_prefix(name);
+        let end = after_prefix(&prefix);
+        let keeps = count(rows, SOURCES, &prefix, end.as_deref(), COUNTED)?;
+        stored.extend(name.parse::<TypeName>().map(|name| (name, keeps)));
+        match end {
+            Some(end) => from = end,
+            None => break,
+        }
+    }
+    let is_stored = |source: &BoundSource| stored.iter().any(|(name, _)| *name == source.name);
+    let mut new = sources
+        .iter()
+        .filter(|source| source.has_positions && !is_stored(source));
+    if new.next().is_none() {
+        return Ok(Vec::new());
+    }
+    let is_bound = |name: &TypeName| sources.iter().any(|source| source.name == *name);
+    let gone = stored.iter().filter(|(name, _)| !is_bound(name));
+    let kind = INGRESS;
+    Ok(gone
+        .map(|(name, keeps)| Gone {
+            kind,
+            name: name.clone(),
+            keeps: *keeps,
+        })
+        .collect())
 }
 
 /// Adds to the entry of the same function or egress, if there is one.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::binding::bound_twice;
 use super::condition::Condition;
 use super::error::StartError;
+use super::gone::BoundSource;
 use super::http_listeners::HttpListeners;
 use super::listener::Listener;
 use super::sink::Sink;
@@ -42,6 +43,15 @@ pub(super) async fn open_sources(
         open.push((opened, index));
     }
     Ok(open)
+}
+
+/// The names of the sources, for the scan at the start.
+pub(super) fn bound(sources: &[(Opened<Box<dyn Source>>, u8)]) -> Vec<BoundSource> {
+    let bound = sources.iter().map(|(opened, _)| BoundSource {
+        name: opened.name.clone(),
+        has_positions: !opened.part.ends_by_itself(),
+    });
+    bound.collect()
 }
 
 /// A condition for each source, by its name.

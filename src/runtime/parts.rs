@@ -47,11 +47,20 @@ impl Parts {
         self.part(target).is_some()
     }
 
+    /// Whether `function` is one of them.
+    pub(super) fn contains(&self, function: &TypeName) -> bool {
+        self.find(key(function)).is_some()
+    }
+
     fn part(&self, target: &AddressKey) -> Option<&Part> {
         let (namespace, name, _) = target.parts();
+        self.find((namespace, name))
+    }
+
+    fn find(&self, function: (&str, &str)) -> Option<&Part> {
         let found = self
             .0
-            .binary_search_by(|part| key(&part.function).cmp(&(namespace, name)));
+            .binary_search_by(|part| key(&part.function).cmp(&function));
         self.0.get(found.ok()?)
     }
 }

@@ -44,12 +44,20 @@ pub(crate) struct Terms<'a> {
 enum Form {
     /// A value of this type.
     Value { type_name: String, is_json: bool },
-    /// A pipeline's record, with the content type of the request.
+    /// A pipeline's record, with the content type and the trace of the request.
     Record {
         form: RecordForm,
         content_type: String,
+        trace: Trace,
+        /// The form without a trace, whose rules for the body hold.
+        plain: Option<Box<Self>>,
     },
 }
+
+/// The headers of a trace, which a record carries as values.
+type Trace = Vec<(&'static str, String)>;
+
+const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
 /// The message of a request for `target`.
 pub(crate) async fn message(
@@ -73,14 +81,31 @@ impl Form {
     fn of(headers: &HeaderMap, terms: &Terms<'_>) -> Result<Self, Refusal> {
         let named = named_type(headers)?;
         let content_type = content_type(headers)?;
-        if let (Some(form), Some(content_type)) = (terms.record, content_type)
-            && !is_plain(content_type, named.is_some())
-        {
-            return Ok(Self::Record {
-                form,
-                content_type: content_type.to_owned(),
-            });
-        }
+        let (Some(form), Some(content_type)) = (terms.record, content_type) else {
+            return Self::value(named, headers, terms);
+        };
+        let trace = trace(headers);
+        let plain = match is_plain(content_type, named.is_some()) {
+            false => None,
+            // What an explicit type describes is not made from the bytes alone.
+            true if trace.is_empty() || named.is_some() => {
+                return Self::value(named, headers, terms);
+            }
+            true => Some(Box::new(Self::value(named, headers, terms)?)),
+        };
+        Ok(Self::Record {
+            form,
+            content_type: content_type.to_owned(),
+            trace,
+            plain,
+        })
+    }
+
+    fn value(
+        named: Option<String>,
+        headers: &HeaderMap,
+        terms: &Terms<'_>,
+    ) -> Result<Self, Refusal> {
         Ok(match named {
             Some(type_name) => {
                 if values::is_text(&type_name) {
@@ -107,7 +132,17 @@ impl Form {
                 Err(refuse(StatusCode::BAD_REQUEST, "body.empty", text))
             }
             Self::Value { type_name, .. } => parsed(type_name, body),
-            Self::Record { form, content_type } => Ok(form(content_type, body.clone())),
+            Self::Record {
+                form,
+                content_type,
+                trace,
+                plain,
+            } => {
+                if let Some(plain) = plain {
+                    plain.argument(body)?;
+                }
+                Ok(form(content_type, trace, body.clone()))
+            }
         }
     }
 
@@ -115,9 +150,22 @@ impl Form {
     fn name(&self) -> &str {
         match self {
             Self::Value { type_name, .. } => type_name,
+            Self::Record {
+                plain: Some(plain), ..
+            } => plain.name(),
             Self::Record { content_type, .. } => content_type,
         }
     }
+}
+
+/// Those that are text; a header that occurs several times is one list.
+fn trace(headers: &HeaderMap) -> Trace {
+    let text = |name| {
+        let all = headers.get_all(name).iter();
+        let all: Vec<_> = all.filter_map(|value| value.to_str().ok()).collect();
+        (!all.is_empty()).then(|| (name, all.join(",")))
+    };
+    TRACE_HEADERS.into_iter().filter_map(text).collect()
 }
 
 /// Whether a pipeline makes the same record from the value alone, as for text and JSON. An explicit type describes

@@ -13,7 +13,7 @@ use super::egress::Outbox;
 use super::endpoint::Directory;
 use super::entrance::Entrances;
 use super::error::StartError;
-use super::gone::{self, Gone, StandIns};
+use super::gone::{self, BoundSource, Gone, INGRESS, StandIns};
 use super::sink::Lives;
 use crate::sdk::{StatefulFunctions, TypeName};
 use crate::storage::{Position, Store};
@@ -23,6 +23,7 @@ pub(super) struct StartupScan {
     pub(super) store: Store,
     pub(super) durable: watch::Receiver<Position>,
     pub(super) sinks: Vec<TypeName>,
+    pub(super) sources: Vec<BoundSource>,
     pub(super) looks_for_gone: bool,
     pub(super) stand_ins: Option<StandIns>,
     pub(super) entrances: Entrances,
@@ -44,7 +45,7 @@ impl StartupScan {
     pub(super) fn find(self, mut directory: Directory) -> Result<Startup, StartError> {
         let store = &self.store;
         let gone = match self.looks_for_gone {
-            true => gone::find(store, &directory)?,
+            true => gone::find(store, &directory, &self.sources)?,
             false => Vec::new(),
         };
         let stand_ins = self.stand_ins.as_ref();
@@ -68,7 +69,7 @@ impl StartupScan {
     }
 }
 
-/// Warns of data of functions and egresses that no longer exist, and binds stand-ins for it, where possible.
+/// Warns of data of functions, egresses and ingresses that no longer exist, and binds stand-ins for it, where possible.
 fn stand_in(
     store: &Store,
     gone: &[Gone],
@@ -78,6 +79,13 @@ fn stand_in(
 ) -> Result<(), StartError> {
     let mut functions = StatefulFunctions::new();
     for Gone { kind, name, keeps } in gone {
+        if *kind == INGRESS {
+            tracing::warn!(
+                %name, keeps,
+                "this ingress is no longer in the module, and another one begins without a stored position; if it is the same one, give it its id again: under another id it reads what was read before once more, or leaves out what came meanwhile"
+            );
+            continue;
+        }
         tracing::warn!(
             %name, keeps,
             "this {kind} is no longer in the module but has stored data; add it again, or see `statefun queues` and `statefun deliveries`"

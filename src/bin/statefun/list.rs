@@ -17,7 +17,7 @@ const PAGE: usize = 500;
 #[derive(Debug, Args)]
 pub(crate) struct Extent {
     /// Show at most this many.
-    #[arg(long, value_name = "N", default_value = "100")]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = count)]
     limit: NonZeroUsize,
     /// Show all of them.
     #[arg(long, conflicts_with = "limit")]
@@ -25,6 +25,12 @@ pub(crate) struct Extent {
     /// Continue an earlier list: the value it printed for --after.
     #[arg(long, value_name = "NEXT")]
     after: Option<String>,
+}
+
+/// A number of items.
+fn count(text: &str) -> Result<NonZeroUsize, String> {
+    let count = text.parse();
+    count.map_err(|_| "write a number of at least 1".to_owned())
 }
 
 impl Extent {

@@ -129,14 +129,19 @@ fn print(queues: &Value) -> anyhow::Result<()> {
         }
     }
     for gone in list_at(queues, "/gone") {
-        output::line(format_args!(
-            "{} {} is no longer in the module, but has {} from before this start",
-            field(gone, "kind"),
-            field(gone, "name"),
-            total(gone, "keeps", "item")
-        ))?;
+        output::line(gone_line(gone))?;
     }
     Ok(())
+}
+
+/// A stage, function or egress that the module no longer has.
+pub(crate) fn gone_line(gone: &Value) -> String {
+    format!(
+        "{} {} is no longer in the module, but has {} from before this start",
+        field(gone, "kind"),
+        field(gone, "name"),
+        total(gone, "keeps", "item")
+    )
 }
 
 /// The totals in one line.

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::admin::{AdminArgs, Query};
 use crate::json::{field, list_at};
 use crate::output;
-use crate::queues::{address_line, destination_line, total, totals_line};
+use crate::queues::{address_line, destination_line, gone_line, total, totals_line};
 
-/// Show the status of a runtime on one screen: its health, failing functions, destinations, dead letters, records set aside, disk.
+/// Show the status of a runtime on one screen: its health, failing functions, what the module no longer has, destinations, dead letters, records set aside, disk.
 ///
 /// Exits with 0 if the runtime is healthy, 1 if it is not or cannot be reached.
 #[derive(Debug, Args)]
@@ -99,6 +99,7 @@ fn status(health: &Value, queues: &Value, metrics: &str) -> Value {
         "failing_ingresses": chosen("/ingresses"),
         "set_aside": set_aside.collect::<Value>(),
         "not_brought": not_brought.collect::<Value>(),
+        "gone": list_at(queues, "/gone"),
         "destinations": destinations,
         "dead_letters": dead_letters,
         "disk": disk.collect::<Value>(),
@@ -193,6 +194,12 @@ fn lines(status: &Value) -> Vec<String> {
             let (ingress, records) = (field(refused, "ingress"), field(refused, "records"));
             format!("{ingress}: {records}")
         },
+    );
+    section(
+        "stored data without an owner (see statefun deliveries)",
+        "",
+        "/gone",
+        &gone_line,
     );
     section(
         "destinations",

@@ -1,11 +1,13 @@
 //! A file that whole lines are appended to, found again by its path when it is removed or replaced from outside.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::position::FileId;
 
+/// Every record begins with one of these: keys are in the order of the alphabet.
+const BEGINNINGS: [&[u8]; 2] = [b"{\"egress\":", b"{\"base64\":"];
 /// This often in a row a batch is written again because its file was removed or replaced meanwhile.
 const ATTEMPTS: u32 = 5;
 
@@ -103,9 +105,13 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Cuts the file after its last line feed.
+///
+/// # Errors
+/// If what would be cut off is not the beginning of a record: the file belongs to somebody else.
 fn cut_half_line(file: &mut File) -> io::Result<()> {
     let mut end = file.seek(SeekFrom::End(0))?;
     let mut block = vec![0; 4096];
+    let whole = end;
     while end > 0 {
         let length = end.min(4096);
         let start = end - length;
@@ -120,7 +126,21 @@ fn cut_half_line(file: &mut File) -> io::Result<()> {
         }
         end = start;
     }
-    file.set_len(end)
+    if end == whole {
+        return Ok(());
+    }
+    file.seek(SeekFrom::Start(end))?;
+    let mut begin = Vec::new();
+    Read::by_ref(file).take(10).read_to_end(&mut begin)?;
+    // After a power failure the bytes of a write can be zeros.
+    let is_record =
+        begin.first() == Some(&0) || BEGINNINGS.iter().any(|known| known.starts_with(&begin));
+    match is_record {
+        true => file.set_len(end),
+        false => Err(io::Error::other(
+            "its last line has no line feed and is not a record: name another file, or end that line",
+        )),
+    }
 }
 
 /// Writes at the end, which may have moved: others truncate the file.
@@ -151,16 +171,30 @@ mod tests {
     fn a_half_line_from_a_crash_is_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.jsonl");
-        let long = format!("{{\"a\":1}}\n{}", "x".repeat(10_000));
+        let long = format!("{{\"a\":1}}\n{{\"egress\":\"{}", "x".repeat(10_000));
         for (before, after) in [
             ("", ""),
-            ("half", ""),
+            ("{\"egr", ""),
+            ("{\"base64\":\"AA", ""),
+            ("one\n\0\0", "one\n"),
             ("one\ntwo\n", "one\ntwo\n"),
             (&long, "{\"a\":1}\n"),
         ] {
             fs::write(&path, before).unwrap();
             opened(&path).append(b"new\n", nothing).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), format!("{after}new\n"));
+        }
+    }
+
+    #[test]
+    fn a_half_line_of_somebody_else_is_not_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.txt");
+        for text in ["a letter without end", "{\"a\":1}", "one\n{\"eg: x"] {
+            fs::write(&path, text).unwrap();
+            let told = Appended::new(path.clone()).open().unwrap_err().to_string();
+            assert!(told.contains("end that line"), "{told}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use super::appended::Appended;
+use super::folder::folder;
 use super::reached::Reached;
 use super::rotation::{rotate, rotated};
 use crate::connectors::line::lines;
@@ -78,7 +79,14 @@ impl Sink for FileSink {
     async fn open(&mut self, _listeners: &HttpListeners) -> Result<Option<Listener>, StartError> {
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = output.open();
-        opened.map_err(|source| StartError::connector(self.place.clone(), source))?;
+        opened.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => {
+                let folder = folder(&output.path).display().to_string();
+                let text = format!("its folder {folder} does not exist; make it");
+                StartError::connector(self.place.clone(), text)
+            }
+            _ => StartError::connector(self.place.clone(), source),
+        })?;
         Ok(None)
     }
 
@@ -119,9 +127,11 @@ impl Sink for FileSink {
 
 impl Output {
     fn open(&mut self) -> io::Result<()> {
-        self.file.open()?;
         self.reached = match Reached::open(&self.path) {
-            Ok(reached) => Some(reached),
+            Ok(reached) => {
+                reached.lock()?;
+                Some(reached)
+            }
             Err(err) if is_refused(&err) && self.rotation.is_none() => {
                 let (file, why) = (self.path.display(), err);
                 warn!(%file, %why, "no position can be stored beside the file: it may have records twice after a crash");
@@ -129,7 +139,8 @@ impl Output {
             }
             Err(err) => return Err(err),
         };
-        Ok(())
+        // Not before it is known that no other process writes to it.
+        self.file.open()
     }
 
     /// The stored position; `None` if there is never one.

@@ -3,7 +3,7 @@
 //! Before a batch is appended, its bounds in the file and the positions before and after it are written and synced. So the length of the file says
 //! after a crash which of the two holds. Two slots are written in turn: if one is torn, the other is that of the batch before.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,8 @@ use super::position::FileId;
 const SLOT: usize = 32 << 10;
 /// The checksum and the length of the content.
 const HEADER: usize = 8;
+
+const IN_USE: &str = "another egress or another runtime writes to it; each needs a file of its own";
 
 /// A batch in a file.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -76,6 +78,18 @@ impl Reached {
         })
     }
 
+    /// Keeps other egresses and other processes from the file, until this is dropped: each would take the position of the other for its own.
+    ///
+    /// # Errors
+    /// If somebody else has it.
+    pub(super) fn lock(&self) -> io::Result<()> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => Err(io::Error::other(IN_USE)),
+            Err(TryLockError::Error(err)) => Err(err),
+        }
+    }
+
     /// When the current file was begun, in milliseconds; 0 if that is not known.
     pub(super) const fn begun(&self) -> u64 {
         self.last.begun
@@ -89,6 +103,7 @@ impl Reached {
                 last,
                 ..Self::open(path)?
             };
+            self.lock()?;
         }
         Ok(())
     }

@@ -25,7 +25,6 @@ pub(super) struct ListShards<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ShardPage {
-    #[serde(default)]
     pub(super) shards: Vec<ShardListing>,
     pub(super) next_token: Option<String>,
 }
@@ -150,10 +149,11 @@ pub(super) struct PutResults {
     pub(super) records: Vec<PutResult>,
 }
 
-/// The result of one record; no error: it is stored.
+/// The result of one record: its place in a shard, or an error.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct PutResult {
+    pub(super) sequence_number: Option<String>,
     pub(super) error_code: Option<String>,
     pub(super) error_message: Option<String>,
 }

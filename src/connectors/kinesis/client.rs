@@ -14,9 +14,11 @@ use super::aws::{Chain, Given, Provider, endpoint, region, sign};
 use super::failure::{Failure, Meaning};
 use super::settings::{Dependencies, Settings};
 use crate::clock::Clock;
+use crate::json_words;
 use crate::module::AwsRegion;
 use crate::sdk::BoxError;
 use crate::time::{Timestamp, calendar};
+use crate::transport::http::client::origin::port_of;
 use crate::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
 
 const SERVICE: &str = "kinesis";
@@ -143,7 +145,7 @@ impl Client {
         let answer = serde_json::from_slice(&response.body).map_err(|why| Failure::Refused {
             call: C::NAME,
             code: "unreadable answer".to_owned(),
-            message: why.to_string(),
+            message: json_words::explained(&why),
         })?;
         let at = date.unwrap_or_else(|| self.now());
         Ok(Answered { answer, at })
@@ -191,8 +193,10 @@ fn date(headers: &HeaderMap) -> Option<Timestamp> {
 pub(super) fn parsed(url: &str) -> Result<Uri, BoxError> {
     let invalid = |why: &str| format!("`{url}`, the address of Kinesis, is {why}");
     let parsed: Uri = url.parse().map_err(|_| invalid("not a URL"))?;
-    match (parsed.scheme_str(), parsed.host()) {
-        (Some("http" | "https"), Some(_)) => Ok(parsed),
-        _ => Err(invalid("not an http or https URL with a host").into()),
-    }
+    let authority = match (parsed.scheme_str(), parsed.authority()) {
+        (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => authority,
+        _ => return Err(invalid("not an http or https URL with a host").into()),
+    };
+    port_of(authority).map_err(|why| format!("`{url}`, the address of Kinesis: {why}"))?;
+    Ok(parsed)
 }

@@ -184,18 +184,21 @@ impl Delivery<'_> {
         for at in &sending.records {
             let failure = match results.next() {
                 Some(PutResult {
-                    error_code: None, ..
+                    error_code: None,
+                    sequence_number: Some(_),
+                    ..
                 }) => {
                     self.lanes.settle(*at);
                     self.last_failure = None;
                     continue;
                 }
-                Some(result) => format!(
-                    "PutRecords: {}: {}",
-                    result.error_code.unwrap_or_default(),
-                    result.error_message.unwrap_or_default()
-                ),
-                None => "PutRecords: the answer has no result for a record".to_owned(),
+                Some(PutResult {
+                    error_code: Some(code),
+                    error_message,
+                    ..
+                }) => format!("PutRecords: {code}: {}", error_message.unwrap_or_default()),
+                // Neither stored nor refused: it may be another service that answers.
+                Some(_) | None => "PutRecords: the answer has no result for a record".to_owned(),
             };
             self.again(*at, &failure);
         }

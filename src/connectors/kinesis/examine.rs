@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::client::Lazy;
 use super::inquiry;
-use super::settings::{Dependencies, Invalid, Reading, Settings, Writing};
+use super::settings::{Dependencies, Invalid, InvalidProperties, Reading, Settings, Writing};
 use crate::clock::SystemClock;
 use crate::module::{KinesisEgress, KinesisIngress, Properties};
 use crate::runtime::{Answer, Asking, ConnectorFindings, Examine};
@@ -68,11 +68,19 @@ fn client(settings: Settings, asking: &Asking) -> Lazy {
 }
 
 /// Properties with invalid values, and those without effect.
-fn of_settings(settings: Result<Settings, Invalid>, properties: &Properties) -> ConnectorFindings {
+fn of_settings(
+    settings: Result<Settings, InvalidProperties>,
+    properties: &Properties,
+) -> ConnectorFindings {
     let mut found = ConnectorFindings::default();
     match settings {
         Ok(settings) => found.warnings = settings.idle(properties),
-        Err(Invalid { name, why }) => found.faults.push(properties.finding(&name, why)),
+        Err(InvalidProperties(all)) => {
+            let faults = all.into_iter();
+            found.faults = faults
+                .map(|Invalid { name, why }| properties.finding(&name, why))
+                .collect();
+        }
     }
     found
 }

@@ -1,6 +1,7 @@
 //! Why a call has no result, and what that means for the next attempt.
 
 use http::StatusCode;
+use http::header::LOCATION;
 use serde::Deserialize;
 
 use crate::printable::first_line_of;
@@ -76,6 +77,7 @@ impl Failure {
         };
         let message = refusal.message;
         let message = message.unwrap_or_else(|| match kind {
+            "" if response.status.is_redirection() => redirected(response),
             "" => first_line_of(&response.body, 200),
             _ => String::new(),
         });
@@ -122,6 +124,15 @@ impl Failure {
             Self::Unsigned(_) => Meaning::Credentials,
             Self::Unanswered { .. } | Self::Changing(_) | Self::Unasked(_) => Meaning::Passing,
         }
+    }
+}
+
+/// Kinesis redirects nobody: something else answers.
+fn redirected(response: &HttpResponse) -> String {
+    let location = response.headers.get(LOCATION);
+    match location.map(|location| first_line_of(location.as_bytes(), 200)) {
+        Some(location) => format!("redirected to {location}; is this the address of Kinesis?"),
+        None => "redirected without a location; is this the address of Kinesis?".to_owned(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings of an ingress and an egress: fields and properties of their documents.
 
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,12 +41,25 @@ struct Ignored {
 }
 
 /// A property whose value is invalid.
-#[derive(Debug, thiserror::Error)]
-#[error("property `{name}`: {why}")]
+#[derive(Debug)]
 pub(super) struct Invalid {
     /// As it is given.
     pub(super) name: String,
     pub(super) why: String,
+}
+
+/// All properties whose values are invalid.
+#[derive(Debug, thiserror::Error)]
+pub(super) struct InvalidProperties(pub(super) Vec<Invalid>);
+
+impl fmt::Display for InvalidProperties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, Invalid { name, why }) in self.0.iter().enumerate() {
+            let separator = if n == 0 { "" } else { "; " };
+            write!(f, "{separator}property `{name}`: {why}")?;
+        }
+        Ok(())
+    }
 }
 
 /// The settings of an ingress.
@@ -99,12 +113,12 @@ const NO_COUNTERPART: &str = "there is no such setting here";
 
 impl Reading {
     /// # Errors
-    /// If the value of a property is invalid; the error names it.
-    pub(super) fn of(spec: &KinesisIngress) -> Result<Self, Invalid> {
+    /// If values of properties are invalid; the error names all of them.
+    pub(super) fn of(spec: &KinesisIngress) -> Result<Self, InvalidProperties> {
         let mut given = Given::of(&spec.client_properties);
-        let max_records = given.number("flink.shard.getrecords.maxrecordcount", 1..=10_000)?;
-        let interval = given.millis("flink.shard.getrecords.intervalmillis")?;
-        let discovery = given.millis("flink.shard.discovery.intervalmillis")?;
+        let max_records = given.number("flink.shard.getrecords.maxrecordcount", 1..=10_000);
+        let interval = given.millis("flink.shard.getrecords.intervalmillis");
+        let discovery = given.millis("flink.shard.discovery.intervalmillis");
         Ok(Self {
             max_records: max_records.unwrap_or(MAX_RECORDS),
             interval: interval.unwrap_or(INTERVAL),
@@ -116,22 +130,18 @@ impl Reading {
 
 impl Writing {
     /// # Errors
-    /// If the value of a property is invalid; the error names it.
-    pub(super) fn of(spec: &KinesisEgress) -> Result<Self, Invalid> {
+    /// If values of properties are invalid; the error names all of them.
+    pub(super) fn of(spec: &KinesisEgress) -> Result<Self, InvalidProperties> {
         let mut given = Given::of(&spec.client_properties);
-        let records = given.number("collectionMaxCount", 1..=Limits::MAX.records)?;
-        let bytes = given.number("collectionMaxSize", 1..=Limits::MAX.bytes)?;
-        let (host, port) = (
-            given.take("kinesisEndpoint"),
-            given.number("kinesisPort", 1..=65_535_u16)?,
-        );
+        let records = given.number("collectionMaxCount", 1..=Limits::MAX.records);
+        let bytes = given.number("collectionMaxSize", 1..=Limits::MAX.bytes);
+        let port = given.number("kinesisPort", 1..=65_535_u16);
+        let host = given.endpoint("kinesisEndpoint", |host| match port {
+            Some(port) => format!("https://{host}:{port}/"),
+            None => format!("https://{host}/"),
+        });
         let mut settings = given.settings(&spec.region, &spec.credentials)?;
-        if let Some((_, host)) = host.filter(|_| settings.endpoint.is_none()) {
-            settings.endpoint = Some(match port {
-                Some(port) => format!("https://{host}:{port}/"),
-                None => format!("https://{host}/"),
-            });
-        }
+        settings.endpoint = settings.endpoint.or(host);
         let limits = Limits {
             records: records.unwrap_or(Limits::MAX.records),
             bytes: bytes.unwrap_or(Limits::MAX.bytes),
@@ -150,45 +160,62 @@ impl Settings {
     }
 }
 
-/// The properties of a document that were not looked at yet.
-struct Given<'a>(Vec<(&'a str, &'a str)>);
+/// The properties of a document.
+struct Given<'a> {
+    /// Those that were not looked at yet.
+    left: Vec<(&'a str, &'a str)>,
+    invalid: Vec<Invalid>,
+}
 
 impl<'a> Given<'a> {
     fn of(properties: &'a Properties) -> Self {
-        Self(properties.iter().collect())
+        Self {
+            left: properties.iter().collect(),
+            invalid: Vec::new(),
+        }
     }
 
     /// Takes the property `name`, with its name as it is given. The case of the first letter does not matter, as in StateFun.
     fn take(&mut self, name: &str) -> Option<(&'a str, &'a str)> {
-        let mut given = self.0.iter();
+        let mut given = self.left.iter();
         let at = given.position(|(given, _)| lowered(given) == name)?;
-        Some(self.0.remove(at))
+        Some(self.left.remove(at))
     }
 
-    fn number<T: FromStr + PartialOrd + std::fmt::Display>(
+    fn refuse(&mut self, name: &str, why: String) {
+        let name = name.to_owned();
+        self.invalid.push(Invalid { name, why });
+    }
+
+    fn number<T: FromStr + PartialOrd + fmt::Display>(
         &mut self,
         name: &str,
         range: std::ops::RangeInclusive<T>,
-    ) -> Result<Option<T>, Invalid> {
-        let Some((name, text)) = self.take(name) else {
-            return Ok(None);
-        };
+    ) -> Option<T> {
+        let (name, text) = self.take(name)?;
         let number = text.trim().parse().ok();
         let number = number.filter(|number| range.contains(number));
-        let invalid = || Invalid {
-            name: name.to_owned(),
-            why: format!(
-                "expected a number from {} to {}, found `{text}`",
-                range.start(),
-                range.end()
-            ),
-        };
-        Ok(Some(number.ok_or_else(invalid)?))
+        if number.is_none() {
+            let (least, most) = (range.start(), range.end());
+            let why = format!("expected a number from {least} to {most}, found `{text}`");
+            self.refuse(name, why);
+        }
+        number
     }
 
-    fn millis(&mut self, name: &str) -> Result<Option<Duration>, Invalid> {
+    fn millis(&mut self, name: &str) -> Option<Duration> {
         let millis = self.number(name, 1..=86_400_000_u64)?;
-        Ok(millis.map(Duration::from_millis))
+        Some(Duration::from_millis(millis))
+    }
+
+    /// The URL that `to_url` makes of the property `name`.
+    fn endpoint(&mut self, name: &str, to_url: impl FnOnce(&str) -> String) -> Option<String> {
+        let (name, text) = self.take(name)?;
+        let url = to_url(text);
+        if let Err(why) = super::client::parsed(&url) {
+            self.refuse(name, why.to_string());
+        }
+        Some(url)
     }
 
     /// What both directions have in common; nothing may be taken afterwards.
@@ -196,29 +223,27 @@ impl<'a> Given<'a> {
         mut self,
         region: &AwsRegion,
         credentials: &AwsCredentials,
-    ) -> Result<Settings, Invalid> {
-        let endpoint = self.take("aws.endpoint");
-        if let Some((name, endpoint)) = endpoint {
-            super::client::parsed(endpoint).map_err(|why| Invalid {
-                name: name.to_owned(),
-                why: why.to_string(),
-            })?;
-        }
-        let mut request = self.millis("requestTimeout")?;
+    ) -> Result<Settings, InvalidProperties> {
+        let endpoint = self.endpoint("aws.endpoint", str::to_owned);
+        let mut request = self.millis("requestTimeout");
         for name in ["clientExecutionTimeout", "socketTimeout"] {
-            let other = self.millis(name)?;
+            let other = self.millis(name);
             request = request.or(other);
         }
-        let mut connect = self.millis("connectionTimeout")?;
-        connect = connect.or(self.millis("connectTimeout")?);
-        let ignored = self.0.iter().map(|(name, value)| Ignored {
+        let mut connect = self.millis("connectionTimeout");
+        let other = self.millis("connectTimeout");
+        connect = connect.or(other);
+        if !self.invalid.is_empty() {
+            return Err(InvalidProperties(self.invalid));
+        }
+        let ignored = self.left.iter().map(|(name, value)| Ignored {
             name: (*name).to_owned(),
             why: why(&lowered(name), value),
         });
         Ok(Settings {
             region: region.clone(),
             credentials: credentials.clone(),
-            endpoint: endpoint.map(|(_, endpoint)| endpoint.to_owned()),
+            endpoint,
             request_timeout: request.unwrap_or(REQUEST_TIMEOUT),
             connect_timeout: connect,
             ignored: ignored.collect(),
@@ -258,7 +283,7 @@ mod tests {
     use super::*;
     use crate::module::Places;
 
-    fn writing(pairs: &[(&str, &str)]) -> Result<Writing, Invalid> {
+    fn writing(pairs: &[(&str, &str)]) -> Result<Writing, InvalidProperties> {
         Writing::of(&KinesisEgress {
             region: AwsRegion::Default,
             credentials: AwsCredentials::Default,
@@ -298,17 +323,26 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_value_is_named() {
-        let told = writing(&[("collectionMaxCount", "501")])
-            .unwrap_err()
-            .to_string();
+    fn all_invalid_values_are_named_at_once() {
+        let told = |pairs: &[(&str, &str)]| writing(pairs).unwrap_err().to_string();
         assert_eq!(
-            told,
-            "property `collectionMaxCount`: expected a number from 1 to 500, found `501`"
+            told(&[("collectionMaxCount", "501"), ("RequestTimeout", "soon")]),
+            "property `collectionMaxCount`: expected a number from 1 to 500, found `501`; \
+             property `RequestTimeout`: expected a number from 1 to 86400000, found `soon`"
         );
-        let told = writing(&[("aws.endpoint", "localhost:4567")])
-            .unwrap_err()
-            .to_string();
-        assert!(told.starts_with("property `aws.endpoint`"), "{told}");
+    }
+
+    #[test]
+    fn the_address_of_the_service_is_checked_before_the_start() {
+        for (name, value) in [
+            ("aws.endpoint", "localhost:4567"),
+            ("aws.endpoint", "http://127.0.0.1:99999"),
+            ("aws.endpoint", "http://127.0.0.1:0"),
+            ("KinesisEndpoint", "no host"),
+            ("KinesisEndpoint", "host:70000"),
+        ] {
+            let told = writing(&[(name, value)]).unwrap_err().to_string();
+            assert!(told.starts_with(&format!("property `{name}`")), "{told}");
+        }
     }
 }

@@ -5,9 +5,11 @@
 
 mod client;
 mod egress;
+mod examine;
 mod ingress;
 mod listen;
 mod session;
 
 pub(crate) use self::egress::MqttSink;
+pub(crate) use self::examine::BrokerExamined;
 pub(crate) use self::ingress::MqttSource;

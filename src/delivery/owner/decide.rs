@@ -215,6 +215,10 @@ impl Decision<'_> {
         if self.item.delivery.seq == before {
             return Ok(()); // too late, or one that is still awaited
         }
+        if is_ok {
+            // Also of a woken one: the lists of other owners have heard nothing of it.
+            self.actions.push(Action::Works);
+        }
         if std::mem::take(&mut self.item.is_woken) {
             self.answer(if is_ok || blames_item {
                 Woken::Arrived
@@ -226,9 +230,6 @@ impl Decision<'_> {
                 Woken::Failed
             });
         } else {
-            if is_ok {
-                self.actions.push(Action::Works);
-            }
             self.list();
         }
         Ok(())

@@ -50,11 +50,11 @@ pub enum AwsCredentials {
 pub(super) fn region(fields: &Fields<'_>) -> AwsRegion {
     typed(fields, "awsRegion", |region, kind| match kind {
         "default" => Some(AwsRegion::Default),
-        "specific" => coerce::text_of_any(region, "id").map(AwsRegion::Specific),
+        "specific" => filled(region, "id").map(AwsRegion::Specific),
         "custom-endpoint" => {
             let (endpoint, id) = (
                 coerce::text_of_any(region, "endpoint"),
-                coerce::text_of_any(region, "id"),
+                filled(region, "id"),
             );
             let endpoint = endpoint.filter(|endpoint| match check_endpoint(endpoint) {
                 Ok(()) => true,
@@ -84,8 +84,8 @@ pub(super) fn credentials(fields: &Fields<'_>) -> AwsCredentials {
         "default" => Some(AwsCredentials::Default),
         "basic" => {
             let (key, secret) = (
-                coerce::text_of_any(given, "accessKeyId"),
-                coerce::text_of_any(given, "secretAccessKey"),
+                filled(given, "accessKeyId"),
+                filled(given, "secretAccessKey"),
             );
             Some(AwsCredentials::Basic {
                 access_key_id: key?,
@@ -108,6 +108,16 @@ pub(super) fn credentials(fields: &Fields<'_>) -> AwsCredentials {
             None
         }
     })
+}
+
+/// A text that must not be empty: StateFun takes an empty one, and AWS refuses every request then.
+fn filled(fields: &Fields<'_>, key: &'static str) -> Option<String> {
+    let text = coerce::text_of_any(fields, key)?;
+    if text.trim().is_empty() {
+        fields.fault(key, "must not be empty");
+        return None;
+    }
+    Some(text)
 }
 
 /// The mapping at `key`, read by its `type`.

@@ -33,7 +33,12 @@ pub struct MqttBroker {
 }
 
 /// Reads the keys of a broker, and reports all their faults.
-pub(super) fn broker(fields: &Fields<'_>, id: Option<&TypeName>) -> Option<MqttBroker> {
+/// Without a client id in the document it is `prefix` and the id.
+pub(super) fn broker(
+    fields: &Fields<'_>,
+    prefix: &str,
+    id: Option<&TypeName>,
+) -> Option<MqttBroker> {
     let url = fields.must("url", url);
     let client_id = fields.optional("clientId", client_id);
     let user = fields.optional("username", scalar::filled_text);
@@ -54,16 +59,16 @@ pub(super) fn broker(fields: &Fields<'_>, id: Option<&TypeName>) -> Option<MqttB
         port,
         is_tls,
         tls: tls.unwrap_or_else(|| Some(ExportTls::default()))?,
-        client_id: client_id.unwrap_or_else(|| default_client_id(id)),
+        client_id: client_id.unwrap_or_else(|| default_client_id(prefix, id)),
         credentials: user.map(|user| (user, Secret::new(password.unwrap_or_default()))),
         keep_alive: keep_alive.unwrap_or(Duration::from_secs(30)),
     })
 }
 
 /// The same at every start, so that the broker finds its session again.
-fn default_client_id(id: Option<&TypeName>) -> String {
+fn default_client_id(prefix: &str, id: Option<&TypeName>) -> String {
     let id = id.map_or("unnamed", TypeName::as_str);
-    format!("statefun-{}", id.replace('/', "-"))
+    format!("{prefix}-{}", id.replace('/', "-"))
 }
 
 fn url(node: &Node) -> Result<BrokerAddress, Complaint> {

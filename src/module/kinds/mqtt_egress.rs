@@ -10,6 +10,8 @@ use super::mqtt::{MqttBroker, broker, qos};
 use super::{Spec, needs_connector};
 
 pub(super) const KIND: &str = "statefun.mqtt.v1/egress";
+/// The default client id begins with this. An ingress may have the same id, and a client id belongs to one client.
+const CLIENT_ID: &str = "statefun-egress";
 /// The largest packet of MQTT.
 pub(super) const MAX_PACKET: usize = 268_435_455;
 
@@ -32,7 +34,7 @@ pub struct MqttEgress {
 pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let fields = spec.fields;
     let id = fields.must("id", coerce::own_name);
-    let broker = broker(&fields, id.as_ref());
+    let broker = broker(&fields, CLIENT_ID, id.as_ref());
     let topic = fields.optional("topic", topic);
     let qos = fields.optional("qos", qos);
     let retain = fields.optional("retain", scalar::boolean);

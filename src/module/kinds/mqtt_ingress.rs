@@ -44,7 +44,7 @@ pub enum MqttId {
 pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let fields = spec.fields;
     let id = fields.must("id", coerce::own_name);
-    let broker = broker(&fields, id.as_ref());
+    let broker = broker(&fields, "statefun", id.as_ref());
     let empty = "an MQTT ingress subscribes to at least one topic";
     let topics = routes::read(&fields, "topics", "topic", empty, draft);
     check_filters(&fields, &topics);

@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 
 use super::super::extras::Form;
-use super::super::record::{Record, content_type};
+use super::super::record::{NotJson, Record, content_type};
 use super::super::stage::{Answer, Stage};
 use super::super::stages::{Builtin, StageKind};
 use super::{cbor, event};
@@ -106,7 +106,7 @@ fn document(record: &Record) -> Result<Value, String> {
     if is_cbor(record) {
         return cbor::document(&payload).map_err(|err| format!("the payload is not CBOR: {err}"));
     }
-    serde_json::from_slice(&payload).map_err(|err| format!("the payload is not JSON: {err}"))
+    serde_json::from_slice(&payload).map_err(|err| NotJson::new(err, &payload).to_string())
 }
 
 fn is_cbor(record: &Record) -> bool {

@@ -197,13 +197,9 @@ fn secret_header(parameters: &Parameters<'_>) -> Option<SecretHeader> {
     if are_blank == [true; 3] {
         return None;
     }
+    let all = names.join(", ");
     for (name, _) in names.into_iter().zip(are_blank).filter(|(_, blank)| *blank) {
-        parameters.fault(
-            name,
-            format_args!(
-                "is required: {header_name}, {name} and the key of the secret belong together"
-            ),
-        );
+        parameters.fault(name, format_args!("is required: {all} belong together"));
     }
     let [header, secret, key] = texts.map(|text| text.trim().to_owned());
     (are_blank == [false; 3]).then(|| SecretHeader::new(header, secret, key))

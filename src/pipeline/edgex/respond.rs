@@ -13,6 +13,13 @@ struct SetResponseData {
 pub(super) fn read(parameters: Parameters<'_>) -> Option<StageKind> {
     let content_type = parameters.text("ResponseContentType");
     let content_type = content_type.filter(|text| !text.trim().is_empty());
+    let content_type = content_type.and_then(|text| {
+        let is_plain = !text.contains(char::is_control);
+        let checked = is_plain
+            .then_some(text)
+            .ok_or("has a line end or another control character");
+        parameters.check("ResponseContentType", checked)
+    });
     parameters.finish(Some(StageKind::pure(SetResponseData { content_type })))
 }
 
@@ -82,6 +89,13 @@ mod tests {
                 "application/xml"
             );
         }
+    }
+
+    #[test]
+    fn a_content_type_that_no_response_can_have_is_a_fault() {
+        let stage = json!({"SetResponseData": {"ResponseContentType": "text/csv\nx: y"}});
+        let told = super::super::tests::faults(&stage).join("\n");
+        assert!(told.contains("line end"), "{told}");
     }
 
     #[test]

@@ -6,11 +6,12 @@ use super::super::rule::Rule;
 use super::super::stages::{StageKind, filter};
 use super::parameters::Parameters;
 use crate::document::{At, Location, Node, Value};
+use crate::json_words;
 
 pub(super) fn read(parameters: Parameters<'_>) -> Option<StageKind> {
     let rule = parameters.filled("Rule").and_then(|text| {
         let rule: Result<Json, _> = serde_json::from_str(&text);
-        let rule = rule.map_err(|err| format!("the rule is not JSON: {err}"));
+        let rule = rule.map_err(|err| json_words::what_of("the rule", &err));
         parameters.check("Rule", rule)
     });
     let rule = rule.and_then(|rule| {
@@ -70,7 +71,10 @@ mod tests {
     #[test]
     fn a_rule_that_is_not_json_or_has_an_unknown_operator_is_a_fault() {
         for (rule, fault) in [
-            ("{", "stages[0].JSONLogic.Rule: the rule is not JSON: "),
+            (
+                "{",
+                "stages[0].JSONLogic.Rule: the rule ends before the JSON is complete",
+            ),
             (
                 r#"{"nope": 1}"#,
                 "stages[0].JSONLogic.Rule: unknown operator `nope`",

@@ -107,6 +107,9 @@ impl Secrets {
     /// The text, or the failure with which the record waits for it.
     pub(crate) fn demand(&self, name: &str, key: &str) -> Result<String, Box<Failure>> {
         let text = match self.find(name, key) {
+            Ok(Some(text)) if text.is_empty() => {
+                format!("`{key}` of the secret `{name}` is empty; give it its text")
+            }
             Ok(Some(text)) => return Ok(text),
             Ok(None) => format!(
                 "no source of secrets has `{key}` of `{name}`: set {}, or add it to a secrets file",

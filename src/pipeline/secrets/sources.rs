@@ -221,6 +221,13 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_text_is_no_secret() {
+        let secrets = Secrets::default().insecure("crm", [("token", "")]);
+        let told = secrets.demand("crm", "token").unwrap_err();
+        assert!(told.message.contains("is empty"), "{told:?}");
+    }
+
+    #[test]
     fn a_file_that_others_may_read_or_that_is_not_a_mapping_is_refused_without_its_text() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secrets.json");

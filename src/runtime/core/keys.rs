@@ -246,6 +246,13 @@ pub fn egress_prefix(namespace: &str, name: &str) -> Bytes {
     key.into()
 }
 
+/// The key prefix of the positions of a source.
+pub fn source_prefix(name: &str) -> Bytes {
+    let mut key = Vec::with_capacity(name.len() + 2);
+    put_text(&mut key, name);
+    key.into()
+}
+
 /// The key prefix of everything that belongs to a function type.
 pub fn type_prefix(namespace: &str, name: &str) -> Bytes {
     egress_prefix(namespace, name)

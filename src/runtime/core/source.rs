@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::keys::{AddressKey, INBOX, NOT_BROUGHT, SOURCES, after_prefix, id_hash, put_text};
+use super::keys::{AddressKey, INBOX, NOT_BROUGHT, SOURCES, after_prefix, id_hash, source_prefix};
 use super::mailbox::Message;
 use super::rows::each_row;
 use super::{Brought, Core, MessageId, owner};
@@ -38,13 +38,11 @@ pub struct SourceCore {
 impl SourceCore {
     /// The source `name`. Its number `index` must differ from those of all cores and other sources.
     pub fn new(index: u8, cores: u8, name: &str, store: Store) -> Self {
-        let mut prefix = Vec::with_capacity(name.len() + 2);
-        put_text(&mut prefix, name);
         Self {
             index,
             cores,
             next_number: 1,
-            prefix: prefix.into(),
+            prefix: source_prefix(name),
             name: name.into(),
             store,
         }

@@ -233,7 +233,8 @@ impl Outbox {
     }
 
     /// Stores a record that its target system refuses, with the reason; ready when it is on disk. It stays in the outbox until it is settled.
-    pub(crate) async fn set_aside(&self, id: MessageId, refused: &SetAside) {
+    /// False if it was set aside before.
+    pub(crate) async fn set_aside(&self, id: MessageId, refused: &SetAside) -> bool {
         let row = self.row(id);
         // A batch that fails is repeated, with the records that were set aside.
         let is_known = matches!(self.0.store.get(SET_ASIDE, &row), Ok(Some(_)));
@@ -242,6 +243,7 @@ impl Outbox {
         self.0
             .set_aside
             .fetch_add(u64::from(!is_known), Ordering::Relaxed);
+        !is_known
     }
 
     /// A record that was set aside is no longer.

@@ -40,8 +40,8 @@ impl Endpoint {
     }
 }
 
-/// Makes a record for a pipeline, as an encoded `TypedValue`, of a content type and a payload.
-pub(crate) type RecordForm = fn(&str, Bytes) -> Bytes;
+/// Makes a record for a pipeline, as an encoded `TypedValue`, of a content type, values and a payload.
+pub(crate) type RecordForm = fn(&str, &[(&'static str, String)], Bytes) -> Bytes;
 
 type TypeNameParts<'a> = (&'a str, &'a str);
 
@@ -139,9 +139,12 @@ impl Directory {
         })
     }
 
-    /// The bound functions, for messages: `<namespace>/<name>` and `<namespace>/*`, sorted.
+    /// The bound functions, for messages: `<namespace>/<name>` and `<namespace>/*`, sorted. Without parts of a larger whole: messages are sent to
+    /// the whole.
     pub(super) fn known(&self) -> Vec<String> {
-        let exact = self.exact.iter().map(|(name, _)| name.to_string());
+        let exact = self.exact.iter().map(|(name, _)| name);
+        let exact = exact.filter(|name| !self.parts.contains(name));
+        let exact = exact.map(ToString::to_string);
         let namespaces = self
             .namespaces
             .keys()

@@ -73,13 +73,15 @@ impl SinkBatch {
             return;
         };
         let (egress, id_text) = (&self.egress, &record.id);
-        error!(%egress, id = %id_text, why, "a record is set aside: its target system refuses it");
         let refused = SetAside {
             why: why.to_owned(),
             value_type_name: record.value_type_name.clone(),
             value: record.value.clone(),
         };
-        self.outbox.set_aside(*id, &refused).await;
+        // A batch that fails is delivered again, with the records that it has set aside.
+        if self.outbox.set_aside(*id, &refused).await {
+            error!(%egress, id = %id_text, why, "a record is set aside: its target system refuses it");
+        }
     }
 
     /// Shows operators what delays the delivery of the batch, such as a target system that does not answer, while the sink goes on trying. It is

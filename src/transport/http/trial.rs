@@ -40,12 +40,17 @@ impl TrialServer {
         serve_connections(listener, service, self.limits, slots, pending()).await;
     }
 
-    /// Refuses an ambiguous request.
+    /// Refuses an ambiguous request, and one of a web page of another origin: a browser reaches whatever its user reaches.
     ///
     /// # Errors
     /// The status that refuses the request, and why.
     pub fn check<B>(&self, request: &Request<B>) -> Result<(), (StatusCode, String)> {
-        head::check(request).map_err(|fault| refused(fault.status(), fault.to_string()))
+        head::check(request).map_err(|fault| refused(fault.status(), fault.to_string()))?;
+        if head::is_cross_site(request.headers(), head::host_of(request)) {
+            let text = "web pages of other origins may not use this server";
+            return Err((StatusCode::FORBIDDEN, text.to_owned()));
+        }
+        Ok(())
     }
 
     /// The body as it was sent, whatever its encoding.
@@ -61,4 +66,22 @@ impl TrialServer {
 fn refused(status: u16, why: String) -> (StatusCode, String) {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     (status, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn web_pages_of_other_origins_are_refused() {
+        let check = |name, value| {
+            let request = Request::post("/off").header("host", "127.0.0.1:9000");
+            let request = request.header(name, value).body(()).unwrap();
+            TrialServer::default().check(&request).is_ok()
+        };
+        assert!(check("x-other", "1"));
+        assert!(check("origin", "http://127.0.0.1:9000"));
+        assert!(!check("origin", "http://evil.example"));
+        assert!(!check("sec-fetch-site", "cross-site"));
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use stateful_functions::pipeline::{Pipeline, PipelineConfig};
 use stateful_functions::runtime::{Runtime, RuntimeBuilder};
 use stateful_functions::{Address, MessageBuilder, TypeName};
@@ -12,7 +12,12 @@ use crate::support::destination::{Destination, Reaction};
 use crate::support::until::until;
 
 fn exporting(name: &str, destination: &Destination, every: &str) -> Pipeline {
-    let export = json!({"url": destination.url("/"), "circuit": false, "retry": {"every": every}});
+    let export = json!({"circuit": false, "retry": {"every": every}});
+    declared(name, destination, export)
+}
+
+fn declared(name: &str, destination: &Destination, mut export: Value) -> Pipeline {
+    export["url"] = destination.url("/").to_string().into();
     let spec = json!({"name": name, "stages": [{"name": "crm", "http-export": export}]});
     let config = PipelineConfig::from_json(&spec).unwrap();
     Pipeline::declared(config).build().unwrap()
@@ -44,6 +49,31 @@ async fn a_success_of_one_pipeline_wakes_records_of_others_for_the_same_destinat
     // A success before the failure has been noted wakes nothing.
     until("the record that waits", async || {
         send(&runtime, "two", "arrives").await;
+        let bodies = destination.bodies();
+        let attempts = bodies.iter().filter(|body| *body == "waits").count();
+        (attempts == 2).then_some(())
+    })
+    .await;
+    runtime.shutdown().await;
+}
+
+/// Found with EdgeX sections, which have no circuit: nobody sent to the other pipeline after the outage, and their records waited for their own time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_that_arrives_wakes_records_of_other_pipelines_for_the_same_destination() {
+    let destination = Destination::start().await;
+    destination.react(Reaction::status(503));
+    let probing = json!({"circuit": {"failures": 1, "openFor": "10ms"}, "retry": {"every": "1h"}});
+    let pipelines = [
+        exporting("one", &destination, "1h"),
+        declared("two", &destination, probing),
+    ];
+    let runtime = with(&pipelines).start().await.unwrap();
+    send(&runtime, "one", "waits").await;
+    destination.until(|received| received.len() == 1).await;
+    send(&runtime, "two", "probes").await;
+    destination.until(|received| received.len() >= 3).await;
+    destination.react(Reaction::status(200));
+    until("the record that waits", async || {
         let bodies = destination.bodies();
         let attempts = bodies.iter().filter(|body| *body == "waits").count();
         (attempts == 2).then_some(())

@@ -96,7 +96,7 @@ fn an_invalid_json_payload_is_reported_with_its_location() {
     let error = record.document().unwrap_err().to_string();
     assert_eq!(
         error,
-        "the payload is not JSON: expected value at line 2 column 7 (byte 16)"
+        "the payload is not JSON: a value is expected at line 2 column 7 (byte 16)"
     );
 }
 

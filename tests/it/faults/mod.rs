@@ -55,7 +55,11 @@ mod open_batches;
 mod outages;
 mod pages;
 mod printed_raw;
+#[cfg(all(feature = "runtime", feature = "testing"))]
+mod renamed_ingress;
 mod rules_by_meaning;
+#[cfg(feature = "runtime")]
+mod shared_files;
 mod slow_peers;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod stage_gone;

@@ -83,7 +83,7 @@ async fn a_record_on_which_a_stage_fails_is_a_dead_letter_and_continues_there_wh
     assert_eq!(letter["payload"], json!({"text": "no json"}));
     assert_eq!(
         letter["last_error"]["message"],
-        "the payload is not JSON: expected ident at line 1 column 2 (byte 2)"
+        "the payload is not JSON: `true`, `false` or `null` is expected at line 1 column 2 (byte 2)"
     );
 
     let reply = town.command(&address, Verb::Retry).await;
