@@ -11,8 +11,8 @@ use crate::transport::mqtt;
 
 /// The time limit for opening a connection, and for each write.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// Larger packets are refused when they come in.
-const MAX_INCOMING: usize = 64 << 20;
+/// The largest packet of MQTT. A limit of our own would refuse a packet only by closing the connection, and the broker would send it again for ever.
+const MAX_INCOMING: usize = 268_435_460;
 
 /// The options for `broker`.
 ///

@@ -17,7 +17,8 @@ impl Examine for BrokerExamined<'_> {
         let Self(location, broker) = self;
         let mut found = ConnectorFindings::default();
         if let Err(why) = options(broker, &Network::default()) {
-            let finding = Finding::new((*location).clone(), "spec.tls", why.to_string());
+            let path = ["spec", "tls"].join(".");
+            let finding = Finding::new((*location).clone(), path, why.to_string());
             found.faults.push(finding);
         }
         found

@@ -23,6 +23,10 @@ use crate::transport::http::client::Network;
 
 /// Events of a batch.
 const BATCH: usize = 256;
+/// Larger publications are set aside.
+const LARGEST: usize = 64 << 20;
+/// This much of one is kept then.
+const KEPT: usize = 64 << 10;
 /// Requests that may wait for the client: an acknowledgement for each packet id, and some more.
 const REQUESTS: usize = 70_000;
 
@@ -179,6 +183,7 @@ impl Reader<'_> {
             let topic = publish.topic.as_str();
             let mut routes = self.routes.iter();
             match routes.find(|(filter, _)| filter.matches(topic)) {
+                Some(_) if publish.payload.len() > LARGEST => self.set_aside(&publish, batch),
                 Some((_, route)) => self.send(route, &publish, batch),
                 None => batch.set_aside(format!("topic {topic}"), UNNAMED, &publish.payload),
             }
@@ -186,6 +191,15 @@ impl Reader<'_> {
         gathered.permits.push(permit);
         gathered.publications.push(publish);
         gathered.has_changes = true;
+    }
+
+    /// Keeps the beginning of a publication that is too large to be a message.
+    fn set_aside(&self, publish: &Publish, batch: &mut Batch) {
+        let (topic, length) = (&publish.topic, publish.payload.len());
+        let why = format!("its payload has {length} bytes, more than {LARGEST}");
+        warn!(ingress = %self.spec.id, topic, %why, "a publication is set aside");
+        let kept = publish.payload.get(..KEPT).unwrap_or(&publish.payload);
+        batch.set_aside(format!("topic {topic}"), why, kept);
     }
 
     fn send(&self, route: &Route, publish: &Publish, batch: &mut Batch) {

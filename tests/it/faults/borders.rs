@@ -62,7 +62,9 @@ async fn a_success_of_one_pipeline_wakes_records_of_others_for_the_same_destinat
 async fn a_probe_that_arrives_wakes_records_of_other_pipelines_for_the_same_destination() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(503));
-    let probing = json!({"circuit": {"failures": 1, "openFor": "10ms"}, "retry": {"every": "1h"}});
+    // Its second attempt is due while the circuit is open, so it is held from then on, and only woken.
+    let circuit = json!({"failures": 1, "openFor": "100ms"});
+    let probing = json!({"circuit": circuit, "retry": {"every": "10ms"}});
     let pipelines = [
         exporting("one", &destination, "1h"),
         declared("two", &destination, probing),

@@ -172,7 +172,10 @@ user root
     pub(super) fn publish_string(&self, topic: &str, qos: u8, text: &str) {
         let length = u8::try_from(text.len()).unwrap();
         assert!(length < 128, "one byte of length");
-        let value = [&[10, length], text.as_bytes()].concat();
+        self.publish_bytes(topic, qos, &[&[10, length], text.as_bytes()].concat());
+    }
+
+    pub(super) fn publish_bytes(&self, topic: &str, qos: u8, value: &[u8]) {
         let mut child = self
             .client("mosquitto_pub")
             .args(["-t", topic, "-q", &qos.to_string(), "-s"])
@@ -180,7 +183,7 @@ user root
             .spawn()
             .unwrap();
         let mut input = child.stdin.take().unwrap();
-        input.write_all(&value).unwrap();
+        input.write_all(value).unwrap();
         drop(input);
         assert!(child.wait().unwrap().success());
     }

@@ -63,7 +63,7 @@ async fn retained_records_are_there_for_later_subscribers() {
     let runtime = start(&broker, ", topic: last, retain: true").await;
     tell(&runtime, &["one", "two"]).await;
     broker
-        .logs("Received PUBLISH from statefun-test-out", 2)
+        .logs("Received PUBLISH from statefun-egress-test-out", 2)
         .await;
     assert_eq!(broker.take("later", "last", 1), ["last two"]);
 }

@@ -164,6 +164,25 @@ async fn topics_that_the_module_no_longer_names_are_left_and_retained_ones_do_no
     total(&started, "a", 2).await;
 }
 
+/// The client closed the connection because of it, and the broker sent it again, before all others, for ever.
+#[tokio::test]
+async fn a_publication_that_is_too_large_is_set_aside_and_does_not_delay_those_behind_it() {
+    let Some(broker) = Broker::start("a publication that is too large").await else {
+        return;
+    };
+    let started = started(Runtime::builder(), &module(&broker, COUNTERS)).await;
+    subscribed(&started).await;
+    broker.publish_bytes("counters/large", 1, &vec![b'1'; (64 << 20) + 1]);
+    broker.publish("counters/a", 1, &["1"]);
+    total(&started, "a", 1).await;
+    let letters = get(&started, "/api/dead-letters").await;
+    let letters: Value = serde_json::from_str(&letters).unwrap();
+    let letter = &letters["items"][0];
+    assert_eq!(letter["origin"], "topic counters/large");
+    let told = letter["error"]["message"].as_str().unwrap();
+    assert!(told.contains("67108865 bytes, more than"), "{told}");
+}
+
 #[tokio::test]
 async fn what_was_queued_for_a_topic_that_the_module_no_longer_names_is_a_dead_letter() {
     let Some(broker) = Broker::start("queued for a topic that is no longer named").await else {
