@@ -8,7 +8,6 @@ use stateful_functions::runtime::Runtime;
 use super::broker::{Broker, certificate};
 use crate::faults::hidden_attempts::{listed, started};
 use crate::runtime::SAMPLES;
-use crate::support::scene::with;
 
 fn ingress(url: &str, more: &str) -> String {
     format!(
