@@ -4,6 +4,8 @@
 pub(crate) mod installation;
 #[path = "../../../tests/it/support/made.rs"]
 pub(crate) mod made;
+#[path = "../../../tests/it/support/ports.rs"]
+pub(crate) mod ports;
 
 /// What the broker's listeners with TLS would need.
 pub(crate) mod tls {
