@@ -308,6 +308,8 @@ async fn the_sink_counts_and_is_switched_off_and_on() {
         )
         .await
         .unwrap();
+    // In a terminal the prompt follows in a line of its own.
+    assert!(totals.body.ends_with(b"}\n"), "{:?}", totals.body);
     let totals: Value = serde_json::from_slice(&totals.body).unwrap();
     assert_eq!(
         totals,

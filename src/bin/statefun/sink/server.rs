@@ -140,7 +140,7 @@ fn reply(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED => {
             Bytes::new()
         }
-        _ => value.to_string().into(),
+        _ => format!("{value}\n").into(),
     };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
