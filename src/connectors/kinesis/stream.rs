@@ -11,7 +11,7 @@ use super::shards::{Shards, Start};
 use crate::module::{KinesisIngress, KinesisStart, Route};
 use crate::runtime::{Batch, Inlet};
 
-/// What is told of a position that belongs to an older stream of the same name.
+/// What is reported about a position that belongs to an older stream of the same name.
 pub(super) const RENEWED: &str = "the stored position does not belong to the shard, because its stream was deleted and created again: records of the old stream that were not read are lost; the shard is read from its oldest record";
 
 /// The targets of a stream's records, and its shards.

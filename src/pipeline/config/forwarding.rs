@@ -36,7 +36,7 @@ pub(crate) struct Forwarding {
     max_in_flight: Option<NonZeroUsize>,
     /// By name, as they are written.
     policies: Vec<(String, Node)>,
-    /// The settings have faults, which are reported: what they lack is no fault of an export.
+    /// The settings have faults, which are reported: what they lack is not a fault of an export.
     is_broken: bool,
 }
 

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_told_at_once() {
+    fn missing_settings_are_reported_at_once() {
         assert_eq!(
             faults(&json!({"KinesisExport": {"Stream": ""}})),
             [

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_text_is_no_secret() {
+    fn an_empty_text_is_not_a_secret() {
         let secrets = Secrets::default().insecure("crm", [("token", "")]);
         let told = secrets.demand("crm", "token").unwrap_err();
         assert!(told.message.contains("is empty"), "{told:?}");

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_and_wrong_settings_are_told_at_once() {
+    fn missing_and_wrong_settings_are_reported_at_once() {
         let told = faults(&json!({"kinesis-export": {"egress": "out", "stream": " "}}));
         assert_eq!(told.len(), 3, "{told:?}");
         for key in ["egress", "stream", "partitionKey"] {

@@ -103,7 +103,7 @@ cases:
 }
 
 #[test]
-fn faults_of_cases_are_told_at_once_with_their_lines() {
+fn faults_of_cases_are_reported_at_once_with_their_lines() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path(), "orders.yaml", ORDERS);
     let cases = "\
@@ -263,7 +263,7 @@ fn a_configuration_of_version_1_becomes_a_module_or_a_section_of_version_4() {
 }
 
 #[test]
-fn what_cannot_be_converted_is_told_with_its_line() {
+fn settings_that_cannot_be_converted_are_reported_with_their_lines() {
     let folder = tempfile::tempdir().unwrap();
     let broken = written(folder.path(), "a.toml", "[Writable]\nLogLevel = \n");
     let (code, _, err) = output(&["pipeline", "convert", &broken]);
