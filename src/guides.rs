@@ -24,6 +24,9 @@ pub mod kinesis {}
 #[doc = include_str!("../docs/mqtt.md")]
 pub mod mqtt {}
 
+#[doc = include_str!("../docs/redis.md")]
+pub mod redis {}
+
 #[doc = include_str!("../docs/admin-api.md")]
 pub mod admin_api {}
 

@@ -50,6 +50,7 @@
 //! | `kafka` | the Kafka ingress and egress of module files; `kafka-tls`: with TLS and SCRAM |
 //! | `kinesis` | the Kinesis ingress and egress of module files |
 //! | `mqtt` | the MQTT ingress and egress of module files, and exports of pipelines to MQTT brokers |
+//! | `redis` | the Redis ingress and egress of module files |
 //! | `full` | everything but `kafka` and `codegen` |
 //! | `codegen` | regenerating the wire types from `proto/` |
 

@@ -12,4 +12,6 @@ mod line;
 #[cfg(feature = "mqtt")]
 pub(crate) mod mqtt;
 pub(crate) mod playground;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 pub(crate) mod stdout;

@@ -32,7 +32,8 @@ pub use kinds::{
     FunctionPattern, HttpEgress, HttpIngress, KafkaEgress, KafkaIngress, KafkaStart, KinesisEgress,
     KinesisIngress, KinesisStart, MqttBroker, MqttEgress, MqttId, MqttIngress, OffsetReset,
     OkHttpTransport, PipelineSpec, Places, PlaygroundEgress, PlaygroundIngress, Properties,
-    Rotation, Route, TlsFiles, TopicPartition, Transport,
+    RedisEgress, RedisIngress, RedisOut, RedisServer, RedisStart, Rotation, Route, TlsFiles,
+    TopicPartition, Transport,
 };
 pub use pipelines::documents_as_json;
 pub use placeholder::Placeholders;
@@ -80,6 +81,8 @@ pub enum Ingress {
     Kinesis(KinesisIngress),
     /// `statefun.mqtt.v1/ingress`.
     Mqtt(MqttIngress),
+    /// `statefun.redis.v1/ingress`.
+    Redis(RedisIngress),
 }
 
 /// Egresses.
@@ -112,6 +115,8 @@ pub enum EgressTarget {
     Kinesis(KinesisEgress),
     /// `statefun.mqtt.v1/egress`.
     Mqtt(MqttEgress),
+    /// `statefun.redis.v1/egress`.
+    Redis(RedisEgress),
 }
 
 /// Text that must not appear in logs.

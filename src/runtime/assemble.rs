@@ -24,6 +24,8 @@ use crate::connectors::kinesis::{self, Dependencies, KinesisSink, KinesisSource}
 #[cfg(feature = "mqtt")]
 use crate::connectors::mqtt::{self, MqttSink, MqttSource};
 use crate::connectors::playground::{PlaygroundSink, PlaygroundSource};
+#[cfg(feature = "redis")]
+use crate::connectors::redis::{self, RedisSink, RedisSource};
 use crate::connectors::stdout::StdoutEgress;
 #[cfg(not(feature = "kafka"))]
 use crate::module::Finding;
@@ -59,6 +61,8 @@ fn examined(module: &Module) -> Vec<Box<dyn Examine + '_>> {
         Ingress::Kinesis(spec) => Some(boxed(kinesis::IngressExamined(spec))),
         #[cfg(feature = "mqtt")]
         Ingress::Mqtt(spec) => Some(boxed(mqtt::BrokerExamined(&spec.location, &spec.broker))),
+        #[cfg(feature = "redis")]
+        Ingress::Redis(spec) => Some(boxed(redis::IngressExamined(spec))),
         _ => None,
     });
     let egresses = module.egresses.iter();
@@ -70,12 +74,14 @@ fn examined(module: &Module) -> Vec<Box<dyn Examine + '_>> {
         EgressTarget::Mqtt(spec) => {
             Some(boxed(mqtt::BrokerExamined(&egress.location, &spec.broker)))
         }
+        #[cfg(feature = "redis")]
+        EgressTarget::Redis(spec) => Some(boxed(redis::EgressExamined(&egress.location, spec))),
         _ => None,
     });
     ingresses.chain(egresses).collect()
 }
 
-#[cfg(any(feature = "kinesis", feature = "mqtt"))]
+#[cfg(any(feature = "kinesis", feature = "mqtt", feature = "redis"))]
 fn boxed<'a>(one: impl Examine + 'a) -> Box<dyn Examine + 'a> {
     Box::new(one)
 }
@@ -180,6 +186,13 @@ impl RuntimeBuilder {
                 }
                 #[cfg(not(feature = "mqtt"))]
                 Ingress::Mqtt(_) => self,
+                #[cfg(feature = "redis")]
+                Ingress::Redis(spec) => {
+                    let source = RedisSource::new(spec.clone(), self.known_network().clone());
+                    self.ingress(spec.id.clone(), source)
+                }
+                #[cfg(not(feature = "redis"))]
+                Ingress::Redis(_) => self,
             };
         }
         for egress in &module.egresses {
@@ -217,6 +230,14 @@ impl RuntimeBuilder {
                 }
                 #[cfg(not(feature = "mqtt"))]
                 EgressTarget::Mqtt(_) => self,
+                #[cfg(feature = "redis")]
+                EgressTarget::Redis(spec) => {
+                    let network = self.known_network().clone();
+                    let sink = RedisSink::new(name.clone(), spec.clone(), network);
+                    self.egress(name, sink)
+                }
+                #[cfg(not(feature = "redis"))]
+                EgressTarget::Redis(_) => self,
             };
         }
         Ok(self)

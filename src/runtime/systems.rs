@@ -68,7 +68,7 @@ pub struct Answer {
 impl Answer {
     /// What `verdict` says about a field.
     #[cfg_attr(
-        not(any(feature = "kafka", feature = "kinesis")),
+        not(any(feature = "kafka", feature = "kinesis", feature = "redis")),
         expect(
             dead_code,
             reason = "systems are asked by connectors that a feature adds"

@@ -121,6 +121,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "connectors::redis",
+        &[
+            "runtime",
+            "module",
+            "transport::http::client",
+            "sdk",
+            "protocol",
+        ],
+    ),
+    (
         "connectors::playground",
         &["runtime", "module", "transport", "sdk", "protocol"],
     ),

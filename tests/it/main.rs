@@ -53,6 +53,8 @@ mod pipelines;
 mod readme;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod recovery;
+#[cfg(all(feature = "redis", feature = "full"))]
+mod redis;
 #[cfg(feature = "runtime")]
 mod runtime;
 #[cfg(all(feature = "runtime", feature = "testing"))]

@@ -20,6 +20,9 @@ mod pipeline;
 mod places;
 mod playground;
 mod properties;
+mod redis;
+mod redis_egress;
+mod redis_ingress;
 mod routes;
 mod samples;
 mod start;
@@ -44,6 +47,9 @@ pub(super) use pipeline::bind as bind_pipeline;
 pub use places::Places;
 pub use playground::{PlaygroundEgress, PlaygroundIngress};
 pub use properties::Properties;
+pub use redis::RedisServer;
+pub use redis_egress::{RedisEgress, RedisOut};
+pub use redis_ingress::{RedisIngress, RedisStart};
 pub use routes::Route;
 pub(super) use samples::OUT as SAMPLES_OUT;
 pub use transport::{AsyncTransport, OkHttpTransport, TlsFiles, Transport};
@@ -124,6 +130,8 @@ pub(super) const KINDS: &[Kind] = &[
     own("statefun.http.v1/egress", http_egress::read),
     own(mqtt_ingress::KIND, mqtt_ingress::read),
     own(mqtt_egress::KIND, mqtt_egress::read),
+    own(redis_ingress::KIND, redis_ingress::read),
+    own(redis_egress::KIND, redis_egress::read),
     own("statefun.samples.v1/functions", samples::read),
     own("statefun.pipelines.v1/pipeline", pipeline::read),
 ];

@@ -1,0 +1,126 @@
+//! The documents of Redis as `statefun check --connect` sees them. Nothing is changed at the server.
+
+use async_trait::async_trait;
+use tokio::time::timeout;
+
+use super::client::{Connecting, Connection, Failure};
+use super::resp::Command;
+use crate::module::{Finding, Location, RedisEgress, RedisIngress, RedisOut, RedisServer};
+use crate::runtime::{Answer, Asking, ConnectorFindings, Examine, Verdict};
+use crate::transport::http::client::Network;
+
+/// An ingress.
+pub(crate) struct IngressExamined<'a>(pub(crate) &'a RedisIngress);
+
+/// An egress and the location of its document's `spec`.
+pub(crate) struct EgressExamined<'a>(pub(crate) &'a Location, pub(crate) &'a RedisEgress);
+
+#[async_trait]
+impl Examine for IngressExamined<'_> {
+    fn findings(&self) -> ConnectorFindings {
+        files(&self.0.server, &self.0.location)
+    }
+
+    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
+        let Self(spec) = self;
+        let mut inquiry = match Inquiry::begin(&spec.server, &spec.location, asking).await {
+            Ok(inquiry) => inquiry,
+            Err(answers) => return answers,
+        };
+        for route in &spec.streams {
+            inquiry.stream(&route.source).await;
+        }
+        inquiry.answers
+    }
+}
+
+#[async_trait]
+impl Examine for EgressExamined<'_> {
+    fn findings(&self) -> ConnectorFindings {
+        files(&self.1.server, self.0)
+    }
+
+    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
+        let Self(location, spec) = self;
+        let mut inquiry = match Inquiry::begin(&spec.server, location, asking).await {
+            Ok(inquiry) => inquiry,
+            Err(answers) => return answers,
+        };
+        if let (RedisOut::Stream, Some(stream)) = (spec.out, &spec.name) {
+            inquiry.stream(stream).await;
+        }
+        inquiry.answers
+    }
+}
+
+/// Files of `tls` and `passwordFile` that cannot be read or used.
+fn files(server: &RedisServer, location: &Location) -> ConnectorFindings {
+    let mut found = ConnectorFindings::default();
+    if let Err(why) = Connecting::of(server, &Network::default()) {
+        let finding = Finding::new(location.clone(), "spec", why.to_string());
+        found.faults.push(finding);
+    }
+    found
+}
+
+/// Questions on a connection, and the answers so far.
+struct Inquiry<'a> {
+    connection: Connection,
+    location: &'a Location,
+    answers: Vec<Answer>,
+}
+
+impl<'a> Inquiry<'a> {
+    async fn begin(
+        server: &RedisServer,
+        location: &'a Location,
+        asking: &Asking,
+    ) -> Result<Self, Vec<Answer>> {
+        let patience = asking.patience;
+        let finding = |text: String| Finding::new(location.clone(), "spec.url", text);
+        let fault = |text: String| vec![Answer::new(Verdict::Fault, finding(text))];
+        let connecting = Connecting::of(server, &asking.network);
+        let connecting = connecting.map_err(|why| fault(why.to_string()))?;
+        let opened = timeout(patience, async {
+            let mut connection = connecting.open().await?;
+            // A server that wants a password lets clients connect without one.
+            connection.call(&Command::new("PING")).await?;
+            Ok::<_, Failure>(connection)
+        });
+        let connection = match opened.await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(failure)) => return Err(fault(failure.to_string())),
+            Err(_) => {
+                let text = format!("{} does not answer within {patience:?}", server.name());
+                return Err(fault(text));
+            }
+        };
+        let fine = finding(format!("{} answers", server.name()));
+        Ok(Self {
+            connection,
+            location,
+            answers: vec![Answer::new(Verdict::Fine, fine)],
+        })
+    }
+
+    /// Whether there is such a stream, or nothing that stands in its way.
+    async fn stream(&mut self, stream: &str) {
+        let asked = Command::new("TYPE").with(stream);
+        let (verdict, text) = match self.connection.call(&asked).await {
+            Ok(kind) => match kind.text() {
+                Some("stream") => (Verdict::Fine, format!("stream `{stream}` is there")),
+                Some("none") => (
+                    Verdict::Fine,
+                    format!("stream `{stream}` is not there yet; it is made at the start"),
+                ),
+                kind => (
+                    Verdict::Fault,
+                    format!("`{stream}` is a {}, not a stream", kind.unwrap_or("value")),
+                ),
+            },
+            Err(failure) => (Verdict::Unknown, failure.to_string()),
+        };
+        let finding = Finding::new(self.location.clone(), "spec", text);
+        self.answers.push(Answer::new(verdict, finding));
+    }
+}
