@@ -25,7 +25,7 @@ use crate::storage::Rows;
 use crate::transport::http::BodyReader;
 
 /// Time limit of a command, which waits for the call of its address; a retry also waits for its attempt.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_COMMAND_BYTES: usize = 64 * 1024;
 
 /// The actor of a command, and the reason.
@@ -50,19 +50,7 @@ impl Asked {
     pub(super) async fn of(request: Request<Body>, bodies: &BodyReader) -> Result<Self, Refusal> {
         let body = request::body(request, &bodies.up_to(MAX_COMMAND_BYTES)).await?;
         let asked = Self::read(&body)?;
-        for (name, text, max) in [
-            ("actor", &asked.actor, MAX_ACTOR_CHARS),
-            ("reason", &asked.reason, MAX_REASON_CHARS),
-        ] {
-            if text.trim().is_empty() {
-                let text = format!("`{name}` is empty, but it is recorded in the history");
-                return Err(bad_request(&text));
-            }
-            if text.chars().nth(max).is_some() {
-                let text = format!("`{name}` is longer than {max} characters");
-                return Err(bad_request(&text));
-            }
-        }
+        check_actor(&asked.actor, &asked.reason)?;
         Ok(asked)
     }
 
@@ -151,17 +139,40 @@ impl Admin {
             .call(asked.command(verb, &address)?, COMMAND_TIMEOUT)
             .await;
         let answer = answer.map_err(|refusal| Box::new(respond::refused(&refusal)))?;
-        let reply = delivery_reply(&address, answer)?;
-        if reply.ok {
-            return Ok(ok(&reply_json(&address, &reply)));
-        }
-        let message = reply.message.unwrap_or_default();
-        Err(match reply.code.as_deref() {
-            Some("job.not_found") => not_found(),
-            Some("job.bad_command") => bad_request(&message),
-            _ => refuse(StatusCode::CONFLICT, "job.bad_state", &message),
-        })
+        done(&address, answer)
     }
+}
+
+/// Refuses a command without an actor and a reason, and ones that are too long.
+pub(super) fn check_actor(actor: &str, reason: &str) -> Result<(), Refusal> {
+    for (name, text, max) in [
+        ("actor", actor, MAX_ACTOR_CHARS),
+        ("reason", reason, MAX_REASON_CHARS),
+    ] {
+        if text.trim().is_empty() {
+            let text = format!("`{name}` is empty, but it is recorded in the history");
+            return Err(bad_request(&text));
+        }
+        if text.chars().nth(max).is_some() {
+            let text = format!("`{name}` is longer than {max} characters");
+            return Err(bad_request(&text));
+        }
+    }
+    Ok(())
+}
+
+/// The reply to a command, from the answer of the delivery.
+pub(super) fn done(address: &AddressKey, answer: Bytes) -> Result<Reply, Refusal> {
+    let reply = delivery_reply(address, answer)?;
+    if reply.ok {
+        return Ok(ok(&reply_json(address, &reply)));
+    }
+    let message = reply.message.unwrap_or_default();
+    Err(match reply.code.as_deref() {
+        Some("job.not_found") => not_found(),
+        Some("job.bad_command") => bad_request(&message),
+        _ => refuse(StatusCode::CONFLICT, "job.bad_state", &message),
+    })
 }
 
 fn delivery_reply(address: &AddressKey, answer: Bytes) -> Result<DeliveryReply, Refusal> {
@@ -184,7 +195,7 @@ fn reply_json(address: &AddressKey, reply: &DeliveryReply) -> Value {
     })
 }
 
-fn not_found() -> Refusal {
+pub(super) fn not_found() -> Refusal {
     refuse(
         StatusCode::NOT_FOUND,
         "delivery.not_found",

@@ -7,6 +7,7 @@ mod damaged;
 mod dead_letters;
 mod declarations;
 mod deliveries;
+mod edit;
 pub(crate) mod figures;
 mod health;
 mod import;
@@ -174,6 +175,7 @@ impl Admin {
             Route::Resume(address) => self.resume(&params, address).await,
             Route::Deliveries => self.deliveries(&params).await,
             Route::Delivery(address) => self.delivery(&params, address).await,
+            Route::Edit(address) => self.edit(request, &params, address).await,
             Route::Act(address, verb) => self.act(request, &params, address, verb).await,
             Route::DeadLetters => self.dead_letters(&params).await,
             Route::DeadLetterExport => self.export_dead_letters(&params),

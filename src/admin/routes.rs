@@ -29,6 +29,7 @@ pub(super) enum Route {
     Deliveries,
     Delivery(AddressKey),
     Act(AddressKey, Verb),
+    Edit(AddressKey),
     DeadLetters,
     DeadLetterExport,
     DeadLetter(AddressKey),
@@ -121,6 +122,9 @@ pub(super) fn route(path: &str) -> Result<Routed, Refusal> {
         }
         ["api", "dead-letters", namespace, name, id, "redrive"] => {
             (Route::Act(at(namespace, name, id)?, Verb::Retry), POST)
+        }
+        ["api", "dead-letters", namespace, name, id, "edit"] => {
+            (Route::Edit(at(namespace, name, id)?), POST)
         }
         ["api", "dead-letters", namespace, name, id, "purge"] => {
             (Route::Act(at(namespace, name, id)?, Verb::Purge), POST)

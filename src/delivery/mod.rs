@@ -5,6 +5,7 @@
 
 mod command;
 mod dead_letter;
+mod edit;
 #[doc(hidden)]
 pub mod engine;
 mod index;
@@ -14,5 +15,6 @@ pub mod owner;
 
 pub use command::{COMMAND, Command, REPLY, Reply, Verb};
 pub use dead_letter::{DeadLetter, Payload};
+pub use edit::{EDIT, Edit};
 pub use engine::{Class, Delivery, Failure, History, Policy, Statuses, Transition};
 pub use index::{Index, Row};

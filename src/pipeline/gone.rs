@@ -12,6 +12,7 @@ use super::ids::ItemIds;
 use super::record::{RECORD, Record};
 use super::wire::Kept;
 use crate::clock::Clock;
+use crate::delivery::Edit;
 use crate::delivery::engine::{Failure, Order, Policy};
 use crate::delivery::owner::{DestinationFunction, Lane, Names, Owner, Prepared, RULES, Target};
 use crate::sdk::{BoxError, Context, FunctionSpec, Message, StatefulFunction, TypeName};
@@ -146,6 +147,10 @@ impl Target for GoneStage {
 
     fn decode(&self, bytes: &Bytes) -> Result<Record, BoxError> {
         Ok(Kept::read(bytes)?.record)
+    }
+
+    fn edited(&self, record: Record, edit: &Edit) -> Result<Record, String> {
+        record.edited(edit)
     }
 
     fn prepare(

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::extras::{Extras, Form};
 use super::wire;
+use crate::delivery::{Edit, Payload};
 use crate::json_words;
 use crate::sdk::{BoxError, Message, Type, TypeName};
 use crate::time::Timestamp;
@@ -159,6 +160,27 @@ impl Record {
         self.content_type = content_type.into();
         self.content_encoding = Cow::default();
         self.forget_form();
+    }
+
+    /// The record with other content. What its payload is known to be stays, since the stage at which it waits takes nothing else.
+    pub(crate) fn edited(mut self, edit: &Edit) -> Result<Self, String> {
+        let form = self.extras().map(|extras| extras.form);
+        let content_type = edit.content_type.clone().map(Cow::Owned);
+        match &edit.payload {
+            Some(Payload::Bytes(bytes)) => {
+                let content_type = content_type.unwrap_or_else(|| self.content_type.clone());
+                self.set_payload(bytes.clone(), content_type);
+            }
+            Some(_) => return Err("`payload` is a range: write `text` or `base64`".to_owned()),
+            None => self.content_type = content_type.unwrap_or(self.content_type),
+        }
+        if let Some(form) = form {
+            self.extras_mut().form = form;
+        }
+        for (key, value) in &edit.values {
+            self.set_value(key, value);
+        }
+        Ok(self)
     }
 
     /// The payload as a JSON document.

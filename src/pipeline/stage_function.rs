@@ -10,9 +10,9 @@ use super::record::{RECORD, Record};
 use super::response;
 use super::stage_target::StageTarget;
 use super::stages::{EgressExport, StageKind};
-#[cfg(feature = "runtime")]
-use crate::delivery::COMMAND;
 use crate::delivery::owner::{Lane, Names, Owner, RULES};
+#[cfg(feature = "runtime")]
+use crate::delivery::{COMMAND, EDIT};
 use crate::sdk::{
     Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, StatefulFunction,
 };
@@ -137,6 +137,7 @@ impl Kind {
 pub(super) fn item_takes(type_name: &str) -> bool {
     lane_takes(type_name)
         || COMMAND.name().as_str() == type_name
+        || EDIT.name().as_str() == type_name
         || RULES.name().as_str() == type_name
 }
 

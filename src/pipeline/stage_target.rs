@@ -10,6 +10,7 @@ use super::size::MAX_BYTES;
 use super::stage::{Answer, Stage, apply_bounded};
 use super::stages::{Connections, OnFailure, Prepared as Load, StageKind};
 use super::wire::Kept;
+use crate::delivery::Edit;
 use crate::delivery::engine::Failure;
 use crate::delivery::owner::{Goal, Prepared, Target};
 use crate::sdk::{Address, BoxError, Context, MessageBuilder};
@@ -58,6 +59,10 @@ impl Target for StageTarget {
 
     fn decode(&self, bytes: &Bytes) -> Result<Record, BoxError> {
         Ok(Kept::read(bytes)?.record)
+    }
+
+    fn edited(&self, record: Record, edit: &Edit) -> Result<Record, String> {
+        record.edited(edit)
     }
 
     fn prepare(

@@ -253,7 +253,7 @@ pub(crate) const ADMIN: &str = "127.0.0.1:8191";
 /// The prefix of StateFun's own settings for modules; they override the environment.
 const GLOBAL: &str = "statefun.module.global-config.";
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write it as KEY=VALUE".to_owned()),

@@ -1,15 +1,19 @@
 //! `statefun dead-letters`: deliveries that were given up, with their reasons.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stateful_functions::TypeName;
+use stateful_functions::delivery::Payload;
 
 use crate::admin::{AddressArg, AdminArgs, Query};
+use crate::args::key_value;
 use crate::deliveries::{Actor, Verb, line, show};
 use crate::list::Extent;
-use crate::{output, redrive};
+use crate::{input, output, redrive};
 
 /// Show deliveries that were given up; send them again, or purge them.
 #[derive(Debug, Args)]
@@ -19,6 +23,7 @@ Examples:
   statefun dead-letters show pipelines/events.http-export/7f3c
   statefun dead-letters redrive pipelines/events.http-export/7f3c --reason 'url repaired'
   statefun dead-letters redrive --all --target http://127.0.0.1:9000 --dry-run --reason 'sink is back'
+  statefun dead-letters edit pipelines/events.http-export/7f3c --payload order.json --reason 'the customer was missing'
   statefun dead-letters export > dead-letters.jsonl")]
 pub(crate) struct DeadLettersArgs {
     #[command(subcommand)]
@@ -66,6 +71,25 @@ enum DeadLettersCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
+    /// Change one, and send it again.
+    Edit {
+        /// Its address: `<namespace>/<type>/<id>`.
+        #[arg(value_name = "ADDRESS")]
+        address: AddressArg,
+        /// A file with the new payload, not compressed; `-` is standard input.
+        #[arg(long, value_name = "FILE")]
+        payload: Option<PathBuf>,
+        /// The type of the payload.
+        #[arg(long, value_name = "TYPE")]
+        content_type: Option<String>,
+        /// Set a value. May be repeated.
+        #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+        value: Vec<(String, String)>,
+        #[command(flatten)]
+        actor: Actor,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
     /// Remove one with its history. This cannot be undone.
     Purge(Verb),
     /// Print dead letters with their bytes as JSON lines.
@@ -101,6 +125,8 @@ impl Filter {
 }
 
 const PATH: &str = "/api/dead-letters";
+/// The maximum size of a payload.
+const MAX_PAYLOAD_BYTES: u64 = 16 << 20;
 
 pub(crate) async fn run(args: DeadLettersArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     match args.command {
@@ -140,6 +166,45 @@ pub(crate) async fn run(args: DeadLettersArgs, as_json: bool) -> anyhow::Result<
             let answer = admin.connect()?.post(&path, &body).await?;
             let one = address.is_some().then(|| line(&answer));
             redrive::print(&answer, one, dry_run, as_json)?;
+        }
+        DeadLettersCommand::Edit {
+            address,
+            payload,
+            content_type,
+            value,
+            actor,
+            admin,
+        } => {
+            let mut body = json!({"actor": actor.actor, "reason": actor.reason});
+            let mut set = |key: &str, value: Value| {
+                if let Some(fields) = body.as_object_mut() {
+                    fields.insert(key.to_owned(), value);
+                }
+            };
+            if let Some(path) = payload {
+                let bytes = match path.as_os_str() == "-" {
+                    true => input::standard(MAX_PAYLOAD_BYTES),
+                    false => input::file(&path, MAX_PAYLOAD_BYTES),
+                };
+                let bytes = bytes.with_context(|| format!("cannot read {}", path.display()))?;
+                set(
+                    "payload",
+                    serde_json::to_value(Payload::Bytes(bytes.into()))?,
+                );
+            }
+            if let Some(content_type) = content_type {
+                set("content_type", content_type.into());
+            }
+            if !value.is_empty() {
+                set("values", value.into_iter().collect());
+            }
+            let path = format!("{PATH}/{}/edit", address.path());
+            let item = admin.connect()?.post(&path, &body).await?;
+            if as_json {
+                output::json(&item)?;
+            } else {
+                output::line(line(&item))?;
+            }
         }
         DeadLettersCommand::Purge(verb) => verb.run(PATH, "purge", as_json).await?,
         DeadLettersCommand::Export { filter, admin } => {

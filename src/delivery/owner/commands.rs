@@ -1,6 +1,7 @@
 //! Commands of operators and functions to a delivery.
 
 use super::super::command::{Command, REPLY, Reply, Verb};
+use super::super::edit::Edit;
 use super::super::engine::{Actor, Input, Reason};
 use super::function::{Applied, Owner};
 use super::kept::{Kept, erase};
@@ -17,10 +18,54 @@ impl<T: Target> Owner<T> {
             Ok(command) => self.execute(context, command).await?,
             Err(err) => Reply::failed("job.bad_command", err.to_string()),
         };
-        if let Some(caller) = context.caller().cloned() {
-            context.send(MessageBuilder::to(caller).value_as(&REPLY, reply)?);
+        answer(context, reply)
+    }
+
+    /// Changes a delivery that was given up or cancelled, and requeues it.
+    pub(super) async fn edit(
+        &self,
+        context: &mut Context,
+        edit: Result<Edit, SdkError>,
+    ) -> Result<(), BoxError> {
+        let reply = match edit {
+            Ok(edit) => self.change(context, edit).await?,
+            Err(err) => Reply::failed("job.bad_command", err.to_string()),
+        };
+        answer(context, reply)
+    }
+
+    async fn change(&self, context: &mut Context, edit: Edit) -> Result<Reply, BoxError> {
+        let Some(mut kept) = Kept::load(context)? else {
+            let text = "nothing is kept at this address";
+            return Ok(Reply::failed("job.not_found", text));
+        };
+        let before = kept.item.delivery.clone();
+        if !before.is_terminal() {
+            let text =
+                "only a delivery that was given up or cancelled can be edited: discard it first";
+            return Ok(Reply {
+                ok: false,
+                code: Some("job.bad_state".to_owned()),
+                message: Some(text.to_owned()),
+                ..Reply::done(&before)
+            });
         }
-        Ok(())
+        let unit = kept.unit(context, &self.target);
+        let unit = unit.map_err(|err| format!("it cannot be read: {err}"));
+        match unit.and_then(|unit| self.target.edited(unit, &edit)) {
+            Ok(unit) => kept.unit = Some(self.target.encode(&unit)),
+            Err(text) => return Ok(Reply::failed("job.bad_command", text)),
+        }
+        let note = match edit.reason.trim() {
+            "" => String::new(), // refused, as everywhere
+            reason => format!("edited: {reason}"),
+        };
+        let by = Actor::new(edit.actor, note);
+        let input = Input::RetryNow { by, at: None };
+        Ok(match self.put(context, kept, input, false).await? {
+            Applied::Done(delivery) => Reply::done(&delivery),
+            Applied::Refused(refused) => Reply::refused(&refused, &before),
+        })
     }
 
     async fn execute(&self, context: &mut Context, command: Command) -> Result<Reply, BoxError> {
@@ -58,4 +103,12 @@ impl<T: Target> Owner<T> {
             Applied::Refused(refused) => Reply::refused(&refused, &before),
         })
     }
+}
+
+/// Answers whoever gave the command.
+fn answer(context: &mut Context, reply: Reply) -> Result<(), BoxError> {
+    if let Some(caller) = context.caller().cloned() {
+        context.send(MessageBuilder::to(caller).value_as(&REPLY, reply)?);
+    }
+    Ok(())
 }

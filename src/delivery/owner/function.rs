@@ -144,6 +144,7 @@ impl<T: Target> Owner<T> {
             Some(ToItem::Watch) => self.take_up(context, Input::Watch, false).await?,
             Some(ToItem::Rules) => self.rules_changed(context).await?,
             Some(ToItem::Command(command)) => self.command(context, command).await?,
+            Some(ToItem::Edit(edit)) => self.edit(context, edit).await?,
             Some(ToItem::HandedOver(row)) => self.take_over(context, row)?,
             Some(ToItem::Submission(submission)) => self.submit(context, submission)?,
             None => return Ok(false),

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::super::command::{COMMAND, Command};
+use super::super::edit::{EDIT, Edit};
 use super::blob::Blob;
 use super::pages::PAGE;
 use super::wire::{
@@ -20,6 +21,8 @@ pub(super) enum ToItem {
     Rules,
     /// A command that cannot be read gets an answer too.
     Command(Result<Command, SdkError>),
+    /// The same.
+    Edit(Result<Edit, SdkError>),
     HandedOver(Bytes),
     Submission(Submission),
 }
@@ -53,6 +56,10 @@ impl ToItem {
             .or_else(|| {
                 let is_command = message.is(&COMMAND);
                 is_command.then(|| Ok(Self::Command(message.require(&COMMAND))))
+            })
+            .or_else(|| {
+                let is_edit = message.is(&EDIT);
+                is_edit.then(|| Ok(Self::Edit(message.require(&EDIT))))
             })
             .or_else(|| read.value(&HANDED_OVER, Self::HandedOver))
             .or_else(|| read.value(&SUBMISSION, Self::Submission))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::super::edit::Edit;
 use super::super::engine::Failure;
 use super::breaker::Circuit;
 use crate::sdk::{BoxError, Context};
@@ -32,6 +33,9 @@ pub(crate) trait Target: Send + Sync + 'static {
 
     /// The unit from its stored form.
     fn decode(&self, bytes: &Bytes) -> Result<Self::Unit, BoxError>;
+
+    /// The unit with other content, or why that is not possible.
+    fn edited(&self, unit: Self::Unit, edit: &Edit) -> Result<Self::Unit, String>;
 
     /// Prepares an attempt. `id` is its idempotency key, `key` its order key.
     fn prepare(

@@ -252,6 +252,28 @@ async fn a_dead_letter_keeps_its_bytes_and_is_sent_again_on_redrive() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_is_edited_over_the_api_and_sent_again() {
+    let destination = Destination::start().await;
+    destination.react(Reaction::status(400));
+    let started = exporting(&destination).await;
+    started.order("orders", r#"{"n":1}"#).await;
+    let letter = started.items_once("/api/dead-letters", 1).await.remove(0);
+    for body in [
+        alice("a typo"),
+        json!({"actor": "alice", "reason": "x", "payload": "{}"}),
+    ] {
+        let refused = started.verb("dead-letters", &letter, "edit", &body).await;
+        assert_eq!(code(&refused), (400, "bad_request".to_owned()), "{body}");
+    }
+    destination.react(Reaction::status(200));
+    let edit = json!({"actor": "alice", "reason": "a typo", "payload": {"text": r#"{"n":2}"#}, "values": {"edited": "yes"}});
+    let edited = json_of(&started.verb("dead-letters", &letter, "edit", &edit).await);
+    assert_eq!(edited["state"], "awaiting");
+    destination.until(|received| received.len() == 2).await;
+    assert_eq!(destination.bodies(), [r#"{"n":1}"#, r#"{"n":2}"#]);
+}
+
+#[tokio::test]
 async fn a_purged_dead_letter_is_gone() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(400));

@@ -242,6 +242,49 @@ async fn an_operator_cancels_discards_and_retries() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_is_edited_and_sent_again_under_its_id() {
+    use stateful_functions::delivery::{EDIT, Edit, REPLY, Reply};
+    use stateful_functions::{Address, MessageBuilder, TypeName};
+
+    let destination = Destination::start().await;
+    destination.react(Reaction::status(400));
+    let mut town = export_with(&destination, json!({}));
+    town.send("d1", "wrong").await;
+    let (address, _) = town.only();
+    let operator = Address::new(TypeName::new("test/operator"), "alice");
+    let send = async |town: &mut Town, edit: &Edit| {
+        let message = MessageBuilder::to(address.clone()).value_as(&EDIT, edit);
+        town.deliver(Some(operator.clone()), message.unwrap()).await;
+        let reply: Reply = town.outside.pop().unwrap().require(&REPLY).unwrap();
+        reply
+    };
+    let mut edit = Edit::new("alice", " ");
+    edit.payload = serde_json::from_value(json!({"text": "right"})).unwrap();
+    edit.content_type = Some("text/csv".to_owned());
+    let refused = send(&mut town, &edit).await;
+    assert_eq!(refused.code.as_deref(), Some("job.bad_state"), "no reason");
+
+    destination.react(Reaction::status(200));
+    edit.reason = "a typo".to_owned();
+    let reply = send(&mut town, &edit).await;
+    assert_eq!(
+        (reply.ok, reply.state.unwrap().as_str()),
+        (true, "awaiting")
+    );
+    let transitions = town.only().1.transitions();
+    let edited = transitions.as_array().unwrap().last().unwrap();
+    assert_eq!(edited["note"], "edited: a typo");
+    let again = send(&mut town, &edit).await;
+    assert_eq!(again.code.as_deref(), Some("job.bad_state"), "it waits");
+    town.advance(Duration::ZERO).await;
+    assert_eq!(destination.bodies(), ["wrong", "right"]);
+    assert_eq!(keys(&destination), [address.id()]);
+    let last = destination.received().pop().unwrap();
+    assert_eq!(last.header("content-type"), Some("text/csv"));
+    assert_eq!(town.remembering(), []);
+}
+
+#[tokio::test]
 async fn an_operators_retry_of_a_waiting_record_is_an_attempt_at_once() {
     let mut destination = Destination::start().await;
     destination.go_down().await;
