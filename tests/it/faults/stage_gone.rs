@@ -263,3 +263,38 @@ async fn what_waits_for_a_destination_is_not_given_to_a_stage_of_another_kind_be
     runtime.kill();
     all_arrive(&before, &data, &destination).await;
 }
+
+/// A mistake in a module stops the start as a whole. What waits stays as it is, and goes on with the next good start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r_07_a_mistake_in_a_pipeline_stops_the_start_and_leaves_what_waits_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let destination = Destination::start().await;
+    destination.react(Reaction::status(503));
+    let export = exporting("out", &destination, "circuit: false, ");
+    let good = module_of(folder.path(), "good", &export);
+    let mistaken = format!("{{filter: {{rule: {{nope: 1}}}}}}, {export}");
+    let bad = module_of(folder.path(), "bad", &mistaken);
+
+    let mut runtime = Process::run(&good, &data);
+    send(&runtime, &json!({"n": 1})).await;
+    let admin = Api::of(&runtime, "admin api");
+    until("one that waits", async || {
+        let page = admin.get("/api/deliveries").await;
+        let item = page["items"].as_array().unwrap().first().cloned();
+        item.filter(|item| item["state"] == "awaiting")
+    })
+    .await;
+    assert_eq!(runtime.terminate(), Some(0));
+    assert_eq!(Process::spawn(&bad, &data).wait(), Some(1));
+
+    destination.react(Reaction::status(200));
+    destination.forget();
+    let mut runtime = Process::run(&good, &data);
+    let admin = Api::of(&runtime, "admin api");
+    let addresses = admin.addresses().await;
+    assert_eq!(addresses.len(), 1);
+    admin.act(&addresses[0], "retry").await;
+    assert_eq!(destination.bodies(), [r#"{"n":1}"#]);
+    assert_eq!(runtime.terminate(), Some(0));
+}
