@@ -124,7 +124,7 @@ async fn statefun_and_this_runtime_make_the_same_of_the_same_records() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_without_key_or_value_are_refused_by_both() {
+async fn a_record_without_key_or_value_ends_the_real_job_and_is_set_aside_here() {
     let Some(broker) = shared("kafka agreement on refused records", Version::V39) else {
         return;
     };
@@ -161,7 +161,9 @@ async fn records_without_key_or_value_are_refused_by_both() {
         assert!(told.contains(theirs), "{told}");
         let data = tempfile::tempdir().unwrap();
         let scene = Scene::start(&module, data.path()).await;
-        scene.says(ours).await;
+        scene.says("\"set_aside\":1").await;
+        let kept = scene.ask("/api/dead-letters").await;
+        assert!(kept.contains(ours), "{kept}");
         scene.runtime.shutdown().await;
     }
 }
