@@ -6,8 +6,8 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
+use super::loads::loads;
 use super::params::Params;
-use super::queues::loads;
 use super::{Admin, Reply, ok, whole};
 use crate::runtime::StoreStatus;
 use crate::runtime::gone::Gone;

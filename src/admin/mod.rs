@@ -12,6 +12,7 @@ pub(crate) mod figures;
 mod health;
 mod import;
 mod kept;
+mod loads;
 mod metrics;
 mod not_brought;
 mod page;

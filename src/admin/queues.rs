@@ -1,7 +1,6 @@
 //! `/api/queues`: waiting messages, records and deliveries.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 use super::damaged::{Damaged, shown};
 use super::figures::{Destination, destinations};
 use super::health::gone_json;
+use super::loads::{Load, loads};
 use super::page::{Weigh, page};
 use super::params::Params;
 use super::set_aside::{self, Refused};
@@ -17,7 +17,7 @@ use crate::runtime::condition::{Condition, SplitStatus};
 use crate::runtime::core::keys::{PARKED, TIMERS};
 use crate::runtime::core::{Activity, AddressKey, AdminChange, Parked};
 use crate::runtime::egress::Delivering;
-use crate::runtime::partition::{Inspection, Queue};
+use crate::runtime::partition::Queue;
 use crate::runtime::respond::{Refusal, refuse};
 use crate::sdk::TypeName;
 use crate::storage::{Rows, StorageError, count};
@@ -90,34 +90,6 @@ impl Weigh for (AddressKey, Parked) {
     fn weight(&self) -> usize {
         self.1.reason.len()
     }
-}
-
-/// The usage of each function type in all partitions, the largest first, after those that are full in a partition.
-pub(super) fn loads(partitions: &[Inspection]) -> Vec<Load> {
-    let mut by_name: BTreeMap<String, Load> = BTreeMap::new();
-    for load in partitions.iter().flat_map(|partition| &partition.loads) {
-        let function = format!("{}/{}", load.namespace, load.name);
-        let sum = by_name.entry(function).or_default();
-        sum.backlog += load.backlog;
-        sum.memory_bytes += load.memory_bytes;
-        sum.is_full |= load.is_full();
-    }
-    let named = by_name
-        .into_iter()
-        .map(|(function, load)| Load { function, ..load });
-    let mut loads: Vec<Load> = named.collect();
-    loads.sort_by_key(|load| Reverse((load.is_full, load.backlog)));
-    loads
-}
-
-/// The usage of one function type.
-#[derive(Default)]
-pub(super) struct Load {
-    pub(super) function: String,
-    pub(super) backlog: u64,
-    memory_bytes: usize,
-    /// Whether messages to it, and to types that send to it, are refused.
-    pub(super) is_full: bool,
 }
 
 fn load_json(load: &Load) -> Value {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use super::blob::Blob;
-use super::pages::{PAGE, Pages, give_page};
-use super::queue::{Capacity, OldEnds, Queue, QueueValues};
+use super::pages::{Pages, give_page};
+use super::queue::{Capacity, OldEnds, PAGE, Queue, QueueValues};
 use super::received::ToDestination;
 use super::registry::DestinationRegistry;
 use super::waking::Waking;

@@ -3,13 +3,9 @@
 use bytes::Bytes;
 
 use super::blob::Blob;
-use super::queue::{FRONT, Queue, Taken};
+use super::queue::{FRONT, PAGE, Queue, Taken};
 use super::wire::{Empty, FETCH};
-use crate::sdk::types::protobuf_as;
-use crate::sdk::{Address, Context, MessageBuilder, SdkError, Type};
-
-/// A page: its address, and the items that it has.
-pub(crate) const PAGE: Type<Blob> = protobuf_as("statefun.pipelines/page");
+use crate::sdk::{Address, Context, MessageBuilder, SdkError};
 
 /// The pages of the queues of one function. The mark separates the id of a queue and the number of its page.
 #[derive(Debug, Clone, Copy)]

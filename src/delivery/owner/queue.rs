@@ -8,12 +8,13 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::blob::Blob;
-use super::pages::PAGE;
 use crate::sdk::types::protobuf_as;
 use crate::sdk::{AddressScopedStorage, FunctionSpec, SdkError, Type, ValueSpec};
 
 const ENDS: ValueSpec<Ends> = ValueSpec::new("list", protobuf_as("statefun.pipelines/list"));
 const CHUNK: Type<Blob> = protobuf_as("statefun.pipelines/segment");
+/// A page: its address, and the items that it has.
+pub(crate) const PAGE: Type<Blob> = protobuf_as("statefun.pipelines/page");
 /// The oldest items, taken from a page; on a page, all of its items.
 pub(crate) const FRONT: ValueSpec<Blob> = ValueSpec::new("front", PAGE);
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::super::command::{COMMAND, Command};
 use super::super::edit::{EDIT, Edit};
 use super::blob::Blob;
-use super::pages::PAGE;
+use super::queue::PAGE;
 use super::wire::{
     FETCH, HANDED_OVER, JOIN, LEAVE, PROBE, Probe, REPORT, RULES, Report, SUBMISSION, Submission,
     TICK, TURN, Tick, Turn, WAITING, WAKE, WATCH, WaitingItem, Wake, WireLaneEntry,

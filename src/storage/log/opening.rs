@@ -13,9 +13,8 @@ use super::reached::ReachedFile;
 use super::recovery;
 use super::reserve::Reserve;
 use super::round::Round;
-use super::state::State;
+use super::state::{State, Syncing};
 use super::store::LogStore;
-use super::syncing::Syncing;
 use super::writer::{AppendError, Writer, segment_name};
 
 impl LogStore {

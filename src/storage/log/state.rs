@@ -1,13 +1,13 @@
-//! What changes in a store on disk, behind one lock, and when an overlay is frozen or intake must slow down.
+//! What changes in a store on disk, behind two locks, and when an overlay is frozen or intake must slow down.
 
 use std::mem;
 use std::sync::Arc;
 
-use super::super::Health;
+use super::super::{Health, Position};
 use super::LogSettings;
 use super::layers::{Frozen, Layers};
 use super::round::Round;
-use super::writer::Finished;
+use super::writer::{Finished, Writer};
 
 /// With little disk space, checkpoints begin at this fraction of the usual size.
 const LOW_ROOM_SHARE: u64 = 16;
@@ -38,6 +38,25 @@ pub(super) struct State {
     /// Somebody waits for what is staged.
     pub(super) is_urgent: bool,
     pub(super) stopped: bool,
+}
+
+/// What the thread that syncs has.
+pub(super) struct Syncing {
+    pub(super) writer: Writer,
+    /// Taken and not durable: being written, or kept by a full disk.
+    pub(super) round: Round,
+    /// Bytes written since the free disk space was measured.
+    pub(super) since_look: u64,
+}
+
+impl Syncing {
+    pub(super) fn after(last: Position, writer: Writer) -> Self {
+        Self {
+            writer,
+            round: Round::after(last),
+            since_look: 0,
+        }
+    }
 }
 
 impl State {

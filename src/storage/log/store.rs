@@ -13,8 +13,7 @@ use super::super::tables::{PageSums, Tables};
 use super::super::{Backend, Health, Position, StorageError, SyncError, Write};
 use super::LogSettings;
 use super::reserve::Reserve;
-use super::state::State;
-use super::syncing::Syncing;
+use super::state::{State, Syncing};
 
 /// Maximum wait of one call of `stage` for a slow checkpoint.
 const LONGEST_WAIT: Duration = Duration::from_millis(10);

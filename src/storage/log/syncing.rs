@@ -4,30 +4,12 @@ use std::sync::atomic::Ordering;
 
 use super::super::{Position, SyncError};
 use super::round::Round;
+use super::state::Syncing;
 use super::store::LogStore;
-use super::writer::{AppendError, Writer};
+use super::writer::AppendError;
 
 /// Bytes of log after which the free disk space is measured.
 const LOOK_EVERY: u64 = 1 << 20;
-
-/// What the thread that syncs has.
-pub(super) struct Syncing {
-    pub(super) writer: Writer,
-    /// Taken and not durable: being written, or kept by a full disk.
-    pub(super) round: Round,
-    /// Bytes written since the free disk space was measured.
-    since_look: u64,
-}
-
-impl Syncing {
-    pub(super) fn after(last: Position, writer: Writer) -> Self {
-        Self {
-            writer,
-            round: Round::after(last),
-            since_look: 0,
-        }
-    }
-}
 
 impl LogStore {
     /// Makes everything durable that is staged.
