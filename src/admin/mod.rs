@@ -229,7 +229,8 @@ impl Admin {
         next: impl FnOnce(&dyn Rows) -> Result<Page<T>, StorageError> + Send + 'static,
         show: fn(&T) -> serde_json::Value,
     ) -> Result<Reply, Refusal> {
-        let page = move |rows: &dyn Rows| Ok(page_json(&next(rows)?, show).to_string());
+        // As all JSON replies do, it ends with a line feed.
+        let page = move |rows: &dyn Rows| Ok(format!("{}\n", page_json(&next(rows)?, show)));
         let (json, body) = (HeaderValue::from_static(JSON), self.read(page).await?);
         Ok(whole(respond::with_type(StatusCode::OK, json, body.into())))
     }

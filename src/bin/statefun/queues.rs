@@ -117,9 +117,9 @@ fn print(queues: &Value) -> anyhow::Result<()> {
     }
     for source in list_at(queues, "/ingresses") {
         output::line(format_args!(
-            "ingress {}: {} messages taken in{}{}{}",
+            "ingress {}: {} taken in{}{}{}",
             field(source, "ingress"),
-            field(source, "brought"),
+            total(source, "brought", "message"),
             not_brought(source),
             failed_attempts(source),
             last_failure(source)

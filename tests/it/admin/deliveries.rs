@@ -288,6 +288,17 @@ async fn a_purged_dead_letter_is_gone() {
     assert_eq!(started.items("/api/dead-letters").await, [json!(null); 0]);
 }
 
+/// The prompt of a terminal stood behind a list, as it did behind the answers of `statefun sink`.
+#[tokio::test]
+async fn a_list_ends_with_a_line_feed() {
+    let destination = Destination::start().await;
+    let started = exporting(&destination).await;
+    for path in ["/api/deliveries", "/api/dead-letters", "/api/state"] {
+        let list = started.ask(Method::GET, path, &[], "").await;
+        assert_eq!(text(&list), "{\"items\":[],\"next\":null}\n", "{path}");
+    }
+}
+
 /// Cancelled deliveries could be found, and only be removed under the name of dead letters.
 #[tokio::test]
 async fn a_cancelled_delivery_is_purged_and_a_waiting_one_is_not() {
