@@ -17,7 +17,11 @@ use crate::sdk::{EgressMessage, KafkaEgressMessage, KinesisEgressMessage, TypeNa
 pub(crate) struct EgressExport {
     /// The egress.
     pub(crate) id: TypeName,
-    /// Where it is named, for those who know what is bound.
+    /// Where it is named.
+    #[cfg_attr(
+        not(feature = "runtime"),
+        allow(dead_code, reason = "a module knows what is bound")
+    )]
     pub(crate) named_at: Finding,
     form: Form,
 }

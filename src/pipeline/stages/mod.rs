@@ -24,8 +24,10 @@ pub(crate) use batch::Batching;
 pub(crate) use batch::MAX_ITEMS as MAX_BATCH_ITEMS;
 pub use batch::{Batch, BatchFormat};
 pub(crate) use egress::EgressExport;
+#[cfg(feature = "mqtt")]
+pub(crate) use export::Channel;
 pub use export::OnFailure;
-pub(crate) use export::{Channel, Connections, Exporter, Prepared};
+pub(crate) use export::{Connections, Exporter, Prepared};
 #[cfg(feature = "edgex")]
 pub(crate) use http_export::RequestBody;
 #[cfg(feature = "runtime")]
