@@ -271,6 +271,7 @@ async fn a_refused_connection_is_distinguished_from_a_broken_exchange() {
         .await
         .unwrap_err();
     assert!(err.is_connect() && !err.is_timeout(), "{err:?}");
+    assert!(!err.is_tls() && !err.is_dns(), "{err:?}");
     assert!(chain(&err).contains("refused"), "{}", chain(&err));
 
     let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf".to_vec();
@@ -325,6 +326,7 @@ async fn https_needs_a_trusted_certificate() {
         .await
         .unwrap_err();
     assert!(err.is_connect() && !err.is_timeout(), "{err:?}");
+    assert!(err.is_tls() && !err.is_dns(), "{err:?}");
     assert!(chain(&err).contains("UnknownIssuer"), "{}", chain(&err));
 
     let friends = client(|config| config.trusted_certificates_pem = CERTIFICATE.to_vec());

@@ -63,6 +63,14 @@ fn faults(export: Value) -> Vec<String> {
     faults.iter().map(ToString::to_string).collect()
 }
 
+/// It had the code of a destination that is down.
+#[tokio::test]
+async fn a_host_without_an_address_has_a_code_of_its_own() {
+    let outcome = sent(pipeline(json!({}), "http://no-such-host.invalid/")).await;
+    let code = &outcome.summary["error"]["code"];
+    assert_eq!(code, "dns", "{}", outcome.told());
+}
+
 #[tokio::test]
 async fn a_destination_of_a_private_authority_is_trusted_when_its_file_is_named() {
     let canned = Canned::start([ok("", b"")]).await;
@@ -74,6 +82,7 @@ async fn a_destination_of_a_private_authority_is_trusted_when_its_file_is_named(
         "{}",
         outcome.told()
     );
+    assert_eq!(outcome.summary["error"]["code"], "tls");
     let trusting = json!({"tls": {"ca": format!("{DATA}/authority.crt")}});
     let outcome = sent(pipeline(trusting, &url)).await;
     assert!(outcome.is_delivered(), "{}", outcome.told());

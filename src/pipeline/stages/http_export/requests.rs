@@ -237,6 +237,8 @@ impl Requests {
         let kind = match err {
             err if err.is_timeout() => FailureKind::Timeout,
             err if err.is_invalid_request() => FailureKind::Encode,
+            err if err.is_dns() => FailureKind::Dns,
+            err if err.is_tls() => FailureKind::Tls,
             _ => FailureKind::Connect,
         };
         let mut text = err.to_string();

@@ -104,6 +104,12 @@ pub(super) fn remedy_of_lost(error: &HttpError) -> Option<&'static str> {
         Some("correct `urlPathTemplate`")
     } else if error.is_timeout() {
         Some("make the function answer faster, or raise the time limits of its transport")
+    } else if error.is_dns() {
+        Some("correct the host in `urlPathTemplate`")
+    } else if error.is_tls() {
+        Some(
+            "give the server a certificate for this host, and name its authority in `trust_cacerts` if it is not a public one",
+        )
     } else if error.is_connect() {
         Some("start the function server, or correct `urlPathTemplate`")
     } else if error.is_body_too_large() {

@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service as _;
 
 use super::connection::{Connection, Dialect};
-use super::error::Kind;
+use super::error::{Kind, NoAddress};
 use super::origin::Origin;
 use super::proxy::{Proxies, Proxy};
 use super::stream::{Pauses, Stream};
@@ -21,6 +21,9 @@ use super::tls::client_tls;
 use super::{HttpClientConfig, HttpError};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How the errors of a failed name lookup begin.
+const NO_ADDRESS: &str = "dns error";
 
 /// Much longer than any call.
 const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -104,7 +107,11 @@ impl Connector {
     async fn tcp(&self, origin: &Origin) -> Result<TokioIo<TcpStream>, BoxError> {
         let mut connector = self.tcp.clone();
         let Some(proxy) = self.proxy(origin) else {
-            return Ok(connector.call(origin.url()).await?);
+            let connected = connector.call(origin.url()).await;
+            return connected.map_err(|err| match err.to_string().starts_with(NO_ADDRESS) {
+                true => NoAddress(err.into()).into(),
+                false => err.into(),
+            });
         };
         let connected = connector.call(proxy.origin.url()).await;
         let mut tcp = connected.map_err(|source| ProxyDown {

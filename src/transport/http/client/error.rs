@@ -36,7 +36,7 @@ pub(super) enum Kind {
     Malformed(io::Error),
 }
 
-type BoxError = Box<dyn Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 impl HttpError {
     pub(super) fn new(kind: Kind, method: &Method, url: &Uri) -> Self {
@@ -91,6 +91,24 @@ impl HttpError {
         matches!(self.0.kind, Kind::Connect(_))
     }
 
+    /// Whether the host's name has no address, or could not be looked up.
+    pub fn is_dns(&self) -> bool {
+        match &self.0.kind {
+            Kind::Connect(source) => causes(source.as_ref()).any(|cause| cause.is::<NoAddress>()),
+            _ => false,
+        }
+    }
+
+    /// Whether both sides did not agree on TLS, such as on a certificate.
+    pub fn is_tls(&self) -> bool {
+        match &self.0.kind {
+            Kind::Connect(source) | Kind::Broken(source) | Kind::Stale(source) => {
+                causes(source.as_ref()).any(is_of_tls)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a reused connection ended instead of a response: the server may have closed it before it
     /// received the request.
     pub fn is_stale_connection(&self) -> bool {
@@ -117,19 +135,33 @@ impl HttpError {
 }
 
 /// hyper-util and the connector both wrap; the timeout is an `io::Error` somewhere below.
-fn timed_out(mut err: &(dyn Error + 'static)) -> bool {
-    loop {
-        if let Some(io) = err.downcast_ref::<io::Error>()
-            && io.kind() == io::ErrorKind::TimedOut
-        {
-            return true;
-        }
-        match err.source() {
-            Some(source) => err = source,
-            None => return false,
-        }
-    }
+fn timed_out(err: &(dyn Error + 'static)) -> bool {
+    let is_timeout = |io: &io::Error| io.kind() == io::ErrorKind::TimedOut;
+    causes(err).any(|cause| cause.downcast_ref().is_some_and(is_timeout))
 }
+
+/// An error, and what caused it.
+fn causes<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(err);
+    std::iter::from_fn(move || {
+        let err = next?;
+        next = err.source();
+        Some(err)
+    })
+}
+
+fn is_of_tls(cause: &(dyn Error + 'static)) -> bool {
+    // An `io::Error` skips what it was made of in its chain.
+    let inner = cause
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+/// The name of a host has no address.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) struct NoAddress(pub(super) BoxError);
 
 /// Scheme, host, port and path.
 pub(super) fn shown(url: &Uri) -> String {
