@@ -108,7 +108,12 @@ async fn denied_access_refused_credentials_and_a_service_that_is_away_are_faults
     let (code, answers) = check();
     assert_eq!(code, 1, "{answers:#?}");
     assert_eq!(answers.len(), 2, "{answers:#?}");
-    has(&answers, "fault", "spec.awsRegion", "no answer of Kinesis");
+    has(
+        &answers,
+        "fault",
+        "spec.awsRegion",
+        "no answer from Kinesis",
+    );
 }
 
 #[test]
