@@ -16,6 +16,7 @@ pub(crate) fn explained(error: &Error) -> String {
 }
 
 /// What is wrong with `subject`, a JSON text: `the payload is not JSON: a value is expected`.
+#[cfg(feature = "pipeline")]
 pub(crate) fn what_of(subject: &str, error: &Error) -> String {
     let what = what(error);
     match what.strip_prefix("it ") {

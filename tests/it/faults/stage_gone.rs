@@ -210,7 +210,7 @@ async fn all_arrive(file: &Path, data: &Path, destination: &Destination) {
 /// What a user saw: half a second after a start with a mistyped name all that waited, for an hour still, had become dead letters.
 /// A lane that no earlier version had kept was left without a function: commands for its records failed again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_ordered_record_of_a_renamed_stage_can_be_cancelled_and_those_behind_it_are_given_up() {
+async fn an_ordered_record_of_a_renamed_stage_can_be_cancelled() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let destination = Destination::start().await;
@@ -241,14 +241,6 @@ async fn an_ordered_record_of_a_renamed_stage_can_be_cancelled_and_those_behind_
     let admin = Api::of(&runtime, "admin api");
     let first = admin.addresses().await.remove(0);
     assert_eq!(admin.act(&first, "cancel").await["state"], "cancelled");
-    // The turn of those behind it has come.
-    until("two that are given up", async || {
-        let page = admin.get("/api/dead-letters").await;
-        let items = page["items"].as_array().unwrap();
-        let gone = items.iter().filter(|item| item["reason"] == "stage_gone");
-        (gone.count() == 2).then_some(())
-    })
-    .await;
     assert_eq!(runtime.terminate(), Some(0));
 }
 

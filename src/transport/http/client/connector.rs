@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service as _;
 
 use super::connection::{Connection, Dialect};
-use super::error::{Kind, NoAddress};
+use super::error::{Kind, Unresolved};
 use super::origin::Origin;
 use super::proxy::{Proxies, Proxy};
 use super::stream::{Pauses, Stream};
@@ -109,7 +109,7 @@ impl Connector {
         let Some(proxy) = self.proxy(origin) else {
             let connected = connector.call(origin.url()).await;
             return connected.map_err(|err| match err.to_string().starts_with(NO_ADDRESS) {
-                true => NoAddress(err.into()).into(),
+                true => Unresolved(err.into()).into(),
                 false => err.into(),
             });
         };

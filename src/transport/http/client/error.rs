@@ -94,7 +94,7 @@ impl HttpError {
     /// Whether the host's name has no address, or could not be looked up.
     pub fn is_dns(&self) -> bool {
         match &self.0.kind {
-            Kind::Connect(source) => causes(source.as_ref()).any(|cause| cause.is::<NoAddress>()),
+            Kind::Connect(source) => causes(source.as_ref()).any(|cause| cause.is::<Unresolved>()),
             _ => false,
         }
     }
@@ -161,7 +161,7 @@ fn is_of_tls(cause: &(dyn Error + 'static)) -> bool {
 /// The name of a host has no address.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub(super) struct NoAddress(pub(super) BoxError);
+pub(super) struct Unresolved(pub(super) BoxError);
 
 /// Scheme, host, port and path.
 pub(super) fn shown(url: &Uri) -> String {
