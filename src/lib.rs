@@ -70,6 +70,8 @@ mod connectors;
     )
 )]
 mod document;
+#[cfg(feature = "runtime")]
+pub mod edgex;
 #[cfg(feature = "http-client")]
 mod elapsed;
 #[cfg(feature = "pipeline")]

@@ -36,7 +36,7 @@ use futures_util::stream;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Empty, StreamBody};
+use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming as Body};
 use hyper::service::service_fn;
 use tokio::sync::{Semaphore, watch};
@@ -145,6 +145,45 @@ struct Admin {
     runtime: RuntimeHandle,
     /// Maximum lists read at the same time; others queue.
     reads: Arc<Semaphore>,
+}
+
+/// Health and metrics, for listeners beside the API.
+pub(crate) struct Probes(Admin);
+
+impl Probes {
+    /// Probes of a runtime whose listeners share `listeners`.
+    pub(crate) fn new(
+        server: &HttpServer,
+        listeners: &HttpListeners,
+        runtime: RuntimeHandle,
+    ) -> Self {
+        Self(Admin {
+            guard: server.guard.clone(),
+            bodies: server.bodies.clone(),
+            listeners: listeners.clone(),
+            runtime,
+            reads: Arc::new(Semaphore::new(READS_AT_A_TIME)),
+        })
+    }
+
+    /// As `GET /health`.
+    pub(crate) async fn health(&self) -> Result<FullResponse, Refusal> {
+        full(self.0.health(&Params::default()).await?).await
+    }
+
+    /// As `GET /metrics`.
+    pub(crate) async fn metrics(&self) -> Result<FullResponse, Refusal> {
+        full(self.0.metrics(&Params::default()).await?).await
+    }
+}
+
+async fn full(reply: Reply) -> Result<FullResponse, Refusal> {
+    let (head, body) = reply.into_parts();
+    let body = body.collect().await.map_err(|error| {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        refuse(status, "reply.cut", &error.to_string())
+    })?;
+    Ok(Response::from_parts(head, Full::new(body.to_bytes())))
 }
 
 impl Admin {

@@ -24,6 +24,7 @@ const MAY_BE_EMPTY: &str = "id";
 const MAY_BE_REPEATED: &str = "state";
 
 /// The part after the `?`.
+#[derive(Default)]
 pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::answering::Answering;
 use super::config::{self, DEFAULT_NAMESPACE, PipelineConfig, Route, StageConfig, StageNames};
 use super::function::Entry;
 use super::plan::Plan;
@@ -69,6 +70,7 @@ impl Pipeline {
         builder.secrets.clone_from(config.secrets());
         builder.routes = config.routes().to_vec();
         builder.is_storing = config.is_storing();
+        builder.answering = config.answering().clone();
         builder.stages = config.into_stages().into_iter().map(Some).collect();
         builder
     }
@@ -244,6 +246,7 @@ pub struct PipelineBuilder {
     secrets: Secrets,
     routes: Vec<Route>,
     is_storing: bool,
+    answering: Answering,
 }
 
 impl PipelineBuilder {
@@ -262,6 +265,7 @@ impl PipelineBuilder {
             secrets: Secrets::default(),
             routes: Vec::new(),
             is_storing: true,
+            answering: Answering::default(),
         }
     }
 
@@ -439,7 +443,8 @@ impl PipelineBuilder {
         };
         let stages = stages.into_iter().map(with_secrets).collect();
         let config = PipelineConfig::from_parts(self.name, self.namespace, stages)
-            .with_storing(self.is_storing);
+            .with_storing(self.is_storing)
+            .with_answering(self.answering);
         let seed = self.id_seed.unwrap_or_else(Uuid::new_v4);
         let plan =
             Plan::new(config, self.routes, self.is_chained, self.clock, seed).map_err(|err| {

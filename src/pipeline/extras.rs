@@ -36,6 +36,8 @@ pub(crate) struct Extras {
     pub(crate) is_isolated: bool,
     /// Who gets the response.
     pub(crate) reply_to: Option<Address>,
+    /// What the sender calls the request that the record belongs to.
+    pub(crate) correlation_id: String,
 }
 
 impl Form {

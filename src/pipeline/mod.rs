@@ -5,6 +5,7 @@
 //! deliveries, of which a stage is a target. May import `sdk`, `delivery`, `clock`, `retry` and the HTTP client.
 #![doc = include_str!("../../docs/pipelines.md")]
 
+mod answering;
 mod builder;
 mod collector;
 mod config;
@@ -38,13 +39,21 @@ mod wire;
 pub use crate::delivery::owner::Circuit;
 pub use crate::document::Finding;
 #[cfg(feature = "runtime")]
+pub(crate) use answering::{Answering, Publisher};
+#[cfg(feature = "runtime")]
 pub(crate) use builder::Entrance;
 pub use builder::{Destinations, InvalidPipeline, Pipeline, PipelineBuilder};
 pub use config::PipelineConfig;
 #[cfg(feature = "runtime")]
+pub(crate) use config::{DEFAULT_NAMESPACE, boolean as edgex_boolean, check_half};
+#[cfg(feature = "runtime")]
+pub(crate) use edgex::section::{DEFAULT_PIPELINE, read as edgex_pipelines};
+#[cfg(feature = "runtime")]
 pub(crate) use gone::stand_in;
 pub use kept::Kept;
 pub use record::{NotJson, RECORD, Record};
+#[cfg(feature = "runtime")]
+pub(crate) use response::{REFUSAL, STORED};
 pub use secrets::{SecretError, SecretProvider, Secrets};
 pub use stage::{Answer, Stage};
 pub use stages::{
@@ -53,4 +62,6 @@ pub use stages::{
 };
 #[cfg(feature = "runtime")]
 pub(crate) use stages::{BrokerAddress, read_tls};
+#[cfg(feature = "runtime")]
+pub(crate) use template::Template;
 pub use uuid::Uuid;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::answering::Answering;
 use super::config::{PipelineConfig, Route, StageConfig};
 use super::ids::{ItemIds, RecordIds};
 use super::record::{RECORD, Record};
@@ -14,8 +15,10 @@ use super::stages::StageKind;
 use super::wire::Kept;
 use crate::clock::Clock;
 use crate::delivery::engine::{Failure, Policy};
-use crate::delivery::owner::failed;
-use crate::sdk::{Address, BoxError, Context, InvalidTypeName, Message, MessageBuilder, TypeName};
+use crate::delivery::owner::{Undelivered, failed};
+use crate::sdk::{
+    Address, BoxError, Context, EgressMessage, InvalidTypeName, Message, MessageBuilder, TypeName,
+};
 use crate::time::Timestamp;
 use crate::topic_filter::TopicFilter;
 
@@ -40,6 +43,7 @@ pub(crate) struct Plan {
     notes_callers: bool,
     /// Whether records that cannot be sent are kept.
     pub(crate) is_storing: bool,
+    answering: Answering,
 }
 
 /// One stage and its functions.
@@ -63,6 +67,8 @@ pub(crate) struct Onward {
     forks: Vec<Message>,
     /// It goes to the caller.
     pub(crate) answer: Option<Message>,
+    /// The response, which is published.
+    pub(crate) published: Option<EgressMessage>,
 }
 
 impl Onward {
@@ -70,6 +76,9 @@ impl Onward {
         let last = [self.message, self.answer].into_iter().flatten();
         for message in self.forks.into_iter().chain(last) {
             context.send(message);
+        }
+        if let Some(published) = self.published {
+            context.send_egress(published);
         }
     }
 }
@@ -95,6 +104,7 @@ impl Plan {
     ) -> Result<Self, InvalidTypeName> {
         let (name, namespace) = (config.name().to_owned(), config.namespace().to_owned());
         let is_storing = config.is_storing();
+        let answering = config.answering().clone();
         let function = |text: String| TypeName::from_parts(&namespace, &text);
         let step = |stage: StageConfig| {
             Ok(Step {
@@ -116,10 +126,12 @@ impl Plan {
             destination: function(format!("destination.{name}"))?,
             ids: RecordIds::seeded(id_seed),
             clock,
-            answers: steps.iter().any(|step| step.kind.answers()),
-            notes_callers: steps
-                .iter()
-                .any(|step| step.kind.answers() || matches!(step.kind, StageKind::Own(_))),
+            answers: answering.always || steps.iter().any(|step| step.kind.answers()),
+            notes_callers: answering.always
+                || steps
+                    .iter()
+                    .any(|step| step.kind.answers() || matches!(step.kind, StageKind::Own(_))),
+            answering,
             steps,
             is_chained,
             routes: routes?,
@@ -244,7 +256,10 @@ impl Plan {
     fn message(&self, led: &Led, mut record: Record) -> Result<Onward, BoxError> {
         let mut onward = Onward::default();
         match led {
-            Led::Done => onward.answer = response::message(&record, self.answers),
+            Led::Done => {
+                onward.answer = response::message(&record, self.answers);
+                onward.published = self.published(&mut record);
+            }
             Led::To(at) if self.step(*at).kind.is_isolated() => {
                 let mut copy = record.clone();
                 response::forget_caller(&mut copy);
@@ -256,6 +271,10 @@ impl Plan {
             Led::To(at) => onward.message = Some(self.given(*at, record)?),
             Led::Failed(at, failure) => {
                 onward.answer = response::refusal(&record, failure);
+                if onward.answer.is_none() && self.answering.always {
+                    let id = self.step(*at).item_id(&record).to_string();
+                    onward.answer = response::stored(&record, &id);
+                }
                 if onward.answer.is_some() {
                     response::forget_caller(&mut record);
                 }
@@ -319,6 +338,7 @@ impl Plan {
         let first = kinds.by_ref().take_while(|kind| kind.computes().is_some());
         self.is_chained
             && self.routes.is_empty()
+            && self.answering.publisher.is_none()
             && first
                 .into_iter()
                 .all(|kind| !matches!(kind, StageKind::Own(_)))
@@ -331,6 +351,43 @@ impl Plan {
         let mut kinds = self.steps.iter().map(|step| &step.kind);
         let first = kinds.find(|kind| kind.computes().is_none());
         first.is_some_and(StageKind::is_isolated)
+    }
+
+    /// The message with the response of a record with which the pipeline is done.
+    fn published(&self, record: &mut Record) -> Option<EgressMessage> {
+        let publisher = self.answering.publisher.as_ref()?;
+        record.response()?;
+        match publisher.message(record) {
+            Ok(message) => Some(message),
+            Err(error) => {
+                tracing::error!(
+                    pipeline = self.name,
+                    error,
+                    "a response cannot be published"
+                );
+                None
+            }
+        }
+    }
+
+    /// Answers the caller of a record that was not exported at once, if callers do not wait for that.
+    pub(crate) fn answer_undelivered(
+        &self,
+        context: &mut Context,
+        record: &mut Record,
+        undelivered: &Undelivered<'_>,
+    ) {
+        if !self.answering.always {
+            return;
+        }
+        let answer = match undelivered.error_at_end {
+            Some(error) => response::given_up(record, error),
+            None => response::stored(record, undelivered.id),
+        };
+        if let Some(answer) = answer {
+            response::forget_caller(record);
+            context.send(answer);
+        }
     }
 
     /// The message that gives the record to the function of the stage at `at`.

@@ -288,6 +288,19 @@ impl Record {
             .map_or("", |extras| extras.response_type.as_str())
     }
 
+    /// Sets the id under which the sender knows the request that the record belongs to.
+    #[must_use]
+    pub fn with_correlation_id(mut self, id: impl Into<String>) -> Self {
+        self.extras_mut().correlation_id = id.into();
+        self
+    }
+
+    /// The id under which the sender knows the request; empty if it has none.
+    pub fn correlation_id(&self) -> &str {
+        self.extras()
+            .map_or("", |extras| extras.correlation_id.as_str())
+    }
+
     /// The content type with which the record entered, if it was decoded since; otherwise its own.
     pub fn input_content_type(&self) -> &str {
         let extras = self.extras();

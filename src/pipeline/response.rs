@@ -5,10 +5,12 @@ use serde_json::json;
 
 use super::record::{Record, content_type};
 use crate::delivery::engine::{Class, Failure};
-use crate::sdk::{Message, MessageBuilder};
+use crate::sdk::{Address, Message, MessageBuilder};
 
 /// The type of what a caller gets instead of a response: JSON, `{"statusCode": …, "message": …}`.
-const REFUSAL: &str = "statefun.pipelines/refusal";
+pub(crate) const REFUSAL: &str = "statefun.pipelines/refusal";
+/// The type of what a caller gets whose record is kept for another attempt: JSON, `{"id": …}` with the id of the delivery.
+pub(crate) const STORED: &str = "statefun.pipelines/stored";
 
 /// The message to the caller of the record; `None` if nobody waits. Without data it is empty if the pipeline `always_answers`,
 /// and there is none otherwise.
@@ -29,9 +31,25 @@ pub(crate) fn refusal(record: &Record, failure: &Failure) -> Option<Message> {
         "decode" => 400,
         _ => 422,
     };
-    let refusal = json!({"statusCode": status, "message": failure.message});
-    let value = serde_json::to_vec(&refusal).ok()?;
-    Some(MessageBuilder::to(caller).raw(REFUSAL, &value))
+    Some(refused(caller, status, &failure.message))
+}
+
+/// The message to the caller of a record that was given up at once; `None` if nobody waits.
+pub(crate) fn given_up(record: &Record, error: &str) -> Option<Message> {
+    let caller = record.extras()?.reply_to.clone()?;
+    Some(refused(caller, 422, error))
+}
+
+/// The message to the caller of a record that is kept for another attempt as the delivery `id`; `None` if nobody waits.
+pub(crate) fn stored(record: &Record, id: &str) -> Option<Message> {
+    let caller = record.extras()?.reply_to.clone()?;
+    let stored = json!({"id": id}).to_string();
+    Some(MessageBuilder::to(caller).raw(STORED, stored.as_bytes()))
+}
+
+fn refused(caller: Address, status: u16, message: &str) -> Message {
+    let refusal = json!({"statusCode": status, "message": message}).to_string();
+    MessageBuilder::to(caller).raw(REFUSAL, refusal.as_bytes())
 }
 
 /// Nobody waits for the record any more.

@@ -12,7 +12,7 @@ use super::stages::{Connections, OnFailure, Prepared as Load, StageKind};
 use super::wire::Kept;
 use crate::delivery::Edit;
 use crate::delivery::engine::Failure;
-use crate::delivery::owner::{Goal, Prepared, Target};
+use crate::delivery::owner::{Goal, Prepared, Target, Undelivered};
 use crate::sdk::{Address, BoxError, Context, MessageBuilder};
 use crate::time::Timestamp;
 
@@ -115,6 +115,15 @@ impl Target for StageTarget {
             },
             (Call::Export(_), _) => Err(no_such_attempt()),
         }
+    }
+
+    fn undelivered(
+        &self,
+        context: &mut Context,
+        record: &mut Record,
+        undelivered: &Undelivered<'_>,
+    ) {
+        self.plan.answer_undelivered(context, record, undelivered);
     }
 
     fn follow(&self, context: &mut Context, record: Record, taken: Taken) -> Result<(), BoxError> {

@@ -31,6 +31,7 @@ const REPLY_TYPE: u8 = 11;
 const REPLY_ID: u8 = 12;
 const IS_ROUTED: u8 = 13;
 const IS_ISOLATED: u8 = 14;
+const CORRELATION_ID: u8 = 15;
 
 // The fields of a kept record. 4 and 5 were written by earlier versions: the pipeline's version, and the destination.
 const RECORD: u8 = 1;
@@ -91,6 +92,7 @@ fn put_extras(extras: &Extras, out: &mut Vec<u8>) {
     if extras.is_isolated {
         out.extend_from_slice(&[IS_ISOLATED << 3, 1]);
     }
+    put_text(out, CORRELATION_ID, &extras.correlation_id);
     if let Some(caller) = &extras.reply_to {
         put_text(out, REPLY_TYPE, caller.type_name().as_str());
         put_text(out, REPLY_ID, caller.id());
@@ -128,6 +130,9 @@ pub(crate) fn read(bytes: &Bytes) -> Result<Record, BoxError> {
                 .clone_into(&mut record.extras_mut().input_type),
             IS_ROUTED => record.extras_mut().is_routed = number_in(field)? != 0,
             IS_ISOLATED => record.extras_mut().is_isolated = number_in(field)? != 0,
+            CORRELATION_ID => field
+                .text()?
+                .clone_into(&mut record.extras_mut().correlation_id),
             REPLY_TYPE => field.text()?.clone_into(&mut caller.0),
             REPLY_ID => field.text()?.clone_into(&mut caller.1),
             _ => {}

@@ -33,7 +33,9 @@ use crate::module::{
     EgressTarget, Ingress, InvalidModule, KafkaEgress, KafkaIngress, Location, Module,
     PlaygroundIngress,
 };
-use crate::pipeline::{Destinations, Entrance, Pipeline, PipelineConfig, RECORD, Record, stand_in};
+use crate::pipeline::{
+    Destinations, Entrance, InvalidPipeline, Pipeline, PipelineConfig, RECORD, Record, stand_in,
+};
 use crate::protocol::reqreply::TypedValue;
 use crate::sdk::{Message, StatefulFunctions, TypeName, TypedBytes};
 
@@ -322,13 +324,21 @@ impl RuntimeBuilder {
     }
 
     fn built(&self, config: &PipelineConfig, location: &Location) -> Result<Pipeline, StartError> {
-        let built = Pipeline::declared(config.clone())
+        self.declared_pipeline(config.clone())
+            .map_err(|error| StartError::Declared {
+                what: format!("{location}: {error}"),
+            })
+    }
+
+    /// The pipeline with the clock and the network of this runtime.
+    pub(crate) fn declared_pipeline(
+        &self,
+        config: PipelineConfig,
+    ) -> Result<Pipeline, InvalidPipeline> {
+        Pipeline::declared(config)
             .clock(self.wall_clock())
             .network(self.known_network())
-            .build();
-        built.map_err(|error| StartError::Declared {
-            what: format!("{location}: {error}"),
-        })
+            .build()
     }
 }
 

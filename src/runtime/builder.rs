@@ -76,7 +76,7 @@ pub struct RuntimeBuilder {
     pub(super) endpoints: Vec<EndpointSpec>,
     pub(crate) services: Vec<Box<dyn Service>>,
     /// The largest request body that a declared ingress accepts.
-    pub(super) largest_body: usize,
+    pub(crate) largest_body: usize,
     sources: Vec<(TypeName, Box<dyn Source>)>,
     pub(super) sinks: Vec<(TypeName, Box<dyn Sink>)>,
     /// Egresses whose records are messages to a function.
@@ -188,7 +188,7 @@ impl RuntimeBuilder {
         self
     }
 
-    pub(super) const fn known_network(&self) -> &Network {
+    pub(crate) const fn known_network(&self) -> &Network {
         &self.network
     }
 

@@ -16,6 +16,17 @@ pub(crate) fn rfc3339(time: Timestamp) -> String {
     format!("{time:.3}")
 }
 
+/// `Tue Feb  3 04:05:06 UTC 2026`, as the program `date` of UNIX writes it.
+#[cfg(feature = "runtime")]
+pub(crate) fn unix_date(time: Timestamp) -> String {
+    let millis = i64::try_from(time.as_millis()).ok();
+    let time = millis
+        .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())
+        .unwrap_or(jiff::Timestamp::MAX);
+    let time = Offset::UTC.to_datetime(time);
+    time.strftime("%a %b %e %H:%M:%S UTC %Y").to_string()
+}
+
 /// Reads RFC 3339 with any offset; digits below a millisecond are dropped. `None` for other texts and times before 1970.
 pub(crate) fn from_rfc3339(text: &str) -> Option<Timestamp> {
     point(text.parse().ok()?)

@@ -134,7 +134,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "connectors::playground",
         &["runtime", "module", "transport", "sdk", "protocol"],
     ),
+    // Files in, values out.
+    (
+        "edgex::configuration",
+        &["edgex", "document", "module", "pipeline", "topic_filter"],
+    ),
     // Here the parts are put together.
+    ("edgex", &["*"]),
     ("runtime::assemble", &["*"]),
     ("admin", &["*"]),
     ("testing", &["*"]),

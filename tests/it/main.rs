@@ -21,6 +21,8 @@ mod connectors;
 mod core;
 #[cfg(feature = "pipeline")]
 mod deliveries;
+#[cfg(feature = "full")]
+mod edgex;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 mod endpoint;
 #[cfg(all(feature = "http", feature = "testing"))]

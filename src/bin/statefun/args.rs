@@ -35,6 +35,7 @@ Examples:
   statefun new shop                   makes a project with two functions and their tests
   statefun run                        runs module.yaml
   statefun check module.yaml          tells what is wrong with a module file
+  statefun pipeline run -cd res       runs an application service of EdgeX
   statefun call statefun.samples/greeter/bob hello
   statefun status                     what needs attention, on one screen
   statefun state list                 the values that functions keep
@@ -43,7 +44,8 @@ Examples:
 impl Cli {
     /// The command line, checked for contradictions.
     pub(crate) fn checked() -> Result<Self, clap::Error> {
-        let matches = Self::command().try_get_matches()?;
+        let line = pipeline::in_our_spelling(std::env::args_os());
+        let matches = Self::command().try_get_matches_from(line)?;
         let cli = Self::from_arg_matches(&matches)?;
         let set_twice = match &cli.command {
             Command::Run(run::RunArgs { module, .. })
@@ -142,6 +144,7 @@ impl Log {
     pub(crate) fn start(&self, command: &Command) -> anyhow::Result<LogLines> {
         let default = match command {
             Command::Run(_) | Command::Sink(_) => "info",
+            Command::Pipeline(args) if args.keeps_running() => "info",
             _ => "warn",
         };
         let filter = EnvFilter::try_new(self.filter.as_deref().unwrap_or(default))?;

@@ -7,6 +7,7 @@ mod check;
 mod dead_letters;
 mod deliveries;
 mod environment;
+mod host;
 mod input;
 mod json;
 mod list;

@@ -1,7 +1,9 @@
-//! `statefun pipeline`: the pipelines of module files and of EdgeX configurations. A file per subcommand.
+//! `statefun pipeline`: the pipelines of module files and of EdgeX configurations, and application services of EdgeX. A file per subcommand.
 
 mod convert;
+mod flags;
 mod graph;
+mod service;
 mod test;
 
 use std::process::ExitCode;
@@ -10,8 +12,7 @@ use clap::{Args, Subcommand};
 use stateful_functions::module::{Finding, Module, ModuleFile};
 use stateful_functions::pipeline::PipelineConfig;
 
-use crate::args::ModuleArgs;
-use crate::{check, output};
+pub(crate) use flags::in_our_spelling;
 
 /// Check, draw, test and convert pipelines.
 ///
@@ -19,6 +20,7 @@ use crate::{check, output};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  statefun pipeline run -cd res -p http-export     runs a configuration directory of EdgeX
   statefun pipeline check                      what is wrong with module.yaml
   statefun pipeline check res/configuration.yaml
   statefun pipeline graph a.yaml --svg > a.svg
@@ -31,6 +33,7 @@ pub(crate) struct PipelineArgs {
 
 #[derive(Debug, Subcommand)]
 enum PipelineCommand {
+    Run(service::ServiceArgs),
     /// Check pipelines: every fault with file, line and remedy.
     #[command(after_help = "\
 Examples:
@@ -44,18 +47,26 @@ Examples:
 }
 
 impl PipelineArgs {
+    /// Whether the command runs until it is stopped.
+    pub(crate) const fn keeps_running(&self) -> bool {
+        matches!(self.command, PipelineCommand::Run(_))
+    }
+
     /// A placeholder with two different values.
     pub(crate) fn set_twice(&self) -> Option<&str> {
         match &self.command {
             PipelineCommand::Check(args) => args.module.set_twice(),
             PipelineCommand::Graph(args) => args.module.set_twice(),
-            PipelineCommand::Test(_) | PipelineCommand::Convert(_) => None,
+            PipelineCommand::Run(_) | PipelineCommand::Test(_) | PipelineCommand::Convert(_) => {
+                None
+            }
         }
     }
 }
 
 pub(crate) async fn run(args: PipelineArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     match args.command {
+        PipelineCommand::Run(args) => service::run(&args, as_json).await,
         PipelineCommand::Check(args) => check::run(&args.for_pipelines(), as_json).await,
         PipelineCommand::Graph(args) => graph::run(&args, as_json),
         PipelineCommand::Test(args) => test::run(&args, as_json).await,

@@ -1,22 +1,16 @@
 //! `statefun run`: the runtime with a module file.
 
 use std::io;
-use std::num::{NonZeroU8, NonZeroU32};
-use std::path::PathBuf;
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
-use serde_json::json;
-use stateful_functions::admin::AdminConfig;
 use stateful_functions::module::{Module, ModuleFile};
-use stateful_functions::runtime::{
-    ApplicationFailure, FailurePolicy, OnError, Runtime, RuntimeConfig, StartError,
-};
+use stateful_functions::runtime::{FailurePolicy, OnError, Runtime, RuntimeConfig, StartError};
 
-use crate::admin::{host_port, token};
-use crate::args::{ADMIN, ModuleArgs};
-use crate::{check, environment, network, output, signals};
+use crate::args::ModuleArgs;
+use crate::host::HostArgs;
+use crate::{check, environment, network, output};
 
 /// Run a module: its ingresses, functions, pipelines and egresses, with all durable data in one folder.
 ///
@@ -35,38 +29,14 @@ Examples:
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) module: ModuleArgs,
-    /// The data folder. It is created if it does not exist.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "statefun-data",
-        conflicts_with = "ephemeral"
-    )]
-    data: PathBuf,
-    /// Keep everything in memory.
-    #[arg(long)]
-    ephemeral: bool,
+    #[command(flatten)]
+    host: HostArgs,
     /// How often a batch is tried before `--on-error` applies. Default: unlimited.
     #[arg(long, alias = "park-after", value_name = "N")]
     attempts: Option<NonZeroU32>,
     /// What to do when the attempts of a batch are used up. Default: `park`, or `fail` with `--strict`.
     #[arg(long, value_name = "WHAT", requires = "attempts")]
     on_error: Option<AfterAttempts>,
-    /// Number of partitions among which ids are divided, each with a thread of its own. May change with each start. Default: half the processors,
-    /// at least 1, at most 8.
-    #[arg(long, value_name = "N")]
-    partitions: Option<NonZeroU8>,
-    /// Where the admin API listens.
-    #[arg(long, value_name = "ADDR", default_value = ADMIN, value_parser = host_port)]
-    admin: String,
-    /// The bearer token of the admin API, 8 or more characters. Required when it listens on an address that the network reaches.
-    #[arg(
-        long,
-        value_name = "TEXT",
-        env = "STATEFUN_ADMIN_TOKEN",
-        hide_env_values = true
-    )]
-    admin_token: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -78,49 +48,21 @@ enum AfterAttempts {
 }
 
 pub(crate) async fn run(args: RunArgs, as_json: bool) -> anyhow::Result<ExitCode> {
-    let token = token(args.admin_token.as_deref(), "--admin-token")?;
+    let admin = args.host.admin_config()?;
     let module = load(&args.module)?;
-    let collisions = module.collisions_with_admin(&args.admin);
+    let collisions = module.collisions_with_admin(&args.host.admin);
     if !collisions.is_empty() {
         let told: Vec<String> = collisions.iter().map(ToString::to_string).collect();
         anyhow::bail!("{}", told.join("\n"));
     }
-    let mut admin = AdminConfig::default();
-    admin.listen.clone_from(&args.admin);
-    admin.token = token;
     let builder = Runtime::builder()
         .config(config(&args))
         .network(network::of_environment()?)
         .environment(environment::of_process()?)
         .module(&module)?
         .admin(admin);
-    let builder = if args.ephemeral {
-        builder.ephemeral()
-    } else {
-        builder.data(&args.data)
-    };
-    let stop = signals::stop().context("signals cannot be received")?;
-    let started = builder.start().await;
-    let runtime = started.map_err(|err| explained(err, &module, &args.admin))?;
-    for listener in runtime.listeners() {
-        let (name, address) = (&listener.name, listener.address);
-        if as_json {
-            output::json(&json!({"listener": name, "address": address.to_string()}))?;
-        } else {
-            output::line(format_args!("{name} listens on {address}"))?;
-        }
-    }
-    if as_json {
-        output::json(&json!({"ready": true}))?;
-    } else {
-        output::line("ready")?;
-    }
-    let failure: Option<ApplicationFailure> = tokio::select! {
-        () = stop => None,
-        failure = runtime.failed() => Some(failure),
-    };
-    runtime.shutdown().await;
-    failure.map_or(Ok(ExitCode::SUCCESS), |failure| Err(failure.into()))
+    let explained = |err| explained(err, &module, &args.host.admin);
+    args.host.run(builder, as_json, explained).await
 }
 
 /// The error of a start, with the setting to change if a port is in use.
@@ -152,9 +94,7 @@ fn config(args: &RunArgs) -> RuntimeConfig {
         config.failure = FailurePolicy::strict();
     }
     config.failure.attempts = args.attempts;
-    if let Some(partitions) = args.partitions {
-        config.partitions = partitions;
-    }
+    args.host.divide(&mut config);
     match args.on_error {
         Some(AfterAttempts::Park) => config.failure.on_error = OnError::Park,
         Some(AfterAttempts::Fail) => config.failure.on_error = OnError::Fail,

@@ -2,7 +2,11 @@
 //!
 //! A publication is acknowledged when its messages are on disk, in the order of arrival. The broker sends it again until then.
 
+use std::fmt;
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
@@ -33,12 +37,19 @@ const REQUESTS: usize = 70_000;
 /// Why a publication is set aside that no target is named for.
 const UNNAMED: &str = "the module names no filter that fits the topic; the broker had queued it for one that the module named before";
 
+/// Makes the values of messages from publications, in place of their bytes.
+pub(crate) trait Shape: fmt::Debug + Send + Sync + 'static {
+    /// The value for a publication, or why there can be none: the publication is then set aside.
+    fn value(&self, topic: &str, payload: &Bytes) -> Result<Bytes, String>;
+}
+
 /// Subscribes to topics.
 #[derive(Debug)]
 pub(crate) struct MqttSource {
     spec: MqttIngress,
     network: Network,
     options: Option<MqttOptions>,
+    shape: Option<Arc<dyn Shape>>,
 }
 
 impl MqttSource {
@@ -47,6 +58,16 @@ impl MqttSource {
             spec,
             network,
             options: None,
+            shape: None,
+        }
+    }
+
+    /// Has its messages made by `shape`; their type is that of the route.
+    pub(crate) fn shaped(self, shape: impl Shape) -> Self {
+        let shape: Arc<dyn Shape> = Arc::new(shape);
+        Self {
+            shape: Some(shape),
+            ..self
         }
     }
 }
@@ -75,6 +96,7 @@ impl Source for MqttSource {
         let filter = |route: &Route| (route.source.clone(), self.spec.qos);
         let reader = Reader {
             spec: &self.spec,
+            shape: self.shape.as_deref(),
             routes: routes(&self.spec.topics)?,
             wanted: self.spec.topics.iter().map(filter).collect(),
             asked: Vec::new(),
@@ -99,6 +121,7 @@ type Staged = BoxFuture<'static, Result<(u64, Vec<Publish>), IntakeError>>;
 /// One run of the source.
 struct Reader<'a> {
     spec: &'a MqttIngress,
+    shape: Option<&'a dyn Shape>,
     routes: Vec<(TopicFilter, &'a Route)>,
     wanted: Subscriptions,
     /// The filters of the subscriptions that are asked for and not answered.
@@ -204,9 +227,20 @@ impl Reader<'_> {
 
     fn send(&self, route: &Route, publish: &Publish, batch: &mut Batch) {
         let id = addressed(self.spec.address_id, &publish.topic);
+        let value = match self.shape {
+            None => Ok(publish.payload.clone()),
+            Some(shape) => shape.value(&publish.topic, &publish.payload),
+        };
+        let value = match value {
+            Ok(value) => value,
+            Err(why) => {
+                let origin = format!("topic {}", publish.topic);
+                return batch.set_aside(origin, why, &publish.payload);
+            }
+        };
         for target in &route.targets {
             let to = MessageBuilder::to(Address::new(target.clone(), id));
-            batch.push(&to.raw(&route.value_type, &publish.payload));
+            batch.push(&to.raw(&route.value_type, &value));
         }
     }
 

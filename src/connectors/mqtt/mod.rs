@@ -12,4 +12,4 @@ mod session;
 
 pub(crate) use self::egress::MqttSink;
 pub(crate) use self::examine::BrokerExamined;
-pub(crate) use self::ingress::MqttSource;
+pub(crate) use self::ingress::{MqttSource, Shape};

@@ -16,7 +16,7 @@ use super::limiter::Limiters;
 use super::received::ToItem;
 use super::registry::DestinationRegistry;
 use super::row::Stored;
-use super::target::Target;
+use super::target::{Target, Undelivered};
 use super::wire::{HANDED_OVER, OldUnit, Submission, Tick, Turn, Wake};
 use crate::clock::Clock;
 use crate::sdk::{
@@ -119,6 +119,10 @@ impl<T: Target> Owner<T> {
         let ran = self
             .run(&mut kept.item, &mut unit, Input::SubmitInTurn, false)
             .await?;
+        if let Some(unit) = &mut unit {
+            let undelivered = Undelivered::of(&kept.item);
+            self.target.undelivered(context, unit, &undelivered);
+        }
         kept.unit = unit.map(|unit| self.target.encode(&unit));
         self.settle(context, kept, ran)
     }

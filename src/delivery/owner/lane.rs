@@ -21,7 +21,7 @@ use super::lane_runs::Runs;
 use super::pages::{Pages, give_page};
 use super::queue::{Capacity, Queue, QueueValues};
 use super::received::ToLane;
-use super::target::Target;
+use super::target::{Target, Undelivered};
 use super::wire::{JOIN, TURN, Turn, WireLaneEntry};
 use crate::sdk::types::{json, protobuf_as};
 use crate::sdk::{
@@ -117,13 +117,13 @@ impl<T: Target> Lane<T> {
         let (lane, started) = (context.address().id().to_owned(), self.owner.now());
         let mut item = self.owner.fresh(id, Some(lane.clone()));
         if !line.is_empty() {
-            return self.queue(context, line, item, &unit);
+            return self.queue(context, line, item, unit);
         }
         if !self
             .runs
             .may_begin(&lane, started, self.owner.policy.timeout)
         {
-            return self.queue(context, line, item, &unit);
+            return self.queue(context, line, item, unit);
         }
         let mut unit = Some(unit);
         let input = Input::SubmitInTurn;
@@ -140,7 +140,15 @@ impl<T: Target> Lane<T> {
             line.lane_head.give(Some(entry_of(&item)));
         }
         line.save(context)?;
+        if let Some(unit) = &mut unit {
+            self.tell_undelivered(context, &item, unit);
+        }
         self.hand_over(context, item, unit.as_ref())
+    }
+
+    fn tell_undelivered(&self, context: &mut Context, item: &Item, unit: &mut T::Unit) {
+        let undelivered = Undelivered::of(item);
+        self.owner.target.undelivered(context, unit, &undelivered);
     }
 
     /// Queues a unit behind others, at its own address.
@@ -149,7 +157,7 @@ impl<T: Target> Lane<T> {
         context: &mut Context,
         mut line: Line<'_>,
         mut item: Item,
-        unit: &T::Unit,
+        mut unit: T::Unit,
     ) -> Result<(), BoxError> {
         let now = self.owner.now();
         let mut put = |input| decide(&mut item, input, Readiness::Ready, now, &self.owner.policy);
@@ -160,7 +168,8 @@ impl<T: Target> Lane<T> {
         }
         // The item must be there when its turn comes.
         let entry = entry_of(&item);
-        self.hand_over(context, item, Some(unit))?;
+        self.tell_undelivered(context, &item, &mut unit);
+        self.hand_over(context, item, Some(&unit))?;
         if !is_full {
             line.join(context, entry)?;
         }

@@ -56,5 +56,5 @@ pub(crate) use queue::{Capacity, Queue, QueueValues, Size};
 pub(crate) use registry::DestinationRegistry;
 pub(crate) use row::Row;
 pub use row::{InvalidItem, Stored};
-pub(crate) use target::{Goal, Prepared, Target};
+pub(crate) use target::{Goal, Prepared, Target, Undelivered};
 pub(crate) use wire::RULES;

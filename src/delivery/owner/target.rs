@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::edit::Edit;
-use super::super::engine::Failure;
+use super::super::engine::{DeliveryState, Failure};
 use super::breaker::Circuit;
+use super::item::Item;
 use crate::sdk::{BoxError, Context};
 use crate::time::Timestamp;
 
@@ -53,6 +54,16 @@ pub(crate) trait Target: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Self::Taken, Box<Failure>>> + Send;
 
+    /// A new unit was not delivered at once; nobody has been told yet. What changes in the unit is kept with it.
+    fn undelivered(
+        &self,
+        context: &mut Context,
+        unit: &mut Self::Unit,
+        undelivered: &Undelivered<'_>,
+    ) {
+        let _ = (context, unit, undelivered);
+    }
+
     /// Continues with a delivered unit.
     fn follow(
         &self,
@@ -60,6 +71,27 @@ pub(crate) trait Target: Send + Sync + 'static {
         unit: Self::Unit,
         taken: Self::Taken,
     ) -> Result<(), BoxError>;
+}
+
+/// What became of a new unit that was not delivered at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Undelivered<'a> {
+    /// The id under which it is kept.
+    pub(crate) id: &'a str,
+    /// The error with which it was given up; `None` if it waits for another attempt.
+    pub(crate) error_at_end: Option<&'a str>,
+}
+
+impl<'a> Undelivered<'a> {
+    pub(super) fn of(item: &'a Item) -> Self {
+        let is_over = item.delivery.state == Some(DeliveryState::Discarded);
+        let error = item.history.last_error();
+        let error = error.map_or("it was given up", |error| error.message.as_str());
+        Self {
+            id: &item.delivery.id,
+            error_at_end: is_over.then_some(error),
+        }
+    }
 }
 
 /// A prepared attempt and its destination.

@@ -14,6 +14,7 @@ pub(crate) use forwarding::{Form, Forwarding};
 pub(crate) use forwarding::{boolean, bytes};
 pub(crate) use retry::{is_edgex, read as read_retry};
 
+use super::answering::Answering;
 #[cfg(feature = "edgex")]
 use super::edgex::section as edgex;
 use super::secrets::Secrets;
@@ -21,6 +22,8 @@ use super::stages::{self, StageKind};
 use crate::document::{At, Complaint, Finding, Findings, Node, nearest};
 #[cfg(feature = "runtime")]
 use crate::sdk::TypeName;
+#[cfg(feature = "runtime")]
+use crate::topic_filter::InvalidFilter;
 use crate::topic_filter::TopicFilter;
 
 /// The default namespace of pipelines.
@@ -60,6 +63,7 @@ pub struct PipelineConfig {
     routes: Vec<Route>,
     /// Whether it keeps records that cannot be sent, or with which a stage fails.
     is_storing: bool,
+    answering: Answering,
 }
 
 /// Where a pipeline sends the records of some topics, too.
@@ -171,6 +175,7 @@ impl PipelineConfig {
             secrets: secrets?,
             routes: Vec::new(),
             is_storing: forwarding?.is_enabled,
+            answering: Answering::default(),
         })
     }
 
@@ -192,6 +197,7 @@ impl PipelineConfig {
             secrets: Secrets::default(),
             routes: Vec::new(),
             is_storing: true,
+            answering: Answering::default(),
         }
     }
 
@@ -214,6 +220,34 @@ impl PipelineConfig {
     #[cfg(feature = "edgex")]
     pub(crate) fn with_routes(self, routes: Vec<Route>) -> Self {
         Self { routes, ..self }
+    }
+
+    /// Has its topics begin with `prefix`.
+    ///
+    /// # Errors
+    /// If a topic with the prefix is not a filter.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn with_topics_below(mut self, prefix: &str) -> Result<Self, InvalidFilter> {
+        for filter in self.routes.iter_mut().flat_map(|route| &mut route.filters) {
+            *filter = TopicFilter::parse(&format!("{prefix}/{filter}"))?;
+        }
+        Ok(self)
+    }
+
+    /// Without other pipelines that get its records.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn without_routes(self) -> Self {
+        let routes = Vec::new();
+        Self { routes, ..self }
+    }
+
+    /// Sets how it answers.
+    pub(crate) fn with_answering(self, answering: Answering) -> Self {
+        Self { answering, ..self }
+    }
+
+    pub(crate) const fn answering(&self) -> &Answering {
+        &self.answering
     }
 
     pub(crate) const fn secrets(&self) -> &Secrets {

@@ -23,7 +23,7 @@ mod push_to_core;
 mod respond;
 mod rule;
 mod secret;
-pub(in crate::pipeline) mod section;
+pub(crate) mod section;
 mod tags;
 mod value_type;
 mod wrap;

@@ -12,7 +12,7 @@ use crate::document::{At, Complaint, Value, nearest};
 use crate::topic_filter::TopicFilter;
 
 /// The id of the pipeline for all topics.
-pub(in crate::pipeline) const DEFAULT_PIPELINE: &str = "default-pipeline";
+pub(crate) const DEFAULT_PIPELINE: &str = "default-pipeline";
 
 /// What the functions of a section have in common.
 struct Section<'a> {
@@ -25,7 +25,7 @@ struct Section<'a> {
 
 /// The pipelines of the section at `at`: the first is the default pipeline, which is called `name`, and routes records to the others by
 /// their topic. `None` if there are faults, which are reported.
-pub(in crate::pipeline) fn read(
+pub(crate) fn read(
     at: &At<'_>,
     name: String,
     namespace: &str,

@@ -17,21 +17,21 @@ use crate::support::until::until;
 const PROGRAMS: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
 
 /// A broker that keeps its sessions over a stop.
-pub(super) struct Broker {
+pub(crate) struct Broker {
     program: &'static str,
     pub(super) folder: TempDir,
-    pub(super) port: u16,
+    pub(crate) port: u16,
     process: Mutex<Option<Child>>,
 }
 
 impl Broker {
     /// `None`, and `test` is reported as skipped, where there is none.
-    pub(super) async fn start(test: &str) -> Option<Self> {
+    pub(crate) async fn start(test: &str) -> Option<Self> {
         Self::start_with(test, "allow_anonymous true\n").await
     }
 
     /// A broker with further settings, in which `FOLDER` is its folder.
-    pub(super) async fn start_with(test: &str, settings: &str) -> Option<Self> {
+    pub(crate) async fn start_with(test: &str, settings: &str) -> Option<Self> {
         let is_there = |program: &str| Command::new(program).arg("--help").output().is_ok();
         let found = PROGRAMS.into_iter().find(|program| is_there(program));
         let (Some(program), true) = (found, is_there("mosquitto_sub")) else {
@@ -146,7 +146,7 @@ user root
     }
 
     /// Publishes each line of `texts` to `topic`, one after the other.
-    pub(super) fn publish(&self, topic: &str, qos: u8, texts: &[&str]) {
+    pub(crate) fn publish(&self, topic: &str, qos: u8, texts: &[&str]) {
         self.publish_with(topic, qos, texts, &[]);
     }
 
@@ -189,7 +189,7 @@ user root
     }
 
     /// Makes the session of a client, as its first connection does.
-    pub(super) fn make_session(&self, client_id: &str, topic: &str, qos: u8) {
+    pub(crate) fn make_session(&self, client_id: &str, topic: &str, qos: u8) {
         let made = self
             .client("mosquitto_sub")
             .args(["-c", "-E", "-i", client_id, "-t", topic])
@@ -200,7 +200,7 @@ user root
     }
 
     /// The next `count` publications, each as `<topic> <payload>`.
-    pub(super) fn take(&self, client_id: &str, topic: &str, count: usize) -> Vec<String> {
+    pub(crate) fn take(&self, client_id: &str, topic: &str, count: usize) -> Vec<String> {
         let taken: Output = self
             .client("mosquitto_sub")
             .args(["-c", "-i", client_id, "-t", topic, "-q", "2", "-v"])
@@ -228,7 +228,7 @@ user root
     }
 
     /// Waits until the log of the broker contains `text` so many times.
-    pub(super) async fn logs(&self, text: &str, times: usize) {
+    pub(crate) async fn logs(&self, text: &str, times: usize) {
         until(&format!("`{text}` in the broker's log"), async || {
             let log = fs::read_to_string(self.path("log")).unwrap();
             (log.matches(text).count() >= times).then_some(())
