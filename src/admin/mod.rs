@@ -181,7 +181,7 @@ async fn full(reply: Reply) -> Result<FullResponse, Refusal> {
     let (head, body) = reply.into_parts();
     let body = body.collect().await.map_err(|error| {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        refuse(status, "reply.cut", &error.to_string())
+        refuse(status, "metrics", &error.to_string())
     })?;
     Ok(Response::from_parts(head, Full::new(body.to_bytes())))
 }

@@ -82,7 +82,7 @@ async fn pl_04_envelopes_are_opened_and_responses_go_to_the_topic_of_their_recor
     assert_eq!(service.process.terminate(), Some(0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pl_28_a_response_set_after_an_export_is_published_when_a_retry_succeeds_over_a_crash() {
     let Some(broker) = Broker::start("edgex: responses of retries").await else {
         return;

@@ -13,9 +13,10 @@ use crate::pipelines::edgex::event;
 use crate::support::destination::Destination;
 use crate::support::process::Process;
 
-const PROFILES: [&str; 6] = [
+const PROFILES: [&str; 7] = [
     "sample",
     "http-export",
+    "mqtt-export",
     "metrics-influxdb",
     "rules-engine",
     "external-mqtt-trigger",

@@ -140,7 +140,7 @@ fn all_faults_of_a_configuration_are_told_at_once_and_nothing_starts() {
         "warning: -cp, -r have no effect",
         "the configuration has 3 faults",
         "environment variable SERVICE_PORT: `Service.Port` is a whole number",
-        "configuration.yaml:1:38: `Trigger.StoredStatus`: 1 is neither 202 nor 422",
+        "configuration.yaml:1:37: `Trigger.StoredStatus`: 1 is neither 202 nor 422",
         "configuration.yaml:4:21: `Writable.Pipeline.ExecutionOrder`: function `Nope` is not in `Functions`",
     ] {
         assert!(told.contains(text), "{text}\nin {told}");
