@@ -108,8 +108,8 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "Trigerr: this key is unknown and ignored (did you mean `Trigger`?)",
                 "Service.Prot: this key is unknown and ignored (did you mean `Port`?)",
+                "Trigerr: this key is unknown and ignored (did you mean `Trigger`?)",
                 "Trigger.ExternalMqtt.Will.Topik: this key is unknown and ignored (did you mean `Topic`?)",
             ]
         );

@@ -243,7 +243,7 @@ Writable:
             "configuration.yaml:2:47: `Trigger.StoredStatus`: 200 is neither 202 nor 422",
             "configuration.yaml:5:17: `Writable.Pipeline.TargetType`: ",
             "configuration.yaml:6:21: `Writable.Pipeline.ExecutionOrder`: function `Bogus`",
-            "configuration.yaml:8:43: `Writable.Pipeline.Functions.Compress.Parameters.Algorithm`: ",
+            "configuration.yaml:8:42: `Writable.Pipeline.Functions.Compress.Parameters.Algorithm`: ",
         ];
         assert_eq!(faults.len(), expected.len(), "{faults:#?}");
         for (fault, expected) in faults.iter().zip(expected) {
