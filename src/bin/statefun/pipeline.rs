@@ -12,15 +12,18 @@ use clap::{Args, Subcommand};
 use stateful_functions::module::{Finding, Module, ModuleFile};
 use stateful_functions::pipeline::PipelineConfig;
 
+use crate::args::ModuleArgs;
+use crate::{check, output};
+
 pub(crate) use flags::in_our_spelling;
 
-/// Check, draw, test and convert pipelines.
+/// Run an application service of EdgeX; check, draw, test and convert pipelines.
 ///
 /// Files are module files, or configurations of EdgeX application services (`configuration.yaml`, with a section `Writable`).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  statefun pipeline run -cd res -p http-export     runs a configuration directory of EdgeX
+  statefun pipeline run -cd res -p http-export runs a configuration directory of EdgeX
   statefun pipeline check                      what is wrong with module.yaml
   statefun pipeline check res/configuration.yaml
   statefun pipeline graph a.yaml --svg > a.svg
