@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_envelope_is_an_error() {
+    fn what_is_not_an_envelope_is_an_error() {
         for bytes in [&b"{"[..], b"{}", b"", b"text", b"\x01"] {
             assert!(open(&Bytes::from_static(bytes)).is_err(), "{bytes:?}");
         }

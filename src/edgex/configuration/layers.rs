@@ -148,7 +148,7 @@ device-services: {Service: {Host: device}}
     }
 
     #[test]
-    fn a_file_that_is_no_configuration_is_refused_with_its_name() {
+    fn a_file_that_is_not_a_configuration_is_refused_with_its_name() {
         for (name, text) in [
             ("configuration.yaml", "- a\n"),
             ("configuration.yaml", ""),

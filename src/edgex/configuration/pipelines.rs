@@ -89,7 +89,7 @@ fn triggered(
             };
             let default = pipelines.into_iter().next()?;
             if default.stages().is_empty() {
-                return Some(Vec::new()); // every request is told so
+                return Some(Vec::new()); // every request is answered with that
             }
             let default = default.without_routes().with_answering(answering);
             Some(vec![default])
@@ -315,7 +315,7 @@ Writable:
     }
 
     #[test]
-    fn pl_32_settings_of_the_application_are_lists_and_what_is_missing_is_told_apart() {
+    fn pl_32_settings_of_the_application_are_lists_and_what_is_missing_is_one_of_two_errors() {
         let of = |settings: &str| {
             let text = format!(
                 "Trigger: {{Type: http}}\nApplicationSettings: {settings}\nWritable:\n  Pipeline:\n    ExecutionOrder: Transform{FUNCTIONS}"

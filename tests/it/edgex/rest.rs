@@ -122,7 +122,7 @@ async fn secrets_are_kept_in_their_file_if_there_is_one() {
 }
 
 #[test]
-fn all_faults_of_a_configuration_are_told_at_once_and_nothing_starts() {
+fn all_faults_of_a_configuration_are_reported_at_once_and_nothing_starts() {
     let folder = tempfile::tempdir().unwrap();
     let res = folder.path().join("res");
     fs::create_dir_all(res.join("one")).unwrap();

@@ -17,7 +17,7 @@ use stateful_functions::transport::http::client::{
 use crate::host::HostArgs;
 use crate::{environment, input, network, output};
 
-/// Larger files are no configurations.
+/// Larger files are not configurations.
 const MAX_BYTES: u64 = 16 << 20;
 /// How long a configuration at a URL is waited for.
 const URL_WITHIN: Duration = Duration::from_secs(15);
