@@ -9,7 +9,7 @@ use super::cursor::{Cursor, Line};
 use super::position::{FileId, Fingerprint, Modified, Position};
 
 /// Bytes read at a time, unless a line is longer.
-const BLOCK: usize = 256 << 10;
+const BLOCK: usize = 1 << 20;
 
 /// A file that is being read.
 #[derive(Debug)]
