@@ -343,7 +343,10 @@ pub(super) fn read(node: At<'_>) -> Option<StageKind> {
 }
 
 fn filled(at: &At<'_>) -> Option<String> {
-    at.read(scalar::filled_text)
+    at.parsed(|text| match text.trim() {
+        "" => Err("must not be empty"),
+        _ => Ok(text.to_owned()),
+    })
 }
 
 /// 0, 1 or 2.
