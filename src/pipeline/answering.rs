@@ -21,7 +21,7 @@ pub(crate) trait Publisher: fmt::Debug + Send + Sync + 'static {
 /// The answers of a pipeline besides those that its stages set for a caller.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answering {
-    /// Callers are answered also without a response, and as soon as their record is kept for another attempt or given up.
+    /// Callers are answered also without a response, and as soon as their record is kept for another attempt.
     pub(crate) always: bool,
     /// Responses are also published.
     pub(crate) publisher: Option<Arc<dyn Publisher>>,

@@ -370,19 +370,17 @@ impl Plan {
         }
     }
 
-    /// Answers the caller of a record that was not exported at once, if callers do not wait for that.
+    /// Answers the caller of a record that was given up at once. One that waits for another attempt is answered only if callers do not wait for that.
     pub(crate) fn answer_undelivered(
         &self,
         context: &mut Context,
         record: &mut Record,
         undelivered: &Undelivered<'_>,
     ) {
-        if !self.answering.always {
-            return;
-        }
         let answer = match undelivered.error_at_end {
             Some(error) => response::given_up(record, error),
-            None => response::stored(record, undelivered.id),
+            None if self.answering.always => response::stored(record, undelivered.id),
+            None => None, // the caller waits, too
         };
         if let Some(answer) = answer {
             response::forget_caller(record);

@@ -4,6 +4,7 @@ use super::super::engine::{DeliveryState, Effect, Reason};
 use super::attempt::Ran;
 use super::decide::Action;
 use super::function::Owner;
+use super::item::Item;
 use super::kept::{Kept, erase};
 use super::target::Target;
 use super::wire::LEAVE;
@@ -16,10 +17,15 @@ impl<T: Target> Owner<T> {
     /// Whether the unit is dropped: the owner keeps none, and its first attempt, or what came before it, has failed. One that was kept before stays, and so does
     /// one that has not been attempted yet.
     pub(super) fn drops(&self, kept: &Kept) -> bool {
-        if self.is_storing || kept.attempts_before > 0 {
+        kept.attempts_before == 0 && self.drops_new(&kept.item)
+    }
+
+    /// As [`drops`](Self::drops), for a unit that was not kept before.
+    pub(super) fn drops_new(&self, item: &Item) -> bool {
+        if self.is_storing {
             return false;
         }
-        let delivery = &kept.item.delivery;
+        let delivery = &item.delivery;
         match (delivery.state, delivery.reason) {
             (Some(DeliveryState::Discarded), reason) => reason != Some(Reason::Operator),
             (Some(DeliveryState::Awaiting), _) => delivery.attempt > 0,

@@ -120,7 +120,7 @@ impl<T: Target> Owner<T> {
             .run(&mut kept.item, &mut unit, Input::SubmitInTurn, false)
             .await?;
         if let Some(unit) = &mut unit {
-            let undelivered = Undelivered::of(&kept.item);
+            let undelivered = Undelivered::of(&kept.item, self.drops_new(&kept.item));
             self.target.undelivered(context, unit, &undelivered);
         }
         kept.unit = unit.map(|unit| self.target.encode(&unit));

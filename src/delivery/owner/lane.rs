@@ -147,7 +147,7 @@ impl<T: Target> Lane<T> {
     }
 
     fn tell_undelivered(&self, context: &mut Context, item: &Item, unit: &mut T::Unit) {
-        let undelivered = Undelivered::of(item);
+        let undelivered = Undelivered::of(item, self.owner.drops_new(item));
         self.owner.target.undelivered(context, unit, &undelivered);
     }
 

@@ -78,13 +78,13 @@ pub(crate) trait Target: Send + Sync + 'static {
 pub(crate) struct Undelivered<'a> {
     /// The id under which it is kept.
     pub(crate) id: &'a str,
-    /// The error with which it was given up; `None` if it waits for another attempt.
+    /// The error with which it was given up or dropped; `None` if it waits for another attempt.
     pub(crate) error_at_end: Option<&'a str>,
 }
 
 impl<'a> Undelivered<'a> {
-    pub(super) fn of(item: &'a Item) -> Self {
-        let is_over = item.delivery.state == Some(DeliveryState::Discarded);
+    pub(super) fn of(item: &'a Item, is_dropped: bool) -> Self {
+        let is_over = is_dropped || item.delivery.state == Some(DeliveryState::Discarded);
         let error = item.history.last_error();
         let error = error.map_or("it was given up", |error| error.message.as_str());
         Self {

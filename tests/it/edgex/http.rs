@@ -190,6 +190,23 @@ async fn r_05_the_status_of_stored_data_is_422_on_demand_as_in_edgex() {
 }
 
 #[tokio::test]
+async fn data_that_is_dropped_because_store_and_forward_is_off_is_422_with_the_error() {
+    let mut service = service("event", "TransformXml, HTTPExport", "");
+    let path = service.path("res/test/configuration.yaml");
+    let file = std::fs::read_to_string(&path).unwrap();
+    let file = file.replace(
+        "StoreAndForward: {Enabled: true",
+        "StoreAndForward: {Enabled: false",
+    );
+    std::fs::write(&path, file).unwrap();
+    assert_eq!(service.process.terminate(), Some(0));
+    service.restart();
+    let answer = service.post(TRIGGER, &[JSON], &event().to_string()).await;
+    assert_eq!(answer.status.as_u16(), 422);
+    assert!(!text(&answer).contains("stored"), "{}", text(&answer));
+}
+
+#[tokio::test]
 async fn data_that_cannot_be_sent_and_is_not_kept_is_422_with_the_error() {
     let service = service("event", "TransformXml, HTTPExportOnce", "");
     let answer = service.post(TRIGGER, &[JSON], &event().to_string()).await;

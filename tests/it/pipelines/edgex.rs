@@ -133,6 +133,17 @@ async fn callers_of_a_pipeline_without_a_response_are_not_answered() {
 }
 
 #[tokio::test]
+async fn the_caller_of_a_record_that_is_given_up_at_once_is_told_so() {
+    let destination = Destination::start().await;
+    destination.react(Reaction::status(400));
+    let export = json!({"http-export": {"url": destination.url("/")}});
+    let answers = called(&json!([export, {"SetResponseData": {}}]), &event()).await;
+    let refusal: Value = serde_json::from_str(&answers[0].1).unwrap();
+    assert_eq!(answers[0].0, "statefun.pipelines/refusal");
+    assert_eq!(refusal["statusCode"], 422);
+}
+
+#[tokio::test]
 async fn the_caller_of_a_batch_does_not_wait_for_it() {
     let stages = json!([
         {"edgex-target": {"type": "event"}}, {"batch": {"count": 5}}, {"SetResponseData": {}},
