@@ -157,7 +157,8 @@ fn pre_connect(parameters: &Parameters<'_>) -> Option<MqttPreConnect> {
     is_on.then_some(pre_connect)
 }
 
-#[cfg(all(test, feature = "mqtt"))]
+#[cfg(test)]
+#[cfg(feature = "mqtt")]
 mod tests {
     use serde_json::{Value, json};
 
