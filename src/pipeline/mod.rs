@@ -39,7 +39,9 @@ mod wire;
 pub use crate::delivery::owner::Circuit;
 pub use crate::document::Finding;
 #[cfg(feature = "runtime")]
-pub(crate) use answering::{Answering, Publisher};
+pub(crate) use answering::Answering;
+#[cfg(feature = "mqtt")]
+pub(crate) use answering::Publisher;
 #[cfg(feature = "runtime")]
 pub(crate) use builder::Entrance;
 pub use builder::{Destinations, InvalidPipeline, Pipeline, PipelineBuilder};

@@ -28,7 +28,7 @@ pub use self::error::HttpError;
 pub use self::message::{HttpRequest, HttpResponse};
 pub use self::proxy::{InvalidProxy, Proxies};
 pub use self::scripted::{Answering, Script, Scripted};
-#[cfg(feature = "mqtt")]
+#[cfg(any(feature = "mqtt", feature = "redis"))]
 pub(crate) use self::tls::client_tls;
 
 use self::connection::{Connection, Lost, Outgoing};
