@@ -56,6 +56,9 @@ fn every_example_installs_a_tracing_subscriber() {
         } else {
             path
         };
+        if !file.exists() {
+            continue; // a module file, which the binary runs
+        }
         let text = std::fs::read_to_string(&file).unwrap();
         let is_installed = text.contains("tracing_subscriber::fmt()");
         assert!(is_installed, "{}", file.display());

@@ -161,16 +161,29 @@ fn a_second_process_on_the_same_folder_is_refused_and_harms_nothing() {
     let place = Place::new();
     let mut first = place.run();
     let data = place.path("data");
-    let second = Process::command(&place.path("module.yaml"), &data).output();
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = second.unwrap();
-    let stderr = String::from_utf8(stderr).unwrap();
-    assert_eq!((status.code(), stdout.len()), (Some(1), 0), "{stderr}");
-    let told = format!("{} is in use by another process", data.display());
-    assert!(stderr.lines().last().unwrap().contains(&told), "{stderr}");
+    let module = place.path("module.yaml");
+    let text = fs::read_to_string(&module).unwrap();
+    let elsewhere = place.path("elsewhere.yaml");
+    fs::write(&elsewhere, text.replace("out.jsonl", "other.jsonl")).unwrap();
+    let in_use = format!("{} is in use by another process", data.display());
+    for (module, expected) in [
+        (
+            &module,
+            "another runtime writes to it; is this one running already?",
+        ),
+        (&elsewhere, &in_use),
+    ] {
+        let second = Process::command(module, &data).output();
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = second.unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!((status.code(), stdout.len()), (Some(1), 0), "{stderr}");
+        let last = stderr.lines().last().unwrap();
+        assert!(last.contains(expected), "{stderr}");
+    }
     place.check(&first.url("http ingress"), &[]);
     assert_eq!(first.terminate(), Some(0));
 }

@@ -17,7 +17,7 @@ const SLOT: usize = 32 << 10;
 /// The checksum and the length of the content.
 const HEADER: usize = 8;
 
-const IN_USE: &str = "another egress or another runtime writes to it; each needs a file of its own";
+const IN_USE: &str = "another egress or another runtime writes to it; is this one running already? Each needs a file of its own";
 
 /// A batch in a file.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -29,6 +29,7 @@ async fn a_batch_whose_stage_is_gone_is_listed_by_its_records_and_filled_again_w
     for n in 0..3 {
         send(&runtime, &json!({"n": n})).await;
     }
+    Api::of(&runtime, "admin api").until_synced().await;
     runtime.kill();
 
     let mut runtime = Process::run(&without, &data);
@@ -114,6 +115,7 @@ async fn a_batch_whose_key_has_changed_gives_its_records_to_the_batches_of_the_n
         for n in 0..3 {
             send(&runtime, &json!({"k": "a", "n": n})).await;
         }
+        Api::of(&runtime, "admin api").until_synced().await;
         runtime.kill();
         let mut runtime = Process::run(&second, &data);
         destination.until(|received| received.len() == 1).await;
@@ -140,6 +142,7 @@ async fn records_on_their_way_to_an_export_that_becomes_a_batch_go_into_one_batc
         send(&runtime, &json!(n)).await;
     }
     slow.until(|received| received.len() == 3).await;
+    Api::of(&runtime, "admin api").until_synced().await;
     runtime.kill();
     let mut runtime = Process::run(&batch, &data);
     destination.until(|received| received.len() == 1).await;

@@ -71,6 +71,19 @@ impl Api {
         self.ask(Method::GET, path, None).await
     }
 
+    /// Waits until all that can be seen is on disk, so that a kill leaves it as it is.
+    pub(super) async fn until_synced(&self) {
+        until("everything synced", async || {
+            let metrics = self.get("/metrics").await;
+            let metrics = metrics.as_str().unwrap_or_default();
+            let is_synced = metrics
+                .lines()
+                .any(|line| line == "statefun_store_unsynced_bytes 0");
+            is_synced.then_some(())
+        })
+        .await;
+    }
+
     /// Has the delivery at that address do something.
     pub(super) async fn act(&self, address: &str, verb: &str) -> Value {
         let path = format!("/api/deliveries/{address}/{verb}");
@@ -115,6 +128,7 @@ async fn pl_21_and_r_06_records_of_a_renamed_stage_are_shown_and_can_be_cancelle
         (wait.count() == 3).then_some(())
     })
     .await;
+    Api::of(&runtime, "admin api").until_synced().await;
     runtime.kill();
 
     let mut runtime = Process::run(&after, &data);
@@ -174,6 +188,7 @@ async fn six_wait(file: &Path, data: &Path) {
         })
         .await;
     }
+    Api::of(&runtime, "admin api").until_synced().await;
     runtime.kill();
 }
 
@@ -235,6 +250,7 @@ async fn an_ordered_record_of_a_renamed_stage_can_be_cancelled() {
         (wait.count() == 3).then_some(())
     })
     .await;
+    Api::of(&runtime, "admin api").until_synced().await;
     runtime.kill();
 
     let mut runtime = Process::run(&ordered("crm2"), &data);
@@ -263,6 +279,7 @@ async fn r_06_what_a_renamed_stage_keeps_waits_until_it_is_due_and_arrives_when_
     destination.until(|received| received.len() == 1).await;
     nothing_is_under_way(&admin).await;
     all_wait(&admin).await;
+    Api::of(&runtime, "admin api").until_synced().await;
     runtime.kill();
     all_arrive(&before, &data, &destination).await;
 }
@@ -296,6 +313,7 @@ async fn what_waits_for_a_destination_is_not_given_to_a_stage_of_another_kind_be
     .await;
     nothing_is_under_way(&admin).await;
     all_wait(&admin).await;
+    Api::of(&runtime, "admin api").until_synced().await;
     runtime.kill();
     all_arrive(&before, &data, &destination).await;
 }

@@ -115,6 +115,7 @@ async fn r_16_a_destination_that_goes_down_and_comes_back_is_shown_with_its_figu
     admin.act(two, "discard").await;
     let given_up = until_told(&admin, 2, 2).await;
     assert_eq!(given_up["given_up"], 2);
+    Api::of(&runtime, "admin api").until_synced().await;
     runtime.kill();
 
     let mut runtime = Process::run(&module, &data);

@@ -133,7 +133,7 @@ async fn callers_of_a_pipeline_without_a_response_are_not_answered() {
 }
 
 #[tokio::test]
-async fn the_caller_of_a_record_that_is_given_up_at_once_is_told_so() {
+async fn the_caller_of_a_record_that_is_given_up_at_once_gets_the_reason() {
     let destination = Destination::start().await;
     destination.react(Reaction::status(400));
     let export = json!({"http-export": {"url": destination.url("/")}});

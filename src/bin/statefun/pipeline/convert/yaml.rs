@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn what_could_be_something_else_has_quotes() {
         let document = json!({"a": {"b c": "x: y", "empty": {}, "no": "no", "word": "post"}, "n": [1, {"k": "1"}]});
-        let expected = "a:\n  \"b c\": \"x: y\"\n  empty: {}\n  \"no\": \"no\"\n  word: post\nn:\n  - 1\n  -\n    k: \"1\"\n";
+        let expected = "a:\n  \"b c\": \"x: y\"\n  empty: {}\n  \"no\": \"no\"\n  word: post\n\"n\":\n  - 1\n  -\n    k: \"1\"\n";
         assert_eq!(of(&document), expected);
     }
 }
