@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::deliveries::{Asked, filter};
 use super::kept::{self, Item, KeptFilter};
-use super::not_brought::{self, Record};
+use super::not_brought::{self, SetAside};
 use super::page::Page;
 use super::params::Params;
 use super::redriven::Redriven;
@@ -141,21 +141,21 @@ impl Admin {
 /// A delivery that was given up, or a record that a source has set aside.
 enum Letter {
     Delivery(Box<Item>),
-    Record(Record),
+    SetAside(SetAside),
 }
 
 impl Letter {
     fn summary(&self) -> Value {
         match self {
             Self::Delivery(item) => item.summary(),
-            Self::Record(record) => record.summary(),
+            Self::SetAside(record) => record.summary(),
         }
     }
 
     fn with_bytes(&self) -> Value {
         match self {
             Self::Delivery(item) => item.with_bytes(),
-            Self::Record(record) => record.with_bytes(),
+            Self::SetAside(record) => record.with_bytes(),
         }
     }
 }
@@ -185,7 +185,7 @@ fn letters(
     let left = limit.saturating_sub(items.len()).max(1);
     let page = set_aside(rows, filter, after_record.map(|key| &key[..]), left)?;
     let records = page.items.into_iter();
-    items.extend(records.map(|item| item.map(Letter::Record)));
+    items.extend(records.map(|item| item.map(Letter::SetAside)));
     let next = page.next;
     Ok(Page { items, next })
 }
@@ -196,7 +196,7 @@ fn set_aside(
     filter: &KeptFilter,
     after: Option<&[u8]>,
     limit: usize,
-) -> Result<Page<Record>, StorageError> {
+) -> Result<Page<SetAside>, StorageError> {
     if filter.target.is_some() || filter.reason.is_some() {
         let (items, next) = (Vec::new(), None);
         return Ok(Page { items, next });

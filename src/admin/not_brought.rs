@@ -27,7 +27,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// A record that a source has set aside, and the address that stands for it: the source's name and an id.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct SetAside {
     pub(super) address: AddressKey,
     record: NotBrought,
 }
@@ -38,7 +38,7 @@ pub(super) fn list(
     source: Option<&TypeName>,
     after: Option<&[u8]>,
     limit: usize,
-) -> Result<Page<Record>, StorageError> {
+) -> Result<Page<SetAside>, StorageError> {
     let prefix = source.map_or(Bytes::new(), |source| {
         type_prefix(source.namespace(), source.name())
     });
@@ -48,26 +48,26 @@ pub(super) fn list(
 }
 
 /// The one at `address`.
-fn get(rows: &dyn Rows, address: &AddressKey) -> Result<Option<Record>, StorageError> {
+fn get(rows: &dyn Rows, address: &AddressKey) -> Result<Option<SetAside>, StorageError> {
     let key = address.to_bytes();
     let row = rows.get(NOT_BROUGHT, &key)?;
     row.map(|row| read(&key, &row)).transpose()
 }
 
-fn read(key: &Bytes, row: &Bytes) -> Result<Record, StorageError> {
+fn read(key: &Bytes, row: &Bytes) -> Result<SetAside, StorageError> {
     let address = AddressKey::split(key).map(|(address, _)| address);
     let found = address.zip(NotBrought::decode(row.clone()).ok());
     let (address, record) = found.ok_or_else(|| StorageError::senseless(NOT_BROUGHT, key))?;
-    Ok(Record { address, record })
+    Ok(SetAside { address, record })
 }
 
-impl Weigh for Record {
+impl Weigh for SetAside {
     fn weight(&self) -> usize {
         self.record.encoded_len()
     }
 }
 
-impl Record {
+impl SetAside {
     /// One line of a list.
     pub(super) fn summary(&self) -> Value {
         Value::Object(self.fields())
@@ -120,12 +120,19 @@ impl Record {
 
 impl Admin {
     /// The record that was set aside at `address`.
-    pub(super) async fn not_brought(&self, address: AddressKey) -> Result<Option<Record>, Refusal> {
+    pub(super) async fn not_brought(
+        &self,
+        address: AddressKey,
+    ) -> Result<Option<SetAside>, Refusal> {
         self.read(move |rows| get(rows, &address)).await
     }
 
     /// Sends a record that was set aside, or removes it.
-    pub(super) async fn act_on_record(&self, record: Record, verb: Verb) -> Result<Reply, Refusal> {
+    pub(super) async fn act_on_record(
+        &self,
+        record: SetAside,
+        verb: Verb,
+    ) -> Result<Reply, Refusal> {
         let state = match verb {
             Verb::Retry if self.bring(&record).await? => "redriven",
             Verb::Retry => {
@@ -146,7 +153,7 @@ impl Admin {
     /// Sends those of a page that can be read. Returns how many that were.
     pub(super) async fn bring_all(
         &self,
-        records: Vec<Record>,
+        records: Vec<SetAside>,
         dry_run: bool,
     ) -> Result<usize, Refusal> {
         let mut brought = 0;
@@ -163,7 +170,7 @@ impl Admin {
         Ok(brought)
     }
 
-    async fn bring(&self, record: &Record) -> Result<bool, Refusal> {
+    async fn bring(&self, record: &SetAside) -> Result<bool, Refusal> {
         let Some(message) = record.message(self.runtime.now() + KNOWN_FOR) else {
             return Ok(false);
         };

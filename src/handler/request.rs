@@ -12,13 +12,13 @@ use crate::sdk::{
 pub(super) struct Request<'a> {
     bytes: &'a Bytes,
     pub(super) target: WireAddress<'a>,
-    state: Vec<State<'a>>,
+    state: Vec<PersistedValue<'a>>,
     invocations: Vec<Invocation>,
 }
 
 /// A `PersistedValue`, possibly without a value.
 #[derive(Default)]
-struct State<'a> {
+struct PersistedValue<'a> {
     name: &'a [u8],
     typed: Option<&'a [u8]>,
 }
@@ -61,7 +61,7 @@ impl<'a> Request<'a> {
         while let Some((number, field)) = fields.next()? {
             match number {
                 1 => request.target = WireAddress::read(field.bytes()?)?,
-                2 => request.state.push(State::read(field.bytes()?)?),
+                2 => request.state.push(PersistedValue::read(field.bytes()?)?),
                 3 => {
                     let invocation = field.bytes()?;
                     if request.invocations.is_empty() {
@@ -101,7 +101,7 @@ impl<'a> Request<'a> {
 /// Reserves capacity for at most this many invocations up front, based on the size of the first one.
 const MOST_RESERVED: usize = 1024;
 
-impl<'a> State<'a> {
+impl<'a> PersistedValue<'a> {
     fn read(state: &'a [u8]) -> Result<Self, WireError> {
         let mut read = Self::default();
         let mut fields = Fields::of(state);

@@ -108,7 +108,7 @@ fn names(plan: &Plan, step: &Step) -> Names {
 
 /// What comes to the functions of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Incoming {
     Record,
     /// The time of a batch is over.
     Flush,
@@ -118,7 +118,7 @@ enum Kind {
     Other,
 }
 
-impl Kind {
+impl Incoming {
     fn of(message: &Message) -> Self {
         if message.is(&RECORD) {
             Self::Record
@@ -150,26 +150,26 @@ pub(super) fn lane_takes(type_name: &str) -> bool {
 /// The long ways are boxed: the future around them is copied several times before it runs.
 impl StatefulFunction for StageFunction {
     async fn invoke(&self, context: &mut Context, message: Message) -> Result<(), BoxError> {
-        match (Kind::of(&message), &self.collector) {
-            (Kind::Record, Some(collector)) => {
+        match (Incoming::of(&message), &self.collector) {
+            (Incoming::Record, Some(collector)) => {
                 self.collect(context, collector, Record::of(&message)?)
             }
-            (Kind::Record, None) => {
+            (Incoming::Record, None) => {
                 let record = Record::of(&message)?;
                 match &self.plan.step(self.at).kind {
                     StageKind::Egress(export) => self.send_out(context, export, record),
                     _ => Box::pin(self.owner.arrive(context, record)).await,
                 }
             }
-            (Kind::Flush, Some(collector)) => {
+            (Incoming::Flush, Some(collector)) => {
                 let batch = collector.flush(context, &message.require(&FLUSH)?)?;
                 self.let_go(context, batch)
             }
-            (Kind::Rules, Some(collector)) => {
+            (Incoming::Rules, Some(collector)) => {
                 self.reconsider(context, collector)?;
                 self.hand_to_owner(context, &message).await
             }
-            (Kind::Flush | Kind::Rules | Kind::Other, _) => {
+            (Incoming::Flush | Incoming::Rules | Incoming::Other, _) => {
                 self.hand_to_owner(context, &message).await
             }
         }

@@ -12,7 +12,9 @@ use super::entrance::{Enter, Entering};
 use super::gone::StandIns;
 use super::handle::Chore;
 use super::parts::Part;
-use super::{Answer, Asking, ConnectorFindings, Examine, RuntimeBuilder, StartError, samples};
+use super::{
+    Asking, ConnectorFindings, Examine, RuntimeBuilder, StartError, SystemAnswer, samples,
+};
 use crate::admin::figures::{DeliveryWatch, count};
 use crate::admin::rearm::{rearm, regather, unpack, warn_of_open_batch};
 use crate::connectors::file::{FileSink, FileSource};
@@ -49,7 +51,7 @@ pub fn connector_findings(module: &Module) -> ConnectorFindings {
 }
 
 /// Asks the systems that a module names, all at once. Nothing is changed there.
-pub async fn ask_systems(module: &Module, asking: &Asking) -> Vec<Answer> {
+pub async fn ask_systems(module: &Module, asking: &Asking) -> Vec<SystemAnswer> {
     let documents = examined(module);
     let asked = documents.iter().map(|one| one.ask(asking));
     join_all(asked).await.into_iter().flatten().collect()

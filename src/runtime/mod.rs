@@ -107,7 +107,7 @@ pub use self::{
     running::Runtime,
     sink::{EgressRecord, Settler, Sink, SinkBatch, SinkPosition},
     source::{Batch, Inlet, Receipt, Source, SourceRecord},
-    systems::{Answer, Asking, ConnectorFindings, Verdict},
+    systems::{Asking, ConnectorFindings, SystemAnswer, Verdict},
 };
 /// Storage types in the settings and errors of a runtime.
 #[cfg(feature = "runtime")]

@@ -58,14 +58,14 @@ impl Asking {
 /// What a system answered about a document.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Answer {
+pub struct SystemAnswer {
     /// What it means for the module.
     pub verdict: Verdict,
     /// The field that the question was about, and the answer.
     pub finding: Finding,
 }
 
-impl Answer {
+impl SystemAnswer {
     /// What `verdict` says about a field.
     #[cfg_attr(
         not(any(feature = "kafka", feature = "kinesis", feature = "redis")),
@@ -101,7 +101,7 @@ pub(crate) trait Examine: Send + Sync {
     }
 
     /// Asks the system, and changes nothing there. Empty for a connector that cannot ask.
-    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
+    async fn ask(&self, asking: &Asking) -> Vec<SystemAnswer> {
         let _ = asking;
         Vec::new()
     }

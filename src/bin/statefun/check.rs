@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use stateful_functions::module::{Finding, Location, Module, ModuleFile, Placeholders};
 use stateful_functions::printable::counted;
 use stateful_functions::runtime::{
-    Answer, Asking, TlsFindings, Verdict, ask_systems, connector_findings,
+    Asking, SystemAnswer, TlsFindings, Verdict, ask_systems, connector_findings,
 };
 
 use crate::args::{ADMIN, ModuleArgs};
@@ -74,7 +74,7 @@ struct Report {
     /// Valid documents that this build cannot run.
     notes: Vec<Finding>,
     /// What systems answered; `None` without `--connect`, or if they were not asked.
-    answers: Option<Vec<Answer>>,
+    answers: Option<Vec<SystemAnswer>>,
 }
 
 pub(crate) async fn run(args: &CheckArgs, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -208,7 +208,7 @@ impl Report {
     }
 
     fn is_fine(&self) -> bool {
-        let is_refused = |answer: &Answer| answer.verdict == Verdict::Fault;
+        let is_refused = |answer: &SystemAnswer| answer.verdict == Verdict::Fault;
         self.faults.is_empty()
             && self.flink.as_ref().is_none_or(Vec::is_empty)
             && !self.answers.iter().flatten().any(is_refused)
@@ -280,7 +280,7 @@ const fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn answer_json(answer: &Answer) -> Value {
+fn answer_json(answer: &SystemAnswer) -> Value {
     let mut value = finding_json(&answer.finding);
     if let Value::Object(fields) = &mut value {
         fields.insert("verdict".to_owned(), word(answer.verdict).into());

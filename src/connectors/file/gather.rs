@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::cursor::{Content, Line};
-use super::record::{Record, address};
+use super::record::{ParsedLine, address};
 use crate::runtime::intake::AddressKey;
 use crate::runtime::{Batch, Inlet, SourceRecord};
 use crate::sdk::TypeName;
@@ -53,7 +53,7 @@ impl Gatherer {
     /// Adds a line of the file `name` to `gathered`.
     pub(super) fn add(&mut self, name: &str, line: Line<'_>, gathered: &mut Gathered) {
         let (text, fault) = match line.content {
-            Content::Text(text) => match Record::read(text) {
+            Content::Text(text) => match ParsedLine::read(text) {
                 Ok(record) => return self.record(name, line, text, &record, gathered),
                 Err(fault) => (text, fault),
             },
@@ -78,7 +78,7 @@ impl Gatherer {
         name: &str,
         line: Line<'_>,
         text: &[u8],
-        record: &Record<'_>,
+        record: &ParsedLine<'_>,
         gathered: &mut Gathered,
     ) {
         let start = gathered.arguments.len();

@@ -13,7 +13,7 @@ use super::cursor::Line;
 use super::folder::{Named, Sibling, copied, named, renamed, siblings};
 use super::gather::{Gathered, Gatherer};
 use super::position::{FileId, Modified, Position};
-use super::record::Record;
+use super::record::ParsedLine;
 use super::tracked::{Progress, Tracked};
 use crate::runtime::Batch;
 use crate::sdk::BoxError;
@@ -124,7 +124,7 @@ impl Reader {
                 // Its end may still be on its way.
                 Progress::Rest(_) if file.quiet() < LAST_LINE_AFTER => break,
                 Progress::Rest(_) => {
-                    let is_whole = |text: &[u8]| !is_last || Record::read(text).is_ok();
+                    let is_whole = |text: &[u8]| !is_last || ParsedLine::read(text).is_ok();
                     if file.take_last(buffer, most, is_whole, add)? {
                         return Ok(self.lines(index, gathered));
                     }

@@ -39,7 +39,7 @@ fn text<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'a, str
 
 /// A line that can be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Record<'a> {
+pub(super) struct ParsedLine<'a> {
     /// `<namespace>/<type>/<id>`, checked.
     pub(super) target: Cow<'a, str>,
     value: Value<'a>,
@@ -57,7 +57,7 @@ enum Value<'a> {
     Encoded(Bytes),
 }
 
-impl<'a> Record<'a> {
+impl<'a> ParsedLine<'a> {
     /// Reads a line. The error says what is wrong with it.
     pub(super) fn read(line: &'a [u8]) -> Result<Self, String> {
         let line = std::str::from_utf8(line).map_err(|fault| {
@@ -216,7 +216,7 @@ mod tests {
     const JSON: TypeName = TypeName::new("statefun/json");
 
     fn message(line: &str) -> Message {
-        let record = Record::read(line.as_bytes()).unwrap();
+        let record = ParsedLine::read(line.as_bytes()).unwrap();
         let mut encoded = Vec::new();
         record.encode(&JSON, &mut encoded);
         let (namespace, name, id) = address(&record.target).unwrap();
@@ -332,7 +332,7 @@ mod tests {
                 "something follows after the end of the JSON (at byte 30)",
             ),
         ] {
-            let told = Record::read(line).unwrap_err();
+            let told = ParsedLine::read(line).unwrap_err();
             assert!(told.contains(expected), "{told}");
         }
     }

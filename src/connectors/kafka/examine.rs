@@ -7,7 +7,7 @@ use super::consumer::Reading;
 use super::inquiry;
 use super::producer;
 use crate::module::{Finding, KafkaEgress, KafkaIngress, Places, Properties};
-use crate::runtime::{Answer, Asking, ConnectorFindings, Examine};
+use crate::runtime::{Asking, ConnectorFindings, Examine, SystemAnswer};
 use crate::sdk::TypeName;
 
 /// An ingress.
@@ -24,7 +24,7 @@ impl Examine for IngressExamined<'_> {
         of_settings(settings, &spec.properties, &spec.places, spec.faults())
     }
 
-    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
+    async fn ask(&self, asking: &Asking) -> Vec<SystemAnswer> {
         match Reading::of(self.0) {
             Ok(reading) => inquiry::of_ingress(self.0.clone(), reading, asking.patience).await,
             Err(_) => Vec::new(),
@@ -42,7 +42,7 @@ impl Examine for EgressExamined<'_> {
         found
     }
 
-    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
+    async fn ask(&self, asking: &Asking) -> Vec<SystemAnswer> {
         match producer::settings(self.0, self.1) {
             Ok(settings) => inquiry::of_egress(self.1.clone(), settings, asking.patience).await,
             Err(_) => Vec::new(),

@@ -13,7 +13,7 @@ use super::client::{Context, Settings, blocking, end};
 use super::consumer::Reading;
 use super::transaction::{PARTITION, TOPIC};
 use crate::module::{DeliverySemantic, KafkaEgress, KafkaIngress, KafkaStart, Places};
-use crate::runtime::{Answer, Verdict};
+use crate::runtime::{SystemAnswer, Verdict};
 use crate::sdk::BoxError;
 
 /// Asks for the topics of an ingress and for its rights.
@@ -21,7 +21,7 @@ pub(super) async fn of_ingress(
     spec: KafkaIngress,
     reading: Reading,
     patience: Duration,
-) -> Vec<Answer> {
+) -> Vec<SystemAnswer> {
     let places = spec.places.clone();
     let asked = blocking(move || {
         let settings = reading.settings.connection();
@@ -40,7 +40,7 @@ pub(super) async fn of_egress(
     spec: KafkaEgress,
     settings: Settings,
     patience: Duration,
-) -> Vec<Answer> {
+) -> Vec<SystemAnswer> {
     let places = spec.places.clone();
     let admin = settings.clone();
     let asked = blocking(move || {
@@ -76,8 +76,8 @@ pub(super) async fn of_egress(
 /// The most events that are taken for the cause of a failure.
 const MAX_EVENTS: usize = 1_000;
 
-fn failed(places: &Places, failure: &BoxError) -> Vec<Answer> {
-    vec![Answer::new(
+fn failed(places: &Places, failure: &BoxError) -> Vec<SystemAnswer> {
+    vec![SystemAnswer::new(
         Verdict::Fault,
         places.finding("address", failure.to_string()),
     )]
@@ -88,7 +88,7 @@ struct Inquiry {
     client: Arc<BaseConsumer<Context>>,
     places: Places,
     deadline: Instant,
-    answers: Vec<Answer>,
+    answers: Vec<SystemAnswer>,
 }
 
 impl Inquiry {
@@ -105,7 +105,7 @@ impl Inquiry {
         })
     }
 
-    fn end(self) -> Vec<Answer> {
+    fn end(self) -> Vec<SystemAnswer> {
         end(self.client);
         self.answers
     }
@@ -116,7 +116,7 @@ impl Inquiry {
 
     fn answer(&mut self, verdict: Verdict, key: &str, text: impl Into<String>) {
         let finding = self.places.finding(key, text.into());
-        self.answers.push(Answer::new(verdict, finding));
+        self.answers.push(SystemAnswer::new(verdict, finding));
     }
 
     /// The client tells causes as events.
@@ -335,10 +335,11 @@ async fn longest_transaction(
     broker: i32,
     asked: Duration,
     left: Duration,
-) -> Answer {
+) -> SystemAnswer {
     const NAME: &str = "transaction.max.timeout.ms";
-    let say =
-        |verdict, text: String| Answer::new(verdict, places.finding("transactionTimeout", text));
+    let say = |verdict, text: String| {
+        SystemAnswer::new(verdict, places.finding("transactionTimeout", text))
+    };
     let connection = settings.connection();
     let (config, context) = (connection.config(), connection.context());
     let limit = async {

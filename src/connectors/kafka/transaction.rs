@@ -47,11 +47,11 @@ pub(super) struct Transactions {
     id: String,
     /// Names this process.
     process: String,
-    state: Mutex<State>,
+    state: Mutex<Ownership>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Ownership {
     session: Option<Arc<Session>>,
     /// A session whose coordinator has not answered yet.
     starting: Option<Session>,
@@ -96,7 +96,7 @@ impl Transactions {
         Ok(self.begin(&mut state).await?.position)
     }
 
-    async fn begin(&self, state: &mut State) -> Result<Committed, BoxError> {
+    async fn begin(&self, state: &mut Ownership) -> Result<Committed, BoxError> {
         state.session = None;
         if state.is_replaced {
             return Err(self.replaced());

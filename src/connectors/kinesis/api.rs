@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A call: its name, and the type of its answer.
 pub(super) trait Call: Serialize + Sync {
     const NAME: &'static str;
-    type Answer: DeserializeOwned;
+    type Response: DeserializeOwned;
 }
 
 /// The shards of a stream; further pages are asked for by `next_token` alone.
@@ -56,7 +56,7 @@ pub(super) struct SequenceNumberRange {
 
 impl Call for ListShards<'_> {
     const NAME: &'static str = "ListShards";
-    type Answer = ShardPage;
+    type Response = ShardPage;
 }
 
 /// The names of streams. What it answers is of no interest: it shows that the service knows the caller.
@@ -68,7 +68,7 @@ pub(super) struct ListStreams {
 
 impl Call for ListStreams {
     const NAME: &'static str = "ListStreams";
-    type Answer = IgnoredAny;
+    type Response = IgnoredAny;
 }
 
 #[derive(Serialize)]
@@ -92,7 +92,7 @@ pub(super) struct ShardIterator {
 
 impl Call for GetShardIterator<'_> {
     const NAME: &'static str = "GetShardIterator";
-    type Answer = ShardIterator;
+    type Response = ShardIterator;
 }
 
 #[derive(Serialize)]
@@ -122,7 +122,7 @@ pub(super) struct StoredRecord {
 
 impl Call for GetRecords<'_> {
     const NAME: &'static str = "GetRecords";
-    type Answer = Fetched;
+    type Response = Fetched;
 }
 
 #[derive(Serialize)]
@@ -160,7 +160,7 @@ pub(super) struct PutResult {
 
 impl Call for PutRecords<'_> {
     const NAME: &'static str = "PutRecords";
-    type Answer = PutResults;
+    type Response = PutResults;
 }
 
 fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {

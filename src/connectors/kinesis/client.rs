@@ -116,7 +116,7 @@ impl Client {
     ///
     /// # Errors
     /// If it has no result; the service may have acted on it nevertheless.
-    pub(super) async fn call<C: Call>(&self, call: &C) -> Result<Answered<C::Answer>, Failure> {
+    pub(super) async fn call<C: Call>(&self, call: &C) -> Result<Answered<C::Response>, Failure> {
         let body = serde_json::to_vec(call).map_err(|why| Failure::Unasked(why.into()))?;
         let credentials = self.provider.get().await.map_err(Failure::Unsigned)?;
         let mut request = self.request(C::NAME, body.into());

@@ -9,7 +9,7 @@ use super::inquiry;
 use super::settings::{Dependencies, Invalid, InvalidProperties, Reading, Settings, Writing};
 use crate::clock::SystemClock;
 use crate::module::{KinesisEgress, KinesisIngress, Properties};
-use crate::runtime::{Answer, Asking, ConnectorFindings, Examine};
+use crate::runtime::{Asking, ConnectorFindings, Examine, SystemAnswer};
 
 /// An ingress.
 pub(crate) struct IngressExamined<'a>(pub(crate) &'a KinesisIngress);
@@ -25,7 +25,7 @@ impl Examine for IngressExamined<'_> {
         of_settings(settings, &spec.client_properties)
     }
 
-    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
+    async fn ask(&self, asking: &Asking) -> Vec<SystemAnswer> {
         let Self(spec) = self;
         match Reading::of(spec) {
             Ok(reading) => {
@@ -45,7 +45,7 @@ impl Examine for EgressExamined<'_> {
         of_settings(settings, &spec.client_properties)
     }
 
-    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
+    async fn ask(&self, asking: &Asking) -> Vec<SystemAnswer> {
         let Self(spec) = self;
         match Writing::of(spec) {
             Ok(writing) => {

@@ -11,14 +11,14 @@ use super::listing::list;
 use super::poll::Poll;
 use super::position::{Position, Split};
 use crate::module::{KinesisEgress, KinesisIngress, Places};
-use crate::runtime::{Answer, Verdict};
+use crate::runtime::{SystemAnswer, Verdict};
 
 /// Asks for the streams of an ingress, and reads each of them at its end.
 pub(super) async fn of_ingress(
     spec: &KinesisIngress,
     client: &Lazy,
     patience: Duration,
-) -> Vec<Answer> {
+) -> Vec<SystemAnswer> {
     let mut inquiry = Inquiry::begin(&spec.places, patience);
     for route in &spec.streams {
         let stream = route.source.as_str();
@@ -49,7 +49,7 @@ pub(super) async fn of_egress(
     spec: &KinesisEgress,
     client: &Lazy,
     patience: Duration,
-) -> Vec<Answer> {
+) -> Vec<SystemAnswer> {
     let mut inquiry = Inquiry::begin(&spec.places, patience);
     let known = inquiry.ask(|| async {
         let client = client.client().await.map_err(Failure::Unasked)?;
@@ -113,7 +113,7 @@ struct Inquiry<'a> {
     places: &'a Places,
     patience: Duration,
     deadline: Instant,
-    answers: Vec<Answer>,
+    answers: Vec<SystemAnswer>,
 }
 
 impl<'a> Inquiry<'a> {
@@ -154,6 +154,6 @@ impl<'a> Inquiry<'a> {
 
     fn answer(&mut self, verdict: Verdict, key: &str, text: String) {
         let finding = self.places.finding(key, text);
-        self.answers.push(Answer::new(verdict, finding));
+        self.answers.push(SystemAnswer::new(verdict, finding));
     }
 }

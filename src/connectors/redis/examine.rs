@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use super::client::{Connecting, Connection, Failure};
 use super::resp::Command;
 use crate::module::{Finding, Location, RedisEgress, RedisIngress, RedisOut, RedisServer};
-use crate::runtime::{Answer, Asking, ConnectorFindings, Examine, Verdict};
+use crate::runtime::{Asking, ConnectorFindings, Examine, SystemAnswer, Verdict};
 use crate::transport::http::client::Network;
 
 /// An ingress.
@@ -21,7 +21,7 @@ impl Examine for IngressExamined<'_> {
         files(&self.0.server, &self.0.location)
     }
 
-    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
+    async fn ask(&self, asking: &Asking) -> Vec<SystemAnswer> {
         let Self(spec) = self;
         let mut inquiry = match Inquiry::begin(&spec.server, &spec.location, asking).await {
             Ok(inquiry) => inquiry,
@@ -40,7 +40,7 @@ impl Examine for EgressExamined<'_> {
         files(&self.1.server, self.0)
     }
 
-    async fn ask(&self, asking: &Asking) -> Vec<Answer> {
+    async fn ask(&self, asking: &Asking) -> Vec<SystemAnswer> {
         let Self(location, spec) = self;
         let mut inquiry = match Inquiry::begin(&spec.server, location, asking).await {
             Ok(inquiry) => inquiry,
@@ -67,7 +67,7 @@ fn files(server: &RedisServer, location: &Location) -> ConnectorFindings {
 struct Inquiry<'a> {
     connection: Connection,
     location: &'a Location,
-    answers: Vec<Answer>,
+    answers: Vec<SystemAnswer>,
 }
 
 impl<'a> Inquiry<'a> {
@@ -75,10 +75,10 @@ impl<'a> Inquiry<'a> {
         server: &RedisServer,
         location: &'a Location,
         asking: &Asking,
-    ) -> Result<Self, Vec<Answer>> {
+    ) -> Result<Self, Vec<SystemAnswer>> {
         let patience = asking.patience;
         let finding = |text: String| Finding::new(location.clone(), "spec.url", text);
-        let fault = |text: String| vec![Answer::new(Verdict::Fault, finding(text))];
+        let fault = |text: String| vec![SystemAnswer::new(Verdict::Fault, finding(text))];
         let connecting = Connecting::of(server, &asking.network);
         let connecting = connecting.map_err(|why| fault(why.to_string()))?;
         let opened = timeout(patience, async {
@@ -99,7 +99,7 @@ impl<'a> Inquiry<'a> {
         Ok(Self {
             connection,
             location,
-            answers: vec![Answer::new(Verdict::Fine, fine)],
+            answers: vec![SystemAnswer::new(Verdict::Fine, fine)],
         })
     }
 
@@ -121,6 +121,6 @@ impl<'a> Inquiry<'a> {
             Err(failure) => (Verdict::Unknown, failure.to_string()),
         };
         let finding = Finding::new(self.location.clone(), "spec", text);
-        self.answers.push(Answer::new(verdict, finding));
+        self.answers.push(SystemAnswer::new(verdict, finding));
     }
 }

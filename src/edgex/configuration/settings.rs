@@ -98,14 +98,14 @@ impl Settings {
         let trigger = whole.section("Trigger")?;
         let publish_topic = publish_topic(&trigger);
         let trigger_of = match kind(&trigger) {
-            Some(Kind::Http) => Some(Trigger::Http),
+            Some(TriggerType::Http) => Some(Trigger::Http),
             // A bus that is not used may be of any type.
-            Some(Kind::MessageBus) => {
+            Some(TriggerType::MessageBus) => {
                 let bus = whole.section("MessageBus");
                 let bus = bus.and_then(|bus| bus_of(&bus, &trigger));
                 bus.map(Trigger::MessageBus)
             }
-            Some(Kind::ExternalMqtt) => external(&trigger).map(Trigger::ExternalMqtt),
+            Some(TriggerType::ExternalMqtt) => external(&trigger).map(Trigger::ExternalMqtt),
             None => None,
         };
         let stored_status = stored_status(&trigger);
@@ -121,18 +121,18 @@ impl Settings {
 }
 
 #[derive(PartialEq, Eq)]
-enum Kind {
+enum TriggerType {
     Http,
     MessageBus,
     ExternalMqtt,
 }
 
-fn kind(trigger: &Reader<'_>) -> Option<Kind> {
+fn kind(trigger: &Reader<'_>) -> Option<TriggerType> {
     let kind = trigger.text("Type")?;
     match kind.trim().to_ascii_lowercase().as_str() {
-        "http" => Some(Kind::Http),
-        "edgex-messagebus" | "messagebus" => Some(Kind::MessageBus),
-        "external-mqtt" => Some(Kind::ExternalMqtt),
+        "http" => Some(TriggerType::Http),
+        "edgex-messagebus" | "messagebus" => Some(TriggerType::MessageBus),
+        "external-mqtt" => Some(TriggerType::ExternalMqtt),
         _ => trigger.fault(
             "Type",
             format_args!(

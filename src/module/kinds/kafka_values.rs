@@ -13,7 +13,7 @@ pub(super) enum Client {
 
 /// The type of a property.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum PropertyType {
     /// A whole number of 32 bits, not below this.
     Int(i64),
     /// A whole number of 64 bits, not below this.
@@ -27,14 +27,14 @@ enum Kind {
 }
 
 use Client::{Consumer, Producer};
-use Kind::{AnyCase, Bool, Int, Long, OneOf};
+use PropertyType::{AnyCase, Bool, Int, Long, OneOf};
 
 const BOTH: &[Client] = &[Consumer, Producer];
 const OF_CONSUMER: &[Client] = &[Consumer];
 const OF_PRODUCER: &[Client] = &[Producer];
 
 /// Names in Java's client, their types, and which client has them.
-const KINDS: &[(&str, Kind, &[Client])] = &[
+const TYPES: &[(&str, PropertyType, &[Client])] = &[
     ("acks", OneOf(&["all", "-1", "0", "1"]), OF_PRODUCER),
     ("allow.auto.create.topics", Bool, OF_CONSUMER),
     ("auto.commit.interval.ms", Int(0), OF_CONSUMER),
@@ -106,7 +106,7 @@ const KINDS: &[(&str, Kind, &[Client])] = &[
 /// The properties whose values Java's client refuses.
 pub(super) fn faults(properties: &Properties, client: Client) -> Vec<Finding> {
     let faults = properties.iter().filter_map(|(name, value)| {
-        let (_, kind, _) = KINDS
+        let (_, kind, _) = TYPES
             .iter()
             .find(|(known, _, clients)| *known == name && clients.contains(&client))?;
         let why = kind.fault(value.trim())?;
@@ -116,7 +116,7 @@ pub(super) fn faults(properties: &Properties, client: Client) -> Vec<Finding> {
     faults.collect()
 }
 
-impl Kind {
+impl PropertyType {
     /// Why a value is refused.
     fn fault(self, value: &str) -> Option<String> {
         let number = |least: i64, most: i64| {

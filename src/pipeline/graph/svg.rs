@@ -14,13 +14,13 @@ const CHAR: usize = 8;
 
 /// A rectangle: left, top, width. All have the same height.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Rectangle {
     x: usize,
     y: usize,
     width: usize,
 }
 
-impl Place {
+impl Rectangle {
     const fn right(self) -> usize {
         self.x + self.width
     }
@@ -35,14 +35,14 @@ pub(super) fn of(graph: &Graph) -> String {
     let mut push = |element: std::fmt::Arguments<'_>| {
         writeln!(body, "{element}").unwrap_or_default(); // writing to a String cannot fail
     };
-    let mut stages: Vec<Vec<Place>> = Vec::new();
+    let mut stages: Vec<Vec<Rectangle>> = Vec::new();
     let mut widest = 0;
     for (row, pipeline) in graph.pipelines.iter().enumerate() {
         let (top, mut x) = (MARGIN + row * ROW, MARGIN + GAP / 2);
         let mut places = Vec::new();
         for (name, _) in &pipeline.stages {
             let (y, width) = (top + 26, width_of(name));
-            places.push(Place { x, y, width });
+            places.push(Rectangle { x, y, width });
             x += width + GAP;
         }
         let least = MARGIN + GAP + width_of(&pipeline.title);
@@ -83,11 +83,11 @@ pub(super) fn of(graph: &Graph) -> String {
         }
     }
     let column = widest + 3 * GAP;
-    let targets: Vec<Place> = graph
+    let targets: Vec<Rectangle> = graph
         .destinations
         .iter()
         .enumerate()
-        .map(|(n, name)| Place {
+        .map(|(n, name)| Rectangle {
             x: column,
             y: MARGIN + 26 + n * ROW / 2,
             width: width_of(name),
@@ -154,12 +154,12 @@ fn width_of(text: &str) -> usize {
 
 fn draw(
     push: &mut impl FnMut(std::fmt::Arguments<'_>),
-    place: Place,
+    place: Rectangle,
     name: &str,
     fill: &str,
     rounding: usize,
 ) {
-    let Place { x, y, width } = place;
+    let Rectangle { x, y, width } = place;
     push(format_args!(
         r##"<rect x="{x}" y="{y}" width="{width}" height="{BOX}" rx="{rounding}" fill="{fill}" stroke="#57606a"/>"##
     ));

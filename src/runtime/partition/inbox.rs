@@ -18,7 +18,7 @@ pub(in crate::runtime) struct Inbox(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<Queue>,
     /// Bytes of unfinished commands.
     bytes: AtomicUsize,
     max_bytes: usize,
@@ -28,7 +28,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Queue {
     commands: Vec<Command>,
     bytes: usize,
     /// The partition waits, and must be woken.
@@ -171,7 +171,7 @@ impl Inbox {
         self.0.bytes.fetch_sub(bytes, Ordering::Release);
     }
 
-    fn wake(&self, mut state: MutexGuard<'_, State>) {
+    fn wake(&self, mut state: MutexGuard<'_, Queue>) {
         let sleeps = std::mem::take(&mut state.sleeps);
         drop(state);
         if sleeps {
@@ -179,7 +179,7 @@ impl Inbox {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Queue> {
         // It is consistent after every section that holds the lock.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -157,12 +157,12 @@ fn checksum(header: &[u8], writes: &[u8]) -> u32 {
 
 /// A complete record at the start of some bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Record<'a> {
+pub(super) struct LogRecord<'a> {
     pub(super) header: RecordHeader,
     writes: &'a [u8],
 }
 
-impl<'a> Record<'a> {
+impl<'a> LogRecord<'a> {
     /// The record at the start of `bytes`, if it is complete, undamaged and of that segment.
     pub(super) fn decode(bytes: &'a [u8], segment: u64) -> Option<Self> {
         let mut reader = Reader(bytes);
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn records_read_as_they_were_written() {
         let bytes = record();
-        let record = Record::decode(&bytes, 7).unwrap();
+        let record = LogRecord::decode(&bytes, 7).unwrap();
         assert_eq!(record.header, HEADER);
         assert_eq!(record.len(), bytes.len());
         let read: Result<Vec<_>, _> = record.writes().map(|row| row.map(write)).collect();
@@ -301,12 +301,12 @@ mod tests {
     #[test]
     fn a_record_with_a_byte_missing_or_changed_or_in_another_segment_is_not_accepted() {
         let good = record();
-        assert!(Record::decode(&good, 8).is_none());
+        assert!(LogRecord::decode(&good, 8).is_none());
         for at in 0..good.len() {
-            assert!(Record::decode(&good[..at], 7).is_none(), "cut at {at}");
+            assert!(LogRecord::decode(&good[..at], 7).is_none(), "cut at {at}");
             let mut bad = good.clone();
             bad[at] ^= 0x10;
-            assert!(Record::decode(&bad, 7).is_none(), "changed at {at}");
+            assert!(LogRecord::decode(&bad, 7).is_none(), "changed at {at}");
         }
     }
 
@@ -341,7 +341,7 @@ mod tests {
         push_write(&mut bytes, &Write::delete(Table::new(1), "a"));
         bytes.extend_from_slice(&[1, 0xFF]);
         HEADER.seal(&mut bytes);
-        let record = Record::decode(&bytes, 7).unwrap();
+        let record = LogRecord::decode(&bytes, 7).unwrap();
         let read: Vec<_> = record.writes().map(|row| row.map(write)).collect();
         assert_eq!(
             read,

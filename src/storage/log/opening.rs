@@ -13,7 +13,7 @@ use super::reached::ReachedFile;
 use super::recovery;
 use super::reserve::Reserve;
 use super::round::Round;
-use super::state::{State, Syncing};
+use super::state::{StoreState, Syncing};
 use super::store::LogStore;
 use super::writer::{AppendError, Writer, segment_name};
 
@@ -68,7 +68,7 @@ impl LogStore {
             frozen: None,
             tables: Arc::new(snapshot),
         };
-        let mut state = State {
+        let mut state = StoreState {
             layers: Layers {
                 current: overlay,
                 lower,

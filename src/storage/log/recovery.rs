@@ -6,7 +6,7 @@ use super::super::disk::{Disk, LOCK};
 use super::super::row::{Position, Table};
 use super::super::tables::Mark;
 use super::super::{REACHED, StorageError};
-use super::format::{Record, SEGMENT_HEADER};
+use super::format::{LogRecord, SEGMENT_HEADER};
 use super::overlay::Overlay;
 use super::reached::Reached;
 use super::segment::{SegmentBytes, SegmentEnd};
@@ -189,7 +189,7 @@ impl Replay<'_> {
     }
 
     /// Replays the record; the error is its fault.
-    fn record(&mut self, segment: &Bytes, record: &Record<'_>) -> Result<(), String> {
+    fn record(&mut self, segment: &Bytes, record: &LogRecord<'_>) -> Result<(), String> {
         let (first, last) = (record.header.first, record.header.last);
         let expected = self.recovered.last.next();
         let begins_the_log = self.recovered.last == Position::START;

@@ -1,6 +1,6 @@
 //! Intake stops while there is still disk space to complete pending work.
 
-use super::state::State;
+use super::state::StoreState;
 use super::store::LogStore;
 
 impl LogStore {
@@ -44,7 +44,7 @@ impl LogStore {
     }
 }
 
-impl State {
+impl StoreState {
     /// An estimate of the bytes that checkpoints need for rows not yet in the tables.
     fn to_be_written(&self) -> u64 {
         let frozen = self.layers.lower.frozen.as_ref();

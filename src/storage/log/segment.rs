@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::StorageError;
 use super::super::disk::{Disk, DiskFile};
 use super::super::row::Position;
-use super::format::{FORMAT, HeaderRead, Record, SegmentHeader};
+use super::format::{FORMAT, HeaderRead, LogRecord, SegmentHeader};
 use super::writer::segment_name;
 
 const REMEDY: &str = "restore a backup, or cut the file there and remove the later log files and the file `folder` to start without what they hold";
@@ -61,14 +61,14 @@ impl SegmentBytes {
         }
     }
 
-    pub(super) fn record(&self, at: usize) -> Option<Record<'_>> {
-        Record::decode(self.bytes.get(at..)?, self.number)
+    pub(super) fn record(&self, at: usize) -> Option<LogRecord<'_>> {
+        LogRecord::decode(self.bytes.get(at..)?, self.number)
     }
 
     /// The first record after byte `from` that continues after `last`. Others are copies of log files stored by users.
     pub(super) fn later_record(&self, from: usize, last: Position) -> Option<usize> {
         let mut from = from;
-        while let Some(at) = Record::candidate(&self.bytes, from) {
+        while let Some(at) = LogRecord::candidate(&self.bytes, from) {
             if self
                 .record(at)
                 .is_some_and(|record| record.header.first > last)

@@ -16,7 +16,7 @@ const LOW_ROOM_SHARE: u64 = 16;
 const MOST_LOG: u64 = 8;
 
 /// Shared by writers, readers, syncer and checkpointer.
-pub(super) struct State {
+pub(super) struct StoreState {
     pub(super) layers: Layers,
     /// Staged and not taken by a sync.
     pub(super) round: Round,
@@ -59,7 +59,7 @@ impl Syncing {
     }
 }
 
-impl State {
+impl StoreState {
     /// Freezes the current overlay if it is large enough and the previous one is in the tables.
     pub(super) fn freeze_if_due(&mut self, settings: &LogSettings) {
         // With little disk space the log must be deleted soon.

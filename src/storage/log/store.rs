@@ -13,7 +13,7 @@ use super::super::tables::{PageSums, Tables};
 use super::super::{Backend, Health, Position, StorageError, SyncError, Write};
 use super::LogSettings;
 use super::reserve::Reserve;
-use super::state::{State, Syncing};
+use super::state::{StoreState, Syncing};
 
 /// Maximum wait of one call of `stage` for a slow checkpoint.
 const LONGEST_WAIT: Duration = Duration::from_millis(10);
@@ -25,7 +25,7 @@ pub(super) struct LogStore {
     /// Held during a checkpoint, and while the tables are reopened.
     pub(super) tables: Mutex<Tables>,
     pub(super) pages: Arc<PageSums>,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<StoreState>,
     /// Signals that something is staged, or that the store is stopped.
     pub(super) staged: Condvar,
     /// Signals that an overlay can be moved to the tables, or that the syncer is gone.
@@ -51,12 +51,12 @@ pub(super) struct LogStore {
 }
 
 impl LogStore {
-    pub(super) fn locked(&self) -> MutexGuard<'_, State> {
+    pub(super) fn locked(&self) -> MutexGuard<'_, StoreState> {
         self.state.lock().expect("no holder of the state panics")
     }
 
     /// Must be called after each change of its inputs.
-    pub(super) fn update_pressure(&self, state: &State) {
+    pub(super) fn update_pressure(&self, state: &StoreState) {
         let pressure = self.closed.get().is_some() || state.is_pressed(&self.settings);
         self.pressure.store(pressure, Ordering::Relaxed);
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use super::stage::Record;
+use super::stage::LedgerEntry;
 use crate::random::Random;
 use crate::runtime::{Batch, Inlet, Sink, SinkBatch, SinkPosition, Source};
 use crate::sdk::{BoxError, types};
@@ -17,13 +17,13 @@ pub struct MemoryLog(Arc<Log>);
 
 #[derive(Debug, Default)]
 struct Log {
-    records: Mutex<Vec<Record>>,
+    records: Mutex<Vec<LedgerEntry>>,
     grown: Notify,
 }
 
 impl MemoryLog {
     /// Appends a record.
-    pub fn append(&self, record: Record) {
+    pub fn append(&self, record: LedgerEntry) {
         self.lock().push(record);
         self.0.grown.notify_waiters();
     }
@@ -37,7 +37,7 @@ impl MemoryLog {
     }
 
     /// Some records from `from` on. Waits until there are any.
-    async fn read(&self, from: usize, limit: usize) -> Vec<Record> {
+    async fn read(&self, from: usize, limit: usize) -> Vec<LedgerEntry> {
         loop {
             let grown = self.0.grown.notified();
             tokio::pin!(grown);
@@ -51,7 +51,7 @@ impl MemoryLog {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Record>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<LedgerEntry>> {
         self.0
             .records
             .lock()

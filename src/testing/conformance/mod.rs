@@ -13,4 +13,4 @@ pub mod storage;
 #[cfg(feature = "runtime")]
 pub use self::memory::{MemoryFarSide, MemoryLog, MemorySink, MemorySource};
 #[cfg(feature = "runtime")]
-pub use self::stage::{Guarantee, LEDGER, OUT, Record};
+pub use self::stage::{Guarantee, LEDGER, LedgerEntry, OUT};

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::memory::MemoryLog;
-use super::stage::{Guarantee, Life, Record, check, end, plain};
+use super::stage::{Guarantee, LedgerEntry, Life, check, end, plain};
 use crate::random::Random;
 use crate::runtime::{Runtime, RuntimeBuilder};
 use crate::sdk::{EgressMessage, TypeName};
@@ -42,7 +42,7 @@ pub fn run(rig: &dyn SinkRig, seed: u64) {
     let mut write = |count: u64| -> usize {
         for _ in 0..count {
             // From one function, whose order is guaranteed.
-            let record = Record {
+            let record = LedgerEntry {
                 id: "one".to_owned(),
                 text: format!("record-{}", texts.len()),
             };

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::memory::MemoryFarSide;
-use super::stage::{Guarantee, Life, OUT, Record, check, end, ledger, plain};
+use super::stage::{Guarantee, LedgerEntry, Life, OUT, check, end, ledger, plain};
 use crate::random::Random;
 use crate::runtime::{Runtime, RuntimeBuilder};
 use crate::testing::faulty::FaultyDisk;
@@ -17,7 +17,7 @@ pub trait SourceRig: Send + Sync {
 
     /// Writes a record to the system that the source reads, or sends it to a source that waits for requests. True if the system
     /// has it, or the request was accepted. If false, the same record is fed again, possibly after the next start.
-    async fn feed(&self, runtime: &Runtime, record: &Record) -> bool;
+    async fn feed(&self, runtime: &Runtime, record: &LedgerEntry) -> bool;
 
     /// What the source promises.
     fn guarantee(&self) -> Guarantee;
@@ -32,7 +32,7 @@ pub fn run(rig: &dyn SourceRig, seed: u64) {
     let mut disk = FaultyDisk::default();
     let far_side = MemoryFarSide::default();
     let bind = |builder: RuntimeBuilder| rig.bind(builder).egress(OUT, far_side.sink());
-    let mut fed: Vec<Record> = Vec::new();
+    let mut fed: Vec<LedgerEntry> = Vec::new();
     for _ in 0..4 {
         disk.cut_power_after(random.below(250));
         let Ok(life) = Life::start(&disk, plain, bind) else {
@@ -71,9 +71,9 @@ pub fn run(rig: &dyn SourceRig, seed: u64) {
 }
 
 /// Feeds this many further records, or until the runtime has died.
-fn feed(rig: &dyn SourceRig, life: &Life, fed: &mut Vec<Record>, count: u64) {
+fn feed(rig: &dyn SourceRig, life: &Life, fed: &mut Vec<LedgerEntry>, count: u64) {
     for _ in 0..count {
-        let record = Record::numbered(fed.len() as u64);
+        let record = LedgerEntry::numbered(fed.len() as u64);
         if !life.until("a record to be taken in", async |runtime| {
             rig.feed(runtime, &record).await
         }) {
@@ -84,7 +84,7 @@ fn feed(rig: &dyn SourceRig, life: &Life, fed: &mut Vec<Record>, count: u64) {
 }
 
 /// Waits until all records that were fed are in the ledgers, or the runtime has died.
-fn arrives(life: &Life, fed: &[Record]) {
+fn arrives(life: &Life, fed: &[LedgerEntry]) {
     for id in ids() {
         let expected = texts(fed, &id);
         life.until("all records to arrive", async |runtime| {
@@ -97,10 +97,10 @@ fn arrives(life: &Life, fed: &[Record]) {
 }
 
 fn ids() -> impl Iterator<Item = String> {
-    (0..3).map(|number| Record::numbered(number).id)
+    (0..3).map(|number| LedgerEntry::numbered(number).id)
 }
 
-fn texts(fed: &[Record], id: &str) -> Vec<String> {
+fn texts(fed: &[LedgerEntry], id: &str) -> Vec<String> {
     let of_id = fed.iter().filter(|record| record.id == id);
     of_id.map(|record| record.text.clone()).collect()
 }

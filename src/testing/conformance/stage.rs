@@ -34,14 +34,14 @@ pub enum Guarantee {
 
 /// A record: a text for the ledger of an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct LedgerEntry {
     /// The id of the ledger.
     pub id: String,
     /// Unique, and never `read`.
     pub text: String,
 }
 
-impl Record {
+impl LedgerEntry {
     pub(super) fn numbered(number: u64) -> Self {
         Self {
             id: format!("ledger-{}", number % 3),

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::content::{Change, FileState};
-use super::{FaultyDisk, State, lock};
+use super::{DiskState, FaultyDisk, lock};
 use crate::storage::DiskFile;
 
 pub(super) struct FaultyFile {
@@ -15,7 +15,7 @@ pub(super) struct FaultyFile {
 
 impl FaultyFile {
     /// Disk and file, for changing the file. Always locked in this order, so that a crash sees all files at one moment.
-    fn locked(&self) -> (MutexGuard<'_, State>, MutexGuard<'_, FileState>) {
+    fn locked(&self) -> (MutexGuard<'_, DiskState>, MutexGuard<'_, FileState>) {
         let disk = self.disk.locked();
         (disk, lock(&self.state))
     }

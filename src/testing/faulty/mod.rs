@@ -26,12 +26,12 @@ pub struct FaultyDisk(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<DiskState>,
     locked: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
-struct State {
+struct DiskState {
     files: BTreeMap<String, Arc<Mutex<FileState>>>,
     /// The durable names, and their files.
     synced_names: BTreeMap<String, Arc<Mutex<FileState>>>,
@@ -45,7 +45,7 @@ struct State {
     changes: u64,
 }
 
-impl State {
+impl DiskState {
     /// Releases the space of a file without a name.
     fn give_back(&mut self, gone: Option<Arc<Mutex<FileState>>>) {
         if let (Some(room), Some(gone)) = (&mut self.room, gone) {
@@ -116,10 +116,10 @@ impl FaultyDisk {
     }
 
     fn of(files: BTreeMap<String, Arc<Mutex<FileState>>>) -> Self {
-        let state = State {
+        let state = DiskState {
             synced_names: files.clone(),
             files,
-            ..State::default()
+            ..DiskState::default()
         };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
@@ -171,11 +171,14 @@ impl FaultyDisk {
         }
     }
 
-    fn locked(&self) -> MutexGuard<'_, State> {
+    fn locked(&self) -> MutexGuard<'_, DiskState> {
         lock(&self.0.state)
     }
 
-    fn change_names<T>(&self, change: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+    fn change_names<T>(
+        &self,
+        change: impl FnOnce(&mut DiskState) -> io::Result<T>,
+    ) -> io::Result<T> {
         let mut state = self.locked();
         state.use_power()?;
         let done = change(&mut state)?;

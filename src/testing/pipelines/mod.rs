@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use self::read::{Answer, Export, Letter, Payload};
+use self::read::{DestinationAnswer, Export, Letter, Payload};
 use crate::document::{At, Finding, Findings, Location, Repeated, yaml};
 use crate::module::ModuleFile;
 use crate::pipeline::PipelineConfig;
@@ -65,7 +65,7 @@ struct Case {
     content_type: Option<String>,
     values: Vec<(String, String)>,
     /// In their order, for requests to URLs that begin with the text; the last one is repeated.
-    answers: Vec<(String, Vec<Answer>)>,
+    answers: Vec<(String, Vec<DestinationAnswer>)>,
     lasts: Duration,
     expected: Expected,
 }

@@ -21,7 +21,7 @@ pub(super) enum Payload {
 
 /// What a destination does with a request.
 #[derive(Debug, Clone)]
-pub(super) enum Answer {
+pub(super) enum DestinationAnswer {
     /// It answers.
     Status {
         status: u16,
@@ -205,7 +205,7 @@ fn texts(at: &At<'_>, what: &str) -> Option<Vec<(String, String)>> {
 }
 
 /// A list for all requests, or a mapping of the beginnings of URLs and lists.
-fn all_answers(at: &At<'_>) -> Option<Vec<(String, Vec<Answer>)>> {
+fn all_answers(at: &At<'_>) -> Option<Vec<(String, Vec<DestinationAnswer>)>> {
     if !matches!(at.node.value, Value::Map(_)) {
         return Some(vec![(String::new(), list(at, answer)?)]);
     }
@@ -217,11 +217,11 @@ fn all_answers(at: &At<'_>) -> Option<Vec<(String, Vec<Answer>)>> {
     read.into_iter().collect()
 }
 
-fn answer(at: &At<'_>) -> Option<Answer> {
+fn answer(at: &At<'_>) -> Option<DestinationAnswer> {
     let known = "a status such as 503, `down`, `timeout`, or {status, headers, body}";
     match &at.node.value {
-        Value::Text(text) if text == "down" => Some(Answer::Down),
-        Value::Text(text) if text == "timeout" => Some(Answer::Timeout),
+        Value::Text(text) if text == "down" => Some(DestinationAnswer::Down),
+        Value::Text(text) if text == "timeout" => Some(DestinationAnswer::Timeout),
         Value::Map(_) => {
             let fields = at.clone().fields()?;
             let (mut status, mut headers) = (Some(200), Vec::new());
@@ -234,13 +234,13 @@ fn answer(at: &At<'_>) -> Option<Answer> {
                 fields.set("body", &mut body, |at| Some(payload(at))),
             ];
             fields.finish();
-            (!whole.contains(&false)).then_some(Answer::Status {
+            (!whole.contains(&false)).then_some(DestinationAnswer::Status {
                 status: status?,
                 headers,
                 body,
             })
         }
-        _ => Some(Answer::Status {
+        _ => Some(DestinationAnswer::Status {
             status: status_of(at, known)?,
             headers: Vec::new(),
             body: Payload::Bytes(Bytes::new()),

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::read::{Answer, Payload};
+use super::read::{DestinationAnswer, Payload};
 use crate::transport::http::client::{Answering, HttpRequest, HttpResponse, Scripted};
 
 /// Where the last stage of a played pipeline sends what leaves the pipeline.
@@ -28,13 +28,13 @@ pub(super) struct Destinations {
 #[derive(Debug, Default)]
 struct Noted {
     /// The beginnings of URLs, with the answers that are left.
-    answers: Vec<(String, Vec<Answer>)>,
+    answers: Vec<(String, Vec<DestinationAnswer>)>,
     requests: Vec<Request>,
     outputs: Vec<Bytes>,
 }
 
 impl Destinations {
-    pub(super) fn new(answers: &[(String, Vec<Answer>)]) -> Self {
+    pub(super) fn new(answers: &[(String, Vec<DestinationAnswer>)]) -> Self {
         let reversed = answers.iter().map(|(url, answers)| {
             let answers = answers.iter().rev().cloned().collect();
             (url.clone(), answers)
@@ -61,12 +61,12 @@ impl Destinations {
 
 impl Noted {
     /// The next answer to a request for `url`, of those for the longest beginning; 200 if there is none.
-    fn next(&mut self, url: &str) -> Answer {
+    fn next(&mut self, url: &str) -> DestinationAnswer {
         let matching = self.answers.iter_mut();
         let matching = matching
             .filter(|(start, answers)| url.starts_with(start.as_str()) && !answers.is_empty());
         let Some((_, answers)) = matching.max_by_key(|(start, _)| start.len()) else {
-            return Answer::Status {
+            return DestinationAnswer::Status {
                 status: 200,
                 headers: Vec::new(),
                 body: Payload::Bytes(Bytes::new()),
@@ -74,7 +74,7 @@ impl Noted {
         };
         match answers.as_slice() {
             [last] => last.clone(),
-            _ => answers.pop().unwrap_or(Answer::Down),
+            _ => answers.pop().unwrap_or(DestinationAnswer::Down),
         }
     }
 }
@@ -94,9 +94,9 @@ impl Answering for Destinations {
             body: request.body.clone(),
         });
         match noted.next(&url) {
-            Answer::Down => Scripted::NoConnection,
-            Answer::Timeout => Scripted::NoAnswer,
-            Answer::Status {
+            DestinationAnswer::Down => Scripted::NoConnection,
+            DestinationAnswer::Timeout => Scripted::NoAnswer,
+            DestinationAnswer::Status {
                 status,
                 headers,
                 body,

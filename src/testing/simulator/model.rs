@@ -106,7 +106,7 @@ pub(super) struct Outcome {
 
 /// An egress record.
 #[derive(Debug, Clone)]
-pub(super) struct Record {
+pub(super) struct EgressRecord {
     pub(super) maker: Id,
     /// Whether it is in the outbox.
     pub(super) is_kept: bool,
@@ -173,7 +173,7 @@ pub(super) struct Boot {
 #[derive(Debug, Default)]
 pub(super) struct Model {
     pub(super) entries: Vec<Entry>,
-    pub(super) records: Vec<Record>,
+    pub(super) records: Vec<EgressRecord>,
     pub(super) answers: Vec<Answered>,
     /// Messages in the order in which each address processed them.
     pub(super) logs: BTreeMap<AddressIndex, Vec<Id>>,

@@ -238,7 +238,7 @@ impl Server<'_> {
 
     fn record(&mut self, id: Id, draft: &mut Draft, outcome: &mut Outcome) {
         let number = self.model.records.len();
-        self.model.records.push(super::model::Record {
+        self.model.records.push(super::model::EgressRecord {
             maker: id,
             is_kept: false,
             is_taken: false,

@@ -12,10 +12,10 @@ use tokio::net::{UnixListener, UnixStream};
 
 /// A listener, made from tokio's `TcpListener` or `UnixListener`.
 #[derive(Debug)]
-pub struct Listener(Kind);
+pub struct Listener(Bound);
 
 #[derive(Debug)]
-enum Kind {
+enum Bound {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(UnixListener),
@@ -25,14 +25,14 @@ impl Listener {
     /// Accepts the next connection, with the address of its peer. Small writes on it are not delayed.
     pub(super) async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
         match &self.0 {
-            Kind::Tcp(listener) => {
+            Bound::Tcp(listener) => {
                 let (socket, peer) = listener.accept().await?;
                 // It fails if the peer has already gone, which the first read reports as well.
                 let _ = socket.set_nodelay(true);
                 Ok((Socket::Tcp(socket), Some(peer)))
             }
             #[cfg(unix)]
-            Kind::Unix(listener) => {
+            Bound::Unix(listener) => {
                 let (socket, _unnamed) = listener.accept().await?;
                 Ok((Socket::Unix(socket), None))
             }
@@ -42,14 +42,14 @@ impl Listener {
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
-        Self(Kind::Tcp(listener))
+        Self(Bound::Tcp(listener))
     }
 }
 
 #[cfg(unix)]
 impl From<UnixListener> for Listener {
     fn from(listener: UnixListener) -> Self {
-        Self(Kind::Unix(listener))
+        Self(Bound::Unix(listener))
     }
 }
 

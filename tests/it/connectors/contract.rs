@@ -13,7 +13,7 @@ use stateful_functions::runtime::{
 use stateful_functions::testing::conformance::sink::SinkRig;
 use stateful_functions::testing::conformance::source::SourceRig;
 use stateful_functions::testing::conformance::{
-    Guarantee, MemoryFarSide, MemoryLog, OUT, Record, sink, source,
+    Guarantee, LedgerEntry, MemoryFarSide, MemoryLog, OUT, sink, source,
 };
 use stateful_functions::{
     Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, StatefulFunctions, TypeName,
@@ -51,7 +51,7 @@ impl SourceRig for Log {
         builder.ingress(LOG, source)
     }
 
-    async fn feed(&self, _runtime: &Runtime, record: &Record) -> bool {
+    async fn feed(&self, _runtime: &Runtime, record: &LedgerEntry) -> bool {
         self.log.append(record.clone());
         true
     }

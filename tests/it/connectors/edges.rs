@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, StatusCode};
 use stateful_functions::runtime::{Runtime, RuntimeBuilder};
 use stateful_functions::testing::conformance::sink::SinkRig;
 use stateful_functions::testing::conformance::source::SourceRig;
-use stateful_functions::testing::conformance::{Guarantee, Record, sink, source};
+use stateful_functions::testing::conformance::{Guarantee, LedgerEntry, sink, source};
 use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
 use stateful_functions::{EgressMessage, EgressMessageBuilder, TypeName};
 
@@ -41,7 +41,7 @@ impl SourceRig for HttpIngress {
         with(builder, module)
     }
 
-    async fn feed(&self, runtime: &Runtime, record: &Record) -> bool {
+    async fn feed(&self, runtime: &Runtime, record: &LedgerEntry) -> bool {
         let path = format!("/send/conformance/ledger/{}", record.id);
         let url = url(runtime, "http ingress", &path);
         let mut request = HttpRequest::post(url, record.text.clone());
@@ -67,7 +67,7 @@ impl SourceRig for PlaygroundIngress {
         with(builder, module)
     }
 
-    async fn feed(&self, runtime: &Runtime, record: &Record) -> bool {
+    async fn feed(&self, runtime: &Runtime, record: &LedgerEntry) -> bool {
         use prost::Message as _;
         let path = format!("/conformance/ledger/{}", record.id);
         let url = url(runtime, "playground ingress", &path);

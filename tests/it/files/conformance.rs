@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use stateful_functions::runtime::{Runtime, RuntimeBuilder};
 use stateful_functions::testing::conformance::sink::SinkRig;
 use stateful_functions::testing::conformance::source::SourceRig;
-use stateful_functions::testing::conformance::{Guarantee, Record, sink, source};
+use stateful_functions::testing::conformance::{Guarantee, LedgerEntry, sink, source};
 use stateful_functions::{Address, MessageBuilder, TypeName, types};
 
 use super::{Turn, append, rotated_text};
@@ -52,7 +52,7 @@ impl SourceRig for Ingress {
         )
     }
 
-    async fn feed(&self, runtime: &Runtime, record: &Record) -> bool {
+    async fn feed(&self, runtime: &Runtime, record: &LedgerEntry) -> bool {
         let fed = self.fed.fetch_add(1, Ordering::Relaxed);
         if !self.has_begun.load(Ordering::Relaxed) {
             self.begins(runtime, &record.id).await;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use stateful_functions::runtime::{Runtime, RuntimeBuilder};
 use stateful_functions::testing::conformance::sink::SinkRig;
 use stateful_functions::testing::conformance::source::SourceRig;
-use stateful_functions::testing::conformance::{Guarantee, OUT, Record, sink, source};
+use stateful_functions::testing::conformance::{Guarantee, LedgerEntry, OUT, sink, source};
 use stateful_functions::{EgressMessage, KafkaEgressMessage};
 
 use super::broker::{Broker, Version, shared};
@@ -38,7 +38,7 @@ spec:
     }
 
     /// Ledgers stay in their partitions, as a key does.
-    async fn feed(&self, _runtime: &Runtime, record: &Record) -> bool {
+    async fn feed(&self, _runtime: &Runtime, record: &LedgerEntry) -> bool {
         let number: i32 = record.id.trim_start_matches("ledger-").parse().unwrap();
         self.client
             .text(&self.topic, number % 2, &record.id, &record.text)

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use stateful_functions::runtime::{Runtime, RuntimeBuilder};
 use stateful_functions::testing::conformance::sink::SinkRig;
 use stateful_functions::testing::conformance::source::SourceRig;
-use stateful_functions::testing::conformance::{Guarantee, OUT, Record, sink, source};
+use stateful_functions::testing::conformance::{Guarantee, LedgerEntry, OUT, sink, source};
 use stateful_functions::{EgressMessage, KinesisEgressMessage};
 
 use super::client::Client;
@@ -38,7 +38,7 @@ spec:
         with(builder, &module)
     }
 
-    async fn feed(&self, _runtime: &Runtime, record: &Record) -> bool {
+    async fn feed(&self, _runtime: &Runtime, record: &LedgerEntry) -> bool {
         // Each life has an executor of its own, to which connections belong.
         let client = Client::of(self.server);
         client.text(&self.stream, &record.id, &record.text).await;

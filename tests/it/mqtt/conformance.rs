@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use stateful_functions::runtime::{Runtime, RuntimeBuilder};
 use stateful_functions::testing::conformance::sink::SinkRig;
 use stateful_functions::testing::conformance::source::SourceRig;
-use stateful_functions::testing::conformance::{Guarantee, OUT, Record, sink, source};
+use stateful_functions::testing::conformance::{Guarantee, LedgerEntry, OUT, sink, source};
 
 use super::broker::Broker;
 use crate::support::scene::with;
@@ -39,7 +39,7 @@ spec:
         with(builder, &module)
     }
 
-    async fn feed(&self, _runtime: &Runtime, record: &Record) -> bool {
+    async fn feed(&self, _runtime: &Runtime, record: &LedgerEntry) -> bool {
         let topic = format!("ledgers/{}", record.id);
         self.broker.publish_string(&topic, self.qos, &record.text);
         true

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use stateful_functions::runtime::{Runtime, RuntimeBuilder};
 use stateful_functions::testing::conformance::sink::SinkRig;
 use stateful_functions::testing::conformance::source::SourceRig;
-use stateful_functions::testing::conformance::{Guarantee, OUT, Record, sink, source};
+use stateful_functions::testing::conformance::{Guarantee, LedgerEntry, OUT, sink, source};
 
 use super::server::Server;
 use crate::support::scene::with;
@@ -34,7 +34,7 @@ spec:
         with(builder, &module)
     }
 
-    async fn feed(&self, _runtime: &Runtime, record: &Record) -> bool {
+    async fn feed(&self, _runtime: &Runtime, record: &LedgerEntry) -> bool {
         let length = u8::try_from(record.text.len()).unwrap();
         assert!(length < 128, "one byte of length");
         let value = [&[10, length], record.text.as_bytes()].concat();

@@ -26,7 +26,7 @@ const TOKEN_LIFETIME: &str = "21600";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct RoleCredentials {
     access_key_id: String,
     secret_access_key: String,
     token: Option<String>,
@@ -175,7 +175,7 @@ fn read(answer: &HttpResponse) -> Result<Credentials, BoxError> {
         let text = first_line_of(&answer.body, 200);
         return Err(format!("the machine gives no credentials: {} {text}", answer.status).into());
     }
-    let found: Answer = serde_json::from_slice(&answer.body)
+    let found: RoleCredentials = serde_json::from_slice(&answer.body)
         .map_err(|why| format!("the machine gives no credentials: {why}"))?;
     let expires = match &found.expiration {
         Some(text) => {

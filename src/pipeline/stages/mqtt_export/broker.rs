@@ -117,7 +117,7 @@ impl Brokers {
             let connecting = Arc::clone(connecting);
             Arc::new_cyclic(|itself| Broker {
                 connecting,
-                place: tokio::sync::Mutex::default(),
+                slot: tokio::sync::Mutex::default(),
                 failures: AtomicU64::new(0),
                 itself: itself.clone(),
             })
@@ -134,14 +134,14 @@ impl Brokers {
 #[derive(Debug)]
 pub(super) struct Broker {
     pub(super) connecting: Arc<Connecting>,
-    place: tokio::sync::Mutex<Place>,
+    slot: tokio::sync::Mutex<Slot>,
     /// Attempts to connect that have failed.
     failures: AtomicU64,
     itself: std::sync::Weak<Broker>,
 }
 
 #[derive(Debug, Default)]
-struct Place {
+struct Slot {
     link: Option<Arc<Link>>,
     /// How the last attempt to connect failed.
     trouble: Option<Trouble>,
@@ -159,22 +159,22 @@ impl Broker {
             cause: Cause::Silence,
             text: format!("{}: no connection in time", self.connecting.destination),
         };
-        let place = timeout_at(deadline, self.place.lock()).await;
-        let mut place = place.map_err(|_| silence())?;
-        let open = place.link.as_ref();
+        let slot = timeout_at(deadline, self.slot.lock()).await;
+        let mut slot = slot.map_err(|_| silence())?;
+        let open = slot.link.as_ref();
         if let Some(link) = open.filter(|link| link.is_open() && link.has(credentials)) {
             return Ok(Arc::clone(link));
         }
         // The attempt of another record failed while this one waited for it.
         if let (true, Some(trouble)) = (
             self.failures.load(Ordering::Acquire) > before,
-            &place.trouble,
+            &slot.trouble,
         ) {
             return Err(trouble.clone());
         }
         // It is closed when its last publication has ended. The broker takes a second connection under the same client id as the end of the
         // first one, so that one goes first.
-        place.link = None;
+        slot.link = None;
         let until = deadline.min(Instant::now() + self.connecting.timeout);
         let opened = timeout_at(
             until,
@@ -182,11 +182,11 @@ impl Broker {
         );
         match opened.await.unwrap_or_else(|_| Err(silence())) {
             Ok(link) => {
-                place.trouble = None;
-                Ok(Arc::clone(place.link.insert(Arc::new(link))))
+                slot.trouble = None;
+                Ok(Arc::clone(slot.link.insert(Arc::new(link))))
             }
             Err(trouble) => {
-                place.trouble = Some(trouble.clone());
+                slot.trouble = Some(trouble.clone());
                 self.failures.fetch_add(1, Ordering::Release);
                 Err(trouble)
             }

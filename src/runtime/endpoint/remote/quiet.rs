@@ -8,10 +8,10 @@ use tokio::time::Instant;
 const PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
-pub(super) struct Quiet(Mutex<State>);
+pub(super) struct Quiet(Mutex<Suppression>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Suppression {
     said: Option<Instant>,
     suppressed: u64,
 }

@@ -12,7 +12,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::error::Kind;
+use super::error::FailureKind;
 use super::stream::{Pauses, Progress, Stream, Watched};
 
 /// The protocol of a connection.
@@ -43,13 +43,13 @@ enum Sender {
 
 /// There is no response; `unsent` is the request, if nothing of it was written.
 pub(super) struct Lost {
-    pub(super) cause: Kind,
+    pub(super) cause: FailureKind,
     pub(super) unsent: Option<Box<Outgoing>>,
 }
 
 impl Lost {
     /// The request was sent, or some of it.
-    pub(super) const fn sent(cause: Kind) -> Self {
+    pub(super) const fn sent(cause: FailureKind) -> Self {
         let unsent = None;
         Self { cause, unsent }
     }
@@ -97,9 +97,9 @@ impl Connection {
     pub(super) async fn send(&mut self, request: Outgoing) -> Result<Response<Incoming>, Lost> {
         let progress = self.progress.clone();
         let broken = if self.has_served {
-            Kind::Stale
+            FailureKind::Stale
         } else {
-            Kind::Broken
+            FailureKind::Broken
         };
         let sending = async {
             let sent = match &mut self.sender {
@@ -110,7 +110,7 @@ impl Connection {
                 let unsent = err.take_message().map(Box::new);
                 let err = err.into_error();
                 let cause = if err.is_parse() {
-                    Kind::Broken(err.into())
+                    FailureKind::Broken(err.into())
                 } else {
                     broken(err.into())
                 };
@@ -128,8 +128,8 @@ impl Connection {
     /// Runs `reading` as long as bytes arrive.
     pub(super) async fn watch<T>(
         &self,
-        reading: impl Future<Output = Result<T, Kind>>,
-    ) -> Result<T, Kind> {
+        reading: impl Future<Output = Result<T, FailureKind>>,
+    ) -> Result<T, FailureKind> {
         match &self.progress {
             None => reading.await,
             Some(progress) => progress.watch(reading).await,

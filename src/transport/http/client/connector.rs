@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service as _;
 
 use super::connection::{Connection, Dialect};
-use super::error::{Kind, Unresolved};
+use super::error::{FailureKind, Unresolved};
 use super::origin::Origin;
 use super::proxy::{Proxies, Proxy};
 use super::stream::{Pauses, Stream};
@@ -76,7 +76,7 @@ impl Connector {
     }
 
     /// Opens a new connection.
-    pub(super) async fn connect(&self, origin: &Origin) -> Result<Connection, Kind> {
+    pub(super) async fn connect(&self, origin: &Origin) -> Result<Connection, FailureKind> {
         let opening = async {
             let stream = self.stream(origin).await?;
             Ok(Connection::open(stream, self.dialect, self.pauses).await?)
@@ -87,7 +87,7 @@ impl Connector {
                 let text = format!("not connected within {:?}", self.timeout);
                 Err(io::Error::new(io::ErrorKind::TimedOut, text).into())
             })
-            .map_err(Kind::Connect)
+            .map_err(FailureKind::Connect)
     }
 
     async fn stream(&self, origin: &Origin) -> Result<Box<dyn Stream>, BoxError> {

@@ -12,7 +12,7 @@ use crate::elapsed::rounded;
 pub struct HttpError(Box<Failure>);
 
 struct Failure {
-    kind: Kind,
+    kind: FailureKind,
     /// Method and URL; empty before there is a call.
     call: String,
     status: Option<StatusCode>,
@@ -20,7 +20,7 @@ struct Failure {
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum FailureKind {
     InvalidConfig(&'static str, Option<BoxError>),
     InvalidRequest(&'static str),
     TimedOut(Duration),
@@ -39,7 +39,7 @@ pub(super) enum Kind {
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 impl HttpError {
-    pub(super) fn new(kind: Kind, method: &Method, url: &Uri) -> Self {
+    pub(super) fn new(kind: FailureKind, method: &Method, url: &Uri) -> Self {
         let call = format!("{method} {}", shown(url));
         Self(Box::new(Failure {
             kind,
@@ -51,7 +51,7 @@ impl HttpError {
 
     pub(super) fn invalid_config(text: &'static str, source: Option<BoxError>) -> Self {
         Self(Box::new(Failure {
-            kind: Kind::InvalidConfig(text, source),
+            kind: FailureKind::InvalidConfig(text, source),
             call: String::new(),
             status: None,
             headers: HeaderMap::new(),
@@ -80,21 +80,23 @@ impl HttpError {
     /// Whether a time limit was reached: that of the call or that of connecting.
     pub fn is_timeout(&self) -> bool {
         match &self.0.kind {
-            Kind::TimedOut(_) | Kind::Paused(_) => true,
-            Kind::Connect(source) => timed_out(source.as_ref()),
+            FailureKind::TimedOut(_) | FailureKind::Paused(_) => true,
+            FailureKind::Connect(source) => timed_out(source.as_ref()),
             _ => false,
         }
     }
 
     /// Whether no connection could be made, so that nothing was sent.
     pub fn is_connect(&self) -> bool {
-        matches!(self.0.kind, Kind::Connect(_))
+        matches!(self.0.kind, FailureKind::Connect(_))
     }
 
     /// Whether the host's name has no address, or could not be looked up.
     pub fn is_dns(&self) -> bool {
         match &self.0.kind {
-            Kind::Connect(source) => causes(source.as_ref()).any(|cause| cause.is::<Unresolved>()),
+            FailureKind::Connect(source) => {
+                causes(source.as_ref()).any(|cause| cause.is::<Unresolved>())
+            }
             _ => false,
         }
     }
@@ -102,9 +104,9 @@ impl HttpError {
     /// Whether both sides did not agree on TLS, such as on a certificate.
     pub fn is_tls(&self) -> bool {
         match &self.0.kind {
-            Kind::Connect(source) | Kind::Broken(source) | Kind::Stale(source) => {
-                causes(source.as_ref()).any(is_of_tls)
-            }
+            FailureKind::Connect(source)
+            | FailureKind::Broken(source)
+            | FailureKind::Stale(source) => causes(source.as_ref()).any(is_of_tls),
             _ => false,
         }
     }
@@ -112,24 +114,24 @@ impl HttpError {
     /// Whether a reused connection ended instead of a response: the server may have closed it before it
     /// received the request.
     pub fn is_stale_connection(&self) -> bool {
-        matches!(self.0.kind, Kind::Stale(_))
+        matches!(self.0.kind, FailureKind::Stale(_))
     }
 
     /// Whether the response was larger than the client accepts.
     pub fn is_body_too_large(&self) -> bool {
-        matches!(self.0.kind, Kind::BodyTooLarge { .. })
+        matches!(self.0.kind, FailureKind::BodyTooLarge { .. })
     }
 
     /// Whether the response was marked as compressed and could not be decompressed.
     pub fn is_malformed_body(&self) -> bool {
-        matches!(self.0.kind, Kind::Malformed(_))
+        matches!(self.0.kind, FailureKind::Malformed(_))
     }
 
     /// Whether the URL or a setting is at fault: nothing was sent, and trying again does not help.
     pub fn is_invalid_request(&self) -> bool {
         matches!(
             self.0.kind,
-            Kind::InvalidRequest(_) | Kind::InvalidConfig(..)
+            FailureKind::InvalidRequest(_) | FailureKind::InvalidConfig(..)
         )
     }
 }
@@ -177,23 +179,25 @@ impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failure { kind, call, .. } = self.0.as_ref();
         match kind {
-            Kind::InvalidConfig(text, _) => write!(f, "{text}"),
-            Kind::InvalidRequest(text) => write!(f, "{text} ({call})"),
-            Kind::TimedOut(limit) => {
+            FailureKind::InvalidConfig(text, _) => write!(f, "{text}"),
+            FailureKind::InvalidRequest(text) => write!(f, "{text} ({call})"),
+            FailureKind::TimedOut(limit) => {
                 let limit = rounded(*limit);
                 write!(f, "no complete response within {limit} ({call})")
             }
-            Kind::Paused(limit) => write!(
+            FailureKind::Paused(limit) => write!(
                 f,
                 "no data was transferred for {} ({call})",
                 rounded(*limit)
             ),
-            Kind::Connect(_) => write!(f, "no connection ({call})"),
-            Kind::Broken(_) | Kind::Stale(_) => write!(f, "the exchange broke off ({call})"),
-            Kind::BodyTooLarge { limit } => {
+            FailureKind::Connect(_) => write!(f, "no connection ({call})"),
+            FailureKind::Broken(_) | FailureKind::Stale(_) => {
+                write!(f, "the exchange broke off ({call})")
+            }
+            FailureKind::BodyTooLarge { limit } => {
                 write!(f, "the response is larger than {limit} bytes ({call})")
             }
-            Kind::Malformed(_) => write!(f, "the response cannot be decompressed ({call})"),
+            FailureKind::Malformed(_) => write!(f, "the response cannot be decompressed ({call})"),
         }
     }
 }
@@ -210,15 +214,17 @@ impl fmt::Debug for HttpError {
 impl Error for HttpError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0.kind {
-            Kind::Connect(source) | Kind::Broken(source) | Kind::Stale(source) => {
-                Some(source.as_ref())
+            FailureKind::Connect(source)
+            | FailureKind::Broken(source)
+            | FailureKind::Stale(source) => Some(source.as_ref()),
+            FailureKind::InvalidConfig(_, source) => {
+                source.as_ref().map(|source| source.as_ref() as _)
             }
-            Kind::InvalidConfig(_, source) => source.as_ref().map(|source| source.as_ref() as _),
-            Kind::Malformed(source) => Some(source),
-            Kind::InvalidRequest(_)
-            | Kind::TimedOut(_)
-            | Kind::Paused(_)
-            | Kind::BodyTooLarge { .. } => None,
+            FailureKind::Malformed(source) => Some(source),
+            FailureKind::InvalidRequest(_)
+            | FailureKind::TimedOut(_)
+            | FailureKind::Paused(_)
+            | FailureKind::BodyTooLarge { .. } => None,
         }
     }
 }
@@ -233,7 +239,7 @@ mod tests {
             .parse()
             .unwrap();
         let err = HttpError::new(
-            Kind::TimedOut(Duration::from_millis(1500)),
+            FailureKind::TimedOut(Duration::from_millis(1500)),
             &Method::POST,
             &url,
         );

@@ -5,7 +5,7 @@ use http::header::HeaderName;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
 use super::HttpRequest;
-use super::error::Kind;
+use super::error::FailureKind;
 
 /// Why a setting must not contain the header `name`; `None` if it may.
 #[cfg(feature = "pipeline")]
@@ -23,10 +23,10 @@ pub(crate) fn reserved(name: &HeaderName) -> Option<&'static str> {
 }
 
 /// Whether the headers of `request` agree with its body.
-pub(super) fn check(request: &HttpRequest) -> Result<(), Kind> {
+pub(super) fn check(request: &HttpRequest) -> Result<(), FailureKind> {
     if request.headers.contains_key(TRANSFER_ENCODING) {
         let text = "the header `transfer-encoding` can't be set";
-        return Err(Kind::InvalidRequest(text));
+        return Err(FailureKind::InvalidRequest(text));
     }
     if !request.headers.contains_key(CONTENT_LENGTH) {
         return Ok(());
@@ -35,7 +35,7 @@ pub(super) fn check(request: &HttpRequest) -> Result<(), Kind> {
     let lengths = request.headers.get_all(CONTENT_LENGTH);
     if lengths.iter().any(|given| *given != length) {
         let text = "the header `content-length` is not the length of the body";
-        return Err(Kind::InvalidRequest(text));
+        return Err(FailureKind::InvalidRequest(text));
     }
     Ok(())
 }

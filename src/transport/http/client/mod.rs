@@ -33,7 +33,7 @@ pub(crate) use self::tls::client_tls;
 
 use self::connection::{Connection, Lost, Outgoing};
 use self::connector::Connector;
-use self::error::Kind;
+use self::error::FailureKind;
 use self::origin::Origin;
 use self::pool::Pool;
 use super::body::{self, NoTerms, ReadError};
@@ -106,8 +106,8 @@ impl HttpClient {
         if let Some(script) = &self.script {
             let kind = match script.answer(&request) {
                 Scripted::Response(response) => return Ok(response),
-                Scripted::NoConnection => Kind::Connect("the test says so".into()),
-                Scripted::NoAnswer => Kind::TimedOut(timeout),
+                Scripted::NoConnection => FailureKind::Connect("the test says so".into()),
+                Scripted::NoAnswer => FailureKind::TimedOut(timeout),
             };
             return Err(HttpError::new(kind, &method, &url));
         }
@@ -128,7 +128,7 @@ impl HttpClient {
         request: HttpRequest,
         limit: Limit,
         begun: &Begun,
-    ) -> Result<HttpResponse, Kind> {
+    ) -> Result<HttpResponse, FailureKind> {
         let origin = Origin::of(&request.url)?;
         framing::check(&request)?;
         let mut outgoing = self.outgoing(request, &origin);
@@ -143,7 +143,7 @@ impl HttpClient {
             }
         }
         let connecting = timeout_at(limit.deadline, self.connector.connect(&origin)).await;
-        let mut connection = connecting.map_err(|_| Kind::TimedOut(limit.timeout))??;
+        let mut connection = connecting.map_err(|_| FailureKind::TimedOut(limit.timeout))??;
         connection.expires = self.pool.expiry();
         let talk = self.talk(&mut connection, outgoing, limit, begun);
         let response = talk.await.map_err(|lost| lost.cause)?;
@@ -175,7 +175,7 @@ impl HttpClient {
         let done = tokio::select! {
             biased;
             done = talk => done,
-            () = alarm.as_mut() => Err(Lost::sent(Kind::TimedOut(limit.timeout))),
+            () = alarm.as_mut() => Err(Lost::sent(FailureKind::TimedOut(limit.timeout))),
         };
         connection.keep_alarm(alarm);
         done
@@ -208,13 +208,13 @@ impl HttpClient {
         outgoing
     }
 
-    async fn read(&self, response: Response<Incoming>) -> Result<HttpResponse, Kind> {
+    async fn read(&self, response: Response<Incoming>) -> Result<HttpResponse, FailureKind> {
         let (mut head, body) = response.into_parts();
         let limit = self.max_response_body_bytes;
         let read = body::read(body, limit, &mut NoTerms).await;
         let mut body = read.map_err(|err| match err {
-            ReadError::TooLarge => Kind::BodyTooLarge { limit },
-            ReadError::Broken(source) => Kind::Broken(source.into()),
+            ReadError::TooLarge => FailureKind::BodyTooLarge { limit },
+            ReadError::Broken(source) => FailureKind::Broken(source.into()),
             ReadError::Refused(never) => match never {},
         })?;
         let encoding = Encoding::of(&head.headers);
@@ -223,8 +223,8 @@ impl HttpClient {
             && !body.is_empty()
         {
             body = encoding.decode(body, limit).map_err(|err| match err {
-                DecodeError::TooLarge => Kind::BodyTooLarge { limit },
-                DecodeError::Malformed(source) => Kind::Malformed(source),
+                DecodeError::TooLarge => FailureKind::BodyTooLarge { limit },
+                DecodeError::Malformed(source) => FailureKind::Malformed(source),
             })?;
             head.headers.remove(CONTENT_ENCODING);
             head.headers.remove(CONTENT_LENGTH);

@@ -3,7 +3,7 @@
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Uri};
 
-use super::error::Kind;
+use super::error::FailureKind;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Origin {
@@ -12,20 +12,20 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn of(url: &Uri) -> Result<Self, Kind> {
+    pub(super) fn of(url: &Uri) -> Result<Self, FailureKind> {
         let (tls, authority) = match (url.scheme(), url.authority()) {
             (Some(scheme), Some(authority)) if *scheme == Scheme::HTTP => (false, authority),
             (Some(scheme), Some(authority)) if *scheme == Scheme::HTTPS => (true, authority),
             _ => {
                 let text = "an absolute http or https URL is required";
-                return Err(Kind::InvalidRequest(text));
+                return Err(FailureKind::InvalidRequest(text));
             }
         };
         if authority.as_str().contains('@') {
             let text = "the URL carries credentials; send them in an `authorization` header";
-            return Err(Kind::InvalidRequest(text));
+            return Err(FailureKind::InvalidRequest(text));
         }
-        port_of(authority).map_err(Kind::InvalidRequest)?;
+        port_of(authority).map_err(FailureKind::InvalidRequest)?;
         Ok(Self {
             tls,
             authority: authority.clone(),

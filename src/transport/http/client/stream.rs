@@ -11,7 +11,7 @@ use std::time::Duration;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::time::{Instant, sleep_until};
 
-use super::error::Kind;
+use super::error::FailureKind;
 
 /// TCP, TLS or a UNIX socket.
 pub(super) trait Stream: Read + Write + Send + Unpin {}
@@ -67,8 +67,8 @@ impl Progress {
     /// Runs `exchange` as long as bytes move.
     pub(super) async fn watch<T>(
         &self,
-        exchange: impl Future<Output = Result<T, Kind>>,
-    ) -> Result<T, Kind> {
+        exchange: impl Future<Output = Result<T, FailureKind>>,
+    ) -> Result<T, FailureKind> {
         self.moved();
         let mut exchange = pin!(exchange);
         loop {
@@ -81,7 +81,7 @@ impl Progress {
                 () = sleep_until(look) => {}
             }
             if self.deadline() <= Instant::now() {
-                return Err(Kind::Paused(self.pause()));
+                return Err(FailureKind::Paused(self.pause()));
             }
         }
     }
@@ -167,9 +167,9 @@ mod tests {
     /// How long an endless exchange lasts on virtual time, while `also` runs.
     async fn lasts(progress: &Progress, also: impl Future<Output = ()>) -> Duration {
         let begun = Instant::now();
-        let watched = progress.watch(pending::<Result<(), Kind>>());
+        let watched = progress.watch(pending::<Result<(), FailureKind>>());
         let (ended, ()) = tokio::join!(watched, also);
-        assert!(matches!(ended, Err(Kind::Paused(_))));
+        assert!(matches!(ended, Err(FailureKind::Paused(_))));
         begun.elapsed()
     }
 
