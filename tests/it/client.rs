@@ -122,6 +122,35 @@ async fn connections_are_reused_and_a_closed_one_is_replaced() {
     assert_eq!(connections, [0, 0, 0, 1]);
 }
 
+/// A request from another runtime than the one that drives a connection would have two threads wake each other.
+#[test]
+fn each_runtime_keeps_its_own_connections_and_there_are_no_more_than_allowed() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (here, there) = (runtime(), runtime());
+    let answers = || std::iter::repeat_with(|| ok("", b"out")).take(6);
+    for (allowed, expected) in [(2, [0, 1, 0, 1, 0, 1]), (1, [0, 1, 2, 3, 4, 5])] {
+        let server = here.block_on(Canned::start(answers()));
+        let client = client(|config| config.max_idle_per_host = allowed);
+        for round in 0..6 {
+            let runtime = if round % 2 == 0 { &here } else { &there };
+            let sent = runtime.block_on(post(&client, &server, "/"));
+            assert_eq!(sent.unwrap().body, "out");
+        }
+        let connections: Vec<usize> = server
+            .received()
+            .iter()
+            .map(|(connection, _)| *connection)
+            .collect();
+        assert_eq!(connections, expected, "{allowed}");
+    }
+}
+
 #[tokio::test]
 async fn redirects_and_failures_are_answers() {
     let redirect = b"HTTP/1.1 302 Found\r\nlocation: /other\r\ncontent-length: 0\r\n\r\n".to_vec();

@@ -31,7 +31,8 @@ impl Partition {
     ///
     /// An in-process function is polled in place, and nearly all answer at once. One that waits continues as a task of the application's
     /// runtime; a function that computes for long is called there from the start. Calls that only wait for sockets, such as those of remote functions
-    /// and of exports, are made in this thread's own runtime: their requests, their answers and the core then need no other thread.
+    /// and of exports, are made in this thread's own runtime: their requests, their answers and the core then need no other thread. Exports
+    /// that nobody outside waits for are [shared](super::share) with the application's threads.
     pub(super) fn call(&mut self, call: CallId, target: AddressKey, request: Bytes) {
         let (namespace, name, _) = target.parts();
         match self
@@ -62,10 +63,16 @@ impl Partition {
         let is_small = request.len() <= SMALL_BYTES;
         if is_small && functions.only_exchanges(namespace, name) {
             let guard = self.follow(call);
-            return self.exchanges.push(Box::pin(async move {
+            let exchange = async move {
                 let result = functions.call(request).await;
                 guard.finish(outcome(&target, result));
-            }));
+            };
+            if self.share.hands_on(self.core.in_flight()) {
+                self.dependencies.application.spawn(exchange);
+            } else {
+                self.exchanges.push(Box::pin(exchange));
+            }
+            return;
         }
         let is_slow = self.slow_functions.is_slow(namespace, name);
         let mut future: Call = Box::pin(async move { functions.call(request).await });

@@ -8,6 +8,7 @@ mod call;
 mod command;
 mod inbox;
 mod inspect;
+mod share;
 mod slow_functions;
 mod threads;
 
@@ -38,6 +39,7 @@ pub(super) use self::command::{Admission, Command};
 pub(crate) use self::command::{Inspection, Queue};
 pub(super) use self::inbox::Inbox;
 use self::inbox::{Phase, Wait};
+use self::share::Share;
 use self::slow_functions::SlowFunctions;
 pub(super) use self::threads::Partitions;
 
@@ -71,6 +73,7 @@ struct Partition {
     inbox: Inbox,
     /// Calls to be made in the runtime of this thread, the next time that it waits there: to spawn them from outside would cost each a system call.
     exchanges: Vec<Exchange>,
+    share: Share,
     slow_functions: SlowFunctions,
     next_ticket: Ticket,
     reply_to: ByNumber<Ticket, ReplyTo>,
@@ -98,6 +101,7 @@ impl Partition {
             dependencies,
             inbox,
             exchanges: Vec::new(),
+            share: Share::default(),
             slow_functions: SlowFunctions::default(),
             next_ticket: 0,
             reply_to: ByNumber::default(),
@@ -197,6 +201,7 @@ impl Partition {
         self.handled += 1;
         match command {
             Command::Arrive(mut arrival, reply_to) => {
+                self.share.arrived();
                 arrival.ticket = self.ticket();
                 self.reply_to.insert(arrival.ticket, reply_to);
                 self.step(Input::Arrive(arrival));

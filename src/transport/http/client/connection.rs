@@ -10,9 +10,11 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::error::FailureKind;
+use super::pool::Slot;
 use super::stream::{Pauses, Progress, Stream, Watched};
 
 /// The protocol of a connection.
@@ -27,10 +29,14 @@ pub(super) type Outgoing = Request<Full<Bytes>>;
 /// Closed when it is dropped and no request is in flight.
 pub(super) struct Connection {
     sender: Sender,
+    /// The runtime whose threads drive it.
+    home: Id,
     progress: Option<Arc<Progress>>,
     has_served: bool,
     /// When it is too old for another request.
     pub(super) expires: Option<Instant>,
+    /// Counts it among the open connections. Further handles of a shared connection have none.
+    pub(super) slot: Option<Slot>,
     /// Fires when a request takes too long. It stays set between requests, and each request only moves it to a later time, which is
     /// cheaper than a new timer for each request.
     alarm: Option<Pin<Box<Sleep>>>,
@@ -71,9 +77,11 @@ impl Connection {
         };
         Ok(Self {
             sender,
+            home: Handle::current().id(),
             progress,
             has_served: false,
             expires: None,
+            slot: None,
             alarm: None,
         })
     }
@@ -159,15 +167,25 @@ impl Connection {
         }
     }
 
+    /// Whether a request from runtime `caller` makes progress without waking a thread of another runtime, or the connection is one for all callers.
+    pub(super) fn is_near(&self, caller: Id) -> bool {
+        match &self.sender {
+            Sender::Http1(_) => self.home == caller,
+            Sender::Http2(_) => true,
+        }
+    }
+
     /// Another handle to the connection, if it can carry several requests at a time.
     pub(super) fn share(&self) -> Option<Self> {
         match &self.sender {
             Sender::Http1(_) => None,
             Sender::Http2(sender) => Some(Self {
                 sender: Sender::Http2(sender.clone()),
+                home: self.home,
                 progress: self.progress.clone(),
                 has_served: self.has_served,
                 expires: self.expires,
+                slot: None,
                 alarm: None,
             }),
         }

@@ -142,8 +142,10 @@ impl HttpClient {
                 Err(lost) => outgoing = *lost.unsent.ok_or(lost.cause)?,
             }
         }
+        let slot = self.pool.slot(&origin);
         let connecting = timeout_at(limit.deadline, self.connector.connect(&origin)).await;
         let mut connection = connecting.map_err(|_| FailureKind::TimedOut(limit.timeout))??;
+        connection.slot = Some(slot);
         connection.expires = self.pool.expiry();
         let talk = self.talk(&mut connection, outgoing, limit, begun);
         let response = talk.await.map_err(|lost| lost.cause)?;

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -31,16 +32,28 @@ struct Shared {
 }
 
 struct Waiting {
-    connections: HashMap<Origin, Vec<Idle>>,
+    connections: HashMap<Origin, Connections>,
     /// When the reaper runs next; `None` if there is no reaper.
     reaper: Option<Instant>,
     ages: Random,
+}
+
+/// The connections to an origin.
+#[derive(Default)]
+struct Connections {
+    /// The one that was used last is at the end.
+    idle: Vec<Idle>,
+    /// As many clones as connections are open.
+    open: Arc<()>,
 }
 
 struct Idle {
     connection: Connection,
     until: Instant,
 }
+
+/// Counts as one of the connections that may be open to an origin.
+pub(super) struct Slot(#[expect(dead_code, reason = "counted")] Arc<()>);
 
 impl Pool {
     pub(super) fn new(config: &HttpClientConfig) -> Self {
@@ -67,16 +80,19 @@ impl Pool {
         Some(Instant::now() + *range.start() + Duration::from_nanos(more))
     }
 
-    /// The most recently used connection that is still usable.
+    /// The most recently used connection that is still usable, and driven by the runtime of the caller.
     pub(super) fn take(&self, origin: &Origin) -> Option<Connection> {
         let now = Instant::now();
+        let caller = Handle::current().id();
         let mut waiting = self.0.waiting();
         if waiting.connections.len() > FEW_ORIGINS {
             // Sending to ever new hosts leaves empty lists behind.
-            waiting.connections.retain(|_, idle| !idle.is_empty());
+            waiting.connections.retain(|_, all| all.is_used());
         }
-        let connections = waiting.connections.get_mut(origin)?;
-        while let Some(idle) = connections.pop() {
+        let connections = &mut waiting.connections.get_mut(origin)?.idle;
+        let is_near = |idle: &Idle| idle.connection.is_near(caller);
+        while let Some(place) = connections.iter().rposition(is_near) {
+            let idle = connections.remove(place);
             if idle.until <= now || !idle.connection.is_ready() {
                 continue;
             }
@@ -90,6 +106,18 @@ impl Pool {
             return Some(idle.connection);
         }
         None
+    }
+
+    /// The slot of a connection that is about to be opened. If no more may be open, the idle one that was used least recently is closed: a
+    /// thread of another runtime drives it.
+    pub(super) fn slot(&self, origin: &Origin) -> Slot {
+        let mut waiting = self.0.waiting();
+        let connections = waiting.connections.entry(origin.clone()).or_default();
+        let slot = Slot(Arc::clone(&connections.open));
+        if connections.open() > self.0.max_idle_per_origin && !connections.idle.is_empty() {
+            connections.idle.remove(0);
+        }
+        slot
     }
 
     /// Keeps a connection whose response has been read completely.
@@ -117,14 +145,14 @@ impl Pool {
             return;
         }
         let mut waiting = self.0.waiting();
-        let all: usize = waiting.connections.values().map(Vec::len).sum();
-        if all >= self.0.max_idle {
+        let idle = |connections: &Connections| connections.idle.len();
+        let all: usize = waiting.connections.values().map(idle).sum();
+        let connections = &mut waiting.connections.entry(origin).or_default().idle;
+        let is_shared = connection.share().is_some();
+        if is_shared && !connections.is_empty() {
             return;
         }
-        let connections = waiting.connections.entry(origin).or_default();
-        let is_shared = connection.share().is_some();
-        if connections.len() >= self.0.max_idle_per_origin || (is_shared && !connections.is_empty())
-        {
+        if connections.len() >= self.0.max_idle_per_origin || all >= self.0.max_idle {
             return;
         }
         connections.push(Idle { connection, until });
@@ -154,14 +182,14 @@ impl Shared {
         let mut waiting = self.waiting();
         let mut next: Option<Instant> = None;
         waiting.connections.retain(|_, connections| {
-            connections.retain(|idle| {
+            connections.idle.retain(|idle| {
                 let stays = idle.until > now && !idle.connection.is_closed();
                 if stays {
                     next = Some(next.map_or(idle.until, |next| next.min(idle.until)));
                 }
                 stays
             });
-            !connections.is_empty()
+            connections.is_used()
         });
         waiting.reaper = next;
         next
@@ -170,6 +198,16 @@ impl Shared {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         // The lists are consistent after every statement, so a panic elsewhere does not corrupt them.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections {
+    fn open(&self) -> usize {
+        Arc::strong_count(&self.open) - 1
+    }
+
+    fn is_used(&self) -> bool {
+        !self.idle.is_empty() || self.open() > 0
     }
 }
 
