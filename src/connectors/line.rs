@@ -66,26 +66,24 @@ struct Parts {
 impl Parts {
     /// `None` for records of other types, and for bytes that are not such a record.
     fn of(record: &EgressRecord) -> Option<Self> {
-        let is = |name: &TypeName| record.value_type_name == name.as_str();
-        if is(types::KAFKA_RECORD.name()) {
-            let kafka = types::KAFKA_RECORD.decode(&record.value).ok()?;
-            return Some(Self {
-                names: vec![("topic", kafka.topic), ("key", kafka.key)],
-                value: kafka.value_bytes,
-            });
-        }
-        if is(types::KINESIS_RECORD.name()) {
-            let kinesis = types::KINESIS_RECORD.decode(&record.value).ok()?;
-            return Some(Self {
-                names: vec![
+        let (names, value) = match &*record.value_type_name {
+            name if name == types::KAFKA_RECORD.name().as_str() => {
+                let kafka = types::KAFKA_RECORD.decode(&record.value).ok()?;
+                let names = vec![("topic", kafka.topic), ("key", kafka.key)];
+                (names, kafka.value_bytes)
+            }
+            name if name == types::KINESIS_RECORD.name().as_str() => {
+                let kinesis = types::KINESIS_RECORD.decode(&record.value).ok()?;
+                let names = vec![
                     ("stream", kinesis.stream),
                     ("partition_key", kinesis.partition_key),
                     ("explicit_hash_key", kinesis.explicit_hash_key),
-                ],
-                value: kinesis.value_bytes,
-            });
-        }
-        None
+                ];
+                (names, kinesis.value_bytes)
+            }
+            _ => return None,
+        };
+        Some(Self { names, value })
     }
 }
 

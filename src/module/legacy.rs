@@ -3,11 +3,11 @@
 use crate::document::{At, Complaint, Fields, Finding, Findings, Key, Node, Value, join};
 
 use super::coerce;
-use super::documents::{known_kind, read_spec};
 use super::draft::Draft;
 use super::kinds::{KINDS, Kind};
 use super::placeholder::Placeholders;
 use super::scalars;
+use super::spec::{known_kind, read_spec};
 
 /// Names of kinds in this format only.
 const OLD_NAMES: [(&str, &str); 5] = [

@@ -16,6 +16,7 @@ mod pipelines;
 mod placeholder;
 mod scalars;
 mod sole_users;
+mod spec;
 mod token;
 mod uri;
 

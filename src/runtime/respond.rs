@@ -1,16 +1,18 @@
 //! Answers of the HTTP ingresses: a status, and errors as JSON.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 use serde_json::json;
 
 use super::intake::IntakeError;
-use super::request::TYPE_HEADER;
 use super::values;
 use crate::sdk::TypeName;
+
+/// The header with the type of a value.
+pub(crate) const TYPE_HEADER: HeaderName = HeaderName::from_static("statefun-type");
 
 pub(crate) type FullResponse = Response<Full<Bytes>>;
 

@@ -83,6 +83,16 @@ fn failed(places: &Places, failure: &BoxError) -> Vec<SystemAnswer> {
     )]
 }
 
+/// What a cluster says of the partitions of a topic.
+enum Partitions {
+    /// There are these.
+    Known(Vec<i32>),
+    /// The topic does not exist, or not yet.
+    Missing,
+    /// It does not describe the topic.
+    Refused(Code),
+}
+
 /// Questions with a client, and the answers so far.
 struct Inquiry {
     client: Arc<BaseConsumer<Context>>,
@@ -140,16 +150,16 @@ impl Inquiry {
                 }
             };
             match partitions {
-                Ok(partitions) if partitions.is_empty() => self.answer(
+                Partitions::Missing => self.answer(
                     Verdict::Warning,
                     "topics",
                     format!("the topic {topic} does not exist: the ingress waits for it"),
                 ),
-                Ok(partitions) => {
+                Partitions::Known(partitions) => {
                     first = first.or_else(|| Some((topic, *partitions.first()?)));
                     self.reads(topic, &partitions);
                 }
-                Err(code) => {
+                Partitions::Refused(code) => {
                     let text = format!("the topic {topic} cannot be described: {code}");
                     self.answer(Verdict::Fault, "topics", text);
                 }
@@ -160,19 +170,18 @@ impl Inquiry {
         }
     }
 
-    /// The partitions of a topic; none if it is missing, or why the cluster does not tell.
-    fn partitions(&self, topic: &str) -> KafkaResult<Result<Vec<i32>, Code>> {
+    fn partitions(&self, topic: &str) -> KafkaResult<Partitions> {
         let metadata = self.client.fetch_metadata(Some(topic), self.left())?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let error = found.and_then(|found| found.error()).map(Code::from);
+        let partitions = found.map_or(&[][..], |found| found.partitions());
         Ok(match error {
-            None => Ok(found.map_or_else(Vec::new, |found| {
-                found.partitions().iter().map(|one| one.id()).collect()
-            })),
+            None if partitions.is_empty() => Partitions::Missing,
+            None => Partitions::Known(partitions.iter().map(|one| one.id()).collect()),
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::LeaderNotAvailable) => {
-                Ok(Vec::new())
+                Partitions::Missing
             }
-            Some(code) => Err(code),
+            Some(code) => Partitions::Refused(code),
         })
     }
 

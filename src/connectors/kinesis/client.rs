@@ -12,13 +12,13 @@ use tokio::sync::OnceCell;
 use super::api::Call;
 use super::aws::{Chain, Given, Provider, endpoint, region, sign};
 use super::failure::{Failure, Meaning};
+use super::service_url::service_url;
 use super::settings::{Dependencies, Settings};
 use crate::clock::Clock;
 use crate::json_words;
 use crate::module::AwsRegion;
 use crate::sdk::BoxError;
 use crate::time::{Timestamp, calendar};
-use crate::transport::http::client::origin::port_of;
 use crate::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
 
 const SERVICE: &str = "kinesis";
@@ -91,7 +91,7 @@ impl Client {
             (None, AwsRegion::CustomEndpoint { endpoint, .. }) => endpoint.clone(),
             (None, _) => endpoint(SERVICE, &region, environment),
         };
-        let url = parsed(&url)?;
+        let url = service_url(&url)?;
         let mut config = HttpClientConfig::default().network(network);
         config.max_response_body_bytes = MAX_ANSWER_BYTES;
         if let Some(limit) = settings.connect_timeout {
@@ -186,17 +186,4 @@ impl Client {
 fn date(headers: &HeaderMap) -> Option<Timestamp> {
     let date = headers.get(DATE)?.to_str().ok()?;
     calendar::from_http_date(date)
-}
-
-/// # Errors
-/// If `url` is not the address of a service.
-pub(super) fn parsed(url: &str) -> Result<Uri, BoxError> {
-    let invalid = |why: &str| format!("`{url}`, the address of Kinesis, is {why}");
-    let parsed: Uri = url.parse().map_err(|_| invalid("not a URL"))?;
-    let authority = match (parsed.scheme_str(), parsed.authority()) {
-        (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => authority,
-        _ => return Err(invalid("not an http or https URL with a host").into()),
-    };
-    port_of(authority).map_err(|why| format!("`{url}`, the address of Kinesis: {why}"))?;
-    Ok(parsed)
 }

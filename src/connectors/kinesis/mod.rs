@@ -19,6 +19,7 @@ mod poll;
 mod position;
 mod reader;
 mod record;
+mod service_url;
 mod settings;
 mod shards;
 mod stream;

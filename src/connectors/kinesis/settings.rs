@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::service_url::service_url;
 use crate::clock::Clock;
 use crate::module::{
     AwsCredentials, AwsRegion, Finding, KinesisEgress, KinesisIngress, Properties,
@@ -212,7 +213,7 @@ impl<'a> Given<'a> {
     fn endpoint(&mut self, name: &str, to_url: impl FnOnce(&str) -> String) -> Option<String> {
         let (name, text) = self.take(name)?;
         let url = to_url(text);
-        if let Err(why) = super::client::parsed(&url) {
+        if let Err(why) = service_url(&url) {
             self.refuse(name, why.to_string());
         }
         Some(url)

@@ -1,11 +1,19 @@
 //! The moves of a step from state to state, each with its transition and effects.
 
-use super::step::Step;
 use super::{
-    Actor, AttemptError, Class, DeliveryKind, DeliveryState, Effect, Failure, Follow, Journal,
-    Order, Purpose, Readiness, Reason, Then, Transition,
+    Actor, AttemptError, Class, Delivery, DeliveryKind, DeliveryState, Effect, Effects, Failure,
+    Follow, Journal, Order, Policy, Purpose, Readiness, Reason, Then, Transition,
 };
 use crate::time::Timestamp;
+
+/// A step in progress.
+pub(super) struct Step<'a> {
+    pub(super) delivery: &'a mut Delivery,
+    pub(super) policy: &'a Policy,
+    pub(super) readiness: Readiness,
+    pub(super) now: Timestamp,
+    pub(super) out: &'a mut Effects,
+}
 
 /// The parts of a transition other than its states.
 #[derive(Default)]

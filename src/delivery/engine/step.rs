@@ -1,5 +1,5 @@
 use super::head::FREE_INTERRUPTIONS;
-use super::moves::Mark;
+use super::moves::{Mark, Step};
 use super::{
     Actor, Delivery, DeliveryKind, DeliveryState, Effect, Effects, Failure, Input, Order, Outcome,
     Policy, Purpose, Readiness, Reason, Refused, Start, Token,
@@ -70,15 +70,6 @@ pub fn step_when(
         Input::Rearm { failure } => step.rearm(&failure),
     }
     Ok(())
-}
-
-/// A step in progress.
-pub(super) struct Step<'a> {
-    pub(super) delivery: &'a mut Delivery,
-    pub(super) policy: &'a Policy,
-    pub(super) readiness: Readiness,
-    pub(super) now: Timestamp,
-    pub(super) out: &'a mut Effects,
 }
 
 impl Step<'_> {

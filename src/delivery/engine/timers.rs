@@ -1,6 +1,6 @@
 //! The pending timer. There is at most one: for the end of a wait, or of an attempt that runs elsewhere.
 
-use super::step::Step;
+use super::moves::Step;
 use super::{Effect, Purpose, Token};
 use crate::time::Timestamp;
 

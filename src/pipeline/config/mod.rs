@@ -2,9 +2,9 @@
 
 mod circuit;
 mod forwarding;
+mod names;
 mod retry;
-
-use std::collections::HashMap;
+mod stage;
 
 use serde_json::Value;
 
@@ -12,14 +12,19 @@ pub(crate) use circuit::read as read_circuit;
 pub(crate) use forwarding::{Form, Forwarding};
 #[cfg(feature = "edgex")]
 pub(crate) use forwarding::{boolean, bytes};
+pub(crate) use names::{StageNames, check_half, check_name};
 pub(crate) use retry::{is_edgex, read as read_retry};
+pub(crate) use stage::StageConfig;
+
+use stage::read_stages;
 
 use super::answering::Answering;
 #[cfg(feature = "edgex")]
 use super::edgex::section as edgex;
 use super::secrets::Secrets;
+#[cfg(feature = "runtime")]
 use super::stages::{self, StageKind};
-use crate::document::{At, Complaint, Finding, Findings, Node, nearest};
+use crate::document::{At, Finding, Findings, Node};
 #[cfg(feature = "runtime")]
 use crate::sdk::TypeName;
 #[cfg(feature = "runtime")]
@@ -28,9 +33,6 @@ use crate::topic_filter::TopicFilter;
 
 /// The default namespace of pipelines.
 pub(crate) const DEFAULT_NAMESPACE: &str = "pipelines";
-
-/// Reserved prefixes of names, which the functions of a pipeline use.
-const RESERVED: [&str; 2] = ["lane.", "destination."];
 
 /// A checked declaration of a pipeline.
 ///
@@ -76,13 +78,6 @@ pub(crate) struct Route {
     pub(crate) filters: Vec<TopicFilter>,
     /// The name of a pipeline in the same namespace.
     pub(crate) to: String,
-}
-
-/// A checked declaration of one stage.
-#[derive(Debug, Clone)]
-pub(crate) struct StageConfig {
-    pub(crate) name: String,
-    pub(crate) kind: StageKind,
 }
 
 impl PipelineConfig {
@@ -305,116 +300,6 @@ fn read_secrets(at: At<'_>) -> Option<Secrets> {
     (!whole.contains(&false)).then_some(secrets)
 }
 
-fn read_stages(at: At<'_>, forwarding: &Forwarding) -> Option<Vec<StageConfig>> {
-    let items = at.clone().items()?;
-    if items.is_empty() {
-        return at.fault("a pipeline needs at least one stage");
-    }
-    let mut names = StageNames::default();
-    let stages: Vec<_> = items
-        .into_iter()
-        .map(|item| read_stage(&item, &mut names, forwarding))
-        .collect();
-    stages.into_iter().collect()
-}
-
-fn read_stage(at: &At<'_>, names: &mut StageNames, forwarding: &Forwarding) -> Option<StageConfig> {
-    let entries = at.entries("a mapping with one stage, such as `filter: {…}`")?;
-    let (named, declared): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|(key, _)| *key == "name");
-    let known = || stages::kinds().collect::<Vec<_>>().join(", ");
-    let mut declared = declared.into_iter();
-    let (kind, settings) = match (declared.next(), declared.next()) {
-        (Some(entry), None) => entry,
-        (None, _) => return at.fault(format_args!("names no stage; known: {}", known())),
-        (Some((one, _)), Some((two, _))) => {
-            return at.fault(format_args!(
-                "names several stages, `{one}` and `{two}`: write each as an item of its own"
-            ));
-        }
-    };
-    let name = match named.first() {
-        None => Some(names.of_kind(kind)),
-        Some((_, place)) => place.text().and_then(|name| match names.given(&name) {
-            Ok(()) => Some(name),
-            Err(text) => place.fault(text),
-        }),
-    };
-    let Some(read) = stages::reader(kind) else {
-        let remedy = nearest(kind, stages::all_kinds()).map_or_else(
-            || format!("known: {}", known()),
-            |meant| format!("did you mean `{meant}`?"),
-        );
-        return settings.complain(Complaint::with_remedy("unknown stage", remedy));
-    };
-    let kind = forwarding.read_stage(&settings, |settings| read.read(settings));
-    Some(StageConfig {
-        name: name?,
-        kind: kind?,
-    })
-}
-
-/// Names stages: with their own name, or with their kind and, from the second on, a number.
-#[derive(Debug, Default)]
-pub(crate) struct StageNames {
-    kinds: HashMap<String, u32>,
-    given: Vec<String>,
-}
-
-impl StageNames {
-    /// The default name of the next stage of that kind.
-    pub(crate) fn of_kind(&mut self, kind: &str) -> String {
-        let uses = self.kinds.entry(kind.to_owned()).or_default();
-        *uses += 1;
-        let name = match *uses {
-            1 => kind.to_owned(),
-            n => format!("{kind}#{n}"),
-        };
-        if self.given.contains(&name) {
-            return self.of_kind(kind);
-        }
-        self.given.push(name.clone());
-        name
-    }
-
-    /// Reserves the given name of a stage.
-    pub(crate) fn given(&mut self, name: &str) -> Result<(), String> {
-        check_half(name)?;
-        if name.contains('.') {
-            return Err(format!(
-                "`{name}` contains a dot, which separates pipeline and stage"
-            ));
-        }
-        if self.given.iter().any(|other| other == name) {
-            return Err(format!("another stage has the name `{name}` already"));
-        }
-        self.given.push(name.to_owned());
-        Ok(())
-    }
-}
-
-/// Checks the name of a pipeline.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    check_half(name)?;
-    match RESERVED
-        .iter()
-        .find(|reserved| name.starts_with(**reserved))
-    {
-        Some(reserved) => Err(format!("names beginning with `{reserved}` are reserved")),
-        None => Ok(()),
-    }
-}
-
-/// Checks half of a function's name.
-pub(crate) fn check_half(name: &str) -> Result<(), String> {
-    if name.is_empty() || name.contains('/') {
-        return Err(format!(
-            "`{name}` is not a name: it must not be empty or contain a slash"
-        ));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -424,29 +309,6 @@ mod tests {
     fn faults(spec: &Value) -> Vec<String> {
         let faults = PipelineConfig::from_json(spec).unwrap_err();
         faults.iter().map(ToString::to_string).collect()
-    }
-
-    fn stage_names(stages: Value) -> Vec<String> {
-        let config = PipelineConfig::from_json(&json!({"name": "p", "stages": stages})).unwrap();
-        config
-            .stages()
-            .iter()
-            .map(|stage| stage.name.clone())
-            .collect()
-    }
-
-    #[test]
-    fn stages_are_named_after_their_kind_and_numbered_from_the_second_on() {
-        let remove = || json!({"remove": ["a"]});
-        let named = |name: &str| json!({"remove": ["a"], "name": name});
-        assert_eq!(
-            stage_names(json!([remove(), remove(), remove()])),
-            ["remove", "remove#2", "remove#3"]
-        );
-        assert_eq!(
-            stage_names(json!([remove(), named("tidy"), remove()])),
-            ["remove", "tidy", "remove#2"]
-        );
     }
 
     #[test]

@@ -1,27 +1,17 @@
 //! The pipelines of an EdgeX configuration: its section `Writable.Pipeline`, or the whole of `Writable`, as it is.
 
-use super::super::config::{
-    Form, Forwarding, PipelineConfig, Route, StageConfig, StageNames, check_name,
-};
+use super::super::config::{Form, Forwarding, PipelineConfig, Route};
 use super::super::secrets::Secrets;
 use super::super::stages::StageKind;
-use super::decode::{Decode, Target};
-use super::names::{self, Function};
+use super::decode::Target;
+use super::insecure_secrets;
+use super::order::Section;
 use super::parameters::{self, list};
-use crate::document::{At, Complaint, Value, nearest};
-use crate::topic_filter::TopicFilter;
+use super::unset::{is_unset, text};
+use crate::document::{At, Complaint, nearest};
 
 /// The id of the pipeline for all topics.
 pub(crate) const DEFAULT_PIPELINE: &str = "default-pipeline";
-
-/// What the functions of a section have in common.
-struct Section<'a> {
-    namespace: String,
-    target: Target,
-    functions: Vec<(&'a str, At<'a>)>,
-    forwarding: Forwarding,
-    secrets: Secrets,
-}
 
 /// The pipelines of the section at `at`: the first is the default pipeline, which is called `name`, and routes records to the others by
 /// their topic. `None` if there are faults, which are reported.
@@ -43,7 +33,7 @@ pub(crate) fn read(
             "Pipeline" => {}
             "StoreAndForward" => forwarding = Forwarding::read(place, Form::Edgex),
             "InsecureSecrets" => {
-                secrets = secrets.and_then(|secrets| insecure(secrets, place));
+                secrets = secrets.and_then(|secrets| insecure_secrets::read(secrets, place));
             }
             "LogLevel" | "Telemetry" => place.warn(format!(
                 "`{key}` has no effect here: log and metrics are those of the process"
@@ -122,7 +112,7 @@ fn read_section(
             .map(|(_, at)| at)
     };
     let functions = match get("Functions") {
-        Some(place) if !is_null(place) => place.entries("a mapping of functions"),
+        Some(place) if !is_unset(place) => place.entries("a mapping of functions"),
         _ => Some(Vec::new()),
     };
     let target = target_of(get("TargetType"), get("UseTargetTypeOfByteArray"));
@@ -136,7 +126,7 @@ fn read_section(
     let order = get("ExecutionOrder");
     let text = order.map(text).unwrap_or(Some(String::new()));
     let per_topic = match get("PerTopicPipelines") {
-        Some(place) if !is_null(place) => place.entries("a mapping of pipelines")?,
+        Some(place) if !is_unset(place) => place.entries("a mapping of pipelines")?,
         _ => Vec::new(),
     };
     let is_blank = text
@@ -164,134 +154,6 @@ fn read_section(
     target.map(|_| std::iter::once(default).chain(others).collect())
 }
 
-impl Section<'_> {
-    fn pipeline(&self, name: String, stages: Vec<StageConfig>) -> PipelineConfig {
-        PipelineConfig::from_parts(name, self.namespace.clone(), stages)
-            .with_secrets(self.secrets.clone())
-            .with_storing(self.forwarding.is_enabled)
-    }
-
-    /// One of `PerTopicPipelines`, with the topics that lead to it.
-    fn topic_pipeline(
-        &self,
-        at: &At<'_>,
-        ids: &mut Vec<String>,
-    ) -> Option<(Route, PipelineConfig)> {
-        let fields = at.clone().fields()?;
-        let id = fields.required("Id").and_then(|at| {
-            let id = at.text()?.trim().to_owned();
-            if ids.contains(&id) {
-                return at.fault(format_args!("the id `{id}` is in use"));
-            }
-            ids.push(id.clone());
-            match check_name(&id) {
-                Ok(()) => Some(id),
-                Err(text) => at.fault(text),
-            }
-        });
-        let topics = fields.required("Topics").and_then(|at| topics(&at));
-        let stages = fields.required("ExecutionOrder").and_then(|at| {
-            let order = text(&at)?;
-            match list(&order).next() {
-                None => at.fault("names no function"),
-                Some(_) => self.stages(&at, id.as_deref().unwrap_or_default(), &order),
-            }
-        });
-        fields.finish();
-        let (id, filters) = (id?, topics?);
-        let route = Route {
-            filters,
-            to: id.clone(),
-        };
-        Some((route, self.pipeline(id, stages?)))
-    }
-
-    /// The stages of an order, after the one that decodes.
-    fn stages(&self, at: &At<'_>, pipeline: &str, order: &str) -> Option<Vec<StageConfig>> {
-        let mut names = StageNames::default();
-        let decode = StageConfig {
-            name: names.of_kind("decode"),
-            kind: StageKind::pure(Decode {
-                target: self.target,
-                pipeline: Some(pipeline.to_owned()),
-            }),
-        };
-        let functions: Vec<_> = list(order)
-            .map(|name| self.stage(at, name, &mut names))
-            .collect();
-        let functions: Option<Vec<StageConfig>> = functions.into_iter().collect();
-        Some(std::iter::once(decode).chain(functions?).collect())
-    }
-
-    fn stage(&self, at: &At<'_>, name: &str, names: &mut StageNames) -> Option<StageConfig> {
-        if name.contains(['/', '.']) {
-            return at.fault(format_args!(
-                "`{name}` has a slash or a dot, which names of stages can't have"
-            ));
-        }
-        let Some((_, place)) = self.functions.iter().find(|(known, _)| *known == name) else {
-            let known = self.functions.iter().map(|(known, _)| *known);
-            let remedy = nearest(name, known).map_or_else(
-                || "names are case sensitive".to_owned(),
-                |meant| format!("did you mean `{meant}`?"),
-            );
-            let text = format!("function `{name}` is not in `Functions`");
-            return at.complain(Complaint::with_remedy(text, remedy));
-        };
-        let Some(function) = names::with_prefix_of(name) else {
-            let remedy = nearest(name, names::names()).map_or_else(
-                || "the name of a function begins with that of a built-in one".to_owned(),
-                |meant| format!("did you mean `{meant}`?"),
-            );
-            let text = format!("`{name}` is not a built-in function");
-            return place.complain(Complaint::with_remedy(text, remedy));
-        };
-        let stage = read_function(place, function, &self.forwarding)?;
-        Some(StageConfig {
-            name: names.of_kind(name),
-            kind: stage,
-        })
-    }
-}
-
-/// The stage of a function.
-fn read_function(place: &At<'_>, function: Function, forwarding: &Forwarding) -> Option<StageKind> {
-    if !is_null(place) {
-        let fields = place.clone().fields()?;
-        let parameters = fields.get("Parameters");
-        fields.finish();
-        if let Some(at) = parameters {
-            return forwarding.read_stage(&at, |at| function.read(at));
-        }
-    }
-    // Nothing is there to read, and what is missing is reported at the function.
-    let nothing = crate::document::Node::made(place.node.location.clone(), Value::Null);
-    let at = At::new(&nothing, place.path(), place.findings());
-    forwarding.read_stage(&at, |at| function.read(at))
-}
-
-fn is_null(at: &At<'_>) -> bool {
-    matches!(at.node.value, Value::Null)
-}
-
-/// A text; a key without a value is an empty one.
-fn text(at: &At<'_>) -> Option<String> {
-    if is_null(at) {
-        return Some(String::new());
-    }
-    at.text()
-}
-
-fn topics(at: &At<'_>) -> Option<Vec<TopicFilter>> {
-    let topics = text(at)?;
-    let filters: Result<Vec<TopicFilter>, _> = list(&topics).map(TopicFilter::parse).collect();
-    match filters {
-        Ok(filters) if filters.is_empty() => at.fault("names no topic"),
-        Ok(filters) => Some(filters),
-        Err(err) => at.fault(err),
-    }
-}
-
 /// The target type; version 1 had a flag for bytes.
 fn target_of(target: Option<&At<'_>>, raw: Option<&At<'_>>) -> Option<Target> {
     let target = target.map_or(Some(Target::Event), |at| {
@@ -304,34 +166,6 @@ fn target_of(target: Option<&At<'_>>, raw: Option<&At<'_>>) -> Option<Target> {
         true => Some(Target::Raw),
         false => target,
     }
-}
-
-/// `InsecureSecrets: {any: {SecretName, SecretData: {key: text}}}`; version 2 called them Path and Secrets.
-fn insecure(mut secrets: Secrets, at: &At<'_>) -> Option<Secrets> {
-    if is_null(at) {
-        return Some(secrets);
-    }
-    for (_, place) in at.entries("a mapping of secrets")? {
-        let entries = place.entries("a mapping with `SecretName` and `SecretData`")?;
-        let get = |names: [&str; 2]| {
-            let found = entries.iter().find(|(key, _)| names.contains(key));
-            found.map(|(_, at)| at)
-        };
-        let Some(name) = get(["SecretName", "Path"]) else {
-            return place.fault("`SecretName` is required and missing");
-        };
-        let name = name.text()?;
-        let texts = match get(["SecretData", "Secrets"]) {
-            Some(data) if !is_null(data) => data.entries("a mapping of keys and texts")?,
-            _ => Vec::new(),
-        };
-        let texts: Option<Vec<(String, String)>> = texts
-            .iter()
-            .map(|(key, at)| Some(((*key).to_owned(), text(at)?)))
-            .collect();
-        secrets = secrets.insecure(name, texts?);
-    }
-    Some(secrets)
 }
 
 #[cfg(test)]

@@ -8,44 +8,9 @@ use super::keys::{AddressKey, MessageId, OUTBOX, PARKED, SET_ASIDE, STATE};
 use super::mailbox::Mailbox;
 use super::state::StateRow;
 use super::watch::Given;
-use super::{Activity, Core, Failure, Output, Ticket};
+use super::{Activity, AdminChange, Core, Failure, Output, Ticket};
 use crate::storage::{Rows as _, StorageError, Write};
 use crate::time::Timestamp;
-
-/// A change requested by an operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminChange {
-    /// Writes (`Some`: an encoded `TypedValue`) or removes a state.
-    SetState {
-        /// The address.
-        address: AddressKey,
-        /// The name of the state.
-        name: String,
-        /// The encoded `TypedValue`; `None` removes it.
-        value: Option<Bytes>,
-    },
-    /// Tries a parked or waiting address again at once.
-    Resume(AddressKey),
-    /// Deletes the declaration of a value of a function type, in this core. The values stay; a function declares them again with its next
-    /// call.
-    ForgetDeclaration {
-        /// The namespace of the type.
-        namespace: String,
-        /// The name of the type.
-        name: String,
-        /// The name of the value.
-        value: String,
-    },
-    /// Deletes a record that an egress has set aside, and sends it again at the end of the outbox if asked to.
-    TakeBack {
-        /// The prefix of the egress's rows.
-        egress: Bytes,
-        /// Which record.
-        id: MessageId,
-        /// The encoded `TypedValue` to send again.
-        again: Option<Bytes>,
-    },
-}
 
 /// The queue of an address, as shown to operators.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,10 @@ use bytes::Bytes;
 
 use super::effects::Effects;
 use super::function_types::StatesKnown;
+use super::indices::Slot;
 use super::keys::{INBOX, PARKED};
-use super::mailbox::{Mailbox, Message};
-use super::mailboxes::Slot;
+use super::mailbox::Mailbox;
+use super::message::Message;
 use super::{Activity, CallId, Core, Failure, Output, Parked, Verdict};
 use crate::protocol::reqreply::FromFunction;
 use crate::protocol::reqreply::from_function::{InvocationResponse, Response};

@@ -3,9 +3,11 @@
 use std::ops::ControlFlow;
 
 use super::idempotency::{Outcome, StoredAnswer, is_unkept};
+use super::indices::Slot;
 use super::keys::{ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, after_prefix, id_hash};
-use super::mailbox::{Mailbox, Message, Waiting};
-use super::mailboxes::{Slot, Vacant};
+use super::mailbox::{Mailbox, Waiting};
+use super::mailboxes::Vacant;
+use super::message::Message;
 use super::rows::{answer_of, each_row, message_row, unreadable};
 use super::{Activity, Arrival, Core, Failure, GATEWAY, Output, Refusal, wire};
 use crate::storage::Write;

@@ -5,13 +5,12 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::function_types::TypeId;
 use super::idempotency::{Outcome, is_unkept};
+use super::indices::{Slot, TypeId};
 use super::keys::{
     ANSWERS, AddressKey, GATEWAYS, INBOX, MessageId, OUTBOX, STATE, TIMERS, TOKENS, TimerKey,
     egress_prefix, id_hash, token_key,
 };
-use super::mailboxes::Slot;
 use super::rows::{answer_of, message_row, unreadable};
 use super::state::{StateRow, type_conflict, type_name_of_state};
 use super::timers::Timer;

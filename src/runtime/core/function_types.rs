@@ -5,20 +5,9 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use bytes::Bytes;
 
 use super::declared::Declared;
+use super::indices::{Slot, TypeId};
 use super::keys::AddressKey;
-use super::mailboxes::Slot;
 use super::{Bindings, FunctionBinding};
-
-/// The index of a function type in one core.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct TypeId(usize);
-
-impl TypeId {
-    /// The number behind it, from 0.
-    pub(super) const fn index(self) -> usize {
-        self.0
-    }
-}
 
 /// Whether the states of a type are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

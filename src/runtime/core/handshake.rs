@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::function_types::StatesKnown;
+use super::indices::Slot;
 use super::keys::{SPECS, type_prefix};
 use super::mailbox::Attached;
-use super::mailboxes::Slot;
 use super::rows::unreadable;
 use super::state::{StateSpec, type_conflict};
 use super::{Activity, Core, Failure, Output};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::Output;
-use super::mailboxes::Slot;
+use super::indices::Slot;
 use crate::storage::Position;
 
 /// The work that waits for the disk.

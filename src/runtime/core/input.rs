@@ -3,11 +3,10 @@
 use bytes::Bytes;
 
 use super::CallId;
-use super::admin::AdminChange;
 use super::failure::Failure;
 use super::idempotency::IdempotencyKey;
-use super::keys::AddressKey;
-use super::mailbox::Message;
+use super::keys::{AddressKey, MessageId};
+use super::message::Message;
 use crate::protocol::reqreply::FromFunction;
 use crate::storage::Position;
 
@@ -27,6 +26,41 @@ pub struct Arrival {
     pub gateway: Option<String>,
     /// The caller's idempotency key.
     pub key: Option<IdempotencyKey>,
+}
+
+/// A change requested by an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminChange {
+    /// Writes (`Some`: an encoded `TypedValue`) or removes a state.
+    SetState {
+        /// The address.
+        address: AddressKey,
+        /// The name of the state.
+        name: String,
+        /// The encoded `TypedValue`; `None` removes it.
+        value: Option<Bytes>,
+    },
+    /// Tries a parked or waiting address again at once.
+    Resume(AddressKey),
+    /// Deletes the declaration of a value of a function type, in this core. The values stay; a function declares them again with its next
+    /// call.
+    ForgetDeclaration {
+        /// The namespace of the type.
+        namespace: String,
+        /// The name of the type.
+        name: String,
+        /// The name of the value.
+        value: String,
+    },
+    /// Deletes a record that an egress has set aside, and sends it again at the end of the outbox if asked to.
+    TakeBack {
+        /// The prefix of the egress's rows.
+        egress: Bytes,
+        /// Which record.
+        id: MessageId,
+        /// The encoded `TypedValue` to send again.
+        again: Option<Bytes>,
+    },
 }
 
 /// An input of a core.

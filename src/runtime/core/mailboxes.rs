@@ -4,13 +4,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 use super::counts::Counts;
-use super::function_types::TypeId;
+use super::indices::{Slot, TypeId};
 use super::keys::AddressKey;
 use super::mailbox::Mailbox;
-
-/// The place of an address in the table while it has work. It may be reused for another address afterwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Slot(u32);
 
 /// No mailbox was found for an address; a new one will be placed here.
 #[derive(Debug, Clone, Copy)]

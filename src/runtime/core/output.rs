@@ -6,7 +6,7 @@ use super::CallId;
 use super::failure::{Failure, Verdict};
 use super::input::Ticket;
 use super::keys::{AddressKey, MessageId};
-use super::mailbox::Message;
+use super::message::Message;
 use crate::storage::Position;
 
 /// Why a message of an ingress was refused.

@@ -1,9 +1,9 @@
 //! The share of each function type in the limits of a core. If a type has used up its share, ingresses refuse messages for it and for types
 //! that send to it, but not for others.
 
-use super::function_types::TypeId;
+use super::indices::{Slot, TypeId};
 use super::keys::AddressKey;
-use super::mailboxes::{Slot, Vacant};
+use super::mailboxes::Vacant;
 use super::{Core, FunctionBinding, Refusal};
 
 /// What the functions of one type use of a core's limits.

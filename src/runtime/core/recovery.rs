@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::indices::Slot;
 use super::keys::{AddressKey, INBOX, PARKED, TIMERS, TOKENS, TimerKey, after_prefix, token_key};
-use super::mailbox::{Attached, Message};
-use super::mailboxes::Slot;
+use super::mailbox::Attached;
+use super::message::Message;
 use super::rows::{Row, each_key, unreadable};
 use super::timers::Timer;
 use super::{Activity, Core, Failure, GATEWAY, MessageId, Output, owner, wire};

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::keys::{AddressKey, INBOX, NOT_BROUGHT, SOURCES, after_prefix, id_hash, source_prefix};
-use super::mailbox::Message;
+use super::message::Message;
 use super::rows::each_row;
 use super::{Brought, Core, MessageId, owner};
 use crate::storage::{Position, StorageError, Store, Write};

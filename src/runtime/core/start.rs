@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::function_types::StatesKnown;
+use super::indices::Slot;
 use super::keys::{AddressKey, STATE};
 use super::mailbox::{Attached, Mailbox};
-use super::mailboxes::Slot;
 use super::rows::unreadable;
 use super::state::{StateRow, StateSpec};
 use super::watch::Given;
