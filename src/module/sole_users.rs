@@ -87,17 +87,47 @@ fn plain(path: &Path) -> PathBuf {
     parts.filter(|part| *part != Component::CurDir).collect()
 }
 
+/// A client of a broker.
+struct Client<'a> {
+    location: &'a Location,
+    /// The field with its id.
+    key: &'static str,
+    name: String,
+    broker: (&'a str, u16),
+    client_id: &'a str,
+}
+
+impl<'a> Client<'a> {
+    fn of(location: &'a Location, name: String, broker: &'a MqttBroker) -> Self {
+        Self {
+            location,
+            key: "clientId",
+            name,
+            broker: (&broker.host, broker.port),
+            client_id: &broker.client_id,
+        }
+    }
+
+    fn is_same(&self, other: &Client<'_>) -> bool {
+        (self.broker, self.client_id) == (other.broker, other.client_id)
+    }
+}
+
 fn check_clients(draft: &Draft<'_>) {
     let module = &draft.module;
     let ingresses = module.ingresses.iter().filter_map(|ingress| match ingress {
-        Ingress::Mqtt(one) => Some((&one.location, format!("ingress {}", one.id), &one.broker)),
+        Ingress::Mqtt(one) => Some(Client::of(
+            &one.location,
+            format!("ingress {}", one.id),
+            &one.broker,
+        )),
         _ => None,
     });
     let egresses = module
         .egresses
         .iter()
         .filter_map(|egress| match &egress.target {
-            EgressTarget::Mqtt(one) => Some((
+            EgressTarget::Mqtt(one) => Some(Client::of(
                 &egress.location,
                 format!("egress {}", egress.id),
                 &one.broker,
@@ -105,25 +135,75 @@ fn check_clients(draft: &Draft<'_>) {
             _ => None,
         });
     let clients: Vec<_> = ingresses.chain(egresses).collect();
-    let key = |broker: &MqttBroker| (broker.host.clone(), broker.port, broker.client_id.clone());
-    for (n, (location, _, broker)) in clients.iter().enumerate() {
-        let mut earlier = clients.iter().take(n);
-        let other = earlier.find(|(_, _, other)| key(other) == key(broker));
-        if let Some((first, name, _)) = other {
-            let complaint = Complaint::with_remedy(
-                format!(
-                    "{name} ({first}) has the client id `{}` at the same broker, which disconnects the older of two clients",
-                    broker.client_id
-                ),
-                "give each a `clientId` of its own",
-            );
-            fault(draft, location, "clientId", complaint);
+    for (n, client) in clients.iter().enumerate() {
+        if let Some(other) = clients.iter().take(n).find(|other| other.is_same(client)) {
+            disconnects(draft, client, other);
         }
+    }
+    #[cfg(feature = "mqtt")]
+    check_exports(draft, &clients);
+}
+
+/// Reports that `other` has the client id of `client`.
+fn disconnects(draft: &Draft<'_>, client: &Client<'_>, other: &Client<'_>) {
+    let complaint = Complaint::with_remedy(
+        format!(
+            "{} ({}) has the client id `{}` at the same broker, which disconnects the older of two clients",
+            other.name, other.location, client.client_id
+        ),
+        "give each a client id of its own",
+    );
+    fault(draft, client.location, client.key, complaint);
+}
+
+/// Exports of pipelines share a connection where broker and client id are the same, but not with ingresses and egresses.
+#[cfg(feature = "mqtt")]
+fn check_exports(draft: &Draft<'_>, clients: &[Client<'_>]) {
+    let pipelines = draft.module.pipelines.iter();
+    let exports = pipelines.flat_map(|pipeline| {
+        let config = &pipeline.config;
+        config.mqtt_clients().map(move |(stage, export)| {
+            let client = Client {
+                location: &pipeline.location,
+                key: "",
+                name: format!("stage `{stage}` of pipeline {}", config.name()),
+                broker: (&export.address.host, export.address.port),
+                client_id: export.client_id,
+            };
+            (client, export)
+        })
+    });
+    let exports: Vec<_> = exports.collect();
+    for (n, (client, export)) in exports.iter().enumerate() {
+        if let Some(other) = clients.iter().find(|other| other.is_same(client)) {
+            disconnects(draft, client, other);
+        }
+        let mut earlier = exports.iter().take(n);
+        let Some((other, first)) = earlier.find(|(other, _)| other.is_same(client)) else {
+            continue;
+        };
+        let text = if !export.signs_in_like(first) {
+            "which signs in differently: each closes the connection of the other"
+        } else if !export.connects_like(first) {
+            "whose settings of the connection differ and count for both"
+        } else {
+            continue;
+        };
+        let text = format!(
+            "{} has the broker and the client id `{}` of {} ({}), {text}",
+            client.name, client.client_id, other.name, other.location
+        );
+        let complaint = Complaint::with_remedy(text, "give each a client id of its own");
+        let finding = Finding::new(client.location.clone(), "spec", complaint);
+        draft.findings.warning(finding);
     }
 }
 
 fn fault(draft: &Draft<'_>, location: &Location, key: &str, complaint: Complaint) {
-    let path = format!("spec.{key}");
+    let path = match key {
+        "" => "spec".to_owned(),
+        key => format!("spec.{key}"),
+    };
     let finding = Finding::new(location.clone(), path, complaint);
     draft.findings.fault(finding);
 }
@@ -181,5 +261,52 @@ mod tests {
         // The defaults differ also if an ingress and an egress have the same name.
         let found = faults(&[&client("ingress", "x", topics), &client("egress", "x", "")]);
         assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[cfg(feature = "mqtt")]
+    #[test]
+    fn an_export_of_a_pipeline_has_a_client_id_of_its_own() {
+        let topics = ", topics: [{topic: t, valueType: a/b, targets: [a/f]}]";
+        let pipeline = |name: &str, more: &str| {
+            format!(
+                "kind: statefun.pipelines.v1/pipeline\nspec: {{name: {name}, stages: [{{mqtt-export: {{url: \"mqtt://h\", topic: t, clientId: c{more}}}}}]}}\n"
+            )
+        };
+        let read = |documents: &[&str]| {
+            let text = documents.join("---\n");
+            let file = ModuleFile {
+                name: "m.yaml",
+                text: &text,
+            };
+            let (module, faults) = Module::read(&[file], &Placeholders::Literal);
+            let told = |found: &[super::Finding]| -> Vec<String> {
+                found.iter().map(ToString::to_string).collect()
+            };
+            (told(&faults), told(&module.warnings))
+        };
+        let ingress = client("ingress", "in", &format!("{topics}, clientId: c"));
+        let (found, _) = read(&[&ingress, &pipeline("p", "")]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("ingress a/in") && found[0].contains("client id `c`"));
+
+        let secret = ", auth: usernamepassword, secret: s";
+        for (more, text) in [
+            (", keepAlive: 7s", "whose settings of the connection differ"),
+            (secret, "each closes the connection of the other"),
+        ] {
+            let (found, warnings) = read(&[&pipeline("p", ""), &pipeline("q", more)]);
+            assert_eq!(
+                (found.len(), warnings.len()),
+                (0, 1),
+                "{found:?} {warnings:?}"
+            );
+            assert!(warnings[0].contains(text), "{warnings:?}");
+        }
+        let (found, warnings) = read(&[&pipeline("p", ""), &pipeline("q", "")]);
+        assert_eq!(
+            (found.len(), warnings.len()),
+            (0, 0),
+            "they share a connection"
+        );
     }
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::admin::figures::{DeliveryWatch, count};
 use crate::admin::rearm::{rearm, regather, unpack, warn_of_open_batch};
-use crate::connectors::file::{FileSink, FileSource};
+use crate::connectors::file::{self, FileSink, FileSource};
 use crate::connectors::http::HttpSource;
 #[cfg(feature = "kafka")]
 use crate::connectors::kafka::{self, KafkaSink, KafkaSource};
@@ -60,6 +60,7 @@ pub async fn ask_systems(module: &Module, asking: &Asking) -> Vec<SystemAnswer> 
 /// The documents of a module that have something to say.
 fn examined(module: &Module) -> Vec<Box<dyn Examine + '_>> {
     let ingresses = module.ingresses.iter().filter_map(|ingress| match ingress {
+        Ingress::File(spec) => Some(boxed(file::IngressExamined(spec))),
         Ingress::Kafka(spec) => Some(kafka_ingress(spec)),
         #[cfg(feature = "kinesis")]
         Ingress::Kinesis(spec) => Some(boxed(kinesis::IngressExamined(spec))),
@@ -71,6 +72,7 @@ fn examined(module: &Module) -> Vec<Box<dyn Examine + '_>> {
     });
     let egresses = module.egresses.iter();
     let egresses = egresses.filter_map(|egress| match &egress.target {
+        EgressTarget::File(spec) => Some(boxed(file::EgressExamined(&egress.location, spec))),
         EgressTarget::Kafka(spec) => Some(kafka_egress(&egress.id, spec)),
         #[cfg(feature = "kinesis")]
         EgressTarget::Kinesis(spec) => Some(boxed(kinesis::EgressExamined(spec))),
@@ -85,7 +87,6 @@ fn examined(module: &Module) -> Vec<Box<dyn Examine + '_>> {
     ingresses.chain(egresses).collect()
 }
 
-#[cfg(any(feature = "kinesis", feature = "mqtt", feature = "redis"))]
 fn boxed<'a>(one: impl Examine + 'a) -> Box<dyn Examine + 'a> {
     Box::new(one)
 }

@@ -12,7 +12,7 @@ use super::acknowledgements::Acknowledgements;
 use super::callers::Callers;
 use super::commit::Committer;
 use super::config::RuntimeConfig;
-use super::core::{Core, CoreSettings, SourceCore, ValueWatch};
+use super::core::{AnswerLimits, Core, CoreSettings, SourceCore, ValueWatch};
 use super::egress::Egresses;
 use super::endpoint::RecordForm;
 use super::entrance::Entrances;
@@ -214,6 +214,7 @@ impl RuntimeBuilder {
     /// # Errors
     /// If something cannot be opened, or a name is bound twice. Nothing is left running then.
     pub async fn start(self) -> Result<Runtime, StartError> {
+        self.check_answers()?;
         let (closing, closed) = watch::channel(false);
         let mut directory = self.directory(&closed)?;
         directory.watched_by(self.watch);
@@ -336,6 +337,19 @@ impl RuntimeBuilder {
             self.config,
             tasks,
         ))
+    }
+
+    /// A stage of a pipeline may make a record that needs all of the default limit. With a lower one its batch would be tried without end.
+    fn check_answers(&self) -> Result<(), StartError> {
+        let least = AnswerLimits::default().bytes;
+        let given = self.config.answers.bytes;
+        if self.records.is_empty() || self.at_rest || given >= least {
+            return Ok(());
+        }
+        let what = format!(
+            "`RuntimeConfig::answers.bytes` is {given}, and pipelines need at least {least}, because their records may have 60 MiB; raise it"
+        );
+        Err(StartError::Declared { what })
     }
 }
 

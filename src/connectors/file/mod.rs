@@ -7,6 +7,7 @@
 mod appended;
 mod cursor;
 mod egress;
+mod examine;
 mod folder;
 mod gather;
 mod ingress;
@@ -19,4 +20,5 @@ mod stdin;
 mod tracked;
 
 pub(crate) use self::egress::FileSink;
+pub(crate) use self::examine::{EgressExamined, IngressExamined};
 pub(crate) use self::ingress::FileSource;

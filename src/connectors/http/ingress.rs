@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::module::HttpIngress;
 use crate::runtime::http_listeners::{HttpListeners, HttpServer};
 use crate::runtime::intake::AddressKey;
-use crate::runtime::request::{self, Terms, path_part};
+use crate::runtime::request::{self, Terms, no_query, path_part};
 use crate::runtime::respond::{self, FullResponse, Refusal, refuse};
 use crate::runtime::{Inlet, Listener, Source, StartError};
 use crate::sdk::BoxError;
@@ -89,6 +89,7 @@ impl Desk {
         if request.method() != Method::POST {
             return Err(respond::wrong_method("POST", "send and call are POST"));
         }
+        no_query(request.uri())?;
         let intake = self.inlet.intake();
         let terms = Terms {
             ingress: &self.spec.id,

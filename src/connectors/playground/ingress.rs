@@ -13,7 +13,7 @@ use crate::module::PlaygroundIngress;
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::http_listeners::{HttpListeners, HttpServer};
 use crate::runtime::intake::{AddressKey, Incoming};
-use crate::runtime::request::{self, path_part};
+use crate::runtime::request::{self, no_query, path_part};
 use crate::runtime::respond::{self, FullResponse, Refusal, refuse};
 use crate::runtime::{Inlet, Listener, Source, StartError, values};
 use crate::sdk::BoxError;
@@ -78,6 +78,7 @@ struct Desk {
 impl Desk {
     async fn answer(&self, request: Request<Body>) -> Result<FullResponse, Refusal> {
         let target = target(request.uri().path())?;
+        no_query(request.uri())?;
         let type_name = type_name(request.headers())?;
         if self.wraps_text && type_name == STRING {
             request::check_charset(request.headers())?;

@@ -22,6 +22,8 @@ use super::answering::Answering;
 #[cfg(feature = "edgex")]
 use super::edgex::section as edgex;
 use super::secrets::Secrets;
+#[cfg(all(feature = "runtime", feature = "mqtt"))]
+use super::stages::MqttClient;
 #[cfg(feature = "runtime")]
 use super::stages::{self, StageKind};
 use crate::document::{At, Finding, Findings, Node};
@@ -272,6 +274,15 @@ impl PipelineConfig {
     pub(crate) fn egresses(&self) -> impl Iterator<Item = (&TypeName, &Finding)> {
         self.stages.iter().filter_map(|stage| match &stage.kind {
             StageKind::Egress(export) => Some((&export.id, &export.named_at)),
+            _ => None,
+        })
+    }
+
+    /// The clients with which its stages publish, each with the name of its stage.
+    #[cfg(all(feature = "runtime", feature = "mqtt"))]
+    pub(crate) fn mqtt_clients(&self) -> impl Iterator<Item = (&str, MqttClient<'_>)> {
+        self.stages.iter().filter_map(|stage| match &stage.kind {
+            StageKind::Export(exporter) => Some((&*stage.name, exporter.mqtt_client()?)),
             _ => None,
         })
     }

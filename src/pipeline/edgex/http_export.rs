@@ -185,8 +185,10 @@ fn secret_header(parameters: &Parameters<'_>) -> Option<SecretHeader> {
         true => "SecretHeaderName",
         false => "HeaderName",
     };
-    // In version 1 the key in the secret had the name of the header.
-    let is_first = header_name == "SecretHeaderName";
+    // In version 1 the key in the secret had the name of the header. `SecretName` came with version 2, and is the key there.
+    let is_first = header_name == "SecretHeaderName"
+        && !parameters.has("SecretName")
+        && !parameters.has("SecretValueKey");
     let (name, key) = match is_first {
         true => ("SecretPath", header_name),
         false => secret::names(parameters),
@@ -382,6 +384,38 @@ mod tests {
         };
         assert_eq!(exporter.on_failure, OnFailure::Isolate);
         assert!(exporter.is_isolated() && exporter.policy.wake);
+    }
+
+    #[test]
+    fn a_secret_of_version_2_is_found_under_the_name_of_its_key() {
+        let pair = json!({"HTTPPost": {
+            "Url": "http://h", "MimeType": "a/b",
+            "SecretHeaderName": "x-key", "SecretPath": "crm", "SecretName": "token",
+        }});
+        let found = warnings(&pair);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("as in version 2"), "{found:?}");
+        let StageKind::Export(exporter) = kind(&pair) else {
+            panic!("an export");
+        };
+        assert!(format!("{exporter:?}").contains("token"), "{exporter:?}");
+    }
+
+    #[test]
+    fn a_url_with_an_impossible_port_is_a_fault() {
+        for url in [
+            "http://h:99999/{devicename}",
+            "http://h:0",
+            "https://h:1:2/",
+        ] {
+            let stage = with(&[("Url", url)]);
+            let found = faults(&stage);
+            assert!(
+                found.len() == 1 && found[0].starts_with("stages[0].HTTPExport.Url: "),
+                "{found:?}"
+            );
+            assert_eq!(warnings(&stage).len(), 0, "{url}");
+        }
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub(super) fn read(parameters: Parameters<'_>) -> Option<StageKind> {
         let text = format!("is not the address of a broker: {fault}");
         parameters.warn_at("BrokerAddress", Complaint::with_remedy(text, remedy));
     }
+    if let Some(fault) = export.port_fault() {
+        parameters.fault("BrokerAddress", fault);
+    }
     set_sign_in(&parameters, &mut export);
     export.qos = qos(&parameters, "Qos");
     export.retain = parameters.boolean("Retain");

@@ -35,6 +35,8 @@ pub(crate) use http_export::read_tls;
 pub use http_export::{ExportProxy, ExportTls, HttpExport, SecretHeader};
 #[cfg(feature = "runtime")]
 pub(crate) use mqtt_export::BrokerAddress;
+#[cfg(all(feature = "runtime", feature = "mqtt"))]
+pub(crate) use mqtt_export::MqttClient;
 pub use mqtt_export::{MqttAuth, MqttExport, MqttPreConnect, MqttWill};
 
 #[cfg(feature = "edgex")]

@@ -16,6 +16,8 @@ pub struct Failure {
     /// StateFun's text for the same failure.
     original: Option<String>,
     kind: FailureKind,
+    /// The wait that the function has asked for.
+    retry_after: Duration,
 }
 
 /// Whether another attempt can succeed.
@@ -36,6 +38,16 @@ impl Failure {
             message: message.into(),
             original: None,
             kind: FailureKind::Passing,
+            retry_after: Duration::ZERO,
+        }
+    }
+
+    /// Adds the wait that the function has asked for: the batch is not sent again before.
+    #[must_use]
+    pub fn with_retry_after(self, retry_after: Duration) -> Self {
+        Self {
+            retry_after,
+            ..self
         }
     }
 
@@ -161,7 +173,10 @@ impl FailurePolicy {
             (FailureKind::Fatal, OnError::Fail) => Verdict::Stopped,
             (_, OnError::Park) if used_up => Verdict::Parked,
             (_, OnError::Fail) if used_up => Verdict::Stopped,
-            _ => Verdict::Retried(now + self.backoff.delay(attempt)),
+            _ => {
+                let wait = self.backoff.delay(attempt).max(failure.retry_after);
+                Verdict::Retried(now + wait)
+            }
         }
     }
 }
@@ -224,6 +239,19 @@ impl Parked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_is_not_sent_again_before_the_wait_that_its_function_asked_for() {
+        let policy = FailurePolicy::default();
+        let now = Timestamp::from_millis(1_000);
+        let retry_at = |failure: &Failure| policy.verdict(failure, 1, now).retry_at().unwrap();
+        let failure = Failure::new("busy");
+        let usual = retry_at(&failure);
+        let long = failure.clone().with_retry_after(Duration::from_secs(90));
+        assert_eq!(retry_at(&long), now + Duration::from_secs(90));
+        let short = failure.with_retry_after(Duration::from_millis(1));
+        assert_eq!(retry_at(&short), usual);
+    }
 
     #[test]
     fn a_parked_row_survives_its_encoding() {

@@ -21,7 +21,7 @@ pub struct AnswerLimits {
     pub records: usize,
     /// Changes of values. Default 100,000.
     pub mutations: usize,
-    /// Bytes of all rows that the answer writes. Default 64 MiB.
+    /// Bytes of all rows that the answer writes. Default 64 MiB, which pipelines need; with a lower limit a runtime with pipelines does not start.
     pub bytes: usize,
 }
 

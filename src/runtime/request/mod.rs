@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 pub(crate) use self::body::body;
 pub(crate) use self::content::{check_charset, check_type_name, content_type, named_type};
-pub(crate) use self::path::{path_part, percent_decoded};
+pub(crate) use self::path::{no_query, path_part, percent_decoded};
 
 use self::body::limited_body;
 use self::content::{single, type_of_content};

@@ -1,9 +1,21 @@
 //! The parts of a request's path, and percent-encoding.
 
-use http::StatusCode;
+use http::{StatusCode, Uri};
 
 use super::content::SHOWN_CHARACTERS;
 use crate::runtime::respond::{Refusal, refuse};
+
+/// Refuses a query: no listener reads one, and text after a `?` was probably meant to be part of the id.
+pub(crate) fn no_query(uri: &Uri) -> Result<(), Refusal> {
+    let Some(query) = uri.query() else {
+        return Ok(());
+    };
+    let query: String = query.chars().take(SHOWN_CHARACTERS).collect();
+    let text = format!(
+        "`?{query}` is not part of the id, and there are no parameters: write a question mark in an id as %3F"
+    );
+    Err(refuse(StatusCode::BAD_REQUEST, "path.query", &text))
+}
 
 /// A part of a path, decoded.
 pub(crate) fn path_part(part: &str) -> Result<String, Refusal> {
@@ -42,6 +54,15 @@ pub(crate) fn percent_decoded(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_is_refused_with_the_way_to_write_a_question_mark() {
+        let of = |uri: &str| no_query(&uri.parse().unwrap()).map_err(|refusal| refusal.status());
+        assert_eq!(of("/send/a/b/c%3Fx"), Ok(()));
+        for uri in ["/send/a/b/c?x", "/send/a/b/c?", "/send/a/b/?a=b&c"] {
+            assert_eq!(of(uri), Err(StatusCode::BAD_REQUEST), "{uri}");
+        }
+    }
 
     #[test]
     fn broken_sequences_and_other_encodings_are_refused() {

@@ -29,6 +29,9 @@ impl LogStore {
         let (reached_file, reached) = ReachedFile::open(Arc::clone(&disk), &names)?;
         let reserve = Reserve::open(Arc::clone(&disk), &names, settings.reserve_bytes);
         let mut tables = Tables::open(Arc::clone(&disk), &names, settings.cache_bytes)?;
+        if !tables.exists() {
+            recovery::must_be_without_tables(&*disk, &names, reached)?;
+        }
         let snapshot = match tables.snapshot() {
             // redb writes to the file before it reads it.
             Err(err) if err.is_full() && reserve.release() => tables.snapshot()?,

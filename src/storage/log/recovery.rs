@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::super::disk::{Disk, LOCK};
 use super::super::row::{Position, Table};
-use super::super::tables::Mark;
+use super::super::tables::{FILE as TABLES_FILE, Mark, SUMS_FILE};
 use super::super::{REACHED, StorageError};
 use super::format::{LogRecord, SEGMENT_HEADER};
 use super::overlay::Overlay;
@@ -50,6 +50,14 @@ impl Rebuilt for Overlay {
     }
 }
 
+/// The numbers of the segments, in order.
+fn segments(names: &[String]) -> Vec<u64> {
+    let numbers = names.iter().filter_map(|name| segment_number(name));
+    let mut numbers: Vec<u64> = numbers.collect();
+    numbers.sort_unstable();
+    numbers
+}
+
 /// Passes all writes after `checkpoint` to `rows`, in order, without changing anything.
 ///
 /// A torn end is what a crash leaves; [`LogEnd::settle`] cuts it off. A bad record with good records after it is damage.
@@ -59,18 +67,13 @@ pub(super) fn replay(
     checkpoint: Position,
     rows: &mut dyn Rebuilt,
 ) -> Result<(Recovered, LogEnd), StorageError> {
-    let mut numbers: Vec<u64> = names
-        .iter()
-        .filter_map(|name| segment_number(name))
-        .collect();
-    numbers.sort_unstable();
     let mut replay = Replay {
         checkpoint,
         rows,
         recovered: Recovered::default(),
     };
     let mut end = None;
-    for number in numbers {
+    for number in segments(names) {
         let segment = SegmentBytes::read(disk, number)?;
         replay.recovered.segment = number;
         let begin = match segment.header()? {
@@ -107,6 +110,50 @@ impl LogEnd {
 
 const LOST: &str = "put the files back or restore a backup of the whole folder; to start with an empty one, remove the folder";
 const CUT: &str = "restore a backup of the whole folder; to continue without the lost rows, remove the file `folder` in it";
+
+/// Checks that a folder without tables has made no checkpoint: its log begins with the first position.
+///
+/// # Errors
+/// If the file of the tables is gone.
+pub(super) fn must_be_without_tables(
+    disk: &dyn Disk,
+    names: &[String],
+    reached: Reached,
+) -> Result<(), StorageError> {
+    let numbers = segments(names);
+    let has_log = reached.segment == 0 || numbers.contains(&reached.segment);
+    // The first checkpoint makes this file, and then that of the tables.
+    if !has_log || !names.iter().any(|name| name == SUMS_FILE) {
+        return Ok(());
+    }
+    let mut first = None;
+    for number in numbers {
+        let segment = SegmentBytes::read(disk, number)?;
+        let has_header = segment.header()?.is_some();
+        let record = segment.record(SEGMENT_HEADER).filter(|_| has_header);
+        first = record.map(|record| record.header.first);
+        if first.is_some() {
+            break;
+        }
+    }
+    let missing = match first {
+        Some(first) if first > Position::START.next() => {
+            format!(
+                "its file {TABLES_FILE} is gone, which has the rows before position {first}, where its log begins"
+            )
+        }
+        None if reached.position > Position::START => format!(
+            "its file {TABLES_FILE} is gone, which has the rows up to position {}",
+            reached.position
+        ),
+        _ => return Ok(()),
+    };
+    Err(StorageError::Lost {
+        folder: disk.to_string(),
+        missing,
+        remedy: LOST,
+    })
+}
 
 impl Recovered {
     /// Checks that the log reaches as far as the folder says.

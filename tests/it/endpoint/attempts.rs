@@ -1,11 +1,18 @@
 //! Which failures are retried, and which fail at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
+use serde_json::Value;
+use stateful_functions::Timestamp;
+use stateful_functions::clock::ManualClock;
+use stateful_functions::runtime::Runtime;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::{ASYNC, Caller, NO_EFFECTS, OKHTTP, fine, status};
+use super::{ASYNC, Caller, NO_EFFECTS, OKHTTP, fine, functions_at, status};
+use crate::runtime::{Started, admin, text};
 use crate::support::canned::{Answer, Canned, ok};
 use crate::support::raw::RawMessage;
 use crate::support::until::until;
@@ -299,4 +306,52 @@ async fn urls_are_sent_as_they_are_written_without_their_fragment() {
             Some("POST /%7Bx%2F/f/../a%20b?c=%3D&d HTTP/1.1")
         );
     }
+}
+
+/// A function that was overloaded said so, and was called again after 4 ms.
+#[tokio::test]
+async fn a_wait_that_a_function_asks_for_is_waited_out_within_the_call() {
+    let busy = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+    for transport in [ASYNC, OKHTTP] {
+        let server = Canned::always([Answer::Bytes(busy.into())], fine()).await;
+        let caller = Caller::new(&server.url("/").to_string(), transport).await;
+        caller.send("a").await;
+        caller.succeeds(1).await;
+        let arrived = server.arrived();
+        assert_eq!(arrived.len(), 2);
+        assert!(arrived[1] - arrived[0] >= Duration::from_secs(1));
+    }
+}
+
+#[tokio::test]
+async fn a_longer_wait_than_the_call_has_time_for_ends_the_call_and_is_that_of_its_address() {
+    let busy =
+        "HTTP/1.1 429 Too Many Requests\r\nretry-after: 600\r\ncontent-length: 4\r\n\r\nbusy";
+    let server = Canned::always([], Answer::Bytes(busy.into())).await;
+    let ingress = "kind: statefun.http.v1/ingress\nspec: {listen: '127.0.0.1:0'}\n---\n";
+    let module = format!(
+        "{ingress}{}",
+        functions_at(&server.url("/").to_string(), ASYNC)
+    );
+    let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    let builder = Runtime::builder().clock(Arc::new(clock)).admin(admin());
+    let started = Started::with(builder, &module).await;
+    let sent = started.post("/send/example/f/a", &[], "hi").await;
+    assert_eq!(sent.status, 202, "{}", text(&sent));
+    let waiting = until("a waiting address", async || {
+        let queues = started.request(Method::GET, "admin api", "/api/queues", &[], "");
+        let queues: Value = serde_json::from_str(text(&queues.await)).unwrap();
+        let addresses = queues["addresses"].as_array().unwrap().clone();
+        addresses
+            .into_iter()
+            .find(|one| one["activity"] == "backs_off")
+    });
+    let waiting = waiting.await;
+    assert_eq!(waiting["retry_at"], "2023-11-14T22:23:20.000Z", "{waiting}");
+    let told = waiting["last_failure"].as_str().unwrap();
+    assert!(
+        told.contains("busy") && told.contains("it asks to wait 10 min (`retry-after`)"),
+        "{told}"
+    );
+    assert_eq!(server.received().len(), 1);
 }

@@ -51,6 +51,21 @@ async fn http_1_1_without_a_host_or_with_two_is_400_at_every_listener() {
 }
 
 #[tokio::test]
+async fn a_query_is_refused_at_every_listener_that_takes_messages() {
+    let started = Started::with_all_listeners().await;
+    for (listener, line) in [
+        ("http ingress", "POST /send/statefun.samples/counter/a?x"),
+        ("http ingress", "POST /call/statefun.samples/counter/a?x=1"),
+        ("playground ingress", "POST /statefun.samples/counter/a?x"),
+        ("admin api", "POST /api/send/statefun.samples/counter/a?x"),
+        ("admin api", "POST /api/call/statefun.samples/counter/a?x=1"),
+    ] {
+        let answer = asked(&started, listener, line, HOST).await;
+        assert_eq!(answer.status(), 400, "{listener} {line}");
+    }
+}
+
+#[tokio::test]
 async fn headers_that_contradict_each_other_are_400() {
     let started = Started::with_all_listeners().await;
     for (twice, code) in [

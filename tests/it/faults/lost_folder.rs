@@ -181,6 +181,37 @@ fn tables_without_their_log_are_refused() {
     assert!(refusal(temp.path()).contains("the log files of its start number 1 are gone"));
 }
 
+/// A start without `tables.redb` said that a record of the log was missing.
+#[test]
+fn removed_tables_are_named_with_the_remedy() {
+    for goes_on in [true, false] {
+        let temp = tempfile::tempdir().unwrap();
+        let (store, mut syncer) = open(Arc::new(Folder::new(temp.path())), by_hand()).unwrap();
+        // Until the tables have all rows of the first log files, which are removed.
+        for begin in [0, 20, 40] {
+            put(&store, &mut syncer, begin..begin + 20);
+            while store.checkpoint().unwrap() {}
+        }
+        if goes_on {
+            put(&store, &mut syncer, 60..62);
+        }
+        drop((store, syncer));
+        assert!(!temp.path().join("log-0000000001").exists());
+        if !goes_on {
+            // The next start removes the log files that the tables have made unnecessary.
+            drop(open(Arc::new(Folder::new(temp.path())), by_hand()).unwrap());
+        }
+        let tables = temp.path().join("tables.redb");
+        let aside = temp.path().join("aside");
+        fs::rename(&tables, &aside).unwrap();
+        let text = refusal(temp.path());
+        assert!(text.contains("its file tables.redb is gone"), "{text}");
+        fs::rename(&aside, &tables).unwrap();
+        let (store, _syncer) = open(Arc::new(Folder::new(temp.path())), by_hand()).unwrap();
+        assert!(store.get(STATE, b"0").unwrap().is_some());
+    }
+}
+
 #[test]
 fn a_folder_of_an_earlier_version_without_its_log_is_refused_too() {
     let temp = tempfile::tempdir().unwrap();

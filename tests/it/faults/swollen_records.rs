@@ -5,6 +5,7 @@ use serde_json::json;
 use stateful_functions::pipeline::{
     Answer, HttpExport, Pipeline, PipelineBuilder, PipelineConfig, Record,
 };
+use stateful_functions::runtime::{Runtime, RuntimeConfig};
 
 use crate::pipelines::town::Town;
 
@@ -53,4 +54,21 @@ async fn a_stage_in_code_that_makes_more_than_can_be_stored_fails_like_a_declare
         .stage("after", pass)
         .http_export(HttpExport::post("http://127.0.0.1:9/"));
     assert_kept_as_sent(pipeline, "pipelines/p.fill").await;
+}
+
+/// With a limit of answers below the largest record of a pipeline, such a record was tried without end.
+#[tokio::test]
+async fn a_limit_of_answers_below_the_largest_record_stops_the_start() {
+    let spec = json!({"name": "p", "stages": [{"set": {"a": 1}}]});
+    let pipeline = Pipeline::declared(PipelineConfig::from_json(&spec).unwrap());
+    let pipeline = pipeline.build().unwrap();
+    let mut config = RuntimeConfig::default();
+    config.answers.bytes = 32 << 20;
+    let builder = Runtime::builder().config(config).pipeline(&pipeline);
+    let refused = builder.unwrap().start().await.unwrap_err().to_string();
+    assert!(
+        refused.contains("`RuntimeConfig::answers.bytes` is 33554432")
+            && refused.contains("raise it"),
+        "{refused}"
+    );
 }

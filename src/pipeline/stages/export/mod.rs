@@ -12,6 +12,8 @@ use super::super::record::Record;
 use super::super::secrets::Secrets;
 use super::super::template::{Template, Unfilled};
 use super::http_export::Requests;
+#[cfg(all(feature = "runtime", feature = "mqtt"))]
+use super::mqtt_export::MqttClient;
 #[cfg(feature = "mqtt")]
 use super::mqtt_export::{Brokers, Publication, Publications};
 pub use common::OnFailure;
@@ -120,6 +122,15 @@ impl fmt::Debug for Exporter {
 }
 
 impl Exporter {
+    /// The client with which it publishes to an MQTT broker, if it does.
+    #[cfg(all(feature = "runtime", feature = "mqtt"))]
+    pub(crate) fn mqtt_client(&self) -> Option<MqttClient<'_>> {
+        match &self.channel {
+            Channel::Mqtt(publications) => publications.client(),
+            Channel::Http(_) => None,
+        }
+    }
+
     /// The same export from a process that knows its network.
     pub(crate) fn within(&self, network: &Network) -> Result<Self, HttpError> {
         let channel = match &self.channel {

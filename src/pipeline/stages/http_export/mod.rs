@@ -167,10 +167,11 @@ impl HttpExport {
         self
     }
 
-    /// Why the URL is none, if it is none.
+    /// Why every record will fail with the URL, if it is taken nevertheless.
     #[cfg(feature = "edgex")]
     pub(crate) fn url_fault(&self) -> Option<String> {
-        Target::parse(&self.url).err()
+        let fault = Target::parse(&self.url).err();
+        fault.filter(|_| Target::any(&self.url).is_ok())
     }
 
     /// Checks the settings; `fault` gets the field and the fault.

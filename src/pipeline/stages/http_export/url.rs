@@ -28,13 +28,23 @@ impl Target {
 }
 
 impl Target {
-    /// Like [`Target::parse`], but a URL that is none is found out only for each record.
+    /// Like [`Target::parse`], but text that is not a URL fails only with each record. A URL whose port is impossible is a fault.
     pub(super) fn any(text: &str) -> Result<Self, String> {
         Self::parse(text).or_else(|_| {
             let template = Template::parse(text).map_err(|err| err.to_string())?;
-            Ok(Self::Filled(template))
+            match impossible_port(&template.sample()) {
+                Some(fault) => Err(fault),
+                None => Ok(Self::Filled(template)),
+            }
         })
     }
+}
+
+/// The fault of a URL's port, if that is all that is wrong.
+fn impossible_port(text: &str) -> Option<String> {
+    let url: Uri = text.parse().ok()?;
+    let why = port_of(url.authority()?).err()?;
+    Some(format!("`{}`: {why}", redacted(text)))
 }
 
 /// The URL, and its destination: scheme, host and port.

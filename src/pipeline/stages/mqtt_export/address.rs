@@ -38,18 +38,10 @@ impl BrokerAddress {
             return Err(not_one("the URL of a broker has a host and a port only"));
         }
         let default = if is_tls { 8883 } else { 1883 };
-        let (host, port) = match rest.rsplit_once(':') {
-            // The colons of an IPv6 address.
-            Some((before, _)) if before.starts_with('[') && !before.ends_with(']') => (rest, None),
-            Some((host, port)) => (host, Some(port)),
-            None => (rest, None),
-        };
+        let (host, port) = host_and_port(rest);
         let port = match port {
             None => default,
-            Some(port) => match port.parse() {
-                Ok(port) if port > 0 => port,
-                _ => return Err(not_one(&format!("`{port}` is not a port"))),
-            },
+            Some(port) => port_of(port).map_err(|what| not_one(&what))?,
         };
         match host {
             "" | "[]" => Err(not_one("the host is missing")),
@@ -60,6 +52,29 @@ impl BrokerAddress {
             }),
         }
     }
+}
+
+/// Why the port in `text` is impossible. A placeholder such as `<port>` is not a port yet, but may become one.
+#[cfg(feature = "edgex")]
+pub(super) fn impossible_port(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("://")?;
+    let (_, port) = host_and_port(rest.strip_suffix('/').unwrap_or(rest));
+    let port = port.filter(|port| port.bytes().all(|byte| byte.is_ascii_alphanumeric()))?;
+    port_of(port).err()
+}
+
+fn host_and_port(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once(':') {
+        // The colons of an IPv6 address.
+        Some((before, _)) if before.starts_with('[') && !before.ends_with(']') => (text, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
+    }
+}
+
+fn port_of(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| format!("`{text}` is not a port: 1 to 65535"))
 }
 
 /// The name of the broker as a destination, the same for all spellings of its scheme.

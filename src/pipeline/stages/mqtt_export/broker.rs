@@ -25,8 +25,8 @@ const MAX_INCOMING: usize = 1 << 20;
 pub(super) struct Connecting {
     /// The broker's name as a destination.
     pub(super) destination: Arc<str>,
-    address: BrokerAddress,
-    client_id: String,
+    pub(super) address: BrokerAddress,
+    pub(super) client_id: String,
     will: Option<MqttWill>,
     skip_verify: bool,
     keep_alive: Duration,

@@ -27,6 +27,8 @@ pub(crate) use address::BrokerAddress;
 #[cfg(feature = "mqtt")]
 pub(crate) use broker::Brokers;
 pub use credentials::MqttAuth;
+#[cfg(all(feature = "runtime", feature = "mqtt"))]
+pub(crate) use publications::MqttClient;
 #[cfg(feature = "mqtt")]
 pub(crate) use publications::{Publication, Publications};
 
@@ -202,11 +204,18 @@ impl MqttExport {
         }
     }
 
-    /// Why the URL is none, if it is none.
+    /// Why every record will fail with the URL, if it is taken nevertheless.
     #[cfg(feature = "edgex")]
     pub(crate) fn url_fault(&self) -> Option<String> {
         let fault = BrokerAddress::parse(&self.url).err();
+        let fault = fault.filter(|_| address::impossible_port(&self.url).is_none());
         fault.map(|complaint| complaint.message)
+    }
+
+    /// Why the port of the URL is impossible.
+    #[cfg(feature = "edgex")]
+    pub(crate) fn port_fault(&self) -> Option<String> {
+        address::impossible_port(&self.url)
     }
 
     /// Checks the settings; `fault` gets the field and the fault.

@@ -39,7 +39,44 @@ pub(crate) struct Publication {
     credentials: Credentials,
 }
 
+/// A client of a broker, and how it connects.
+#[cfg(feature = "runtime")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MqttClient<'a> {
+    pub(crate) address: &'a BrokerAddress,
+    pub(crate) client_id: &'a str,
+    connecting: &'a Connecting,
+    auth: MqttAuth,
+    secret: &'a str,
+}
+
+#[cfg(feature = "runtime")]
+impl MqttClient<'_> {
+    /// Whether both present the same user or certificate.
+    pub(crate) fn signs_in_like(&self, other: &MqttClient<'_>) -> bool {
+        (self.auth, self.secret) == (other.auth, other.secret)
+    }
+
+    /// Whether both have the same settings of their connection.
+    pub(crate) fn connects_like(&self, other: &MqttClient<'_>) -> bool {
+        self.connecting == other.connecting
+    }
+}
+
 impl Publications {
+    /// The client that publishes, if the URL of its broker is one.
+    #[cfg(feature = "runtime")]
+    pub(in crate::pipeline::stages) fn client(&self) -> Option<MqttClient<'_>> {
+        let connecting = self.connecting.as_deref().ok()?;
+        Some(MqttClient {
+            address: &connecting.address,
+            client_id: &connecting.client_id,
+            connecting,
+            auth: self.auth,
+            secret: &self.secret,
+        })
+    }
+
     pub(super) fn of(
         export: MqttExport,
         address: Result<BrokerAddress, String>,

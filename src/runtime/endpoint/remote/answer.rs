@@ -1,7 +1,9 @@
 //! Whether an answer counts: status 2xx, exactly the protocol's content-type, and a body that is a `FromFunction`.
 
+use std::time::Duration;
+
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use prost::{DecodeError, Message as _};
 
 use super::failed::Failed;
@@ -10,6 +12,7 @@ use crate::module::Transport;
 use crate::protocol::reqreply::from_function::Response;
 use crate::protocol::reqreply::{FromFunction, TypedValue};
 use crate::runtime::endpoint::in_process::chain;
+use crate::time::calendar;
 use crate::transport::http::client::{HttpError, HttpResponse};
 
 const OCTET_STREAM: &str = "application/octet-stream";
@@ -34,7 +37,10 @@ impl Rules {
     /// Takes an answer.
     pub(super) fn read(self, response: HttpResponse) -> Result<FromFunction, Failed> {
         if !response.status.is_success() {
-            return Err(self.bad_status(response.status, &response.body));
+            return Err(Failed {
+                asked_wait: asked_wait(response.status, &response.headers),
+                ..self.bad_status(response.status, &response.body)
+            });
         }
         self.check_content_type(&response.headers)?;
         let answer = FromFunction::decode(response.body);
@@ -57,6 +63,7 @@ impl Rules {
                 remedy: words::remedy_of_lost(error),
                 retry: !error.is_invalid_request(),
                 io: true,
+                asked_wait: None,
             },
         }
     }
@@ -85,6 +92,7 @@ impl Rules {
             remedy,
             retry,
             io: false,
+            asked_wait: None,
         }
     }
 
@@ -118,8 +126,29 @@ impl Rules {
             remedy: Some(words::NO_FUNCTION_SERVER),
             retry: self == Self::Async,
             io: false,
+            asked_wait: None,
         }
     }
+}
+
+/// The longest wait that a server may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// The wait that a server asks for which is overloaded or not ready: seconds, or a date after that of the answer.
+fn asked_wait(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    if !matches!(status.as_u16(), 429 | 503) {
+        return None;
+    }
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+    let after = text(RETRY_AFTER)?;
+    let wait = match after.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let now = calendar::from_http_date(text(DATE)?)?;
+            calendar::from_http_date(after)?.since(now)
+        }
+    };
+    Some(wait.min(LONGEST_WAIT))
 }
 
 /// Values are passed on as they came, but a body with one that is none does not do.
@@ -261,6 +290,26 @@ mod tests {
             );
         }
         assert!(!cause(Rules::OkHttp, answer(200, &[OCTET_STREAM], b"garbage")).1);
+    }
+
+    #[test]
+    fn a_server_that_is_overloaded_says_how_long_to_wait_up_to_an_hour() {
+        let wait = |status: u16, after: &'static str| {
+            let mut response = answer(status, &[], b"");
+            let headers = &mut response.headers;
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(after));
+            let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+            headers.insert(DATE, HeaderValue::from_static(date));
+            Rules::Async.read(response).unwrap_err().asked_wait
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!((wait(503, "7"), wait(429, " 0 ")), (seconds(7), seconds(0)));
+        assert_eq!(wait(503, "Sun, 06 Nov 1994 08:50:07 GMT"), seconds(30));
+        assert_eq!(wait(503, "Sun, 06 Nov 1994 08:00:00 GMT"), seconds(0));
+        assert_eq!(wait(503, "100000"), seconds(3600));
+        for (status, after) in [(500, "7"), (503, "soon"), (503, "-1"), (404, "7")] {
+            assert_eq!(wait(status, after), None, "{status} {after}");
+        }
     }
 
     #[test]

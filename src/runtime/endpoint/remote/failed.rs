@@ -1,5 +1,7 @@
 //! One attempt that brought nothing.
 
+use std::time::Duration;
+
 /// Why an attempt failed, and whether it is retried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failed {
@@ -11,4 +13,6 @@ pub(super) struct Failed {
     pub(super) retry: bool,
     /// Whether no answer came, as opposed to one that does not do.
     pub(super) io: bool,
+    /// The wait that the server asked for with `retry-after`.
+    pub(super) asked_wait: Option<Duration>,
 }

@@ -115,6 +115,7 @@ impl Function {
             remedy: Some(words::RAISE_POOL),
             retry: true,
             io: true,
+            asked_wait: None,
         })
     }
 
@@ -150,6 +151,7 @@ impl Function {
             remedy: Some(words::END_REDIRECTS),
             retry: true,
             io: true,
+            asked_wait: None,
         })
     }
 

@@ -118,8 +118,13 @@ impl Remote {
             let Some(wait) = self.schedule.wait(failures, left()) else {
                 return Some(Err(failure(true)));
             };
+            // A wait that this call has no time for is that of its address: the call slot is free meanwhile.
+            let asked_wait = failed.asked_wait.unwrap_or_default();
+            if asked_wait > wait && asked_wait >= left() {
+                return Some(Err(failure(false)));
+            }
             call.failed(failures, words::told(&failed));
-            if self.stops_within(wait).await {
+            if self.stops_within(wait.max(asked_wait)).await {
                 return None;
             }
             if !self.schedule.goes_on(left()) {

@@ -198,6 +198,7 @@ mod tests {
             remedy: None,
             retry: true,
             io,
+            asked_wait: None,
         };
         let (answered, cut) = (failed("status 500", false), failed("cut off", true));
         let told = |limit, before| telling(limit, cut.clone(), before).cause;

@@ -38,7 +38,11 @@ pub(super) fn failure(
         };
         original = exhausted_on_statefun(transport, last);
     }
-    worded(target, text, &original)
+    let Some(wait) = last.asked_wait.filter(|wait| !wait.is_zero()) else {
+        return worded(target, text, &original);
+    };
+    let _ = write!(text, "; it asks to wait {} (`retry-after`)", rounded(wait));
+    worded(target, text, &original).with_retry_after(wait)
 }
 
 /// Why an endpoint cannot be called at all.
@@ -209,6 +213,7 @@ mod tests {
             remedy: Some("fix it"),
             retry: true,
             io,
+            asked_wait: None,
         };
         let target = AddressKey::new("a", "f", "x");
         let of_async = Transport::Async(AsyncTransport::default());
