@@ -8,9 +8,9 @@ use std::process::Output;
 
 use serde_json::Value;
 use stateful_functions::random::Random;
-use tempfile::TempDir;
 use tokio::runtime::Runtime as Executor;
 
+use crate::support::installed::Installed;
 use crate::support::ledger;
 use crate::support::load::{Books, Load, Order, Plan};
 use crate::support::process::Process;
@@ -22,17 +22,17 @@ use crate::support::until::until;
 const KILLS: u64 = 20;
 
 /// A folder with a module: the sample functions in the process, `test/ledger` behind HTTP, an egress to a file.
-struct Place {
+struct Played {
     executor: Executor,
-    folder: TempDir,
+    installed: Installed,
 }
 
-impl Place {
+impl Played {
     fn new() -> Self {
         let executor = Executor::new().unwrap();
         let port = executor.block_on(served(ledger::functions())).port();
-        let folder = tempfile::tempdir().unwrap();
-        let place = Self { executor, folder };
+        let installed = Installed::empty();
+        let output = installed.path("out.jsonl");
         let module = format!(
             "kind: statefun.http.v1/ingress
 spec: {{listen: '127.0.0.1:0'}}
@@ -46,25 +46,28 @@ spec: {{functions: test/*, urlPathTemplate: 'http://127.0.0.1:{port}/'}}
 kind: statefun.file.v1/egress
 spec: {{id: test/out, path: '{}'}}
 ",
-            place.path("out.jsonl").display()
+            output.display()
         );
-        fs::write(place.path("module.yaml"), module).unwrap();
-        place
+        installed.set_module(&module);
+        Self {
+            executor,
+            installed,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.installed.path(name)
     }
 
     fn run(&self) -> Process {
-        Process::run(&self.path("module.yaml"), &self.path("data"))
+        self.installed.run()
     }
 
     /// Starts it and kills it before it is ready: at once, or when it has begun to recover.
     fn kill_early(&self, random: &mut Random) {
         let data = self.path("data");
         let before = newest_log(&data);
-        let mut process = Process::spawn(&self.path("module.yaml"), &data);
+        let mut process = self.installed.spawn();
         if random.chance(60) {
             let begun = async || (newest_log(&data) > before).then_some(());
             self.executor
@@ -109,7 +112,7 @@ fn newest_log(data: &Path) -> Option<String> {
 #[test]
 fn sf_48_and_r_01_after_twenty_kills_every_acknowledged_message_counts_once() {
     for_each_seed(1, |seed| {
-        let place = Place::new();
+        let place = Played::new();
         let mut random = Random::seeded(seed);
         let load = Load::start(Plan {
             seed,
@@ -145,7 +148,7 @@ fn sf_48_and_r_01_after_twenty_kills_every_acknowledged_message_counts_once() {
 
 #[test]
 fn each_listener_has_a_line_and_a_signal_may_come_with_the_word_ready() {
-    let place = Place::new();
+    let place = Played::new();
     let mut process = place.run();
     let (ready, listeners) = process.started.split_last().unwrap();
     assert_eq!(ready, "ready");
@@ -158,7 +161,7 @@ fn each_listener_has_a_line_and_a_signal_may_come_with_the_word_ready() {
 
 #[test]
 fn a_second_process_on_the_same_folder_is_refused_and_harms_nothing() {
-    let place = Place::new();
+    let place = Played::new();
     let mut first = place.run();
     let data = place.path("data");
     let module = place.path("module.yaml");

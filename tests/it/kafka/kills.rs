@@ -1,11 +1,7 @@
 //! From Kafka to Kafka under load, while the runtime, the function server and the broker are killed: a reader of what is committed sees every
 //! effect once, none missing, and each key's in its order.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use stateful_functions::random::Random;
@@ -18,14 +14,14 @@ use tokio::net::TcpListener;
 
 use super::broker::{Broker, Version, own};
 use super::client::{Client, Reader};
+use crate::support::installed::Installed;
+use crate::support::numbered::{Effects, KEYS, Pace};
 use crate::support::ports::free_port;
-use crate::support::process::Process;
 use crate::support::seeds::{for_each_seed, number};
 use crate::support::until::until;
 
 /// How often something is killed with each version of the broker.
 const ROUNDS: u64 = 10;
-const KEYS: u64 = 7;
 /// Records that are written before their effects are seen.
 const AHEAD: u64 = 1_500;
 /// Set in the process that serves the functions: where it listens.
@@ -102,56 +98,35 @@ impl Drop for Server {
     }
 }
 
-/// Writes numbered records without end, each key's in order.
-struct Load {
-    /// How many effects were seen: the load is never far before them.
-    seen: AtomicU64,
-    ends: AtomicBool,
-}
-
-impl Load {
-    /// How many records were written in all.
-    async fn run(&self, broker: &Broker, into: &str, out: &str) -> u64 {
-        let mut settings = broker.client();
-        settings
-            .set("enable.idempotence", "true")
-            .set("linger.ms", "2");
-        let producer: FutureProducer = settings.create().unwrap();
-        let mut number = 0;
-        while !self.ends.load(Ordering::Relaxed) {
-            let mut sent = Vec::new();
-            for _ in 0..KEYS * 4 {
-                let key = format!("key-{}/{out}", number % KEYS);
-                let text = types::STRING.encode(&number.to_string()).unwrap();
-                let record = FutureRecord::to(into).key(&key).payload(&*text);
-                sent.push(producer.send_result(record).unwrap());
-                number += 1;
-            }
-            for sent in sent {
-                sent.await.unwrap().unwrap();
-            }
-            until("effects of the load", async || {
-                let ends = self.ends.load(Ordering::Relaxed);
-                (ends || number < self.seen.load(Ordering::Relaxed) + AHEAD).then_some(())
-            })
-            .await;
+/// Writes numbered records without end, each key's in order. Returns how many.
+async fn write(pace: &Pace, broker: &Broker, into: &str, out: &str) -> u64 {
+    let mut settings = broker.client();
+    settings
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "2");
+    let producer: FutureProducer = settings.create().unwrap();
+    let mut number = 0;
+    while !pace.ends() {
+        let mut sent = Vec::new();
+        for _ in 0..KEYS * 4 {
+            let key = format!("key-{}/{out}", number % KEYS);
+            let text = types::STRING.encode(&number.to_string()).unwrap();
+            let record = FutureRecord::to(into).key(&key).payload(&*text);
+            sent.push(producer.send_result(record).unwrap());
+            number += 1;
         }
-        number
+        for sent in sent {
+            sent.await.unwrap().unwrap();
+        }
+        pace.waits(number).await;
     }
+    number
 }
 
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-impl Place {
-    fn new(broker: &Broker, functions: u16, into: &str) -> Self {
-        let place = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
-        let address = broker.address();
-        let module = format!(
-            "kind: io.statefun.kafka.v1/ingress
+fn installed(broker: &Broker, functions: u16, into: &str) -> Installed {
+    let address = broker.address();
+    Installed::with(&format!(
+        "kind: io.statefun.kafka.v1/ingress
 spec:
   id: test/in
   address: {address}
@@ -169,19 +144,7 @@ spec:
   deliverySemantic: {{type: exactly-once, transactionTimeout: 1min}}
   properties: [{{transactional.id: {into}}}]
 "
-        );
-        fs::write(place.path("module.yaml"), module).unwrap();
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn run(&self) -> Process {
-        let data: &Path = &self.path("data");
-        Process::run(&self.path("module.yaml"), data)
-    }
+    ))
 }
 
 fn kills_lose_nothing_and_double_nothing(version: Version) {
@@ -209,13 +172,10 @@ async fn play(broker: &Broker, seed: u64) {
     let client = Client::of(broker);
     let (into, out) = (client.topic("in", 3).await, client.topic("out", 3).await);
     let mut server = Server::start();
-    let place = Place::new(broker, server.port, &into);
-    let load = Load {
-        seen: AtomicU64::new(0),
-        ends: AtomicBool::new(false),
-    };
+    let installed = installed(broker, server.port, &into);
+    let pace = Pace::new(AHEAD);
     let rounds = async {
-        let mut process = place.run();
+        let mut process = installed.run();
         let mut reader = Reader::of(broker, &out);
         for round in 0..number("STATEFUN_KAFKA_ROUNDS").unwrap_or(ROUNDS) {
             // At a moment of its own in each round, when something has arrived since the last one.
@@ -224,8 +184,7 @@ async fn play(broker: &Broker, seed: u64) {
                 &format!("effects in round {round} of seed {seed}"),
                 async || {
                     reader.read();
-                    load.seen
-                        .store(reader.records.len() as u64, Ordering::Relaxed);
+                    pace.saw(reader.records.len());
                     (reader.records.len() >= enough).then_some(())
                 },
             )
@@ -233,7 +192,7 @@ async fn play(broker: &Broker, seed: u64) {
             match random.below(100) {
                 0..55 => {
                     process.kill();
-                    process = place.run();
+                    process = installed.run();
                 }
                 55..80 => {
                     server.kill();
@@ -245,10 +204,10 @@ async fn play(broker: &Broker, seed: u64) {
                 }),
             }
         }
-        load.ends.store(true, Ordering::Relaxed);
+        pace.end();
         process
     };
-    let (written, mut process) = tokio::join!(load.run(broker, &into, &out), rounds);
+    let (written, mut process) = tokio::join!(write(&pace, broker, &into, &out), rounds);
     let count = usize::try_from(written).unwrap();
     let mut reader = Reader::of(broker, &out);
     until(&format!("all {count} effects of seed {seed}"), async || {
@@ -261,24 +220,9 @@ async fn play(broker: &Broker, seed: u64) {
     for _ in 0..5 {
         reader.read();
     }
-    check(&reader, written);
-}
-
-/// Each number once, in the order of its key, with the count that its key had then.
-fn check(reader: &Reader, written: u64) {
-    let mut by_key: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
+    let mut effects = Effects::default();
     for read in &reader.records {
-        let (number, counted) = read.value.split_once(' ').unwrap();
-        let entry = (number.parse().unwrap(), counted.parse().unwrap());
-        by_key
-            .entry(read.key.as_deref().unwrap())
-            .or_default()
-            .push(entry);
+        effects.add(read.key.as_deref().unwrap(), &read.value);
     }
-    for key in 0..KEYS {
-        let expected: Vec<(u64, u64)> = (key..written).step_by(KEYS as usize).zip(1..).collect();
-        let found = by_key.remove(&*format!("key-{key}")).unwrap_or_default();
-        assert_eq!(found, expected, "key-{key}");
-    }
-    assert!(by_key.is_empty());
+    effects.assert_complete(written);
 }

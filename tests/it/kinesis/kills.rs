@@ -1,11 +1,6 @@
 //! From Kinesis to Kinesis under load, while the runtime is killed, the service throttles and the stream is resharded: no effect is missing, the
 //! state counts each record once, and each key's effects are in order.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
 use stateful_functions::random::Random;
 use stateful_functions::transport::http::serve;
 use stateful_functions::{
@@ -17,13 +12,13 @@ use tokio::net::TcpListener;
 use super::client::{Client, Reader};
 use super::front::Front;
 use super::server::{Server, shared};
-use crate::support::process::Process;
+use crate::support::installed::Installed;
+use crate::support::numbered::{Effects, KEYS, Pace};
 use crate::support::seeds::{for_each_seed, number};
 use crate::support::until::until;
 
 /// How often the runtime is killed.
 const ROUNDS: u64 = 20;
-const KEYS: u64 = 7;
 /// Records that are written before their effects are seen.
 const AHEAD: u64 = 300;
 const COUNTED: ValueSpec<i64> = ValueSpec::new("counted", types::LONG);
@@ -46,23 +41,15 @@ impl StatefulFunction for Count {
     }
 }
 
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-impl Place {
-    fn new(front: &Front, functions: &str, into: &str) -> Self {
-        let place = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
-        let aws = format!(
-            "awsRegion: {{type: specific, id: us-east-1}}
+fn installed(front: &Front, functions: &str, into: &str) -> Installed {
+    let aws = format!(
+        "awsRegion: {{type: specific, id: us-east-1}}
   awsCredentials: {{type: basic, accessKeyId: a, secretAccessKey: b}}
   clientConfigProperties: [{{aws.endpoint: 'http://{}/'}}, {{flink.shard.getrecords.intervalmillis: 20}}]",
-            front.address
-        );
-        let module = format!(
-            "kind: io.statefun.kinesis.v1/ingress
+        front.address
+    );
+    Installed::with(&format!(
+        "kind: io.statefun.kinesis.v1/ingress
 spec:
   id: test/in
   {aws}
@@ -77,43 +64,19 @@ spec:
   id: test/out
   {aws}
 "
-        );
-        fs::write(place.path("module.yaml"), module).unwrap();
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn run(&self) -> Process {
-        Process::run(&self.path("module.yaml"), &self.path("data"))
-    }
+    ))
 }
 
-/// Writes numbered records without end, each key's in order.
-struct Load {
-    /// How many effects were seen: the load is never far before them.
-    seen: AtomicU64,
-    ends: AtomicBool,
-}
-
-impl Load {
-    /// How many records were written in all.
-    async fn run(&self, client: &Client, into: &str) -> u64 {
-        let mut number = 0;
-        while !self.ends.load(Ordering::Relaxed) {
-            let key = format!("key-{}", number % KEYS);
-            client.text(into, &key, &number.to_string()).await;
-            number += 1;
-            until("effects of the load", async || {
-                let ends = self.ends.load(Ordering::Relaxed);
-                (ends || number < self.seen.load(Ordering::Relaxed) + AHEAD).then_some(())
-            })
-            .await;
-        }
-        number
+/// Writes numbered records without end, each key's in order. Returns how many.
+async fn write(pace: &Pace, client: &Client, into: &str) -> u64 {
+    let mut number = 0;
+    while !pace.ends() {
+        let key = format!("key-{}", number % KEYS);
+        client.text(into, &key, &number.to_string()).await;
+        number += 1;
+        pace.waits(number).await;
     }
+    number
 }
 
 #[test]
@@ -137,18 +100,15 @@ async fn play(server: &'static Server, seed: u64) {
         faults.refused = 10;
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let place = Place::new(&front, &listener.local_addr().unwrap().to_string(), &into);
+    let installed = installed(&front, &listener.local_addr().unwrap().to_string(), &into);
     let count = Count { out: out.clone() };
     let spec = FunctionSpec::new(TypeName::new("test/count"), count).value(COUNTED);
     let functions = StatefulFunctions::new().with(spec).unwrap();
     tokio::spawn(async move { serve(listener, functions).await });
-    let load = Load {
-        seen: AtomicU64::new(0),
-        ends: AtomicBool::new(false),
-    };
+    let pace = Pace::new(AHEAD);
     let mut reader = Reader::of(&client, &out);
     let rounds = async {
-        let mut process = place.run();
+        let mut process = installed.run();
         for round in 0..number("STATEFUN_KINESIS_ROUNDS").unwrap_or(ROUNDS) {
             // At a moment of its own in each round, when something has arrived since the last one.
             let enough = reader.records.len() + 1 + usize::try_from(random.below(60)).unwrap();
@@ -156,8 +116,7 @@ async fn play(server: &'static Server, seed: u64) {
                 &format!("effects in round {round} of seed {seed}"),
                 async || {
                     reader.read().await;
-                    let seen = reader.records.len() as u64;
-                    load.seen.store(seen, Ordering::Relaxed);
+                    pace.saw(reader.records.len());
                     (reader.records.len() >= enough).then_some(())
                 },
             )
@@ -170,41 +129,29 @@ async fn play(server: &'static Server, seed: u64) {
                 _ => {}
             }
             process.kill();
-            process = place.run();
+            process = installed.run();
         }
-        load.ends.store(true, Ordering::Relaxed);
+        pace.end();
         process
     };
-    let (written, mut process) = tokio::join!(load.run(&client, &into), rounds);
+    let (written, mut process) = tokio::join!(write(&pace, &client, &into), rounds);
     until(
         &format!("all {written} effects of seed {seed}"),
         async || {
             reader.read().await;
-            (by_key(&reader).values().map(Vec::len).sum::<usize>() as u64 == written).then_some(())
+            (effects(&reader).count() as u64 == written).then_some(())
         },
     )
     .await;
     assert_eq!(process.terminate(), Some(0));
-    let mut found = by_key(&reader);
-    for key in 0..KEYS {
-        let expected: Vec<(u64, u64)> = (key..written).step_by(KEYS as usize).zip(1..).collect();
-        let found = found.remove(&format!("key-{key}")).unwrap_or_default();
-        assert_eq!(found, expected, "key-{key}");
-    }
-    assert!(found.is_empty());
+    effects(&reader).assert_complete(written);
 }
 
-/// The effects of each key, with the count that it had then, where each came first: after a kill some come again.
-fn by_key(reader: &Reader<'_>) -> BTreeMap<String, Vec<(u64, u64)>> {
-    let mut by_key: BTreeMap<String, Vec<(u64, u64)>> = BTreeMap::new();
+/// The effects, where each came first: after a kill some come again.
+fn effects(reader: &Reader<'_>) -> Effects {
+    let mut effects = Effects::default();
     for read in &reader.records {
-        let text = read.text();
-        let (number, counted) = text.split_once(' ').unwrap();
-        let effect = (number.parse().unwrap(), counted.parse().unwrap());
-        let effects = by_key.entry(read.key.clone()).or_default();
-        if !effects.contains(&effect) {
-            effects.push(effect);
-        }
+        effects.add(&read.key, &read.text());
     }
-    by_key
+    effects.first_of_each()
 }

@@ -1,9 +1,7 @@
 //! From Redis to Redis while the runtime and the server are killed: each entry leaves once.
 
-use std::fs;
-
 use super::server::{Server, to_stream};
-use crate::support::process::Process;
+use crate::support::installed::Installed;
 
 /// How often the runtime is killed.
 const ROUNDS: usize = 12;
@@ -15,11 +13,6 @@ async fn each_entry_of_a_stream_leaves_once_though_runtime_and_server_are_killed
     let Some(server) = Server::start("redis kills").await else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    let (file, data) = (
-        folder.path().join("module.yaml"),
-        folder.path().join("data"),
-    );
     let url = server.url();
     let module = format!(
         "kind: statefun.redis.v1/ingress
@@ -31,8 +24,8 @@ spec:
 {}",
         to_stream(&url, "out")
     );
-    fs::write(&file, module).unwrap();
-    let mut runtime = Process::run(&file, &data);
+    let installed = Installed::with(&module);
+    let mut runtime = installed.run();
     let mut count = 0;
     for round in 0..ROUNDS {
         for _ in 0..STEP {
@@ -46,7 +39,7 @@ spec:
             server.stop();
             server.restart().await;
         }
-        runtime = Process::run(&file, &data);
+        runtime = installed.run();
     }
     server.holds("out", count).await;
     assert_eq!(runtime.terminate(), Some(0));

@@ -22,6 +22,8 @@ pub(crate) mod flink;
 pub(crate) mod front;
 #[cfg(feature = "http")]
 pub(crate) mod functions;
+#[cfg(all(feature = "cli", feature = "testing"))]
+pub(crate) mod installed;
 #[cfg(all(feature = "http", feature = "lambda"))]
 pub(crate) mod lambda_api;
 #[cfg(all(feature = "lambda", feature = "runtime", feature = "testing"))]
@@ -32,6 +34,12 @@ pub(crate) mod ledger;
 pub(crate) mod load;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod made;
+#[cfg(all(
+    any(feature = "kafka", feature = "kinesis"),
+    feature = "cli",
+    feature = "testing"
+))]
+pub(crate) mod numbered;
 #[cfg(feature = "runtime")]
 pub(crate) mod ports;
 #[cfg(all(feature = "cli", feature = "testing"))]
