@@ -1,5 +1,5 @@
 //! A custom source that follows a file and takes in each line exactly once: `cargo run --features runtime --example custom_source`.
-//! Run it more than once.
+//! Run it more than once: each run appends a line to `target/custom-source.log`, and the count goes on.
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 
 use std::path::{Path, PathBuf};

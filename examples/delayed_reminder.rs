@@ -1,7 +1,11 @@
 //! Sends a reminder after some time, unless it is cancelled: `cargo run --example delayed_reminder`
 //!
 //! A text sets the reminder, another one replaces it, `stop` cancels it. When it is due, the text is sent to an egress.
-//! It serves on 127.0.0.1:8000; `examples/greeter.rs` shows the module file with which a runtime calls it.
+//! It serves on 127.0.0.1:8000. In a second terminal, `statefun run examples/delayed_reminder.yaml` calls it and prints the reminders; in a third:
+//!
+//! ```sh
+//! curl -d tea -H content-type:text/plain 127.0.0.1:8090/send/example/reminder/bob
+//! ```
 #![expect(clippy::print_stdout, reason = "it tells where it serves")]
 
 use std::time::Duration;

@@ -1,16 +1,12 @@
 //! Sends each order to Kafka and to Kinesis: `cargo run --example egress`
 //!
-//! The module file says where the records go, with egresses of these kinds and ids:
+//! It serves on 127.0.0.1:8000. In a second terminal, `statefun run examples/egress.yaml` calls it and writes the records: to a Kafka broker on
+//! port 9092 (the binary needs the feature `kafka`), and to a kinesalite on port 4567, in which `docs/kinesis.md` shows how to make a stream. Without them the records
+//! wait, and `statefun queues` shows why. In a third terminal, send an order:
 //!
-//! ```yaml
-//! kind: io.statefun.kafka.v1/egress
-//! spec: {id: example/kafka, address: localhost:9092}
-//! ---
-//! kind: io.statefun.kinesis.v1/egress
-//! spec: {id: example/kinesis, awsRegion: {type: specific, id: eu-central-1}, awsCredentials: {type: default}}
+//! ```sh
+//! curl -d '{"item":"tea","pieces":2}' -H content-type:application/json 127.0.0.1:8090/send/example/orders/bob
 //! ```
-//!
-//! It serves on 127.0.0.1:8000; `examples/greeter.rs` shows the module file with which a runtime calls it.
 #![expect(clippy::print_stdout, reason = "it tells where it serves")]
 
 use serde::{Deserialize, Serialize};

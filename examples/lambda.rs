@@ -1,8 +1,19 @@
-//! A counter as an AWS Lambda function, behind a function URL, an API Gateway or a load balancer:
-//! `cargo run --example lambda --no-default-features --features lambda`, with the variables of a Lambda function set.
+//! A counter as an AWS Lambda function, behind a function URL, an API Gateway or a load balancer.
 //!
-//! In your own crate, `cargo lambda watch` serves it at `http://localhost:9000/lambda-url/<name>/`, and
-//! `cargo lambda build --release` builds the file to upload.
+//! On this machine, [cargo-lambda](https://www.cargo-lambda.info) plays AWS, and serves it at `http://localhost:9000/lambda-url/lambda/`:
+//!
+//! ```sh
+//! cargo lambda watch --example lambda --no-default-features --features lambda
+//! ```
+//!
+//! In a second terminal, `statefun run examples/lambda.yaml` calls it there. In a third, send a message and look at the count:
+//!
+//! ```sh
+//! statefun send example/counter/bob hello
+//! statefun state list example/counter
+//! ```
+//!
+//! In your own crate, `cargo lambda build --release` builds the file to upload.
 
 use stateful_functions::transport::lambda;
 use stateful_functions::{

@@ -67,6 +67,41 @@ fn every_example_installs_a_tracing_subscriber() {
     assert!(count >= 13, "{count}");
 }
 
+/// The module files beside the examples are read without a fault or a warning.
+#[cfg(feature = "runtime")]
+#[test]
+fn every_module_file_of_the_examples_can_be_read() {
+    use stateful_functions::module::{Module, ModuleFile, Placeholders};
+
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples"));
+    let of = |folder: &std::path::Path| {
+        let files = std::fs::read_dir(folder).unwrap();
+        files.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    let folders = of(folder).into_iter().filter(|path| path.is_dir());
+    let below: Vec<_> = folders.flat_map(|folder| of(&folder)).collect();
+    let mut count = 0;
+    for path in of(folder).into_iter().chain(below) {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let is_module = path.extension().is_some_and(|kind| kind == "yaml")
+            && (text.contains("\nkind: io.statefun.") || text.contains("\nkind: statefun."));
+        if !is_module {
+            continue; // such as a file for compose
+        }
+        let name = path.display().to_string();
+        let file = ModuleFile {
+            name: &name,
+            text: &text,
+        };
+        let variables = [("KAFKA".to_owned(), "localhost:9092".to_owned())];
+        let (module, faults) = Module::read(&[file], &Placeholders::Replaced(variables.into()));
+        assert!(faults.is_empty(), "{faults:?}");
+        assert!(module.warnings.is_empty(), "{name}: {:?}", module.warnings);
+        count += 1;
+    }
+    assert!(count >= 8, "{count}");
+}
+
 #[tokio::test]
 async fn the_greeter_counts_visits() {
     let mut test = at_bob(greeter::functions().unwrap());
