@@ -81,7 +81,7 @@ impl Desk {
         let Some(path) = self.configuration.settings.service.secrets_file.clone() else {
             tracing::warn!(
                 secret = name,
-                "a secret is kept in memory only and lost at the end: set Service.SecretsFile"
+                "a secret is kept in memory only, and is lost when the service ends: set Service.SecretsFile"
             );
             self.configuration.stored_secrets.store(&name, texts);
             return Ok(answer(StatusCode::CREATED, &id, None));

@@ -95,7 +95,7 @@ impl Stage for Aes256Cbc {
         };
         let mut vector = [0; BLOCK];
         if let Err(err) = getrandom::fill(&mut vector) {
-            let text = format!("Encrypt: no random numbers: {err}");
+            let text = format!("Encrypt: the system gave no random numbers: {err}");
             return Answer::Fail(Failure::retry("random", text));
         }
         set_text(record, &seal(&key, &vector, &record.payload()));

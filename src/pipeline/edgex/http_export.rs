@@ -64,7 +64,7 @@ fn export(
     method.clone_into(&mut export.method);
     export.takes_any_url = true;
     if let (false, Some(fault)) = (export.url.is_empty(), export.url_fault()) {
-        let remedy = "until then every record fails with it";
+        let remedy = "correct it: until then every record fails";
         parameters.warn_at("Url", Complaint::with_remedy(fault, remedy));
     }
     export.on_failure = on_failure(&parameters);
@@ -79,7 +79,7 @@ fn export(
     if export.on_failure == OnFailure::Continue && !export.return_input {
         parameters.fault(
             "ContinueOnSendError",
-            "needs `ReturnInputData: true`: the next function gets the same, sent or not",
+            "needs `ReturnInputData: true`: the next function gets the same data, whether it was sent or not",
         );
         export.return_input = true; // reported
     }
@@ -131,8 +131,8 @@ pub(super) fn on_failure(parameters: &Parameters<'_>) -> OnFailure {
         parameters.fault(
             "ContinueOnSendError",
             match is_isolated {
-                true => "excludes `Isolate`, with which data goes on and is kept, too",
-                false => "excludes `PersistOnError`: data that goes on is not kept",
+                true => "cannot be used with `Isolate`, which passes data on and keeps it, too",
+                false => "cannot be used with `PersistOnError`: data that is passed on is not kept",
             },
         );
     }
@@ -201,7 +201,7 @@ fn secret_header(parameters: &Parameters<'_>) -> Option<SecretHeader> {
     }
     let all = names.join(", ");
     for (name, _) in names.into_iter().zip(are_blank).filter(|(_, blank)| *blank) {
-        parameters.fault(name, format_args!("is required: {all} belong together"));
+        parameters.fault(name, format_args!("is required: {all} are set together"));
     }
     let [header, secret, key] = texts.map(|text| text.trim().to_owned());
     (are_blank == [false; 3]).then(|| SecretHeader::new(header, secret, key))

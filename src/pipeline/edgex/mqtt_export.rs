@@ -8,7 +8,7 @@ use crate::document::Complaint;
 /// `MQTTSend` of version 1, whose broker was an `Addressable` of core metadata.
 pub(super) fn of_version_1(parameters: Parameters<'_>) -> Option<StageKind> {
     parameters.refuse(
-        "version 1 sent to an Addressable of core metadata, which is gone; use `MQTTExport`, with `BrokerAddress`, `Topic` and `ClientId`",
+        "version 1 sent to an Addressable of core metadata, which no longer exists; use `MQTTExport`, with `BrokerAddress`, `Topic` and `ClientId`",
     )
 }
 
@@ -18,7 +18,7 @@ pub(super) fn read(parameters: Parameters<'_>) -> Option<StageKind> {
     let mut export = MqttExport::new(broker, topic);
     export.takes_any_url = true;
     if let (false, Some(fault)) = (export.url.is_empty(), export.url_fault()) {
-        let remedy = "until then every record fails with it";
+        let remedy = "correct it: until then every record fails";
         let text = format!("is not the address of a broker: {fault}");
         parameters.warn_at("BrokerAddress", Complaint::with_remedy(text, remedy));
     }
@@ -99,7 +99,7 @@ fn set_sign_in(parameters: &Parameters<'_>, export: &mut MqttExport) {
     if mode.trim().is_empty() {
         parameters.warn_at(
             "AuthMode",
-            Complaint::with_remedy("is empty and means none", "write `none`"),
+            Complaint::with_remedy("is empty, which means `none`", "write `none`"),
         );
     } else if let Some(auth) = parameters.check("AuthMode", MqttAuth::named(&mode)) {
         export.auth = auth;

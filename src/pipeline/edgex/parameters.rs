@@ -41,7 +41,7 @@ impl<'a> Parameters<'a> {
         if let Some((again, twice)) = found.next() {
             self.has_faults.set(true);
             twice.fault::<()>(format_args!(
-                "`{again}` is given twice: the case of letters does not count"
+                "`{again}` is given twice: names are compared without regard to case"
             ));
         }
         Some(place)

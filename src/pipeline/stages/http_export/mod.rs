@@ -372,7 +372,10 @@ fn headers(given: &[(String, String)], fault: &impl Fn(&str, &dyn fmt::Display))
         }
         value.set_sensitive(true);
         if headers.insert(name, value).is_some() {
-            fault(&key, &"is given twice: the case of letters does not count");
+            fault(
+                &key,
+                &"is given twice: names are compared without regard to case",
+            );
         }
     }
     headers
