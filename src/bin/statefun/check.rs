@@ -242,7 +242,7 @@ impl Report {
             let refused = answers.iter();
             let refused = refused.filter(|answer| answer.verdict == Verdict::Fault);
             summary.push(format!(
-                "{} of systems, {} not as the module needs them",
+                "{} from systems, {} of them faults",
                 counted(answers.len(), "answer"),
                 refused.count()
             ));
