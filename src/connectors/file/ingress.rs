@@ -7,9 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::sleep;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::time::Instant;
 
+use super::changes::Changes;
 use super::folder::{Named, named};
 use super::gather::Gatherer;
 use super::reader::{Reader, Step};
@@ -18,7 +19,7 @@ use crate::module::FileIngress;
 use crate::runtime::{HttpListeners, Inlet, Listener, Source, StartError};
 use crate::sdk::BoxError;
 
-/// The wait after which a file at its end is looked at again; it doubles while nothing comes.
+/// The wait after which a file at its end is looked at again, if no change is reported before; it doubles while nothing comes.
 const FIRST_WAIT: Duration = Duration::from_millis(1);
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
@@ -77,12 +78,15 @@ fn look(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Reads the next block while the last one is brought.
+/// Reads the next block while the last one is brought, and at the end of the file waits for a change.
 async fn follow(reader: Reader, inlet: &Inlet) -> Result<(), BoxError> {
-    let (mut wait, mut is_troubled) = (FIRST_WAIT, false);
-    let mut reading = step(reader);
+    let mut changes = Changes::new();
+    let (mut wait, mut looked) = (FIRST_WAIT, Instant::now());
+    // Whether a change has ended the last wait.
+    let (mut is_told, mut is_troubled) = (false, false);
+    let mut reading = Reading::elsewhere(reader);
     loop {
-        let (reader, taken) = reading.await?;
+        let (reader, taken) = reading.done().await?;
         let Step {
             batch,
             behind,
@@ -94,28 +98,73 @@ async fn follow(reader: Reader, inlet: &Inlet) -> Result<(), BoxError> {
             None => {}
         }
         is_troubled = trouble.is_some();
+        // Further changes are told, and what the path names has just been looked at.
+        let may_wait = is_told && reader.is_at_end() && looked.elapsed() < LONGEST_WAIT;
         match batch {
-            Some(batch) => {
-                reading = step(reader);
+            Some(batch) if may_wait => {
                 let _ = inlet.bring(batch).await?;
+                report(&behind, inlet);
+                wait = LONGEST_WAIT;
+                is_told = changes.within(wait).await;
+                reading = Reading::begin(reader, is_told);
+            }
+            Some(batch) => {
+                reading = Reading::elsewhere(reader);
+                let _ = inlet.bring(batch).await?;
+                report(&behind, inlet);
                 wait = FIRST_WAIT;
             }
             None => {
-                sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
-                reading = step(reader);
+                report(&behind, inlet);
+                looked = Instant::now();
+                is_told = changes.follow(reader.path()) && changes.within(wait).await;
+                wait = match is_told {
+                    true => FIRST_WAIT,
+                    false => (wait * 2).min(LONGEST_WAIT),
+                };
+                reading = Reading::begin(reader, is_told);
             }
-        }
-        for (split, bytes) in &behind {
-            inlet.behind(split, *bytes);
         }
     }
 }
 
-/// A step of the reader, where a thread may wait for the disk.
-fn step(mut reader: Reader) -> JoinHandle<(Reader, io::Result<Step>)> {
-    spawn_blocking(move || {
+fn report(behind: &[(String, u64)], inlet: &Inlet) {
+    for (split, bytes) in behind {
+        inlet.behind(split, *bytes);
+    }
+}
+
+/// A step of the reader, and the reader after it.
+type Taken = (Reader, io::Result<Step>);
+
+/// A step of the reader.
+enum Reading {
+    Done(Box<Taken>),
+    /// Where a thread may wait for the disk.
+    Elsewhere(JoinHandle<Taken>),
+}
+
+impl Reading {
+    /// What was just added to the file is read at once if it is short, because it is still in memory.
+    fn begin(mut reader: Reader, is_told: bool) -> Self {
+        if !is_told || !reader.has_little() {
+            return Self::elsewhere(reader);
+        }
         let taken = reader.step();
-        (reader, taken)
-    })
+        Self::Done(Box::new((reader, taken)))
+    }
+
+    fn elsewhere(mut reader: Reader) -> Self {
+        Self::Elsewhere(spawn_blocking(move || {
+            let taken = reader.step();
+            (reader, taken)
+        }))
+    }
+
+    async fn done(self) -> Result<Taken, JoinError> {
+        match self {
+            Self::Done(taken) => Ok(*taken),
+            Self::Elsewhere(task) => task.await,
+        }
+    }
 }

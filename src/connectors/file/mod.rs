@@ -1,10 +1,11 @@
 //! Files: records as lines of JSON.
 //!
 //! In: `cursor` cuts bytes into lines, `record` reads a line, `gather` makes batches of them, `tracked` is one open file, `folder` finds files
-//! that were rotated, and `reader` puts them in order. Out: `appended` is the file,
+//! that were rotated, `reader` puts them in order, and `changes` wakes it. Out: `appended` is the file,
 //! `rotation` renames it, and `reached` stores beside it which records it has.
 
 mod appended;
+mod changes;
 mod cursor;
 mod egress;
 mod examine;

@@ -23,6 +23,9 @@ const LAST_LINE_AFTER: Duration = Duration::from_secs(1);
 /// A rotated file is followed until it has not grown for this long: programs write to it until they open the new one.
 const FOLLOWED_FOR: Duration = Duration::from_secs(60);
 
+/// Bytes that are read and made a batch in well under a millisecond.
+const LITTLE: u64 = 32 << 10;
+
 /// A file as its path names it, and the files that it named before.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -83,6 +86,25 @@ impl Reader {
             buffer: Vec::new(),
             notice: None,
         })
+    }
+
+    /// What it reads.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether all was read, as far as was seen, of the only file that there is.
+    pub(super) fn is_at_end(&self) -> bool {
+        matches!(&*self.files, [file] if file.behind() == 0)
+    }
+
+    /// Whether there is only one file, to which a little was added.
+    pub(super) fn has_little(&self) -> bool {
+        let added = match &*self.files {
+            [file] => file.added(),
+            _ => None,
+        };
+        added.is_some_and(|bytes| (1..=LITTLE).contains(&bytes))
     }
 
     /// Reads the next block of lines, or finds out what happened to the file.

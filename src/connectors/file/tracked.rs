@@ -97,6 +97,12 @@ impl Tracked {
         self.end.saturating_sub(self.cursor.byte)
     }
 
+    /// Bytes behind the position now; `None` if that is not known.
+    pub(super) fn added(&self) -> Option<u64> {
+        let metadata = self.file.metadata().ok()?;
+        metadata.len().checked_sub(self.cursor.byte)
+    }
+
     /// How long the file has not grown.
     pub(super) fn quiet(&self) -> Duration {
         self.grew.elapsed()
