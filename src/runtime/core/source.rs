@@ -131,8 +131,8 @@ impl SourceCore {
 }
 
 impl Core {
-    /// Whether sources may bring more, because the backlog is below its limit.
-    pub const fn has_room(&self) -> bool {
-        self.backlog() < self.settings.max_backlog
+    /// Messages that sources may bring until the backlog is at its limit.
+    pub const fn room(&self) -> u64 {
+        self.settings.max_backlog.saturating_sub(self.backlog())
     }
 }

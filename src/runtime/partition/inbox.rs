@@ -4,13 +4,16 @@
 //! deadlock. Its bytes are counted instead. Beyond the memory limit ingresses are refused, sources wait, and messages of other
 //! partitions are left in the store, where they are anyway.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::command::Command;
+
+/// A message on its way has at least so many bytes: a record of a source has two headers.
+const LEAST_BYTES: usize = 4;
 
 /// The commands for one partition, in order. Clones share the inbox. One thread takes the commands.
 #[derive(Debug, Clone)]
@@ -22,8 +25,8 @@ struct Shared {
     /// Bytes of unfinished commands.
     bytes: AtomicUsize,
     max_bytes: usize,
-    /// Whether the partition had room for more of sources when it looked last.
-    had_room: AtomicBool,
+    /// Messages of sources for which the partition had room when it looked last.
+    room: AtomicU64,
     arrived: Notify,
 }
 
@@ -67,7 +70,7 @@ impl Inbox {
             state: Mutex::default(),
             bytes: AtomicUsize::new(0),
             max_bytes,
-            had_room: AtomicBool::new(false),
+            room: AtomicU64::new(0),
             arrived: Notify::new(),
         }))
     }
@@ -96,15 +99,17 @@ impl Inbox {
         self.bytes() >= self.0.max_bytes
     }
 
-    /// Reports whether the partition has room for more of sources.
-    pub(super) fn note_room(&self, has_room: bool) {
-        self.0.had_room.store(has_room, Ordering::Relaxed);
+    /// Reports for how many messages of sources the partition has room.
+    pub(super) fn note_room(&self, messages: u64) {
+        self.0.room.store(messages, Ordering::Relaxed);
     }
 
-    /// Whether there is room for more of sources. False also if the partition has not counted yet what is on its way: then it must be asked.
+    /// Whether there is certainly room for more of sources, however many messages are on their way. If not, the partition must be asked.
     pub(in crate::runtime) fn has_room(&self) -> bool {
         // The partition looks for room before it has finished its commands.
-        self.0.bytes.load(Ordering::Acquire) == 0 && self.0.had_room.load(Ordering::Relaxed)
+        let bytes = self.0.bytes.load(Ordering::Acquire);
+        let most = u64::try_from(bytes.div_ceil(LEAST_BYTES)).unwrap_or(u64::MAX);
+        most < self.0.room.load(Ordering::Relaxed)
     }
 
     /// Reports that something has become durable.
@@ -217,18 +222,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn there_is_room_if_the_partition_had_some_and_nothing_is_on_its_way() {
+    async fn there_is_room_if_the_partition_had_some_for_all_that_may_be_on_its_way() {
         let inbox = Inbox::new(usize::MAX);
         assert!(!inbox.has_room(), "it has not looked yet");
-        inbox.note_room(true);
+        inbox.note_room(1);
         assert!(inbox.has_room());
         assert!(inbox.send(drain().0) && !inbox.has_room());
         let (_, bytes) = inbox.take(&mut Vec::new(), &wait(None)).await;
         assert!(!inbox.has_room(), "they are not handled yet");
         inbox.done(bytes);
         assert!(inbox.has_room());
-        inbox.note_room(false);
+        inbox.note_room(0);
         assert!(!inbox.has_room());
+    }
+
+    #[tokio::test]
+    async fn few_bytes_on_their_way_leave_room() {
+        let inbox = Inbox::new(usize::MAX);
+        assert!(inbox.send(drain().0));
+        let most = u64::try_from(inbox.bytes() / LEAST_BYTES).unwrap();
+        inbox.note_room(most);
+        assert!(!inbox.has_room(), "they may be as many messages");
+        inbox.note_room(most + 2);
+        assert!(inbox.has_room());
     }
 
     #[tokio::test]

@@ -272,9 +272,9 @@ impl Partition {
             true => self.dependencies.store.hurry(),
             false => self.dependencies.store.wake(),
         }
-        let has_room = self.core.has_room();
-        self.inbox.note_room(has_room);
-        if has_room {
+        let room = self.core.room();
+        self.inbox.note_room(room);
+        if room > 0 {
             for sender in self.rooms.drain(..) {
                 let _ = sender.send(());
             }
