@@ -16,8 +16,8 @@ use crate::storage::{Position, Store, SyncError, Syncer};
 
 /// Pause before a round is tried again on a full disk.
 const FULL_DISK_PAUSE: Duration = Duration::from_millis(250);
-/// How much later a round is written for which nobody waits.
-const LINGER: Duration = Duration::from_millis(2);
+/// How much later a round is written for which nobody waits, unless it becomes large.
+const LINGER: Duration = Duration::from_millis(10);
 
 /// Whether rounds become durable.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -277,7 +277,7 @@ impl Syncer {
         self.0.wait()
     }
 
-    /// Blocks for `span`, so that more is staged for the next round, unless somebody [hurries](Store::hurry), or the store is stopped.
+    /// Blocks for `span`, so that more is staged for the next round, unless that is large, somebody [hurries](Store::hurry), or the store is stopped.
     pub fn linger(&self, span: Duration) {
         self.0.linger(span);
     }

@@ -15,6 +15,9 @@ use super::LogSettings;
 use super::reserve::Reserve;
 use super::state::{StoreState, Syncing};
 
+/// A round of this size is not waited with.
+const LARGE_ROUND: usize = 512 << 10;
+
 /// Maximum wait of one call of `stage` for a slow checkpoint.
 const LONGEST_WAIT: Duration = Duration::from_millis(10);
 
@@ -106,7 +109,11 @@ impl Backend for LogStore {
         }
         let staged = state.round.end_list();
         self.update_pressure(&state);
-        let waiting = wakes && mem::take(&mut state.waiting);
+        let mut waiting = wakes && mem::take(&mut state.waiting);
+        if state.lingers && state.round.bytes() >= LARGE_ROUND {
+            state.lingers = false;
+            waiting = true;
+        }
         drop(state);
         if waiting {
             self.staged.notify_all();
@@ -207,7 +214,7 @@ impl Backend for LogStore {
     fn linger(&self, span: Duration) {
         let until = Instant::now() + span;
         let mut state = self.locked();
-        while !state.is_urgent && !state.stopped {
+        while !state.is_urgent && !state.stopped && state.round.bytes() < LARGE_ROUND {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -294,6 +301,23 @@ mod tests {
             syncer
         });
         store.hurry();
+        let mut syncer = lingers.join().unwrap();
+        assert_eq!(syncer.sync().unwrap(), store.durable());
+    }
+
+    #[test]
+    fn a_large_round_is_not_waited_with() {
+        let (store, syncer) = open_small(&FaultyDisk::default());
+        store.stage(vec![Write::put(Table::new(1), "a", "1")]);
+        let lingers = std::thread::spawn(move || {
+            assert!(syncer.wait());
+            syncer.linger(Duration::from_secs(3600));
+            syncer
+        });
+        let half = vec![7; LARGE_ROUND / 2];
+        for key in ["b", "c"] {
+            store.stage(vec![Write::put(Table::new(1), key, half.clone())]);
+        }
         let mut syncer = lingers.join().unwrap();
         assert_eq!(syncer.sync().unwrap(), store.durable());
     }
