@@ -1,7 +1,7 @@
 //! Figures of the product against anchors of the same run, as one table.
 //!
-//! `cargo bench --features full` runs all sections; `-- handler` runs one of them; `-- --quick` runs a short round of each, to see that
-//! everything works. Servers are child processes; rounds alternate; figures are medians. A section that fails says why, and the others
+//! `cargo bench --features full` runs all sections; `-- handler` runs one of them, `-- sources=file,fixed,ours` some rows of one; `-- --quick` runs a
+//! short round of each, to see that everything works. Servers are child processes; rounds alternate; figures are medians. A section that fails says why, and the others
 //! remain valid.
 
 #![allow(
@@ -59,6 +59,19 @@ pub(crate) struct Pace {
     pub(crate) limit: Duration,
     /// How long a backlog is measured at rest.
     pub(crate) rest: Duration,
+    pub(crate) only: Only,
+}
+
+/// The rows of a section that are wanted: all, or those that are named.
+pub(crate) struct Only(Vec<String>);
+
+impl Only {
+    /// Whether rows of this kind `among` others are wanted: if it is named, or none of them is.
+    pub(crate) fn wants(&self, kind: &str, among: &[&str]) -> bool {
+        let mut named = self.0.iter().filter(|word| among.contains(&word.as_str()));
+        let first = named.next();
+        first.is_none_or(|first| first == kind) || named.any(|word| word == kind)
+    }
 }
 
 const FULL: Pace = Pace {
@@ -69,6 +82,7 @@ const FULL: Pace = Pace {
     many: 1_000_000,
     limit: Duration::from_secs(140),
     rest: Duration::from_secs(20),
+    only: Only(Vec::new()),
 };
 
 const QUICK: Pace = Pace {
@@ -79,6 +93,7 @@ const QUICK: Pace = Pace {
     many: 20_000,
     limit: Duration::from_secs(30),
     rest: Duration::from_secs(2),
+    only: Only(Vec::new()),
 };
 
 type Section = (&'static str, fn(&Pace, &mut Table) -> Result<()>);
@@ -113,19 +128,38 @@ fn main() -> ExitCode {
 
 fn figures(arguments: &[String]) -> Result<()> {
     let (flags, names): (Vec<_>, Vec<_>) = arguments.iter().partition(|it| it.starts_with('-'));
-    let pace = match flags.as_slice() {
+    let mut pace = match flags.as_slice() {
         [] => FULL,
         [flag] if *flag == "--quick" => QUICK,
         other => bail!("unknown {other:?}; there is --quick"),
     };
     let known = SECTIONS.map(|(name, _)| name);
-    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
-        bail!("unknown section {name}; there are {}", known.join(", "));
+    let mut wanted = Vec::new();
+    for argument in names {
+        let (name, words) = argument.split_once('=').unwrap_or((argument, ""));
+        if !known.contains(&name) {
+            bail!("unknown section {name}; there are {}", known.join(", "));
+        }
+        let words = words.split(',').filter(|word| !word.is_empty());
+        pace.only.0.extend(words.map(str::to_owned));
+        wanted.push(name);
+    }
+    let words = sources::ROWS.concat();
+    if let Some(word) = pace
+        .only
+        .0
+        .iter()
+        .find(|word| !words.contains(&word.as_str()))
+    {
+        bail!(
+            "unknown rows {word}; of sources there are {}",
+            words.join(", ")
+        );
     }
     let mut table = Table::default();
     let mut failed = Vec::new();
     for (name, measure) in SECTIONS {
-        if (names.is_empty() || names.iter().any(|it| *it == name))
+        if (wanted.is_empty() || wanted.contains(&name))
             && let Err(err) = measure(&pace, &mut table)
         {
             table.note(&format!("section {name}"), &format!("FAILED: {err:#}"));

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 
+use super::LOADS;
 use super::contestants::{Contestant, HEAP, OURS, Run};
 use super::input::{Filled, Input as _, Rate};
 use super::meter::Meter;
-use super::to_counter::{ended, endpoint, rounds};
+use super::to_counter::{ended, endpoint, fill, rounds};
 use super::topics::{Committed, Kafka};
 use crate::load::Report;
 use crate::table::{Table, at_least, at_most, none};
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) fn measure(
     kafka: &Kafka,
     meter: &Meter,
-    input: &Filled,
+    filled: Option<Filled>,
     all: &mut [Contestant],
     pace: &Pace,
     table: &mut Table,
@@ -33,15 +34,24 @@ pub(super) fn measure(
     let is_shown = |one: &&Contestant| [OURS, HEAP].contains(&one.name());
     let shown = all.iter().filter(is_shown).count();
     let all = &mut all[..shown];
-    let saturated = rounds(all, pace, table, |one, _| {
-        eprintln!("sources: Kafka to Kafka, saturated: {}", one.name());
-        saturated(kafka, meter, one, input, pace)
-    })?;
+    if pace.only.wants("saturated", LOADS) {
+        let input = &match filled {
+            Some(filled) => filled,
+            None => fill(kafka, 1_000, pace)?,
+        };
+        let saturated = rounds(all, pace, table, |one, _| {
+            eprintln!("sources: Kafka to Kafka, saturated: {}", one.name());
+            saturated(kafka, meter, one, input, pace)
+        })?;
+        show_saturated(saturated, table);
+    }
+    if !pace.only.wants("low", LOADS) {
+        return Ok(());
+    }
     let low = rounds(all, pace, table, |one, _| {
         eprintln!("sources: Kafka to Kafka, {LOW} messages/s: {}", one.name());
         low(kafka, meter, one, pace)
     })?;
-    show_saturated(saturated, table);
     for (name, reports) in low {
         let report = median_p99(reports);
         let p99 = report.p99.as_secs_f64() * 1e6;

@@ -31,6 +31,14 @@ use anyhow::Result;
 use crate::Pace;
 use crate::table::Table;
 
+/// What is read.
+const INPUTS: &[&str] = &["topic", "kafka-to-kafka", "file"];
+/// How it is loaded.
+const LOADS: &[&str] = &["saturated", "bounded", "fixed", "low"];
+const WHO: &[&str] = &["ours", "statefun"];
+/// Words for the rows of this section, which select some of them: `sources=file,fixed`.
+pub(crate) const ROWS: [&[&str]; 3] = [INPUTS, LOADS, WHO];
+
 #[cfg(not(feature = "kafka"))]
 pub(crate) fn measure(_pace: &Pace, table: &mut Table) -> Result<()> {
     let how = "this build has no Kafka; run `cargo bench --features full,kafka -- sources`";
@@ -47,16 +55,28 @@ pub(crate) fn measure(pace: &Pace, table: &mut Table) -> Result<()> {
 
     let meter = Meter::start()?;
     let mut heap = to_counter::HeapRates::default();
-    match Kafka::start() {
-        Ok(kafka) => {
-            let mut all = contestants(table);
-            let input;
-            (input, heap) = to_counter::measure(&kafka, &meter, &mut all, pace, heap, table)?;
-            kafka_to_kafka::measure(&kafka, &meter, &input, &mut all, pace, table)?;
+    let [topic, to_topic, file] =
+        ["topic", "kafka-to-kafka", "file"].map(|what| pace.only.wants(what, INPUTS));
+    match (topic || to_topic).then(Kafka::start) {
+        None => {}
+        Some(Ok(kafka)) => {
+            let mut all = match pace.only.wants("statefun", WHO) {
+                true => contestants(table),
+                false => vec![Contestant::Ours],
+            };
+            let mut filled = None;
+            if topic {
+                (filled, heap) = to_counter::measure(&kafka, &meter, &mut all, pace, heap, table)?;
+            }
+            if to_topic {
+                kafka_to_kafka::measure(&kafka, &meter, filled, &mut all, pace, table)?;
+            }
         }
-        Err(lack) => table.note("SKIPPED: sources of Kafka", &lack),
+        Some(Err(lack)) => table.note("SKIPPED: sources of Kafka", &lack),
     }
-    let ours = &mut vec![Contestant::Ours];
-    to_counter::measure(&Files::new()?, &meter, ours, pace, heap, table)?;
+    if file {
+        let ours = &mut vec![Contestant::Ours];
+        to_counter::measure(&Files::new()?, &meter, ours, pace, heap, table)?;
+    }
     Ok(())
 }

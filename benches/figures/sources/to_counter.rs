@@ -5,6 +5,7 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 
+use super::LOADS;
 use super::contestants::{Contestant, HEAP, OURS, Run};
 use super::input::{Filled, Input, Rate};
 use super::meter::{Meter, Sample};
@@ -25,7 +26,7 @@ type Samples = Vec<(&'static str, Vec<Sample>)>;
 /// StateFun's saturated rates with heap state, by the number of keys, as far as they were measured.
 pub(super) type HeapRates = [Option<f64>; KEYS.len()];
 
-/// Returns what is filled with 1,000 keys, and the rates of heap state in this run or else in `earlier`.
+/// Returns what was filled with 1,000 keys, and the rates of heap state in this run or else in `earlier`.
 pub(super) fn measure(
     input: &impl Input,
     meter: &Meter,
@@ -33,23 +34,28 @@ pub(super) fn measure(
     pace: &Pace,
     earlier: HeapRates,
     table: &mut Table,
-) -> Result<(Filled, HeapRates)> {
+) -> Result<(Option<Filled>, HeapRates)> {
     let what = input.what();
-    let seconds = (pace.warm_up + pace.measure).as_secs_f64();
-    let count = (FASTEST as f64 * seconds) as u64;
     let (mut first, mut rates) = (None, earlier);
+    let [saturates, bounds, fixes] =
+        ["saturated", "bounded", "fixed"].map(|load| pace.only.wants(load, LOADS));
     for ((name, keys), heap) in KEYS.into_iter().zip(&mut rates) {
-        eprintln!("sources: {count} messages to {keys} keys into a {what}");
-        let filled = input.fill(&format!("in-{keys}"), keys, count)?;
-        if first.is_none() {
-            warm_up(input, meter, all, &filled, pace, table);
-        }
         let name = &format!("{what}, {name}");
-        let saturated = rounds(all, pace, table, |one, _| {
-            eprintln!("sources: saturated {name}: {}", one.name());
-            saturated(input, meter, one, &filled, pace)
-        })?;
-        *heap = show_saturated(name, saturated, *heap, table);
+        if saturates {
+            let filled = fill(input, keys, pace)?;
+            if first.is_none() {
+                warm_up(input, meter, all, &filled, pace, table);
+            }
+            let saturated = rounds(all, pace, table, |one, _| {
+                eprintln!("sources: saturated {name}: {}", one.name());
+                saturated(input, meter, one, &filled, pace)
+            })?;
+            *heap = show_saturated(name, saturated, *heap, table);
+            first.get_or_insert(filled);
+        }
+        if !bounds {
+            continue;
+        }
         let bounded = rounds(all, pace, table, |one, round| {
             eprintln!(
                 "sources: {OUTSTANDING} on their way, {name}: {}",
@@ -59,7 +65,9 @@ pub(super) fn measure(
             loaded(input, meter, one, (keys, rate, round), pace)
         })?;
         show_bounded(name, bounded, *heap, table);
-        first.get_or_insert(filled);
+    }
+    if !fixes {
+        return Ok((first, rates));
     }
     let fixed = rounds(all, pace, table, |one, round| {
         eprintln!("sources: {what}, {FIXED} messages/s: {}", one.name());
@@ -67,8 +75,18 @@ pub(super) fn measure(
         loaded(input, meter, one, (1_000, rate, round), pace)
     })?;
     show_fixed(what, fixed, table);
-    let first = first.ok_or_else(|| anyhow!("no {what} was filled"))?;
     Ok((first, rates))
+}
+
+/// More messages to `keys` addresses than anybody can read while it is measured.
+pub(super) fn fill(input: &impl Input, keys: u64, pace: &Pace) -> Result<Filled> {
+    let seconds = (pace.warm_up + pace.measure).as_secs_f64();
+    let count = (FASTEST as f64 * seconds) as u64;
+    eprintln!(
+        "sources: {count} messages to {keys} keys into a {}",
+        input.what()
+    );
+    input.fill(&format!("in-{keys}"), keys, count)
 }
 
 /// A round that is not measured, for who compiles while it runs. Who cannot run here is not compared.
