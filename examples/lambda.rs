@@ -9,7 +9,7 @@
 //! In a second terminal, `statefun run examples/lambda.yaml` calls it there. In a third, send a message and look at the count:
 //!
 //! ```sh
-//! statefun send example/counter/bob hello
+//! curl -d hello -H content-type:text/plain 127.0.0.1:8090/send/example/counter/bob
 //! statefun state list example/counter
 //! ```
 //!

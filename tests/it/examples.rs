@@ -56,7 +56,7 @@ fn every_example_installs_a_tracing_subscriber() {
         } else {
             path
         };
-        if !file.exists() {
+        if !file.exists() || file.extension().is_some_and(|kind| kind == "yaml") {
             continue; // a module file, which the binary runs
         }
         let text = std::fs::read_to_string(&file).unwrap();
