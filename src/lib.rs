@@ -40,7 +40,7 @@
 //! | `lambda` | functions on AWS Lambda: `transport::lambda`; use it without default features |
 //! | `http-client` | the pooled HTTP client: `transport::http::client` |
 //! | `delivery` | policies, retries, history, dead letters: `delivery` |
-//! | `pipeline` | records, stages and their builder, store and forward: `pipeline` |
+//! | `pipeline` | records, stages and their builder, store and forward: `pipeline`; events that are delivered as jobs: `jobs` |
 //! | `compress` | the gzip and zlib stages |
 //! | `edgex` | the functions of EdgeX application services as stages; `legacy-crypto`: with the encryption of versions before 2.4 |
 //! | `embedded` | storage on disk |
@@ -101,6 +101,8 @@ pub mod transport;
 
 #[cfg(feature = "delivery")]
 pub mod delivery;
+#[cfg(feature = "pipeline")]
+pub mod jobs;
 #[cfg(feature = "runtime")]
 pub mod module;
 #[cfg(feature = "pipeline")]

@@ -210,6 +210,7 @@ pub(super) fn filter(params: &Params) -> Result<KeptFilter, Refusal> {
         target: params.get("target").map(target).transpose()?,
         reason: params.get("reason").map(reason).transpose()?,
         type_name: params.type_name("type")?,
+        among: None,
     })
 }
 
@@ -239,7 +240,7 @@ fn target(text: &str) -> Result<String, Refusal> {
     Ok(format!("{scheme}://{}:{port}", authority.host()))
 }
 
-fn reason(text: &str) -> Result<Reason, Refusal> {
+pub(super) fn reason(text: &str) -> Result<Reason, Refusal> {
     let text: StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
     Reason::deserialize(text).map_err(|err| {
         let told = json_words::plain(&err.to_string());
@@ -247,11 +248,12 @@ fn reason(text: &str) -> Result<Reason, Refusal> {
     })
 }
 
-fn states(params: &Params) -> Result<Vec<DeliveryState>, Refusal> {
+pub(super) fn states(params: &Params) -> Result<Vec<DeliveryState>, Refusal> {
     let known = [
         DeliveryState::Acknowledged,
         DeliveryState::Awaiting,
         DeliveryState::Executing,
+        DeliveryState::Succeeded,
         DeliveryState::Discarded,
         DeliveryState::Cancelled,
     ];

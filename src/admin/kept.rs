@@ -1,5 +1,7 @@
 //! The stored deliveries and dead letters of pipeline stages.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -32,6 +34,8 @@ pub(super) struct KeptFilter {
     pub(super) target: Option<String>,
     pub(super) reason: Option<Reason>,
     pub(super) type_name: Option<TypeName>,
+    /// Only those of these functions, as key prefixes.
+    pub(super) among: Option<Arc<[Bytes]>>,
 }
 
 /// A delivery and its address.
@@ -59,6 +63,13 @@ pub(super) fn list(
                 continue;
             }
         };
+        if filter
+            .among
+            .as_ref()
+            .is_some_and(|among| !among.contains(&prefix))
+        {
+            continue;
+        }
         let is_behind = |after: &[u8]| after_prefix(&prefix).is_some_and(|end| after >= &end[..]);
         if after.is_some_and(is_behind) {
             continue;
@@ -218,6 +229,10 @@ impl KeptFilter {
 }
 
 impl Item {
+    pub(super) const fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
     pub(super) fn is_dead_letter(&self) -> bool {
         self.kept.delivery().state == Some(DeliveryState::Discarded)
     }

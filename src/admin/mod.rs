@@ -11,6 +11,7 @@ mod edit;
 pub(crate) mod figures;
 mod health;
 mod import;
+pub(crate) mod jobs;
 mod kept;
 mod loads;
 mod metrics;
@@ -217,6 +218,13 @@ impl Admin {
             Route::Delivery(address) => self.delivery(&params, address).await,
             Route::Edit(address) => self.edit(request, &params, address).await,
             Route::Act(address, verb) => self.act(request, &params, address, verb).await,
+            Route::Events => self.submit_event(request, &params).await,
+            Route::Event(id) => self.event(&params, &id).await,
+            Route::Jobs => self.jobs(&params).await,
+            Route::Job(id) => self.job(&params, &id).await,
+            Route::JobTransitions(id) => self.job_transitions(&params, &id).await,
+            Route::JobAct(id, verb) => self.act_on_job(request, &params, &id, verb).await,
+            Route::JobStats => self.job_stats(&params).await,
             Route::DeadLetters => self.dead_letters(&params).await,
             Route::DeadLetterExport => self.export_dead_letters(&params),
             Route::DeadLetter(address) => self.dead_letter(&params, address).await,

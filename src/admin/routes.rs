@@ -30,6 +30,13 @@ pub(super) enum Route {
     Delivery(AddressKey),
     Act(AddressKey, Verb),
     Edit(AddressKey),
+    Events,
+    Event(String),
+    Jobs,
+    Job(String),
+    JobTransitions(String),
+    JobAct(String, Verb),
+    JobStats,
     DeadLetters,
     DeadLetterExport,
     DeadLetter(AddressKey),
@@ -103,6 +110,16 @@ pub(super) fn route(path: &str) -> Result<Routed, Refusal> {
             ),
             POST,
         ),
+        ["api", "events"] => (Route::Events, POST),
+        ["api", "events", id] => (Route::Event(id.to_owned()), GET),
+        ["api", "jobs"] => (Route::Jobs, GET),
+        ["api", "jobs", id] => (Route::Job(id.to_owned()), GET),
+        ["api", "jobs", id, "transitions"] => (Route::JobTransitions(id.to_owned()), GET),
+        ["api", "jobs", id, verb] => {
+            let verb = delivery_verb(verb).ok_or_else(not_found)?;
+            (Route::JobAct(id.to_owned(), verb), POST)
+        }
+        ["api", "stats", "jobs"] => (Route::JobStats, GET),
         ["api", "dead-letters"] => (Route::DeadLetters, GET),
         ["api", "dead-letters", "export"] => (Route::DeadLetterExport, GET),
         ["api", "dead-letters", "redrive"] => (Route::RedriveAll, POST),

@@ -3,7 +3,7 @@
 //! Files are read as StateFun's runtime reads them, placeholders are replaced, and all faults are reported at once with file,
 //! line, column and remedy. Nothing is opened or started here: `runtime::assemble` puts the parts together. `kinds` has a file per kind of
 //! document, `documents` finds the kind, `foreign` recognises files that are something else, `coerce` and `scalars` read values as StateFun does. May
-//! import `document`, `sdk`, `pipeline` and `time`.
+//! import `document`, `sdk`, `pipeline`, `jobs` and `time`.
 
 mod coerce;
 mod documents;
@@ -30,11 +30,11 @@ pub use crate::document::{Complaint, Finding, Location};
 #[doc(hidden)]
 pub use kinds::{
     AsyncTransport, AwsCredentials, AwsRegion, DeliverySemantic, Endpoint, FileEgress, FileIngress,
-    FunctionPattern, HttpEgress, HttpIngress, KafkaEgress, KafkaIngress, KafkaStart, KinesisEgress,
-    KinesisIngress, KinesisStart, MqttBroker, MqttEgress, MqttId, MqttIngress, OffsetReset,
-    OkHttpTransport, PipelineSpec, Places, PlaygroundEgress, PlaygroundIngress, Properties,
-    RedisEgress, RedisIngress, RedisOut, RedisServer, RedisStart, Rotation, Route, TlsFiles,
-    TopicPartition, Transport,
+    FunctionPattern, HttpEgress, HttpIngress, JobsSpec, KafkaEgress, KafkaIngress, KafkaStart,
+    KinesisEgress, KinesisIngress, KinesisStart, MqttBroker, MqttEgress, MqttId, MqttIngress,
+    OffsetReset, OkHttpTransport, PipelineSpec, Places, PlaygroundEgress, PlaygroundIngress,
+    Properties, RedisEgress, RedisIngress, RedisOut, RedisServer, RedisStart, Rotation, Route,
+    TlsFiles, TopicPartition, Transport,
 };
 pub use pipelines::documents_as_json;
 pub use placeholder::Placeholders;
@@ -57,6 +57,8 @@ pub struct Module {
     pub samples: bool,
     /// Declared pipelines.
     pub pipelines: Vec<PipelineSpec>,
+    /// Declared destinations of jobs.
+    pub jobs: Vec<JobsSpec>,
     /// Warnings, which do not prevent the module from running.
     pub warnings: Vec<Finding>,
     /// What StateFun on Apache Flink would refuse, or read differently.

@@ -13,7 +13,7 @@ use super::record::{RECORD, Record};
 use super::wire::Kept;
 use crate::clock::Clock;
 use crate::delivery::Edit;
-use crate::delivery::engine::{Failure, Order, Policy};
+use crate::delivery::engine::{Delivery, Failure, Order, Policy};
 use crate::delivery::owner::{DestinationFunction, Lane, Names, Owner, Prepared, RULES, Target};
 use crate::sdk::{BoxError, Context, FunctionSpec, Message, StatefulFunction, TypeName};
 use crate::time::Timestamp;
@@ -156,12 +156,7 @@ impl Target for GoneStage {
         record.edited(edit)
     }
 
-    fn prepare(
-        &self,
-        _: &mut Record,
-        _: &str,
-        _: Option<&str>,
-    ) -> Result<Prepared<()>, Box<Failure>> {
+    fn prepare(&self, _: &mut Record, _: &Delivery) -> Result<Prepared<()>, Box<Failure>> {
         let Self {
             pipeline, stage, ..
         } = self;

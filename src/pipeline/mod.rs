@@ -47,12 +47,14 @@ pub(crate) use builder::Entrance;
 pub use builder::{Destinations, InvalidPipeline, Pipeline, PipelineBuilder};
 pub use config::PipelineConfig;
 #[cfg(feature = "runtime")]
-pub(crate) use config::{DEFAULT_NAMESPACE, boolean as edgex_boolean, check_half};
+pub(crate) use config::{DEFAULT_NAMESPACE, boolean as edgex_boolean};
+pub(crate) use config::{check_half, read_retry};
 #[cfg(feature = "runtime")]
 pub(crate) use edgex::section::{DEFAULT_PIPELINE, read as edgex_pipelines};
 #[cfg(feature = "runtime")]
 pub(crate) use gone::stand_in;
 pub use kept::Kept;
+pub(crate) use record::record_type;
 pub use record::{NotJson, RECORD, Record};
 #[cfg(feature = "runtime")]
 pub(crate) use response::{REFUSAL, STORED};
@@ -64,6 +66,9 @@ pub use stages::{
 };
 #[cfg(feature = "runtime")]
 pub(crate) use stages::{BrokerAddress, read_tls};
-#[cfg(feature = "runtime")]
+pub(crate) use stages::{
+    Connections, EgressExport, Exporter, Prepared as Load, StageKind, read as read_stage,
+};
 pub(crate) use template::Template;
 pub use uuid::Uuid;
+pub(crate) use wire::Kept as KeptRecord;

@@ -26,11 +26,12 @@ use crate::time::Timestamp;
 /// let message = MessageBuilder::to(pipeline).value_as(&RECORD, record)?;
 /// # Ok::<(), stateful_functions::SdkError>(())
 /// ```
-pub const RECORD: Type<Record> = Type::sharing(
-    TypeName::new("statefun.pipelines/record"),
-    wire::put,
-    Record::decode,
-);
+pub const RECORD: Type<Record> = record_type(TypeName::new("statefun.pipelines/record"));
+
+/// Records under a type name of their own.
+pub(crate) const fn record_type(name: TypeName) -> Type<Record> {
+    Type::sharing(name, wire::put, Record::decode)
+}
 
 /// A record in a pipeline.
 ///

@@ -11,7 +11,7 @@ use super::stage::{Answer, Stage, apply_bounded};
 use super::stages::{Connections, OnFailure, Prepared as Load, StageKind};
 use super::wire::Kept;
 use crate::delivery::Edit;
-use crate::delivery::engine::Failure;
+use crate::delivery::engine::{Delivery, Failure};
 use crate::delivery::owner::{Goal, Prepared, Target, Undelivered};
 use crate::sdk::{Address, BoxError, Context, MessageBuilder};
 use crate::time::Timestamp;
@@ -68,13 +68,13 @@ impl Target for StageTarget {
     fn prepare(
         &self,
         record: &mut Record,
-        id: &str,
-        key: Option<&str>,
+        delivery: &Delivery,
     ) -> Result<Prepared<Call>, Box<Failure>> {
+        let is_in_order = delivery.key.is_some();
         let (call, goal) = match &self.step().kind {
             StageKind::Pure(_) | StageKind::Own(_) => (Call::Compute, None),
-            StageKind::Export(exporter) if exporter.order_key.is_none() || key.is_some() => {
-                let request = exporter.prepare(record, id);
+            StageKind::Export(exporter) if exporter.order_key.is_none() || is_in_order => {
+                let request = exporter.prepare(record, &delivery.id);
                 let request = request.map_err(|failure| exporter.counted(failure))?;
                 let goal = Goal {
                     name: Arc::clone(&request.destination),

@@ -16,6 +16,7 @@ use super::{
     Asking, ConnectorFindings, Examine, RuntimeBuilder, StartError, SystemAnswer, samples,
 };
 use crate::admin::figures::{DeliveryWatch, count};
+use crate::admin::jobs::BoundJobs;
 use crate::admin::rearm::{rearm, regather, unpack, warn_of_open_batch};
 use crate::connectors::file::{self, FileSink, FileSource};
 use crate::connectors::http::HttpSource;
@@ -29,6 +30,7 @@ use crate::connectors::playground::{PlaygroundSink, PlaygroundSource};
 #[cfg(feature = "redis")]
 use crate::connectors::redis::{self, RedisSink, RedisSource};
 use crate::connectors::stdout::StdoutEgress;
+use crate::jobs::Jobs;
 #[cfg(not(feature = "kafka"))]
 use crate::module::Finding;
 use crate::module::{
@@ -160,6 +162,15 @@ impl RuntimeBuilder {
             let pipeline = self.built(&declared.config, &declared.location)?;
             self = self.pipeline(&pipeline)?;
         }
+        for declared in &module.jobs {
+            let built = declared
+                .config
+                .build(self.wall_clock(), self.known_network());
+            let jobs = built.map_err(|error| StartError::Declared {
+                what: format!("{}: {error}", declared.location),
+            })?;
+            self = self.jobs(&jobs)?;
+        }
         for ingress in &module.ingresses {
             self = match ingress {
                 Ingress::Http(spec) => {
@@ -287,6 +298,34 @@ impl RuntimeBuilder {
         for (function, settings) in batches {
             let function = function.clone();
             let work = move |runtime| regather(runtime, function, settings);
+            self.chores.push(Chore::new(work));
+        }
+        Ok(self.functions(functions))
+    }
+
+    /// Binds the functions of jobs.
+    ///
+    /// # Errors
+    /// If two of its functions have the same name.
+    pub fn jobs(mut self, jobs: &Jobs) -> Result<Self, StartError> {
+        self = self.with_stand_ins();
+        let parts = jobs.parts().into_iter();
+        self.parts.extend(parts.map(|(function, takes)| Part {
+            function,
+            entry: jobs.events().clone(),
+            takes,
+        }));
+        let mut functions = StatefulFunctions::new();
+        for spec in jobs.functions_beside(&self.destinations()) {
+            functions = functions.with(spec).map_err(|error| StartError::Declared {
+                what: error.to_string(),
+            })?;
+        }
+        let bound = self.shared.get_or_insert_with(BoundJobs::default);
+        bound.0.push(jobs.clone());
+        for (function, policy) in jobs.policies() {
+            let (function, policy) = (function.clone(), policy.clone());
+            let work = move |runtime| rearm(runtime, function, policy);
             self.chores.push(Chore::new(work));
         }
         Ok(self.functions(functions))

@@ -58,8 +58,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "transport::mqtt",
         ],
     ),
+    (
+        "jobs",
+        &[
+            "delivery",
+            "delivery::engine",
+            "delivery::owner",
+            "pipeline",
+            "document",
+            "sdk",
+            "clock",
+            "transport::http::client",
+        ],
+    ),
     // Reads and checks files, and gives values: nothing is opened or started.
-    ("module", &["document", "pipeline", "sdk", "topic_filter"]),
+    (
+        "module",
+        &["document", "jobs", "pipeline", "sdk", "topic_filter"],
+    ),
     ("runtime::core", &["sdk", "protocol", "retry", "storage"]),
     (
         "runtime",
@@ -165,6 +181,7 @@ const PURE: &[&str] = &[
     "delivery::owner::received",
     "delivery::owner::row",
     "delivery::owner::waking",
+    "jobs::plan",
     "runtime::core",
 ];
 const IMPURE: &[&str] = &[

@@ -36,6 +36,8 @@ mod handler;
 mod harness;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(all(feature = "pipeline", feature = "testing"))]
+mod jobs;
 #[cfg(all(feature = "kafka", feature = "cli", feature = "testing"))]
 mod kafka;
 #[cfg(all(feature = "kinesis", feature = "cli", feature = "testing"))]

@@ -13,8 +13,8 @@ use stateful_functions::module::{Finding, Placeholders};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    call, check, dead_letters, deliveries, log_lines::LogLines, logging, new, pipeline, queues,
-    run, send, set_aside, sink, state, status,
+    call, check, dead_letters, deliveries, jobs, log_lines::LogLines, logging, new, pipeline,
+    queues, run, send, set_aside, sink, state, status,
 };
 
 /// Stateful functions with durable state, messages and timers; runs and checks module files.
@@ -105,6 +105,7 @@ pub(crate) enum Command {
     Queues(queues::QueuesArgs),
     Deliveries(deliveries::DeliveriesArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
+    Jobs(jobs::JobsArgs),
     SetAside(set_aside::SetAsideArgs),
     Sink(sink::SinkArgs),
 }

@@ -9,6 +9,7 @@ mod deliveries;
 mod environment;
 mod host;
 mod input;
+mod jobs;
 mod json;
 mod list;
 mod log_lines;
@@ -64,6 +65,7 @@ fn run() -> anyhow::Result<ExitCode> {
             Command::Queues(args) => queues::run(args, cli.json).await,
             Command::Deliveries(args) => deliveries::run(args, cli.json).await,
             Command::DeadLetters(args) => dead_letters::run(args, cli.json).await,
+            Command::Jobs(args) => jobs::run(args, cli.json).await,
             Command::SetAside(args) => set_aside::run(args, cli.json).await,
             Command::Sink(args) => sink::run(args, cli.json).await,
         }

@@ -97,7 +97,7 @@ impl Retry {
     }
 
     /// The next time after `now`; `None` for a backoff, which has no fixed times.
-    pub(super) fn next_tick(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn next_tick(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Backoff { .. } => None,
             Self::Every(gap) => Some(now + *gap),

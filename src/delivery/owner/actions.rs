@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::engine::{DeliveryState, Effect, Reason, Token};
+use super::super::engine::{DeliveryState, Effect, Follow, Purpose, Reason, Token};
 use super::attempt::{Ran, Way, is_silence};
 use super::decide::{Action, Woken};
 use super::function::Owner;
@@ -11,7 +11,8 @@ use super::item::Item;
 use super::kept::Kept;
 use super::target::Target;
 use super::wire::{
-    JOIN, LEAVE, REPORT, Report, Reported, TICK, Tick, WAITING, WaitingItem, WireLaneEntry,
+    FORGET, JOIN, LEAVE, REPORT, Report, Reported, TICK, Tick, Turn, WAITING, WaitingItem,
+    WireLaneEntry,
 };
 use crate::sdk::{Address, BoxError, CancellationToken, Context, MessageBuilder, Type};
 use crate::time::Timestamp;
@@ -29,18 +30,65 @@ impl<T: Target> Owner<T> {
         let Ran {
             actions,
             taken,
+            elsewhere,
             way,
         } = ran;
+        let mut ended = Vec::new();
         for action in actions {
-            self.apply(context, &kept.item, action, way.as_ref())?;
+            match action {
+                Action::Engine(Effect::Follow(follow)) => ended.push(follow),
+                action => self.apply(context, &kept.item, action, way.as_ref())?,
+            }
+        }
+        if let Some(call) = elsewhere {
+            self.target.begin(context, call)?;
         }
         if let Some((unit, taken)) = taken {
             self.target.follow(context, unit, taken)?;
         }
+        if !ended.is_empty() && self.target.has_follow_ups() {
+            self.follow_up(context, &kept, &ended)?;
+        }
         if kept.before != Some(kept.item.delivery.seq) {
             log(context, &kept.item);
+            self.forget_later(context, &kept.item)?;
         }
-        kept.save(context)
+        kept.save(context, self.target.keeps_ended().is_some())
+    }
+
+    fn follow_up(
+        &self,
+        context: &mut Context,
+        kept: &Kept,
+        ended: &[Follow],
+    ) -> Result<(), BoxError> {
+        let unit = match kept.unit(context, &self.target) {
+            Ok(unit) => unit,
+            Err(error) => {
+                tracing::error!(address = %context.address(), error, "what was stored cannot be read back; nothing follows from its outcome");
+                return Ok(());
+            }
+        };
+        for follow in ended {
+            self.target
+                .ended(context, &unit, &kept.item.delivery, *follow)?;
+        }
+        Ok(())
+    }
+
+    /// Has an ended item removed when it was kept long enough. One that was given up stays until an operator removes it.
+    fn forget_later(&self, context: &mut Context, item: &Item) -> Result<(), BoxError> {
+        let is_over = matches!(
+            item.delivery.state,
+            Some(DeliveryState::Succeeded | DeliveryState::Cancelled)
+        );
+        let Some(span) = self.target.keeps_ended().filter(|_| is_over) else {
+            return Ok(());
+        };
+        let seq = item.delivery.seq;
+        let forget =
+            MessageBuilder::to(context.address().clone()).value_as(&FORGET, Turn { seq })?;
+        Ok(context.send_after(span, forget)?)
     }
 
     pub(super) fn apply(
@@ -101,7 +149,12 @@ impl<T: Target> Owner<T> {
         arm: u64,
     ) -> Result<(), BoxError> {
         let attempt = token.n;
-        let tick = Tick { attempt, arm };
+        let is_deadline = token.purpose == Purpose::Deadline;
+        let tick = Tick {
+            attempt,
+            arm,
+            is_deadline,
+        };
         let text = token.text(context.address());
         let message = MessageBuilder::to(context.address().clone()).value_as(&TICK, tick)?;
         let delay = at.since(self.now());

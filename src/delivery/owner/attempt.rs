@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::engine::{
-    Class, Classes, Effect, Failure, Input, Outcome, Readiness, Refused, Retry,
+    Class, Classes, Effect, Failure, Input, Journal, Outcome, Readiness, Refused, Retry,
 };
 use super::breaker::{Circuit, Sign};
 use super::decide::{Action, attempts, decide};
@@ -24,6 +24,8 @@ pub(super) struct Ran<T: Target> {
     pub(super) actions: Vec<Action>,
     /// The unit, if it was delivered.
     pub(super) taken: Option<(T::Unit, T::Taken)>,
+    /// The attempt that another address makes.
+    pub(super) elsewhere: Option<T::Call>,
     pub(super) way: Option<Way>,
 }
 
@@ -33,6 +35,7 @@ impl<T: Target> Ran<T> {
         Self {
             actions,
             taken: None,
+            elsewhere: None,
             way: None,
         }
     }
@@ -90,6 +93,15 @@ impl<T: Target> Owner<T> {
         let mut taken = None;
         if let Some((epoch, n)) = called(&actions) {
             let outcome = match (ready, unit.as_mut()) {
+                (Some(Ready { call: Ok(call), .. }), Some(_))
+                    if self.policy.record == Journal::Elsewhere =>
+                {
+                    return Ok(Ran {
+                        elsewhere: Some(call),
+                        way,
+                        ..Ran::of(actions)
+                    });
+                }
                 (Some(ready), Some(unit)) => self.attempt(ready, unit, way.as_ref()).await,
                 // Cannot happen: an attempt is prepared whenever one follows. It would count as one without an answer.
                 _ => Err(None),
@@ -109,6 +121,7 @@ impl<T: Target> Owner<T> {
         Ok(Ran {
             actions,
             taken,
+            elsewhere: None,
             way,
         })
     }
@@ -125,11 +138,7 @@ impl<T: Target> Owner<T> {
             call: Err(Box::new(Failure::retry("busy", "no attempt is possible"))),
             permit: None,
         };
-        let delivery = &item.delivery;
-        let prepared = self
-            .target
-            .prepare(unit, &delivery.id, delivery.key.as_deref());
-        let prepared = match prepared {
+        let prepared = match self.target.prepare(unit, &item.delivery) {
             Ok(prepared) => prepared,
             Err(failure) => {
                 ready.call = Err(failure);

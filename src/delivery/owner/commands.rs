@@ -4,7 +4,7 @@ use super::super::command::{Command, REPLY, Reply, Verb};
 use super::super::edit::Edit;
 use super::super::engine::{Actor, Input, Reason};
 use super::function::{Applied, Owner};
-use super::kept::{Kept, erase};
+use super::kept::Kept;
 use super::target::Target;
 use crate::sdk::{BoxError, Context, MessageBuilder, SdkError};
 
@@ -85,7 +85,7 @@ impl<T: Target> Owner<T> {
                 reason: Reason::Operator,
             },
             Verb::Purge if before.is_terminal() => {
-                erase(context)?;
+                self.remove(context, &kept)?;
                 return Ok(Reply::done(&before));
             }
             Verb::Purge => {

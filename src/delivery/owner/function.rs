@@ -6,18 +6,19 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::super::engine::{
-    Actor, Delivery, DeliveryState, Effect, Failure, Input, Policy, Readiness, Reason, Refused,
+    Actor, Delivery, DeliveryState, Effect, Failure, Input, Outcome, Policy, Readiness, Reason,
+    Refused,
 };
 use super::attempt::{Ran, longest_wait};
 use super::decide::{Action, Woken, adopt, decide, stay};
 use super::item::{HEAD, Item, JOB, LOG};
-use super::kept::{Kept, is_taken};
+use super::kept::{Kept, erase, is_taken};
 use super::limiter::Limiters;
 use super::received::ToItem;
 use super::registry::DestinationRegistry;
 use super::row::Stored;
 use super::target::{Target, Undelivered};
-use super::wire::{HANDED_OVER, OldUnit, Submission, Tick, Turn, Wake};
+use super::wire::{HANDED_OVER, OldUnit, Submission, Turn, Wake};
 use crate::clock::Clock;
 use crate::sdk::{
     Address, BoxError, Context, FunctionSpec, Message, MessageBuilder, SdkError, TypeName,
@@ -127,6 +128,41 @@ impl<T: Target> Owner<T> {
         self.settle(context, kept, ran)
     }
 
+    /// Handles a new unit that is kept at this address until its target no longer keeps it, whatever becomes of it; with a `key` it queues behind
+    /// others. One that is already kept stays unchanged.
+    pub(crate) async fn accept(
+        &self,
+        context: &mut Context,
+        unit: T::Unit,
+        key: Option<String>,
+        due: Option<Timestamp>,
+    ) -> Result<(), BoxError> {
+        if is_taken(context)? {
+            return Ok(());
+        }
+        let stored = self.target.encode(&unit);
+        let item = self.fresh(context.address().id().to_owned(), key);
+        let mut kept = Kept::new(item).with_unit(Some(stored));
+        let (mut unit, input) = (Some(unit), Input::Submit { due });
+        let ran = self.run(&mut kept.item, &mut unit, input, false).await?;
+        self.settle(context, kept, ran)
+    }
+
+    /// Handles the outcome of an attempt that another address made: of number `n`, or of the one in progress.
+    pub(crate) async fn outcome(
+        &self,
+        context: &mut Context,
+        n: Option<u32>,
+        outcome: Outcome,
+    ) -> Result<(), BoxError> {
+        let Some(kept) = Kept::load(context)? else {
+            return Ok(());
+        };
+        let (epoch, n) = (0, n.unwrap_or(kept.item.delivery.attempt));
+        let input = Input::Outcome { epoch, n, outcome };
+        self.put(context, kept, input, false).await?.must_be_done()
+    }
+
     /// Handles a message of the owner. False if the message is not one.
     pub(crate) async fn handle(
         &self,
@@ -134,11 +170,15 @@ impl<T: Target> Owner<T> {
         message: &Message,
     ) -> Result<bool, BoxError> {
         match ToItem::read(message)? {
-            Some(ToItem::Tick(Tick { attempt: n, arm })) => {
-                let epoch = 0;
-                self.take_up(context, Input::Due { epoch, n, arm }, false)
-                    .await?;
+            Some(ToItem::Tick(tick)) => {
+                let (epoch, n, arm) = (0, tick.attempt, tick.arm);
+                let input = match tick.is_deadline {
+                    true => Input::Deadline { epoch, n },
+                    false => Input::Due { epoch, n, arm },
+                };
+                self.take_up(context, input, false).await?;
             }
+            Some(ToItem::Forget(Turn { seq })) => self.forget(context, seq)?,
             Some(ToItem::Wake(Wake { is_probe })) => {
                 self.take_up(context, Input::Wake, is_probe).await?;
             }
@@ -200,7 +240,8 @@ impl<T: Target> Owner<T> {
         let Some(kept) = kept.filter(hears) else {
             return Ok(());
         };
-        let input = if waits_for_its_stage(&kept.item) {
+        // A unit that is kept whatever becomes of it waits for its schedule.
+        let input = if self.target.keeps_ended().is_none() && waits_for_its_stage(&kept.item) {
             let by = Actor::new("statefun", "the stage is back");
             Input::RetryNow { by, at: None }
         } else {
@@ -255,6 +296,29 @@ impl<T: Target> Owner<T> {
         let delivery = kept.item.delivery.clone();
         self.settle(context, kept, ran)?;
         Ok(Applied::Done(Box::new(delivery)))
+    }
+
+    /// Removes an ended item, unless it was sent again since.
+    fn forget(&self, context: &mut Context, seq: u64) -> Result<(), BoxError> {
+        let Some(kept) = Kept::load(context)? else {
+            return Ok(());
+        };
+        let delivery = &kept.item.delivery;
+        if delivery.is_terminal() && delivery.seq == seq {
+            self.remove(context, &kept)?;
+        }
+        Ok(())
+    }
+
+    /// Removes an item with its history.
+    pub(super) fn remove(&self, context: &mut Context, kept: &Kept) -> Result<(), BoxError> {
+        match kept.unit(context, &self.target) {
+            Ok(unit) => self.target.removed(context, &unit)?,
+            Err(error) => {
+                tracing::warn!(address = %context.address(), error, "removed, although what was stored could not be read back");
+            }
+        }
+        erase(context)
     }
 
     /// The failure of the last attempt, as far as the history has it.
@@ -331,7 +395,6 @@ fn waits_for_its_stage(item: &Item) -> bool {
 }
 
 impl<T: Target> Owner<T> {
-    #[cfg(feature = "runtime")]
     pub(crate) const fn target(&self) -> &T {
         &self.target
     }

@@ -75,9 +75,9 @@ impl Kept {
         }
     }
 
-    /// Writes the delivery; a successful one is removed.
-    pub(super) fn save(mut self, context: &mut Context) -> Result<(), BoxError> {
-        if self.item.delivery.state == Some(DeliveryState::Succeeded) {
+    /// Writes the delivery; a successful one is removed, unless its target `keeps_ended` ones.
+    pub(super) fn save(mut self, context: &mut Context, keeps_ended: bool) -> Result<(), BoxError> {
+        if self.item.delivery.state == Some(DeliveryState::Succeeded) && !keeps_ended {
             return erase(context);
         }
         let storage = context.storage();

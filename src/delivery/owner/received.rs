@@ -7,8 +7,8 @@ use super::super::edit::{EDIT, Edit};
 use super::blob::Blob;
 use super::queue::PAGE;
 use super::wire::{
-    FETCH, HANDED_OVER, JOIN, LEAVE, PROBE, Probe, REPORT, RULES, Report, SUBMISSION, Submission,
-    TICK, TURN, Tick, Turn, WAITING, WAKE, WATCH, WaitingItem, Wake, WireLaneEntry,
+    FETCH, FORGET, HANDED_OVER, JOIN, LEAVE, PROBE, Probe, REPORT, RULES, Report, SUBMISSION,
+    Submission, TICK, TURN, Tick, Turn, WAITING, WAKE, WATCH, WaitingItem, Wake, WireLaneEntry,
 };
 use crate::sdk::{Message, SdkError, Type};
 
@@ -19,6 +19,7 @@ pub(super) enum ToItem {
     Turn(Turn),
     Watch,
     Rules,
+    Forget(Turn),
     /// A command that cannot be read gets an answer too.
     Command(Result<Command, SdkError>),
     /// The same.
@@ -53,6 +54,7 @@ impl ToItem {
             .or_else(|| read.value(&TURN, Self::Turn))
             .or_else(|| read.sign(&WATCH, Self::Watch))
             .or_else(|| read.sign(&RULES, Self::Rules))
+            .or_else(|| read.value(&FORGET, Self::Forget))
             .or_else(|| {
                 let is_command = message.is(&COMMAND);
                 is_command.then(|| Ok(Self::Command(message.require(&COMMAND))))

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::edit::Edit;
-use super::super::engine::{DeliveryState, Failure};
+use super::super::engine::{Delivery, DeliveryState, Failure, Follow};
 use super::breaker::Circuit;
 use super::item::Item;
 use crate::sdk::{BoxError, Context};
 use crate::time::Timestamp;
+use std::time::Duration;
 
 /// The target of deliveries: prepares and makes attempts.
 ///
@@ -38,12 +39,11 @@ pub(crate) trait Target: Send + Sync + 'static {
     /// The unit with other content, or why that is not possible.
     fn edited(&self, unit: Self::Unit, edit: &Edit) -> Result<Self::Unit, String>;
 
-    /// Prepares an attempt. `id` is its idempotency key, `key` its order key.
+    /// Prepares the next attempt of `delivery`, whose id is its idempotency key.
     fn prepare(
         &self,
         unit: &mut Self::Unit,
-        id: &str,
-        key: Option<&str>,
+        delivery: &Delivery,
     ) -> Result<Prepared<Self::Call>, Box<Failure>>;
 
     /// Makes the attempt.
@@ -62,6 +62,40 @@ pub(crate) trait Target: Send + Sync + 'static {
         undelivered: &Undelivered<'_>,
     ) {
         let _ = (context, unit, undelivered);
+    }
+
+    /// Begins an attempt that another address makes, with [`Journal::Elsewhere`](super::super::engine::Journal): its outcome arrives as a message.
+    fn begin(&self, context: &mut Context, call: Self::Call) -> Result<(), BoxError> {
+        let _ = (context, call);
+        Ok(())
+    }
+
+    /// How long a unit is kept after it was delivered or cancelled; `None` if one that was delivered is removed at once.
+    fn keeps_ended(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether other units may follow from outcomes.
+    fn has_follow_ups(&self) -> bool {
+        false
+    }
+
+    /// An attempt has ended, or the delivery was given up: other units may follow, in the same commit.
+    fn ended(
+        &self,
+        context: &mut Context,
+        unit: &Self::Unit,
+        delivery: &Delivery,
+        follow: Follow,
+    ) -> Result<(), BoxError> {
+        let _ = (context, unit, delivery, follow);
+        Ok(())
+    }
+
+    /// An ended unit is removed, with its history.
+    fn removed(&self, context: &mut Context, unit: &Self::Unit) -> Result<(), BoxError> {
+        let _ = (context, unit);
+        Ok(())
     }
 
     /// Continues with a delivered unit.

@@ -21,6 +21,8 @@ pub(crate) const WAKE: Type<Wake> = protobuf_as("statefun.pipelines/wake");
 pub(crate) const WATCH: Type<Empty> = protobuf_as("statefun.deliveries/watch");
 /// To an item: the policy has changed. Without a value.
 pub(crate) const RULES: Type<Bytes> = types::bytes("statefun.deliveries/rules");
+/// From an item to itself: it has ended, and was kept long enough.
+pub(crate) const FORGET: Type<Turn> = protobuf_as("statefun.deliveries/forget");
 /// To an item: it is at the head of its lane.
 pub(crate) const TURN: Type<Turn> = protobuf_as("statefun.pipelines/turn");
 /// To a lane: an item joins its end.
@@ -83,6 +85,9 @@ pub(crate) struct Tick {
     pub(crate) attempt: u32,
     #[prost(uint64, tag = "2")]
     pub(crate) arm: u64,
+    /// It ends an attempt that runs elsewhere, not a wait.
+    #[prost(bool, tag = "3")]
+    pub(crate) is_deadline: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]

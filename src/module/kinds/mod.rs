@@ -7,6 +7,7 @@ mod file_egress;
 mod file_ingress;
 mod http_egress;
 mod http_ingress;
+mod jobs;
 mod kafka_egress;
 mod kafka_ingress;
 mod kafka_servers;
@@ -35,6 +36,7 @@ pub use file_egress::{FileEgress, Rotation};
 pub use file_ingress::FileIngress;
 pub use http_egress::HttpEgress;
 pub use http_ingress::HttpIngress;
+pub use jobs::JobsSpec;
 pub use kafka_egress::{DeliverySemantic, KafkaEgress};
 pub use kafka_ingress::{KafkaIngress, KafkaStart, OffsetReset, TopicPartition};
 pub use kinesis_egress::KinesisEgress;
@@ -134,6 +136,7 @@ pub(super) const KINDS: &[Kind] = &[
     own(redis_egress::KIND, redis_egress::read),
     own("statefun.samples.v1/functions", samples::read),
     own("statefun.pipelines.v1/pipeline", pipeline::read),
+    own("statefun.jobs.v1/destinations", jobs::read),
 ];
 
 type Read = fn(Spec<'_>, &mut Draft<'_>);

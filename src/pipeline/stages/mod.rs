@@ -177,6 +177,11 @@ pub(crate) fn reader(kind: &str) -> Option<Reader> {
     own
 }
 
+/// The stage that is declared under `kind` with the settings at `at`; `None` if there is none, or if they have faults, which are reported.
+pub(crate) fn read(kind: &str, at: At<'_>) -> Option<StageKind> {
+    reader(kind)?.read(at)
+}
+
 /// All keys under which stages can be declared.
 pub(crate) fn all_kinds() -> impl Iterator<Item = &'static str> {
     #[cfg(feature = "edgex")]

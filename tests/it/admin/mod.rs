@@ -2,6 +2,7 @@
 
 mod declarations;
 mod deliveries;
+mod jobs;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

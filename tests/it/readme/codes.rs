@@ -11,7 +11,6 @@ const ERRORS: &str = include_str!("../../../docs/errors.md");
 const OTHERS: &[&str] = &[
     "any.example",
     "job.bad_command",
-    "job.not_found",
     "module.yaml",
     "out.jsonl",
     "spec.transport",
