@@ -135,6 +135,13 @@ impl JobsConfig {
         self.builder.clone().clock(clock).network(network).build()
     }
 
+    /// The names of its functions.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn functions(&self) -> Result<Vec<TypeName>, super::InvalidJobs> {
+        let specs = self.builder.clone().build()?.functions();
+        Ok(specs.iter().map(|spec| spec.type_name().clone()).collect())
+    }
+
     /// The egresses to which jobs are sent, each with the place where it is named, if that is known.
     #[cfg(feature = "runtime")]
     pub(crate) fn egresses(&self) -> impl Iterator<Item = (&TypeName, Option<&Finding>)> {

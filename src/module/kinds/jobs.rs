@@ -1,11 +1,7 @@
 //! `statefun.jobs.v1/destinations`: where events are delivered as jobs, and when.
 
-use std::sync::Arc;
-
-use crate::clock::SystemClock;
 use crate::document::{At, Location};
 use crate::jobs::JobsConfig;
-use crate::transport::http::client::Network;
 
 use super::super::draft::{Binding, Draft};
 use super::Spec;
@@ -30,12 +26,10 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
         let named_at = named_at.unwrap_or(&at);
         draft.egresses.push((egress.clone(), named_at.clone()));
     }
-    let built = config.build(Arc::new(SystemClock), &Network::default());
-    match built {
-        Ok(jobs) => {
-            for function in jobs.functions() {
-                let binding = Binding::Function(function.type_name().clone());
-                draft.bind(binding, at.clone());
+    match config.functions() {
+        Ok(functions) => {
+            for function in functions {
+                draft.bind(Binding::Function(function), at.clone());
             }
         }
         Err(invalid) => spec.fields.fault("", invalid.to_string()),

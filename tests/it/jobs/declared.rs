@@ -9,7 +9,7 @@ fn faults(spec: &Value) -> Vec<String> {
 }
 
 #[test]
-fn every_fault_of_a_document_is_told_at_once_with_its_place() {
+fn all_faults_of_a_document_are_reported_at_once_with_their_places() {
     let told = faults(&json!({
         "destinations": [
             {"name": "crm", "http": {"url": "https://h/", "retry": {"attempts": 3}}},
@@ -36,7 +36,7 @@ fn every_fault_of_a_document_is_told_at_once_with_its_place() {
 }
 
 #[test]
-fn what_concerns_several_destinations_is_told_where_it_stands() {
+fn faults_between_destinations_are_reported_where_they_are() {
     let told = faults(&json!({
         "destinations": [
             {"name": "crm", "egress": "a/b", "onFailed": ["alarm"]},
