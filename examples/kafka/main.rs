@@ -1,5 +1,5 @@
 //! Counts the orders of each customer from topic to topic, exactly once, against a broker on this machine:
-//! `cargo run --features kafka --example kafka -- localhost:9092`. Write records with keys to the topic `orders`, read `counts`; kill it and run it again.
+//! `cargo run --features kafka --example kafka -- localhost:9092`. Write records with keys to the topic `orders`, and read `counts`: `docs/kafka.md` has the commands. Kill it and run it again.
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 
 use std::collections::BTreeMap;
