@@ -384,8 +384,8 @@ impl Found {
         if let Value::Object(fields) = self.item.summary() {
             shown.extend(fields);
         }
-        shown.insert("destination".to_owned(), json!(self.destination));
-        shown.insert("action".to_owned(), json!(self.action));
+        shown.insert("destination".to_owned(), json!(&*self.destination));
+        shown.insert("action".to_owned(), json!(&*self.action));
         Value::Object(shown)
     }
 
