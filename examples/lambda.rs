@@ -1,19 +1,22 @@
 //! A counter as an AWS Lambda function, behind a function URL, an API Gateway or a load balancer.
 //!
-//! On this machine, [cargo-lambda](https://www.cargo-lambda.info) plays AWS, and serves it at `http://localhost:9000/lambda-url/lambda/`:
+//! On this machine, [cargo-lambda](https://www.cargo-lambda.info) plays AWS: `cargo lambda watch --only-lambda-apis`. The function takes its work from there, in a second terminal:
 //!
 //! ```sh
-//! cargo lambda watch --example lambda --no-default-features --features lambda
+//! export AWS_LAMBDA_FUNCTION_NAME=_ AWS_LAMBDA_FUNCTION_VERSION=1 AWS_LAMBDA_FUNCTION_MEMORY_SIZE=4096
+//! export AWS_LAMBDA_RUNTIME_API=http://localhost:9000/.rt
+//! cargo run --example lambda --no-default-features --features lambda
 //! ```
 //!
-//! In a second terminal, `statefun run examples/lambda.yaml` calls it there. In a third, send a message and look at the count:
+//! In a third, `statefun run examples/lambda.yaml` calls it. In a fourth, send a message and look at the count:
 //!
 //! ```sh
 //! curl -d hello -H content-type:text/plain 127.0.0.1:8090/send/example/counter/bob
 //! statefun state list example/counter
 //! ```
 //!
-//! In your own crate, `cargo lambda build --release` builds the file to upload.
+//! In your own crate, whose function is a binary, `cargo lambda watch` alone serves it at `http://localhost:9000/lambda-url/<name>/`, and
+//! `cargo lambda build --release` builds the file to upload.
 
 use stateful_functions::transport::lambda;
 use stateful_functions::{
