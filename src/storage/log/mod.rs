@@ -5,6 +5,7 @@ mod checkpoints;
 mod files;
 mod format;
 mod layers;
+mod lost;
 mod opening;
 mod overlay;
 mod reached;

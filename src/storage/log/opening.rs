@@ -8,6 +8,7 @@ use super::super::tables::Tables;
 use super::super::{Health, StorageError};
 use super::LogSettings;
 use super::layers::{Layers, Lower};
+use super::lost;
 use super::overlay::Overlay;
 use super::reached::ReachedFile;
 use super::recovery;
@@ -30,7 +31,7 @@ impl LogStore {
         let reserve = Reserve::open(Arc::clone(&disk), &names, settings.reserve_bytes);
         let mut tables = Tables::open(Arc::clone(&disk), &names, settings.cache_bytes)?;
         if !tables.exists() {
-            recovery::must_be_without_tables(&*disk, &names, reached)?;
+            lost::must_be_without_tables(&*disk, &names, reached)?;
         }
         let snapshot = match tables.snapshot() {
             // redb writes to the file before it reads it.
