@@ -114,7 +114,7 @@ impl<'a> Draft<'a> {
         if module.endpoints.is_empty() {
             self.findings
                 .not_for_flink(note("There are no function providers defined."));
-            if !module.samples && module.pipelines.is_empty() {
+            if !module.samples && module.pipelines.is_empty() && module.jobs.is_empty() {
                 let text = "the module binds no function: only functions registered in the program itself can be reached";
                 self.findings.warning(note(text));
             }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::record::Record;
 use super::wire;
-use crate::delivery::engine::Delivery;
+use crate::delivery::engine::{Delivery, DeliveryState};
 use crate::delivery::owner::{HEAD, Item, JOB, LOG, Row};
 use crate::delivery::{DeadLetter, Payload};
 use crate::sdk::BoxError;
@@ -101,7 +101,10 @@ impl Kept {
                 summary.insert(field.to_owned(), value.clone());
             }
         }
-        if let Some(error) = self.item.history.last_error() {
+        // After a success the errors before it are in the history only.
+        let has_succeeded = delivery.state == Some(DeliveryState::Succeeded);
+        let error = self.item.history.last_error();
+        if let Some(error) = error.filter(|_| !has_succeeded) {
             summary.insert("error".to_owned(), json!(error));
         }
         summary

@@ -9,19 +9,19 @@ use super::{Api, admin, code};
 use crate::runtime::{Started, text};
 use crate::support::destination::{Destination, Reaction};
 
-/// Two destinations, of which one fails until it is told otherwise.
-async fn delivering(crm: &Destination, audit: &Destination) -> Started {
-    let module = format!(
+/// Two destinations.
+fn module(crm: &Destination, audit: &Destination) -> String {
+    format!(
         "kind: statefun.jobs.v1/destinations\nspec:\n  schedule: {{realtime: true}}\n  destinations:\n    - {{name: crm, http: {{url: \"{}\", circuit: false}}}}\n    - {{name: audit, http: {{url: \"{}\"}}, actions: [{{event: order.paid}}]}}\n---\n{}",
         crm.url("/hook"),
         audit.url("/"),
         crate::runtime::SAMPLES
-    );
-    Started::with(
-        Runtime::builder().admin(admin("127.0.0.1:0", None)),
-        &module,
     )
-    .await
+}
+
+async fn delivering(crm: &Destination, audit: &Destination) -> Started {
+    let builder = Runtime::builder().admin(admin("127.0.0.1:0", None));
+    Started::with(builder, &module(crm, audit)).await
 }
 
 impl Started {
@@ -142,4 +142,44 @@ async fn what_cannot_be_submitted_or_found_is_refused_with_its_code() {
         .event(&json!({"name": "a", "id": first["id"], "idempotent": true}))
         .await;
     assert_eq!(json_of(&again, 202), first);
+}
+
+#[tokio::test]
+async fn jobs_of_a_destination_that_is_gone_are_kept_and_continue_when_it_is_back() {
+    let (crm, audit) = (Destination::start().await, Destination::start().await);
+    crm.react(Reaction::status(503));
+    let folder = tempfile::tempdir().unwrap();
+    let start = async |module: &str| {
+        let builder = Runtime::builder().admin(admin("127.0.0.1:0", None));
+        Started::with(builder.data(folder.path()), module).await
+    };
+    let (with, without) = (
+        module(&crm, &audit),
+        module(&crm, &audit).replace("name: crm", "name: erp"),
+    );
+    let started = start(&with).await;
+    let accepted = json_of(&started.event(&json!({"name": "a"})).await, 202);
+    let job = &accepted["jobs"][0];
+    started.job_once(&job["id"], "awaiting").await;
+    started.runtime.shutdown().await;
+
+    let started = start(&without).await;
+    let kept = started.get("/api/deliveries?type=jobs/job.crm").await;
+    assert_eq!(kept["items"][0]["address"], job["address"]);
+    let why = json!({"actor": "alice", "reason": "not needed"});
+    let path = format!(
+        "/api/deliveries/{}/discard",
+        job["address"].as_str().unwrap()
+    );
+    assert_eq!(
+        json_of(&started.act(&path, &why).await, 200)["state"],
+        "discarded"
+    );
+    started.runtime.shutdown().await;
+
+    crm.react(Reaction::status(200));
+    let started = start(&with).await;
+    let path = format!("/api/jobs/{}/retry", job["id"].as_str().unwrap());
+    assert_eq!(started.act(&path, &why).await.status, 200);
+    started.job_once(&job["id"], "succeeded").await;
 }

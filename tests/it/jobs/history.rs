@@ -6,7 +6,7 @@ use serde_json::json;
 use stateful_functions::delivery::engine::{Class, DeliveryState, Reason};
 use stateful_functions::delivery::{Failure, Verb};
 use stateful_functions::jobs::{ANSWER, Answer, Destination, JOB, Jobs, Schedule};
-use stateful_functions::{BoxError, Context, FunctionSpec, Message, TypeName};
+use stateful_functions::{BoxError, Context, FunctionSpec, Message, MessageBuilder, TypeName};
 
 use super::site::{Script, Site, address, paid};
 
@@ -227,6 +227,22 @@ async fn dl_06_jobs_with_one_key_are_delivered_one_after_the_other() {
         asked.iter().map(number).collect()
     };
     assert_eq!(order, [1, 3, 1, 2]);
+}
+
+/// A job that waited for its first tick was mistaken for one that waits for a stage which is gone, and was attempted at once.
+#[tokio::test]
+async fn a_changed_schedule_attempts_no_job_before_its_time() {
+    let script = Script::default();
+    let mut site = Site::new(Jobs::builder().destination(script.destination("crm")));
+    let accepted = site.submit(paid(&json!({}))).await;
+    let job = address(&accepted, 0);
+    // What a start sends to each waiting job when the policy has changed.
+    let changed = MessageBuilder::to(job.clone()).raw("statefun.deliveries/rules", "");
+    site.harness.send(changed).unwrap();
+    site.harness.run().await.unwrap();
+    assert_eq!(site.steps(&job), ["acknowledged 0", "awaiting 0"]);
+    site.advance(HOUR).await;
+    assert_eq!(site.state(&job), Some(DeliveryState::Succeeded));
 }
 
 const SCORE: TypeName = TypeName::new("test/score");

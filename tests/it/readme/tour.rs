@@ -172,6 +172,7 @@ impl Tour {
             " -X ",
             "cargo ",
             "statefun call ",
+            "statefun jobs retry ",
             "statefun new ",
             "statefun send ",
         ];
