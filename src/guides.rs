@@ -9,6 +9,10 @@ pub mod module_files {}
 #[doc = include_str!("../docs/edgex.md")]
 pub mod edgex {}
 
+#[doc = include_str!("../docs/edgex-functions.md")]
+#[cfg(feature = "runtime")]
+pub mod edgex_functions {}
+
 #[doc = include_str!("../docs/connectors.md")]
 pub mod connectors {}
 

@@ -63,7 +63,7 @@ impl Admin {
                 body.insert("limited".to_owned(), json!(limited));
             }
             if !self.runtime.gone().is_empty() {
-                body.insert("gone".to_owned(), gone_json(self.runtime.gone()));
+                body.insert("gone".to_owned(), gone_json(&self.runtime.gone()));
             }
             return Ok(ok(&Value::Object(body)));
         }

@@ -69,7 +69,7 @@ impl Admin {
             registry: Registry::with_prefix("statefun"),
         };
         snapshot.functions(&self.runtime.inspect(0).await);
-        snapshot.remote(self.runtime.invocations());
+        snapshot.remote(&self.runtime.invocations());
         snapshot.egresses(&self.runtime.delivering());
         snapshot.sources(self.runtime.sources());
         snapshot.deliveries(&destinations(&self.runtime));

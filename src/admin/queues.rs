@@ -64,7 +64,7 @@ impl Admin {
             "set_aside": stored.set_aside.iter().map(|one| shown(one, Refused::with_bytes)).collect::<Vec<_>>(),
             "destinations": waiting_first(destinations(&self.runtime), limit),
             "ingresses": sources.map(source_json).collect::<Vec<_>>(),
-            "gone": gone_json(self.runtime.gone()),
+            "gone": gone_json(&self.runtime.gone()),
         })))
     }
 

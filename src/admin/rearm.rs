@@ -108,7 +108,8 @@ pub(crate) async fn warn_of_open_batch(runtime: RuntimeHandle, function: TypeNam
 /// Handles the data of stages that are gone: the records of their batches are kept one by one, so that they can be listed, cancelled, discarded and
 /// exported. All of them are notified when their stage is back.
 pub(crate) async fn unpack(runtime: RuntimeHandle) {
-    let gone = runtime.gone().iter().filter(|gone| gone.kind == "function");
+    let all = runtime.gone();
+    let gone = all.iter().filter(|gone| gone.kind == "function");
     for function in gone.map(|gone| gone.name.clone()).collect::<Vec<_>>() {
         let told = async {
             // Its data is notified when it is back, whatever its settings are then.

@@ -1,8 +1,11 @@
 //! Application services of EdgeX: a configuration directory of app-service-configurable runs as it is.
 //!
 //! `configuration` reads the files into checked values, without I/O. `service` binds what they describe to a runtime: the pipelines, the
-//! trigger, and the service's HTTP routes (`rest`). `docs/edgex.md` is the guide for users. May use every part except the binary.
+//! trigger (`mqtt`, `custom_trigger`), and the service's HTTP routes (`rest`). `application` is what an application adds in Rust: functions
+//! with their context, triggers, routes, and publishers. `docs/edgex.md` is the guide for users. May use every part except the binary.
 
+mod application;
+mod bus;
 #[cfg_attr(
     not(feature = "mqtt"),
     allow(
@@ -12,18 +15,39 @@
     )
 )]
 mod configuration;
-#[cfg(feature = "mqtt")]
+mod custom_trigger;
+#[cfg_attr(
+    not(feature = "mqtt"),
+    allow(dead_code, reason = "the triggers of MQTT use the rest")
+)]
 mod envelope;
+mod functions;
+mod message;
 #[cfg(feature = "mqtt")]
 mod mqtt;
+mod publisher;
+mod reload;
 mod rest;
+mod routes;
 mod secrets_file;
 mod service;
+mod services;
 
+pub use application::{Application, ApplicationError, ConfigurationChanges};
 pub use configuration::{
     Configuration, ConfigurationOptions, EdgexVariables, InvalidConfiguration, MissingSetting,
     PlacesOfFiles,
 };
+pub use custom_trigger::{
+    CustomTrigger, TriggerError, TriggerInlet, TriggerMessage, TriggerResponse,
+};
+pub use functions::{
+    AppContext, AppData, AppFunction, Functions, Outcome, PublishError, Unresolved,
+};
+pub use message::MessageContext;
+pub use publisher::BackgroundPublisher;
+pub use reload::ConfigurationFiles;
+pub use routes::Authentication;
 
 /// Reads a time such as `15s` or `1m30s`.
 ///

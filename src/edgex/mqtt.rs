@@ -5,37 +5,28 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::configuration::{Broker, Configuration, EnvelopeForm, SignIn, Trigger, with_prefix};
+use super::bus::{Bus, Publication, RESPONSES};
+use super::configuration::{Broker, Configuration, SignIn, Trigger};
 use super::envelope::{self, Enveloped, guessed};
+use super::service::TRIGGER;
 use crate::connectors::mqtt::{MqttSink, MqttSource, Shape};
 use crate::document::Location;
 use crate::module::{MqttBroker, MqttEgress, MqttId, MqttIngress, Route, Secret};
 use crate::pipeline::{Answering, ExportTls, Publisher, RECORD, Record, Template};
-use crate::protocol::egress::KafkaProducerRecord;
 use crate::runtime::{RuntimeBuilder, StartError};
-use crate::sdk::{EgressMessage, EgressMessageBuilder, TypeName, types};
+use crate::sdk::{EgressMessage, TypeName};
 
-/// Under these names operators see the trigger and its responses.
-const TRIGGER: TypeName = TypeName::new("edgex/trigger");
-const RESPONSES: TypeName = TypeName::new("edgex/responses");
 /// The largest packet of MQTT.
 const MAX_PACKET: usize = 268_435_455;
-const UNKNOWN: &str = "application/octet-stream";
 
 /// How the pipelines of a service answer; `None` if they publish nothing.
 pub(super) fn answering(configuration: &Configuration) -> Option<Answering> {
     let settings = &configuration.settings;
     let topic = settings.publish_topic.clone()?;
-    let publisher = match &settings.trigger {
-        Trigger::Http => return None,
-        Trigger::MessageBus(bus) => Responses {
-            topic,
-            prefix: bus.prefix.clone(),
-            envelope: Some(configuration.envelopes),
-            guesses: bus.guesses,
-        },
-        Trigger::ExternalMqtt(external) => Responses {
-            topic,
+    let bus = match &settings.trigger {
+        Trigger::Http | Trigger::Custom(_) => return None,
+        Trigger::MessageBus(_) => configuration.services.bus()?.clone(),
+        Trigger::ExternalMqtt(external) => Bus {
             prefix: String::new(),
             envelope: None,
             guesses: external.guesses,
@@ -43,7 +34,7 @@ pub(super) fn answering(configuration: &Configuration) -> Option<Answering> {
     };
     Some(Answering {
         always: false,
-        publisher: Some(Arc::new(publisher)),
+        publisher: Some(Arc::new(Responses { topic, bus })),
     })
 }
 
@@ -56,7 +47,7 @@ impl RuntimeBuilder {
         entry: TypeName,
     ) -> Result<Self, StartError> {
         let (of, topics, is_enveloped) = match trigger {
-            Trigger::Http => return Ok(self),
+            Trigger::Http | Trigger::Custom(_) => return Ok(self),
             Trigger::MessageBus(bus) => (&bus.broker, &bus.topics, true),
             Trigger::ExternalMqtt(external) => (&external.broker, &external.topics, false),
         };
@@ -88,9 +79,12 @@ impl RuntimeBuilder {
             max_payload_bytes: MAX_PACKET,
         };
         let bound = self.ingress(TRIGGER, source);
-        Ok(match configuration.settings.publish_topic {
-            Some(_) => bound.egress(RESPONSES, MqttSink::new(RESPONSES, egress, network)),
-            None => bound,
+        // Functions and the background publisher publish at any time, if there is a bus.
+        let publishes = configuration.settings.publish_topic.is_some()
+            || configuration.application().may_publish();
+        Ok(match publishes {
+            true => bound.egress(RESPONSES, MqttSink::new(RESPONSES, egress, network)),
+            false => bound,
         })
     }
 }
@@ -154,40 +148,18 @@ impl Shape for Records {
 #[derive(Debug)]
 struct Responses {
     topic: Template,
-    prefix: String,
-    /// `None` for the bytes themselves.
-    envelope: Option<EnvelopeForm>,
-    guesses: bool,
+    bus: Bus,
 }
 
 impl Publisher for Responses {
     fn message(&self, record: &mut Record) -> Result<EgressMessage, String> {
         let topic = self.topic.fill(record);
         let topic = topic.map_err(|unfilled| format!("Trigger.PublishTopic: {unfilled}"))?;
-        let payload = record.response().cloned().unwrap_or_default();
-        let content_type = match record.response_content_type() {
-            "" if self.guesses => guessed(&payload),
-            "" => UNKNOWN,
-            known => known,
-        };
-        let value_bytes = match self.envelope {
-            None => payload,
-            Some(form) => {
-                let message = Enveloped {
-                    correlation_id: record.correlation_id().to_owned(),
-                    content_type: content_type.to_owned(),
-                    payload,
-                };
-                envelope::close(&message, form)?
-            }
-        };
-        let published = KafkaProducerRecord {
-            key: String::new(),
-            topic: with_prefix(&self.prefix, &topic),
-            value_bytes,
-        };
-        let message = EgressMessageBuilder::to(RESPONSES);
-        let message = message.value_as(&types::KAFKA_RECORD, published);
-        message.map_err(|err| err.to_string())
+        self.bus.message(Publication {
+            topic: &topic,
+            payload: record.response().cloned().unwrap_or_default(),
+            content_type: record.response_content_type(),
+            correlation_id: record.correlation_id(),
+        })
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::document::{Complaint, Finding, Findings, Location};
+use crate::pipeline::OwnStages;
 use crate::sdk::TypeName;
 
 use super::{Ingress, Module, kinds};
@@ -56,6 +57,8 @@ pub(super) struct Draft<'a> {
     pub(super) targets: Vec<(TypeName, Finding)>,
     /// The egresses to which stages of pipelines send, with locations.
     pub(super) egresses: Vec<(TypeName, Finding)>,
+    /// Stages of the application.
+    pub(super) own_stages: OwnStages,
 }
 
 impl<'a> Draft<'a> {
@@ -66,6 +69,7 @@ impl<'a> Draft<'a> {
             bound: Vec::new(),
             targets: Vec::new(),
             egresses: Vec::new(),
+            own_stages: OwnStages::default(),
         }
     }
 

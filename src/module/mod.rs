@@ -23,6 +23,7 @@ mod uri;
 use std::fmt;
 
 use crate::document::Findings;
+use crate::pipeline::OwnStages;
 use crate::sdk::TypeName;
 
 pub use crate::document::{Complaint, Finding, Location};
@@ -203,7 +204,19 @@ impl Module {
         files: &[ModuleFile<'_>],
         placeholders: &Placeholders,
     ) -> Result<Self, InvalidModule> {
-        let (module, faults) = Self::read(files, placeholders);
+        Self::parse_with_stages(files, placeholders, &OwnStages::default())
+    }
+
+    /// Like [`parse`](Self::parse), for an application with stages of its own, which the pipelines of the module use.
+    ///
+    /// # Errors
+    /// All faults of all files at once.
+    pub fn parse_with_stages(
+        files: &[ModuleFile<'_>],
+        placeholders: &Placeholders,
+        own: &OwnStages,
+    ) -> Result<Self, InvalidModule> {
+        let (module, faults) = Self::read_with_stages(files, placeholders, own);
         if !faults.is_empty() {
             let warnings = module.warnings;
             return Err(InvalidModule { faults, warnings });
@@ -213,8 +226,17 @@ impl Module {
 
     /// Reads module files even with faults: returns everything that could be read, and all faults.
     pub fn read(files: &[ModuleFile<'_>], placeholders: &Placeholders) -> (Self, Vec<Finding>) {
+        Self::read_with_stages(files, placeholders, &OwnStages::default())
+    }
+
+    fn read_with_stages(
+        files: &[ModuleFile<'_>],
+        placeholders: &Placeholders,
+        own: &OwnStages,
+    ) -> (Self, Vec<Finding>) {
         let findings = Findings::default();
         let mut draft = Draft::new(&findings);
+        draft.own_stages.clone_from(own);
         for file in files {
             documents::read_file(file, placeholders, &mut draft);
         }

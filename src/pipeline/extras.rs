@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::sdk::Address;
+use crate::sdk::{Address, EgressMessage};
 
 /// What a payload is known to be.
 ///
@@ -38,6 +38,8 @@ pub(crate) struct Extras {
     pub(crate) reply_to: Option<Address>,
     /// What the sender calls the request that the record belongs to.
     pub(crate) correlation_id: String,
+    /// What functions have published; taken out and sent before the record is stored or passed on.
+    pub(crate) publications: Vec<EgressMessage>,
 }
 
 impl Form {

@@ -18,6 +18,7 @@ mod gone;
 mod graph;
 mod ids;
 mod kept;
+mod own_stages;
 mod path;
 mod plan;
 mod record;
@@ -52,8 +53,11 @@ pub(crate) use config::{check_half, read_retry};
 #[cfg(feature = "runtime")]
 pub(crate) use edgex::section::{DEFAULT_PIPELINE, read as edgex_pipelines};
 #[cfg(feature = "runtime")]
+pub(crate) use extras::Form;
+#[cfg(feature = "runtime")]
 pub(crate) use gone::stand_in;
 pub use kept::Kept;
+pub use own_stages::{OwnStages, StageNameError};
 pub(crate) use record::record_type;
 pub use record::{NotJson, RECORD, Record};
 #[cfg(feature = "runtime")]

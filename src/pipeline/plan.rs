@@ -67,8 +67,8 @@ pub(crate) struct Onward {
     forks: Vec<Message>,
     /// It goes to the caller.
     pub(crate) answer: Option<Message>,
-    /// The response, which is published.
-    pub(crate) published: Option<EgressMessage>,
+    /// What functions have published, and the response, if it is published.
+    pub(crate) published: Vec<EgressMessage>,
 }
 
 impl Onward {
@@ -77,7 +77,7 @@ impl Onward {
         for message in self.forks.into_iter().chain(last) {
             context.send(message);
         }
-        if let Some(published) = self.published {
+        for published in self.published {
             context.send_egress(published);
         }
     }
@@ -205,6 +205,12 @@ impl Plan {
         Ok(())
     }
 
+    /// Ends the record: a stage has stopped it.
+    pub(crate) fn end(&self, context: &mut Context, record: Record) -> Result<(), BoxError> {
+        self.message(&Led::Done, record)?.send(context);
+        Ok(())
+    }
+
     /// What follows for the record.
     fn onward(&self, from: usize, mut record: Record) -> Result<Onward, BoxError> {
         let led = self.lead(from, &mut record);
@@ -254,18 +260,23 @@ impl Plan {
     }
 
     fn message(&self, led: &Led, mut record: Record) -> Result<Onward, BoxError> {
-        let mut onward = Onward::default();
+        let mut onward = Onward {
+            published: record.take_publications(),
+            ..Onward::default()
+        };
         match led {
             Led::Done => {
                 onward.answer = response::message(&record, self.answers);
-                onward.published = self.published(&mut record);
+                onward.published.extend(self.published(&mut record));
             }
             Led::To(at) if self.step(*at).kind.is_isolated() => {
                 let mut copy = record.clone();
                 response::forget_caller(&mut copy);
                 copy.extras_mut().is_isolated = true;
                 let copy = self.given(*at, copy)?;
+                let before = onward.published;
                 onward = self.onward(at + 1, record)?;
+                onward.published.splice(0..0, before);
                 onward.forks.insert(0, copy);
             }
             Led::To(at) => onward.message = Some(self.given(*at, record)?),

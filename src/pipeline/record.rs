@@ -12,7 +12,7 @@ use super::extras::{Extras, Form};
 use super::wire;
 use crate::delivery::{Edit, Payload};
 use crate::json_words;
-use crate::sdk::{BoxError, Message, Type, TypeName};
+use crate::sdk::{BoxError, EgressMessage, Message, Type, TypeName};
 use crate::time::Timestamp;
 
 /// The type under which records travel between stages. Send it to a pipeline to choose the record's id and values yourself.
@@ -300,6 +300,43 @@ impl Record {
     pub fn correlation_id(&self) -> &str {
         self.extras()
             .map_or("", |extras| extras.correlation_id.as_str())
+    }
+
+    /// Sets the id under which the sender knows the request.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn set_correlation_id(&mut self, id: impl Into<String>) {
+        self.extras_mut().correlation_id = id.into();
+    }
+
+    /// Removes a value; without one nothing happens.
+    pub fn remove_value(&mut self, key: &str) {
+        self.values.remove(&key.to_lowercase());
+    }
+
+    /// Sends `message` when the record is committed.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn publish(&mut self, message: EgressMessage) {
+        self.extras_mut().publications.push(message);
+    }
+
+    /// How many messages were published.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn publications(&self) -> usize {
+        self.extras().map_or(0, |extras| extras.publications.len())
+    }
+
+    /// Forgets all messages published after the first `count`.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn unpublish(&mut self, count: usize) {
+        if let Some(extras) = &mut self.extras {
+            extras.publications.truncate(count);
+        }
+    }
+
+    /// The messages that functions have published since they were taken last.
+    pub(crate) fn take_publications(&mut self) -> Vec<EgressMessage> {
+        let extras = self.extras.as_mut();
+        extras.map_or_else(Vec::new, |extras| std::mem::take(&mut extras.publications))
     }
 
     /// The content type with which the record entered, if it was decoded since; otherwise its own.

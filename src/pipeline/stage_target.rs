@@ -129,9 +129,13 @@ impl Target for StageTarget {
     fn follow(&self, context: &mut Context, record: Record, taken: Taken) -> Result<(), BoxError> {
         match taken {
             // Whatever the stage is now, the next one got this record when this copy was made.
-            Taken::Next if record.extras().is_some_and(|extras| extras.is_isolated) => Ok(()),
+            Taken::Next | Taken::Done
+                if record.extras().is_some_and(|extras| extras.is_isolated) =>
+            {
+                Ok(())
+            }
             Taken::Next => self.plan.advance(context, self.at + 1, record),
-            Taken::Done => Ok(()),
+            Taken::Done => self.plan.end(context, record),
             Taken::Passed(address) => {
                 context.send(MessageBuilder::to(address).value_as(&RECORD, record)?);
                 Ok(())

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::core::AddressKey;
 use super::entrance::{Enter, Entering};
+use super::function_set::FunctionSet;
 use super::gone::StandIns;
 use super::handle::Chore;
 use super::parts::Part;
@@ -18,6 +19,7 @@ use super::{
 use crate::admin::figures::{DeliveryWatch, count};
 use crate::admin::jobs::BoundJobs;
 use crate::admin::rearm::{rearm, regather, unpack, warn_of_open_batch};
+use crate::clock::Clock;
 use crate::connectors::file::{self, FileSink, FileSource};
 use crate::connectors::http::HttpSource;
 #[cfg(feature = "kafka")]
@@ -42,6 +44,7 @@ use crate::pipeline::{
 };
 use crate::protocol::reqreply::TypedValue;
 use crate::sdk::{Message, StatefulFunctions, TypeName, TypedBytes};
+use crate::transport::http::client::Network;
 
 /// What connectors find in the documents of a module, without the systems that they name. A start refuses the faults.
 pub fn connector_findings(module: &Module) -> ConnectorFindings {
@@ -265,42 +268,8 @@ impl RuntimeBuilder {
     /// If two of its functions have the same name.
     pub fn pipeline(mut self, pipeline: &Pipeline) -> Result<Self, StartError> {
         self = self.with_stand_ins();
-        self.records.push((pipeline.entry().clone(), record));
-        let parts = pipeline.parts().into_iter();
-        self.parts.extend(parts.map(|(function, takes)| Part {
-            function,
-            entry: pipeline.entry().clone(),
-            takes,
-        }));
-        if let Some(entrance) = pipeline.entrance() {
-            self.entrances
-                .add(pipeline.entry().clone(), enter(entrance));
-        }
-        let mut functions = StatefulFunctions::new();
-        for spec in pipeline.functions_beside(&self.destinations()) {
-            functions = functions.with(spec).map_err(|error| StartError::Declared {
-                what: error.to_string(),
-            })?;
-        }
-        for (function, policy) in pipeline.policies() {
-            let (function, policy) = (function.clone(), policy.clone());
-            let work = move |runtime| rearm(runtime, function, policy);
-            self.chores.push(Chore::new(work));
-        }
-        let batches: Vec<_> = pipeline.batches().collect();
-        for (function, _) in pipeline.policies() {
-            if !batches.iter().any(|(batch, _)| *batch == function) {
-                let function = function.clone();
-                let work = move |runtime| warn_of_open_batch(runtime, function);
-                self.chores.push(Chore::new(work));
-            }
-        }
-        for (function, settings) in batches {
-            let function = function.clone();
-            let work = move |runtime| regather(runtime, function, settings);
-            self.chores.push(Chore::new(work));
-        }
-        Ok(self.functions(functions))
+        let set = FunctionSet::of_pipeline(pipeline, &self.destinations())?;
+        Ok(self.function_set(set))
     }
 
     /// Binds the functions of jobs.
@@ -342,14 +311,14 @@ impl RuntimeBuilder {
     }
 
     /// What all pipelines of this runtime know about destinations.
-    fn destinations(&mut self) -> Destinations {
+    pub(crate) fn destinations(&mut self) -> Destinations {
         self.shared
             .get_or_insert_with(Destinations::default)
             .clone()
     }
 
     /// Binds stand-ins for stages that are gone, and counts the deliveries of all stages.
-    fn with_stand_ins(mut self) -> Self {
+    pub(crate) fn with_stand_ins(mut self) -> Self {
         let (destinations, clock) = (self.destinations(), self.wall_clock());
         if self.watch.is_none() {
             let watch = DeliveryWatch(destinations.clone());
@@ -359,7 +328,7 @@ impl RuntimeBuilder {
             self.chores.push(Chore::new(work));
             self.chores.push(Chore::new(unpack));
         }
-        self.stand_ins = Some(StandIns(Box::new(move |function, declared| {
+        self.stand_ins = Some(StandIns(Arc::new(move |function, declared| {
             stand_in(function, declared, &destinations, &clock)
         })));
         self
@@ -377,10 +346,82 @@ impl RuntimeBuilder {
         &self,
         config: PipelineConfig,
     ) -> Result<Pipeline, InvalidPipeline> {
+        self.pipeline_parts().built(config)
+    }
+
+    /// What pipelines of this runtime are built with.
+    pub(crate) fn pipeline_parts(&self) -> PipelineParts {
+        PipelineParts {
+            clock: self.wall_clock(),
+            network: self.known_network().clone(),
+        }
+    }
+}
+
+/// What the pipelines of a runtime are built with, also while it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct PipelineParts {
+    clock: Arc<dyn Clock>,
+    network: Network,
+}
+
+impl PipelineParts {
+    /// The pipeline with the clock and the network of the runtime.
+    pub(crate) fn built(&self, config: PipelineConfig) -> Result<Pipeline, InvalidPipeline> {
         Pipeline::declared(config)
-            .clock(self.wall_clock())
-            .network(self.known_network())
+            .clock(Arc::clone(&self.clock))
+            .network(&self.network)
             .build()
+    }
+}
+
+impl FunctionSet {
+    /// The functions of a pipeline.
+    ///
+    /// # Errors
+    /// If two of them have the same name.
+    pub(crate) fn of_pipeline(
+        pipeline: &Pipeline,
+        destinations: &Destinations,
+    ) -> Result<Self, StartError> {
+        let mut set = Self::default();
+        let entry = pipeline.entry();
+        set.records.push((entry.clone(), record));
+        let parts = pipeline.parts().into_iter();
+        set.parts.extend(parts.map(|(function, takes)| Part {
+            function,
+            entry: entry.clone(),
+            takes,
+        }));
+        if let Some(entrance) = pipeline.entrance() {
+            set.entrances.push((entry.clone(), enter(entrance)));
+        }
+        let mut functions = StatefulFunctions::new();
+        for spec in pipeline.functions_beside(destinations) {
+            functions = functions.with(spec).map_err(|error| StartError::Declared {
+                what: error.to_string(),
+            })?;
+        }
+        for (function, policy) in pipeline.policies() {
+            let (function, policy) = (function.clone(), policy.clone());
+            let work = move |runtime| rearm(runtime, function, policy);
+            set.chores.push(Chore::new(work));
+        }
+        let batches: Vec<_> = pipeline.batches().collect();
+        for (function, _) in pipeline.policies() {
+            if !batches.iter().any(|(batch, _)| *batch == function) {
+                let function = function.clone();
+                let work = move |runtime| warn_of_open_batch(runtime, function);
+                set.chores.push(Chore::new(work));
+            }
+        }
+        for (function, settings) in batches {
+            let function = function.clone();
+            let work = move |runtime| regather(runtime, function, settings);
+            set.chores.push(Chore::new(work));
+        }
+        set.functions.push(functions);
+        Ok(set)
     }
 }
 

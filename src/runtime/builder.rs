@@ -18,7 +18,9 @@ use super::endpoint::RecordForm;
 use super::entrance::Entrances;
 use super::environment::Environment;
 use super::error::StartError;
+use super::exchange::Bound;
 use super::fatal_failure::FatalFailure;
+use super::function_set::FunctionSet;
 use super::gone::StandIns;
 use super::handle::{Chore, RuntimeHandle};
 use super::http_listeners::HttpListeners;
@@ -125,6 +127,24 @@ impl RuntimeBuilder {
     /// Binds functions in this process. May be called several times; a type may be bound once.
     pub fn functions(mut self, functions: StatefulFunctions) -> Self {
         self.functions.push(functions);
+        self
+    }
+
+    /// Binds functions with everything that belongs to them.
+    pub(crate) fn function_set(mut self, set: FunctionSet) -> Self {
+        self.functions.extend(set.functions);
+        self.records.extend(set.records);
+        self.parts.extend(set.parts);
+        for (function, enter) in set.entrances {
+            self.entrances.add(function, enter);
+        }
+        self.chores.extend(set.chores);
+        self
+    }
+
+    /// Adds background work.
+    pub(crate) fn chore(mut self, chore: Chore) -> Self {
+        self.chores.push(chore);
         self
     }
 
@@ -247,6 +267,8 @@ impl RuntimeBuilder {
             directory,
             gone,
             entrances,
+            stand_ins,
+            sources: bound_sources,
             lives,
             outboxes,
         } = blocking(move || kept.find(directory)).await??;
@@ -262,8 +284,14 @@ impl RuntimeBuilder {
         let intake = Intake {
             router,
             callers: acknowledgements.callers().clone(),
-            directory,
-            entrances: Arc::new(entrances),
+            bound: Arc::new(Bound::new(
+                Arc::clone(&directory),
+                entrances,
+                gone,
+                stand_ins,
+                bound_sources,
+                self.config.clone(),
+            )),
             egresses,
             store,
             sources: conditions(&sources),
@@ -271,7 +299,6 @@ impl RuntimeBuilder {
             stopping: closed.clone(),
             fatal_failure: FatalFailure::new(closing.clone()),
             clock: self.clock,
-            gone: gone.into(),
             shared: Arc::new(self.shared),
             counted_by: None,
         };
@@ -282,7 +309,7 @@ impl RuntimeBuilder {
                     at_rest: self.at_rest,
                     ..settings(&self.config, index)
                 },
-                intake.directory.clone(),
+                intake.bound.directory(),
                 intake.store.quiet(),
             );
             let dependencies = dependencies(&intake, &committer, &acknowledgements, &self.config);
@@ -382,7 +409,7 @@ fn dependencies(
         clock: Arc::clone(&intake.clock),
         store: intake.store.clone(),
         store_status: committer.status.clone(),
-        directory: Arc::clone(&intake.directory),
+        directory: intake.bound.directory(),
         router: intake.router.clone(),
         acknowledgements: acknowledgements.clone(),
         egresses: intake.egresses.clone(),

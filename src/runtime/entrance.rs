@@ -3,6 +3,7 @@
 //! Such a function keeps no state, and the only effect of a message is at most one other message. It is bound like all others, and handles
 //! messages of other functions; messages from outside need not go through it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -52,6 +53,22 @@ impl Default for Entrances {
 impl Entrances {
     pub(super) fn add(&mut self, function: TypeName, enter: Enter) {
         self.functions.push((function, enter));
+    }
+
+    pub(super) fn has(&self, function: &TypeName) -> bool {
+        self.functions.iter().any(|(known, _)| known == function)
+    }
+
+    /// The same without these functions.
+    pub(super) fn without(&self, functions: &BTreeSet<TypeName>) -> Self {
+        let mut all = self.clone();
+        all.functions
+            .retain(|(known, _)| !functions.contains(known));
+        all
+    }
+
+    pub(super) fn extend(&mut self, other: Self) {
+        self.functions.extend(other.functions);
     }
 
     /// Leaves out functions with messages stored before the start, which new messages must not overtake.

@@ -1,5 +1,7 @@
 //! Stored data of functions, egresses and ingresses that are no longer in the module.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::core::keys::{
@@ -33,7 +35,8 @@ pub(crate) struct Gone {
 /// typenames.
 pub(crate) struct StandIns(pub(crate) MakeStandIn);
 
-type MakeStandIn = Box<dyn Fn(&TypeName, &[(String, String)]) -> Option<FunctionSpec> + Send>;
+type MakeStandIn =
+    Arc<dyn Fn(&TypeName, &[(String, String)]) -> Option<FunctionSpec> + Send + Sync>;
 
 impl std::fmt::Debug for StandIns {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,6 +45,7 @@ impl std::fmt::Debug for StandIns {
 }
 
 /// A bound ingress.
+#[derive(Debug)]
 pub(super) struct BoundSource {
     pub(super) name: TypeName,
     /// Its positions are stored, unlike those of a server that waits for requests.

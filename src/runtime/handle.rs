@@ -89,9 +89,13 @@ impl RuntimeHandle {
         Self { intake }
     }
 
-    /// Data found at the start of functions and egresses that no longer exist.
-    pub(crate) fn gone(&self) -> &[Gone] {
-        &self.intake.gone
+    /// Data of functions and egresses that no longer exist, found at the start and at each exchange of functions.
+    pub(crate) fn gone(&self) -> Arc<[Gone]> {
+        self.intake.bound.gone()
+    }
+
+    pub(super) const fn intake(&self) -> &Intake {
+        &self.intake
     }
 
     /// A value that parts above the runtime share, by its type.
@@ -256,12 +260,12 @@ impl RuntimeHandle {
 
     /// The function that makes a record for `target`, if it takes records.
     pub(crate) fn record_of(&self, target: &AddressKey) -> Option<RecordForm> {
-        self.intake.directory.record_of(target)
+        self.intake.bound.directory().record_of(target)
     }
 
     /// Counters of calls to remote functions.
-    pub(crate) fn invocations(&self) -> &Invocations {
-        &self.intake.directory.invocations
+    pub(crate) fn invocations(&self) -> Invocations {
+        self.intake.bound.directory().invocations.clone()
     }
 
     /// The number of answers whose caller no longer waited.

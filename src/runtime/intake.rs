@@ -16,10 +16,10 @@ use super::core::idempotency::{Outcome, StoredAnswer};
 use super::core::rows::answer_of;
 use super::core::{Arrival, Bindings as _, IdempotencyKey, Refusal};
 use super::egress::Egresses;
-use super::endpoint::{Directory, RecordForm};
-use super::entrance::{Entering, Entrances};
+use super::endpoint::RecordForm;
+use super::entrance::Entering;
+use super::exchange::Bound;
 use super::fatal_failure::FatalFailure;
-use super::gone::Gone;
 use super::partition::{Admission, Command};
 use super::router::Router;
 use super::told::{Told, told};
@@ -129,8 +129,8 @@ pub(crate) struct Incoming {
 pub(crate) struct Intake {
     pub(super) router: Router,
     pub(super) callers: Callers,
-    pub(super) directory: Arc<Directory>,
-    pub(super) entrances: Arc<Entrances>,
+    /// Functions and egresses.
+    pub(super) bound: Arc<Bound>,
     pub(super) egresses: Egresses,
     /// The condition of each source.
     pub(super) sources: Arc<[(TypeName, Arc<Condition>)]>,
@@ -139,8 +139,6 @@ pub(crate) struct Intake {
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) fatal_failure: FatalFailure,
     pub(super) clock: Arc<dyn Clock>,
-    /// Data found at the start of functions and egresses that no longer exist.
-    pub(super) gone: Arc<[Gone]>,
     /// Values that parts above the runtime share.
     pub(super) shared: Arc<http::Extensions>,
     /// Counts the messages that a source has accepted this way.
@@ -158,7 +156,7 @@ impl Intake {
 
     /// The function that makes a record for `target`, if it takes records.
     pub(crate) fn record_of(&self, target: &AddressKey) -> Option<RecordForm> {
-        self.directory.record_of(target)
+        self.bound.directory().record_of(target)
     }
 
     /// The wall time for stored deadlines.
@@ -169,7 +167,8 @@ impl Intake {
     /// Accepts a message: `Ok` once it is on disk, or if it was already under the same idempotency key.
     pub(crate) async fn send(&self, mut incoming: Incoming) -> Result<(), IntakeError> {
         self.check_value(&incoming.target, &incoming.argument)?;
-        if let Some(enter) = self.entrances.of(&incoming.target) {
+        let entrances = self.bound.entrances();
+        if let Some(enter) = entrances.of(&incoming.target) {
             self.check(&incoming.target)?;
             // An idempotency key is known to the partition of the original target.
             let own = incoming.key.as_ref();
@@ -177,7 +176,7 @@ impl Intake {
             let router = self.router.clone();
             let suits = move |id: &str| own.is_none_or(|own| router.owner(id) == own);
             let (target, argument) = (&incoming.target, &incoming.argument);
-            let entering = self.entrances.compute(enter, target, argument, suits);
+            let entering = entrances.compute(enter, target, argument, suits);
             match entering.await {
                 Some(Entering::As(target, argument)) => {
                     (incoming.target, incoming.argument) = (target, argument);
@@ -351,7 +350,7 @@ impl Intake {
     /// Whether a function is bound to the type of `target`.
     pub(super) fn check_bound(&self, target: &AddressKey) -> Result<(), IntakeError> {
         let (namespace, name, _) = target.parts();
-        match self.directory.function(namespace, name) {
+        match self.bound.directory().function(namespace, name) {
             Some(_) => Ok(()),
             None => Err(self.unknown(namespace, name)),
         }
@@ -359,7 +358,7 @@ impl Intake {
 
     /// Whether `target` takes only some values from outside.
     pub(super) fn is_part(&self, target: &AddressKey) -> bool {
-        self.directory.parts.has(target)
+        self.bound.directory().parts.has(target)
     }
 
     /// Whether `target` takes this value from outside.
@@ -368,7 +367,7 @@ impl Intake {
         target: &AddressKey,
         argument: &[u8],
     ) -> Result<(), IntakeError> {
-        self.directory.parts.check(target, argument)
+        self.bound.directory().parts.check(target, argument)
     }
 
     /// Whether a source has to wait, because the disk or an outbox is full, or the disk is too slow. An error means that waiting is useless.
@@ -433,7 +432,7 @@ impl Intake {
     fn unknown(&self, namespace: &str, name: &str) -> IntakeError {
         IntakeError::UnknownFunction {
             function: format!("{namespace}/{name}"),
-            known: self.directory.known(),
+            known: self.bound.directory().known(),
         }
     }
 

@@ -7,9 +7,9 @@
 #[cfg(feature = "runtime")]
 mod acknowledgements;
 #[cfg(feature = "runtime")]
-mod assemble;
+pub(crate) mod assemble;
 #[cfg(feature = "runtime")]
-mod bearer;
+pub(crate) mod bearer;
 #[cfg(feature = "runtime")]
 mod binding;
 #[cfg(feature = "runtime")]
@@ -35,7 +35,11 @@ mod environment;
 #[cfg(feature = "runtime")]
 mod error;
 #[cfg(feature = "runtime")]
+pub(crate) mod exchange;
+#[cfg(feature = "runtime")]
 mod fatal_failure;
+#[cfg(feature = "runtime")]
+pub(crate) mod function_set;
 #[cfg(feature = "runtime")]
 pub(crate) mod gone;
 #[cfg(feature = "runtime")]

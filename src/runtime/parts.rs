@@ -17,13 +17,25 @@ pub(super) struct Part {
 }
 
 /// All parts, sorted by (namespace, name): searched for each message from outside.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Parts(Vec<Part>);
 
 impl Parts {
     pub(super) fn new(mut parts: Vec<Part>) -> Self {
         parts.sort_by(|a, b| key(&a.function).cmp(&key(&b.function)));
         Self(parts)
+    }
+
+    /// Adds parts.
+    pub(super) fn extend(&mut self, parts: Vec<Part>) {
+        self.0.extend(parts);
+        self.0
+            .sort_by(|a, b| key(&a.function).cmp(&key(&b.function)));
+    }
+
+    /// Removes a part.
+    pub(super) fn remove(&mut self, function: &TypeName) {
+        self.0.retain(|part| part.function != *function);
     }
 
     /// Refuses a value, as an encoded `TypedValue`, that the function of `target` does not take.

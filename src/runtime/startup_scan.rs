@@ -35,6 +35,8 @@ pub(super) struct Startup {
     pub(super) directory: Directory,
     pub(super) gone: Vec<Gone>,
     pub(super) entrances: Entrances,
+    pub(super) stand_ins: Option<StandIns>,
+    pub(super) sources: Vec<BoundSource>,
     pub(super) lives: Lives,
     /// By the prefix of their rows.
     pub(super) outboxes: HashMap<Bytes, (TypeName, Outbox)>,
@@ -63,6 +65,8 @@ impl StartupScan {
             directory,
             gone,
             entrances,
+            stand_ins: self.stand_ins,
+            sources: self.sources,
             lives,
             outboxes,
         })

@@ -5,6 +5,7 @@
 //! `environment` applies variables, `options` has the flags and the service key, `settings` gives the values their types, and `pipelines` reads what the
 //! service does. May import `document`, `module`, `pipeline` and `time`.
 
+mod application;
 mod environment;
 mod known;
 mod layers;
@@ -17,10 +18,17 @@ mod shown;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
+use super::application::Application;
+use super::reload::ConfigurationFiles;
+use super::services::Services;
 use crate::document::{At, Finding, Findings, Node};
 use crate::module::ModuleFile;
-use crate::pipeline::{PipelineConfig, Secrets, edgex_boolean};
+use crate::pipeline::{PipelineConfig, SecretError, Secrets, edgex_boolean};
+use crate::sdk::TypeName;
 
 pub use options::{ConfigurationOptions, PlacesOfFiles};
 pub(super) use pipelines::StoredSecrets;
@@ -57,11 +65,26 @@ pub struct Configuration {
     /// Where the trigger's credentials are found; the pipelines have the same.
     pub(super) secrets: Secrets,
     pub(super) stored_secrets: StoredSecrets,
-    pub(super) envelopes: EnvelopeForm,
+    pub(super) services: Services,
+    application: Application,
+    /// The whole configuration, with secrets.
+    whole: Whole,
+    /// The files to watch.
+    files: Option<ConfigurationFiles>,
     /// The whole configuration as JSON, without secrets.
     pub(super) shown: serde_json::Value,
     overridden: Vec<String>,
     warnings: Vec<Finding>,
+}
+
+/// A configuration, of which nothing is shown.
+#[derive(Clone)]
+struct Whole(Node);
+
+impl fmt::Debug for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"***\"")
+    }
 }
 
 /// How envelopes on the message bus are written, as EdgeX's variables `EDGEX_MSG_…` say.
@@ -118,7 +141,28 @@ impl Configuration {
         environment: &EdgexVariables,
     ) -> Result<Self, InvalidConfiguration> {
         let findings = Findings::default();
-        let read = Self::read_with(private, common, options, environment, &findings);
+        let read = Self::read_with(private, common, options, environment, None, &findings);
+        Self::whole_of(read, findings)
+    }
+
+    /// Reads changed files while the service runs: of the sections that it knows only `Writable` may have changed. Others stay as they are, with a warning.
+    ///
+    /// # Errors
+    /// All faults at once, each with its file, line and path.
+    pub(super) fn read_again(
+        &self,
+        private: ModuleFile<'_>,
+        common: Option<ModuleFile<'_>>,
+        options: &ConfigurationOptions,
+        environment: &EdgexVariables,
+    ) -> Result<Self, InvalidConfiguration> {
+        let findings = Findings::default();
+        let before = Some(self);
+        let read = Self::read_with(private, common, options, environment, before, &findings);
+        Self::whole_of(read, findings)
+    }
+
+    fn whole_of(read: Option<Self>, findings: Findings) -> Result<Self, InvalidConfiguration> {
         let (faults, warnings, _) = findings.into_parts();
         match read {
             Some(mut configuration) if faults.is_empty() => {
@@ -134,32 +178,45 @@ impl Configuration {
         common: Option<ModuleFile<'_>>,
         options: &ConfigurationOptions,
         environment: &EdgexVariables,
+        before: Option<&Self>,
         findings: &Findings,
     ) -> Option<Self> {
         let mut tree = layers::merged(private, common, findings)?;
         let overridden = environment::apply(&mut tree, environment, findings);
         options.apply_hosts(&mut tree, environment, findings);
+        if let Some(before) = before {
+            shown::keep_fixed_sections(&mut tree, &before.whole.0, findings);
+        }
         let service_key = options.service_key(environment);
         let at = At::new(&tree, "", findings);
-        let settings = Settings::read(&at);
-        let stored_secrets = StoredSecrets::default();
+        let application = &options.application;
+        let settings = Settings::read(&at, application);
+        let stored_secrets = before.map(|before| before.stored_secrets.clone());
+        let stored_secrets = stored_secrets.unwrap_or_default();
+        let envelopes = EnvelopeForm::of(environment);
+        let services = settings::services(&tree, settings.as_ref(), &service_key, envelopes);
         // The faults of the pipelines are reported even if the settings have some.
         let read = pipelines::read(
             &tree,
             settings.as_ref(),
             &service_key,
             &stored_secrets,
+            (application, &services),
             findings,
         );
         let (pipelines, secrets) = read?;
+        services.know_secrets(secrets.clone());
         Some(Self {
             service_key,
             settings: settings?,
             pipelines,
             secrets,
             stored_secrets,
-            envelopes: EnvelopeForm::of(environment),
+            services,
+            application: application.clone(),
             shown: shown::json(&tree),
+            whole: Whole(tree),
+            files: before.and_then(|before| before.files.clone()),
             overridden,
             warnings: Vec::new(),
         })
@@ -175,6 +232,12 @@ impl Configuration {
         &self.overridden
     }
 
+    /// The function by which records enter the default pipeline, if there is one.
+    pub(super) fn entry(&self) -> Option<TypeName> {
+        let default = self.pipelines.first()?;
+        TypeName::from_parts(default.namespace(), default.name()).ok()
+    }
+
     /// What does not prevent the service from running.
     pub fn warnings(&self) -> &[Finding] {
         &self.warnings
@@ -183,6 +246,62 @@ impl Configuration {
     /// The text that the service logs once it runs; blank for none.
     pub fn startup_message(&self) -> &str {
         &self.settings.service.startup_message
+    }
+
+    /// Has the service watch its files, and apply changes of `Writable` and of sections of the application while it runs.
+    #[must_use]
+    pub fn watching(self, files: ConfigurationFiles) -> Self {
+        let files = Some(files);
+        Self { files, ..self }
+    }
+
+    pub(super) const fn files(&self) -> Option<&ConfigurationFiles> {
+        self.files.as_ref()
+    }
+
+    /// The same without what the application adds, whose listeners get it.
+    pub(super) fn without_application(self) -> Self {
+        let application = Application::default();
+        Self {
+            application,
+            ..self
+        }
+    }
+
+    /// What the application adds in Rust.
+    pub(super) const fn application(&self) -> &Application {
+        &self.application
+    }
+
+    /// How long a request to a route may take: `Service.RequestTimeout`.
+    pub const fn request_timeout(&self) -> Duration {
+        self.settings.service.request_timeout
+    }
+
+    /// All settings of `ApplicationSettings`; `None` without such a section.
+    pub const fn application_settings(&self) -> Option<&BTreeMap<String, String>> {
+        self.settings.application.as_ref()
+    }
+
+    /// A section of the application's own, as its own type: EdgeX's `LoadCustomConfig`. Keys that the type does not know are ignored.
+    ///
+    /// # Errors
+    /// If there is no such section, or it is of another form.
+    pub fn custom_section<T: DeserializeOwned>(&self, name: &str) -> Result<T, MissingSetting> {
+        let section = self.whole.0.get(name);
+        let section = section.ok_or_else(|| MissingSetting::CustomSection(name.to_owned()))?;
+        T::deserialize(section.to_json()).map_err(|err| MissingSetting::Malformed {
+            section: name.to_owned(),
+            error: err.to_string(),
+        })
+    }
+
+    /// A text of a secret, from the sources of the service; `None` if there is none.
+    ///
+    /// # Errors
+    /// If a source cannot be read.
+    pub fn secret(&self, name: &str, key: &str) -> Result<Option<String>, SecretError> {
+        self.secrets.find(name, key)
     }
 
     /// A setting of `ApplicationSettings`.
@@ -219,6 +338,17 @@ pub enum MissingSetting {
     /// There is no such key.
     #[error("`ApplicationSettings` has no key `{0}`")]
     Key(String),
+    /// There is no section of this name.
+    #[error("the configuration has no section `{0}`")]
+    CustomSection(String),
+    /// A section is not of the form that the application expects.
+    #[error("section `{section}`: {error}")]
+    Malformed {
+        /// The section.
+        section: String,
+        /// What is wrong.
+        error: String,
+    },
 }
 
 /// The value below `node` at a path of keys.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::application::Application;
 use super::{EdgexVariables, below_mut};
 use crate::document::{Complaint, Finding, Findings, Location, Node, Value};
 
@@ -28,6 +29,8 @@ pub struct ConfigurationOptions {
     pub is_dev: bool,
     /// `-rsh`: the host of the service, the host of the systems it uses, and the address it listens on.
     pub remote_service_hosts: Option<String>,
+    /// What the application adds in Rust. Default: nothing.
+    pub application: Application,
 }
 
 /// Where the files of a service are: paths or URLs.

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::super::application::Application;
+use super::super::services::Services;
+use super::application::declare;
 use super::older_names::add;
-use super::settings::{Settings, Trigger};
+use super::settings::{Settings, Trigger, address_of};
 use super::{below, below_mut};
 use crate::document::{At, Complaint, Findings, Key, Location, Node, Value};
 use crate::pipeline::{
@@ -22,12 +25,14 @@ pub(super) fn read(
     settings: Option<&Settings>,
     service_key: &str,
     stored: &StoredSecrets,
+    (application, services): (&Application, &Services),
     findings: &Findings,
 ) -> Option<(Vec<PipelineConfig>, Secrets)> {
     let mut writable = tree.get("Writable")?.clone();
     for other in OTHERS {
         let _ = writable.take(other);
     }
+    let own = declare(application, &mut writable, services);
     let at = At::new(&writable, "Writable", findings);
     if below(&writable, &["Pipeline"]).is_none_or(|node| matches!(node.value, Value::Null)) {
         let text = "`Pipeline` is missing: the service has nothing to do";
@@ -40,7 +45,7 @@ pub(super) fn read(
     let secrets = sources(settings, stored);
     let name = DEFAULT_PIPELINE.to_owned();
     let space = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-    let pipelines = edgex_pipelines(&at, name, space, secrets);
+    let pipelines = edgex_pipelines(&at, name, space, secrets, &own);
     let (pipelines, settings) = (pipelines?, settings?);
     namespace?;
     let secrets = pipelines.first()?.secrets().clone();
@@ -102,6 +107,14 @@ fn triggered(
             below.map_or_else(|err| at.fault(err), Some)
         }
         Trigger::MessageBus(_) | Trigger::ExternalMqtt(_) => Some(pipelines),
+        Trigger::Custom(_) => {
+            let answering = Answering {
+                always: true,
+                publisher: None,
+            };
+            let answered = |config: PipelineConfig| config.with_answering(answering.clone());
+            Some(pipelines.into_iter().map(answered).collect())
+        }
     }
 }
 
@@ -118,13 +131,9 @@ fn namespace(writable: &mut Node, findings: &Findings) -> Option<String> {
 /// Tells the functions that push to core data where it is: EdgeX takes that from `Clients`.
 fn give_core_data(writable: &mut Node, tree: &Node, service_key: &str) {
     let client = below(tree, &["Clients", "core-data"]);
-    let text = |key: &str| client.and_then(|client| client.get(key)).map(shown);
-    let (Some(host), Some(port)) = (text("Host"), text("Port")) else {
+    let Some(url) = client.and_then(address_of) else {
         return;
     };
-    let protocol = text("Protocol").filter(|protocol| !protocol.is_empty());
-    let protocol = protocol.unwrap_or_else(|| "http".to_owned());
-    let url = format!("{protocol}://{host}:{port}");
     let Some(functions) = below_mut(writable, &["Pipeline", "Functions"]) else {
         return;
     };
@@ -156,10 +165,6 @@ fn give_core_data(writable: &mut Node, tree: &Node, service_key: &str) {
             }
         }
     }
-}
-
-fn shown(node: &Node) -> String {
-    crate::document::scalar::text(node).unwrap_or_default()
 }
 
 /// Secrets that came over the service's route, while there is no file for them: they are lost with the process.

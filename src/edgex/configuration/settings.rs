@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::super::application::Application;
+use super::super::bus::Bus;
+use super::super::services::{Services, Shared};
 use super::reader::Reader;
-use crate::document::{At, Complaint, Value};
+use super::{EnvelopeForm, below};
+use crate::document::{At, Complaint, Node, Value, scalar};
 use crate::pipeline::{BrokerAddress, Template};
 use crate::topic_filter::TopicFilter;
 
@@ -31,6 +36,8 @@ pub(in crate::edgex) enum Trigger {
     Http,
     MessageBus(MessageBus),
     ExternalMqtt(ExternalMqtt),
+    /// One of the application, with its name.
+    Custom(String),
 }
 
 /// The broker of the trigger `external-mqtt`, and its topics.
@@ -91,13 +98,17 @@ pub(in crate::edgex) struct Service {
 
 impl Settings {
     /// The settings in the whole configuration at `at`; `None` if there are faults, which are all reported.
-    pub(super) fn read(at: &At<'_>) -> Option<Self> {
+    pub(super) fn read(at: &At<'_>, application: &Application) -> Option<Self> {
         let whole = Reader::of(at.clone())?;
         let service = whole.section("Service");
         let service = service.and_then(|section| service_of(&section, &whole));
         let trigger = whole.section("Trigger")?;
         let publish_topic = publish_topic(&trigger);
-        let trigger_of = match kind(&trigger) {
+        let kind = kind(&trigger, application);
+        if let Some(kind) = &kind {
+            check_publishers(&trigger, kind, application);
+        }
+        let trigger_of = match kind {
             Some(TriggerType::Http) => Some(Trigger::Http),
             // A bus that is not used may be of any type.
             Some(TriggerType::MessageBus) => {
@@ -106,10 +117,11 @@ impl Settings {
                 bus.map(Trigger::MessageBus)
             }
             Some(TriggerType::ExternalMqtt) => external(&trigger).map(Trigger::ExternalMqtt),
+            Some(TriggerType::Custom(name)) => Some(Trigger::Custom(name)),
             None => None,
         };
         let stored_status = stored_status(&trigger);
-        let application = application(&whole);
+        let application = application_settings(&whole);
         Some(Self {
             trigger: trigger_of?,
             service: service?,
@@ -120,15 +132,20 @@ impl Settings {
     }
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum TriggerType {
     Http,
     MessageBus,
     ExternalMqtt,
+    Custom(String),
 }
 
-fn kind(trigger: &Reader<'_>) -> Option<TriggerType> {
+fn kind(trigger: &Reader<'_>, application: &Application) -> Option<TriggerType> {
     let kind = trigger.text("Type")?;
+    let mut custom = application.trigger_names();
+    if let Some(name) = custom.find(|name| name.eq_ignore_ascii_case(kind.trim())) {
+        return Some(TriggerType::Custom(name.to_owned()));
+    }
     match kind.trim().to_ascii_lowercase().as_str() {
         "http" => Some(TriggerType::Http),
         "edgex-messagebus" | "messagebus" => Some(TriggerType::MessageBus),
@@ -140,6 +157,77 @@ fn kind(trigger: &Reader<'_>) -> Option<TriggerType> {
             ),
         ),
     }
+}
+
+/// Background publishers need the message bus, and a topic.
+fn check_publishers(trigger: &Reader<'_>, kind: &TriggerType, application: &Application) {
+    let publishers = &application.publishers;
+    if publishers.is_empty() {
+        return;
+    }
+    if *kind != TriggerType::MessageBus {
+        let text =
+            "background publishing is not supported for this trigger; it needs `edgex-messagebus`";
+        trigger.fault::<()>("Type", text);
+        return;
+    }
+    let has_topic = trigger
+        .text("PublishTopic")
+        .is_some_and(|topic| !topic.trim().is_empty());
+    if !has_topic
+        && publishers
+            .iter()
+            .any(|publisher| publisher.topic().is_none())
+    {
+        let text = "is blank: a background publisher without a topic of its own needs it";
+        trigger.fault::<()>("PublishTopic", text);
+    }
+}
+
+/// What functions know of the service.
+pub(super) fn services(
+    tree: &Node,
+    settings: Option<&Settings>,
+    service_key: &str,
+    envelopes: EnvelopeForm,
+) -> Services {
+    let bus = match settings.map(|settings| &settings.trigger) {
+        Some(Trigger::MessageBus(bus)) => Some(Bus {
+            prefix: bus.prefix.clone(),
+            envelope: Some(envelopes),
+            guesses: bus.guesses,
+        }),
+        _ => None,
+    };
+    let topic = below(tree, &["Trigger", "PublishTopic"]).and_then(text_of);
+    let topic = topic.map(|topic| topic.trim().to_owned());
+    let clients = tree.get("Clients");
+    let clients = clients.filter(|node| matches!(node.value, Value::Map(_)));
+    let keys = clients.into_iter().flat_map(Node::keys);
+    let address = |key: &str| {
+        let address = address_of(below(tree, &["Clients", key])?)?;
+        Some((key.to_owned(), address))
+    };
+    Services::new(Shared {
+        service_key: service_key.to_owned(),
+        bus,
+        publish_topic: topic.filter(|topic| !topic.is_empty()),
+        clients: keys.filter_map(|key| address(&key.name)).collect(),
+        secrets: OnceLock::new(),
+    })
+}
+
+fn text_of(node: &Node) -> Option<String> {
+    scalar::text(node).ok()
+}
+
+/// `protocol://host:port` of a client, if it is configured.
+pub(super) fn address_of(client: &Node) -> Option<String> {
+    let text = |key: &str| client.get(key).and_then(text_of);
+    let (host, port) = (text("Host")?, text("Port")?);
+    let protocol = text("Protocol").filter(|protocol| !protocol.is_empty());
+    let protocol = protocol.unwrap_or_else(|| "http".to_owned());
+    Some(format!("{protocol}://{host}:{port}"))
 }
 
 fn publish_topic(trigger: &Reader<'_>) -> Option<Option<Template>> {
@@ -405,7 +493,7 @@ fn stored_status(trigger: &Reader<'_>) -> Option<u16> {
     }
 }
 
-fn application(whole: &Reader<'_>) -> Option<Option<BTreeMap<String, String>>> {
+fn application_settings(whole: &Reader<'_>) -> Option<Option<BTreeMap<String, String>>> {
     let Some(at) = whole.place("ApplicationSettings") else {
         return Some(None);
     };

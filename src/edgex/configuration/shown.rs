@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::document::Node;
+use crate::document::{Complaint, Finding, Findings, Node};
 
 /// Sections that are EdgeX's; all others are the user's own.
 const SECTIONS: &[&str] = &[
@@ -44,6 +44,23 @@ pub(super) fn json(tree: &Node) -> Value {
         known.insert("CustomConfiguration".to_owned(), Value::Object(own));
     }
     Value::Object(known)
+}
+
+/// Puts sections back that cannot change while a service runs: all of EdgeX's but `Writable`. A changed one gives a warning.
+pub(super) fn keep_fixed_sections(tree: &mut Node, before: &Node, findings: &Findings) {
+    for section in SECTIONS.iter().filter(|section| **section != "Writable") {
+        let (Some(new), Some(old)) = (tree.get_mut(section), before.get(section)) else {
+            continue;
+        };
+        if new.to_json() != old.to_json() {
+            let text = "a change of this section takes effect at the next start";
+            let remedy = "only `Writable` and sections of the application change while it runs";
+            let complaint = Complaint::with_remedy(text, remedy);
+            let location = new.location.clone();
+            findings.warning(Finding::new(location, *section, complaint));
+        }
+        *new = old.clone();
+    }
 }
 
 fn without_secrets(value: Value) -> Value {

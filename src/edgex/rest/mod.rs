@@ -1,7 +1,8 @@
 //! The HTTP routes of a service: those of EdgeX, health and metrics.
 //!
-//! `trigger` runs the pipeline, `secret` takes secrets, and the others answer from the configuration.
+//! `trigger` runs the pipeline, `secret` takes secrets, `custom` answers on the routes of the application, and the others answer from the configuration.
 
+mod custom;
 mod secret;
 mod trigger;
 
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::configuration::{Configuration, Trigger};
+use super::reload::Current;
 use crate::admin::Probes;
 use crate::runtime::handle::RuntimeHandle;
 use crate::runtime::http_listeners::{HttpListeners, HttpServer};
@@ -22,7 +24,6 @@ use crate::runtime::listener::stopped;
 use crate::runtime::respond::{self, FullResponse, Refusal, refuse};
 use crate::runtime::service::Service;
 use crate::runtime::{Listener, StartError};
-use crate::sdk::TypeName;
 use crate::time::calendar::unix_date;
 use crate::transport::http::BodyReader;
 
@@ -34,17 +35,16 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Debug)]
 pub(super) struct Rest {
     configuration: Configuration,
-    /// The default pipeline, if there is one.
-    entry: Option<TypeName>,
+    current: Current,
     /// From opening until serving.
     open: Option<(HttpServer, HttpListeners)>,
 }
 
 impl Rest {
-    pub(super) fn new(configuration: &Configuration, entry: Option<TypeName>) -> Self {
+    pub(super) fn new(configuration: &Configuration, current: Current) -> Self {
         Self {
             configuration: configuration.clone(),
-            entry,
+            current,
             open: None,
         }
     }
@@ -63,7 +63,7 @@ impl Service for Rest {
     async fn run(self: Box<Self>, runtime: RuntimeHandle, stop: watch::Receiver<bool>) {
         let Self {
             configuration,
-            entry,
+            current,
             open: Some((server, listeners)),
         } = *self
         else {
@@ -73,12 +73,18 @@ impl Service for Rest {
         if !message.trim().is_empty() {
             tracing::info!(service = configuration.service_key(), "{message}");
         }
+        let services = &configuration.services;
+        if let Some(bus) = services.bus() {
+            for publisher in &configuration.application().publishers {
+                publisher.link(runtime.clone(), bus.clone(), services.publish_topic());
+            }
+        }
         let service = &configuration.settings.service;
         let desk = Arc::new(Desk {
             probes: Probes::new(&server, &listeners, runtime.clone()),
             bodies: server.bodies.up_to(service.max_request_bytes),
             configuration,
-            entry,
+            current,
             runtime,
         });
         let answer = move |request| {
@@ -91,8 +97,9 @@ impl Service for Rest {
 
 /// Shared by all requests.
 struct Desk {
+    /// As it was at the start.
     configuration: Configuration,
-    entry: Option<TypeName>,
+    current: Current,
     runtime: RuntimeHandle,
     probes: Probes,
     bodies: BodyReader,
@@ -149,6 +156,10 @@ impl Desk {
         let is_called = matches!(settings.trigger, Trigger::Http);
         let route = route.filter(|route| *route != Route::Trigger || is_called);
         let Some(route) = route else {
+            let mut routes = self.configuration.application().routes.iter();
+            if let Some(custom) = routes.find(|custom| custom.matches(path)) {
+                return self.custom(custom, request).await;
+            }
             return Err(not_found(path, settings.service.has_legacy_routes));
         };
         if request.method() != route.method() {
@@ -187,7 +198,7 @@ impl Desk {
     fn shown(&self) -> FullResponse {
         ok(&json!({
             "apiVersion": API_VERSION,
-            "config": self.configuration.shown,
+            "config": self.current.get().shown,
             "serviceName": self.configuration.service_key(),
         }))
     }

@@ -5,19 +5,15 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming as Body;
-use prost::Message as _;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
+use super::super::message::{Answered, incoming};
 use super::{API_VERSION, Desk};
-use crate::pipeline::{RECORD, REFUSAL, Record, STORED};
-use crate::protocol::reqreply::TypedValue;
+use crate::pipeline::Record;
 use crate::runtime::IntakeError;
-use crate::runtime::intake::{AddressKey, Incoming};
 use crate::runtime::request;
 use crate::runtime::respond::{self, FullResponse};
-use crate::runtime::values;
-use crate::sdk::TypeName;
 
 /// The header with the id of a request, in both directions.
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -37,7 +33,7 @@ impl Desk {
     }
 
     async fn run_pipeline(&self, request: Request<Body>, id: &str) -> FullResponse {
-        let Some(entry) = &self.entry else {
+        let Some(entry) = self.current.get().entry() else {
             let text = "the service has no functions: `Writable.Pipeline.ExecutionOrder` is empty";
             return told(StatusCode::INTERNAL_SERVER_ERROR, text);
         };
@@ -51,7 +47,7 @@ impl Desk {
         let record = Record::new(body)
             .with_content_type(content_type)
             .with_correlation_id(id);
-        let incoming = match incoming(entry, &record) {
+        let incoming = match incoming(&entry, &record) {
             Ok(incoming) => incoming,
             Err(text) => return told(StatusCode::INTERNAL_SERVER_ERROR, &text),
         };
@@ -67,32 +63,30 @@ impl Desk {
 
     /// The response of the pipeline, or what it says instead.
     fn answered(&self, value: Bytes) -> FullResponse {
-        let Ok(TypedValue {
-            typename, value, ..
-        }) = values::read(value)
-        else {
-            let text = "the answer of the pipeline cannot be read";
-            return told(StatusCode::INTERNAL_SERVER_ERROR, text);
-        };
-        match typename.as_str() {
-            REFUSAL => refused(&value),
-            STORED => self.stored(&value),
-            content_type => {
-                let mut answer = Response::new(Full::new(value.clone()));
-                if let (false, Ok(content_type)) =
-                    (value.is_empty(), HeaderValue::from_str(content_type))
+        match Answered::of(value) {
+            Answered::Response { content_type, data } => {
+                let is_empty = data.is_empty();
+                let mut answer = Response::new(Full::new(data));
+                if let (false, Ok(content_type)) = (is_empty, HeaderValue::from_str(&content_type))
                 {
                     answer.headers_mut().insert(CONTENT_TYPE, content_type);
                 }
                 answer
             }
+            Answered::Stored { id } => self.stored(&id),
+            Answered::Refused { status, text } => {
+                let status = StatusCode::from_u16(status);
+                told(status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), &text)
+            }
+            Answered::Unreadable => {
+                let text = "the answer of the pipeline cannot be read";
+                told(StatusCode::INTERNAL_SERVER_ERROR, text)
+            }
         }
     }
 
     /// The data is kept for another attempt: 202, or an error as in EdgeX, whose callers then send it again.
-    fn stored(&self, value: &[u8]) -> FullResponse {
-        let stored: Value = serde_json::from_slice(value).unwrap_or_default();
-        let id = stored.get("id").and_then(Value::as_str).unwrap_or_default();
+    fn stored(&self, id: &str) -> FullResponse {
         let text = "the data could not be sent; it is stored, and will be sent again";
         match self.configuration.settings.stored_status {
             422 => told(StatusCode::UNPROCESSABLE_ENTITY, text),
@@ -104,36 +98,7 @@ impl Desk {
     }
 }
 
-/// The message to the pipeline. Each request has an address of its own, so none waits for another.
-fn incoming(entry: &TypeName, record: &Record) -> Result<Incoming, String> {
-    let value = RECORD.encode(record).map_err(|err| err.to_string())?;
-    let value = TypedValue {
-        typename: RECORD.name().to_string(),
-        has_value: true,
-        value,
-    };
-    let id = Uuid::new_v4().to_string();
-    Ok(Incoming {
-        target: AddressKey::new(entry.namespace(), entry.name(), &id),
-        argument: value.encode_to_vec().into(),
-        key: None,
-    })
-}
-
 /// An answer in one line of text, as EdgeX gives its errors.
 fn told(status: StatusCode, text: &str) -> FullResponse {
     respond::with_type(status, TEXT, format!("{text}\n").into())
-}
-
-/// The answer to data that the pipeline refused.
-fn refused(value: &[u8]) -> FullResponse {
-    let refusal: Value = serde_json::from_slice(value).unwrap_or_default();
-    let status = refusal.get("statusCode").and_then(Value::as_u64);
-    let status = status.and_then(|status| u16::try_from(status).ok());
-    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
-    let text = refusal.get("message").and_then(Value::as_str);
-    told(
-        status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY),
-        text.unwrap_or("the pipeline has failed"),
-    )
 }

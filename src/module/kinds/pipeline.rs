@@ -19,7 +19,7 @@ pub struct PipelineSpec {
 pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let at = spec.fields.at();
     let here = At::new(spec.node, at.path.as_str(), draft.findings);
-    for config in PipelineConfig::read_all(here).unwrap_or_default() {
+    for config in PipelineConfig::read_all(here, &draft.own_stages).unwrap_or_default() {
         bind(&config, &at, draft);
         let location = at.location.clone();
         draft

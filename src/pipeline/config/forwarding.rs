@@ -290,6 +290,7 @@ mod tests {
 
     use serde_json::{Value as Json, json};
 
+    use super::super::super::own_stages::OwnStages;
     use super::super::PipelineConfig;
     use super::*;
     use crate::delivery::engine::{Class, Retry};
@@ -297,7 +298,7 @@ mod tests {
 
     fn exporters(spec: &Json) -> Result<Vec<Exporter>, Vec<String>> {
         let (tree, findings) = (Node::from_json(spec), Findings::default());
-        let config = PipelineConfig::read(At::new(&tree, "", &findings));
+        let config = PipelineConfig::read(At::new(&tree, "", &findings), &OwnStages::default());
         let config = findings.into_result(config);
         let config =
             config.map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;

@@ -21,6 +21,7 @@ use stage::read_stages;
 use super::answering::Answering;
 #[cfg(feature = "edgex")]
 use super::edgex::section as edgex;
+use super::own_stages::OwnStages;
 use super::secrets::Secrets;
 #[cfg(all(feature = "runtime", feature = "mqtt"))]
 use super::stages::MqttClient;
@@ -88,8 +89,16 @@ impl PipelineConfig {
     /// # Errors
     /// All faults at once, each with its path below `spec`.
     pub fn from_json(spec: &Value) -> Result<Self, Vec<Finding>> {
+        Self::from_json_with(spec, &OwnStages::default())
+    }
+
+    /// Like [`from_json`](Self::from_json), with stages of the application.
+    ///
+    /// # Errors
+    /// All faults at once, each with its path below `spec`.
+    pub fn from_json_with(spec: &Value, own: &OwnStages) -> Result<Self, Vec<Finding>> {
         let (tree, findings) = (Node::from_json(spec), Findings::default());
-        let config = Self::read(At::new(&tree, "", &findings));
+        let config = Self::read(At::new(&tree, "", &findings), own);
         findings.into_result(config)
     }
 
@@ -100,16 +109,25 @@ impl PipelineConfig {
     /// All faults at once, each with its path below `spec`.
     #[cfg(feature = "edgex")]
     pub fn all_from_json(spec: &Value) -> Result<Vec<Self>, Vec<Finding>> {
+        Self::all_from_json_with(spec, &OwnStages::default())
+    }
+
+    /// Like [`all_from_json`](Self::all_from_json), with stages of the application.
+    ///
+    /// # Errors
+    /// All faults at once, each with its path below `spec`.
+    #[cfg(feature = "edgex")]
+    pub fn all_from_json_with(spec: &Value, own: &OwnStages) -> Result<Vec<Self>, Vec<Finding>> {
         let (tree, findings) = (Node::from_json(spec), Findings::default());
-        let configs = Self::read_all(At::new(&tree, "", &findings));
+        let configs = Self::read_all(At::new(&tree, "", &findings), own);
         findings.into_result(configs)
     }
 
     /// The pipelines declared at `at`: one, or with `edgex` those of a section of EdgeX. `None` if there are faults, which are reported.
     #[cfg(feature = "edgex")]
-    pub(crate) fn read_all(at: At<'_>) -> Option<Vec<Self>> {
+    pub(crate) fn read_all(at: At<'_>, own: &OwnStages) -> Option<Vec<Self>> {
         if at.node.get("edgex").is_none() {
-            return Self::read(at).map(|config| vec![config]);
+            return Self::read(at, own).map(|config| vec![config]);
         }
         let fields = at.fields()?;
         let name = fields.get("name").map_or_else(
@@ -131,6 +149,7 @@ impl PipelineConfig {
             shown.unwrap_or_else(|| edgex::DEFAULT_PIPELINE.to_owned()),
             space.as_deref().unwrap_or(DEFAULT_NAMESPACE),
             secrets.clone().unwrap_or_default(),
+            own,
         );
         name.and(namespace).and(secrets).and(configs)
     }
@@ -139,11 +158,12 @@ impl PipelineConfig {
     #[cfg(feature = "runtime")]
     pub(crate) fn read_edgex(writable: &At<'_>) -> Option<Vec<Self>> {
         let name = edgex::DEFAULT_PIPELINE.to_owned();
-        edgex::read(writable, name, DEFAULT_NAMESPACE, Secrets::default())
+        let (secrets, own) = (Secrets::default(), OwnStages::default());
+        edgex::read(writable, name, DEFAULT_NAMESPACE, secrets, &own)
     }
 
     /// The pipeline declared at `at`; `None` if it has faults, which are reported.
-    pub(crate) fn read(at: At<'_>) -> Option<Self> {
+    pub(crate) fn read(at: At<'_>, own: &OwnStages) -> Option<Self> {
         let fields = at.fields()?;
         let name = fields
             .required("name")
@@ -163,7 +183,7 @@ impl PipelineConfig {
         let known = known.unwrap_or_else(|| Forwarding::broken(Form::Own));
         let stages = fields
             .required("stages")
-            .and_then(|at| read_stages(at, &known));
+            .and_then(|at| read_stages(at, &known, own));
         fields.finish();
         Some(Self {
             name: name?,

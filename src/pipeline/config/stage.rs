@@ -3,6 +3,7 @@
 use super::Forwarding;
 use super::names::StageNames;
 use crate::document::{At, Complaint, nearest};
+use crate::pipeline::own_stages::OwnStages;
 use crate::pipeline::stages::{self, StageKind};
 
 /// A checked declaration of one stage.
@@ -13,7 +14,11 @@ pub(crate) struct StageConfig {
 }
 
 /// The stages declared at `at`; `None` if there are faults, which are reported.
-pub(super) fn read_stages(at: At<'_>, forwarding: &Forwarding) -> Option<Vec<StageConfig>> {
+pub(super) fn read_stages(
+    at: At<'_>,
+    forwarding: &Forwarding,
+    own: &OwnStages,
+) -> Option<Vec<StageConfig>> {
     let items = at.clone().items()?;
     if items.is_empty() {
         return at.fault("a pipeline needs at least one stage");
@@ -21,16 +26,25 @@ pub(super) fn read_stages(at: At<'_>, forwarding: &Forwarding) -> Option<Vec<Sta
     let mut names = StageNames::default();
     let stages: Vec<_> = items
         .into_iter()
-        .map(|item| read_stage(&item, &mut names, forwarding))
+        .map(|item| read_stage(&item, &mut names, forwarding, own))
         .collect();
     stages.into_iter().collect()
 }
 
-fn read_stage(at: &At<'_>, names: &mut StageNames, forwarding: &Forwarding) -> Option<StageConfig> {
+fn read_stage(
+    at: &At<'_>,
+    names: &mut StageNames,
+    forwarding: &Forwarding,
+    own: &OwnStages,
+) -> Option<StageConfig> {
     let entries = at.entries("a mapping with one stage, such as `filter: {…}`")?;
     let (named, declared): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|(key, _)| *key == "name");
-    let known = || stages::kinds().collect::<Vec<_>>().join(", ");
+    let known = || {
+        let mut kinds: Vec<&str> = stages::kinds().collect();
+        kinds.extend(own.names());
+        kinds.join(", ")
+    };
     let mut declared = declared.into_iter();
     let (kind, settings) = match (declared.next(), declared.next()) {
         (Some(entry), None) => entry,
@@ -48,8 +62,17 @@ fn read_stage(at: &At<'_>, names: &mut StageNames, forwarding: &Forwarding) -> O
             Err(text) => place.fault(text),
         }),
     };
+    if let Some(stage) = own.named(kind) {
+        let kind = stage.read(&settings);
+        return Some(StageConfig {
+            name: name?,
+            kind: kind?,
+        });
+    }
     let Some(read) = stages::reader(kind) else {
-        let remedy = nearest(kind, stages::all_kinds()).map_or_else(
+        let mut all: Vec<&str> = stages::all_kinds().collect();
+        all.extend(own.names());
+        let remedy = nearest(kind, all).map_or_else(
             || format!("known: {}", known()),
             |meant| format!("did you mean `{meant}`?"),
         );

@@ -39,6 +39,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::config::PipelineConfig;
+    use super::super::own_stages::OwnStages;
     use super::super::record::Record;
     use super::super::stage::Answer;
     use super::super::stages::StageKind;
@@ -47,7 +48,7 @@ mod tests {
     fn read(stage: &Value) -> (Option<PipelineConfig>, Findings) {
         let tree = Node::from_json(&json!({"name": "test", "stages": [stage]}));
         let findings = Findings::default();
-        let config = PipelineConfig::read(At::new(&tree, "", &findings));
+        let config = PipelineConfig::read(At::new(&tree, "", &findings), &OwnStages::default());
         (config, findings)
     }
 

@@ -1,13 +1,14 @@
 //! Execution orders: the functions that a section names, as the stages of its pipelines.
 
 use super::decode::{Decode, Target};
-use super::names::{self, Function};
+use super::names;
 use super::parameters::list;
 use super::unset::{is_unset, text};
 use crate::document::{At, Complaint, Node, Value, nearest};
 use crate::pipeline::config::{
     Forwarding, PipelineConfig, Route, StageConfig, StageNames, check_name,
 };
+use crate::pipeline::own_stages::{OwnStage, OwnStages};
 use crate::pipeline::secrets::Secrets;
 use crate::pipeline::stages::StageKind;
 use crate::topic_filter::TopicFilter;
@@ -19,6 +20,7 @@ pub(super) struct Section<'a> {
     pub(super) functions: Vec<(&'a str, At<'a>)>,
     pub(super) forwarding: Forwarding,
     pub(super) secrets: Secrets,
+    pub(super) own: &'a OwnStages,
 }
 
 impl Section<'_> {
@@ -100,15 +102,30 @@ impl Section<'_> {
             let text = format!("function `{name}` is not in `Functions`");
             return at.complain(Complaint::with_remedy(text, remedy));
         };
-        let Some(function) = names::with_prefix_of(name) else {
-            let remedy = nearest(name, names::names()).map_or_else(
+        let own = self.own.with_prefix_of(name);
+        let function = names::with_prefix_of(name);
+        // The longest name counts, whoever has it.
+        let is_own = |own: &&OwnStage| {
+            function.is_none_or(|function| function.name.len() < own.name().len())
+        };
+        if let Some(own) = own.filter(is_own) {
+            let kind = with_parameters(place, |at| own.read(&at))?;
+            let name = names.of_kind(name);
+            return Some(StageConfig { name, kind });
+        }
+        let Some(function) = function else {
+            let mut known: Vec<&str> = names::names().collect();
+            known.extend(self.own.names());
+            let remedy = nearest(name, known).map_or_else(
                 || "the name of a function begins with that of a built-in one".to_owned(),
                 |meant| format!("did you mean `{meant}`?"),
             );
             let text = format!("`{name}` is not a built-in function");
             return place.complain(Complaint::with_remedy(text, remedy));
         };
-        let stage = read_function(place, function, &self.forwarding)?;
+        let stage = with_parameters(place, |at| {
+            self.forwarding.read_stage(&at, |at| function.read(at))
+        })?;
         Some(StageConfig {
             name: names.of_kind(name),
             kind: stage,
@@ -116,20 +133,23 @@ impl Section<'_> {
     }
 }
 
-/// The stage of a function.
-fn read_function(place: &At<'_>, function: Function, forwarding: &Forwarding) -> Option<StageKind> {
+/// The stage of a function, which `read` makes of its parameters.
+fn with_parameters(
+    place: &At<'_>,
+    read: impl FnOnce(At<'_>) -> Option<StageKind>,
+) -> Option<StageKind> {
     if !is_unset(place) {
         let fields = place.clone().fields()?;
         let parameters = fields.get("Parameters");
         fields.finish();
         if let Some(at) = parameters {
-            return forwarding.read_stage(&at, |at| function.read(at));
+            return read(at);
         }
     }
     // Nothing is there to read, and what is missing is reported at the function.
     let nothing = Node::made(place.node.location.clone(), Value::Null);
     let at = At::new(&nothing, place.path(), place.findings());
-    forwarding.read_stage(&at, |at| function.read(at))
+    read(at)
 }
 
 fn topics(at: &At<'_>) -> Option<Vec<TopicFilter>> {

@@ -1,6 +1,7 @@
 //! The pipelines of an EdgeX configuration: its section `Writable.Pipeline`, or the whole of `Writable`, as it is.
 
 use super::super::config::{Form, Forwarding, PipelineConfig, Route};
+use super::super::own_stages::OwnStages;
 use super::super::secrets::Secrets;
 use super::super::stages::StageKind;
 use super::decode::Target;
@@ -20,11 +21,13 @@ pub(crate) fn read(
     name: String,
     namespace: &str,
     secrets: Secrets,
+    own: &OwnStages,
 ) -> Option<Vec<PipelineConfig>> {
     let entries = at.entries("the section `Writable.Pipeline` of an EdgeX configuration")?;
     let writable = entries.iter().find(|(key, _)| *key == "Pipeline");
     let Some((_, pipeline)) = writable else {
-        return read_section(at, name, namespace, Forwarding::of(Form::Edgex), secrets);
+        let forwarding = Forwarding::of(Form::Edgex);
+        return read_section(at, name, namespace, forwarding, secrets, own);
     };
     let mut forwarding = Some(Forwarding::of(Form::Edgex));
     let mut secrets = Some(secrets);
@@ -49,6 +52,7 @@ pub(crate) fn read(
             .clone()
             .unwrap_or_else(|| Forwarding::broken(Form::Edgex)),
         secrets.clone().unwrap_or_default(),
+        own,
     );
     let pipelines = forwarding.as_ref().and(secrets).and(pipelines);
     if let (Some(forwarding), Some(pipelines), Some((_, place))) = (
@@ -88,6 +92,7 @@ fn read_section(
     namespace: &str,
     forwarding: Forwarding,
     secrets: Secrets,
+    own: &OwnStages,
 ) -> Option<Vec<PipelineConfig>> {
     let entries = at.entries("the section `Pipeline` of an EdgeX configuration")?;
     let known = [
@@ -122,6 +127,7 @@ fn read_section(
         functions: functions?,
         forwarding,
         secrets,
+        own,
     };
     let order = get("ExecutionOrder");
     let text = order.map(text).unwrap_or(Some(String::new()));
@@ -179,7 +185,7 @@ mod tests {
         let tree = Node::from_json(spec);
         let findings = Findings::default();
         let at = At::new(&tree, "edgex", &findings);
-        let read = read(&at, "p".to_owned(), "pipelines", Secrets::default());
+        let read = read(&at, "p".to_owned(), "pipelines", Secrets::default(), &OwnStages::default());
         (read, findings)
     }
 

@@ -52,7 +52,7 @@ pub(super) struct FunctionType {
     pub(super) states: Declared,
     /// Counters since the start.
     pub(super) counters: TypeCounters,
-    /// Its binding, looked up once.
+    /// Its binding, looked up when it is seen first, and when bindings are exchanged.
     binding: Option<FunctionBinding>,
     /// Types that its functions have sent to since the start.
     feeds: BTreeSet<TypeId>,
@@ -107,6 +107,14 @@ impl FunctionTypes {
             egresses: HashSet::new(),
         });
         id
+    }
+
+    /// Looks up the bindings of all types again.
+    pub(super) fn bind(&mut self, bindings: &dyn Bindings) {
+        for function_type in &mut self.types {
+            let (namespace, name) = (&function_type.namespace, &function_type.name);
+            function_type.binding = bindings.function(namespace, name);
+        }
     }
 
     /// The type of `address`, if it is bound. An unbound type leaves nothing behind.

@@ -115,6 +115,12 @@ pub struct Core {
 }
 
 impl Core {
+    /// Looks up functions and egresses in `bindings` from now on. What waits for a function stays where it is.
+    pub fn bind(&mut self, bindings: Arc<dyn Bindings>) {
+        self.types.bind(&*bindings);
+        self.bindings = bindings;
+    }
+
     /// A core with the data of `store`. Waiting messages are found and called with the first [`Input::Tick`].
     pub fn new(settings: CoreSettings, bindings: Arc<dyn Bindings>, store: Store) -> Self {
         Self {

@@ -46,7 +46,7 @@ pub(crate) type RecordForm = fn(&str, &[(&'static str, String)], Bytes) -> Bytes
 type TypeNameParts<'a> = (&'a str, &'a str);
 
 /// All functions and egresses of a runtime.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Directory {
     /// Sorted by (namespace, name): searched several times for each call, and never longer than a module file.
     exact: Vec<(TypeName, Endpoint)>,
@@ -94,6 +94,21 @@ impl Directory {
                 .insert(namespace.clone(), endpoint)
                 .is_none(),
         }
+    }
+
+    /// The endpoint that a function type is bound to by its own name.
+    pub(super) fn own_endpoint(&self, name: &TypeName) -> Option<&Endpoint> {
+        let place = self.place(name.namespace(), name.name()).ok()?;
+        self.exact.get(place).map(|(_, endpoint)| endpoint)
+    }
+
+    /// Removes what is bound to a function type by its own name, and what is known about it.
+    pub(super) fn unbind(&mut self, name: &TypeName) {
+        if let Ok(place) = self.place(name.namespace(), name.name()) {
+            self.exact.remove(place);
+        }
+        self.records.retain(|(function, _)| function != name);
+        self.parts.remove(name);
     }
 
     /// Binds an egress. `false`: one of this name exists already.

@@ -1,5 +1,6 @@
 //! Commands to a partition, and its replies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use crate::runtime::core::{
     AddressKey, AdminChange, Arrival, CallId, Failure, Message, QueueView, Refusal, TypeCounters,
     TypeLoad,
 };
-use crate::runtime::endpoint::Failing;
+use crate::runtime::endpoint::{Directory, Failing};
 use crate::time::Timestamp;
 
 /// The outcome of a message from an ingress.
@@ -63,6 +64,8 @@ pub(in crate::runtime) enum Command {
     /// A request for the number of messages and results that were handled, answered once no call is in progress and none begins by itself within
     /// this time.
     AwaitQuiet(Duration, oneshot::Sender<u64>),
+    /// Functions and egresses from now on; answered when they are known.
+    Bind(Arc<Directory>, oneshot::Sender<()>),
     /// Start no more calls; answered when none is in progress.
     Drain(oneshot::Sender<()>),
 }

@@ -228,6 +228,11 @@ impl Partition {
                 self.handled -= 1;
                 self.quiet.push((within, sender));
             }
+            Command::Bind(directory, sender) => {
+                self.core.bind(directory.clone());
+                self.dependencies.directory = directory;
+                let _ = sender.send(());
+            }
             Command::Drain(sender) => {
                 self.step(Input::Drain);
                 self.drained.push(sender);

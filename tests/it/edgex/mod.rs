@@ -1,8 +1,10 @@
 //! Application services of EdgeX, run by the binary from configuration directories: triggers, routes, profiles.
 
+mod application;
 mod http;
 mod mqtt;
 mod profiles;
+mod reload;
 mod rest;
 
 use std::fs;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use stateful_functions::edgex::{Configuration, ConfigurationOptions, EdgexVariables, duration};
+use stateful_functions::edgex::{
+    Configuration, ConfigurationFiles, ConfigurationOptions, EdgexVariables, duration,
+};
 use stateful_functions::module::ModuleFile;
 use stateful_functions::runtime::{Runtime, RuntimeConfig};
 use stateful_functions::transport::http::client::{
@@ -156,8 +158,20 @@ async fn configuration(
     let common = common
         .as_ref()
         .map(|(name, text)| ModuleFile { name, text });
-    let read = Configuration::read(private, common, options, variables);
-    Ok(read?)
+    let read = Configuration::read(private, common, options, variables)?;
+    // What is at a URL is read once, and then nothing is watched.
+    let mut all = places.common.iter().chain([&places.private]);
+    if all.any(|place| place.contains("://")) {
+        return Ok(read);
+    }
+    let files = ConfigurationFiles::new(
+        &places.private,
+        places.common.as_ref().map(PathBuf::from),
+        options.clone(),
+        variables.clone(),
+    );
+    let common = common.map(|common| common.text.to_owned());
+    Ok(read.watching(files.as_read(private.text, common)))
 }
 
 /// The text at a path or a URL.
