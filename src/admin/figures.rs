@@ -107,11 +107,11 @@ impl Slice {
 }
 
 /// The figures of a destination.
-pub(super) struct Destination {
+pub(crate) struct Destination {
     /// Printable.
     pub(super) target: String,
     /// `None` until it has been counted.
-    pub(super) waiting: Option<u64>,
+    pub(crate) waiting: Option<u64>,
     oldest: Option<Timestamp>,
     /// Seconds.
     pub(super) oldest_age: Option<u64>,
@@ -128,7 +128,7 @@ pub(super) struct Destination {
 }
 
 /// All destinations of a runtime, by name.
-pub(super) fn destinations(runtime: &RuntimeHandle) -> Vec<Destination> {
+pub(crate) fn destinations(runtime: &RuntimeHandle) -> Vec<Destination> {
     let Some(Destinations { registry, .. }) = runtime.shared() else {
         return Vec::new();
     };

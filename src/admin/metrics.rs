@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::figures::{Destination, destinations};
 use super::params::Params;
+use super::pipeline_metrics::PipelineMetrics;
 use super::{Admin, Reply, whole};
 use crate::pipeline::Destinations;
 use crate::runtime::StoreStatus;
@@ -73,7 +74,12 @@ impl Admin {
         snapshot.egresses(&self.runtime.delivering());
         snapshot.sources(self.runtime.sources());
         snapshot.deliveries(&destinations(&self.runtime));
-        if let Some(Destinations { registry, .. }) = self.runtime.shared() {
+        if let Some(Destinations {
+            registry, figures, ..
+        }) = self.runtime.shared()
+        {
+            let pipelines = PipelineMetrics(figures.clone());
+            snapshot.registry.register_collector(Box::new(pipelines));
             snapshot.count(
                 "deliveries_foreign_messages",
                 "Messages of functions that were dropped, because a destination does not understand them",

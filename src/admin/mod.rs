@@ -18,6 +18,7 @@ mod metrics;
 mod not_brought;
 mod page;
 mod params;
+mod pipeline_metrics;
 mod queues;
 pub(crate) mod rearm;
 mod redriven;

@@ -308,19 +308,6 @@ impl Application {
         self.changes.send_replace(Some(Arc::new(told)));
     }
 
-    /// Whether something may be published besides responses.
-    #[cfg_attr(
-        not(feature = "mqtt"),
-        allow(dead_code, reason = "triggers of MQTT publish")
-    )]
-    pub(super) fn may_publish(&self) -> bool {
-        let pipelines = self.topic_pipelines.iter();
-        let all = pipelines.map(|pipeline| &pipeline.functions);
-        let mut all = all.chain(&self.default_pipeline);
-        !self.publishers.is_empty()
-            || all.any(|functions| functions.iter().any(|one| matches!(one, Function::Own(..))))
-    }
-
     pub(super) fn has_pipelines(&self) -> bool {
         self.default_pipeline.is_some() || !self.topic_pipelines.is_empty()
     }

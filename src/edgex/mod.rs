@@ -32,6 +32,7 @@ mod routes;
 mod secrets_file;
 mod service;
 mod services;
+mod telemetry;
 
 pub use application::{Application, ApplicationError, ConfigurationChanges};
 pub use configuration::{

@@ -79,9 +79,9 @@ impl RuntimeBuilder {
             max_payload_bytes: MAX_PACKET,
         };
         let bound = self.ingress(TRIGGER, source);
-        // Functions and the background publisher publish at any time, if there is a bus.
+        // Functions, publishers and telemetry publish at any time, if there is a bus.
         let publishes = configuration.settings.publish_topic.is_some()
-            || configuration.application().may_publish();
+            || configuration.services.bus().is_some();
         Ok(match publishes {
             true => bound.egress(RESPONSES, MqttSink::new(RESPONSES, egress, network)),
             false => bound,

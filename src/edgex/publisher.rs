@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use super::bus::{Bus, Publication, RESPONSES};
 use super::functions::PublishError;
 use super::message::MessageContext;
+use crate::protocol::egress::KafkaProducerRecord;
 use crate::runtime::handle::RuntimeHandle;
 use crate::runtime::intake::{AddressKey, Incoming};
 use crate::sdk::{
@@ -90,19 +91,27 @@ impl BackgroundPublisher {
             correlation_id: context.correlation_id(),
         });
         let record = record.map_err(PublishError::Data)?;
-        // Publications to one topic stay in order.
-        let target = AddressKey::new(PUBLISHER.namespace(), PUBLISHER.name(), &topic);
-        let message = MessageBuilder::to(Address::new(PUBLISHER, topic));
-        let message = message.value_as(&types::KAFKA_RECORD, record);
-        let message = message.map_err(|err| PublishError::Data(err.to_string()))?;
-        let incoming = Incoming {
-            target,
-            argument: message.typed().raw().clone(),
-            key: None,
-        };
-        let sent = link.runtime.send(incoming).await;
-        sent.map_err(|refusal| PublishError::NotAccepted(refusal.to_string()))
+        let sent = send_record(&link.runtime, &topic, record).await;
+        sent.map_err(PublishError::NotAccepted)
     }
+}
+
+/// Publishes a record; ready when it is on disk. Records with one `topic` stay in order.
+pub(super) async fn send_record(
+    runtime: &RuntimeHandle,
+    topic: &str,
+    record: KafkaProducerRecord,
+) -> Result<(), String> {
+    let target = Address::new(PUBLISHER, topic);
+    let message = MessageBuilder::to(target).value_as(&types::KAFKA_RECORD, record);
+    let message = message.map_err(|err| err.to_string())?;
+    let incoming = Incoming {
+        target: AddressKey::from(message.target()),
+        argument: message.typed().raw().clone(),
+        key: None,
+    };
+    let sent = runtime.send(incoming).await;
+    sent.map_err(|refusal| refusal.to_string())
 }
 
 impl fmt::Debug for BackgroundPublisher {

@@ -127,6 +127,11 @@ impl Current {
         Arc::clone(&self.0.borrow())
     }
 
+    /// Changes of it.
+    pub(super) fn changes(&self) -> watch::Receiver<Arc<Configuration>> {
+        self.0.subscribe()
+    }
+
     fn set(&self, configuration: Arc<Configuration>) {
         configuration.application().tell(&configuration);
         self.0.send_replace(configuration);

@@ -5,6 +5,7 @@ use super::custom_trigger::TriggerSource;
 use super::publisher;
 use super::reload::{Current, Reload};
 use super::rest::Rest;
+use super::telemetry;
 use crate::pipeline::{Destinations, PipelineConfig};
 use crate::runtime::assemble::PipelineParts;
 use crate::runtime::function_set::FunctionSet;
@@ -35,8 +36,12 @@ impl RuntimeBuilder {
         let largest = configuration.settings.service.max_request_bytes;
         self.largest_body = self.largest_body.max(largest);
         self.services
-            .push(Box::new(Rest::new(configuration, current)));
-        if !configuration.application().publishers.is_empty() {
+            .push(Box::new(Rest::new(configuration, current.clone())));
+        if configuration.services.bus().is_some() {
+            let current = current.clone();
+            self = self.chore(Chore::new(move |runtime| {
+                telemetry::publish(runtime, current)
+            }));
             let functions = StatefulFunctions::new().with(publisher::function());
             self = self.functions(functions.map_err(declared)?);
         }
@@ -68,6 +73,12 @@ fn declared(what: impl std::fmt::Display) -> StartError {
     StartError::Declared {
         what: what.to_string(),
     }
+}
+
+/// The function by which records enter the default pipeline, if there is one.
+pub(super) fn entry_of(configuration: &Configuration) -> Option<TypeName> {
+    let default = configuration.pipelines.first()?;
+    TypeName::from_parts(default.namespace(), default.name()).ok()
 }
 
 /// The functions of the pipelines, and the entry of the default one, if there is one.

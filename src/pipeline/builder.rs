@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::answering::Answering;
 use super::config::{self, DEFAULT_NAMESPACE, PipelineConfig, Route, StageConfig, StageNames};
+use super::figures::Figures;
 use super::function::Entry;
 use super::plan::Plan;
 use super::secrets::Secrets;
@@ -82,6 +83,7 @@ impl Pipeline {
 
     /// The functions, sharing the knowledge of destinations with other pipelines of this process.
     pub fn functions_beside(&self, destinations: &Destinations) -> Vec<FunctionSpec> {
+        self.plan.count_in(&destinations.figures);
         #[cfg(feature = "mqtt")]
         for step in self.plan.steps() {
             if let StageKind::Export(exporter) = &step.kind
@@ -193,6 +195,8 @@ pub(crate) type Entrance = Arc<
 pub struct Destinations {
     pub(crate) registry: Arc<DestinationRegistry>,
     pub(crate) connections: Connections,
+    /// What the pipelines have done.
+    pub(crate) figures: Figures,
 }
 
 impl Destinations {

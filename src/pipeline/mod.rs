@@ -12,6 +12,7 @@ mod config;
 #[cfg(feature = "edgex")]
 mod edgex;
 mod extras;
+mod figures;
 mod function;
 #[cfg(feature = "runtime")]
 mod gone;
@@ -54,6 +55,8 @@ pub(crate) use config::{check_half, read_retry};
 pub(crate) use edgex::section::{DEFAULT_PIPELINE, read as edgex_pipelines};
 #[cfg(feature = "runtime")]
 pub(crate) use extras::Form;
+#[cfg(feature = "runtime")]
+pub(crate) use figures::{Figures, PipelineFigures, Summary};
 #[cfg(feature = "runtime")]
 pub(crate) use gone::stand_in;
 pub use kept::Kept;

@@ -1,11 +1,13 @@
 //! The plan of a pipeline: its stages with the names of their functions, and how a record moves from one to the next.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use uuid::Uuid;
 
 use super::answering::Answering;
 use super::config::{PipelineConfig, Route, StageConfig};
+use super::figures::{Figures, PipelineFigures};
 use super::ids::{ItemIds, RecordIds};
 use super::record::{RECORD, Record};
 use super::response;
@@ -44,6 +46,7 @@ pub(crate) struct Plan {
     /// Whether records that cannot be sent are kept.
     pub(crate) is_storing: bool,
     answering: Answering,
+    figures: OnceLock<Arc<PipelineFigures>>,
 }
 
 /// One stage and its functions.
@@ -132,12 +135,23 @@ impl Plan {
                     .iter()
                     .any(|step| step.kind.answers() || matches!(step.kind, StageKind::Own(_))),
             answering,
+            figures: OnceLock::new(),
             steps,
             is_chained,
             routes: routes?,
             is_storing,
             name,
         })
+    }
+
+    /// Counts in the figures of its name.
+    pub(crate) fn count_in(&self, figures: &Figures) {
+        let _ = self.figures.set(figures.of(&self.name));
+    }
+
+    /// What it has done.
+    pub(crate) fn figures(&self) -> &PipelineFigures {
+        self.figures.get_or_init(Arc::default)
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
@@ -226,11 +240,14 @@ impl Plan {
         suits: &dyn Fn(&Address) -> bool,
     ) -> Result<Onward, BoxError> {
         let has_own_id = !record.id().is_nil();
+        let is_routed = record.extras().is_some_and(|extras| extras.is_routed);
+        let begun = Instant::now();
         let mut record = self.stamp(record);
         let led = match failure {
             Some(failure) => Led::Failed(0, failure),
             None => self.lead(0, &mut record),
         };
+        self.figures().entered(!is_routed, begun.elapsed());
         if let (false, Some(step)) = (has_own_id, self.keeper(&led)) {
             for _ in 0..MAX_IDS {
                 if suits(&step.item(&record)) {
@@ -281,6 +298,7 @@ impl Plan {
             }
             Led::To(at) => onward.message = Some(self.given(*at, record)?),
             Led::Failed(at, failure) => {
+                self.figures().failed(&self.step(*at).name, failure);
                 onward.answer = response::refusal(&record, failure);
                 if onward.answer.is_none() && self.answering.always {
                     let id = self.step(*at).item_id(&record).to_string();

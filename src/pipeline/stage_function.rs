@@ -39,6 +39,7 @@ pub(crate) fn specs(
     Destinations {
         registry,
         connections,
+        ..
     }: &Destinations,
 ) -> Vec<FunctionSpec> {
     let step = plan.step(at);

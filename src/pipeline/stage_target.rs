@@ -1,6 +1,7 @@
 //! A stage as what records are delivered to: an export sends them away, other stages compute.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -98,7 +99,18 @@ impl Target for StageTarget {
     ) -> Result<Taken, Box<Failure>> {
         match (call, &self.step().kind) {
             (Call::Export(request), StageKind::Export(exporter)) => {
-                match exporter.send(*request, &self.connections, now).await {
+                let (bytes, begun) = (request.load.payload_bytes(), Instant::now());
+                let figures = self.plan.figures();
+                let to = figures.exported(&self.step().name, &request.destination);
+                let sent = exporter.send(*request, &self.connections, now).await;
+                match &sent {
+                    Ok(_) => to.sent(bytes, begun.elapsed()),
+                    Err(failure) => {
+                        to.failed();
+                        figures.failed(&self.step().name, failure);
+                    }
+                }
+                match sent {
                     Ok(sent) => sent.apply_to(record),
                     Err(failure) if exporter.on_failure == OnFailure::Continue => {
                         let (code, message) = (&failure.code, &failure.message);

@@ -25,10 +25,10 @@ use serde::de::DeserializeOwned;
 use super::application::Application;
 use super::reload::ConfigurationFiles;
 use super::services::Services;
+use super::telemetry::Telemetry;
 use crate::document::{At, Finding, Findings, Node};
 use crate::module::ModuleFile;
 use crate::pipeline::{PipelineConfig, SecretError, Secrets, edgex_boolean};
-use crate::sdk::TypeName;
 
 pub use options::{ConfigurationOptions, PlacesOfFiles};
 pub(super) use pipelines::StoredSecrets;
@@ -66,6 +66,7 @@ pub struct Configuration {
     pub(super) secrets: Secrets,
     pub(super) stored_secrets: StoredSecrets,
     pub(super) services: Services,
+    pub(super) telemetry: Telemetry,
     application: Application,
     /// The whole configuration, with secrets.
     whole: Whole,
@@ -191,6 +192,7 @@ impl Configuration {
         let at = At::new(&tree, "", findings);
         let application = &options.application;
         let settings = Settings::read(&at, application);
+        let telemetry = settings::telemetry(&at);
         let stored_secrets = before.map(|before| before.stored_secrets.clone());
         let stored_secrets = stored_secrets.unwrap_or_default();
         let envelopes = EnvelopeForm::of(environment);
@@ -213,6 +215,7 @@ impl Configuration {
             secrets,
             stored_secrets,
             services,
+            telemetry: telemetry?,
             application: application.clone(),
             shown: shown::json(&tree),
             whole: Whole(tree),
@@ -230,12 +233,6 @@ impl Configuration {
     /// The variables of the environment that replaced a setting.
     pub fn overridden(&self) -> &[String] {
         &self.overridden
-    }
-
-    /// The function by which records enter the default pipeline, if there is one.
-    pub(super) fn entry(&self) -> Option<TypeName> {
-        let default = self.pipelines.first()?;
-        TypeName::from_parts(default.namespace(), default.name()).ok()
     }
 
     /// What does not prevent the service from running.

@@ -27,6 +27,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The names of all settings.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.at.node.keys().map(|key| key.name.clone()).collect()
+    }
+
     /// The place of a setting, if it is there.
     pub(super) fn place(&self, name: &str) -> Option<At<'a>> {
         let node = self.at.node.get(name)?;

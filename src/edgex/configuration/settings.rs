@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::super::application::Application;
 use super::super::bus::Bus;
 use super::super::services::{Services, Shared};
+use super::super::telemetry::Telemetry;
 use super::reader::Reader;
 use super::{EnvelopeForm, below};
 use crate::document::{At, Complaint, Node, Value, scalar};
@@ -182,6 +183,29 @@ fn check_publishers(trigger: &Reader<'_>, kind: &TriggerType, application: &Appl
         let text = "is blank: a background publisher without a topic of its own needs it";
         trigger.fault::<()>("PublishTopic", text);
     }
+}
+
+/// Which metrics are published.
+pub(super) fn telemetry(at: &At<'_>) -> Option<Telemetry> {
+    let whole = Reader::of(at.clone())?;
+    let section = whole.section("Writable")?.section("Telemetry")?;
+    let interval = section.span("Interval");
+    let metrics = section.section("Metrics")?;
+    let names = metrics.keys();
+    let flags: Vec<_> = names.iter().map(|name| metrics.flag(name)).collect();
+    let flags: Option<Vec<bool>> = flags.into_iter().collect();
+    let tags = match section.place("Tags") {
+        Some(tags) if !matches!(tags.node.value, Value::Null) => texts(&tags),
+        _ => Some(BTreeMap::new()),
+    };
+    let names = names.into_iter().zip(flags?);
+    Some(Telemetry {
+        interval: interval?,
+        names: names
+            .filter_map(|(name, is_on)| is_on.then_some(name))
+            .collect(),
+        tags: tags?,
+    })
 }
 
 /// What functions know of the service.
@@ -497,17 +521,21 @@ fn application_settings(whole: &Reader<'_>) -> Option<Option<BTreeMap<String, St
     let Some(at) = whole.place("ApplicationSettings") else {
         return Some(None);
     };
-    let entries = match at.node.value {
-        Value::Null => return Some(None),
-        _ => at.entries("a mapping of settings and their texts")?,
-    };
-    let mut settings = BTreeMap::new();
-    for (key, at) in entries {
+    if matches!(at.node.value, Value::Null) {
+        return Some(None);
+    }
+    Some(Some(texts(&at)?).filter(|settings| !settings.is_empty()))
+}
+
+/// A mapping of keys and texts.
+fn texts(at: &At<'_>) -> Option<BTreeMap<String, String>> {
+    let mut texts = BTreeMap::new();
+    for (key, at) in at.entries("a mapping of settings and their texts")? {
         let text = match at.node.value {
             Value::Null => String::new(),
             _ => at.text()?,
         };
-        settings.insert(key.to_owned(), text);
+        texts.insert(key.to_owned(), text);
     }
-    Some(Some(settings).filter(|settings| !settings.is_empty()))
+    Some(texts)
 }

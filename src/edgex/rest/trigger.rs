@@ -9,6 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::super::message::{Answered, incoming};
+use super::super::service::entry_of;
 use super::{API_VERSION, Desk};
 use crate::pipeline::Record;
 use crate::runtime::IntakeError;
@@ -33,7 +34,7 @@ impl Desk {
     }
 
     async fn run_pipeline(&self, request: Request<Body>, id: &str) -> FullResponse {
-        let Some(entry) = self.current.get().entry() else {
+        let Some(entry) = entry_of(&self.current.get()) else {
             let text = "the service has no functions: `Writable.Pipeline.ExecutionOrder` is empty";
             return told(StatusCode::INTERNAL_SERVER_ERROR, text);
         };

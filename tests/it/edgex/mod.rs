@@ -6,6 +6,7 @@ mod mqtt;
 mod profiles;
 mod reload;
 mod rest;
+mod urls;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,11 +30,18 @@ struct Service {
 impl Service {
     /// A service with this private file, in the profile `test`.
     fn start(configuration: &str) -> Self {
+        Self::start_with(configuration, &[])
+    }
+
+    /// As [`start`](Self::start), with these variables of the environment.
+    fn start_with(configuration: &str, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let profile = folder.path().join("res/test");
         fs::create_dir_all(&profile).unwrap();
         fs::write(profile.join("configuration.yaml"), configuration).unwrap();
-        let process = Process::of(command(&folder.path().join("res"), "test", folder.path()));
+        let mut command = command(&folder.path().join("res"), "test", folder.path());
+        command.envs(variables.iter().copied());
+        let process = Process::of(command);
         Self { process, folder }
     }
 

@@ -175,7 +175,7 @@ user root
         self.publish_bytes(topic, qos, &[&[10, length], text.as_bytes()].concat());
     }
 
-    pub(super) fn publish_bytes(&self, topic: &str, qos: u8, value: &[u8]) {
+    pub(crate) fn publish_bytes(&self, topic: &str, qos: u8, value: &[u8]) {
         let mut child = self
             .client("mosquitto_pub")
             .args(["-t", topic, "-q", &qos.to_string(), "-s"])
@@ -209,6 +209,24 @@ user root
             .unwrap();
         let text = String::from_utf8(taken.stdout).unwrap();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// As [`take`](Self::take), for payloads that are not text.
+    pub(crate) fn take_bytes(&self, client_id: &str, topic: &str) -> (String, Vec<u8>) {
+        let taken: Output = self
+            .client("mosquitto_sub")
+            .args(["-c", "-i", client_id, "-t", topic, "-q", "2"])
+            .args(["-F", "%t %x", "-C", "1", "-W", "60"])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(taken.stdout).unwrap();
+        let (topic, hex) = text.trim_end().split_once(' ').unwrap();
+        let digits = hex.as_bytes().chunks(2);
+        let byte = |pair: &[u8]| {
+            let pair = std::str::from_utf8(pair).unwrap();
+            u8::from_str_radix(pair, 16).unwrap()
+        };
+        (topic.to_owned(), digits.map(byte).collect())
     }
 
     /// Writes all publications to a file, from now on, until the broker is dropped.

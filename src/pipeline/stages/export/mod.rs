@@ -98,7 +98,7 @@ impl Sent {
 }
 
 impl Load {
-    fn payload_bytes(&self) -> usize {
+    pub(crate) fn payload_bytes(&self) -> usize {
         match self {
             Self::Request(request) => request.body.len(),
             #[cfg(feature = "mqtt")]
