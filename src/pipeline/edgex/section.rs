@@ -185,7 +185,13 @@ mod tests {
         let tree = Node::from_json(spec);
         let findings = Findings::default();
         let at = At::new(&tree, "edgex", &findings);
-        let read = read(&at, "p".to_owned(), "pipelines", Secrets::default(), &OwnStages::default());
+        let read = read(
+            &at,
+            "p".to_owned(),
+            "pipelines",
+            Secrets::default(),
+            &OwnStages::default(),
+        );
         (read, findings)
     }
 

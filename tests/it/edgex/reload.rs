@@ -11,7 +11,6 @@ use crate::support::destination::{Destination, Reaction};
 use crate::support::until::until;
 
 const TRIGGER: &str = "/api/v3/trigger";
-const JSON: (&str, &str) = ("content-type", "application/json");
 
 fn settings(order: &str, url: &str, interval: &str) -> String {
     format!(
