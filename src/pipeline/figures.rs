@@ -19,6 +19,10 @@ const BYTES: &[f64] = &[
     10_000_000.0,
 ];
 
+/// Exports of a pipeline with figures of their own; those to further destinations are counted together.
+const MAX_EXPORTS: usize = 1_000;
+const OTHER: &str = "other";
+
 /// The figures of all pipelines of a runtime, by their names. Clones are the same figures.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Figures(Arc<Mutex<BTreeMap<String, Arc<PipelineFigures>>>>);
@@ -92,8 +96,12 @@ impl PipelineFigures {
     }
 
     pub(super) fn exported(&self, stage: &str, destination: &Arc<str>) -> Arc<ExportFigures> {
-        let key = (stage.to_owned(), Arc::clone(destination));
-        Arc::clone(locked(&self.exports).entry(key).or_default())
+        let mut exports = locked(&self.exports);
+        let mut key = (stage.to_owned(), Arc::clone(destination));
+        if exports.len() >= MAX_EXPORTS && !exports.contains_key(&key) {
+            key.1 = OTHER.into();
+        }
+        Arc::clone(exports.entry(key).or_default())
     }
 }
 
@@ -222,6 +230,19 @@ mod tests {
         assert_eq!((all.mean(), all.variance()), (5.0, 4.0));
         assert_eq!(all.buckets, [(4.0, 4), (8.0, 3), (f64::MAX, 1)]);
         assert_eq!(Summary::default().mean(), 0.0);
+    }
+
+    #[test]
+    fn destinations_beyond_the_limit_are_counted_together() {
+        let figures = PipelineFigures::default();
+        for number in 0..MAX_EXPORTS + 5 {
+            let destination: Arc<str> = format!("http://h{number}:80").into();
+            figures.exported("export", &destination).failed();
+        }
+        let exports = figures.exports();
+        assert_eq!(exports.len(), MAX_EXPORTS + 1);
+        let other = &exports[&("export".to_owned(), OTHER.into())];
+        assert_eq!(other.errors.load(Ordering::Relaxed), 5);
     }
 
     #[test]
