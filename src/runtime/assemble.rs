@@ -423,6 +423,12 @@ impl FunctionSet {
         set.functions.push(functions);
         Ok(set)
     }
+
+    /// With the work for stages that are gone once it is bound.
+    pub(crate) fn unpacking(mut self) -> Self {
+        self.chores.push(Chore::new(unpack));
+        self
+    }
 }
 
 /// How messages enter a pipeline, for the runtime.

@@ -398,7 +398,7 @@ Writable:
     let invalid = read(application.clone(), &settings("Mrak")).unwrap_err();
     assert_eq!(
         invalid.faults[0].to_string(),
-        "configuration.yaml:8:31: `Writable.Pipeline.Functions.ShoutLoud.Parameters`: `Mark` is required"
+        "configuration.yaml:9:31: `Writable.Pipeline.Functions.ShoutLoud.Parameters`: `Mark` is required"
     );
     let service = Running::start(application, &settings("Mark")).await;
     let answer = service
