@@ -2,8 +2,8 @@
 //!
 //! The layers, each over the one before: `defaults.yaml`, the sections `all-services` and `app-services` of the common file, the private file, the
 //! environment. `layers` reads and merges them, `older_names` renames what earlier versions called otherwise, `known` finds misspelt keys,
-//! `environment` applies variables, `options` has the flags and the service key, `settings` gives the values their types, and `pipelines` reads what the
-//! service does. May import `document`, `module`, `pipeline` and `time`.
+//! `environment` applies variables, `options` has the flags and the service key, `settings` and `telemetry` give the values their types, `services` has what functions know of their service, `application`
+//! declares the pipelines of the application, and `pipelines` reads what the service does. May import `document`, `module`, `pipeline` and `time`.
 
 mod application;
 mod environment;
@@ -13,8 +13,10 @@ mod older_names;
 mod options;
 mod pipelines;
 mod reader;
+mod services;
 mod settings;
 mod shown;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -192,11 +194,11 @@ impl Configuration {
         let at = At::new(&tree, "", findings);
         let application = &options.application;
         let settings = Settings::read(&at, application);
-        let telemetry = settings::telemetry(&at);
+        let telemetry = telemetry::read(&at);
         let stored_secrets = before.map(|before| before.stored_secrets.clone());
         let stored_secrets = stored_secrets.unwrap_or_default();
         let envelopes = EnvelopeForm::of(environment);
-        let services = settings::services(&tree, settings.as_ref(), &service_key, envelopes);
+        let services = services::read(&tree, settings.as_ref(), &service_key, envelopes);
         // The faults of the pipelines are reported even if the settings have some.
         let read = pipelines::read(
             &tree,

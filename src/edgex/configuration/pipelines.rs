@@ -8,7 +8,8 @@ use super::super::application::Application;
 use super::super::services::Services;
 use super::application::declare;
 use super::older_names::add;
-use super::settings::{Settings, Trigger, address_of};
+use super::services::address_of;
+use super::settings::{Settings, Trigger};
 use super::{below, below_mut};
 use crate::document::{At, Complaint, Findings, Key, Location, Node, Value};
 use crate::pipeline::{

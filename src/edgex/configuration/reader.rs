@@ -1,5 +1,6 @@
 //! Reads a section of the merged tree, in which every setting has a value.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::document::{At, Value, scalar};
@@ -124,4 +125,17 @@ impl<'a> Reader<'a> {
             _ => Some(unset),
         }
     }
+}
+
+/// A mapping of keys and texts.
+pub(super) fn texts(at: &At<'_>) -> Option<BTreeMap<String, String>> {
+    let mut texts = BTreeMap::new();
+    for (key, at) in at.entries("a mapping of settings and their texts")? {
+        let text = match at.node.value {
+            Value::Null => String::new(),
+            _ => at.text()?,
+        };
+        texts.insert(key.to_owned(), text);
+    }
+    Some(texts)
 }

@@ -2,16 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::super::application::Application;
-use super::super::bus::Bus;
-use super::super::services::{Services, Shared};
-use super::super::telemetry::Telemetry;
-use super::reader::Reader;
-use super::{EnvelopeForm, below};
-use crate::document::{At, Complaint, Node, Value, scalar};
+use super::reader::{Reader, texts};
+use crate::document::{At, Complaint, Value};
 use crate::pipeline::{BrokerAddress, Template};
 use crate::topic_filter::TopicFilter;
 
@@ -183,75 +178,6 @@ fn check_publishers(trigger: &Reader<'_>, kind: &TriggerType, application: &Appl
         let text = "is blank: a background publisher without a topic of its own needs it";
         trigger.fault::<()>("PublishTopic", text);
     }
-}
-
-/// Which metrics are published.
-pub(super) fn telemetry(at: &At<'_>) -> Option<Telemetry> {
-    let whole = Reader::of(at.clone())?;
-    let section = whole.section("Writable")?.section("Telemetry")?;
-    let interval = section.span("Interval");
-    let metrics = section.section("Metrics")?;
-    let names = metrics.keys();
-    let flags: Vec<_> = names.iter().map(|name| metrics.flag(name)).collect();
-    let flags: Option<Vec<bool>> = flags.into_iter().collect();
-    let tags = match section.place("Tags") {
-        Some(tags) if !matches!(tags.node.value, Value::Null) => texts(&tags),
-        _ => Some(BTreeMap::new()),
-    };
-    let names = names.into_iter().zip(flags?);
-    Some(Telemetry {
-        interval: interval?,
-        names: names
-            .filter_map(|(name, is_on)| is_on.then_some(name))
-            .collect(),
-        tags: tags?,
-    })
-}
-
-/// What functions know of the service.
-pub(super) fn services(
-    tree: &Node,
-    settings: Option<&Settings>,
-    service_key: &str,
-    envelopes: EnvelopeForm,
-) -> Services {
-    let bus = match settings.map(|settings| &settings.trigger) {
-        Some(Trigger::MessageBus(bus)) => Some(Bus {
-            prefix: bus.prefix.clone(),
-            envelope: Some(envelopes),
-            guesses: bus.guesses,
-        }),
-        _ => None,
-    };
-    let topic = below(tree, &["Trigger", "PublishTopic"]).and_then(text_of);
-    let topic = topic.map(|topic| topic.trim().to_owned());
-    let clients = tree.get("Clients");
-    let clients = clients.filter(|node| matches!(node.value, Value::Map(_)));
-    let keys = clients.into_iter().flat_map(Node::keys);
-    let address = |key: &str| {
-        let address = address_of(below(tree, &["Clients", key])?)?;
-        Some((key.to_owned(), address))
-    };
-    Services::new(Shared {
-        service_key: service_key.to_owned(),
-        bus,
-        publish_topic: topic.filter(|topic| !topic.is_empty()),
-        clients: keys.filter_map(|key| address(&key.name)).collect(),
-        secrets: OnceLock::new(),
-    })
-}
-
-fn text_of(node: &Node) -> Option<String> {
-    scalar::text(node).ok()
-}
-
-/// `protocol://host:port` of a client, if it is configured.
-pub(super) fn address_of(client: &Node) -> Option<String> {
-    let text = |key: &str| client.get(key).and_then(text_of);
-    let (host, port) = (text("Host")?, text("Port")?);
-    let protocol = text("Protocol").filter(|protocol| !protocol.is_empty());
-    let protocol = protocol.unwrap_or_else(|| "http".to_owned());
-    Some(format!("{protocol}://{host}:{port}"))
 }
 
 fn publish_topic(trigger: &Reader<'_>) -> Option<Option<Template>> {
@@ -525,17 +451,4 @@ fn application_settings(whole: &Reader<'_>) -> Option<Option<BTreeMap<String, St
         return Some(None);
     }
     Some(Some(texts(&at)?).filter(|settings| !settings.is_empty()))
-}
-
-/// A mapping of keys and texts.
-fn texts(at: &At<'_>) -> Option<BTreeMap<String, String>> {
-    let mut texts = BTreeMap::new();
-    for (key, at) in at.entries("a mapping of settings and their texts")? {
-        let text = match at.node.value {
-            Value::Null => String::new(),
-            _ => at.text()?,
-        };
-        texts.insert(key.to_owned(), text);
-    }
-    Some(texts)
 }
