@@ -219,7 +219,7 @@ impl Application {
     /// gets the parameters of each use, a mapping of texts; its error is a fault of the configuration.
     ///
     /// # Errors
-    /// If the name is taken, or is no name.
+    /// If the name is taken, or cannot be one.
     pub fn register_stage<S: Stage>(
         mut self,
         name: impl Into<String>,

@@ -65,7 +65,7 @@ impl OwnStages {
     /// are texts. Its error is a fault of the declaration.
     ///
     /// # Errors
-    /// If the name is taken, or is no name.
+    /// If the name is taken, or cannot be one.
     pub fn register_stage<S: Stage>(
         mut self,
         name: impl Into<String>,

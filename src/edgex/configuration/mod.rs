@@ -282,7 +282,7 @@ impl Configuration {
         self.settings.application.as_ref()
     }
 
-    /// A section of the application's own, as its own type: EdgeX's `LoadCustomConfig`. Keys that the type does not know are ignored.
+    /// A section of the application's own, as its own type: EdgeX's `LoadCustomConfig`. Keys that are not in the type are ignored.
     ///
     /// # Errors
     /// If there is no such section, or it is of another form.

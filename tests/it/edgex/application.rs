@@ -282,7 +282,8 @@ fn publishing() -> Functions {
     Functions::new().function("Tell", publish)
 }
 
-#[tokio::test]
+// The clients of the broker block a thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pl_30_a_background_publisher_fills_in_its_topic_or_publishes_nothing() {
     let Some(broker) = Broker::start("edgex: the background publisher").await else {
         return;
@@ -312,7 +313,8 @@ async fn pl_30_a_background_publisher_fills_in_its_topic_or_publishes_nothing() 
     service.runtime.shutdown().await;
 }
 
-#[tokio::test]
+// The clients of the broker block a thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_function_publishes_is_sent_with_its_record() {
     let Some(broker) = Broker::start("edgex: functions publish").await else {
         return;
