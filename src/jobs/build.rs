@@ -144,6 +144,7 @@ impl Jobs {
         let Destinations {
             registry,
             connections,
+            ..
         } = destinations;
         let mut specs = vec![event_function::spec(&self.plan, Arc::clone(&self.clock))];
         let mut items = Vec::new();

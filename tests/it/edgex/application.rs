@@ -211,7 +211,8 @@ impl CustomTrigger for Channel {
 }
 
 #[tokio::test]
-async fn a_trigger_of_the_application_runs_the_pipelines_and_gets_their_responses() {
+async fn pl_04_a_trigger_of_the_application_runs_the_pipelines_and_its_message_overrides_the_context()
+ {
     let (messages, receiver) = mpsc::unbounded_channel();
     let (answers, mut answered) = mpsc::unbounded_channel();
     let trigger = std::sync::Mutex::new(Some(Channel {
