@@ -1,15 +1,17 @@
-//! What only one document of a module may use: the file of an egress, the client id at a broker.
+//! What only one document of a module may use: the file of an egress, the client id at a broker, the `transactional.id` in a Kafka cluster.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use super::kinds::MqttBroker;
 use super::{Draft, Egress, EgressTarget, FileEgress, Ingress};
 use crate::document::{Complaint, Finding, Location};
 
-/// Reports files and client ids that several documents use.
+/// Reports files, client ids and transactional ids that several documents use.
 pub(super) fn check(draft: &Draft<'_>) {
     check_files(draft);
     check_clients(draft);
+    check_transactions(draft);
 }
 
 struct Written<'a> {
@@ -199,6 +201,44 @@ fn check_exports(draft: &Draft<'_>, clients: &[Client<'_>]) {
     }
 }
 
+fn check_transactions(draft: &Draft<'_>) {
+    let egresses = draft.module.egresses.iter();
+    let all: Vec<_> = egresses
+        .filter_map(|egress| match &egress.target {
+            EgressTarget::Kafka(kafka) => {
+                Some((egress, kafka, kafka.transactional_id(&egress.id)?))
+            }
+            _ => None,
+        })
+        .collect();
+    for (n, (egress, kafka, id)) in all.iter().enumerate() {
+        let mut earlier = all.iter().take(n);
+        let other = earlier.find(|(_, other, taken)| {
+            taken == id && !servers(&kafka.address).is_disjoint(&servers(&other.address))
+        });
+        if let Some((other, ..)) = other {
+            let complaint = Complaint::with_remedy(
+                format!(
+                    "egress {} ({}) has the transactional.id `{id}` in the same cluster, which fences off the older of two producers",
+                    other.id, other.location
+                ),
+                "give each egress a `transactional.id` of its own, or leave the property out",
+            );
+            let named = kafka.properties.get("transactional.id");
+            let finding = match named {
+                Some(_) => kafka.properties.finding("transactional.id", complaint),
+                None => Finding::new(egress.location.clone(), "spec.id", complaint),
+            };
+            draft.findings.fault(finding);
+        }
+    }
+}
+
+/// The servers of a list.
+fn servers(address: &str) -> BTreeSet<&str> {
+    address.split(',').map(str::trim).collect()
+}
+
 fn fault(draft: &Draft<'_>, location: &Location, key: &str, complaint: Complaint) {
     let path = match key {
         "" => "spec".to_owned(),
@@ -247,6 +287,35 @@ mod tests {
         }
         let found = faults(&[&writes("x", "out", ""), &writes("y", "out", "")]);
         assert!(found[0].contains("egress a/x") && found[0].contains("of its own"));
+    }
+
+    #[test]
+    fn a_transactional_id_belongs_to_one_egress_of_a_cluster() {
+        let egress = |id: &str, address: &str, semantic: &str, named: &str| {
+            format!(
+                "kind: io.statefun.kafka.v1/egress\nspec:\n  id: a/{id}\n  address: {address}\n  deliverySemantic: {semantic}\n  properties: [{named}]\n"
+            )
+        };
+        let exactly = "{type: exactly-once, transactionTimeout: 1min}";
+        let mine = "{transactional.id: mine}";
+        let first = egress("x", "\"h:1, i:1\"", exactly, mine);
+        for (address, semantic, named, is_fault) in [
+            ("i:1", exactly, mine, true),
+            ("j:1", exactly, mine, false),
+            ("i:1", exactly, "", false),
+            ("i:1", "{type: at-least-once}", mine, false),
+        ] {
+            let found = faults(&[&first, &egress("y", address, semantic, named)]);
+            assert_eq!(found.len(), usize::from(is_fault), "{address} {found:?}");
+            let told = found.first().is_none_or(|told| {
+                told.contains("egress a/x (m.yaml:") && told.contains("transactional.id")
+            });
+            assert!(told, "{found:?}");
+        }
+        // The default of one is the property of the other.
+        let named = egress("x", "h:1", exactly, "{transactional.id: statefun-a/y}");
+        let found = faults(&[&named, &egress("y", "h:1", exactly, "")]);
+        assert_eq!(found.len(), 1, "{found:?}");
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn examined(module: &Module) -> Vec<Box<dyn Examine + '_>> {
         #[cfg(feature = "kinesis")]
         Ingress::Kinesis(spec) => Some(boxed(kinesis::IngressExamined(spec))),
         #[cfg(feature = "mqtt")]
-        Ingress::Mqtt(spec) => Some(boxed(mqtt::BrokerExamined(&spec.location, &spec.broker))),
+        Ingress::Mqtt(spec) => Some(boxed(mqtt::IngressExamined(spec))),
         #[cfg(feature = "redis")]
         Ingress::Redis(spec) => Some(boxed(redis::IngressExamined(spec))),
         _ => None,
@@ -83,7 +83,7 @@ fn examined(module: &Module) -> Vec<Box<dyn Examine + '_>> {
         EgressTarget::Kinesis(spec) => Some(boxed(kinesis::EgressExamined(spec))),
         #[cfg(feature = "mqtt")]
         EgressTarget::Mqtt(spec) => {
-            Some(boxed(mqtt::BrokerExamined(&egress.location, &spec.broker)))
+            Some(boxed(mqtt::EgressExamined(&egress.location, &spec.broker)))
         }
         #[cfg(feature = "redis")]
         EgressTarget::Redis(spec) => Some(boxed(redis::EgressExamined(&egress.location, spec))),

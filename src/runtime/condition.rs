@@ -84,6 +84,12 @@ impl Condition {
         }));
     }
 
+    /// Records one more failure of an attempt that goes on.
+    pub(super) fn struggles(&self, failure: &str) {
+        let attempts = self.failing().map_or(1, |failing| failing.attempts);
+        self.fails(attempts, failure.to_owned());
+    }
+
     /// Records that it works.
     pub(super) fn works(&self) {
         self.set(None);

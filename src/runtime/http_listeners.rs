@@ -3,7 +3,9 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use http::header::{AUTHORIZATION, HeaderMap};
 use http::uri::Authority;
 use http::{Request, StatusCode};
@@ -123,6 +125,10 @@ impl HttpListeners {
     }
 }
 
+/// Answers requests.
+type AnyAnswer =
+    dyn Fn(Request<Incoming>) -> BoxFuture<'static, Result<FullResponse, Refusal>> + Send + Sync;
+
 impl HttpServer {
     /// With connection slots of its own, which other listeners cannot use up.
     pub(crate) fn reserved(self, listeners: &HttpListeners) -> Self {
@@ -133,19 +139,30 @@ impl HttpServer {
     }
 
     /// Serves until `stop` is ready: `answer` answers requests that pass the checks; the others are refused with the reason. Each answer is sent as `finish` returns it.
-    pub(crate) async fn answer<A, F>(
+    pub(crate) async fn answer<'a, A, F>(
         self,
         answer: A,
         finish: fn(FullResponse) -> FullResponse,
-        stop: impl Future<Output = ()>,
+        stop: impl Future<Output = ()> + Send + 'a,
     ) where
-        A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        A: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
         F: Future<Output = Result<FullResponse, Refusal>> + Send + 'static,
     {
+        // Boxed, because the futures around it are copied several times before they run.
+        let answer: Arc<AnyAnswer> = Arc::new(move |request| Box::pin(answer(request)));
+        self.answer_any(answer, finish, Box::pin(stop)).await;
+    }
+
+    /// The server of all listeners, which is compiled once.
+    async fn answer_any<'a>(
+        self,
+        answer: Arc<AnyAnswer>,
+        finish: fn(FullResponse) -> FullResponse,
+        stop: BoxFuture<'a, ()>,
+    ) {
         let guard = self.guard.clone();
         let service = service_fn(move |request| {
-            // Boxed, because the futures around it are copied several times before they run.
-            let answered = guard.check(&request).map(|()| Box::pin(answer(request)));
+            let answered = guard.check(&request).map(|()| answer(request));
             async move {
                 let answer = match answered {
                     Ok(answer) => answer.await,

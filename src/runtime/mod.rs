@@ -109,7 +109,7 @@ pub use self::{
     intake::IntakeError,
     listener::Listener,
     running::Runtime,
-    sink::{EgressRecord, Settler, Sink, SinkBatch, SinkPosition},
+    sink::{EgressRecord, KeptRecord, Settler, Sink, SinkBatch, SinkPosition},
     source::{Batch, Inlet, Receipt, Source, SourceRecord},
     systems::{Asking, ConnectorFindings, SystemAnswer, Verdict},
 };

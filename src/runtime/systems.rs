@@ -68,7 +68,12 @@ pub struct SystemAnswer {
 impl SystemAnswer {
     /// What `verdict` says about a field.
     #[cfg_attr(
-        not(any(feature = "kafka", feature = "kinesis", feature = "redis")),
+        not(any(
+            feature = "kafka",
+            feature = "kinesis",
+            feature = "mqtt",
+            feature = "redis"
+        )),
         expect(
             dead_code,
             reason = "systems are asked by connectors that a feature adds"

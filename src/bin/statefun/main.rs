@@ -29,6 +29,7 @@ mod state;
 mod status;
 mod value;
 
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
@@ -52,7 +53,8 @@ fn run() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let ended = runtime.block_on(async {
+    // In a box, the future is compiled once, and not for each kind of executor.
+    let ended: Pin<Box<dyn Future<Output = anyhow::Result<ExitCode>>>> = Box::pin(async move {
         match cli.command {
             Command::New(args) => new::run(&args, cli.json),
             Command::Run(args) => run::run(args, cli.json).await,
@@ -70,6 +72,7 @@ fn run() -> anyhow::Result<ExitCode> {
             Command::Sink(args) => sink::run(args, cli.json).await,
         }
     });
+    let ended = runtime.block_on(ended);
     log.flush();
     ended
 }

@@ -46,9 +46,13 @@ pub(super) fn settings(id: &TypeName, spec: &KafkaEgress) -> Result<Settings, Re
 fn checked(id: &TypeName, spec: &KafkaEgress) -> Result<Settings, Refusals> {
     let mut given = translate(&spec.properties, Direction::Producer);
     let who = format!("egress {id}");
-    let DeliverySemantic::ExactlyOnce {
-        transaction_timeout,
-    } = spec.delivery_semantic
+    let semantic = &spec.delivery_semantic;
+    let (
+        DeliverySemantic::ExactlyOnce {
+            transaction_timeout,
+        },
+        Some(own_id),
+    ) = (semantic, spec.transactional_id(id))
     else {
         if given.settings.remove("transactional.id").is_some() {
             given.ignore(
@@ -56,7 +60,7 @@ fn checked(id: &TypeName, spec: &KafkaEgress) -> Result<Settings, Refusals> {
                 "the delivery semantic is not exactly-once",
             );
         }
-        let is_acknowledged = spec.delivery_semantic == DeliverySemantic::AtLeastOnce;
+        let is_acknowledged = *semantic == DeliverySemantic::AtLeastOnce;
         let fixed = match is_acknowledged && loosened(&given).is_empty() {
             true => IN_ORDER,
             false => &[],
@@ -67,15 +71,14 @@ fn checked(id: &TypeName, spec: &KafkaEgress) -> Result<Settings, Refusals> {
         given.settings.remove(name);
         given.ignore(name, "transactions need more");
     }
-    let own_id = given.settings.remove("transactional.id");
-    let own_id = own_id.unwrap_or_else(|| format!("statefun-{id}"));
+    given.settings.remove("transactional.id");
     let messages = ["delivery.timeout.ms", "message.timeout.ms"];
     let messages = messages.map(|name| given.settings.remove(name));
     let messages = messages
         .into_iter()
         .flatten()
         .find_map(|given| given.trim().parse().ok());
-    let timeout = transaction_timeout.max(SHORTEST_TRANSACTION).as_millis();
+    let timeout = (*transaction_timeout).max(SHORTEST_TRANSACTION).as_millis();
     let messages = timeout.min(messages.unwrap_or(MESSAGE_TIMEOUT));
     let (timeout, messages) = (timeout.to_string(), messages.to_string());
     let fixed = [

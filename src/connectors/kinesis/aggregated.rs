@@ -1,10 +1,12 @@
-//! Aggregated records: several records that the Kinesis Producer Library has packed into one.
+//! Aggregated records: several records that the Kinesis Producer Library, or our egress, has packed into one.
 
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use prost::Message as _;
+
+use super::record::Outgoing;
 
 /// The first bytes of an aggregated record.
 const MAGIC: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
@@ -21,13 +23,14 @@ struct Aggregated {
     records: Vec<Part>,
 }
 
+/// Other readers insist on the required fields, also where they have the default values.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Part {
-    #[prost(uint64, tag = "1")]
+    #[prost(uint64, required, tag = "1")]
     partition_key: u64,
     #[prost(uint64, optional, tag = "2")]
     explicit_hash_key: Option<u64>,
-    #[prost(bytes = "bytes", tag = "3")]
+    #[prost(bytes = "bytes", required, tag = "3")]
     data: Bytes,
 }
 
@@ -56,6 +59,32 @@ pub(super) fn parts(data: &Bytes, hashes: &RangeInclusive<u128>) -> Option<Vec<(
     Some(parts)
 }
 
+/// Packs records with the same keys into one, in their order.
+pub(super) fn packed(records: &[&Outgoing]) -> Bytes {
+    let mut aggregated = Aggregated::default();
+    if let Some(first) = records.first() {
+        aggregated.partition_keys.push(first.partition_key.clone());
+        aggregated
+            .explicit_hash_keys
+            .extend(first.explicit_hash_key.clone());
+    }
+    aggregated.records = records
+        .iter()
+        .map(|record| Part {
+            partition_key: 0,
+            explicit_hash_key: record.explicit_hash_key.as_ref().map(|_| 0),
+            data: record.value.clone(),
+        })
+        .collect();
+    framed(&aggregated.encode_to_vec())
+}
+
+/// A message with what marks it as an aggregated record.
+fn framed(message: &[u8]) -> Bytes {
+    let digest: [u8; DIGEST] = Md5::digest(message).into();
+    [&MAGIC[..], message, &digest].concat().into()
+}
+
 /// The hash of a partition key.
 fn hash(key: &str) -> u128 {
     u128::from_be_bytes(Md5::digest(key).into())
@@ -66,11 +95,6 @@ mod tests {
     use super::*;
 
     const ALL: RangeInclusive<u128> = 0..=u128::MAX;
-
-    fn packed(message: &[u8]) -> Bytes {
-        let digest: [u8; DIGEST] = Md5::digest(message).into();
-        [&MAGIC[..], message, &digest].concat().into()
-    }
 
     fn aggregated(hash: Option<&str>) -> Bytes {
         let part = |key, data: &'static str| Part {
@@ -83,7 +107,7 @@ mod tests {
             explicit_hash_keys: hash.iter().map(|hash| (*hash).to_owned()).collect(),
             records: vec![part(1, "one"), part(0, "two"), part(1, "three")],
         };
-        packed(&message.encode_to_vec())
+        framed(&message.encode_to_vec())
     }
 
     fn texts(data: &Bytes, hashes: RangeInclusive<u128>) -> Option<Vec<(String, String)>> {
@@ -96,6 +120,42 @@ mod tests {
         let expected = [("eve", "one"), ("bob", "two"), ("eve", "three")];
         let expected = expected.map(|(key, text)| (key.to_owned(), text.to_owned()));
         assert_eq!(texts(&aggregated(None), ALL).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_packed_is_taken_apart_in_its_order_and_with_its_keys() {
+        let record = |hash: Option<&str>, text: &'static str| Outgoing {
+            stream: "s".to_owned(),
+            partition_key: "bob".to_owned(),
+            explicit_hash_key: hash.map(str::to_owned),
+            value: Bytes::from_static(text.as_bytes()),
+        };
+        for hash in [None, Some("7")] {
+            let records = ["one", "", "three"].map(|text| record(hash, text));
+            let packed = packed(&records.iter().collect::<Vec<_>>());
+            let expected = ["one", "", "three"].map(|text| ("bob".to_owned(), text.to_owned()));
+            assert_eq!(texts(&packed, ALL).unwrap(), expected, "{hash:?}");
+            let whole: usize = records.iter().map(Outgoing::packed_bytes).sum();
+            assert!(packed.len() <= whole + 32 + 2 * 3 + 1, "{}", packed.len());
+            // It is for the shard that the explicit hash key names.
+            let there = texts(&packed, 7..=7).unwrap().len();
+            assert_eq!(there, if hash.is_some() { 3 } else { 0 });
+        }
+    }
+
+    #[test]
+    fn a_packed_record_has_all_fields_that_other_readers_require() {
+        let records = ["x", ""].map(|text| Outgoing {
+            stream: "s".to_owned(),
+            partition_key: "k".to_owned(),
+            explicit_hash_key: None,
+            value: Bytes::from_static(text.as_bytes()),
+        });
+        let packed = packed(&records.iter().collect::<Vec<_>>());
+        let message = &packed[MAGIC.len()..packed.len() - DIGEST];
+        // The table of keys; key 0 and `x`; key 0 and no bytes.
+        let expected = b"\x0a\x01k\x1a\x05\x08\x00\x1a\x01x\x1a\x04\x08\x00\x1a\x00";
+        assert_eq!(message, expected);
     }
 
     #[test]
@@ -118,9 +178,9 @@ mod tests {
             Bytes::new(),
             Bytes::from_static(b"text"),
             Bytes::from_static(&MAGIC),
-            packed(b"\xff"),
+            framed(b"\xff"),
             // A key that is not in the table.
-            packed(&[0x1a, 4, 8, 9, 0x1a, 0]),
+            framed(&[0x1a, 4, 8, 9, 0x1a, 0]),
         ] {
             assert_eq!(texts(&data, ALL), None, "{data:?}");
         }

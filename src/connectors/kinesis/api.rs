@@ -136,7 +136,7 @@ pub(super) struct PutRecords<'a> {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct PutRecord<'a> {
     #[serde(serialize_with = "to_base64")]
-    pub(super) data: &'a Bytes,
+    pub(super) data: Bytes,
     pub(super) partition_key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) explicit_hash_key: Option<&'a str>,
@@ -196,7 +196,7 @@ mod tests {
     fn a_call_has_the_names_of_kinesis() {
         let data = Bytes::from_static(b"_<data>_1");
         let records = vec![PutRecord {
-            data: &data,
+            data,
             partition_key: "k",
             explicit_hash_key: None,
         }];

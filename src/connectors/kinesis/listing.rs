@@ -1,7 +1,5 @@
 //! Asks for the shards of streams.
 
-use std::sync::Arc;
-
 use super::api::ListShards;
 use super::client::Lazy;
 use super::failure::Failure;
@@ -12,19 +10,6 @@ use crate::time::Timestamp;
 pub(super) struct Listing {
     pub(super) shards: Vec<Listed>,
     pub(super) at: Timestamp,
-}
-
-/// The streams, each with its shards. Borrows nothing, so that it can run while records are read.
-pub(super) async fn look(
-    client: Arc<Lazy>,
-    streams: Vec<String>,
-) -> Vec<(String, Result<Listing, Failure>)> {
-    let mut found = Vec::with_capacity(streams.len());
-    for stream in streams {
-        let listing = list(&client, &stream).await;
-        found.push((stream, listing));
-    }
-    found
 }
 
 /// # Errors

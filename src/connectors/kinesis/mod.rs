@@ -1,12 +1,14 @@
 //! Amazon Kinesis: `io.statefun.kinesis.v1/ingress`, exactly once, and `io.statefun.kinesis.v1/egress`, at least once.
 //!
 //! `client` makes signed calls, for which `aws` has regions and credentials. `shards` decides what is read when, `lanes` what is sent when; both
-//! are pure. Positions are stored with the state (`docs/connectors.md`, `docs/kinesis.md`).
+//! are pure. `delivery` makes the calls of the egress; `delayed` has the records of streams and shards that do not take them. Positions are stored with the state (`docs/connectors.md`, `docs/kinesis.md`).
 
 mod aggregated;
 mod api;
 mod aws;
 mod client;
+mod delayed;
+mod delivery;
 mod egress;
 mod examine;
 mod failure;
@@ -15,6 +17,7 @@ mod ingress;
 mod inquiry;
 mod lanes;
 mod listing;
+mod origin;
 mod poll;
 mod position;
 mod reader;

@@ -15,12 +15,12 @@ use super::api::Fetched;
 use super::client::Lazy;
 use super::failure::{Failure, Meaning};
 use super::gather::Gathered;
-use super::listing::{Listing, look};
+use super::listing::{Listing, list};
 use super::poll::Poll;
 use super::position::{Position, Split, Stored};
 use super::settings::Reading;
 use super::shards::Shards;
-use super::stream::{Begins, RENEWED, Staged, Stream, awaited};
+use super::stream::{Begins, Looked, RENEWED, Staged, Stream, awaited};
 use super::troubles::Troubles;
 use crate::module::KinesisIngress;
 use crate::runtime::{Batch, Inlet};
@@ -42,13 +42,13 @@ pub(super) struct Reader<'a> {
     streams: BTreeMap<String, Stream>,
     polls: FuturesUnordered<BoxFuture<'static, Polled>>,
     permits: Arc<Semaphore>,
+    /// One for each stream: a stream that does not answer delays no other.
+    looks: FuturesUnordered<BoxFuture<'static, Found>>,
     troubles: Troubles,
-    /// A shard has ended whose children are not known yet.
-    looks_soon: bool,
 }
 
 type Polled = (Poll, Result<Fetched, Failure>);
-type Found = Vec<(String, Result<Listing, Failure>)>;
+type Found = (String, Result<Listing, Failure>);
 
 impl<'a> Reader<'a> {
     pub(super) fn new(
@@ -65,25 +65,23 @@ impl<'a> Reader<'a> {
             streams: spec.streams.iter().map(Stream::of).collect(),
             polls: FuturesUnordered::new(),
             permits: Arc::new(Semaphore::new(CALLS)),
+            looks: FuturesUnordered::new(),
             troubles: Troubles::default(),
-            looks_soon: false,
         }
     }
 
     pub(super) async fn run(mut self) -> Result<(), BoxError> {
         self.begin()?;
-        let mut looking = std::pin::pin!(self.look(Duration::ZERO));
+        for name in self.streams.keys() {
+            self.look(name, Duration::ZERO);
+        }
         loop {
             tokio::select! {
                 Some((poll, fetched)) = self.polls.next() => self.polled(poll, fetched).await?,
-                found = &mut looking => {
-                    self.found(found).await?;
-                    let wait = self.pause();
-                    looking.set(self.look(wait));
+                Some((name, listing)) = self.looks.next() => {
+                    self.found(&name, listing).await?;
+                    self.look(&name, self.pause(&name));
                 }
-            }
-            if std::mem::take(&mut self.looks_soon) {
-                looking.set(self.look(Duration::ZERO));
             }
         }
     }
@@ -99,58 +97,82 @@ impl<'a> Reader<'a> {
                 (false, Some(position)) => Begins::At(position),
                 (false, None) => Begins::Oldest,
             };
+            stream.is_awaited = matches!(stream.begins, Begins::At(_));
             stream.shards = Shards::stored(known);
         }
         Ok(())
     }
 
-    /// The shards of all streams, after a pause.
-    fn look(&self, wait: Duration) -> impl Future<Output = Found> + use<> {
-        let client = Arc::clone(&self.client);
-        let streams = self.streams.keys().cloned().collect();
-        async move {
-            sleep(wait).await;
-            look(client, streams).await
-        }
+    /// Asks for the shards of a stream, after a pause or when a shard has ended.
+    fn look(&self, name: &str, pause: Duration) {
+        let Some(stream) = self.streams.get(name) else {
+            return;
+        };
+        let (client, soon, name) = (
+            Arc::clone(&self.client),
+            Arc::clone(&stream.soon),
+            name.to_owned(),
+        );
+        self.looks.push(Box::pin(async move {
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = soon.notified() => {}
+            }
+            let listing = list(&client, &name).await;
+            (name, listing)
+        }));
     }
 
-    fn pause(&self) -> Duration {
-        let fails = self.streams.values().any(|stream| stream.fails);
-        match fails {
-            true => self.reading.discovery.min(LOOK_AGAIN),
-            false => self.reading.discovery,
+    fn pause(&self, name: &str) -> Duration {
+        let stream = self.streams.get(name);
+        match stream.map(|stream| stream.looked) {
+            Some(Looked::Failed) => self.reading.discovery.min(LOOK_AGAIN),
+            _ => self.reading.discovery,
         }
     }
 
     /// Takes up new shards. Their positions are staged before their first records, so that they are the same after a crash; a stream that is
     /// missing at the first start gets one, too.
-    async fn found(&mut self, found: Found) -> Result<(), BoxError> {
+    async fn found(
+        &mut self,
+        name: &str,
+        listing: Result<Listing, Failure>,
+    ) -> Result<(), BoxError> {
+        let Some(stream) = self.streams.get_mut(name) else {
+            return Ok(());
+        };
         let mut staged = Staged::default();
-        for (name, listing) in found {
-            let Some(stream) = self.streams.get_mut(&name) else {
-                continue;
-            };
-            stream.fails = listing.is_err();
-            match listing {
-                Ok(listing) => {
-                    staged.take_up(&name, stream, listing, self.spec);
-                    self.troubles.remove(self.inlet, &name);
+        match listing {
+            Ok(listing) => {
+                stream.looked = Looked::Found;
+                staged.take_up(name, stream, listing, self.spec);
+                self.troubles.remove(self.inlet, name);
+            }
+            Err(failure) => {
+                stream.looked = Looked::Failed;
+                if matches!(stream.begins, Begins::AtStart) {
+                    let position = awaited(Some(&failure), self.spec, self.inlet);
+                    staged.awaits(name, stream, &position);
+                    stream.begins = Begins::At(position);
                 }
-                Err(failure) => {
-                    if matches!(stream.begins, Begins::AtStart) {
-                        let position = awaited(&failure, self.spec, self.inlet);
-                        staged.set(name.clone(), &position);
-                        stream.begins = Begins::At(position);
-                    }
-                    let told = told(&failure, &name);
-                    self.troubles.add(self.inlet, &name, told);
-                }
+                let told = told(&failure, name);
+                self.troubles.add(self.inlet, name, told);
             }
         }
         if staged.changes {
+            // After a crash the ingress has positions, and streams without one would begin at their oldest record.
+            for (name, stream) in &mut self.streams {
+                if matches!(stream.begins, Begins::AtStart) && !stream.is_awaited {
+                    let position = awaited(None, self.spec, self.inlet);
+                    staged.awaits(name, stream, &position);
+                }
+            }
             let _receipt = self.inlet.bring(staged.batch).await?;
         }
-        self.troubles.end_of_earlier_runs(self.inlet);
+        let mut streams = self.streams.values();
+        if streams.all(|stream| stream.looked != Looked::NotYet) {
+            self.troubles.end_of_earlier_runs(self.inlet);
+        }
         self.read_ready(&staged.from_now);
         Ok(())
     }
@@ -230,7 +252,9 @@ impl<'a> Reader<'a> {
         let Some(next) = fetched.next_shard_iterator else {
             info!(ingress = %self.spec.id, split = %name, "a shard was read to its end");
             let is_done = stream.shards.end(&split.shard);
-            self.looks_soon |= !is_done;
+            if !is_done {
+                stream.soon.notify_one();
+            }
             gathered.batch = match is_done {
                 true => gathered.batch.forget(name),
                 false => gathered.batch.position(name, Position::Ended.to_bytes()),
@@ -275,7 +299,12 @@ impl<'a> Reader<'a> {
             let told = told(failure, &poll.split.stream);
             self.troubles.add(self.inlet, &of, told);
         }
-        self.looks_soon |= meaning == Meaning::Missing && poll.failures == 1;
+        if meaning == Meaning::Missing
+            && poll.failures == 1
+            && let Some(stream) = self.streams.get(&poll.split.stream)
+        {
+            stream.soon.notify_one();
+        }
         self.poll(poll);
         Ok(())
     }

@@ -14,12 +14,20 @@ const MAX_STREAM: usize = 128;
 const MAX_BYTES: usize = 10 << 20;
 
 /// The stream, the keys and the value of a record. As in StateFun an empty explicit hash key means none.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Outgoing {
     pub(super) stream: String,
     pub(super) partition_key: String,
     pub(super) explicit_hash_key: Option<String>,
     pub(super) value: Bytes,
+}
+
+/// The stream and the keys of records that keep their order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Lane {
+    stream: String,
+    partition_key: String,
+    explicit_hash_key: Option<String>,
 }
 
 impl Outgoing {
@@ -83,6 +91,22 @@ impl Outgoing {
             ));
         }
         Ok(())
+    }
+
+    /// What it adds to a record that several are packed into.
+    pub(super) const fn packed_bytes(&self) -> usize {
+        /// Tags, lengths and the numbers of the keys.
+        const AROUND: usize = 16;
+        self.value.len() + AROUND
+    }
+
+    /// Its lane.
+    pub(super) fn lane(&self) -> Lane {
+        Lane {
+            stream: self.stream.clone(),
+            partition_key: self.partition_key.clone(),
+            explicit_hash_key: self.explicit_hash_key.clone(),
+        }
     }
 
     /// What counts against the limits of Kinesis.

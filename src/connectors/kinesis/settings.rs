@@ -89,6 +89,15 @@ pub(super) struct Limits {
     pub(super) records: usize,
     /// Bytes of the keys and values of a call.
     pub(super) bytes: usize,
+    /// The most that is packed into one record; `None`: records are sent one by one.
+    pub(super) pack: Option<PackLimits>,
+}
+
+/// The most that is packed into one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PackLimits {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
 }
 
 impl Limits {
@@ -96,6 +105,15 @@ impl Limits {
     pub(super) const MAX: Self = Self {
         records: 500,
         bytes: 5 << 20,
+        pack: None,
+    };
+}
+
+impl PackLimits {
+    /// The defaults of Amazon's producer.
+    pub(super) const DEFAULT: Self = Self {
+        records: usize::MAX,
+        bytes: 51_200,
     };
 }
 
@@ -107,7 +125,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const DISCOVERY: Duration = Duration::from_secs(10);
 
 const POLLING: &str = "enhanced fan-out is not built in; shards are polled";
-const SINGLE: &str = "records are written one by one, which every consumer can read";
+const SINGLE: &str = "records are written one by one, which every consumer can read, unless AggregationEnabled is true";
 const VERIFIED: &str = "certificates are always verified; name your own authority in the environment variable SSL_CERT_FILE";
 const FIELD: &str = "the field of the document decides";
 const NO_COUNTERPART: &str = "there is no such setting here";
@@ -136,6 +154,7 @@ impl Writing {
         let mut given = Given::of(&spec.client_properties);
         let records = given.number("collectionMaxCount", 1..=Limits::MAX.records);
         let bytes = given.number("collectionMaxSize", 1..=Limits::MAX.bytes);
+        let pack = given.pack();
         let port = given.number("kinesisPort", 1..=65_535_u16);
         let host = given.endpoint("kinesisEndpoint", |host| match port {
             Some(port) => format!("https://{host}:{port}/"),
@@ -146,6 +165,7 @@ impl Writing {
         let limits = Limits {
             records: records.unwrap_or(Limits::MAX.records),
             bytes: bytes.unwrap_or(Limits::MAX.bytes),
+            pack,
         };
         Ok(Self { settings, limits })
     }
@@ -204,6 +224,34 @@ impl<'a> Given<'a> {
         number
     }
 
+    fn flag(&mut self, name: &str) -> Option<bool> {
+        let (name, text) = self.take(name)?;
+        match text.trim().to_ascii_lowercase().as_str() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                self.refuse(name, format!("expected true or false, found `{text}`"));
+                None
+            }
+        }
+    }
+
+    /// What is packed into one record, if the producer is told to.
+    fn pack(&mut self) -> Option<PackLimits> {
+        if self.flag("aggregationEnabled") != Some(true) {
+            return None;
+        }
+        let PackLimits { records, bytes } = PackLimits::DEFAULT;
+        let most = self.number("aggregationMaxCount", 1..=u64::MAX);
+        let most = most.map_or(records, |most| usize::try_from(most).unwrap_or(records));
+        Some(PackLimits {
+            records: most,
+            bytes: self
+                .number("aggregationMaxSize", 64..=1_048_576)
+                .unwrap_or(bytes),
+        })
+    }
+
     fn millis(&mut self, name: &str) -> Option<Duration> {
         let millis = self.number(name, 1..=86_400_000_u64)?;
         Some(Duration::from_millis(millis))
@@ -259,7 +307,7 @@ fn why(name: &str, value: &str) -> &'static str {
             "shards are always polled"
         }
         "flink.stream.recordpublisher" => POLLING,
-        "aggregationEnabled" | "aggregationMaxCount" | "aggregationMaxSize" => SINGLE,
+        "aggregationMaxCount" | "aggregationMaxSize" => SINGLE,
         "verifyCertificate" => VERIFIED,
         "aws.region" | "region" => FIELD,
         name if name.starts_with("flink.stream.initpos") => FIELD,
@@ -301,7 +349,8 @@ mod tests {
             ("RequestTimeout", "9000"),
             ("KinesisEndpoint", "localhost"),
             ("KinesisPort", "4567"),
-            ("AggregationEnabled", "true"),
+            ("AggregationEnabled", "false"),
+            ("AggregationMaxSize", "100"),
             ("ThreadingModel", "POOLED"),
         ])
         .unwrap();
@@ -320,7 +369,27 @@ mod tests {
             .iter()
             .map(|ignored| &*ignored.name)
             .collect();
-        assert_eq!(ignored, ["AggregationEnabled", "ThreadingModel"]);
+        assert_eq!(ignored, ["AggregationMaxSize", "ThreadingModel"]);
+        assert_eq!(writing.limits.pack, None);
+    }
+
+    #[test]
+    fn records_are_packed_if_a_property_asks_for_it() {
+        let packs = |pairs: &[(&str, &str)]| writing(pairs).unwrap().limits.pack;
+        assert_eq!(
+            packs(&[("aggregationEnabled", "TRUE")]),
+            Some(PackLimits::DEFAULT)
+        );
+        let given = [
+            ("AggregationEnabled", "true"),
+            ("AggregationMaxCount", "7"),
+            ("AggregationMaxSize", "64"),
+        ];
+        let (records, bytes) = (7, 64);
+        assert_eq!(packs(&given), Some(PackLimits { records, bytes }));
+        let told = writing(&[("AggregationEnabled", "yes")]).unwrap_err();
+        let expected = "property `AggregationEnabled`: expected true or false, found `yes`";
+        assert_eq!(told.to_string(), expected);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The streams of an ingress: where their shards begin, and what a listing changes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tracing::error;
 
 use super::failure::{Failure, Meaning};
@@ -22,8 +24,20 @@ pub(super) struct Stream {
     pub(super) polled: BTreeSet<String>,
     /// Where the shards of the next listing begin.
     pub(super) begins: Begins,
-    /// Whether its last listing failed.
-    pub(super) fails: bool,
+    /// Whether it has a stored position of its own, because it was not listed when other streams were.
+    pub(super) is_awaited: bool,
+    /// The last listing of its shards.
+    pub(super) looked: Looked,
+    /// Asks for a listing now: a shard has ended whose children are not known yet.
+    pub(super) soon: Arc<Notify>,
+}
+
+/// The last listing of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looked {
+    NotYet,
+    Found,
+    Failed,
 }
 
 /// Where new shards of a stream begin.
@@ -43,7 +57,9 @@ impl Stream {
             shards: Shards::default(),
             polled: BTreeSet::new(),
             begins: Begins::Oldest,
-            fails: false,
+            is_awaited: false,
+            looked: Looked::NotYet,
+            soon: Arc::default(),
         };
         (route.source.clone(), stream)
     }
@@ -62,6 +78,12 @@ impl Staged {
     pub(super) fn set(&mut self, split: String, position: &Position) {
         self.batch.set_position(split, position.to_bytes());
         self.changes = true;
+    }
+
+    /// Stores where a stream begins that was not listed yet.
+    pub(super) fn awaits(&mut self, name: &str, stream: &mut Stream, position: &Position) {
+        stream.is_awaited = true;
+        self.set(name.to_owned(), position);
     }
 
     fn forget(&mut self, split: String) {
@@ -87,7 +109,7 @@ impl Staged {
             Begins::At(Position::Since(time)) => Start::Since(*time),
             Begins::At(_) | Begins::Oldest => Start::Oldest,
         };
-        if let Begins::At(_) = begins {
+        if std::mem::take(&mut stream.is_awaited) {
             self.forget(name.to_owned());
         }
         let changes = stream.shards.list(listing.shards, start);
@@ -113,10 +135,12 @@ impl Staged {
     }
 }
 
-/// The position of a stream whose shards cannot be listed at the first start: a missing stream is new when it appears.
-pub(super) fn awaited(failure: &Failure, spec: &KinesisIngress, inlet: &Inlet) -> Position {
+/// Where a stream begins that was not listed at the first start. A missing stream is new when it appears.
+pub(super) fn awaited(failure: Option<&Failure>, spec: &KinesisIngress, inlet: &Inlet) -> Position {
     match spec.startup_position {
-        _ if failure.meaning() == Meaning::Missing => Position::Oldest,
+        _ if failure.is_some_and(|failure| failure.meaning() == Meaning::Missing) => {
+            Position::Oldest
+        }
         KinesisStart::Earliest => Position::Oldest,
         KinesisStart::Latest => Position::Since(inlet.now()),
         KinesisStart::Date(date) => Position::Since(date),

@@ -3,26 +3,49 @@
 use async_trait::async_trait;
 
 use super::client::options;
-use crate::module::{Finding, Location, MqttBroker};
-use crate::runtime::{ConnectorFindings, Examine};
+use super::inquiry;
+use crate::module::{Finding, Location, MqttBroker, MqttIngress};
+use crate::runtime::{Asking, ConnectorFindings, Examine, SystemAnswer};
 use crate::transport::http::client::Network;
 
-/// The broker of an ingress or an egress, and the location of its document.
-pub(crate) struct BrokerExamined<'a>(pub(crate) &'a Location, pub(crate) &'a MqttBroker);
+/// An ingress.
+pub(crate) struct IngressExamined<'a>(pub(crate) &'a MqttIngress);
+
+/// The broker of an egress, and the location of its document.
+pub(crate) struct EgressExamined<'a>(pub(crate) &'a Location, pub(crate) &'a MqttBroker);
 
 #[async_trait]
-impl Examine for BrokerExamined<'_> {
-    /// Files of `tls` that cannot be read or used.
+impl Examine for IngressExamined<'_> {
     fn findings(&self) -> ConnectorFindings {
-        let Self(location, broker) = self;
-        let mut found = ConnectorFindings::default();
-        if let Err(why) = options(broker, &Network::default()) {
-            let path = ["spec", "tls"].join(".");
-            let finding = Finding::new((*location).clone(), path, why.to_string());
-            found.faults.push(finding);
-        }
-        found
+        files(&self.0.location, &self.0.broker)
     }
+
+    async fn ask(&self, asking: &Asking) -> Vec<SystemAnswer> {
+        let Self(spec) = self;
+        inquiry::ask(&spec.location, &spec.broker, &spec.topics, asking).await
+    }
+}
+
+#[async_trait]
+impl Examine for EgressExamined<'_> {
+    fn findings(&self) -> ConnectorFindings {
+        files(self.0, self.1)
+    }
+
+    async fn ask(&self, asking: &Asking) -> Vec<SystemAnswer> {
+        inquiry::ask(self.0, self.1, &[], asking).await
+    }
+}
+
+/// Files of `tls` that cannot be read or used.
+fn files(location: &Location, broker: &MqttBroker) -> ConnectorFindings {
+    let mut found = ConnectorFindings::default();
+    if let Err(why) = options(broker, &Network::default()) {
+        let path = ["spec", "tls"].join(".");
+        let finding = Finding::new(location.clone(), path, why.to_string());
+        found.faults.push(finding);
+    }
+    found
 }
 
 #[cfg(test)]
@@ -54,7 +77,7 @@ mod tests {
             else {
                 panic!("one egress");
             };
-            let found = BrokerExamined(location, &spec.broker).findings();
+            let found = EgressExamined(location, &spec.broker).findings();
             let told = found.faults[0].to_string();
             assert!(told.contains(expected), "{told}");
         }

@@ -7,9 +7,10 @@ mod client;
 mod egress;
 mod examine;
 mod ingress;
+mod inquiry;
 mod listen;
 mod session;
 
 pub(crate) use self::egress::MqttSink;
-pub(crate) use self::examine::BrokerExamined;
+pub(crate) use self::examine::{EgressExamined, IngressExamined};
 pub(crate) use self::ingress::{MqttSource, Shape};

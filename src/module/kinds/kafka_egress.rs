@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::document::{Complaint, Fields, Finding};
+use crate::sdk::TypeName;
 
 use super::super::draft::{Binding, Draft};
 use super::super::{Egress, EgressTarget, coerce};
@@ -52,6 +53,15 @@ impl KafkaEgress {
             faults.push(self.places.finding(TIMEOUT, complaint));
         }
         faults
+    }
+
+    /// The `transactional.id` of the egress `id`; `None` unless it delivers exactly once.
+    pub(crate) fn transactional_id(&self, id: &TypeName) -> Option<String> {
+        let DeliverySemantic::ExactlyOnce { .. } = self.delivery_semantic else {
+            return None;
+        };
+        let named = self.properties.get("transactional.id").map(str::to_owned);
+        Some(named.unwrap_or_else(|| format!("statefun-{id}")))
     }
 
     /// What a cluster with default settings refuses.

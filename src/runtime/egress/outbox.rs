@@ -59,6 +59,8 @@ struct Shared {
     condition: Condition,
     /// The number of records that are kept because their target system refuses them.
     set_aside: AtomicU64,
+    /// The number of records that the consumer goes on delivering while it takes others.
+    kept: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -136,6 +138,7 @@ impl Outbox {
             arrived: Notify::new(),
             condition: Condition::default(),
             set_aside: AtomicU64::new(u64::try_from(set_aside).unwrap_or(u64::MAX)),
+            kept: AtomicU64::new(0),
         })))
     }
 
@@ -259,6 +262,23 @@ impl Outbox {
     /// How many records are set aside.
     pub(crate) fn set_aside_count(&self) -> u64 {
         self.0.set_aside.load(Ordering::Relaxed)
+    }
+
+    /// The consumer goes on delivering one more record while it takes others.
+    pub(crate) fn keeps(&self) {
+        self.0.kept.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A record that the consumer has kept is settled. With the last one, what delayed them is over.
+    pub(crate) fn keeps_no_longer(&self) {
+        if self.0.kept.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.condition.works();
+        }
+    }
+
+    /// Whether the consumer delivers records that it has kept.
+    pub(crate) fn is_keeping(&self) -> bool {
+        self.0.kept.load(Ordering::Relaxed) > 0
     }
 
     /// The condition of its consumer.

@@ -1,5 +1,8 @@
 //! The batches of a sink.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use bytes::Bytes;
 use prost::Message as _;
 use tracing::{error, warn};
@@ -30,6 +33,8 @@ pub struct SinkBatch {
     ids: Vec<MessageId>,
     position: SinkPosition,
     outbox: Outbox,
+    /// Records that the sink delivers beyond the batch.
+    kept: Mutex<HashSet<MessageId>>,
 }
 
 impl SinkBatch {
@@ -48,6 +53,7 @@ impl SinkBatch {
                 .collect(),
             position,
             outbox: outbox.clone(),
+            kept: Mutex::default(),
         }
     }
 
@@ -72,24 +78,42 @@ impl SinkBatch {
         let (Some(id), Some(record)) = (self.ids.get(index), self.records.get(index)) else {
             return;
         };
-        let (egress, id_text) = (&self.egress, &record.id);
-        let refused = SetAside {
-            why: why.to_owned(),
-            value_type_name: record.value_type_name.clone(),
-            value: record.value.clone(),
-        };
-        // A batch that fails is delivered again, with the records that it has set aside.
-        if self.outbox.set_aside(*id, &refused).await {
-            error!(%egress, id = %id_text, why, "a record is set aside: its target system refuses it");
-        }
+        set_aside(&self.egress, *id, record, why, &self.outbox).await;
     }
 
     /// Shows operators what delays the delivery of the batch, such as a target system that does not answer, while the sink goes on trying. It is
     /// shown until the batch is delivered. Other failures are errors of [`deliver`](super::Sink::deliver).
     pub fn struggles(&self, failure: &str) {
-        let condition = self.outbox.condition();
-        let attempts = condition.failing().map_or(1, |failing| failing.attempts);
-        condition.fails(attempts, failure.to_owned());
+        self.outbox.condition().struggles(failure);
+    }
+
+    /// Takes the record at `index` out of the batch, so that it does not delay the records after it: the sink goes on delivering it while it gets
+    /// further batches, and has to keep the order with later records itself. `None` after the last record, and if it was taken before. Only for sinks without
+    /// a [position](super::Sink::position), because the position after later records would cover it.
+    pub fn keep(&self, index: usize) -> Option<KeptRecord> {
+        let (id, record) = (*self.ids.get(index)?, self.records.get(index)?);
+        if !self.kept().insert(id) {
+            return None;
+        }
+        self.outbox.keeps();
+        Some(KeptRecord {
+            egress: self.egress.clone(),
+            record: record.clone(),
+            settler: Settler {
+                id,
+                outbox: self.outbox.clone(),
+            },
+        })
+    }
+
+    /// Whether the sink has taken the record out of the batch.
+    pub(super) fn keeps(&self, id: MessageId) -> bool {
+        self.kept().contains(&id)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashSet<MessageId>> {
+        // Single ids are added: a panic leaves none half written.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The settler of the record at `index`; `None` after the last one.
@@ -114,6 +138,61 @@ impl Settler {
     /// Settles the record, which has been delivered.
     pub fn settle(self) {
         self.outbox.settle(&[self.id]);
+    }
+}
+
+/// A record that a sink delivers beyond its batch. If it is dropped, the record is delivered again after the next start.
+#[derive(Debug)]
+#[must_use = "a record that is not settled comes again after the next start"]
+pub struct KeptRecord {
+    egress: TypeName,
+    record: EgressRecord,
+    settler: Settler,
+}
+
+impl KeptRecord {
+    /// The record.
+    pub const fn record(&self) -> &EgressRecord {
+        &self.record
+    }
+
+    /// Settles the record, which has been delivered.
+    pub fn settle(self) {
+        let outbox = self.settler.outbox.clone();
+        self.settler.settle();
+        outbox.keeps_no_longer();
+    }
+
+    /// Sets the record aside, as [`SinkBatch::set_aside`] does, and settles it.
+    pub async fn set_aside(self, why: &str) {
+        let Settler { id, outbox } = &self.settler;
+        set_aside(&self.egress, *id, &self.record, why, outbox).await;
+        self.settle();
+    }
+
+    /// Shows operators what delays the record, until no record is kept.
+    pub fn struggles(&self, failure: &str) {
+        self.settler.outbox.condition().struggles(failure);
+    }
+}
+
+/// Sets a record aside; ready when that is on disk.
+async fn set_aside(
+    egress: &TypeName,
+    id: MessageId,
+    record: &EgressRecord,
+    why: &str,
+    outbox: &Outbox,
+) {
+    let refused = SetAside {
+        why: why.to_owned(),
+        value_type_name: record.value_type_name.clone(),
+        value: record.value.clone(),
+    };
+    // A batch that fails is delivered again, with the records that it has set aside.
+    if outbox.set_aside(id, &refused).await {
+        let id = &record.id;
+        error!(%egress, %id, why, "a record is set aside: its target system refuses it");
     }
 }
 

@@ -111,8 +111,8 @@ impl Driver<'_> {
                 return false;
             }
         }
-        if self.outbox.condition().failing().is_some() {
-            self.failures = 0;
+        self.failures = 0;
+        if self.outbox.condition().failing().is_some() && !self.outbox.is_keeping() {
             self.outbox.condition().works();
             info!(egress = %self.egress, "the egress works again");
         }
@@ -147,7 +147,9 @@ impl Driver<'_> {
             return Ok(true);
         }
         let batch = SinkBatch::new(&self.egress, records, position, &self.outbox);
-        self.sink.deliver(&batch).await?;
+        let delivered = self.sink.deliver(&batch).await;
+        records.retain(|record| !batch.keeps(record.id));
+        delivered?;
         if !self.sink.settles_itself() {
             self.outbox.settle(&ids(records));
         }

@@ -10,7 +10,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-pub use self::batch::{EgressRecord, Settler, SinkBatch};
+pub use self::batch::{EgressRecord, KeptRecord, Settler, SinkBatch};
 pub(super) use self::driver::drive;
 pub(super) use self::lives::Lives;
 pub use self::position::SinkPosition;
@@ -26,12 +26,14 @@ use crate::sdk::BoxError;
 /// - `open` is called once, before anything is delivered. Its error stops the start.
 /// - Records are delivered only once they are on disk, a batch at a time; those of one function are in order. A batch has
 ///   at least one record.
-/// - A batch whose delivery failed is delivered again, without end, with growing waits; nothing else is delivered before it.
+/// - A batch whose delivery failed is delivered again, without end, with growing waits; nothing else is delivered before it. Records that the sink has
+///   [kept](SinkBatch::keep) are no longer part of it.
 /// - A record has the same [`id`](EgressRecord::id) at every attempt, even after a crash. Ids ascend within a partition of the
 ///   runtime, and only there.
 ///
 /// The sink guarantees:
-/// - `Ok` means that the target system has every record of the batch, and will have it after a crash of its own.
+/// - `Ok` means that the target system has every record of the batch, and will have it after a crash of its own; except those that the sink has
+///   [kept](SinkBatch::keep), which it settles itself.
 /// - After an error, some records of the batch may have arrived.
 /// - `deliver` may be dropped at every `.await`.
 ///

@@ -3,6 +3,7 @@
 mod contract;
 mod edges;
 mod listeners;
+mod shown;
 mod simulation;
 
 use stateful_functions::module::{Module, ModuleFile, Placeholders};

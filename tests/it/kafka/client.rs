@@ -92,6 +92,21 @@ impl<'a> Client<'a> {
         made.unwrap().remove(0).unwrap();
     }
 
+    /// Deletes a topic.
+    pub(super) async fn delete(&self, topic: &str) {
+        let gone = self
+            .admin
+            .delete_topics(&[topic], &AdminOptions::new())
+            .await;
+        gone.unwrap().remove(0).unwrap();
+        until("the topic to be gone", async || {
+            let seen = self.admin.inner().fetch_metadata(None, PATIENCE).ok()?;
+            let is_there = seen.topics().iter().any(|one| one.name() == topic);
+            (!is_there).then_some(())
+        })
+        .await;
+    }
+
     /// Deletes the records before `offset`, as retention does.
     pub(super) async fn forget(&self, topic: &str, partition: i32, offset: i64) {
         let mut before = TopicPartitionList::new();

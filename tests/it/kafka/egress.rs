@@ -56,7 +56,7 @@ pub(super) async fn order(runtime: &Runtime, order: &str) {
         .unwrap();
 }
 
-async fn started(module: &str) -> (Scene, TempDir) {
+pub(super) async fn started(module: &str) -> (Scene, TempDir) {
     let data = tempfile::tempdir().unwrap();
     let scene = Scene::start_with(functions(), module, data.path()).await;
     (scene, data)

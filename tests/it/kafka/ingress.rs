@@ -11,18 +11,18 @@ use crate::support::until::until;
 
 /// An ingress as a module file has it.
 #[derive(Clone)]
-struct Ingress {
-    address: String,
+pub(super) struct Ingress {
+    pub(super) address: String,
     group: String,
     topics: Vec<String>,
-    start: &'static str,
-    reset: &'static str,
-    properties: Vec<String>,
+    pub(super) start: &'static str,
+    pub(super) reset: &'static str,
+    pub(super) properties: Vec<String>,
     targets: &'static str,
 }
 
 impl Ingress {
-    fn of(client: &Client<'_>, topic: &str) -> Self {
+    pub(super) fn of(client: &Client<'_>, topic: &str) -> Self {
         Self {
             address: client.broker.address(),
             group: client.name("group"),
@@ -34,7 +34,7 @@ impl Ingress {
         }
     }
 
-    fn module(&self) -> String {
+    pub(super) fn module(&self) -> String {
         let mut module = format!(
             "kind: io.statefun.kafka.v1/ingress
 spec:
@@ -64,7 +64,7 @@ spec:
     }
 }
 
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
@@ -285,6 +285,45 @@ async fn where_retention_took_the_position_it_goes_on_by_the_reset_position() {
         scene.arrive(expected).await;
         scene.runtime.shutdown().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_the_position_and_the_lag_of_each_partition_and_the_rate() {
+    let Some(broker) = shared("kafka shown", Version::V41) else {
+        return;
+    };
+    let client = Client::of(broker);
+    let topic = client.topic("shown", 2).await;
+    for text in ["one", "two", "three"] {
+        client.text(&topic, 1, "a", text).await;
+    }
+    let data = folder();
+    let scene = Scene::start(&Ingress::of(&client, &topic).module(), data.path()).await;
+    scene.arrive(&["one", "two", "three"]).await;
+    let queues = until("the lag", async || {
+        let queues = scene.ask("/api/queues").await;
+        let queues: serde_json::Value = serde_json::from_str(&queues).unwrap();
+        let splits = queues["ingresses"][0]["splits"].as_array()?.clone();
+        let is_known = splits.len() == 2 && splits.iter().all(|split| split["behind"] == 0);
+        is_known.then_some(splits)
+    })
+    .await;
+    for (partition, split) in queues.iter().enumerate() {
+        assert_eq!(split["split"], format!("{topic}/{partition}"));
+        assert_eq!(split["position"], ["0", "3"][partition]);
+    }
+    let metrics = scene.ask("/metrics").await;
+    for line in [
+        format!("statefun_ingress_pendingRecords{{ingress=\"test/in\",split=\"{topic}/1\"}} 0"),
+        "statefun_ingress_numRecordsIn_total{ingress=\"test/in\"} 3".to_owned(),
+        "statefun_ingress_numRecordsInErrors_total{ingress=\"test/in\"} 0".to_owned(),
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line}\n{metrics}"
+        );
+    }
+    scene.runtime.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

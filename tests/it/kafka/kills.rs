@@ -1,10 +1,12 @@
-//! From Kafka to Kafka under load, while the runtime, the function server and the broker are killed: a reader of what is committed sees every
+//! From Kafka to Kafka under load, while the runtime, the function server and the broker are killed, and the broker is away for long: a reader of what is committed sees every
 //! effect once, none missing, and each key's in its order.
 
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use stateful_functions::random::Random;
+use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
 use stateful_functions::transport::http::serve;
 use stateful_functions::{
     BoxError, Context, FunctionSpec, KafkaEgressMessage, Message, StatefulFunctions, TypeName,
@@ -17,13 +19,18 @@ use super::client::{Client, Reader};
 use crate::support::installed::Installed;
 use crate::support::numbered::{Effects, KEYS, Pace};
 use crate::support::ports::free_port;
+use crate::support::process::Process;
 use crate::support::seeds::{for_each_seed, number};
 use crate::support::until::until;
 
 /// How often something is killed with each version of the broker.
 const ROUNDS: u64 = 10;
+/// How often the broker is away for longer than the limits of the clients.
+const OUTAGES: u64 = 3;
 /// Records that are written before their effects are seen.
 const AHEAD: u64 = 1_500;
+/// For an answer of the admin API.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Set in the process that serves the functions: where it listens.
 const SERVES_AT: &str = "STATEFUN_KAFKA_FUNCTIONS";
 const COUNTED: ValueSpec<i64> = ValueSpec::new("counted", types::LONG);
@@ -123,8 +130,9 @@ async fn write(pace: &Pace, broker: &Broker, into: &str, out: &str) -> u64 {
     number
 }
 
-fn installed(broker: &Broker, functions: u16, into: &str) -> Installed {
+fn installed(broker: &Broker, functions: u16, into: &str, trouble: Trouble) -> Installed {
     let address = broker.address();
+    let (reading, writing, timeout) = trouble.limits();
     Installed::with(&format!(
         "kind: io.statefun.kafka.v1/ingress
 spec:
@@ -132,6 +140,7 @@ spec:
   address: {address}
   consumerGroupId: {into}
   startupPosition: {{type: earliest}}
+  properties: [{reading}]
   topics: [{{topic: {into}, valueType: io.statefun.types/string, targets: [test/count]}}]
 ---
 kind: io.statefun.endpoints.v2/http
@@ -141,10 +150,94 @@ kind: io.statefun.kafka.v1/egress
 spec:
   id: test/out
   address: {address}
-  deliverySemantic: {{type: exactly-once, transactionTimeout: 1min}}
-  properties: [{{transactional.id: {into}}}]
+  deliverySemantic: {{type: exactly-once, transactionTimeout: {timeout}}}
+  properties: [{{transactional.id: {into}}}{writing}]
 "
     ))
+}
+
+/// What happens while records pass through.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    /// The runtime, the function server or the broker is killed and started again at once.
+    Kills,
+    /// The broker is away for longer than every limit of the clients: what would be hours with their defaults.
+    Outages,
+}
+
+impl Trouble {
+    /// Properties of the ingress and of the egress, and its transaction timeout.
+    const fn limits(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Kills => ("", "", "1min"),
+            Self::Outages => (
+                "{request.timeout.ms: 500}, {flink.partition-discovery.interval-millis: 100}",
+                ", {delivery.timeout.ms: 1000}, {request.timeout.ms: 500}",
+                "1s",
+            ),
+        }
+    }
+
+    fn rounds(self) -> u64 {
+        let asked = number("STATEFUN_KAFKA_ROUNDS");
+        match self {
+            Self::Kills => asked.unwrap_or(ROUNDS),
+            Self::Outages => asked.unwrap_or(OUTAGES),
+        }
+    }
+
+    async fn happens(
+        self,
+        broker: &Broker,
+        installed: &Installed,
+        (process, server): (&mut Process, &mut Server),
+        random: &mut Random,
+    ) {
+        match (self, random.below(100)) {
+            (Self::Kills, 0..55) => {
+                process.kill();
+                *process = installed.run();
+            }
+            (Self::Kills, 55..80) => {
+                server.kill();
+                server.restart();
+            }
+            (Self::Kills, _) => tokio::task::block_in_place(|| {
+                broker.kill();
+                broker.restart();
+            }),
+            (Self::Outages, chance) => {
+                broker.kill();
+                fails(process, 5).await;
+                if chance < 60 {
+                    // It starts though nobody answers.
+                    process.kill();
+                    *process = installed.run();
+                    fails(process, 2).await;
+                }
+                tokio::task::block_in_place(|| broker.restart());
+            }
+        }
+    }
+}
+
+/// Waits until the ingress has failed that many times more.
+async fn fails(process: &Process, times: u64) {
+    let client = HttpClient::new(HttpClientConfig::default()).unwrap();
+    let url = format!("{}/metrics", process.url("admin api"));
+    let failures = async || {
+        let request = HttpRequest::new(http::Method::GET, url.parse().unwrap());
+        let answer = client.send(request, PATIENCE).await.unwrap();
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        let name = "statefun_ingress_numRecordsInErrors_total{ingress=\"test/in\"} ";
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    let before = failures().await;
+    until("failures of the ingress", async || {
+        (failures().await >= before + times).then_some(())
+    })
+    .await;
 }
 
 fn kills_lose_nothing_and_double_nothing(version: Version) {
@@ -153,7 +246,7 @@ fn kills_lose_nothing_and_double_nothing(version: Version) {
             return;
         };
         let executor = tokio::runtime::Runtime::new().unwrap();
-        executor.block_on(play(&broker, seed));
+        executor.block_on(play(&broker, Trouble::Kills, seed));
     });
 }
 
@@ -167,17 +260,28 @@ fn kills_of_runtime_functions_and_broker_4_1_lose_nothing_and_double_nothing() {
     kills_lose_nothing_and_double_nothing(Version::V41);
 }
 
-async fn play(broker: &Broker, seed: u64) {
+#[test]
+fn outages_longer_than_all_limits_lose_nothing_double_nothing_and_need_nobody() {
+    for_each_seed(1, |seed| {
+        let Some(broker) = own("kafka to kafka under outages", Version::V41) else {
+            return;
+        };
+        let executor = tokio::runtime::Runtime::new().unwrap();
+        executor.block_on(play(&broker, Trouble::Outages, seed));
+    });
+}
+
+async fn play(broker: &Broker, trouble: Trouble, seed: u64) {
     let mut random = Random::seeded(seed);
     let client = Client::of(broker);
     let (into, out) = (client.topic("in", 3).await, client.topic("out", 3).await);
     let mut server = Server::start();
-    let installed = installed(broker, server.port, &into);
+    let installed = installed(broker, server.port, &into, trouble);
     let pace = Pace::new(AHEAD);
     let rounds = async {
         let mut process = installed.run();
         let mut reader = Reader::of(broker, &out);
-        for round in 0..number("STATEFUN_KAFKA_ROUNDS").unwrap_or(ROUNDS) {
+        for round in 0..trouble.rounds() {
             // At a moment of its own in each round, when something has arrived since the last one.
             let enough = reader.records.len() + 1 + usize::try_from(random.below(300)).unwrap();
             until(
@@ -189,20 +293,8 @@ async fn play(broker: &Broker, seed: u64) {
                 },
             )
             .await;
-            match random.below(100) {
-                0..55 => {
-                    process.kill();
-                    process = installed.run();
-                }
-                55..80 => {
-                    server.kill();
-                    server.restart();
-                }
-                _ => tokio::task::block_in_place(|| {
-                    broker.kill();
-                    broker.restart();
-                }),
-            }
+            let both = (&mut process, &mut server);
+            trouble.happens(broker, &installed, both, &mut random).await;
         }
         pace.end();
         process

@@ -16,4 +16,5 @@ mod ingress;
 mod kills;
 mod modules;
 mod outage;
+mod reported;
 mod secured;

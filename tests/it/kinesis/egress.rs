@@ -42,6 +42,11 @@ fn functions() -> StatefulFunctions {
 }
 
 fn module(address: std::net::SocketAddr, max: u32) -> String {
+    module_with(address, max, "")
+}
+
+/// The same, with further properties.
+fn module_with(address: std::net::SocketAddr, max: u32, more: &str) -> String {
     format!(
         "kind: io.statefun.kinesis.v1/egress
 spec:
@@ -49,7 +54,7 @@ spec:
   awsRegion: {{type: specific, id: us-east-1}}
   awsCredentials: {{type: basic, accessKeyId: a, secretAccessKey: b}}
   maxOutstandingRecords: {max}
-  clientConfigProperties: [{{aws.endpoint: 'http://{address}/'}}]
+  clientConfigProperties: [{{aws.endpoint: 'http://{address}/'}}{more}]
 "
     )
 }
@@ -256,5 +261,106 @@ async fn denied_access_is_shown_and_tried_again() {
     client.await_records(&stream, 1).await;
     assert!(front.count("PutRecords") >= 5);
     scene.says("\"set_aside\":0").await;
+    scene.runtime.shutdown().await;
+}
+
+/// Values of the records of a stream, in their order.
+async fn texts(client: &Client, stream: &str, count: usize) -> Vec<String> {
+    let records = client.await_records(stream, count).await;
+    records.iter().map(|read| read.text()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_may_not_be_written_delays_no_other_stream_in_later_batches() {
+    let Some(server) = shared("kinesis egress denied stream") else {
+        return;
+    };
+    let (client, front) = (Client::of(server), Front::start(server).await);
+    let (denied, open) = (
+        client.stream("denied", 1).await,
+        client.stream("open", 1).await,
+    );
+    front.faults().denied = Some(denied.clone());
+    let (scene, _data) = started(&module(front.address, 1000)).await;
+    for number in 1..=5 {
+        order(&scene.runtime, &format!("{denied} a - {number}")).await;
+        order(&scene.runtime, &format!("{open} a - {number}")).await;
+        // Each is in a later batch than the one before.
+        texts(&client, &open, number).await;
+    }
+    scene.says("not authorized").await;
+    scene.says("\"outbox\":5").await;
+    front.faults().denied = None;
+    let numbers = ["1", "2", "3", "4", "5"];
+    assert_eq!(texts(&client, &denied, 5).await, numbers);
+    assert_eq!(texts(&client, &open, 5).await, numbers);
+    scene.says("\"outbox\":0").await;
+    scene.says("\"last_failure\":null").await;
+    scene.says("\"set_aside\":0").await;
+    scene.runtime.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_key_delays_no_other_key_in_later_batches_and_keeps_its_order() {
+    let Some(server) = shared("kinesis egress throttled key") else {
+        return;
+    };
+    let (client, front) = (Client::of(server), Front::start(server).await);
+    let stream = client.stream("throttled-key", 1).await;
+    front.faults().refused_key = Some("hot".to_owned());
+    // There is room for three delayed records, and the fourth waits for them.
+    let (scene, data) = started(&module(front.address, 3)).await;
+    for number in 1..=3 {
+        order(&scene.runtime, &format!("{stream} hot - {number}")).await;
+        order(&scene.runtime, &format!("{stream} cold - {number}")).await;
+        texts(&client, &stream, number).await;
+    }
+    order(&scene.runtime, &format!("{stream} hot - 4")).await;
+    scene.says("\"outbox\":4").await;
+    // What was delayed is delivered by the next start.
+    scene.runtime.shutdown().await;
+    assert_eq!(texts(&client, &stream, 3).await, ["1", "2", "3"]);
+    let scene = Scene::start_with(functions(), &module(front.address, 3), data.path()).await;
+    scene.says("\"outbox\":4").await;
+    front.faults().refused_key = None;
+    let expected = ["1", "2", "3", "1", "2", "3", "4"];
+    assert_eq!(texts(&client, &stream, 7).await, expected);
+    scene.says("\"outbox\":0").await;
+    scene.says("\"last_failure\":null").await;
+    scene.runtime.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_a_key_are_packed_if_a_property_asks_for_it_and_an_ingress_reads_them() {
+    let Some(server) = shared("kinesis egress aggregation") else {
+        return;
+    };
+    let (client, front) = (Client::of(server), Front::start(server).await);
+    let stream = client.stream("packed", 2).await;
+    front.faults().is_away = true;
+    let properties = ", {AggregationEnabled: true}, {AggregationMaxCount: 16}";
+    let (scene, _data) = started(&module_with(front.address, 1000, properties)).await;
+    // As a value of StateFun's type for texts.
+    let value = |number: u32| format!("\n\u{3}{number:03}");
+    for number in 0..40 {
+        order(&scene.runtime, &format!("{stream} hot - {}", value(number))).await;
+    }
+    scene.says("\"outbox\":40").await;
+    front.faults().is_away = false;
+    scene.says("\"outbox\":0").await;
+    scene.runtime.shutdown().await;
+    let records = client.read(&stream).await;
+    // One that was sent while the service was away, and the others in packs.
+    assert!(records.len() <= 5, "{} records", records.len());
+    let is_packed = |bytes: &[u8]| bytes.starts_with(&[0xf3, 0x89, 0x9a, 0xc2]);
+    assert!(records.iter().any(|read| is_packed(&read.value)));
+    let data = folder();
+    let module = super::ingress::Ingress::of(&client, &stream).module();
+    let scene = Scene::start(&module, data.path()).await;
+    let expected: Vec<String> = (0..40).map(|number| format!("{number:03}")).collect();
+    until("all records", async || {
+        (scene.far_side.texts() == expected).then_some(())
+    })
+    .await;
     scene.runtime.shutdown().await;
 }

@@ -27,6 +27,16 @@ pub(super) struct Front {
 pub(super) struct Faults {
     /// Connections are closed at once.
     pub(super) is_away: bool,
+    /// Calls are never answered.
+    pub(super) is_silent: bool,
+    /// Calls that name this stream are never answered.
+    pub(super) silent: Option<String>,
+    /// Nothing may be written to this stream.
+    pub(super) denied: Option<String>,
+    /// Records of a `PutRecords` with this key are refused.
+    pub(super) refused_key: Option<String>,
+    /// Calls that were made while it was away or silent.
+    pub(super) unanswered: u64,
     /// Percent of all calls that are throttled.
     pub(super) throttled: u64,
     /// Percent of the records of a `PutRecords` that are refused.
@@ -67,6 +77,11 @@ impl Front {
             server: server.address,
             faults: Arc::new(Mutex::new(Faults {
                 is_away: false,
+                is_silent: false,
+                silent: None,
+                denied: None,
+                refused_key: None,
+                unanswered: 0,
                 throttled: 0,
                 refused: 0,
                 answers: BTreeMap::new(),
@@ -113,6 +128,7 @@ impl Front {
                 return;
             };
             let answer = match plan {
+                Plan::Silence => std::future::pending().await,
                 Plan::Answer(status, body) => answer(status, "", body.to_string().as_bytes()),
                 Plan::Pass(refused) => {
                     let passed = [request.head.as_bytes(), b"\r\n", &request.body].concat();
@@ -136,7 +152,17 @@ impl Front {
     fn plan(&self, name: &str, request: &mut RawMessage) -> Option<Plan> {
         let mut faults = self.faults();
         if faults.is_away {
+            faults.unanswered += 1;
             return None;
+        }
+        let text = String::from_utf8_lossy(&request.body).into_owned();
+        let names = |stream: &Option<String>| {
+            let stream = stream.as_ref();
+            stream.is_some_and(|stream| text.contains(&format!("\"StreamName\":\"{stream}\"")))
+        };
+        if faults.is_silent || names(&faults.silent) {
+            faults.unanswered += 1;
+            return Some(Plan::Silence);
         }
         *faults.calls.entry(name.to_owned()).or_default() += 1;
         let credential = request.header("authorization").unwrap_or_default();
@@ -148,19 +174,28 @@ impl Front {
         if let Some((status, body)) = faults.answers.get_mut(name).and_then(VecDeque::pop_front) {
             return Some(Plan::Answer(status, body));
         }
+        if name == "PutRecords" && names(&faults.denied) {
+            let denied = "User is not authorized to perform: kinesis:PutRecords";
+            let (status, body) = error("AccessDeniedException", denied);
+            return Some(Plan::Answer(status, body));
+        }
         let percent = faults.throttled;
         if faults.random.chance(percent) {
             return Some(Plan::Answer(400, throttled()));
         }
         let percent = faults.refused;
-        if name != "PutRecords" || percent == 0 {
+        let refused_key = faults.refused_key.clone();
+        if name != "PutRecords" || (percent == 0 && refused_key.is_none()) {
             return Some(Plan::Pass(Vec::new()));
         }
         let mut body: Value = serde_json::from_slice(&request.body).unwrap();
         let records = std::mem::take(body["Records"].as_array_mut().unwrap());
         let refused: Vec<bool> = records
             .iter()
-            .map(|_| faults.random.chance(percent))
+            .map(|record| {
+                let is_named = |key: &String| record["PartitionKey"] == key.as_str();
+                refused_key.as_ref().is_some_and(is_named) || faults.random.chance(percent)
+            })
             .collect();
         let kept = records
             .into_iter()
@@ -184,6 +219,7 @@ impl Front {
 }
 
 enum Plan {
+    Silence,
     Answer(u16, Value),
     /// To the server, with the results of these records put in afterwards.
     Pass(Vec<bool>),

@@ -233,6 +233,38 @@ async fn a_missing_stream_is_reported_delays_no_other_and_is_read_once_it_exists
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_shards_are_not_listed_delays_no_other_and_begins_where_the_others_do() {
+    let Some(server) = shared("kinesis stream that does not answer") else {
+        return;
+    };
+    let (client, front) = (Client::of(server), Front::start(server).await);
+    // They are asked for in the order of their names.
+    let silent = client.stream("a-silent", 1).await;
+    let stream = client.stream("b-there", 1).await;
+    front.faults().silent = Some(silent.clone());
+    let mut ingress = Ingress::at(front.address, &silent);
+    ingress.streams.push(stream.clone());
+    ingress.start = "{type: latest}";
+    // A call may take an hour.
+    let patience = "{RequestTimeout: 3600000}".to_owned();
+    ingress.properties.push(patience);
+    client.text(&silent, "a", "before").await;
+    let data = folder();
+    let scene = Scene::start(&ingress.module(), data.path()).await;
+    scene.says("\"behind_ms\":0").await;
+    client.text(&stream, "a", "one").await;
+    scene.arrive(&["one"]).await;
+    scene.runtime.shutdown().await;
+    // What is new in it is read after a restart, and nothing else.
+    client.text(&silent, "a", "two").await;
+    front.faults().silent = None;
+    let scene = Scene::start(&ingress.module(), data.path()).await;
+    scene.arrive(&["two"]).await;
+    scene.says("\"last_failure\":null").await;
+    scene.runtime.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_deleted_and_created_again_is_read_from_its_first_record_on() {
     let Some(server) = shared("kinesis stream created again") else {
         return;

@@ -1,4 +1,4 @@
-//! From Kinesis to Kinesis under load, while the runtime is killed, the service throttles and the stream is resharded: no effect is missing, the
+//! From Kinesis to Kinesis under load, while the runtime is killed, the service throttles or is away and the stream is resharded: no effect is missing, the
 //! state counts each record once, and each key's effects are in order.
 
 use stateful_functions::random::Random;
@@ -14,11 +14,14 @@ use super::front::Front;
 use super::server::{Server, shared};
 use crate::support::installed::Installed;
 use crate::support::numbered::{Effects, KEYS, Pace};
+use crate::support::process::Process;
 use crate::support::seeds::{for_each_seed, number};
 use crate::support::until::until;
 
 /// How often the runtime is killed.
 const ROUNDS: u64 = 20;
+/// How often the service is away.
+const OUTAGES: u64 = 4;
 /// Records that are written before their effects are seen.
 const AHEAD: u64 = 300;
 const COUNTED: ValueSpec<i64> = ValueSpec::new("counted", types::LONG);
@@ -41,12 +44,13 @@ impl StatefulFunction for Count {
     }
 }
 
-fn installed(front: &Front, functions: &str, into: &str) -> Installed {
+fn installed(front: &Front, functions: &str, into: &str, trouble: Trouble) -> Installed {
     let aws = format!(
         "awsRegion: {{type: specific, id: us-east-1}}
   awsCredentials: {{type: basic, accessKeyId: a, secretAccessKey: b}}
-  clientConfigProperties: [{{aws.endpoint: 'http://{}/'}}, {{flink.shard.getrecords.intervalmillis: 20}}]",
-        front.address
+  clientConfigProperties: [{{aws.endpoint: 'http://{}/'}}, {{flink.shard.getrecords.intervalmillis: 20}}{}]",
+        front.address,
+        trouble.properties()
     );
     Installed::with(&format!(
         "kind: io.statefun.kinesis.v1/ingress
@@ -65,6 +69,87 @@ spec:
   {aws}
 "
     ))
+}
+
+/// What happens while records pass through.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    /// The runtime is killed, and the stream is resharded.
+    Kills,
+    /// The service is away for longer than the limits of all calls.
+    Outages,
+}
+
+impl Trouble {
+    const fn properties(self) -> &'static str {
+        match self {
+            Self::Kills => "",
+            Self::Outages => ", {RequestTimeout: 1000}",
+        }
+    }
+
+    fn rounds(self) -> u64 {
+        let asked = number("STATEFUN_KINESIS_ROUNDS");
+        match self {
+            Self::Kills => asked.unwrap_or(ROUNDS),
+            Self::Outages => asked.unwrap_or(OUTAGES),
+        }
+    }
+
+    async fn happens(self, stage: &Stage<'_>, process: &mut Process, random: &mut Random) {
+        let Stage {
+            client,
+            front,
+            installed,
+            into,
+        } = stage;
+        match self {
+            Self::Kills => {
+                let open = client.shards(into).await;
+                let open = open.iter().filter(|shard| shard.is_open).count();
+                match random.below(6) {
+                    0 if open < 6 => client.split(into, 0).await,
+                    1 if open > 1 => client.merge(into).await,
+                    _ => {}
+                }
+                process.kill();
+                *process = installed.run();
+            }
+            Self::Outages => {
+                let before = {
+                    let mut faults = front.faults();
+                    match random.below(2) {
+                        0 => faults.is_away = true,
+                        _ => faults.is_silent = true,
+                    }
+                    faults.unanswered
+                };
+                let fail = async |more: u64| {
+                    until("calls without an answer", async || {
+                        (front.faults().unanswered >= before + more).then_some(())
+                    })
+                    .await;
+                };
+                fail(4).await;
+                if random.chance(60) {
+                    // It starts though nobody answers.
+                    process.kill();
+                    *process = installed.run();
+                    fail(8).await;
+                }
+                let mut faults = front.faults();
+                (faults.is_away, faults.is_silent) = (false, false);
+            }
+        }
+    }
+}
+
+/// Where it happens.
+struct Stage<'a> {
+    client: &'a Client,
+    front: &'a Front,
+    installed: &'a Installed,
+    into: &'a str,
 }
 
 /// Writes numbered records without end, each key's in order. Returns how many.
@@ -86,11 +171,22 @@ fn twenty_kills_of_the_runtime_lose_nothing_and_count_nothing_twice() {
             return;
         };
         let executor = tokio::runtime::Runtime::new().unwrap();
-        executor.block_on(play(server, seed));
+        executor.block_on(play(server, Trouble::Kills, seed));
     });
 }
 
-async fn play(server: &'static Server, seed: u64) {
+#[test]
+fn outages_of_any_length_lose_nothing_count_nothing_twice_and_need_nobody() {
+    for_each_seed(1, |seed| {
+        let Some(server) = shared("kinesis to kinesis under outages") else {
+            return;
+        };
+        let executor = tokio::runtime::Runtime::new().unwrap();
+        executor.block_on(play(server, Trouble::Outages, seed));
+    });
+}
+
+async fn play(server: &'static Server, trouble: Trouble, seed: u64) {
     let mut random = Random::seeded(seed);
     let (client, front) = (Client::of(server), Front::start(server).await);
     let (into, out) = (client.stream("in", 2).await, client.stream("out", 3).await);
@@ -100,7 +196,14 @@ async fn play(server: &'static Server, seed: u64) {
         faults.refused = 10;
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let installed = installed(&front, &listener.local_addr().unwrap().to_string(), &into);
+    let address = listener.local_addr().unwrap().to_string();
+    let installed = installed(&front, &address, &into, trouble);
+    let stage = Stage {
+        client: &client,
+        front: &front,
+        installed: &installed,
+        into: &into,
+    };
     let count = Count { out: out.clone() };
     let spec = FunctionSpec::new(TypeName::new("test/count"), count).value(COUNTED);
     let functions = StatefulFunctions::new().with(spec).unwrap();
@@ -109,7 +212,7 @@ async fn play(server: &'static Server, seed: u64) {
     let mut reader = Reader::of(&client, &out);
     let rounds = async {
         let mut process = installed.run();
-        for round in 0..number("STATEFUN_KINESIS_ROUNDS").unwrap_or(ROUNDS) {
+        for round in 0..trouble.rounds() {
             // At a moment of its own in each round, when something has arrived since the last one.
             let enough = reader.records.len() + 1 + usize::try_from(random.below(60)).unwrap();
             until(
@@ -121,15 +224,7 @@ async fn play(server: &'static Server, seed: u64) {
                 },
             )
             .await;
-            let open = client.shards(&into).await;
-            let open = open.iter().filter(|shard| shard.is_open).count();
-            match random.below(6) {
-                0 if open < 6 => client.split(&into, 0).await,
-                1 if open > 1 => client.merge(&into).await,
-                _ => {}
-            }
-            process.kill();
-            process = installed.run();
+            trouble.happens(&stage, &mut process, &mut random).await;
         }
         pace.end();
         process

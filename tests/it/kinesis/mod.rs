@@ -12,5 +12,6 @@ mod front;
 mod ingress;
 mod kills;
 mod modules;
+mod reported;
 mod reshards;
 mod server;

@@ -8,6 +8,7 @@ use stateful_functions::runtime::Runtime;
 use super::broker::{Broker, certificate};
 use crate::faults::hidden_attempts::{listed, started};
 use crate::runtime::SAMPLES;
+use crate::support::asked::{ask, has};
 
 fn ingress(url: &str, more: &str) -> String {
     format!(
@@ -88,6 +89,63 @@ async fn certificates_are_shown_and_checked_on_both_sides() {
         told.contains("certificate")
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_asks_the_broker_and_disconnects_no_client() {
+    let settings = "allow_anonymous false\npassword_file FOLDER/users\n";
+    let Some(broker) = Broker::start_with("mqtt check --connect", settings).await else {
+        return;
+    };
+    set_password(&broker, "right");
+    broker.reload();
+    let module = |password: &str| {
+        let more = format!("  username: sensor\n  password: {password}\n");
+        let url = broker.url();
+        let egress = format!(
+            "---\nkind: statefun.mqtt.v1/egress\nspec:\n  id: test/out\n  url: {url}\n  topic: out\n{more}"
+        );
+        ingress(&url, &more) + &egress
+    };
+    let runs = started(
+        Runtime::builder(),
+        &ingress(&broker.url(), "  username: sensor\n  password: right\n"),
+    )
+    .await;
+    let subscribed =
+        |entry: &serde_json::Value| entry["splits"].to_string().contains("subscriptions");
+    listed(&runs, "ingresses", subscribed).await;
+    let check = |password: &str| tokio::task::block_in_place(|| ask(&module(password), &[]));
+    let (code, answers) = check("right");
+    assert_eq!(code, 0, "{answers:#?}");
+    has(&answers, "fine", "spec.url", "accepts the client");
+    has(
+        &answers,
+        "fine",
+        "spec.topics",
+        "takes a subscription to a/#",
+    );
+    has(
+        &answers,
+        "unknown",
+        "spec",
+        "whether topics may be published to",
+    );
+    let (code, answers) = check("wrong-secret");
+    assert_eq!(code, 1, "{answers:#?}");
+    assert_eq!(answers.len(), 2, "{answers:#?}");
+    has(&answers, "fault", "spec.url", "it refuses");
+    assert!(
+        !format!("{answers:?}").contains("wrong-secret"),
+        "{answers:#?}"
+    );
+    let entry = listed(&runs, "ingresses", subscribed).await;
+    assert!(entry["last_failure"].is_null(), "{entry}");
+    broker.stop();
+    let (code, answers) = check("right");
+    assert_eq!(code, 1, "{answers:#?}");
+    assert_eq!(answers.len(), 2, "{answers:#?}");
+    has(&answers, "fault", "spec.url", "Connection refused");
 }
 
 #[test]

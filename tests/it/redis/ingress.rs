@@ -51,11 +51,24 @@ async fn entries_are_taken_in_from_the_beginning_and_acknowledged_once_they_are_
     assert_eq!(values, ["1", "2"]);
     acknowledged(&server).await;
     let entry = listed(&started, "ingresses", |entry| {
-        entry["splits"].to_string().contains("\"lag\":0")
-            || entry["splits"].to_string().contains("behind")
+        entry["brought"] == 2 && entry["splits"][0]["behind"] == 0
     })
     .await;
-    assert!(entry["splits"].to_string().contains("\"in\""), "{entry}");
+    let split = &entry["splits"][0];
+    assert_eq!(split["split"], "in");
+    let last = server.ask(&["XREVRANGE", "in", "+", "-", "COUNT", "1"]);
+    let position = split["position"].as_str().unwrap();
+    assert!(last.contains(position), "{position} {last}");
+    let metrics = get(&started, "/metrics").await;
+    for line in [
+        "statefun_ingress_pendingRecords{ingress=\"test/in\",split=\"in\"} 0",
+        "statefun_ingress_numRecordsIn_total{ingress=\"test/in\"} 2",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line}\n{metrics}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
