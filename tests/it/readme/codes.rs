@@ -21,7 +21,7 @@ const OTHERS: &[&str] = &[
 #[test]
 fn each_code_has_its_cause_and_remedy() {
     let mut files = Vec::new();
-    for part in ["admin", "connectors", "runtime"] {
+    for part in ["admin", "connectors", "edgex/rest", "runtime"] {
         sources(&Path::new(ROOT).join("src").join(part), &mut files);
     }
     let mut codes = BTreeSet::new();
