@@ -7,7 +7,7 @@ use crate::pipeline::PipelineConfig;
 
 use super::draft::Draft;
 use super::kinds::{self, PipelineSpec};
-use super::{Module, ModuleFile, Placeholders, documents};
+use super::{Module, ModuleFile, Placeholders, documents, sole_users};
 
 impl Module {
     /// Reads files that declare pipelines: module files, and configurations of EdgeX application services.
@@ -31,6 +31,7 @@ impl Module {
                 read_service(&document, &mut draft);
             }
         }
+        sole_users::check(&draft);
         let mut module = draft.module;
         let faults;
         (faults, module.warnings, module.not_for_flink) = findings.into_parts();
@@ -102,6 +103,34 @@ Service: {Host: localhost}
             text: &text,
         };
         Module::read_pipelines(&[file], &Placeholders::default())
+    }
+
+    #[cfg(feature = "mqtt")]
+    #[test]
+    fn two_exports_with_one_client_id_and_different_users_give_a_warning() {
+        let export = |secret: &str| {
+            format!(
+                "{{Parameters: {{BrokerAddress: 'tcp://h', Topic: t, ClientId: c, AuthMode: usernamepassword, SecretName: {secret}}}}}"
+            )
+        };
+        let text = format!(
+            "Writable:\n  Pipeline:\n    ExecutionOrder: MQTTExport, MQTTExport2\n    Functions:\n      MQTTExport: {}\n      MQTTExport2: {}\n",
+            export("a"),
+            export("b")
+        );
+        let file = ModuleFile {
+            name: "configuration.yaml",
+            text: &text,
+        };
+        let (module, faults) = Module::read_pipelines(&[file], &Placeholders::default());
+        assert!(faults.is_empty(), "{faults:?}");
+        let told = module.warnings.iter().map(ToString::to_string);
+        let told: Vec<_> = told.filter(|told| told.contains("client id")).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].contains("each closes the connection of the other"),
+            "{told:?}"
+        );
     }
 
     #[test]

@@ -196,7 +196,7 @@ fn check_exports(draft: &Draft<'_>, clients: &[Client<'_>]) {
             client.name, client.client_id, other.name, other.location
         );
         let complaint = Complaint::with_remedy(text, "give each a client id of its own");
-        let finding = Finding::new(client.location.clone(), "spec", complaint);
+        let finding = Finding::new(client.location.clone(), "", complaint);
         draft.findings.warning(finding);
     }
 }
@@ -241,7 +241,7 @@ fn servers(address: &str) -> BTreeSet<&str> {
 
 fn fault(draft: &Draft<'_>, location: &Location, key: &str, complaint: Complaint) {
     let path = match key {
-        "" => "spec".to_owned(),
+        "" => String::new(),
         key => format!("spec.{key}"),
     };
     let finding = Finding::new(location.clone(), path, complaint);
