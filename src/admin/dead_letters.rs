@@ -80,19 +80,29 @@ impl Admin {
         params.only(&["target", "reason", "type"])?;
         let (filter, asked) = (given_up(params)?, Asked::of(request, &self.bodies).await?);
         let dry_run = asked.dry_run.unwrap_or(false);
+        let mut redriven = self.redrive_kept(&filter, &asked).await?;
+        self.redrive_records(&filter, dry_run, &mut redriven)
+            .await?;
+        Ok(redriven.reply(dry_run))
+    }
+
+    /// Redrives the deliveries that match a filter, or only counts them.
+    pub(super) async fn redrive_kept(
+        &self,
+        filter: &KeptFilter,
+        asked: &Asked,
+    ) -> Result<Redriven, Refusal> {
         let (mut after, mut redriven) = (None, Redriven::default());
         loop {
             let page = self.given_up(filter.clone(), after, CHUNK).await?;
             let items = redriven.readable(page.items);
-            if !dry_run {
-                self.redrive(&asked, &items).await?;
+            if !asked.dry_run.unwrap_or(false) {
+                self.redrive(asked, &items).await?;
             }
             redriven.count += items.len();
             after = page.next;
             if after.is_none() {
-                self.redrive_records(&filter, dry_run, &mut redriven)
-                    .await?;
-                return Ok(redriven.reply(dry_run));
+                return Ok(redriven);
             }
         }
     }

@@ -211,7 +211,7 @@ impl Admin {
         params.only(&[])?;
         let asked = Asked::of(request, &self.bodies).await?;
         if asked.dry_run.is_some() {
-            let text = "`dry_run` is for many jobs at a time: /api/dead-letters/redrive";
+            let text = "`dry_run` is for many jobs at a time: /api/jobs/redrive";
             return Err(bad_request(text));
         }
         let address = self.found(id).await?.item.address;
@@ -219,6 +219,25 @@ impl Admin {
         let answer = self.runtime.call(command, COMMAND_TIMEOUT).await;
         let answer = answer.map_err(|refusal| Box::new(respond::refused(&refusal)))?;
         done(&address, answer)
+    }
+
+    /// Sends the jobs again that were given up and match a filter, or only counts them.
+    pub(super) async fn redrive_jobs(
+        &self,
+        request: Request<Body>,
+        params: &Params,
+    ) -> Result<Reply, Refusal> {
+        params.only(&["namespace", "destination", "reason"])?;
+        let functions = self.named_functions(params)?;
+        let filter = KeptFilter {
+            states: vec![DeliveryState::Discarded],
+            reason: params.get("reason").map(reason).transpose()?,
+            among: Some(prefixes(&functions)),
+            ..KeptFilter::default()
+        };
+        let asked = Asked::of(request, &self.bodies).await?;
+        let redriven = self.redrive_kept(&filter, &asked).await?;
+        Ok(redriven.reply(asked.dry_run.unwrap_or(false)))
     }
 
     /// Counts all jobs, exactly, which takes a moment if there are many.

@@ -225,6 +225,7 @@ impl Admin {
             Route::Job(id) => self.job(&params, &id).await,
             Route::JobTransitions(id) => self.job_transitions(&params, &id).await,
             Route::JobAct(id, verb) => self.act_on_job(request, &params, &id, verb).await,
+            Route::RedriveJobs => self.redrive_jobs(request, &params).await,
             Route::JobStats => self.job_stats(&params).await,
             Route::DeadLetters => self.dead_letters(&params).await,
             Route::DeadLetterExport => self.export_dead_letters(&params),

@@ -36,6 +36,7 @@ pub(super) enum Route {
     Job(String),
     JobTransitions(String),
     JobAct(String, Verb),
+    RedriveJobs,
     JobStats,
     DeadLetters,
     DeadLetterExport,
@@ -113,6 +114,7 @@ pub(super) fn route(path: &str) -> Result<Routed, Refusal> {
         ["api", "events"] => (Route::Events, POST),
         ["api", "events", id] => (Route::Event(id.to_owned()), GET),
         ["api", "jobs"] => (Route::Jobs, GET),
+        ["api", "jobs", "redrive"] => (Route::RedriveJobs, POST),
         ["api", "jobs", id] => (Route::Job(id.to_owned()), GET),
         ["api", "jobs", id, "transitions"] => (Route::JobTransitions(id.to_owned()), GET),
         ["api", "jobs", id, verb] => {

@@ -11,7 +11,7 @@ use crate::admin::{AdminArgs, Query, encoded};
 use crate::deliveries::{Actor, line, show};
 use crate::json::{field, list_at};
 use crate::list::Extent;
-use crate::{input, output};
+use crate::{input, output, redrive};
 
 /// Submit events; show their jobs and the steps of each; retry, cancel, discard or purge them.
 #[derive(Debug, Args)]
@@ -23,6 +23,7 @@ Examples:
   statefun jobs show 0ujtsYcgvSTl8PAuAdqWYSMnLOv        a job and its timeline
   statefun jobs event 0ujtsYcgvSTl8PAuAdqWYSMnLOv       an event and its jobs
   statefun jobs retry 0ujtsYcgvSTl8PAuAdqWYSMnLOv --reason 'crm is repaired'
+  statefun jobs redrive --destination crm --dry-run --reason 'crm is repaired'
   statefun jobs stats")]
 pub(crate) struct JobsArgs {
     #[command(subcommand)]
@@ -91,6 +92,25 @@ enum JobsCommand {
     Discard(Verb),
     /// Remove a job that has ended, with its history. This cannot be undone.
     Purge(Verb),
+    /// Send jobs again that were given up.
+    Redrive {
+        /// Only those of this destination.
+        #[arg(long, value_name = "DESTINATION")]
+        destination: Option<String>,
+        /// Only those given up for this reason, such as `exhausted` or `permanent`.
+        #[arg(long, value_name = "REASON")]
+        why: Option<String>,
+        /// Only those in this namespace.
+        #[arg(long, value_name = "NAME")]
+        namespace: Option<String>,
+        /// Only count them.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        actor: Actor,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
     /// Count the jobs of each destination.
     Stats {
         #[command(flatten)]
@@ -184,6 +204,22 @@ pub(crate) async fn run(args: JobsArgs, as_json: bool) -> anyhow::Result<ExitCod
         JobsCommand::Cancel(verb) => verb.run("cancel", as_json).await?,
         JobsCommand::Discard(verb) => verb.run("discard", as_json).await?,
         JobsCommand::Purge(verb) => verb.run("purge", as_json).await?,
+        JobsCommand::Redrive {
+            destination,
+            why,
+            namespace,
+            dry_run,
+            actor,
+            admin,
+        } => {
+            let query = Query::default()
+                .with("destination", destination)
+                .with("reason", why)
+                .with("namespace", namespace);
+            let (path, body) = redrive::request(PATH, None, &query, &actor, dry_run);
+            let answer = admin.connect()?.post(&path, &body).await?;
+            redrive::print(&answer, None, dry_run, as_json)?;
+        }
         JobsCommand::Stats { admin } => {
             let stats = admin.connect()?.get("/api/stats/jobs").await?;
             if as_json {

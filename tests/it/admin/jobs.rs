@@ -183,3 +183,36 @@ async fn jobs_of_a_destination_that_is_gone_are_kept_and_continue_when_it_is_bac
     assert_eq!(started.act(&path, &why).await.status, 200);
     started.job_once(&job["id"], "succeeded").await;
 }
+
+#[tokio::test]
+async fn dl_25_jobs_that_were_given_up_are_sent_again_by_a_filter_after_a_dry_run() {
+    let (crm, audit) = (Destination::start().await, Destination::start().await);
+    crm.react(Reaction::status(503));
+    audit.react(Reaction::status(503));
+    let once = module(&crm, &audit).replace("realtime: true", "realtime: true, maxRetries: 0");
+    let builder = Runtime::builder().admin(admin("127.0.0.1:0", None));
+    let started = Started::with(builder, &once).await;
+    let accepted = json_of(&started.event(&json!({"name": "order.paid"})).await, 202);
+    let ids = [&accepted["jobs"][0]["id"], &accepted["jobs"][1]["id"]];
+    for id in ids {
+        started.job_once(id, "discarded").await;
+    }
+    crm.react(Reaction::status(200));
+    audit.react(Reaction::status(200));
+    let path = "/api/jobs/redrive?destination=crm&reason=exhausted";
+    let mut why = json!({"actor": "alice", "reason": "it is repaired", "dry_run": true});
+    let counted = json_of(&started.act(path, &why).await, 200);
+    assert_eq!(counted, json!({"redriven": 1, "dry_run": true}));
+    let job = started
+        .get(&format!("/api/jobs/{}", ids[0].as_str().unwrap()))
+        .await;
+    assert_eq!(job["state"], "discarded");
+    why["dry_run"] = json!(false);
+    let counted = json_of(&started.act(path, &why).await, 200);
+    assert_eq!(counted, json!({"redriven": 1, "dry_run": false}));
+    started.job_once(ids[0], "succeeded").await;
+    let other = started
+        .get(&format!("/api/jobs/{}", ids[1].as_str().unwrap()))
+        .await;
+    assert_eq!(other["state"], "discarded");
+}
