@@ -1,17 +1,21 @@
-//! Connections to a Redis server: opened with TLS, user and database, one call at a time.
+//! Connections to a Redis server. The crate `redis` speaks the protocol, over streams that are opened here, with TLS as everywhere in this crate.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use redis::aio::MultiplexedConnection;
+use redis::{Arg, AsyncConnectionConfig, Cmd, FromRedisValue, RedisConnectionInfo, RedisError};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::resp::{Command, NotResp, Value, take};
+use super::listening::Listening;
+use super::watched::{Watch, WatchedStream};
 use crate::module::RedisServer;
 use crate::sdk::BoxError;
 use crate::transport::http::client::{HttpClientConfig, Network, client_tls};
@@ -29,8 +33,8 @@ pub(super) struct Connecting {
     tls: Option<TlsConnector>,
 }
 
-impl std::fmt::Debug for Connecting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Connecting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Connecting")
             .field(&self.server.name())
             .finish()
@@ -53,17 +57,48 @@ impl Failure {
     pub(super) fn is(&self, code: &str) -> bool {
         matches!(self, Self::Refused { text, .. } if text.starts_with(code))
     }
+
+    /// What `failure` means; `watch` knows why the connection ended.
+    pub(super) fn of(failure: &RedisError, watch: &Watch, server: &str) -> Self {
+        let server = server.to_owned();
+        match failure.code() {
+            Some(code) => Self::Refused {
+                server,
+                text: match failure.detail() {
+                    Some(detail) => format!("{code} {detail}"),
+                    None => code.to_owned(),
+                },
+            },
+            None => Self::Lost {
+                server,
+                text: watch.end().unwrap_or_else(|| failure.to_string()),
+            },
+        }
+    }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
 
-/// An open connection. After an error it is not used again.
+/// An open connection, for one call at a time. After a call that was not answered it is not used again.
 pub(super) struct Connection {
-    stream: Box<dyn Stream>,
-    input: BytesMut,
+    calls: MultiplexedConnection,
+    driver: JoinHandle<()>,
+    watch: Arc<Watch>,
     server: String,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
 }
 
 impl Connecting {
@@ -108,38 +143,62 @@ impl Connecting {
     /// Opens a connection, signs in and chooses the database.
     pub(super) async fn open(&self) -> Result<Connection, Failure> {
         let server = self.server.name();
-        let lost = |text: String| Failure::Lost {
-            server: server.clone(),
-            text,
-        };
-        let opened = timeout(CONNECT, self.stream()).await;
-        let stream = match opened {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(failure)) => return Err(lost(failure.to_string())),
-            Err(_) => {
-                return Err(lost(format!(
-                    "no connection within {} s",
-                    CONNECT.as_secs()
-                )));
-            }
-        };
+        let (stream, watch) = self.watched().await?;
+        // The crate's own sign-in does not pass on the server's words. Calls have limits of their own.
+        let plain = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let made = MultiplexedConnection::new_with_config(&plain, stream, config).await;
+        let (calls, driver) = made.map_err(|err| Failure::of(&err, &watch, &server))?;
         let mut connection = Connection {
-            stream,
-            input: BytesMut::new(),
-            server: server.clone(),
+            calls,
+            driver: tokio::spawn(driver),
+            watch,
+            server,
         };
         if let Some(password) = &self.password {
-            let mut sign_in = Command::new("AUTH");
-            if let Some(user) = &self.server.username {
-                sign_in.push(user);
-            }
-            connection.call(&sign_in.with(password)).await?;
+            let mut sign_in = redis::cmd("AUTH");
+            sign_in.arg(&self.server.username).arg(password);
+            connection.call::<()>(&sign_in).await?;
         }
         if self.server.database > 0 {
-            let select = Command::new("SELECT").with(self.server.database.to_string());
-            connection.call(&select).await?;
+            let mut select = redis::cmd("SELECT");
+            select.arg(self.server.database);
+            connection.call::<()>(&select).await?;
         }
         Ok(connection)
+    }
+
+    /// Opens a connection for subscriptions.
+    pub(super) async fn listen(&self) -> Result<Listening, Failure> {
+        // This one tells in the server's words why it refuses a password.
+        self.open().await?;
+        let server = self.server.name();
+        let (stream, watch) = self.watched().await?;
+        let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        if let Some(password) = &self.password {
+            info = info.set_password(password);
+            if let Some(user) = &self.server.username {
+                info = info.set_username(user);
+            }
+        }
+        match timeout(CONNECT, redis::aio::PubSub::new(&info, stream)).await {
+            Ok(Ok(made)) => Ok(Listening::new(made, watch, server)),
+            Ok(Err(err)) => Err(Failure::of(&err, &watch, &server)),
+            Err(_) => Err(Failure::Lost {
+                server,
+                text: format!("no answer to AUTH within {CONNECT:?}"),
+            }),
+        }
+    }
+
+    async fn watched(&self) -> Result<(WatchedStream<Box<dyn Stream>>, Arc<Watch>), Failure> {
+        let text = match timeout(CONNECT, self.stream()).await {
+            Ok(Ok(stream)) => return Ok(WatchedStream::new(stream)),
+            Ok(Err(failure)) => failure.to_string(),
+            Err(_) => format!("no connection within {} s", CONNECT.as_secs()),
+        };
+        let server = self.server.name();
+        Err(Failure::Lost { server, text })
     }
 
     async fn stream(&self) -> io::Result<Box<dyn Stream>> {
@@ -159,76 +218,30 @@ impl Connecting {
 
 impl Connection {
     /// Makes a call.
-    pub(super) async fn call(&mut self, command: &Command) -> Result<Value, Failure> {
+    pub(super) async fn call<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, Failure> {
         self.call_within(command, CALL).await
     }
 
     /// Makes a call that may take this long.
-    pub(super) async fn call_within(
+    pub(super) async fn call_within<T: FromRedisValue>(
         &mut self,
-        command: &Command,
+        command: &Cmd,
         limit: Duration,
-    ) -> Result<Value, Failure> {
-        let called = async {
-            self.send(command).await?;
-            self.reply().await
-        };
-        let answered = timeout(limit, called).await;
-        let name = command.name();
-        let value = match answered {
-            Ok(value) => value?,
-            Err(_) => return Err(self.lost(format!("no answer to {name} within {limit:?}"))),
-        };
-        match value {
-            Value::Error(text) => Err(Failure::Refused {
+    ) -> Result<T, Failure> {
+        match timeout(limit, command.query_async(&mut self.calls)).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(failure)) => Err(Failure::of(&failure, &self.watch, &self.server)),
+            Err(_) => Err(Failure::Lost {
                 server: self.server.clone(),
-                text,
+                text: format!("no answer to {} within {limit:?}", name(command)),
             }),
-            value => Ok(value),
         }
     }
+}
 
-    /// Sends a command without waiting for its reply.
-    pub(super) async fn send(&mut self, command: &Command) -> Result<(), Failure> {
-        let mut out = Vec::new();
-        command.put(&mut out);
-        let sent = self.stream.write_all(&out).await;
-        let sent = match sent {
-            Ok(()) => self.stream.flush().await,
-            failed => failed,
-        };
-        sent.map_err(|failure| self.lost(failure.to_string()))
-    }
-
-    /// The next reply, or the next message of a channel.
-    pub(super) async fn reply(&mut self) -> Result<Value, Failure> {
-        loop {
-            if let Some(value) = self.buffered()? {
-                return Ok(value);
-            }
-            match self.stream.read_buf(&mut self.input).await {
-                Ok(0) => return Err(self.lost("it has closed the connection".to_owned())),
-                Ok(_) => {}
-                Err(failure) => return Err(self.lost(failure.to_string())),
-            }
-        }
-    }
-
-    /// A reply that is there already.
-    pub(super) fn buffered(&mut self) -> Result<Option<Value>, Failure> {
-        let taken = take(&mut self.input);
-        taken.map_err(|failure: NotResp| self.lost(failure.to_string()))
-    }
-
-    /// The failure of a server that says nothing.
-    pub(super) fn silent<T>(&self) -> Result<T, Failure> {
-        Err(self.lost("it does not answer".to_owned()))
-    }
-
-    fn lost(&self, text: String) -> Failure {
-        Failure::Lost {
-            server: self.server.clone(),
-            text,
-        }
+fn name(command: &Cmd) -> String {
+    match command.args_iter().next() {
+        Some(Arg::Simple(name)) => String::from_utf8_lossy(name).into_owned(),
+        _ => "a command".to_owned(),
     }
 }

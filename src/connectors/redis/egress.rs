@@ -5,10 +5,10 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use redis::{Cmd, FromRedisValue, RedisError, Value, from_redis_value};
 use tokio::sync::Mutex;
 
-use super::client::{CALL, Connecting, Connection};
-use super::resp::{Command, Value};
+use super::client::{Connecting, Connection};
 use crate::module::{RedisEgress, RedisOut};
 use crate::protocol::reqreply::TypedValue;
 use crate::runtime::{
@@ -52,12 +52,6 @@ pub(crate) struct RedisSink {
     connection: Mutex<Option<Connection>>,
 }
 
-impl std::fmt::Debug for Connection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").finish_non_exhaustive()
-    }
-}
-
 /// A record with its destination.
 struct Outgoing {
     index: usize,
@@ -77,7 +71,7 @@ impl RedisSink {
         }
     }
 
-    async fn call(&self, command: &Command) -> Result<Value, BoxError> {
+    async fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, BoxError> {
         let mut place = self.connection.lock().await;
         let mut connection = match place.take() {
             Some(connection) => connection,
@@ -86,7 +80,7 @@ impl RedisSink {
                 connecting.open().await?
             }
         };
-        let value = connection.call_within(command, CALL).await?;
+        let value = connection.call(command).await?;
         *place = Some(connection);
         Ok(value)
     }
@@ -137,41 +131,40 @@ impl RedisSink {
     }
 
     /// The call that writes the records and the position.
-    fn script(&self, records: &[Outgoing], position: &Bytes) -> Command {
+    fn script(&self, records: &[Outgoing], position: &[u8]) -> Cmd {
+        let mut command = redis::cmd("EVAL");
         if self.spec.out == RedisOut::Channel {
-            let command = Command::new("EVAL").with(PUBLISH).with("1");
-            let mut command = command.with(&self.spec.position_key).with(position);
+            command.arg(PUBLISH).arg(1).arg(&self.spec.position_key);
+            command.arg(position);
             for record in records {
-                command.push(&record.to);
-                command.push(&record.value);
+                command.arg(&record.to).arg(&record.value[..]);
             }
             return command;
         }
         let mut streams: Vec<&str> = records.iter().map(|record| record.to.as_str()).collect();
         streams.sort_unstable();
         streams.dedup();
-        let command = Command::new("EVAL").with(ADD);
-        let mut command = command
-            .with((streams.len() + 1).to_string())
-            .with(&self.spec.position_key);
-        for stream in &streams {
-            command.push(stream);
-        }
-        command.push(position);
-        command.push(records.len().to_string());
+        command.arg(ADD).arg(streams.len() + 1);
+        command.arg(&self.spec.position_key).arg(&streams);
+        command.arg(position).arg(records.len());
         let limit = self.spec.max_length;
         let limit = limit.map_or_else(String::new, |limit| limit.to_string());
         for record in records {
             let at = streams.iter().position(|stream| *stream == record.to);
             // The position is the first of the script's keys, which are counted from one.
-            command.push((at.unwrap_or_default() + 2).to_string());
+            let at = at.unwrap_or_default() + 2;
             let entry = self.entry(record, &limit);
-            command.push(entry.len().to_string());
-            for argument in entry {
-                command.push(argument);
-            }
+            command.arg(at).arg(entry.len()).arg(&entry);
         }
         command
+    }
+}
+
+/// The key that is not a stream, and what it is, in the answer of the script; `None` if it has written everything.
+fn refusal(answer: Value) -> Result<Option<(String, String)>, RedisError> {
+    match answer {
+        Value::Array(_) => Ok(Some(from_redis_value(answer)?)),
+        _ => Ok(None),
     }
 }
 
@@ -200,12 +193,13 @@ impl Sink for RedisSink {
     }
 
     async fn position(&self) -> Result<Option<SinkPosition>, BoxError> {
-        let asked = Command::new("GET").with(&self.spec.position_key);
-        match self.call(&asked).await?.bytes() {
+        let key = &self.spec.position_key;
+        let mut asked = redis::cmd("GET");
+        asked.arg(key);
+        match self.call::<Option<Bytes>>(&asked).await? {
             None => Ok(Some(SinkPosition::default())),
             Some(bytes) => {
-                let position = SinkPosition::from_bytes(bytes);
-                let key = &self.spec.position_key;
+                let position = SinkPosition::from_bytes(&bytes);
                 let position = position.map_err(|why| {
                     format!("`{key}` in Redis is not the position of an egress: {why}")
                 })?;
@@ -224,14 +218,10 @@ impl Sink for RedisSink {
         }
         let position = batch.position().to_bytes();
         while !records.is_empty() {
-            let reply = self.call(&self.script(&records, &position)).await?;
-            let Some([key, kind]) = reply.list() else {
+            let answer = self.call(&self.script(&records, &position)).await?;
+            let Some((key, kind)) = refusal(answer)? else {
                 return Ok(());
             };
-            let (key, kind) = (
-                key.text().unwrap_or_default(),
-                kind.text().unwrap_or_default(),
-            );
             let (refused, others): (Vec<_>, Vec<_>) =
                 records.into_iter().partition(|record| record.to == key);
             if refused.is_empty() {

@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 
 use super::client::{Connecting, Connection, Failure};
-use super::resp::Command;
 use crate::module::{Finding, Location, RedisEgress, RedisIngress, RedisOut, RedisServer};
 use crate::runtime::{Asking, ConnectorFindings, Examine, SystemAnswer, Verdict};
 use crate::transport::http::client::Network;
@@ -84,7 +83,7 @@ impl<'a> Inquiry<'a> {
         let opened = timeout(patience, async {
             let mut connection = connecting.open().await?;
             // A server that wants a password lets clients connect without one.
-            connection.call(&Command::new("PING")).await?;
+            connection.call::<()>(&redis::cmd("PING")).await?;
             Ok::<_, Failure>(connection)
         });
         let connection = match opened.await {
@@ -105,17 +104,18 @@ impl<'a> Inquiry<'a> {
 
     /// Whether there is such a stream, or nothing that stands in its way.
     async fn stream(&mut self, stream: &str) {
-        let asked = Command::new("TYPE").with(stream);
-        let (verdict, text) = match self.connection.call(&asked).await {
-            Ok(kind) => match kind.text() {
-                Some("stream") => (Verdict::Fine, format!("stream `{stream}` is there")),
-                Some("none") => (
+        let mut asked = redis::cmd("TYPE");
+        asked.arg(stream);
+        let (verdict, text) = match self.connection.call::<String>(&asked).await {
+            Ok(kind) => match kind.as_str() {
+                "stream" => (Verdict::Fine, format!("stream `{stream}` is there")),
+                "none" => (
                     Verdict::Fine,
                     format!("stream `{stream}` is not there yet; it is made at the start"),
                 ),
                 kind => (
                     Verdict::Fault,
-                    format!("`{stream}` is a {}, not a stream", kind.unwrap_or("value")),
+                    format!("`{stream}` is a {kind}, not a stream"),
                 ),
             },
             Err(failure) => (Verdict::Unknown, failure.to_string()),

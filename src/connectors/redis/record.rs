@@ -1,10 +1,10 @@
-//! Entries of streams: read into messages, written from records. An entry is a list of fields and values.
+//! Entries of streams. An entry is a list of fields and values.
 
 use std::fmt;
+use std::str::FromStr;
 
 use bytes::Bytes;
-
-use super::resp::Value;
+use redis::{FromRedisValue, ParsingError, Value, from_redis_value};
 
 /// The id of an entry: milliseconds and a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -13,19 +13,49 @@ pub(super) struct EntryId {
     number: u64,
 }
 
+/// Text that is not the id of an entry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not the id of an entry")]
+pub(super) struct NotAnId(String);
+
 impl EntryId {
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (millis, number) = text.split_once('-')?;
-        Some(Self {
-            millis: millis.parse().ok()?,
-            number: number.parse().ok()?,
-        })
+    /// The smallest id after this one.
+    pub(super) const fn next(self) -> Self {
+        match self.number.checked_add(1) {
+            Some(number) => Self { number, ..self },
+            None => Self {
+                millis: self.millis.saturating_add(1),
+                number: 0,
+            },
+        }
+    }
+}
+
+impl FromStr for EntryId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let parts = text.split_once('-').and_then(|(millis, number)| {
+            Some(Self {
+                millis: millis.parse().ok()?,
+                number: number.parse().ok()?,
+            })
+        });
+        parts.ok_or_else(|| NotAnId(text.to_owned()))
     }
 }
 
 impl fmt::Display for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.millis, self.number)
+    }
+}
+
+impl FromRedisValue for EntryId {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let text: String = from_redis_value(value)?;
+        text.parse()
+            .map_err(|not: NotAnId| ParsingError::from(not.to_string()))
     }
 }
 
@@ -37,32 +67,14 @@ pub(super) struct Entry {
     fields: Option<Vec<(Bytes, Bytes)>>,
 }
 
+impl FromRedisValue for Entry {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let (id, fields) = from_redis_value(value)?;
+        Ok(Self { id, fields })
+    }
+}
+
 impl Entry {
-    /// The entries of one stream in a reply; `None` if they are something else.
-    pub(super) fn read_all(entries: &Value) -> Option<Vec<Self>> {
-        entries.list()?.iter().map(Self::read).collect()
-    }
-
-    fn read(entry: &Value) -> Option<Self> {
-        let [id, fields] = entry.list()? else {
-            return None;
-        };
-        let id = EntryId::parse(id.text()?)?;
-        if fields.is_nil() {
-            return Some(Self { id, fields: None });
-        }
-        let pairs = fields.list()?.chunks_exact(2);
-        let pair = |pair: &[Value]| match pair {
-            [name, value] => Some((name.bytes()?.clone(), value.bytes()?.clone())),
-            _ => None,
-        };
-        let fields = pairs.map(pair).collect::<Option<Vec<_>>>()?;
-        Some(Self {
-            id,
-            fields: Some(fields),
-        })
-    }
-
     /// Whether it was deleted, or trimmed away, after it was handed out.
     pub(super) const fn is_deleted(&self) -> bool {
         self.fields.is_none()
@@ -92,27 +104,31 @@ impl Entry {
 mod tests {
     use super::*;
 
-    fn text(text: &'static str) -> Value {
-        Value::Text(Bytes::from_static(text.as_bytes()))
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.into())
     }
 
     #[test]
     fn ids_are_ordered_as_numbers() {
-        let id = |text| EntryId::parse(text).unwrap();
+        let id = |text: &str| text.parse::<EntryId>().unwrap();
         assert!(id("9-0") < id("10-0") && id("10-9") < id("10-10"));
         assert_eq!(id("1716-2").to_string(), "1716-2");
-        assert_eq!(EntryId::parse("1716"), None);
+        assert_eq!(id("1716-2").next(), id("1716-3"));
+        assert!("1716".parse::<EntryId>().is_err());
     }
 
     #[test]
     fn an_entry_has_fields_and_a_deleted_one_has_none() {
-        let entry = |fields| Value::List(vec![Value::List(vec![text("1-0"), fields])]);
-        let fields = Value::List(vec![text("key"), text("a"), text("value"), text("x")]);
-        let entries = Entry::read_all(&entry(fields)).unwrap();
-        assert_eq!(entries[0].field("value").unwrap(), "x");
-        assert_eq!(entries[0].field("nope"), None);
-        assert_eq!(entries[0].shown(), b"key: a\nvalue: x\n");
-        assert!(Entry::read_all(&entry(Value::Nil)).unwrap()[0].is_deleted());
-        assert!(Entry::read_all(&text("x")).is_none());
+        let entries = |fields| {
+            let entry = Value::Array(vec![text("1-0"), fields]);
+            from_redis_value::<Vec<Entry>>(Value::Array(vec![entry])).unwrap()
+        };
+        let fields = ["key", "a", "value", "x", "key", "b"];
+        let entry = &entries(Value::Array(fields.map(text).to_vec()))[0];
+        assert_eq!(entry.field("value").unwrap(), "x");
+        assert_eq!(entry.field("nope"), None);
+        assert_eq!(entry.shown(), b"key: a\nvalue: x\nkey: b\n");
+        assert!(entries(Value::Nil)[0].is_deleted());
+        assert!(from_redis_value::<Vec<Entry>>(text("x")).is_err());
     }
 }

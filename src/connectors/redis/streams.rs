@@ -3,22 +3,23 @@
 //! The position of a stream is the id of its last entry that was brought, and is stored with the state. Entries are acknowledged when they are on
 //! disk; those that were handed out and not acknowledged before a crash are read again first, and brought if they come after the position.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use redis::{Cmd, Value, from_redis_value_ref};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::client::{CALL, Connecting, Connection, Failure};
+use super::position::StreamPosition;
 use super::record::{Entry, EntryId};
-use super::resp::{Command, Value};
 use crate::module::{RedisIngress, RedisStart, Route};
 use crate::runtime::{Batch, Inlet, Receipt};
 use crate::sdk::BoxError;
 
 /// Entries of a read.
-const COUNT: usize = 512;
+pub(super) const COUNT: usize = 512;
 /// A read without entries ends after this.
 const BLOCK: Duration = Duration::from_secs(2);
 /// Batches that are not on disk yet.
@@ -26,10 +27,12 @@ const AHEAD: usize = 16;
 /// The lag is asked for at most this often.
 const LAG_EVERY: Duration = Duration::from_secs(2);
 
+/// The answer to a read: streams with their entries; none if nothing has come.
+pub(super) type Answered = Option<Vec<(String, Vec<Entry>)>>;
+
 /// Entries that were brought and are to be acknowledged.
 struct Brought {
-    stream: String,
-    ids: Vec<EntryId>,
+    acknowledgement: Cmd,
     receipt: Receipt,
 }
 
@@ -54,11 +57,13 @@ pub(super) async fn run(
     }
 }
 
-struct Reader<'a> {
-    spec: &'a RedisIngress,
-    inlet: &'a Inlet,
-    connection: Connection,
-    positions: BTreeMap<String, EntryId>,
+pub(super) struct Reader<'a> {
+    pub(super) spec: &'a RedisIngress,
+    pub(super) inlet: &'a Inlet,
+    pub(super) connection: Connection,
+    pub(super) positions: BTreeMap<String, StreamPosition>,
+    /// When entries of other consumers were looked for.
+    pub(super) looked: Option<Instant>,
     brought: mpsc::Sender<Brought>,
 }
 
@@ -71,15 +76,17 @@ impl<'a> Reader<'a> {
     ) -> Result<Self, BoxError> {
         let mut positions = BTreeMap::new();
         for (stream, position) in inlet.positions()? {
-            let id = str::from_utf8(&position).ok().and_then(EntryId::parse);
-            let id = id.ok_or_else(|| format!("the stored position of stream {stream} is not an id of Redis: another ingress had this name"))?;
-            positions.insert(stream, id);
+            let known = str::from_utf8(&position).ok();
+            let known = known.and_then(|text| text.parse().ok());
+            let known = known.ok_or_else(|| format!("the stored position of stream {stream} is not an id of Redis: another ingress had this name"))?;
+            positions.insert(stream, known);
         }
         let mut reader = Self {
             spec,
             inlet,
             connection: connecting.open().await?,
             positions,
+            looked: None,
             brought,
         };
         for route in &spec.streams {
@@ -91,29 +98,27 @@ impl<'a> Reader<'a> {
 
     /// Makes the consumer group of a stream, if it is not there.
     async fn join(&mut self, stream: &str) -> Result<(), BoxError> {
-        let last = self.last_id(stream).await?;
-        let known = self.positions.get(stream).copied();
-        let known = match (known, last) {
-            (Some(position), last) if last.unwrap_or_default() < position => {
-                warn!(
-                    ingress = %self.spec.id, stream, %position,
-                    "the stream is another one than before, or has lost its last entries: what its group was not given yet is read"
-                );
-                self.positions.remove(stream);
-                _ = self.inlet.bring(Batch::new().forget(stream)).await?;
-                Some(EntryId::default())
-            }
-            (known, _) => known,
-        };
+        let last = self.last_id(stream).await?.unwrap_or_default();
+        let mut known = self.positions.get(stream).and_then(|known| known.last);
+        if let Some(position) = known.filter(|position| last < *position) {
+            warn!(
+                ingress = %self.spec.id, stream, %position,
+                "the stream is another one than before, or has lost its last entries: what its group was not given yet is read"
+            );
+            self.positions.remove(stream);
+            _ = self.inlet.bring(Batch::new().forget(stream)).await?;
+            known = Some(EntryId::default());
+        }
         let start = match (known, self.spec.start) {
             (Some(position), _) => position.to_string(),
             (None, RedisStart::Latest) => "$".to_owned(),
             (None, RedisStart::Earliest) => "0".to_owned(),
         };
-        let create = Command::new("XGROUP").with("CREATE").with(stream);
-        let create = create.with(&self.spec.group).with(start).with("MKSTREAM");
-        match self.connection.call(&create).await {
-            Ok(_) => Ok(()),
+        let mut create = redis::cmd("XGROUP");
+        create.arg("CREATE").arg(stream).arg(&self.spec.group);
+        create.arg(start).arg("MKSTREAM");
+        match self.connection.call::<()>(&create).await {
+            Ok(()) => Ok(()),
             Err(failure) if failure.is("BUSYGROUP") => Ok(()),
             Err(failure) => Err(failure.into()),
         }
@@ -121,11 +126,12 @@ impl<'a> Reader<'a> {
 
     /// The last id that the stream has given; `None` if there is no stream.
     async fn last_id(&mut self, stream: &str) -> Result<Option<EntryId>, BoxError> {
-        let asked = Command::new("XINFO").with("STREAM").with(stream);
-        match self.connection.call(&asked).await {
+        let mut asked = redis::cmd("XINFO");
+        asked.arg("STREAM").arg(stream);
+        match self.connection.call::<HashMap<String, Value>>(&asked).await {
             Ok(told) => {
-                let last = told.at("last-generated-id").and_then(Value::text);
-                Ok(last.and_then(EntryId::parse))
+                let last = told.get("last-generated-id");
+                Ok(last.and_then(|last| from_redis_value_ref(last).ok()))
             }
             Err(failure) if failure.is("ERR no such key") => Ok(None),
             Err(failure) => Err(failure.into()),
@@ -136,17 +142,14 @@ impl<'a> Reader<'a> {
         let streams = self.spec.streams.iter();
         let streams: Vec<&'a str> = streams.map(|route| route.source.as_str()).collect();
         self.take_pending(&streams).await?;
-        let command = self.read(
-            &streams
-                .iter()
-                .map(|stream| (*stream, ">"))
-                .collect::<Vec<_>>(),
-        );
-        let command_limit = BLOCK + CALL;
+        self.finish_taken_over().await?;
+        let new: Vec<_> = streams.iter().map(|stream| (*stream, ">")).collect();
+        let command = self.read(&self.spec.consumer, &new);
         loop {
-            let reply = self.connection.call_within(&command, command_limit).await?;
-            for (stream, entries) in answered(&reply)? {
-                self.bring(&stream, entries).await?;
+            self.take_over().await?;
+            let answer = self.connection.call_within(&command, BLOCK + CALL).await?;
+            for (stream, entries) in Answered::unwrap_or_default(answer) {
+                self.bring(&stream, &entries).await?;
             }
         }
     }
@@ -156,35 +159,35 @@ impl<'a> Reader<'a> {
         for stream in streams {
             let mut after = EntryId::default();
             loop {
-                let command = self.read(&[(stream, &after.to_string())]);
-                let reply = self.connection.call_within(&command, BLOCK + CALL).await?;
-                let entries = answered(&reply)?.into_iter().next();
+                let command = self.read(&self.spec.consumer, &[(stream, &after.to_string())]);
+                let answer: Answered = self.connection.call_within(&command, BLOCK + CALL).await?;
+                let entries = answer.unwrap_or_default().into_iter().next();
                 let entries = entries.map(|(_, entries)| entries).unwrap_or_default();
                 let Some(last) = entries.last() else { break };
                 after = last.id;
-                self.bring(stream, entries).await?;
+                self.bring(stream, &entries).await?;
             }
         }
         Ok(())
     }
 
-    fn read(&self, streams: &[(&str, &str)]) -> Command {
-        let command = Command::new("XREADGROUP").with("GROUP");
-        let command = command.with(&self.spec.group).with(&self.spec.consumer);
-        let command = command.with("COUNT").with(COUNT.to_string());
-        let command = command.with("BLOCK").with(BLOCK.as_millis().to_string());
-        let mut command = command.with("STREAMS");
+    pub(super) fn read(&self, consumer: &str, streams: &[(&str, &str)]) -> Cmd {
+        let mut command = redis::cmd("XREADGROUP");
+        command.arg("GROUP").arg(&self.spec.group).arg(consumer);
+        command.arg("COUNT").arg(COUNT);
+        command.arg("BLOCK").arg(BLOCK.as_millis().to_string());
+        command.arg("STREAMS");
         for (stream, _) in streams {
-            command.push(stream);
+            command.arg(stream);
         }
         for (_, after) in streams {
-            command.push(after);
+            command.arg(after);
         }
         command
     }
 
     /// Brings the entries that come after the position; all of them are acknowledged when they are on disk.
-    async fn bring(&mut self, stream: &str, entries: Vec<Entry>) -> Result<(), BoxError> {
+    async fn bring(&mut self, stream: &str, entries: &[Entry]) -> Result<(), BoxError> {
         let mut routes = self.spec.streams.iter();
         let Some(route) = routes.find(|route| route.source == stream) else {
             return Err(format!(
@@ -192,77 +195,68 @@ impl<'a> Reader<'a> {
             )
             .into());
         };
-        let position = self.positions.get(stream).copied();
-        let ids = entries.iter().map(|entry| entry.id).collect();
-        let is_new = |entry: &&Entry| position.is_none_or(|position| entry.id > position);
+        let position = self.positions.entry(stream.to_owned()).or_default();
+        let before = position.last;
+        let is_new = |entry: &&Entry| before.is_none_or(|before| entry.id > before);
         let mut batch = Batch::new();
-        let mut last = None;
         for entry in entries.iter().filter(is_new) {
-            self.add(route, entry, &mut batch);
-            last = Some(entry.id);
+            add(self.spec, route, entry, &mut batch);
+            position.last = Some(entry.id);
         }
-        let Some(position) = last.or(position) else {
-            return Ok(());
-        };
         // Entries up to the position were brought by an earlier run, which may have ended before they were on disk.
         batch.set_position(stream, position.to_string());
         let receipt = self.inlet.bring(batch).await?;
-        self.positions.insert(stream.to_owned(), position);
+        let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
+        let acknowledgement = self.acknowledgement(stream, &ids);
         let brought = Brought {
-            stream: stream.to_owned(),
-            ids,
+            acknowledgement,
             receipt,
         };
         let sent = self.brought.send(brought).await;
         Ok(sent.map_err(|_| "acknowledgements have ended")?)
     }
 
-    /// Makes messages of an entry, or sets it aside.
-    fn add(&self, route: &Route, entry: &Entry, batch: &mut Batch) {
-        let (stream, spec) = (&route.source, self.spec);
-        if entry.is_deleted() {
-            let id = entry.id;
-            warn!(ingress = %spec.id, %stream, %id, "an entry was deleted or trimmed before it was taken in");
-            return;
+    pub(super) fn acknowledgement(&self, stream: &str, ids: &[EntryId]) -> Cmd {
+        let mut command = redis::cmd("XACK");
+        command.arg(stream).arg(&self.spec.group);
+        for id in ids {
+            command.arg(id.to_string());
         }
-        let missing = |field: &str| format!("the entry has no field `{field}`");
-        let value = entry.field(&spec.value_field);
-        let value = value.ok_or_else(|| missing(&spec.value_field));
-        let id = match &spec.id_field {
-            None => Ok(stream.as_str()),
-            Some(field) => match entry.field(field).map(|id| str::from_utf8(id)) {
-                Some(Ok(id)) if !id.is_empty() => Ok(id),
-                Some(Ok(_)) => Err(format!("the field `{field}` is empty")),
-                Some(Err(_)) => Err(format!("the field `{field}` is not UTF-8")),
-                None => Err(missing(field)),
-            },
-        };
-        match value.and_then(|value| Ok((value, id?))) {
-            Ok((value, id)) => {
-                for target in &route.targets {
-                    batch.add(target, id, &route.value_type, value);
-                }
-            }
-            Err(why) => {
-                let origin = format!("stream {stream}, entry {}", entry.id);
-                batch.set_aside(origin, why, &entry.shown());
-            }
-        }
+        command
     }
 }
 
-/// The streams of a reply with their entries.
-fn answered(reply: &Value) -> Result<Vec<(String, Vec<Entry>)>, BoxError> {
-    if reply.is_nil() {
-        return Ok(Vec::new());
+/// Makes messages of an entry, or sets it aside.
+pub(super) fn add(spec: &RedisIngress, route: &Route, entry: &Entry, batch: &mut Batch) {
+    let stream = &route.source;
+    if entry.is_deleted() {
+        let id = entry.id;
+        warn!(ingress = %spec.id, %stream, %id, "an entry was deleted or trimmed before it was taken in");
+        return;
     }
-    let stream = |answer: &Value| match answer.list()? {
-        [name, entries] => Some((name.text()?.to_owned(), Entry::read_all(entries)?)),
-        _ => None,
+    let missing = |field: &str| format!("the entry has no field `{field}`");
+    let value = entry.field(&spec.value_field);
+    let value = value.ok_or_else(|| missing(&spec.value_field));
+    let id = match &spec.id_field {
+        None => Ok(stream.as_str()),
+        Some(field) => match entry.field(field).map(|id| str::from_utf8(id)) {
+            Some(Ok(id)) if !id.is_empty() => Ok(id),
+            Some(Ok(_)) => Err(format!("the field `{field}` is empty")),
+            Some(Err(_)) => Err(format!("the field `{field}` is not UTF-8")),
+            None => Err(missing(field)),
+        },
     };
-    let streams = reply.list().unwrap_or_default().iter().map(stream);
-    let streams: Option<Vec<_>> = streams.collect();
-    Ok(streams.ok_or("the server has not answered with entries of streams")?)
+    match value.and_then(|value| Ok((value, id?))) {
+        Ok((value, id)) => {
+            for target in &route.targets {
+                batch.add(target, id, &route.value_type, value);
+            }
+        }
+        Err(why) => {
+            let origin = format!("stream {stream}, entry {}", entry.id);
+            batch.set_aside(origin, why, &entry.shown());
+        }
+    }
 }
 
 /// Acknowledges what is on disk, and reports what is left.
@@ -277,7 +271,10 @@ impl Confirmer<'_> {
     async fn run(mut self, mut brought: mpsc::Receiver<Brought>) -> Result<(), BoxError> {
         loop {
             match timeout(LAG_EVERY, brought.recv()).await {
-                Ok(Some(one)) => self.acknowledge(one).await?,
+                Ok(Some(one)) => {
+                    one.receipt.durable().await?;
+                    self.connection.call::<()>(&one.acknowledgement).await?;
+                }
                 Ok(None) => return Err("reading has ended".into()),
                 Err(_) => {}
             }
@@ -287,29 +284,21 @@ impl Confirmer<'_> {
         }
     }
 
-    async fn acknowledge(&mut self, brought: Brought) -> Result<(), BoxError> {
-        brought.receipt.durable().await?;
-        let command = Command::new("XACK").with(&brought.stream);
-        let mut command = command.with(&self.spec.group);
-        for id in &brought.ids {
-            command.push(id.to_string());
-        }
-        self.connection.call(&command).await?;
-        Ok(())
-    }
-
     /// Redis 7 and later count the entries that a group has not been given.
     async fn tell_lag(&mut self) -> Result<(), Failure> {
         self.asked = Instant::now();
         for route in &self.spec.streams {
-            let asked = Command::new("XINFO").with("GROUPS").with(&route.source);
-            let groups = self.connection.call(&asked).await?;
-            let mut groups = groups.list().unwrap_or_default().iter();
-            let ours = groups.find(|group| {
-                group.at("name").and_then(Value::text) == Some(self.spec.group.as_str())
-            });
-            let lag = ours.and_then(|group| group.at("lag")?.number());
-            if let Some(lag) = lag.and_then(|lag| u64::try_from(lag).ok()) {
+            let mut asked = redis::cmd("XINFO");
+            asked.arg("GROUPS").arg(&route.source);
+            let groups: Vec<HashMap<String, Value>> = self.connection.call(&asked).await?;
+            let text = |group: &HashMap<String, Value>| {
+                let name = group.get("name")?;
+                from_redis_value_ref::<String>(name).ok()
+            };
+            let mut groups = groups.iter();
+            let ours = groups.find(|group| text(group).as_ref() == Some(&self.spec.group));
+            let lag = ours.and_then(|group| group.get("lag"));
+            if let Some(lag) = lag.and_then(|lag| from_redis_value_ref(lag).ok()) {
                 self.inlet.behind(&route.source, lag);
             }
         }

@@ -1,5 +1,7 @@
 //! `statefun.redis.v1/ingress`: entries of streams, or messages of channels, become messages.
 
+use std::time::Duration;
+
 use crate::document::{Complaint, Fields, Location, Node, scalar};
 use crate::sdk::TypeName;
 
@@ -10,6 +12,7 @@ use super::routes::{self, Route};
 use super::{Spec, needs_connector};
 
 pub(super) const KIND: &str = "statefun.redis.v1/ingress";
+const TAKE_OVER_AFTER: Duration = Duration::from_secs(300);
 
 /// Reads streams with a consumer group, or subscribes to channels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct RedisIngress {
     pub id_field: Option<String>,
     /// The field of an entry that is the value. Default `value`.
     pub value_field: String,
+    /// Entries that another consumer of the group has not acknowledged for this long are taken over; `None` for never. Default 5 minutes.
+    pub take_over_after: Option<Duration>,
 }
 
 /// Where a stream begins for which the group is made.
@@ -73,6 +78,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
     let start = fields.optional("startupPosition", start);
     let id_field = fields.optional("idField", name);
     let value_field = fields.optional("valueField", name);
+    let take_over_after = fields.optional("takeOverAfter", take_over_after);
     if fields.has("channels") {
         check_channels(&fields);
     }
@@ -96,6 +102,7 @@ pub(super) fn read(spec: Spec<'_>, draft: &mut Draft<'_>) {
         start: start.unwrap_or_default(),
         id_field,
         value_field: value_field.unwrap_or_else(|| "value".to_owned()),
+        take_over_after: take_over_after.unwrap_or(Some(TAKE_OVER_AFTER)),
         id,
     }));
 }
@@ -108,6 +115,7 @@ fn check_channels(fields: &Fields<'_>) {
         "startupPosition",
         "idField",
         "valueField",
+        "takeOverAfter",
     ] {
         if fields.has(key) {
             fields.fault(
@@ -121,6 +129,14 @@ fn check_channels(fields: &Fields<'_>) {
         "use `streams` for what must not be lost",
     );
     fields.warn("channels", complaint);
+}
+
+/// A duration, or `never`.
+fn take_over_after(node: &Node) -> Result<Option<Duration>, Complaint> {
+    match scalar::filled_text(node).as_deref() {
+        Ok("never") => Ok(None),
+        _ => scalar::span(node).map(Some),
+    }
 }
 
 fn start(node: &Node) -> Result<RedisStart, Complaint> {

@@ -122,7 +122,9 @@ user root
     pub(super) fn stop(&self) {
         let process = self.process.lock().unwrap().take();
         if let Some(mut process) = process {
-            signal("-TERM", process.id());
+            if process.try_wait().unwrap().is_none() {
+                signal("-TERM", process.id());
+            }
             process.wait().unwrap();
         }
     }

@@ -7,4 +7,5 @@ mod conformance;
 mod egress;
 mod exports;
 mod ingress;
+mod outages;
 mod sign_in;

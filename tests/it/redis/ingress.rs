@@ -28,15 +28,6 @@ fn add(server: &Server, value: &str) {
     server.ask(&["XADD", "in", "*", "key", "a", "value", value]);
 }
 
-/// Entries that were handed out and are not acknowledged.
-async fn acknowledged(server: &Server) {
-    until("all acknowledgements", async || {
-        let pending = server.ask(&["XPENDING", "in", "statefun-test-in"]);
-        pending.starts_with('0').then_some(())
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_are_taken_in_from_the_beginning_and_acknowledged_once_they_are_on_disk() {
     let Some(server) = Server::start("redis ingress").await else {
@@ -49,7 +40,7 @@ async fn entries_are_taken_in_from_the_beginning_and_acknowledged_once_they_are_
     let mut values = server.values("out");
     values.sort();
     assert_eq!(values, ["1", "2"]);
-    acknowledged(&server).await;
+    server.has_acknowledged("in", "statefun-test-in").await;
     let entry = listed(&started, "ingresses", |entry| {
         entry["brought"] == 2 && entry["splits"][0]["behind"] == 0
     })
@@ -100,7 +91,7 @@ async fn an_entry_that_cannot_be_taken_is_set_aside_and_holds_up_nothing() {
     let started = started(Runtime::builder(), &module(&server, STREAM)).await;
     server.holds("out", 1).await;
     assert_eq!(server.values("out"), ["3"]);
-    acknowledged(&server).await;
+    server.has_acknowledged("in", "statefun-test-in").await;
     let kept = get(&started, "/api/dead-letters").await;
     for text in [
         "the entry has no field `key`",
@@ -145,7 +136,7 @@ async fn a_stream_that_was_deleted_and_begins_with_lower_ids_is_read_again() {
     add(&server, "1");
     let _started = started(Runtime::builder(), &module(&server, STREAM)).await;
     server.holds("out", 1).await;
-    acknowledged(&server).await;
+    server.has_acknowledged("in", "statefun-test-in").await;
     server.ask(&["DEL", "in"]);
     server.ask(&["XADD", "in", "1-1", "key", "a", "value", "2"]);
     server.holds("out", 2).await;
@@ -175,4 +166,24 @@ async fn messages_of_channels_and_of_patterns_are_taken_in_while_somebody_listen
     server.ask(&["PUBLISH", "other", "3"]);
     server.holds("out", 2).await;
     assert_eq!(server.values("out"), ["1", "2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_messages_of_a_channel_than_are_read_ahead_all_come() {
+    let Some(server) = Server::start("redis channels, a burst").await else {
+        return;
+    };
+    let channels =
+        "  channels: [{channel: news, valueType: statefun/json, targets: [pipelines/p]}]\n";
+    let _started = started(Runtime::builder(), &module(&server, channels)).await;
+    until("the subscription", async || {
+        let names = server.ask(&["PUBSUB", "NUMSUB", "news"]);
+        names.ends_with('1').then_some(())
+    })
+    .await;
+    // Four megabytes; one is read ahead.
+    let publish =
+        "local x = string.rep('1', 1000); for _ = 1, 4000 do redis.call('PUBLISH', 'news', x) end";
+    server.ask(&["EVAL", publish, "0"]);
+    server.holds("out", 4000).await;
 }

@@ -1,6 +1,9 @@
 //! From Redis to Redis while the runtime and the server are killed: each entry leaves once.
 
+use stateful_functions::runtime::Runtime;
+
 use super::server::{Server, to_stream};
+use crate::faults::hidden_attempts::started;
 use crate::support::installed::Installed;
 
 /// How often the runtime is killed.
@@ -43,8 +46,39 @@ spec:
     }
     server.holds("out", count).await;
     assert_eq!(runtime.terminate(), Some(0));
-    let values = server.values("out").into_iter();
-    let mut values: Vec<usize> = values.map(|value| value.parse().unwrap()).collect();
-    values.sort_unstable();
-    assert_eq!(values, (0..count).collect::<Vec<_>>());
+    assert_eq!(server.numbers("out"), (0..count).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_away_at_the_start_and_killed_again_and_again_under_load_loses_nothing() {
+    let Some(server) = Server::start("redis killed under load").await else {
+        return;
+    };
+    let url = server.url();
+    let module = format!(
+        "kind: statefun.redis.v1/ingress
+spec:
+  id: test/in
+  url: {url}
+  startupPosition: earliest
+  streams: [{{stream: in, valueType: statefun/json, targets: [pipelines/p]}}]
+{}",
+        to_stream(&url, "out")
+    );
+    server.stop();
+    let _started = started(Runtime::builder(), &module).await;
+    let (step, mut count) = (2000, 0);
+    for _ in 0..8 {
+        server.restart().await;
+        // In one go, so that the runtime has hardly begun with them when the server is killed.
+        let add = "for n = 0, 1999 do redis.call('XADD', 'in', '*', 'value', ARGV[1] + n) end";
+        server.ask(&["EVAL", add, "0", &count.to_string()]);
+        count += step;
+        server.holds("out", count - step / 2).await;
+        server.stop();
+    }
+    server.restart().await;
+    server.holds("out", count).await;
+    server.has_acknowledged("in", "statefun-test-in").await;
+    assert_eq!(server.numbers("out"), (0..count).collect::<Vec<_>>());
 }

@@ -6,5 +6,6 @@ mod conformance;
 mod egress;
 mod ingress;
 mod kills;
-mod server;
+pub(crate) mod server;
 mod sign_in;
+mod takeover;

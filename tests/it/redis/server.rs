@@ -11,21 +11,21 @@ use crate::support::made::skipped;
 use crate::support::until::until;
 
 /// A server that keeps its data over a stop.
-pub(super) struct Server {
-    pub(super) folder: TempDir,
-    pub(super) port: u16,
+pub(crate) struct Server {
+    pub(crate) folder: TempDir,
+    pub(crate) port: u16,
     settings: Vec<String>,
     process: Mutex<Option<Child>>,
 }
 
 impl Server {
     /// `None`, and `test` is told as skipped, where there is none.
-    pub(super) async fn start(test: &str) -> Option<Self> {
+    pub(crate) async fn start(test: &str) -> Option<Self> {
         Self::start_with(test, &[]).await
     }
 
     /// A server with further settings.
-    pub(super) async fn start_with(test: &str, settings: &[&str]) -> Option<Self> {
+    pub(crate) async fn start_with(test: &str, settings: &[&str]) -> Option<Self> {
         let is_there = |program: &str| Command::new(program).arg("--version").output().is_ok();
         if !is_there("redis-server") || !is_there("redis-cli") {
             skipped(test, "redis-server and redis-cli are not installed");
@@ -47,11 +47,11 @@ impl Server {
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    pub(super) async fn restart(&self) {
+    pub(crate) async fn restart(&self) {
         assert!(self.try_restart().await, "the server does not start");
     }
 
@@ -88,7 +88,7 @@ impl Server {
     }
 
     /// Ends it at once, as a crash does.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let process = self.process.lock().unwrap().take();
         if let Some(mut process) = process {
             process.kill().unwrap();
@@ -97,7 +97,7 @@ impl Server {
     }
 
     /// The answer to a command, a line for each text of it.
-    pub(super) fn ask(&self, command: &[&str]) -> String {
+    pub(crate) fn ask(&self, command: &[&str]) -> String {
         let answer = self.try_ask(command);
         assert!(!answer.starts_with("ERR"), "{command:?}: {answer}");
         answer
@@ -112,7 +112,7 @@ impl Server {
     }
 
     /// A command whose last argument is `bytes`.
-    pub(super) fn tell(&self, command: &[&str], bytes: &[u8]) {
+    pub(crate) fn tell(&self, command: &[&str], bytes: &[u8]) {
         let mut child = self
             .client()
             .arg("-x")
@@ -126,15 +126,32 @@ impl Server {
     }
 
     /// The values of all entries of a stream with one field.
-    pub(super) fn values(&self, stream: &str) -> Vec<String> {
+    pub(crate) fn values(&self, stream: &str) -> Vec<String> {
         let told = self.ask(&["XRANGE", stream, "-", "+"]);
         let lines: Vec<&str> = told.lines().collect();
         let values = lines.chunks_exact(3).map(|entry| entry[2].to_owned());
         values.collect()
     }
 
+    /// The values of all entries of a stream, as numbers, in their order.
+    pub(crate) fn numbers(&self, stream: &str) -> Vec<usize> {
+        let values = self.values(stream).into_iter();
+        let mut numbers: Vec<usize> = values.map(|value| value.parse().unwrap()).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// Waits until a group has acknowledged everything that it was handed out.
+    pub(crate) async fn has_acknowledged(&self, stream: &str, group: &str) {
+        until("all acknowledgements", async || {
+            let pending = self.ask(&["XPENDING", stream, group]);
+            pending.starts_with('0').then_some(())
+        })
+        .await;
+    }
+
     /// Waits for so many entries of a stream.
-    pub(super) async fn holds(&self, stream: &str, count: usize) {
+    pub(crate) async fn holds(&self, stream: &str, count: usize) {
         until(&format!("{count} entries of {stream}"), async || {
             let length: usize = self.try_ask(&["XLEN", stream]).parse().unwrap_or(0);
             (length >= count).then_some(())
@@ -156,7 +173,7 @@ impl Drop for Server {
 }
 
 /// A pipeline that sends each payload to a stream, as its value, by an egress.
-pub(super) fn to_stream(url: &str, stream: &str) -> String {
+pub(crate) fn to_stream(url: &str, stream: &str) -> String {
     format!(
         "---
 kind: statefun.pipelines.v1/pipeline
