@@ -11,7 +11,10 @@ use crate::transport::http::client::{Answering, HttpRequest, HttpResponse, Scrip
 /// Where the last stage of a played pipeline sends what leaves the pipeline.
 pub(super) const OUTPUT: &str = "http://output.invalid/";
 
-/// A request that was sent.
+/// The method of a publication.
+const PUBLISH: &str = "PUBLISH";
+
+/// A request or a publication that was sent.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) method: String,
@@ -77,6 +80,20 @@ impl Noted {
             _ => answers.pop().unwrap_or(DestinationAnswer::Down),
         }
     }
+
+    fn receive(&mut self, request: Request) -> Scripted {
+        let answer = self.next(&request.url);
+        self.requests.push(request);
+        match answer {
+            DestinationAnswer::Down => Scripted::NoConnection,
+            DestinationAnswer::Timeout => Scripted::NoAnswer,
+            DestinationAnswer::Status {
+                status,
+                headers,
+                body,
+            } => Scripted::Response(response(status, &headers, body.bytes())),
+        }
+    }
 }
 
 impl Answering for Destinations {
@@ -87,21 +104,21 @@ impl Answering for Destinations {
             noted.outputs.push(request.body.clone());
             return Scripted::Response(response(200, &[], Bytes::new()));
         }
-        noted.requests.push(Request {
+        noted.receive(Request {
             method: request.method.to_string(),
-            url: url.clone(),
+            url,
             headers: request.headers.clone(),
             body: request.body.clone(),
-        });
-        match noted.next(&url) {
-            DestinationAnswer::Down => Scripted::NoConnection,
-            DestinationAnswer::Timeout => Scripted::NoAnswer,
-            DestinationAnswer::Status {
-                status,
-                headers,
-                body,
-            } => Scripted::Response(response(status, &headers, body.bytes())),
-        }
+        })
+    }
+
+    fn publication(&self, broker: &str, topic: &str, payload: &Bytes) -> Scripted {
+        self.locked().receive(Request {
+            method: PUBLISH.to_owned(),
+            url: format!("{broker}/{topic}"),
+            headers: HeaderMap::new(),
+            body: payload.clone(),
+        })
     }
 }
 

@@ -76,6 +76,36 @@ fn cases_beside_a_pipeline_pass_without_a_network() {
 }
 
 #[test]
+fn publications_to_a_broker_are_expected_by_their_topic_and_wait_while_it_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = "\
+kind: statefun.pipelines.v1/pipeline
+spec:
+  name: presses
+  stages:
+    - set: {line: \"7\"}
+    - {name: plant, mqtt-export: {url: \"mqtt://broker\", topic: \"press/{id}\", preConnect: true, retry: {every: 1m, attempts: 3}}}
+";
+    written(folder.path(), "presses.yaml", pipeline);
+    let cases = "\
+cases:
+  - name: a press is published once the broker is there
+    input: {id: 9}
+    answers: [down, timeout, 200]
+    for: 3m
+    exports: [{}, {}, {method: publish, url: \"mqtt://broker:1883/press/9\", body: {id: 9, line: \"7\"}}]
+    output: {id: 9, line: \"7\"}
+  - name: it waits while the broker is away
+    input: {id: 9}
+    answers: {\"mqtt://broker:1883/\": [down]}
+    waiting: 1
+";
+    let cases = written(folder.path(), "presses.test.yaml", cases);
+    let (code, out, err) = output(&["pipeline", "test", &cases]);
+    assert_eq!(code, 0, "{out}{err}");
+}
+
+#[test]
 fn a_case_that_fails_says_what_was_expected_and_what_was_found() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path(), "orders.yaml", ORDERS);

@@ -12,10 +12,10 @@ use super::super::super::template::Template;
 use super::super::export::{Load, Prepared, Sent};
 use super::broker::{Brokers, Connecting};
 use super::credentials::Credentials;
-use super::link::Trouble;
+use super::link::{Cause, Trouble};
 use super::{BrokerAddress, MqttAuth, MqttExport, MqttPreConnect, check_topic};
 use crate::delivery::engine::{Class, Classes, Failure, FailureKind, Policy};
-use crate::transport::http::client::Network;
+use crate::transport::http::client::{Network, Scripted};
 
 /// The publications of an [`MqttExport`], after its check.
 #[derive(Clone)]
@@ -153,6 +153,11 @@ impl Publications {
             payload,
             credentials,
         } = publication;
+        if let Some(script) = &connecting.network.script {
+            let broker = &connecting.destination;
+            let answer = script.publication(broker, &topic, &payload);
+            return scripted(answer, broker).map_err(failed);
+        }
         let broker = brokers.of(connecting);
         let link = broker.link(&credentials, deadline).await.map_err(failed)?;
         let sent = link.publish(topic, payload, self.qos, self.retain, deadline);
@@ -165,6 +170,9 @@ impl Publications {
         let (Some(pre_connect), Ok(connecting)) = (self.pre_connect, &self.connecting) else {
             return;
         };
+        if connecting.network.script.is_some() {
+            return; // there are no connections
+        }
         // A pipeline may be built where nothing runs, and its connection is then opened for the first record.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
@@ -205,9 +213,20 @@ const fn level(qos: u8) -> QoS {
     }
 }
 
+/// What the answer of a script means.
+fn scripted(answer: Scripted, broker: &str) -> Result<Sent, Trouble> {
+    let (cause, text) = match answer {
+        Scripted::Response(answer) if answer.status.is_success() => return Ok(Sent::Input),
+        Scripted::Response(_) => (Cause::Refused, "it refuses the publication"),
+        Scripted::NoConnection => (Cause::Connection, "no connection"),
+        Scripted::NoAnswer => (Cause::Silence, "no acknowledgement in time"),
+    };
+    let text = format!("{broker}: {text}");
+    Err(Trouble { cause, text })
+}
+
 /// What a trouble means for the record.
 fn failure(trouble: Trouble, classes: Classes) -> Failure {
-    use super::link::Cause;
     match trouble.cause {
         Cause::Connection => Failure::of_kind(classes, FailureKind::Connect, trouble.text),
         Cause::Tls => Failure::of_kind(classes, FailureKind::Tls, trouble.text),

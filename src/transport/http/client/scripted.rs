@@ -3,12 +3,21 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::message::{HttpRequest, HttpResponse};
 
 /// Answers the requests of clients, which then open no connections.
 pub trait Answering: Send + Sync + 'static {
     /// What follows from a request.
     fn answer(&self, request: &HttpRequest) -> Scripted;
+
+    /// What follows from a publication to a topic of an MQTT broker, whose URL is `broker`. A status of 200 to 299 acknowledges it. Default: there is no
+    /// connection.
+    fn publication(&self, broker: &str, topic: &str, payload: &Bytes) -> Scripted {
+        let _ = (broker, topic, payload);
+        Scripted::NoConnection
+    }
 }
 
 /// What follows from a request.
@@ -34,6 +43,11 @@ impl Script {
 
     pub(super) fn answer(&self, request: &HttpRequest) -> Scripted {
         self.0.answer(request)
+    }
+
+    #[cfg(feature = "mqtt")]
+    pub(crate) fn publication(&self, broker: &str, topic: &str, payload: &Bytes) -> Scripted {
+        self.0.publication(broker, topic, payload)
     }
 }
 
