@@ -177,6 +177,8 @@ impl<'a> Delivery<'a> {
                 }
                 1
             }
+            // It holds for all records of the stream.
+            _ if failure.is_denied() => 1,
             // There is nothing that it could delay.
             _ if failure.is_of_service() => u32::MAX,
             _ => OFTEN,
