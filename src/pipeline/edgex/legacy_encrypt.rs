@@ -9,7 +9,7 @@ use sha1::{Digest as _, Sha1};
 use super::{BLOCK, encrypted, set_text};
 use crate::document::Complaint;
 use crate::pipeline::edgex::parameters::Parameters;
-use crate::pipeline::edgex::secret::SecretName;
+use crate::pipeline::edgex::secret::{self, SecretName};
 use crate::pipeline::record::Record;
 use crate::pipeline::secrets::Secrets;
 use crate::pipeline::stage::{Answer, Stage};
@@ -45,11 +45,9 @@ pub(super) fn read(parameters: Parameters<'_>) -> Option<StageKind> {
         "use the algorithm aes256",
     ));
     let _ = parameters.text("Algorithm");
-    let key = match parameters.text("Key").filter(|key| !key.is_empty()) {
-        Some(key) => Some(Key::Given(Hidden(key))),
-        None => SecretName::required(&parameters).map(Key::Secret),
-    };
-    let vector = parameters.filled("InitVector");
+    let key = key(&parameters);
+    // Not trimmed, and empty if it must be: others decrypt with the same text.
+    let vector = parameters.required("InitVector");
     let stage = key.zip(vector).map(|(key, vector)| {
         let mut bytes = [0; BLOCK];
         for (byte, given) in bytes.iter_mut().zip(vector.bytes()) {
@@ -62,6 +60,34 @@ pub(super) fn read(parameters: Parameters<'_>) -> Option<StageKind> {
         })
     });
     parameters.finish(stage)
+}
+
+/// The key in the settings, or that in a secret, which counts if both are given.
+fn key(parameters: &Parameters<'_>) -> Option<Key> {
+    let given = parameters.text("Key").filter(|key| !key.is_empty());
+    let names = secret::names(parameters);
+    let is_named = |name| {
+        let text = parameters.text(name);
+        text.is_some_and(|text| !text.trim().is_empty())
+    };
+    // Both names are read, so that neither counts as unknown.
+    let has_secret = is_named(names.0) | is_named(names.1);
+    match (given, has_secret) {
+        (Some(key), false) => Some(Key::Given(Hidden(key))),
+        (None, false) => {
+            let text = "is required, or `SecretPath` and `SecretName` of the secret that has it";
+            parameters.fault("Key", text);
+            None
+        }
+        (given, true) => {
+            if given.is_some() {
+                let text = "has no effect: the key in the secret counts, as in EdgeX";
+                let remedy = "remove it, or the names of the secret";
+                parameters.warn_at("Key", Complaint::with_remedy(text, remedy));
+            }
+            SecretName::of(parameters, names).map(Key::Secret)
+        }
+    }
 }
 
 impl Builtin for Aes128Cbc {
@@ -116,18 +142,59 @@ mod tests {
 
     #[test]
     fn the_key_can_be_a_secret_named_as_in_version_2() {
-        let stage = json!({"Encrypt": {"Algorithm": "aes", "SecretPath": "aes", "SecretName": "key", "InitVector": "iv-0"}});
-        let StageKind::Pure(stage) = kind(&stage) else {
-            panic!("only computes");
-        };
-        let secrets = Secrets::default().insecure("aes", [("key", "pipeline-key")]);
+        let mut stage = json!({"Encrypt": {"Algorithm": "aes", "SecretPath": "aes", "SecretName": "key", "InitVector": "iv-0"}});
+        // The key in the secret counts even if there is another.
+        for (other, warned) in [("", 2), ("another key", 3)] {
+            stage["Encrypt"]["Key"] = json!(other);
+            assert_eq!(warnings(&stage).len(), warned, "{:?}", warnings(&stage));
+            let StageKind::Pure(stage) = kind(&stage) else {
+                panic!("only computes");
+            };
+            let secrets = Secrets::default().insecure("aes", [("key", "pipeline-key")]);
+            let mut record = Record::new("store and forward");
+            let stage = stage.with_secrets(&secrets).unwrap();
+            assert_eq!(stage.apply(&mut record), Answer::Continue);
+            assert_eq!(record.payload(), EXPECTED);
+        }
+    }
+
+    #[test]
+    fn a_key_of_the_settings_stands_beside_empty_names_of_a_secret() {
+        let stage = json!({"Encrypt": {
+            "Algorithm": "aes", "Key": "pipeline-key", "SecretPath": "", "SecretName": "", "InitVector": "iv-0",
+        }});
+        assert_eq!(warnings(&stage).len(), 1, "{:?}", warnings(&stage));
         let mut record = Record::new("store and forward");
-        let stage = stage.with_secrets(&secrets).unwrap();
-        assert_eq!(stage.apply(&mut record), Answer::Continue);
+        assert_eq!(applied(&stage, &mut record), Answer::Continue);
         assert_eq!(record.payload(), EXPECTED);
-        assert_eq!(
-            faults(&json!({"EncryptWithAES": {"InitVector": "v"}})).len(),
-            2
-        );
+    }
+
+    #[test]
+    fn no_key_and_half_of_the_names_of_a_secret_are_faults_and_an_empty_vector_is_none() {
+        for (parameters, fault) in [
+            (json!({"InitVector": "v"}), "Key: is required"),
+            (
+                json!({"Key": "k", "SecretName": "s", "InitVector": "v"}),
+                "SecretValueKey: is required and missing",
+            ),
+            (
+                json!({"Key": "k", "SecretPath": "s", "InitVector": "v"}),
+                "SecretName: is required and missing",
+            ),
+            (json!({"Key": "k"}), "InitVector: is required and missing"),
+        ] {
+            let faults = faults(&json!({"EncryptWithAES": parameters}));
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            let place = format!("stages[0].EncryptWithAES.{fault}");
+            assert!(faults[0].starts_with(&place), "{faults:?}");
+        }
+        let encrypted = |vector: &str| {
+            let mut record = Record::new("text");
+            let stage = json!({"EncryptWithAES": {"Key": "k", "InitVector": vector}});
+            assert_eq!(applied(&stage, &mut record), Answer::Continue);
+            record.payload()
+        };
+        assert_ne!(encrypted(""), encrypted(" v"));
+        assert_ne!(encrypted("v"), encrypted(" v"));
     }
 }

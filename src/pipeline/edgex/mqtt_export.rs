@@ -30,11 +30,12 @@ pub(super) fn read(parameters: Parameters<'_>) -> Option<StageKind> {
     export.retain = parameters.boolean("Retain");
     export.skip_verify = parameters.boolean("SkipVerify");
     export.auto_reconnect = parameters.boolean("AutoReconnect");
+    let timeout = timeout_name(&parameters);
     for (name, target) in [
         ("KeepAlive", &mut export.keep_alive),
         ("ConnectTimeout", &mut export.connect_timeout),
         ("MaxReconnectInterval", &mut export.max_reconnect_interval),
-        ("Timeout", &mut export.timeout),
+        (timeout, &mut export.timeout),
     ] {
         let given = parameters.text(name).filter(|text| !text.trim().is_empty());
         if let Some(span) = given.and_then(|text| parameters.check(name, above_zero(&text))) {
@@ -53,7 +54,10 @@ pub(super) fn read(parameters: Parameters<'_>) -> Option<StageKind> {
     export.order_key = order_key(&parameters);
     let stage = export.check(|field, text| {
         // What is missing has been reported.
-        let name = parameter_of(field);
+        let name = match field {
+            "timeout" => timeout,
+            field => parameter_of(field),
+        };
         if !matches!(name, "Topic") || !parameters.text(name).unwrap_or_default().is_empty() {
             parameters.fault(name, text);
         }
@@ -75,10 +79,24 @@ fn parameter_of(field: &str) -> &'static str {
         "connectTimeout" => "ConnectTimeout",
         "maxReconnectInterval" => "MaxReconnectInterval",
         "preConnect.interval" => "PreConnectRetryInterval",
-        "timeout" => "Timeout",
         "retry" => "Retry",
         "orderKey" => "OrderKey",
         _ => "BrokerAddress",
+    }
+}
+
+/// EdgeX's name of the timeout of a publication, or our own, which is older.
+fn timeout_name(parameters: &Parameters<'_>) -> &'static str {
+    match (parameters.has("PublishTimeout"), parameters.has("Timeout")) {
+        (true, false) => "PublishTimeout",
+        (true, true) => {
+            parameters.fault(
+                "Timeout",
+                "is the same as `PublishTimeout`: give one of them",
+            );
+            "Timeout"
+        }
+        _ => "Timeout",
     }
 }
 
@@ -124,12 +142,12 @@ fn qos(parameters: &Parameters<'_>, name: &'static str) -> u8 {
     given.unwrap_or_default()
 }
 
-/// The will, if it is enabled; its other parameters are checked in any case, as in EdgeX.
+/// The will, if it is enabled; what is no QoS or boolean is a fault in any case.
 fn will(parameters: &Parameters<'_>) -> Option<MqttWill> {
-    let is_enabled = parameters.boolean("WillEnabled");
+    let is_enabled = parameters.boolean_or_empty("WillEnabled");
     let mut will = MqttWill::new("", "");
     will.qos = qos(parameters, "WillQos");
-    will.retain = parameters.boolean("WillRetained");
+    will.retain = parameters.boolean_or_empty("WillRetained");
     if !is_enabled {
         for name in ["WillTopic", "WillPayload"] {
             parameters.text(name);
@@ -137,14 +155,16 @@ fn will(parameters: &Parameters<'_>) -> Option<MqttWill> {
         return None;
     }
     let topic = parameters.filled("WillTopic");
+    // Sent as it is, with its spaces.
     let payload = parameters.filled("WillPayload");
+    let payload = payload.and_then(|_| parameters.text("WillPayload"));
     (will.topic, will.payload) = (topic?, payload?);
     Some(will)
 }
 
 fn pre_connect(parameters: &Parameters<'_>) -> Option<MqttPreConnect> {
     let mut pre_connect = MqttPreConnect::default();
-    let is_on = parameters.boolean("PreConnect");
+    let is_on = parameters.boolean_or_empty("PreConnect");
     let filled = |name| parameters.text(name).filter(|text| !text.trim().is_empty());
     if let Some(text) = filled("PreConnectRetryCount") {
         let count = text.trim().parse::<u32>();
@@ -168,6 +188,7 @@ mod tests {
     use super::super::super::stages::OnFailure;
     use super::super::tests::{faults, kind, warnings};
     use super::*;
+    use crate::document::{At, Findings, Node};
 
     fn with(more: &[(&str, &str)]) -> Value {
         let mut parameters = json!({
@@ -202,11 +223,20 @@ mod tests {
             ("PreConnect", "true"),
             ("PreConnectRetryCount", "3"),
             ("PreConnectRetryInterval", "1s"),
-            ("Timeout", "5s"),
+            ("PublishTimeout", "5s"),
         ];
         let mut off = WILL;
         off[0] = ("WillEnabled", "false");
-        for more in [vec![], [&all[..], &WILL].concat(), off.to_vec()] {
+        let empty = WILL.map(|(name, _)| (name, ""));
+        let blank = [("PreConnect", ""), ("PublishTimeout", "")];
+        for more in [
+            vec![],
+            [&all[..], &WILL].concat(),
+            off.to_vec(),
+            [&empty[..], &blank].concat(),
+            vec![("Timeout", "5s")],
+        ] {
+            assert_eq!(warnings(&with(&more)), [] as [&str; 0]);
             assert!(matches!(kind(&with(&more)), StageKind::Export(_)));
         }
         for mode in ["usernamepassword", "clientcert", "cacert", "None"] {
@@ -244,6 +274,9 @@ mod tests {
                 "PreConnectRetryInterval",
             ),
             (vec![("Timeout", "0s")], "Timeout"),
+            (vec![("PublishTimeout", "0s")], "PublishTimeout"),
+            (vec![("Timeout", "1s"), ("PublishTimeout", "1s")], "Timeout"),
+            (vec![("Retain", "")], "Retain"),
             (vec![("Topic", "a/#")], "Topic"),
             (
                 vec![("AuthMode", "cacert"), ("SecretName", "")],
@@ -260,6 +293,20 @@ mod tests {
             assert!(faults[0].starts_with(&place), "{faults:?}");
         }
         assert_eq!(faults(&json!({"MQTTExport": {}})).len(), 5);
+    }
+
+    #[test]
+    fn a_will_has_its_text_as_it_is_given_and_a_qos_of_its_own() {
+        let mut text = WILL;
+        text[2] = ("WillPayload", " bye\n");
+        let (tree, findings) = (
+            Node::from_json(&with(&text)["MQTTExport"]),
+            Findings::default(),
+        );
+        let parameters = Parameters::read(At::new(&tree, "", &findings)).unwrap();
+        let will = will(&parameters).unwrap();
+        assert_eq!((&*will.topic, &*will.payload), ("gone", " bye\n"));
+        assert_eq!((will.qos, will.retain), (2, true));
     }
 
     #[test]

@@ -121,6 +121,15 @@ impl<'a> Parameters<'a> {
         self.parsed(name, boolean).unwrap_or_default()
     }
 
+    /// A boolean that EdgeX reads as false if it is empty, too.
+    pub(super) fn boolean_or_empty(&self, name: &'static str) -> bool {
+        let read = |text: &str| match text {
+            "" => Ok(false),
+            text => boolean(text),
+        };
+        self.parsed(name, read).unwrap_or_default()
+    }
+
     /// Reports a fault of the parameter `name`.
     pub(super) fn fault(&self, name: &'static str, text: impl fmt::Display) {
         self.has_faults.set(true);

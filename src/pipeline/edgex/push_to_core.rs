@@ -8,8 +8,10 @@ use bytes::Bytes;
 use super::super::record::Record;
 use super::super::stages::{HttpExport, OnFailure, RequestBody, StageKind};
 use super::parameters::Parameters;
+use super::value_type::ValueType;
 use super::wrap::Wrap;
 use crate::delivery::engine::Policy;
+use crate::document::Complaint;
 
 /// What the body of a request to core data is made with.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ impl RequestBody for Event {
 }
 
 pub(super) fn read(parameters: Parameters<'_>) -> Option<StageKind> {
-    let wrap = Wrap::read(&parameters);
+    let wrap = wrap(&parameters);
     let base = parameters.filled("CoreDataUrl");
     let service = parameters.filled("ServiceKey");
     let stage = wrap
@@ -43,6 +45,21 @@ pub(super) fn read(parameters: Parameters<'_>) -> Option<StageKind> {
             export.check(|_, text| parameters.fault("CoreDataUrl", text))
         });
     parameters.finish(stage)
+}
+
+/// The event. Version 1 knew no profiles and no types: it sent the data as text, under the name of a reading.
+fn wrap(parameters: &Parameters<'_>) -> Option<Wrap> {
+    if !parameters.has("ReadingName") || parameters.has("ResourceName") {
+        return Wrap::read(parameters);
+    }
+    parameters.warn_at(
+        "ReadingName",
+        Complaint::with_remedy(
+            "is taken as `ResourceName`, and `ValueType` is `String` if it is not given, as in version 1",
+            "write `ResourceName` and `ValueType`",
+        ),
+    );
+    Wrap::of(parameters, "ReadingName", ValueType::named("String"))
 }
 
 /// The URL at which core data takes an event.
@@ -66,7 +83,24 @@ fn url(base: &str, service: &str, wrap: &Wrap) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::super::tests::faults;
+    use super::super::super::stages::StageKind;
+    use super::super::tests::{faults, kind, warnings};
+
+    #[test]
+    fn the_reading_of_version_1_is_a_resource_with_text_and_needs_a_profile() {
+        let mut stage = json!({"PushToCore": {
+            "DeviceName": "D", "ReadingName": "R", "CoreDataUrl": "http://data:59880", "ServiceKey": "app",
+        }});
+        assert_eq!(
+            faults(&stage),
+            ["stages[0].PushToCore.ProfileName: is required and missing"]
+        );
+        stage["PushToCore"]["ProfileName"] = json!("P");
+        assert!(matches!(kind(&stage), StageKind::Export(_)));
+        let found = warnings(&stage);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("as in version 1"), "{found:?}");
+    }
 
     #[test]
     fn without_the_address_of_core_data_it_is_a_fault() {

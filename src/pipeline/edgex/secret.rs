@@ -17,7 +17,14 @@ pub(in crate::pipeline) struct SecretName {
 impl SecretName {
     /// The secret that the parameters name; both names must be there.
     pub(super) fn required(parameters: &Parameters<'_>) -> Option<Self> {
-        let (name, key) = names(parameters);
+        Self::of(parameters, names(parameters))
+    }
+
+    /// The secret that the parameters with these names name.
+    pub(super) fn of(
+        parameters: &Parameters<'_>,
+        (name, key): (&'static str, &'static str),
+    ) -> Option<Self> {
         let (name, key) = (parameters.filled(name), parameters.filled(key));
         Some(Self {
             name: name?,
@@ -42,12 +49,15 @@ pub(super) fn names(parameters: &Parameters<'_>) -> (&'static str, &'static str)
     if parameters.has("SecretValueKey") || !parameters.has("SecretPath") {
         return ("SecretName", "SecretValueKey");
     }
-    parameters.warn_at(
-        "SecretPath",
-        Complaint::with_remedy(
-            "`SecretPath` is taken as the name of the secret, and `SecretName` as the key in it, as in version 2",
-            "write `SecretName` and `SecretValueKey`",
-        ),
-    );
+    let path = parameters.text("SecretPath").unwrap_or_default();
+    if !path.trim().is_empty() {
+        parameters.warn_at(
+            "SecretPath",
+            Complaint::with_remedy(
+                "`SecretPath` is taken as the name of the secret, and `SecretName` as the key in it, as in version 2",
+                "write `SecretName` and `SecretValueKey`",
+            ),
+        );
+    }
     ("SecretPath", "SecretName")
 }

@@ -11,18 +11,26 @@ use super::parameters::{self, Parameters};
 
 const NAME: &str = "AddTags";
 
-/// The tags in a list `key:value,key:value`; values have no colons.
+/// The tags in a list `key:value,key:value`, each key once, with its last value. Values have no colons; more colons than the one between count for nothing, as
+/// in EdgeX.
 pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
     let entry = |entry: &str| {
-        let parts: Vec<&str> = entry.split(':').map(str::trim).collect();
+        let parts = entry.split(':').map(str::trim);
+        let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
         match parts.as_slice() {
-            [key, value] if !key.is_empty() && !value.is_empty() => {
-                Ok(((*key).to_owned(), (*value).to_owned()))
-            }
+            [key, value] => Ok(((*key).to_owned(), (*value).to_owned())),
             _ => Err(format!("`{entry}` is not a tag of the form `key:value`")),
         }
     };
-    parameters::list(text).map(entry).collect()
+    let mut tags: Vec<(String, String)> = Vec::new();
+    for (key, value) in parameters::list(text)
+        .map(entry)
+        .collect::<Result<Vec<_>, String>>()?
+    {
+        tags.retain(|(other, _)| *other != key);
+        tags.push((key, value));
+    }
+    Ok(tags)
 }
 
 #[derive(Debug)]
@@ -98,6 +106,13 @@ mod tests {
             panic!("a text is not an event");
         };
         assert_eq!(failure.message, "AddTags: type received is not an Event");
+    }
+
+    #[test]
+    fn a_tag_counts_once_with_its_last_value_and_further_colons_count_for_nothing() {
+        let tags = parse(" a: 1 ,b:2:,a::3").unwrap();
+        let of = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(tags, [of("b", "2"), of("a", "3")]);
     }
 
     #[test]

@@ -29,16 +29,29 @@ pub(super) struct Wrap {
 impl Wrap {
     /// The function that these parameters describe; `None` if one has a fault, which is reported.
     pub(super) fn read(parameters: &Parameters<'_>) -> Option<Self> {
+        Self::of(parameters, "ResourceName", None)
+    }
+
+    /// The same with the resource under another name of its parameter, and the type if none is given.
+    pub(super) fn of(
+        parameters: &Parameters<'_>,
+        resource_key: &'static str,
+        default_type: Option<ValueType>,
+    ) -> Option<Self> {
         let profile = parameters.filled("ProfileName");
         let device = parameters.filled("DeviceName");
-        let resource = parameters.filled("ResourceName");
-        let value_type = parameters.filled("ValueType").and_then(|name| {
+        let resource = parameters.filled(resource_key);
+        let named = |name: String| {
             let known = ValueType::named(&name);
             parameters.check(
                 "ValueType",
                 known.ok_or_else(|| format!("`{name}` is not a type of readings")),
             )
-        });
+        };
+        let value_type = match default_type.filter(|_| !parameters.has("ValueType")) {
+            Some(default) => Some(default),
+            None => parameters.filled("ValueType").and_then(named),
+        };
         let media_type = match value_type {
             Some(ValueType::Binary) => parameters.filled("MediaType"),
             _ => Some(parameters.text("MediaType").unwrap_or_default()),
