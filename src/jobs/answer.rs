@@ -7,13 +7,13 @@ use crate::delivery::engine::Outcome;
 use crate::sdk::{Type, types};
 
 /// The type of an answer, sent by a function that got a [`JOB`](super::JOB) to its caller, the job.
-pub const ANSWER: Type<Answer> = types::json("statefun.jobs/answer");
+pub const ANSWER: Type<JobAnswer> = types::json("statefun.jobs/answer");
 
 /// How an attempt ended. Any other message from the function to the job counts as a success.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct Answer {
+pub struct JobAnswer {
     /// The number of the attempt; without it, the answer is for the one in progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
@@ -22,7 +22,7 @@ pub struct Answer {
     pub error: Option<Failure>,
 }
 
-impl Answer {
+impl JobAnswer {
     /// The attempt succeeded.
     pub fn ok(attempt: u32) -> Self {
         Self {

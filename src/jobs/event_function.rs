@@ -15,6 +15,26 @@ struct EventFunction {
     clock: Arc<dyn Clock>,
 }
 
+/// Why there are no jobs of a new event.
+enum NotAccepted {
+    /// It is told to the sender; nothing is stored.
+    Refused(Refusal),
+    /// The message stays, and is handled again.
+    Failed(BoxError),
+}
+
+impl From<Refusal> for NotAccepted {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<BoxError> for NotAccepted {
+    fn from(err: BoxError) -> Self {
+        Self::Failed(err)
+    }
+}
+
 pub(super) fn spec(plan: &Arc<Plan>, clock: Arc<dyn Clock>) -> FunctionSpec {
     let function = EventFunction {
         plan: Arc::clone(plan),
@@ -41,8 +61,8 @@ impl StatefulFunction for EventFunction {
 impl EventFunction {
     fn submit(&self, context: &mut Context, message: &Message) -> Result<(), BoxError> {
         let accepted = match message.require(&NEW_EVENT) {
-            Ok(event) => self.accept(context, event)?,
-            Err(err) => Err(Refusal::invalid(err.to_string())),
+            Ok(event) => self.accept(context, event),
+            Err(err) => Err(Refusal::invalid(err.to_string()).into()),
         };
         let id = context.address().id().to_owned();
         let answer = match accepted {
@@ -52,8 +72,11 @@ impl EventFunction {
                 refused: None,
             },
             // Without a caller nobody would hear of it: the message stays, and the failure is shown.
-            Err(refusal) if context.caller().is_none() => return Err(refusal.into()),
-            Err(refusal) => Accepted {
+            Err(NotAccepted::Refused(refusal)) if context.caller().is_none() => {
+                return Err(refusal.into());
+            }
+            Err(NotAccepted::Failed(err)) => return Err(err),
+            Err(NotAccepted::Refused(refusal)) => Accepted {
                 id,
                 jobs: Vec::new(),
                 refused: Some(refusal),
@@ -68,19 +91,19 @@ impl EventFunction {
         &self,
         context: &mut Context,
         new: NewEvent,
-    ) -> Result<Result<Vec<super::JobRef>, Refusal>, BoxError> {
-        if let Some(known) = context.storage().get(&EVENT)? {
+    ) -> Result<Vec<super::JobRef>, NotAccepted> {
+        if let Some(known) = context.storage().get(&EVENT).map_err(BoxError::from)? {
             if new.idempotent {
                 let is_first = |job: &super::JobRef| job.parent_job_id.is_none();
-                return Ok(Ok(known.jobs.into_iter().filter(is_first).collect()));
+                return Ok(known.jobs.into_iter().filter(is_first).collect());
             }
             let text = format!("there is an event {} already", known.id);
-            return Ok(Err(Refusal::new("event.exists", text)));
+            return Err(Refusal::new("event.exists", text).into());
         }
         let own = context.address().id();
         if let Some(id) = new.id.as_ref().filter(|id| *id != own) {
             let text = format!("the event has the id {id}, but was sent to {own}");
-            return Ok(Err(Refusal::new("event.bad_id", text)));
+            return Err(Refusal::new("event.bad_id", text).into());
         }
         let now = self.clock.now();
         let wishes = Wishes {
@@ -89,17 +112,17 @@ impl EventFunction {
             due: new.due,
         };
         let mut event = new.received(context.address().id(), now);
-        let planned = match self.plan.jobs_of(&event, &wishes, now) {
-            Ok(planned) => planned,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+        let planned = self.plan.jobs_of(&event, &wishes, now)?;
         send(context, &mut event, planned)?;
         let jobs = event.jobs.clone();
         // Without jobs there is nothing to keep: nothing would ever remove it.
         if !jobs.is_empty() {
-            context.storage().set(&EVENT, event)?;
+            context
+                .storage()
+                .set(&EVENT, event)
+                .map_err(BoxError::from)?;
         }
-        Ok(Ok(jobs))
+        Ok(jobs)
     }
 
     fn ended(&self, context: &mut Context, ended: &Ended) -> Result<(), BoxError> {

@@ -21,7 +21,7 @@ mod plan;
 mod schedule;
 mod target;
 
-pub use answer::{ANSWER, Answer};
+pub use answer::{ANSWER, JobAnswer};
 pub use build::{InvalidJobs, Jobs, JobsBuilder};
 pub use config::JobsConfig;
 pub use destination::{Action, Destination, FollowUps};

@@ -108,10 +108,10 @@ impl<'a> Inquiry<'a> {
         asked.arg(stream);
         let (verdict, text) = match self.connection.call::<String>(&asked).await {
             Ok(kind) => match kind.as_str() {
-                "stream" => (Verdict::Fine, format!("stream `{stream}` is there")),
+                "stream" => (Verdict::Fine, format!("stream `{stream}` exists")),
                 "none" => (
                     Verdict::Fine,
-                    format!("stream `{stream}` is not there yet; it is made at the start"),
+                    format!("stream `{stream}` does not exist yet; the start creates it"),
                 ),
                 kind => (
                     Verdict::Fault,

@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
         if let Some(position) = known.filter(|position| last < *position) {
             warn!(
                 ingress = %self.spec.id, stream, %position,
-                "the stream is another one than before, or has lost its last entries: what its group was not given yet is read"
+                "the stream was created anew, or has lost its last entries: reading goes on with what its group has not received yet"
             );
             self.positions.remove(stream);
             _ = self.inlet.bring(Batch::new().forget(stream)).await?;

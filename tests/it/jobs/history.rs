@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use stateful_functions::delivery::engine::{Class, DeliveryState, Reason};
 use stateful_functions::delivery::{Failure, Verb};
-use stateful_functions::jobs::{ANSWER, Answer, Destination, JOB, Jobs, Schedule};
+use stateful_functions::jobs::{ANSWER, Destination, JOB, JobAnswer, Jobs, Schedule};
 use stateful_functions::{BoxError, Context, FunctionSpec, Message, MessageBuilder, TypeName};
 
 use super::site::{Script, Site, address, paid};
@@ -255,7 +255,7 @@ async fn score(context: &mut Context, message: Message) -> Result<(), BoxError> 
         (Some(true), _) => {}
         (_, 1) => {
             let failure = Failure::retry("busy", "not now");
-            context.reply_as(&ANSWER, Answer::failed(1, failure))?;
+            context.reply_as(&ANSWER, JobAnswer::failed(1, failure))?;
         }
         _ => _ = context.reply(true),
     }

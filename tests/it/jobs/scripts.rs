@@ -53,8 +53,7 @@ impl Before {
             let delivery = kept.delivery();
             let entries: Vec<Entry> = serde_json::from_value(kept.transitions()).unwrap();
             let mut head = Head::default();
-            let mut next = 0;
-            for entry in &entries {
+            for (next, entry) in (0..).zip(&entries) {
                 let Entry::One(step) = entry else { return };
                 assert_eq!(step.seq, next, "I2: dense from 0");
                 let before = head.state;
@@ -63,7 +62,6 @@ impl Before {
                     assert!(step.actor.is_some() && step.note.is_some(), "I4");
                 }
                 head.apply(step);
-                next += 1;
             }
             assert_eq!(head, Head::from(delivery), "I1: the head is the fold");
             assert!(delivery.spent <= delivery.attempt, "I3");
