@@ -16,6 +16,7 @@ use super::deliveries::{Asked, COMMAND_TIMEOUT, done, reason, states};
 use super::kept::{self, Item, KeptFilter};
 use super::page::{Page, Weigh};
 use super::params::Params;
+use super::raw_fields::RawFields;
 use super::{Admin, Reply, bad_request, ok, whole};
 use crate::delivery::Verb;
 use crate::delivery::engine::DeliveryState;
@@ -134,13 +135,13 @@ impl Admin {
             let text = "there is no event with this id; events without jobs are not kept";
             return Err(refuse(StatusCode::NOT_FOUND, "event.not_found", text));
         };
-        let mut shown = json!(event);
-        let jobs = shown.get_mut("jobs").and_then(Value::as_array_mut);
-        for (job, state) in jobs.into_iter().flatten().zip(states) {
-            if let Some(fields) = job.as_object_mut() {
-                fields.insert("state".to_owned(), json!(state.flatten()));
-            }
-        }
+        let mut shown = RawFields::of(&event);
+        let jobs = event.jobs.iter().zip(states).map(|(job, state)| {
+            let mut job = RawFields::of(job);
+            job.set("state", &state.flatten());
+            job
+        });
+        shown.set("jobs", &jobs.collect::<Vec<_>>());
         Ok(ok(&shown))
     }
 
@@ -409,20 +410,17 @@ impl Found {
     }
 
     /// The job with its data and its latest transition.
-    fn details(&self) -> Value {
-        let mut shown = self.summary();
-        let Some(fields) = shown.as_object_mut() else {
-            return shown;
-        };
+    fn details(&self) -> RawFields {
+        let mut shown = RawFields::of(&self.summary());
         let kept = self.item.kept();
         if let Some(record) = kept.record() {
-            fields.extend(crate::jobs::described(&record));
+            shown.extend(RawFields::of(&crate::jobs::described(&record)));
         }
         let latest = match kept.transitions() {
             Value::Array(mut steps) => steps.pop(),
             _ => None,
         };
-        fields.insert("transitions".to_owned(), json!(latest.as_slice()));
+        shown.set("transitions", &latest.as_slice());
         shown
     }
 }

@@ -20,6 +20,7 @@ mod page;
 mod params;
 mod pipeline_metrics;
 mod queues;
+mod raw_fields;
 pub(crate) mod rearm;
 mod redriven;
 mod routes;
@@ -360,7 +361,7 @@ fn without_body(reply: Reply) -> Reply {
     Response::from_parts(head, nothing.boxed_unsync())
 }
 
-fn ok(body: &serde_json::Value) -> Reply {
+fn ok(body: &impl serde::Serialize) -> Reply {
     whole(respond::json(StatusCode::OK, body))
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::build::{Jobs, JobsBuilder, Reached};
 use super::destination::{Action, Destination, Way};
 use super::plan::{ANY, Plan, Route};
+use super::rings::rings;
 use super::schedule::Schedule;
 use super::target::Reach;
 use crate::delivery::engine::{Journal, Policy};
@@ -81,6 +82,9 @@ impl JobsBuilder {
                 }));
             }
         }
+        for ring in rings(&self.destinations) {
+            fault(Some(ring.at), ring.field, ring.to_string());
+        }
         let plan = Plan {
             events: name("events")?,
             wakes: name("destination.job")?,
@@ -153,6 +157,18 @@ fn check_follow_ups(
         let has = |name: &str| other.actions.iter().any(|action| action.event == name);
         other.actions.is_empty() || has(ANY) || (event != ANY && has(event))
     };
+    let given = destination
+        .actions
+        .iter()
+        .filter_map(|action| action.follow_ups.as_ref());
+    for follow_ups in given.chain([&destination.follow_ups]) {
+        let names: Vec<_> = follow_ups.names().collect();
+        for (at, (field, name)) in names.iter().enumerate() {
+            if names.iter().take(at).any(|other| other == &(*field, *name)) {
+                fault(field, format!("destination `{name}` is named twice"));
+            }
+        }
+    }
     let of_actions = destination.actions.iter().filter_map(|action| {
         let follow_ups = action.follow_ups.as_ref();
         Some((action.event.as_str(), follow_ups?))

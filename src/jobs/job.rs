@@ -77,10 +77,7 @@ impl Job {
     pub(super) fn next(record: &Record, delivery: &Delivery) -> Self {
         let text = |name: &str| record.value(name).unwrap_or_default().to_owned();
         let option = |name: &str| record.value(name).map(str::to_owned);
-        let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
-        let payload = record.payload();
-        let data = str::from_utf8(&payload).ok().and_then(raw);
-        let data_base64 = data.is_none().then(|| STANDARD.encode(&payload));
+        let (data, data_base64) = json_or_base64(&record.payload());
         Self {
             id: delivery.id.clone(),
             attempt: delivery.attempt + 1,
@@ -172,28 +169,47 @@ pub(super) fn submitted_with(record: &Record) -> (Option<String>, Option<Timesta
 
 /// The event and the data of a job, for the admin API.
 #[cfg(feature = "runtime")]
-pub(crate) fn described(record: &Record) -> serde_json::Map<String, serde_json::Value> {
-    use serde_json::{Value, json};
-    let mut fields = serde_json::Map::new();
-    for (name, value) in [
+#[derive(Debug, Serialize)]
+pub(crate) struct Described {
+    #[serde(flatten)]
+    texts: std::collections::BTreeMap<&'static str, String>,
+    context: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_base64: Option<String>,
+}
+
+#[cfg(feature = "runtime")]
+pub(crate) fn described(record: &Record) -> Described {
+    let named = [
         ("event", values::EVENT),
         ("event_id", values::EVENT_ID),
         ("source", values::SOURCE),
         ("version", values::VERSION),
         ("received_at", values::RECEIVED_AT),
         ("parent_job_id", values::PARENT),
-    ] {
-        if let Some(value) = record.value(value) {
-            fields.insert(name.to_owned(), json!(value));
-        }
+    ];
+    let texts = named
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, record.value(value)?.to_owned())));
+    let (data, data_base64) = json_or_base64(&record.payload());
+    Described {
+        texts: texts.collect(),
+        context: record.value(values::CONTEXT).and_then(raw),
+        data,
+        data_base64,
     }
-    let context = record.value(values::CONTEXT).unwrap_or("null");
-    let context = serde_json::from_str(context).unwrap_or(Value::Null);
-    fields.insert("context".to_owned(), context);
-    let payload = record.payload();
-    match serde_json::from_slice::<Value>(&payload) {
-        Ok(data) => fields.insert("data".to_owned(), data),
-        Err(_) => fields.insert("data_base64".to_owned(), json!(STANDARD.encode(&payload))),
-    };
-    fields
+}
+
+/// JSON as it was written; `None` if it is not JSON.
+fn raw(text: &str) -> Option<Box<RawValue>> {
+    RawValue::from_string(text.to_owned()).ok()
+}
+
+/// The payload as JSON if it is that, else as base64.
+fn json_or_base64(payload: &[u8]) -> (Option<Box<RawValue>>, Option<String>) {
+    let data = str::from_utf8(payload).ok().and_then(raw);
+    let data_base64 = data.is_none().then(|| STANDARD.encode(payload));
+    (data, data_base64)
 }

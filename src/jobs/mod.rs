@@ -18,6 +18,7 @@ mod id;
 mod job;
 mod job_function;
 mod plan;
+mod rings;
 mod schedule;
 mod target;
 

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use clap::Args;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode, Uri};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use stateful_functions::admin::AdminConfig;
 use stateful_functions::runtime::{Runtime, Token};
@@ -20,7 +22,7 @@ use stateful_functions::transport::http::client::{
 use stateful_functions::{Address, TypeName, printable};
 
 use crate::args::ADMIN;
-use crate::json::text_at;
+use crate::json::{Fields, text_at};
 use crate::network;
 
 /// Longer than any time limit of the server.
@@ -164,7 +166,16 @@ impl AdminArgs {
 
 impl Admin {
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        self.json(Method::GET, path, None).await
+        read_json(&self.get_body(path).await?)
+    }
+
+    /// An object whose values keep their text.
+    pub(crate) async fn get_fields(&self, path: &str) -> anyhow::Result<Fields> {
+        read_json(&self.get_body(path).await?)
+    }
+
+    async fn get_body(&self, path: &str) -> anyhow::Result<Bytes> {
+        Ok(self.send(self.request(Method::GET, path)?).await?.body)
     }
 
     /// The text of a route that answers with text.
@@ -188,23 +199,11 @@ impl Admin {
         Ok(())
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.json(Method::POST, path, Some(body)).await
-    }
-
-    async fn json(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> anyhow::Result<Value> {
-        let mut request = self.request(method, path)?;
-        if let Some(body) = body {
-            request
-                .headers
-                .insert("content-type", HeaderValue::from_static("application/json"));
-            request.body = body.to_string().into();
-        }
+    pub(crate) async fn post(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Value> {
+        let mut request = self.request(Method::POST, path)?;
+        let json = HeaderValue::from_static("application/json");
+        request.headers.insert("content-type", json);
+        request.body = serde_json::to_vec(body)?.into();
         let response = self.send(request).await?;
         read_json(&response.body)
     }
@@ -248,7 +247,7 @@ impl Admin {
     }
 }
 
-pub(crate) fn read_json(body: &Bytes) -> anyhow::Result<Value> {
+pub(crate) fn read_json<T: DeserializeOwned>(body: &Bytes) -> anyhow::Result<T> {
     serde_json::from_slice(body).context("the answer is not JSON; is this the admin API?")
 }
 

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
+use stateful_functions::jobs::NewEvent;
 
 use crate::admin::{AdminArgs, Query, encoded};
 use crate::deliveries::{Actor, line, show};
-use crate::json::{field, list_at};
+use crate::json::{field, list_at, on_one_line, without};
 use crate::list::Extent;
 use crate::{input, output, redrive};
 
@@ -138,6 +140,8 @@ struct Verb {
 }
 
 const PATH: &str = "/api/jobs";
+/// The fields of a job and an event that may be any JSON.
+const OF_USERS: [&str; 2] = ["context", "data"];
 /// Larger data is refused by the admin API anyway.
 const MAX_DATA_BYTES: u64 = 64 << 20;
 
@@ -152,13 +156,9 @@ pub(crate) async fn run(args: JobsArgs, as_json: bool) -> anyhow::Result<ExitCod
             namespace,
             admin,
         } => {
-            let mut event = json!({"name": name, "source": source, "targets": target});
-            if let (Some(fields), Some(key)) = (event.as_object_mut(), key) {
-                fields.insert("key".to_owned(), key.into());
-            }
-            if let (Some(fields), Some(data)) = (event.as_object_mut(), data) {
-                fields.insert("data".to_owned(), read_data(&data)?);
-            }
+            let mut event = NewEvent::new(source, name).targets(target);
+            event.key = key;
+            event.data = data.as_deref().map(read_data).transpose()?;
             let query = Query::default().with("namespace", namespace);
             let path = format!("/api/events{}", query.text());
             let accepted = admin.connect()?.post(&path, &event).await?;
@@ -186,19 +186,23 @@ pub(crate) async fn run(args: JobsArgs, as_json: bool) -> anyhow::Result<ExitCod
         }
         JobsCommand::Show(One { id, admin }) => {
             let (admin, path) = (admin.connect()?, format!("{PATH}/{}", encoded(&id)));
-            let mut job = admin.get(&path).await?;
+            let mut job = admin.get_fields(&path).await?;
             let steps = admin.get(&format!("{path}/transitions")).await?;
             let steps: Vec<Value> = list_at(&steps, "/items").iter().rev().cloned().collect();
-            if let Some(fields) = job.as_object_mut() {
-                fields.insert("transitions".to_owned(), steps.into());
+            job.insert("transitions".to_owned(), to_raw_value(&steps)?);
+            match as_json {
+                true => output::json_piece(on_one_line(&job)?)?,
+                false => show(&without(&job, &OF_USERS)?, as_json)?,
             }
-            show(&job, as_json)?;
         }
         JobsCommand::Event { one, namespace } => {
             let query = Query::default().with("namespace", namespace);
             let path = format!("/api/events/{}{}", encoded(&one.id), query.text());
-            let event = one.admin.connect()?.get(&path).await?;
-            show_event(&event, as_json)?;
+            let event = one.admin.connect()?.get_fields(&path).await?;
+            match as_json {
+                true => output::json_piece(on_one_line(&event)?)?,
+                false => show_event(&without(&event, &OF_USERS)?, as_json)?,
+            }
         }
         JobsCommand::Retry(verb) => verb.run("retry", as_json).await?,
         JobsCommand::Cancel(verb) => verb.run("cancel", as_json).await?,
@@ -247,7 +251,7 @@ impl Verb {
     }
 }
 
-fn read_data(text: &str) -> anyhow::Result<Value> {
+fn read_data(text: &str) -> anyhow::Result<Box<RawValue>> {
     let bytes = match text.strip_prefix('@') {
         None => text.as_bytes().to_vec(),
         Some("-") => input::standard(MAX_DATA_BYTES)?,

@@ -89,7 +89,7 @@ impl<T: Target> Owner<T> {
                 return Ok(Reply::done(&before));
             }
             Verb::Purge => {
-                let text = "only a delivery that was given up or cancelled can be purged";
+                let text = "only a delivery that has ended can be purged";
                 return Ok(Reply {
                     ok: false,
                     code: Some("job.bad_state".to_owned()),

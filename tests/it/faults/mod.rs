@@ -44,6 +44,8 @@ mod long_lists;
 #[cfg(all(feature = "cli", feature = "testing"))]
 mod looking;
 #[cfg(all(feature = "cli", feature = "testing"))]
+mod lost_digits;
+#[cfg(all(feature = "cli", feature = "testing"))]
 mod lost_folder;
 #[cfg(all(feature = "pipeline", feature = "testing"))]
 mod lost_metadata;

@@ -54,3 +54,54 @@ fn faults_between_destinations_are_reported_where_they_are() {
         assert!(found, "{part} is not in {told:#?}");
     }
 }
+
+/// Kind: declared work without an end. `onSucceeded: [a]` of `a` made a new job of each event every few milliseconds until the disk was full.
+#[test]
+fn follow_ups_that_lead_back_and_names_that_occur_twice_are_refused() {
+    let told = faults(&json!({
+        "destinations": [
+            {"name": "a", "egress": "x/y", "onSucceeded": ["a"]},
+            {"name": "b", "egress": "x/y", "onDiscarded": ["c", "c"]},
+            {"name": "c", "egress": "x/y", "actions": [{"event": "*", "onFailed": ["b"]}]},
+        ],
+    }));
+    let expected = [
+        "destinations[1].onDiscarded: destination `c` is named twice",
+        "destinations[0].onSucceeded: the follow-ups lead from `a`, `a`: each job would make another one",
+        "destinations[1].onDiscarded: the follow-ups lead from `b`, `c`, `b`: each job would make another one",
+    ];
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}");
+    }
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+}
+
+#[test]
+fn a_longer_ring_is_refused_and_jobs_of_different_events_are_none() {
+    let told = faults(&json!({
+        "destinations": [
+            {"name": "entry", "egress": "x/y", "onDiscarded": ["a"]},
+            {"name": "a", "egress": "x/y", "onSucceeded": ["end"], "onDiscarded": ["b"]},
+            {"name": "b", "egress": "x/y", "onFailed": ["c", "end"]},
+            {"name": "c", "egress": "x/y", "onSucceeded": ["a"]},
+            {"name": "end", "egress": "x/y"},
+        ],
+    }));
+    let expected =
+        "destinations[1].onDiscarded: the follow-ups lead from `a`, `b`, `c`, `a`: each job";
+    assert!(
+        told.len() == 1 && told[0].starts_with(expected),
+        "{told:#?}"
+    );
+
+    let back_at = |event: &str| {
+        json!({
+            "destinations": [
+                {"name": "a", "egress": "x/y", "actions": [{"event": "paid", "onDiscarded": ["b"]}, {"event": "sent"}]},
+                {"name": "b", "egress": "x/y", "actions": [{"event": event, "onDiscarded": ["a"]}, {"event": "*"}]},
+            ],
+        })
+    };
+    assert!(JobsConfig::from_json(&back_at("sent")).is_ok());
+    assert_eq!(faults(&back_at("paid")).len(), 1);
+}

@@ -63,7 +63,7 @@ async fn send(admin: &Admin, body: String, first: usize) -> anyhow::Result<usize
     let content_type = HeaderValue::from_static("application/jsonl");
     request.headers.insert("content-type", content_type);
     request.body = body.into();
-    let answer = crate::admin::read_json(&admin.send(request).await?.body)?;
+    let answer: serde_json::Value = crate::admin::read_json(&admin.send(request).await?.body)?;
     let count = answer.get("imported").and_then(serde_json::Value::as_u64);
     usize::try_from(count.context("the answer does not say how many")?).map_err(Into::into)
 }
