@@ -142,7 +142,7 @@ fn qos(parameters: &Parameters<'_>, name: &'static str) -> u8 {
     given.unwrap_or_default()
 }
 
-/// The will, if it is enabled; what is no QoS or boolean is a fault in any case.
+/// The will, if it is enabled; text that is not a QoS or a boolean is a fault in any case.
 fn will(parameters: &Parameters<'_>) -> Option<MqttWill> {
     let is_enabled = parameters.boolean_or_empty("WillEnabled");
     let mut will = MqttWill::new("", "");

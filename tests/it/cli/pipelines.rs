@@ -293,6 +293,32 @@ fn a_configuration_of_version_1_becomes_a_module_or_a_section_of_version_4() {
 }
 
 #[test]
+fn a_secret_with_its_own_key_and_the_reading_of_core_data_are_converted_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = VERSION_1
+        .replace(
+            "      SecretPath = 'crm'\n",
+            "      SecretPath = 'crm'\n      SecretName = 'token'\n    [Writable.Pipeline.Functions.PushToCore]\n      [Writable.Pipeline.Functions.PushToCore.Parameters]\n      DeviceName = 'D'\n      ReadingName = 'R'\n",
+        )
+        .replace("MarkAsPushed'", "PushToCore'");
+    let old = written(folder.path(), "configuration.toml", &old);
+    let (code, out, err) = output(&["pipeline", "convert", &old, "--name", "floats"]);
+    // What has to be added is a fault of the result, which is printed.
+    assert_eq!(code, 1, "{out}{err}");
+    for line in [
+        "            HeaderName: x-key",
+        "            SecretName: crm",
+        "            SecretValueKey: token",
+        "            DeviceName: D",
+        "            ResourceName: R",
+        "            ValueType: String",
+    ] {
+        assert!(out.lines().any(|found| found == line), "{line} in {out}");
+    }
+    assert!(err.contains("PushToCore: add `ProfileName`"), "{err}");
+}
+
+#[test]
 fn settings_that_cannot_be_converted_are_reported_with_their_lines() {
     let folder = tempfile::tempdir().unwrap();
     let broken = written(folder.path(), "a.toml", "[Writable]\nLogLevel = \n");

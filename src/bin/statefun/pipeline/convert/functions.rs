@@ -94,9 +94,14 @@ pub(super) fn convert(key: &str, function: &Value, notes: &mut Vec<String>) -> C
         parameters.insert("SecretName".to_owned(), path);
     }
     if name.starts_with("Encrypt")
-        && get(&parameters, "Algorithm").is_some_and(|text| text == "aes")
+        && get(&parameters, "Algorithm")
+            .and_then(Value::as_str)
+            .is_some_and(|text| text.eq_ignore_ascii_case("aes"))
     {
         notes.push(format!("{key}: AES-128 has no tag; use `Algorithm: aes256` with a secret of 128 hexadecimal digits"));
+    }
+    if name.starts_with("PushToCore") {
+        rename_reading(key, &mut parameters, notes);
     }
     Converted {
         name: Some(name),
@@ -110,9 +115,27 @@ fn rename_parameters(old: &str, parameters: &mut Parameters) {
     }
     let is_http = old.starts_with("HTTPPost") || old.starts_with("HTTPPut");
     if let (true, Some(header)) = (is_http, take(parameters, "SecretHeaderName")) {
-        // The key in the secret had the name of the header.
-        parameters.insert("SecretValueKey".to_owned(), header.clone());
+        // The key in the secret had the name of the header, unless `SecretName` is there, which is the key.
+        if get(parameters, "SecretName").is_none() {
+            parameters.insert("SecretValueKey".to_owned(), header.clone());
+        }
         parameters.insert("HeaderName".to_owned(), header);
+    }
+}
+
+/// Version 1 sent text to core data, under the name of a reading and without a profile.
+fn rename_reading(key: &str, parameters: &mut Parameters, notes: &mut Vec<String>) {
+    let Some(reading) = take(parameters, "ReadingName") else {
+        return;
+    };
+    if get(parameters, "ResourceName").is_none() {
+        parameters.insert("ResourceName".to_owned(), reading);
+    }
+    set(parameters, "ValueType", "String");
+    if get(parameters, "ProfileName").is_none() {
+        notes.push(format!(
+            "{key}: add `ProfileName`: events have a profile since version 2"
+        ));
     }
 }
 
