@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::kept::{HEAD, outline, stages};
-use crate::delivery::owner::{CircuitState, DestinationRegistry, Figure, Outline};
+use crate::delivery::owner::{CircuitState, DestinationRegistry, Figure, Outline, Stock};
 use crate::pipeline::Destinations;
 use crate::printable;
 use crate::runtime::core::keys::{STATE, after_prefix};
@@ -32,9 +32,31 @@ impl ValueWatch for DeliveryWatch {
 
     fn changes(&self, key: &Bytes, before: Option<&Bytes>, after: Option<&Bytes>) {
         let Destinations { registry, .. } = &self.0;
+        let stock = stock_of(registry, key);
+        let outline = |row| {
+            Some(Outline {
+                stock: stock.clone(),
+                ..outline(row)?
+            })
+        };
         let (before, after) = (before.and_then(outline), after.and_then(outline));
         registry.figures.changes(key, before, after);
     }
+
+    fn has_full(&self) -> bool {
+        self.0.registry.blocks_any()
+    }
+
+    fn full(&self, namespace: &str, name: &str) -> Option<String> {
+        self.0.registry.blocks(namespace, name)
+    }
+}
+
+/// The stock of the pipeline that keeps the row at `key`.
+fn stock_of(registry: &DestinationRegistry, key: &Bytes) -> Option<Arc<Stock>> {
+    let (address, _) = AddressKey::split(key)?;
+    let (namespace, name, _) = address.parts();
+    registry.stock_at(namespace, name)
 }
 
 /// Counts the deliveries stored before the start, in slices, in the background.
@@ -63,7 +85,10 @@ async fn count_all(
         while let Some(next) = from {
             let stage = stage.clone();
             let slice = runtime.read(move |rows| Slice::read(rows, &stage, &next));
-            let slice = slice.await?;
+            let mut slice = slice.await?;
+            for (key, outline) in &mut slice.kept {
+                outline.stock = stock_of(registry, key);
+            }
             registry.figures.count(slice.kept, slice.to);
             from = slice.next;
         }

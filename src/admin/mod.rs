@@ -28,6 +28,7 @@ mod send;
 mod set_aside;
 mod state;
 mod states;
+pub(crate) mod trim;
 
 use std::convert::Infallible;
 use std::sync::Arc;

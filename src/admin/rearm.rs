@@ -9,6 +9,7 @@ use super::kept::{HEAD, KeptFilter, list};
 use super::page::{Page, Weigh, page};
 use crate::delivery::engine::{DeliveryState, Policy};
 use crate::delivery::owner::RULES;
+use crate::pipeline::Destinations;
 use crate::runtime::core::AddressKey;
 use crate::runtime::core::keys::{SPECS, STATE, type_prefix};
 use crate::runtime::handle::RuntimeHandle;
@@ -18,9 +19,15 @@ use crate::sdk::{Address, BoxError, MessageBuilder, TypeName};
 /// Deliveries notified at a time.
 const CHUNK: usize = 500;
 
-/// Notifies the waiting deliveries of `function` unless `policy` is known to be that of the last start.
-pub(crate) async fn rearm(runtime: RuntimeHandle, function: TypeName, policy: Policy) {
-    if let Err(error) = told(&runtime, &function, &policy).await {
+/// Notifies the waiting deliveries of `function` unless `policy` is known to be that of the last start. `version` is that of the pipeline, if deliveries
+/// of another one do not stay.
+pub(crate) async fn rearm(
+    runtime: RuntimeHandle,
+    function: TypeName,
+    policy: Policy,
+    version: String,
+) {
+    if let Err(error) = told(&runtime, &function, &policy, &version).await {
         tracing::warn!(%function, error, "a changed policy could not be applied to waiting deliveries; the next start tries again");
     }
 }
@@ -29,8 +36,11 @@ async fn told(
     runtime: &RuntimeHandle,
     function: &TypeName,
     policy: &Policy,
+    version: &str,
 ) -> Result<(), BoxError> {
-    let rules = Bytes::from(serde_json::to_vec(policy)?);
+    let mut rules = serde_json::to_vec(policy)?;
+    rules.extend_from_slice(version.as_bytes());
+    let rules = Bytes::from(rules);
     let note = policy_note(function);
     let known = runtime.noted(&note).await?;
     if known.as_ref() == Some(&rules) {
@@ -107,7 +117,7 @@ pub(crate) async fn warn_of_open_batch(runtime: RuntimeHandle, function: TypeNam
 
 /// Handles the data of stages that are gone: the records of their batches are kept one by one, so that they can be listed, cancelled, discarded and
 /// exported. All of them are notified when their stage is back.
-pub(crate) async fn unpack(runtime: RuntimeHandle) {
+pub(crate) async fn unpack(runtime: RuntimeHandle, destinations: Destinations) {
     let all = runtime.gone();
     let gone = all.iter().filter(|gone| gone.kind == "function");
     for function in gone.map(|gone| gone.name.clone()).collect::<Vec<_>>() {
@@ -115,6 +125,9 @@ pub(crate) async fn unpack(runtime: RuntimeHandle) {
             // Its data is notified when it is back, whatever its settings are then.
             if declares(&runtime, &function, HEAD).await? {
                 runtime.note(&policy_note(&function), GONE);
+                if destinations.moves_from(&function) {
+                    tell_all(&runtime, &function).await?;
+                }
             }
             if declares(&runtime, &function, FILLING).await? {
                 runtime.note(&batch_note(&function), GONE);

@@ -8,18 +8,20 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::answering::Answering;
+use super::change::OnPipelineChange;
 use super::config::{self, DEFAULT_NAMESPACE, PipelineConfig, Route, StageConfig, StageNames};
 use super::figures::Figures;
 use super::function::Entry;
-use super::plan::Plan;
+use super::plan::{Plan, Plans};
 use super::secrets::Secrets;
 use super::stage::{Guarded, Stage};
 use super::stage_function;
 use super::stages::{self, Batch, Connections, HttpExport, MqttExport, StageKind};
+use super::storing::Storing;
 use crate::clock::{Clock, SystemClock};
 #[cfg(feature = "runtime")]
 use crate::delivery::engine::Policy;
-use crate::delivery::owner::{DestinationFunction, DestinationRegistry};
+use crate::delivery::owner::{DestinationFunction, DestinationRegistry, KeepLimits};
 use crate::document::{At, Finding, Findings, Location, Node};
 #[cfg(feature = "runtime")]
 use crate::sdk::{Address, BoxError, Message};
@@ -70,7 +72,7 @@ impl Pipeline {
         config.namespace().clone_into(&mut builder.namespace);
         builder.secrets.clone_from(config.secrets());
         builder.routes = config.routes().to_vec();
-        builder.is_storing = config.is_storing();
+        builder.storing = config.storing().clone();
         builder.answering = config.answering().clone();
         builder.stages = config.into_stages().into_iter().map(Some).collect();
         builder
@@ -96,6 +98,7 @@ impl Pipeline {
     }
 
     fn specs(&self, destinations: &Destinations) -> Vec<FunctionSpec> {
+        destinations.plans.add(&self.plan);
         let registry = &destinations.registry;
         let mut specs = vec![FunctionSpec::new(
             self.plan.entry.clone(),
@@ -156,6 +159,16 @@ impl Pipeline {
         })
     }
 
+    /// Its version: the same as long as its stages have the same names, kinds and order. It is stored with waiting records.
+    pub fn version(&self) -> String {
+        self.plan.version_text(self.plan.version)
+    }
+
+    #[cfg(feature = "runtime")]
+    pub(crate) fn on_change(&self) -> &OnPipelineChange {
+        &self.plan.storing.on_change
+    }
+
     /// The function by which records enter.
     pub fn entry(&self) -> &TypeName {
         &self.plan.entry
@@ -197,9 +210,20 @@ pub struct Destinations {
     pub(crate) connections: Connections,
     /// What the pipelines have done.
     pub(crate) figures: Figures,
+    /// The pipelines, for stages of theirs that are gone.
+    pub(crate) plans: Arc<Plans>,
 }
 
 impl Destinations {
+    /// Whether waiting records of the stage with this function, which is gone, do not stay there.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn moves_from(&self, function: &TypeName) -> bool {
+        let pipeline = function.name().rsplit_once('.').map(|(name, _)| name);
+        let entry = pipeline.and_then(|name| TypeName::from_parts(function.namespace(), name).ok());
+        let plan = entry.and_then(|entry| self.plans.get(&entry));
+        plan.is_some_and(|plan| !plan.storing.on_change.is_resume())
+    }
+
     /// The records that pipelines which keep none have dropped, by reason: `store_disabled` if it would have been tried again, or why it was given up.
     pub fn dropped(&self) -> BTreeMap<&'static str, u64> {
         self.registry.dropped()
@@ -249,7 +273,7 @@ pub struct PipelineBuilder {
     network: Network,
     secrets: Secrets,
     routes: Vec<Route>,
-    is_storing: bool,
+    storing: Storing,
     answering: Answering,
 }
 
@@ -268,7 +292,7 @@ impl PipelineBuilder {
             network: Network::default(),
             secrets: Secrets::default(),
             routes: Vec::new(),
-            is_storing: true,
+            storing: Storing::default(),
             answering: Answering::default(),
         }
     }
@@ -394,7 +418,19 @@ impl PipelineBuilder {
     /// Whether records that cannot be sent, or with which a stage fails, are kept. Default true. If not, they are logged as errors, counted (see
     /// [`Destinations::dropped`]) and lost; what was kept before stays, and is not attempted.
     pub const fn storing(mut self, is_storing: bool) -> Self {
-        self.is_storing = is_storing;
+        self.storing.is_enabled = is_storing;
+        self
+    }
+
+    /// Sets how much it keeps at most. Default: a million waiting records of 1 GiB, and all dead letters.
+    pub fn keep_limits(mut self, limits: KeepLimits) -> Self {
+        self.storing.limits = limits;
+        self
+    }
+
+    /// Sets what becomes of waiting records that another version of the pipeline stored. Default: they continue at the stage of their name.
+    pub fn on_pipeline_change(mut self, rule: OnPipelineChange) -> Self {
+        self.storing.on_change = rule;
         self
     }
 
@@ -447,7 +483,7 @@ impl PipelineBuilder {
         };
         let stages = stages.into_iter().map(with_secrets).collect();
         let config = PipelineConfig::from_parts(self.name, self.namespace, stages)
-            .with_storing(self.is_storing)
+            .with_storing(self.storing)
             .with_answering(self.answering);
         let seed = self.id_seed.unwrap_or_else(Uuid::new_v4);
         let plan =

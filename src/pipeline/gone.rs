@@ -9,12 +9,15 @@ use bytes::Bytes;
 use super::builder::Destinations;
 use super::collector::Leftover;
 use super::ids::ItemIds;
+use super::plan::Plans;
 use super::record::{RECORD, Record};
 use super::wire::Kept;
 use crate::clock::Clock;
 use crate::delivery::Edit;
 use crate::delivery::engine::{Delivery, Failure, Order, Policy};
-use crate::delivery::owner::{DestinationFunction, Lane, Names, Owner, Prepared, RULES, Target};
+use crate::delivery::owner::{
+    DestinationFunction, Lane, Moved, Names, Owner, Prepared, RULES, Target,
+};
 use crate::sdk::{BoxError, Context, FunctionSpec, Message, StatefulFunction, TypeName};
 use crate::time::Timestamp;
 
@@ -23,6 +26,8 @@ struct GoneStage {
     pipeline: String,
     stage: String,
     ids: ItemIds,
+    plans: Arc<Plans>,
+    entry: TypeName,
 }
 
 /// Functions `<namespace>/<pipeline>.<stage>` and `<namespace>/lane.<pipeline>.<stage>`.
@@ -75,6 +80,8 @@ pub(crate) fn stand_in(
             ids: ItemIds::of(&format!("{}/{pipeline}", function.namespace()), stage),
             pipeline: pipeline.to_owned(),
             stage: stage.to_owned(),
+            plans: Arc::clone(&destinations.plans),
+            entry: part(pipeline.to_owned())?,
         };
         let policy = Policy {
             order: Order::Key,
@@ -145,11 +152,23 @@ impl Target for GoneStage {
     }
 
     fn encode(&self, record: &Record) -> Bytes {
-        Kept::of(record, &self.pipeline, &self.stage)
+        Kept::of(record, &self.pipeline, &self.stage, 0)
     }
 
     fn decode(&self, bytes: &Bytes) -> Result<Record, BoxError> {
         Ok(Kept::read(bytes)?.record)
+    }
+
+    fn may_move(&self) -> bool {
+        let plan = self.plans.get(&self.entry);
+        plan.is_some_and(|plan| !plan.storing.on_change.is_resume())
+    }
+
+    fn moved(&self, unit: &Bytes) -> Result<Option<Moved>, BoxError> {
+        match self.plans.get(&self.entry) {
+            Some(plan) => plan.moved(&self.stage, Kept::read(unit)?),
+            None => Ok(None),
+        }
     }
 
     fn edited(&self, record: Record, edit: &Edit) -> Result<Record, String> {

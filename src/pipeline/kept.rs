@@ -74,6 +74,13 @@ impl Kept {
         &self.item.delivery
     }
 
+    /// The bytes of its payload, or about that.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn unit_bytes(&self) -> u64 {
+        let payload = self.unit.as_ref().map(|unit| unit.record.payload().len());
+        self.item.unit_bytes.max(payload.unwrap_or(0) as u64)
+    }
+
     /// One line of a list: target, state, reason, attempts, times and the last error.
     pub fn summary(&self) -> Value {
         Value::Object(self.summary_fields())

@@ -7,6 +7,7 @@
 
 mod answering;
 mod builder;
+mod change;
 mod collector;
 mod config;
 #[cfg(feature = "edgex")]
@@ -31,6 +32,7 @@ mod stage;
 mod stage_function;
 mod stage_target;
 mod stages;
+mod storing;
 mod template;
 #[cfg_attr(
     not(feature = "edgex"),
@@ -38,7 +40,7 @@ mod template;
 )]
 mod wire;
 
-pub use crate::delivery::owner::Circuit;
+pub use crate::delivery::owner::{Circuit, DeadLetterLimits, KeepLimits, OnFull};
 pub use crate::document::Finding;
 #[cfg(feature = "runtime")]
 pub(crate) use answering::Answering;
@@ -47,6 +49,7 @@ pub(crate) use answering::Publisher;
 #[cfg(feature = "runtime")]
 pub(crate) use builder::Entrance;
 pub use builder::{Destinations, InvalidPipeline, Pipeline, PipelineBuilder};
+pub use change::{Migrate, Migration, OnPipelineChange, Waiting};
 pub use config::PipelineConfig;
 #[cfg(feature = "runtime")]
 pub(crate) use config::{DEFAULT_NAMESPACE, boolean as edgex_boolean};

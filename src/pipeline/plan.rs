@@ -1,11 +1,13 @@
 //! The plan of a pipeline: its stages with the names of their functions, and how a record moves from one to the next.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use uuid::Uuid;
 
 use super::answering::Answering;
+use super::change::{Migration, OnPipelineChange, Waiting};
 use super::config::{PipelineConfig, Route, StageConfig};
 use super::figures::{Figures, PipelineFigures};
 use super::ids::{ItemIds, RecordIds};
@@ -14,10 +16,11 @@ use super::response;
 use super::size::{self, MAX_BYTES};
 use super::stage::{Answer, apply_bounded};
 use super::stages::StageKind;
+use super::storing::Storing;
 use super::wire::Kept;
 use crate::clock::Clock;
 use crate::delivery::engine::{Failure, Policy};
-use crate::delivery::owner::{Undelivered, failed};
+use crate::delivery::owner::{Moved, Undelivered, failed};
 use crate::sdk::{
     Address, BoxError, Context, EgressMessage, InvalidTypeName, Message, MessageBuilder, TypeName,
 };
@@ -43,8 +46,9 @@ pub(crate) struct Plan {
     pub(crate) answers: bool,
     /// A stage sets the response, or a custom one may.
     notes_callers: bool,
-    /// Whether records that cannot be sent are kept.
-    pub(crate) is_storing: bool,
+    pub(crate) storing: Storing,
+    /// Of the names, kinds and order of its stages.
+    pub(crate) version: u32,
     answering: Answering,
     figures: OnceLock<Arc<PipelineFigures>>,
 }
@@ -106,7 +110,7 @@ impl Plan {
         id_seed: Uuid,
     ) -> Result<Self, InvalidTypeName> {
         let (name, namespace) = (config.name().to_owned(), config.namespace().to_owned());
-        let is_storing = config.is_storing();
+        let storing = config.storing().clone();
         let answering = config.answering().clone();
         let function = |text: String| TypeName::from_parts(&namespace, &text);
         let step = |stage: StageConfig| {
@@ -122,6 +126,7 @@ impl Plan {
         let steps: Result<Vec<Step>, InvalidTypeName> =
             config.into_stages().into_iter().map(step).collect();
         let steps = steps?;
+        let version = version(&steps);
         let route = |route: Route| Ok((route.filters, function(route.to)?));
         let routes: Result<Vec<_>, InvalidTypeName> = routes.into_iter().map(route).collect();
         Ok(Self {
@@ -139,7 +144,8 @@ impl Plan {
             steps,
             is_chained,
             routes: routes?,
-            is_storing,
+            storing,
+            version,
             name,
         })
     }
@@ -152,6 +158,56 @@ impl Plan {
     /// What it has done.
     pub(crate) fn figures(&self) -> &PipelineFigures {
         self.figures.get_or_init(Arc::default)
+    }
+
+    /// A version as text; empty for that of a record stored before versions were.
+    pub(crate) fn version_text(&self, version: u32) -> String {
+        match version {
+            0 => String::new(),
+            version => format!("{version:08x}"),
+        }
+    }
+
+    /// What becomes of a record, kept by the stage `stage`, which may have been another one's at that time. `None` if it stays.
+    pub(crate) fn moved(&self, stage: &str, kept: Kept) -> Result<Option<Moved>, BoxError> {
+        let is_gone = !self.steps.iter().any(|step| step.name == stage);
+        let is_known = kept.version != 0 && kept.version != self.version;
+        let migrate = match &self.storing.on_change {
+            OnPipelineChange::Resume => return Ok(None),
+            OnPipelineChange::DeadLetter => {
+                let text = format!(
+                    "pipeline `{}` has changed: the record waited at stage `{stage}` of version {}, and this is {}",
+                    self.name,
+                    self.version_text(kept.version),
+                    self.version_text(self.version)
+                );
+                return Ok((is_known || is_gone).then_some(Moved::GivenUp(text)));
+            }
+            OnPipelineChange::Migrate(migrate) => migrate,
+        };
+        if !is_known && !is_gone {
+            return Ok(None);
+        }
+        let (id, record) = (kept.record.id(), kept.record);
+        let waiting = Waiting {
+            version: self.version_text(kept.version),
+            stage: stage.to_owned(),
+            record,
+        };
+        Ok(match migrate.migrate(waiting) {
+            Ok(Migration::Resume) => None,
+            Ok(Migration::DeadLetter(text)) => Some(Moved::GivenUp(text)),
+            Ok(Migration::To { stage, record }) => {
+                match self.steps.iter().position(|step| step.name == stage) {
+                    Some(at) => Some(Moved::To(self.given(at, record.with_id(id))?)),
+                    None => Some(Moved::GivenUp(format!(
+                        "the migration names stage `{stage}`, which pipeline `{}` does not have",
+                        self.name
+                    ))),
+                }
+            }
+            Err(error) => Some(Moved::GivenUp(format!("the migration failed: {error}"))),
+        })
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
@@ -481,7 +537,7 @@ impl Plan {
     fn kept(&self, at: usize, record: &Record, failure: &Failure) -> Result<Message, BoxError> {
         let step = self.step(at);
         let to = (&step.function, step.item_id(record).to_string());
-        let unit = Kept::of(record, &self.name, &step.name);
+        let unit = Kept::of(record, &self.name, &step.name, self.version);
         failed(to, unit, failure.clone(), &step.policy, self.now())
     }
 }
@@ -498,6 +554,39 @@ impl Step {
 
     pub(crate) fn item_address(&self, id: Uuid) -> Address {
         Address::new(self.function.clone(), id.to_string())
+    }
+}
+
+/// The version of a pipeline with these stages; never zero.
+fn version(steps: &[Step]) -> u32 {
+    let mut text = String::new();
+    for step in steps {
+        text.push_str(&step.name);
+        text.push('\n');
+        text.push_str(step.kind.name());
+        text.push('\n');
+    }
+    let (front, _) = Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).as_u64_pair();
+    u32::try_from(front >> 32).unwrap_or_default().max(1)
+}
+
+/// The pipelines of a process, by their names.
+#[derive(Debug, Default)]
+pub(crate) struct Plans(Mutex<BTreeMap<TypeName, Arc<Plan>>>);
+
+impl Plans {
+    pub(crate) fn add(&self, plan: &Arc<Plan>) {
+        self.locked().insert(plan.entry.clone(), Arc::clone(plan));
+    }
+
+    /// The pipeline with this entry function.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn get(&self, entry: &TypeName) -> Option<Arc<Plan>> {
+        self.locked().get(entry).cloned()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<TypeName, Arc<Plan>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

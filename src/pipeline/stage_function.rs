@@ -10,6 +10,8 @@ use super::record::{RECORD, Record};
 use super::response;
 use super::stage_target::StageTarget;
 use super::stages::{EgressExport, StageKind};
+#[cfg(feature = "runtime")]
+use crate::delivery::owner::FULL;
 use crate::delivery::owner::{Lane, Names, Owner, RULES};
 #[cfg(feature = "runtime")]
 use crate::delivery::{COMMAND, EDIT};
@@ -57,7 +59,10 @@ pub(crate) fn specs(
         Arc::clone(registry),
         clock,
     );
-    let owner = Arc::new(owner.storing(plan.is_storing));
+    let stock = registry.stock_of(&plan.entry, &plan.storing.limits);
+    registry.keeps_in(&step.function, &stock);
+    let owner = owner.storing(plan.storing.is_enabled).within(stock);
+    let owner = Arc::new(owner);
     let collector = match &step.kind {
         StageKind::Batch(batching) => Some(Collector::new(Arc::clone(batching))),
         StageKind::Pure(_) | StageKind::Own(_) | StageKind::Export(_) | StageKind::Egress(_) => {
@@ -140,6 +145,7 @@ pub(super) fn item_takes(type_name: &str) -> bool {
         || COMMAND.name().as_str() == type_name
         || EDIT.name().as_str() == type_name
         || RULES.name().as_str() == type_name
+        || FULL.name().as_str() == type_name
 }
 
 /// Whether a lane takes values of this type from outside.

@@ -13,7 +13,7 @@ use super::stages::{Connections, OnFailure, Prepared as Load, StageKind};
 use super::wire::Kept;
 use crate::delivery::Edit;
 use crate::delivery::engine::{Delivery, Failure};
-use crate::delivery::owner::{Goal, Prepared, Target, Undelivered};
+use crate::delivery::owner::{Goal, Moved, Prepared, Target, Undelivered};
 use crate::sdk::{Address, BoxError, Context, MessageBuilder};
 use crate::time::Timestamp;
 
@@ -55,11 +55,24 @@ impl Target for StageTarget {
     }
 
     fn encode(&self, record: &Record) -> Bytes {
-        Kept::of(record, &self.plan.name, &self.step().name)
+        Kept::of(
+            record,
+            &self.plan.name,
+            &self.step().name,
+            self.plan.version,
+        )
     }
 
     fn decode(&self, bytes: &Bytes) -> Result<Record, BoxError> {
         Ok(Kept::read(bytes)?.record)
+    }
+
+    fn may_move(&self) -> bool {
+        !self.plan.storing.on_change.is_resume()
+    }
+
+    fn moved(&self, unit: &Bytes) -> Result<Option<Moved>, BoxError> {
+        self.plan.moved(&self.step().name, Kept::read(unit)?)
     }
 
     fn edited(&self, record: Record, edit: &Edit) -> Result<Record, String> {

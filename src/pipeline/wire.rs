@@ -33,10 +33,11 @@ const IS_ROUTED: u8 = 13;
 const IS_ISOLATED: u8 = 14;
 const CORRELATION_ID: u8 = 15;
 
-// The fields of a kept record. 4 and 5 were written by earlier versions: the pipeline's version, and the destination.
+// The fields of a kept record. 4 and 5 were written by earlier versions.
 const RECORD: u8 = 1;
 const PIPELINE: u8 = 2;
 const STAGE: u8 = 3;
+const VERSION: u8 = 6;
 
 /// The usual size of a record without its payload and its values.
 const USUAL: usize = 64;
@@ -179,11 +180,13 @@ pub(crate) struct Kept {
     pub(crate) record: Record,
     pub(crate) pipeline: String,
     pub(crate) stage: String,
+    /// The version of the pipeline; 0 if it was not stored.
+    pub(crate) version: u32,
 }
 
 impl Kept {
     /// A kept record.
-    pub(crate) fn of(record: &Record, pipeline: &str, stage: &str) -> Bytes {
+    pub(crate) fn of(record: &Record, pipeline: &str, stage: &str, version: u32) -> Bytes {
         let mut out = Vec::new();
         let place = put_open_header(&mut out, RECORD);
         // Written to memory, which grows; a document has text keys and finite numbers only.
@@ -193,12 +196,17 @@ impl Kept {
         }
         put_text(&mut out, PIPELINE, pipeline);
         put_text(&mut out, STAGE, stage);
+        if version > 0 {
+            out.push(VERSION << 3);
+            put_varint(&mut out, usize::try_from(version).unwrap_or(0));
+        }
         out.into()
     }
 
     /// Reads a kept record; the payload is a part of `bytes`.
     pub(crate) fn read(bytes: &Bytes) -> Result<Self, BoxError> {
         let (mut record, mut names) = (None, [String::new(), String::new()]);
+        let mut version = 0;
         let [pipeline, stage] = &mut names;
         let mut fields = Fields::of(bytes);
         while let Some((number, field)) = fields.next()? {
@@ -206,6 +214,7 @@ impl Kept {
                 RECORD => record = Some(read(&bytes.slice_ref(field.bytes()?))?),
                 PIPELINE => text(field.bytes()?)?.clone_into(pipeline),
                 STAGE => text(field.bytes()?)?.clone_into(stage),
+                VERSION => version = u32::try_from(number_in(field)?)?,
                 _ => {}
             }
         }
@@ -214,6 +223,7 @@ impl Kept {
             record: record.ok_or("what is kept has no record in it")?,
             pipeline,
             stage,
+            version,
         })
     }
 }
@@ -286,11 +296,11 @@ mod tests {
             put(&record, &mut out).unwrap();
             prop_assert_eq!(WireRecord::decode(&out[6..]).unwrap(), expected.clone());
 
-            let kept = Kept::of(&record, "orders", "crm");
+            let kept = Kept::of(&record, "orders", "crm", 7);
             let wire = WireKept::decode(kept.clone()).unwrap();
             prop_assert_eq!(wire.record, Some(expected));
             let kept = Kept::read(&kept).unwrap();
-            prop_assert_eq!((kept.record, &*kept.pipeline, &*kept.stage), (record, "orders", "crm"));
+            prop_assert_eq!((kept.record, &*kept.pipeline, &*kept.stage), (record, "orders", "crm", 7));
         }
 
         #[test]
@@ -341,12 +351,12 @@ mod tests {
         let full = Record::new("x")
             .with_value("devicename", "D")
             .with_content_type("a/b");
-        let full = Kept::of(&full, "orders", "crm");
+        let full = Kept::of(&full, "orders", "crm", 7);
         assert_eq!(
             Kept::read(&full).unwrap().record.value("devicename"),
             Some("D")
         );
-        let empty = Kept::of(&Record::new("").with_content_type(""), "", "");
+        let empty = Kept::of(&Record::new("").with_content_type(""), "", "", 0);
         let kept = Kept::read(&empty).unwrap();
         assert_eq!(
             (kept.record.values().len(), kept.record.content_type()),

@@ -19,6 +19,7 @@ use super::{
 use crate::admin::figures::{DeliveryWatch, count};
 use crate::admin::jobs::BoundJobs;
 use crate::admin::rearm::{rearm, regather, unpack, warn_of_open_batch};
+use crate::admin::trim::trim;
 use crate::clock::Clock;
 use crate::connectors::file::{self, FileSink, FileSource};
 use crate::connectors::http::HttpSource;
@@ -40,7 +41,8 @@ use crate::module::{
     PlaygroundIngress,
 };
 use crate::pipeline::{
-    Destinations, Entrance, InvalidPipeline, Pipeline, PipelineConfig, RECORD, Record, stand_in,
+    Destinations, Entrance, InvalidPipeline, OnPipelineChange, Pipeline, PipelineConfig, RECORD,
+    Record, stand_in,
 };
 use crate::protocol::reqreply::TypedValue;
 use crate::sdk::{Message, StatefulFunctions, TypeName, TypedBytes};
@@ -326,7 +328,9 @@ impl RuntimeBuilder {
             let counted = destinations.clone();
             let work = move |runtime| count(runtime, counted);
             self.chores.push(Chore::new(work));
-            self.chores.push(Chore::new(unpack));
+            let known = destinations.clone();
+            let work = move |runtime| unpack(runtime, known);
+            self.chores.push(Chore::new(work));
         }
         self.stand_ins = Some(StandIns(Arc::new(move |function, declared| {
             stand_in(function, declared, &destinations, &clock)
@@ -402,11 +406,20 @@ impl FunctionSet {
                 what: error.to_string(),
             })?;
         }
+        let version = match pipeline.on_change() {
+            OnPipelineChange::Resume => String::new(),
+            _ => pipeline.version(),
+        };
         for (function, policy) in pipeline.policies() {
             let (function, policy) = (function.clone(), policy.clone());
-            let work = move |runtime| rearm(runtime, function, policy);
+            let version = version.clone();
+            let work = move |runtime| rearm(runtime, function, policy, version);
             set.chores.push(Chore::new(work));
         }
+        let (known, trimmed) = (destinations.clone(), entry.clone());
+        let keepers = pipeline.keepers().cloned().collect();
+        let work = move |runtime| trim(runtime, known, trimmed, keepers);
+        set.chores.push(Chore::new(work));
         let batches: Vec<_> = pipeline.batches().collect();
         for (function, _) in pipeline.policies() {
             if !batches.iter().any(|(batch, _)| *batch == function) {
@@ -425,8 +438,10 @@ impl FunctionSet {
     }
 
     /// With the work for stages that are gone once it is bound.
-    pub(crate) fn unpacking(mut self) -> Self {
-        self.chores.push(Chore::new(unpack));
+    pub(crate) fn unpacking(mut self, destinations: &Destinations) -> Self {
+        let destinations = destinations.clone();
+        let work = move |runtime| unpack(runtime, destinations);
+        self.chores.push(Chore::new(work));
         self
     }
 }

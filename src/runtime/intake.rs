@@ -384,12 +384,22 @@ impl Intake {
         }
     }
 
+    /// Why messages for `target` have to wait, although there is room for them: it keeps as much as it may.
+    pub(super) fn kept_full(&self, target: &AddressKey) -> Option<String> {
+        let watch = self.directory.watch().filter(|watch| watch.has_full())?;
+        let (namespace, name, _) = target.parts();
+        watch.full(namespace, name)
+    }
+
     /// Checks that need no partition.
     fn check(&self, target: &AddressKey) -> Result<(), IntakeError> {
         if *self.stopping.borrow() {
             return Err(IntakeError::Stopping);
         }
         self.check_bound(target)?;
+        if let Some(what) = self.kept_full(target) {
+            return Err(IntakeError::Full { what });
+        }
         match &*self.status.borrow() {
             StoreStatus::Writable => {}
             StoreStatus::Full(reason) | StoreStatus::Closed(reason) => {

@@ -3,7 +3,7 @@
 use super::super::command::{Command, REPLY, Reply, Verb};
 use super::super::edit::Edit;
 use super::super::engine::{Actor, Input, Reason};
-use super::function::{Applied, Owner};
+use super::function::{Applied, Owner, no_room_left};
 use super::kept::Kept;
 use super::target::Target;
 use crate::sdk::{BoxError, Context, MessageBuilder, SdkError};
@@ -66,6 +66,21 @@ impl<T: Target> Owner<T> {
             Applied::Done(delivery) => Reply::done(&delivery),
             Applied::Refused(refused) => Reply::refused(&refused, &before),
         })
+    }
+
+    /// Gives up a delivery that waits, because more is kept than there may be.
+    pub(super) async fn displaced(&self, context: &mut Context) -> Result<(), BoxError> {
+        let reply = match Kept::load(context)? {
+            None => Reply::failed("job.not_found", "nothing is kept at this address"),
+            Some(kept) => {
+                let before = kept.item.delivery.clone();
+                match self.put(context, kept, no_room_left(), false).await? {
+                    Applied::Done(delivery) => Reply::done(&delivery),
+                    Applied::Refused(refused) => Reply::refused(&refused, &before),
+                }
+            }
+        };
+        answer(context, reply)
     }
 
     async fn execute(&self, context: &mut Context, command: Command) -> Result<Reply, BoxError> {

@@ -218,6 +218,9 @@ impl Figures {
 
 impl Tally {
     fn add(&mut self, row: &Outline, count: i64) {
+        if let Some(stock) = &row.stock {
+            stock.add(row, count);
+        }
         self.of_row(&row.target).add(row, count);
     }
 
@@ -317,7 +320,10 @@ mod tests {
         Outline {
             target: target.to_owned(),
             state: Some(state),
+            reason: None,
             submitted_at: Some(Timestamp::from_millis(submitted_at)),
+            bytes: 100,
+            stock: None,
         }
     }
 

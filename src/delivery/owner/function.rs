@@ -17,7 +17,8 @@ use super::limiter::Limiters;
 use super::received::ToItem;
 use super::registry::DestinationRegistry;
 use super::row::Stored;
-use super::target::{Target, Undelivered};
+use super::stock::Stock;
+use super::target::{Moved, Target, Undelivered};
 use super::wire::{HANDED_OVER, OldUnit, Submission, Turn, Wake};
 use crate::clock::Clock;
 use crate::sdk::{
@@ -64,6 +65,8 @@ pub(crate) struct Owner<T> {
     pub(super) limiters: Limiters,
     /// Whether units that could not be delivered are kept.
     pub(super) is_storing: bool,
+    /// What is kept together with the units of others.
+    stock: Option<Arc<Stock>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -82,6 +85,7 @@ impl<T: Target> Owner<T> {
             registry,
             limiters: Limiters::default(),
             is_storing: true,
+            stock: None,
             clock,
         }
     }
@@ -90,6 +94,37 @@ impl<T: Target> Owner<T> {
     /// not attempted.
     pub(crate) fn storing(self, is_storing: bool) -> Self {
         Self { is_storing, ..self }
+    }
+
+    /// Keeps units together with others, within the limits of all.
+    pub(crate) fn within(self, stock: Arc<Stock>) -> Self {
+        let stock = Some(stock);
+        Self { stock, ..self }
+    }
+
+    /// Gives up a new unit that has to wait, if there is no room for it. Returns what else is to be done.
+    pub(super) fn fit(
+        &self,
+        item: &mut Item,
+        mut actions: Vec<Action>,
+    ) -> Result<Vec<Action>, Refused> {
+        let waits = item.delivery.state == Some(DeliveryState::Awaiting);
+        let is_rejected = |stock: &Arc<Stock>| stock.rejects_new();
+        if !waits || !self.is_storing || !self.stock.as_ref().is_some_and(is_rejected) {
+            return Ok(actions);
+        }
+        let ready = Readiness::Ready;
+        let ended = decide(item, no_room_left(), ready, self.now(), &self.policy)?;
+        actions.extend(ended);
+        // It never waits: it needs no timer, and no place in a queue.
+        actions.retain(|action| {
+            let of_waiting = matches!(
+                action,
+                Action::Engine(Effect::Arm { .. } | Effect::Disarm { .. }) | Action::List { .. }
+            );
+            !of_waiting
+        });
+        Ok(actions)
     }
 
     /// Declares the values of an item.
@@ -117,9 +152,10 @@ impl<T: Target> Owner<T> {
         }
         let mut kept = Kept::new(self.fresh(context.address().id().to_owned(), None));
         let mut unit = Some(unit);
-        let ran = self
+        let mut ran = self
             .run(&mut kept.item, &mut unit, Input::SubmitInTurn, false)
             .await?;
+        ran.actions = self.fit(&mut kept.item, ran.actions)?;
         if let Some(unit) = &mut unit {
             let undelivered = Undelivered::of(&kept.item, self.drops_new(&kept.item));
             self.target.undelivered(context, unit, &undelivered);
@@ -187,6 +223,7 @@ impl<T: Target> Owner<T> {
             }
             Some(ToItem::Watch) => self.take_up(context, Input::Watch, false).await?,
             Some(ToItem::Rules) => self.rules_changed(context).await?,
+            Some(ToItem::Full) => self.displaced(context).await?,
             Some(ToItem::Command(command)) => self.command(context, command).await?,
             Some(ToItem::Edit(edit)) => self.edit(context, edit).await?,
             Some(ToItem::HandedOver(row)) => self.take_over(context, row)?,
@@ -208,6 +245,10 @@ impl<T: Target> Owner<T> {
         let Some(mut kept) = Kept::load(context)? else {
             return self.nothing_here(context, &input);
         };
+        if let Some(moved) = self.moved(context, &kept)? {
+            self.nothing_here(context, &input)?;
+            return self.move_on(context, kept, moved).await;
+        }
         if matches!(input, Input::Wake) && self.is_left_behind(&kept.item) {
             let actions = stay(&mut kept.item, &self.policy);
             return self.settle(context, kept, Ran::of(actions));
@@ -235,11 +276,16 @@ impl<T: Target> Owner<T> {
     /// Continues with a changed policy.
     async fn rules_changed(&self, context: &mut Context) -> Result<(), BoxError> {
         let kept = Kept::load(context)?;
-        // A held item only arms its expiry.
-        let hears = |kept: &Kept| kept.item.delivery.held || !self.is_left_behind(&kept.item);
-        let Some(kept) = kept.filter(hears) else {
+        let Some(kept) = kept else {
             return Ok(());
         };
+        if let Some(moved) = self.moved(context, &kept)? {
+            return self.move_on(context, kept, moved).await;
+        }
+        // A held item only arms its expiry.
+        if !kept.item.delivery.held && self.is_left_behind(&kept.item) {
+            return Ok(());
+        }
         // A unit that is kept whatever becomes of it waits for its schedule.
         let input = if self.target.keeps_ended().is_none() && waits_for_its_stage(&kept.item) {
             let by = Actor::new("statefun", "the stage is back");
@@ -249,6 +295,51 @@ impl<T: Target> Owner<T> {
             Input::Rearm { failure }
         };
         self.put(context, kept, input, false).await?.must_be_done()
+    }
+
+    /// What becomes of a waiting unit that another version of its target kept.
+    fn moved(&self, context: &mut Context, kept: &Kept) -> Result<Option<Moved>, BoxError> {
+        let waits = kept.item.delivery.state == Some(DeliveryState::Awaiting);
+        if !waits || !self.target.may_move() {
+            return Ok(None);
+        }
+        match kept.unit_bytes(context)? {
+            // Bytes that cannot be read are found out by the next attempt.
+            Some(unit) => Ok(self.target.moved(&unit).unwrap_or_default()),
+            None => Ok(None),
+        }
+    }
+
+    async fn move_on(
+        &self,
+        context: &mut Context,
+        mut kept: Kept,
+        moved: Moved,
+    ) -> Result<(), BoxError> {
+        let message = match moved {
+            Moved::To(message) => message,
+            Moved::GivenUp(text) => {
+                let (by, reason) = (Actor::new("statefun", text), Reason::StageGone);
+                let input = Input::Discard { by, reason };
+                return self.put(context, kept, input, false).await?.must_be_done();
+            }
+        };
+        // It leaves nothing behind here, and begins anew there.
+        let by = Actor::new("statefun", "it continues elsewhere");
+        let (ready, now) = (Readiness::Ready, self.now());
+        let actions = decide(
+            &mut kept.item,
+            Input::Cancel { by },
+            ready,
+            now,
+            &self.policy,
+        )?;
+        for action in actions {
+            self.apply(context, &kept.item, action, None)?;
+        }
+        erase(context)?;
+        context.send(message);
+        Ok(())
     }
 
     /// Whether it waited for a destination, this address no longer delivers to destinations, and it has not expired.
@@ -338,6 +429,7 @@ impl<T: Target> Owner<T> {
             return self.pass_turn(context, item.delivery.seq);
         }
         let actions = adopt(&mut item, self.now(), &self.policy);
+        let actions = self.fit(&mut item, actions)?;
         let kept = Kept::new(item).with_unit(unit);
         self.settle(context, kept, Ran::of(actions))
     }
@@ -383,6 +475,17 @@ impl<T: Target> Owner<T> {
 pub(super) fn no_room() -> Input {
     Input::Discard {
         by: Actor::new("statefun", "no room behind others with this key"),
+        reason: Reason::Full,
+    }
+}
+
+/// Gives up a delivery that is more than may be kept.
+pub(super) fn no_room_left() -> Input {
+    Input::Discard {
+        by: Actor::new(
+            "statefun",
+            "the pipeline keeps as many waiting records as it may",
+        ),
         reason: Reason::Full,
     }
 }

@@ -42,6 +42,8 @@ pub struct Item {
     pub is_listed_held: bool,
     /// The attempt in progress was made because its destination woke it.
     pub is_woken: bool,
+    /// The bytes of its unit, if that is stored separately.
+    pub unit_bytes: u64,
 }
 
 impl Item {
@@ -54,6 +56,7 @@ impl Item {
             is_listed: false,
             is_listed_held: false,
             is_woken: false,
+            unit_bytes: 0,
         }
     }
 

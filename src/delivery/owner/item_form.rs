@@ -57,6 +57,8 @@ pub(super) struct WireItem {
     position: Option<String>,
     #[prost(uint64, tag = "21")]
     epoch: u64,
+    #[prost(uint64, tag = "22")]
+    unit_bytes: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -84,6 +86,7 @@ impl WireItem {
             is_listed,
             is_listed_held,
             is_woken,
+            unit_bytes,
         } = &stored.item;
         let flags = [
             *has_destination,
@@ -127,6 +130,7 @@ impl WireItem {
             cancel: delivery.cancel.as_ref().map(WireActor::of),
             position: delivery.position.clone(),
             epoch: delivery.epoch,
+            unit_bytes: *unit_bytes,
         }
     }
 
@@ -165,6 +169,7 @@ impl WireItem {
                 is_listed: is_set(self.flags, 1),
                 is_listed_held: is_set(self.flags, 8),
                 is_woken: is_set(self.flags, 2),
+                unit_bytes: self.unit_bytes,
             },
             unit: self.unit,
         })

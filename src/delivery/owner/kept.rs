@@ -66,12 +66,15 @@ impl Kept {
         context: &mut Context,
         target: &T,
     ) -> Result<T::Unit, BoxError> {
+        let unit = self.unit_bytes(context)?;
+        target.decode(&unit.ok_or("the unit is not there")?)
+    }
+
+    /// The stored form of the unit.
+    pub(super) fn unit_bytes(&self, context: &mut Context) -> Result<Option<Bytes>, BoxError> {
         match &self.unit {
-            Some(unit) => target.decode(unit),
-            None => {
-                let unit = context.storage().get(&JOB)?;
-                target.decode(&unit.ok_or("the unit is not there")?)
-            }
+            Some(unit) => Ok(Some(unit.clone())),
+            None => Ok(context.storage().get(&JOB)?),
         }
     }
 
@@ -82,6 +85,7 @@ impl Kept {
         }
         let storage = context.storage();
         if let Some(unit) = self.unit.take_if(|unit| unit.len() > MAX_INLINE_UNIT_BYTES) {
+            self.item.unit_bytes = unit.len() as u64;
             storage.set(&JOB, unit)?;
         }
         if self.is_old {

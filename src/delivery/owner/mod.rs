@@ -34,6 +34,7 @@ mod queue;
 mod received;
 mod registry;
 mod row;
+mod stock;
 mod target;
 mod waking;
 mod wire;
@@ -56,5 +57,11 @@ pub(crate) use queue::{Capacity, Queue, QueueValues, Size};
 pub(crate) use registry::DestinationRegistry;
 pub(crate) use row::Row;
 pub use row::{InvalidItem, Stored};
-pub(crate) use target::{Goal, Prepared, Target, Undelivered};
+#[cfg(feature = "runtime")]
+pub(crate) use stock::Load;
+pub(crate) use stock::Stock;
+pub use stock::{DeadLetterLimits, KeepLimits, OnFull};
+pub(crate) use target::{Goal, Moved, Prepared, Target, Undelivered};
+#[cfg(feature = "runtime")]
+pub(crate) use wire::FULL;
 pub(crate) use wire::RULES;

@@ -28,6 +28,7 @@ impl OldHead {
             is_listed: self.is_listed,
             is_listed_held: false,
             is_woken: false,
+            unit_bytes: 0,
         }
     }
 }

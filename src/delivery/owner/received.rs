@@ -7,7 +7,7 @@ use super::super::edit::{EDIT, Edit};
 use super::blob::Blob;
 use super::queue::PAGE;
 use super::wire::{
-    FETCH, FORGET, HANDED_OVER, JOIN, LEAVE, PROBE, Probe, REPORT, RULES, Report, SUBMISSION,
+    FETCH, FORGET, FULL, HANDED_OVER, JOIN, LEAVE, PROBE, Probe, REPORT, RULES, Report, SUBMISSION,
     Submission, TICK, TURN, Tick, Turn, WAITING, WAKE, WATCH, WaitingItem, Wake, WireLaneEntry,
 };
 use crate::sdk::{Message, SdkError, Type};
@@ -20,6 +20,7 @@ pub(super) enum ToItem {
     Watch,
     Rules,
     Forget(Turn),
+    Full,
     /// A command that cannot be read gets an answer too.
     Command(Result<Command, SdkError>),
     /// The same.
@@ -55,6 +56,7 @@ impl ToItem {
             .or_else(|| read.sign(&WATCH, Self::Watch))
             .or_else(|| read.sign(&RULES, Self::Rules))
             .or_else(|| read.value(&FORGET, Self::Forget))
+            .or_else(|| read.sign(&FULL, Self::Full))
             .or_else(|| {
                 let is_command = message.is(&COMMAND);
                 is_command.then(|| Ok(Self::Command(message.require(&COMMAND))))

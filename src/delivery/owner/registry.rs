@@ -8,6 +8,7 @@ use super::breaker::CircuitBreaker;
 #[cfg(feature = "runtime")]
 use super::breaker::CircuitState;
 use super::known::Known;
+use super::stock::{KeepLimits, Stock};
 use crate::sdk::TypeName;
 #[cfg(feature = "runtime")]
 use crate::time::Timestamp;
@@ -20,6 +21,8 @@ pub(crate) struct DestinationRegistry {
     lists: Mutex<BTreeMap<TypeName, Option<Arc<str>>>>,
     /// Functions whose addresses keep deliveries, including those that stand in for others which no longer exist.
     keepers: Mutex<BTreeSet<TypeName>>,
+    /// What pipelines keep, by the functions that keep it, in the order of their names.
+    stocks: Mutex<Vec<(TypeName, Arc<Stock>)>>,
     /// Messages of other functions that were dropped, because a destination does not understand them.
     foreign: AtomicU64,
     /// Units that were dropped because their owner keeps none, by reason.
@@ -63,7 +66,7 @@ impl DestinationRegistry {
     }
 
     /// Counts a unit that was dropped.
-    pub(super) fn unit_dropped(&self, reason: &'static str) {
+    pub(crate) fn unit_dropped(&self, reason: &'static str) {
         *locked(&self.dropped).entry(reason).or_default() += 1;
     }
 
@@ -81,6 +84,50 @@ impl DestinationRegistry {
         locked(&self.keepers).contains(function)
     }
 
+    /// The stock of a pipeline, which has these limits from now on.
+    pub(crate) fn stock_of(&self, pipeline: &TypeName, limits: &KeepLimits) -> Arc<Stock> {
+        let mut stocks = locked(&self.stocks);
+        let mut known = stocks.iter().map(|(_, stock)| stock);
+        if let Some(stock) = known.find(|stock| stock.pipeline() == pipeline) {
+            stock.limit(limits);
+            return Arc::clone(stock);
+        }
+        let stock = Arc::new(Stock::new(pipeline.clone(), limits.clone()));
+        put(&mut stocks, pipeline, &stock);
+        stock
+    }
+
+    /// Registers a function that keeps deliveries of a stock.
+    pub(crate) fn keeps_in(&self, function: &TypeName, stock: &Arc<Stock>) {
+        put(&mut locked(&self.stocks), function, stock);
+    }
+
+    /// The stock of what this function keeps.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn stock_at(&self, namespace: &str, name: &str) -> Option<Arc<Stock>> {
+        let stocks = locked(&self.stocks);
+        let at = place(&stocks, namespace, name).ok()?;
+        stocks.get(at).map(|(_, stock)| Arc::clone(stock))
+    }
+
+    /// Why records from outside for this pipeline have to wait, if they do.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn blocks(&self, namespace: &str, name: &str) -> Option<String> {
+        let stock = self.stock_at(namespace, name)?;
+        let pipeline = stock.pipeline();
+        let is_entry = pipeline.namespace() == namespace && pipeline.name() == name;
+        is_entry.then(|| stock.blocks())?
+    }
+
+    /// Whether records for some pipeline have to wait.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn blocks_any(&self) -> bool {
+        let stocks = locked(&self.stocks);
+        stocks
+            .iter()
+            .any(|(function, stock)| stock.pipeline() == function && stock.blocks().is_some())
+    }
+
     /// The functions whose lists may hold deliveries for this destination.
     pub(crate) fn lists(&self, destination: &str) -> Vec<TypeName> {
         let lists = locked(&self.lists);
@@ -88,6 +135,16 @@ impl DestinationRegistry {
             .iter()
             .filter(|(_, only)| only.as_deref().is_none_or(|only| only == destination));
         may.map(|(function, _)| function.clone()).collect()
+    }
+}
+
+fn place(stocks: &[(TypeName, Arc<Stock>)], namespace: &str, name: &str) -> Result<usize, usize> {
+    stocks.binary_search_by(|(known, _)| (known.namespace(), known.name()).cmp(&(namespace, name)))
+}
+
+fn put(stocks: &mut Vec<(TypeName, Arc<Stock>)>, function: &TypeName, stock: &Arc<Stock>) {
+    if let Err(at) = place(stocks, function.namespace(), function.name()) {
+        stocks.insert(at, (function.clone(), Arc::clone(stock)));
     }
 }
 

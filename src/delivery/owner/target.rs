@@ -9,7 +9,7 @@ use super::super::edit::Edit;
 use super::super::engine::{Delivery, DeliveryState, Failure, Follow};
 use super::breaker::Circuit;
 use super::item::Item;
-use crate::sdk::{BoxError, Context};
+use crate::sdk::{BoxError, Context, Message};
 use crate::time::Timestamp;
 use std::time::Duration;
 
@@ -35,6 +35,17 @@ pub(crate) trait Target: Send + Sync + 'static {
 
     /// The unit from its stored form.
     fn decode(&self, bytes: &Bytes) -> Result<Self::Unit, BoxError>;
+
+    /// Whether [`moved`](Self::moved) may have an answer.
+    fn may_move(&self) -> bool {
+        false
+    }
+
+    /// What becomes of a unit that was kept here by an earlier version of what delivers it; `None` if it stays.
+    fn moved(&self, unit: &Bytes) -> Result<Option<Moved>, BoxError> {
+        let _ = unit;
+        Ok(None)
+    }
 
     /// The unit with other content, or why that is not possible.
     fn edited(&self, unit: Self::Unit, edit: &Edit) -> Result<Self::Unit, String>;
@@ -105,6 +116,15 @@ pub(crate) trait Target: Send + Sync + 'static {
         unit: Self::Unit,
         taken: Self::Taken,
     ) -> Result<(), BoxError>;
+}
+
+/// What becomes of a kept unit that cannot stay.
+#[derive(Debug)]
+pub(crate) enum Moved {
+    /// It continues elsewhere by this message.
+    To(Message),
+    /// It is given up, for this reason.
+    GivenUp(String),
 }
 
 /// What became of a new unit that was not delivered at once.

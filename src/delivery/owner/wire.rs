@@ -23,6 +23,8 @@ pub(crate) const WATCH: Type<Empty> = protobuf_as("statefun.deliveries/watch");
 pub(crate) const RULES: Type<Bytes> = types::bytes("statefun.deliveries/rules");
 /// From an item to itself: it has ended, and was kept long enough.
 pub(crate) const FORGET: Type<Turn> = protobuf_as("statefun.deliveries/forget");
+/// To an item: what is kept with it is above a limit, and it is given up. Answered like a command.
+pub(crate) const FULL: Type<Bytes> = types::bytes("statefun.deliveries/full");
 /// To an item: it is at the head of its lane.
 pub(crate) const TURN: Type<Turn> = protobuf_as("statefun.pipelines/turn");
 /// To a lane: an item joins its end.

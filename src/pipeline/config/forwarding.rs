@@ -1,12 +1,14 @@
 //! `storeAndForward: {enabled, policies, …}`, in EdgeX's form `StoreAndForward: {Enabled, RetryInterval, …}`: what becomes of records that cannot
 //! be sent, and the policies that exports can name. One reader for both forms: a key may begin with a capital letter.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 
+use super::super::change::OnPipelineChange;
 use super::super::stages::{Exporter, StageKind};
+use super::super::storing::Storing;
 use super::{circuit, retry};
 use crate::delivery::engine::Policy;
-use crate::delivery::owner::Circuit;
+use crate::delivery::owner::{Circuit, DeadLetterLimits, KeepLimits, OnFull};
 use crate::document::{At, Complaint, Key, Node, Value, scalar};
 
 /// Where the settings are.
@@ -34,6 +36,8 @@ pub(crate) struct Forwarding {
     circuit: Option<Option<Circuit>>,
     max_payload_bytes: Option<NonZeroUsize>,
     max_in_flight: Option<NonZeroUsize>,
+    limits: KeepLimits,
+    on_change: OnPipelineChange,
     /// By name, as they are written.
     policies: Vec<(String, Node)>,
     /// The settings have faults, which are reported: what they lack is not a fault of an export.
@@ -72,6 +76,8 @@ impl Forwarding {
             circuit: None,
             max_payload_bytes: None,
             max_in_flight: None,
+            limits: KeepLimits::default(),
+            on_change: OnPipelineChange::default(),
             policies: Vec::new(),
             is_broken: false,
         }
@@ -120,10 +126,34 @@ impl Forwarding {
             fields.set("maxInFlight", &mut settings.max_in_flight, |at| {
                 at.read(scalar::count_of).map(Some)
             }),
+            fields.set("maxItems", &mut settings.limits.max_items, |at| {
+                at.read(scalar::count_of)
+            }),
+            fields.set("maxBytes", &mut settings.limits.max_bytes, many_bytes),
+            fields.set("onFull", &mut settings.limits.on_full, |at| {
+                at.parsed(on_full)
+            }),
+            fields.set(
+                "deadLetters",
+                &mut settings.limits.dead_letters,
+                dead_letters,
+            ),
+            fields.set("onPipelineChange", &mut settings.on_change, |at| {
+                at.parsed(on_change)
+            }),
             fields.set("policies", &mut settings.policies, |at| policies(at, form)),
         ];
         fields.finish();
         (!whole.contains(&false)).then_some(settings)
+    }
+
+    /// What the pipeline keeps.
+    pub(crate) fn storing(&self) -> Storing {
+        Storing {
+            is_enabled: self.is_enabled,
+            limits: self.limits.clone(),
+            on_change: self.on_change.clone(),
+        }
     }
 
     /// Reads a stage of a declared pipeline, whose export may name a policy.
@@ -216,6 +246,50 @@ impl Forwarding {
             exporter.max_payload_bytes = most.get();
         }
         StageKind::Export(exporter.into())
+    }
+}
+
+/// `{maxItems, maxBytes, maxAge}`: how many dead letters of one reason are kept.
+fn dead_letters(at: &At<'_>) -> Option<DeadLetterLimits> {
+    let mut limits = DeadLetterLimits::default();
+    let fields = at.clone().fields()?.in_either_case();
+    let whole = [
+        fields.set("maxItems", &mut limits.max_items, |at| {
+            at.read(scalar::count_of).map(Some)
+        }),
+        fields.set("maxBytes", &mut limits.max_bytes, |at| {
+            many_bytes(at).map(Some)
+        }),
+        fields.set("maxAge", &mut limits.max_age, |at| match at.span()? {
+            age if age.is_zero() => at.fault("must not be zero"),
+            age => Some(Some(age)),
+        }),
+    ];
+    fields.finish();
+    (!whole.contains(&false)).then_some(limits)
+}
+
+fn many_bytes(at: &At<'_>) -> Option<NonZeroU64> {
+    let bytes = at.parsed(bytes)?;
+    Some(NonZeroU64::try_from(bytes).unwrap_or(NonZeroU64::MAX))
+}
+
+fn on_full(text: &str) -> Result<OnFull, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "block" => Ok(OnFull::Block),
+        "drop_oldest" => Ok(OnFull::DropOldest),
+        "drop_newest" => Ok(OnFull::DropNewest),
+        _ => Err(format!(
+            "`{text}` is not known; known: block, drop_newest, drop_oldest"
+        )),
+    }
+}
+
+fn on_change(text: &str) -> Result<OnPipelineChange, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "resume" => Ok(OnPipelineChange::Resume),
+        "dead_letter" => Ok(OnPipelineChange::DeadLetter),
+        _ => Err(format!("`{text}` is not known; known: dead_letter, resume")),
     }
 }
 
@@ -404,6 +478,57 @@ mod tests {
             gone.len() == 2 && gone[0].starts_with(expected),
             "{gone:#?}"
         );
+    }
+
+    fn storing(settings: &Json) -> Storing {
+        let spec = spec(settings, &[json!({})]);
+        PipelineConfig::from_json(&spec).unwrap().storing().clone()
+    }
+
+    #[test]
+    fn limits_of_what_is_kept_may_be_written_in_either_form_and_have_defaults() {
+        let storing_of = storing(&json!({}));
+        let KeepLimits {
+            max_items,
+            max_bytes,
+            on_full,
+            dead_letters,
+        } = storing_of.limits;
+        let found = (max_items.get(), max_bytes.get(), on_full);
+        assert_eq!(found, (1_000_000, 1 << 30, OnFull::Block));
+        assert_eq!(dead_letters, DeadLetterLimits::default(), "all are kept");
+        assert!(storing_of.on_change.is_resume());
+        let written = storing(&json!({
+            "MaxItems": "500", "MaxBytes": "2MiB", "OnFull": "drop_oldest", "OnPipelineChange": "dead_letter",
+            "DeadLetters": {"MaxItems": 10, "maxAge": "168h"},
+        }));
+        let limits = written.limits;
+        let found = (
+            limits.max_items.get(),
+            limits.max_bytes.get(),
+            limits.on_full,
+        );
+        assert_eq!(found, (500, 2 << 20, OnFull::DropOldest));
+        let dead = limits.dead_letters;
+        assert_eq!(dead.max_items.map(NonZeroU64::get), Some(10));
+        assert_eq!(dead.max_age, Some(Duration::from_secs(168 * 3600)));
+        assert!(matches!(written.on_change, OnPipelineChange::DeadLetter));
+        let settings = json!({
+            "maxItems": 0, "maxBytes": "much", "onFull": "explode", "onPipelineChange": "migrate",
+            "deadLetters": {"maxAge": "0s", "items": 1},
+        });
+        let faults = exporters(&spec(&settings, &[json!({})])).unwrap_err();
+        for expected in [
+            "storeAndForward.maxItems: must be at least 1",
+            "storeAndForward.maxBytes: `much` is not a size",
+            "storeAndForward.onFull: `explode` is not known; known: block, drop_newest, drop_oldest",
+            "storeAndForward.onPipelineChange: `migrate` is not known; known: dead_letter, resume",
+            "storeAndForward.deadLetters.maxAge: must not be zero",
+            "storeAndForward.deadLetters.items: key `items` is unknown",
+        ] {
+            let found = faults.iter().any(|fault| fault.starts_with(expected));
+            assert!(found, "{expected} in {faults:#?}");
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ use super::secrets::Secrets;
 use super::stages::MqttClient;
 #[cfg(feature = "runtime")]
 use super::stages::{self, StageKind};
+use super::storing::Storing;
 use crate::document::{At, Finding, Findings, Node};
 #[cfg(feature = "runtime")]
 use crate::sdk::TypeName;
@@ -66,8 +67,7 @@ pub struct PipelineConfig {
     stages: Vec<StageConfig>,
     secrets: Secrets,
     routes: Vec<Route>,
-    /// Whether it keeps records that cannot be sent, or with which a stage fails.
-    is_storing: bool,
+    storing: Storing,
     answering: Answering,
 }
 
@@ -191,7 +191,7 @@ impl PipelineConfig {
             stages: stages?,
             secrets: secrets?,
             routes: Vec::new(),
-            is_storing: forwarding?.is_enabled,
+            storing: forwarding?.storing(),
             answering: Answering::default(),
         })
     }
@@ -213,18 +213,18 @@ impl PipelineConfig {
             stages,
             secrets: Secrets::default(),
             routes: Vec::new(),
-            is_storing: true,
+            storing: Storing::default(),
             answering: Answering::default(),
         }
     }
 
-    /// Sets whether it keeps records that cannot be sent, or with which a stage fails.
-    pub(crate) fn with_storing(self, is_storing: bool) -> Self {
-        Self { is_storing, ..self }
+    /// Sets what it keeps.
+    pub(crate) fn with_storing(self, storing: Storing) -> Self {
+        Self { storing, ..self }
     }
 
-    pub(crate) const fn is_storing(&self) -> bool {
-        self.is_storing
+    pub(crate) const fn storing(&self) -> &Storing {
+        &self.storing
     }
 
     /// Sets where the stages find their secrets.

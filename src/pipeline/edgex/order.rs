@@ -27,7 +27,7 @@ impl Section<'_> {
     pub(super) fn pipeline(&self, name: String, stages: Vec<StageConfig>) -> PipelineConfig {
         PipelineConfig::from_parts(name, self.namespace.clone(), stages)
             .with_secrets(self.secrets.clone())
-            .with_storing(self.forwarding.is_enabled)
+            .with_storing(self.forwarding.storing())
     }
 
     /// One of `PerTopicPipelines`, with the topics that lead to it.

@@ -88,6 +88,17 @@ impl StageKind {
         }
     }
 
+    /// What kind of stage it is, for the version of its pipeline.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Pure(_) => "pure",
+            Self::Own(_) => "own",
+            Self::Batch(_) => "batch",
+            Self::Export(_) => "export",
+            Self::Egress(_) => "egress",
+        }
+    }
+
     /// Whether it sets the response for the caller.
     pub(crate) fn answers(&self) -> bool {
         matches!(self, Self::Pure(stage) if stage.answers())

@@ -68,7 +68,8 @@ impl Core {
             return Err(Refusal::Full { what });
         }
         self.check_address_quota(place, binding)?;
-        self.check_type_quota(type_id)
+        self.check_type_quota(type_id)?;
+        self.check_watch(type_id)
     }
 
     fn check_address_quota(
@@ -114,6 +115,20 @@ impl Core {
             .downstream(type_id, |id| full_of(id).is_some())
             .and_then(full_of);
         full.map_or(Ok(()), |what| Err(Refusal::Full { what }))
+    }
+
+    /// Refuses messages for a function that keeps as much as it may, or that sends to such a function.
+    fn check_watch(&self, type_id: TypeId) -> Result<(), Refusal> {
+        let Some(watch) = self.bindings.watch().filter(|watch| watch.has_full()) else {
+            return Ok(());
+        };
+        let full_of = |id: TypeId| {
+            let (namespace, name) = self.types.get(id).names();
+            watch.full(namespace, name)
+        };
+        let full = self.types.downstream(type_id, |id| full_of(id).is_some());
+        full.and_then(full_of)
+            .map_or(Ok(()), |what| Err(Refusal::Full { what }))
     }
 
     /// Whether messages of this type stay in the store, if possible.

@@ -15,6 +15,16 @@ pub trait ValueWatch: fmt::Debug + Send + Sync {
 
     /// The row at `key` is about to change: it is staged next, and the new value cannot be read yet.
     fn changes(&self, key: &Bytes, before: Option<&Bytes>, after: Option<&Bytes>);
+
+    /// Whether messages from outside have to wait for some function.
+    fn has_full(&self) -> bool {
+        false
+    }
+
+    /// Why messages from outside for this function, and for functions that send to it, have to wait; `None` if they need not.
+    fn full(&self, _namespace: &str, _name: &str) -> Option<String> {
+        None
+    }
 }
 
 /// A watched row that is about to change.

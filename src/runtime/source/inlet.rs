@@ -181,6 +181,7 @@ impl Inlet {
             warn!(ingress = %self.name(), records, %first, "records are set aside");
             self.room_aside(first).await;
         }
+        self.room_kept(&batch).await?;
         self.room().await?;
         let (count, set_aside) = (batch.len(), batch.not_brought.len());
         self.shared.condition.stands_at(batch.positions.iter());
@@ -247,6 +248,26 @@ impl Inlet {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// Ready once no function that the batch has records for keeps as much as it may.
+    async fn room_kept(&self, batch: &Batch) -> Result<(), IntakeError> {
+        let intake = &self.shared.intake;
+        let mut waits = false;
+        let full = || {
+            let mut targets = batch.records.iter().map(|record| record.target());
+            targets.find_map(|target| intake.kept_full(target))
+        };
+        while let Some(what) = full() {
+            self.struggles(&format!("waits for room: {what}"));
+            waits = true;
+            tokio::time::sleep(LOOK_AGAIN).await;
+            intake.waits_for_room()?; // an error when waiting is useless
+        }
+        if waits {
+            self.recovers();
+        }
+        Ok(())
     }
 
     /// Ready once further records may be set aside, of which `first` is the first one.

@@ -22,6 +22,8 @@ mod disk_full;
 mod empty_input;
 mod endless_files;
 #[cfg(all(feature = "cli", feature = "testing"))]
+mod endless_waiting;
+#[cfg(all(feature = "cli", feature = "testing"))]
 mod foreign_messages;
 mod framing_headers;
 #[cfg(feature = "testing")]

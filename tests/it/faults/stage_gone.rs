@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ::http::{HeaderValue, Method};
+use ::http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
 
@@ -49,6 +49,18 @@ impl Api {
     }
 
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
+        let (status, value) = self.try_ask(method, path, body).await;
+        assert!(status.is_success(), "{path}: {status} {value}");
+        value
+    }
+
+    /// Also where the answer is a refusal.
+    pub(super) async fn try_ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (StatusCode, Value) {
         let url = format!("{}{path}", self.base).parse().unwrap();
         let mut request = HttpRequest::new(method, url);
         if let Some(body) = body {
@@ -59,12 +71,8 @@ impl Api {
         let answer = self.client.send(request, Duration::from_secs(60)).await;
         let answer = answer.unwrap();
         let text = String::from_utf8(answer.body.to_vec()).unwrap();
-        assert!(
-            answer.status.is_success(),
-            "{path}: {} {text}",
-            answer.status
-        );
-        serde_json::from_str(&text).unwrap_or(Value::String(text))
+        let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        (answer.status, value)
     }
 
     pub(super) async fn get(&self, path: &str) -> Value {

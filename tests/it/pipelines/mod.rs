@@ -1,6 +1,8 @@
 //! Pipelines as functions: stages, batches, exports with store and forward, order, waking, commands.
 
 mod batches;
+#[cfg(feature = "runtime")]
+mod changes;
 #[cfg(feature = "edgex")]
 pub(crate) mod edgex;
 #[cfg(feature = "cli")]
