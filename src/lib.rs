@@ -49,6 +49,7 @@
 //! | `cli` | the `statefun` binary |
 //! | `kafka` | the Kafka ingress and egress of module files; `kafka-tls`: with TLS and SCRAM |
 //! | `kinesis` | the Kinesis ingress and egress of module files |
+//! | `postgres` | what services of EdgeX left waiting in their database: `edgex::{import_stored, export_stored}` |
 //! | `mqtt` | the MQTT ingress and egress of module files, and exports of pipelines to MQTT brokers |
 //! | `redis` | the Redis ingress and egress of module files |
 //! | `full` | everything but `kafka` and `codegen` |

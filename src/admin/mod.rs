@@ -9,6 +9,8 @@ mod declarations;
 mod deliveries;
 mod edit;
 pub(crate) mod figures;
+#[cfg(feature = "postgres")]
+pub(crate) mod hand_out;
 mod health;
 mod import;
 pub(crate) mod jobs;

@@ -32,6 +32,8 @@ mod routes;
 mod secrets_file;
 mod service;
 mod services;
+#[cfg(feature = "postgres")]
+mod store;
 mod telemetry;
 
 pub use application::{Application, ApplicationError, ConfigurationChanges};
@@ -49,6 +51,11 @@ pub use message::MessageContext;
 pub use publisher::BackgroundPublisher;
 pub use reload::ConfigurationFiles;
 pub use routes::Authentication;
+#[cfg(feature = "postgres")]
+pub use store::{
+    InvalidObject, Left, MovedObjects, ObjectStore, StoreError, StoredObject, export_stored,
+    import_stored,
+};
 
 /// Reads a time such as `15s` or `1m30s`.
 ///

@@ -241,7 +241,9 @@ impl Reload {
         let destinations = destinations.unwrap_or_default();
         let (set, _) = pipelines_of(&next, &self.parts, &destinations)?;
         let names: Vec<TypeName> = set.names().cloned().collect();
-        runtime.exchange(&self.bound, set.unpacking()).await?;
+        runtime
+            .exchange(&self.bound, set.unpacking(&destinations))
+            .await?;
         self.bound = names;
         self.current.set(Arc::new(next));
         Ok(())

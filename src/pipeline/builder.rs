@@ -13,6 +13,8 @@ use super::config::{self, DEFAULT_NAMESPACE, PipelineConfig, Route, StageConfig,
 use super::figures::Figures;
 use super::function::Entry;
 use super::plan::{Plan, Plans};
+#[cfg(feature = "postgres")]
+use super::record::Record;
 use super::secrets::Secrets;
 use super::stage::{Guarded, Stage};
 use super::stage_function;
@@ -26,6 +28,8 @@ use crate::document::{At, Finding, Findings, Location, Node};
 #[cfg(feature = "runtime")]
 use crate::sdk::{Address, BoxError, Message};
 use crate::sdk::{FunctionSpec, TypeName};
+#[cfg(feature = "postgres")]
+use crate::time::Timestamp;
 use crate::transport::http::client::Network;
 
 /// A pipeline: the functions that move records through its stages.
@@ -162,6 +166,25 @@ impl Pipeline {
     /// Its version: the same as long as its stages have the same names, kinds and order. It is stored with waiting records.
     pub fn version(&self) -> String {
         self.plan.version_text(self.plan.version)
+    }
+
+    /// The message by which one of its stages keeps a record that could not be sent from elsewhere.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn waiting_at(
+        &self,
+        at: usize,
+        record: Record,
+        failures: u32,
+        since: Timestamp,
+    ) -> Result<Message, BoxError> {
+        self.plan.waiting_at(at, record, failures, since)
+    }
+
+    /// Its functions of EdgeX after the one that decodes, each with what distinguishes it from others of its name.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn edgex_functions(&self) -> impl Iterator<Item = (&str, String)> {
+        let steps = self.plan.steps().iter().skip(1);
+        steps.map(|step| (step.name.as_str(), step.kind.variant().to_owned()))
     }
 
     #[cfg(feature = "runtime")]

@@ -20,6 +20,8 @@ use super::storing::Storing;
 use super::wire::Kept;
 use crate::clock::Clock;
 use crate::delivery::engine::{Failure, Policy};
+#[cfg(feature = "postgres")]
+use crate::delivery::owner::failed_before;
 use crate::delivery::owner::{Moved, Undelivered, failed};
 use crate::sdk::{
     Address, BoxError, Context, EgressMessage, InvalidTypeName, Message, MessageBuilder, TypeName,
@@ -531,6 +533,38 @@ impl Plan {
         tracing::warn!(address = %context.address(), "{text}");
         let record = self.stamp(Record::new(message.raw_value().unwrap_or_default()));
         self.keep(context, at, &record, &Failure::permanent("decode", text))
+    }
+
+    /// The message by which the stage at `at` keeps a record that could not be sent from elsewhere, so many times, the first time at `since`.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn waiting_at(
+        &self,
+        at: usize,
+        mut record: Record,
+        failures: u32,
+        since: Timestamp,
+    ) -> Result<Message, BoxError> {
+        let Some(step) = self.steps.get(at) else {
+            return Err("the pipeline has fewer functions".into());
+        };
+        if !matches!(step.kind, StageKind::Export(_)) {
+            let (pipeline, stage) = (&self.name, &step.name);
+            let text = format!(
+                "function `{stage}` of pipeline `{pipeline}`, at which it continues, exports nothing"
+            );
+            return Err(text.into());
+        }
+        let target = self
+            .target(at, &mut record)
+            .map_err(|failure| failure.message)?;
+        if *target.type_name() == step.lane {
+            // Order is kept by sending it through the lane.
+            return Ok(MessageBuilder::to(target).value_as(&RECORD, record)?);
+        }
+        let to = (&step.function, step.item_id(&record).to_string());
+        let unit = Kept::of(&record, &self.name, &step.name, self.version);
+        let failure = Failure::retry("moved", "it could not be sent from where it waited before");
+        failed_before(to, unit, &failure, &step.policy, (since, failures))
     }
 
     /// The message that keeps the record.

@@ -19,6 +19,8 @@ use super::gone::Gone;
 use super::intake::{Incoming, Intake, IntakeError};
 use super::partition::{Command, Inspection};
 use super::told::{Told, told};
+#[cfg(feature = "postgres")]
+use crate::sdk::Message;
 use crate::sdk::TypeName;
 use crate::storage::{Health, Rows, StorageError, Write};
 use crate::time::Timestamp;
@@ -120,6 +122,17 @@ impl RuntimeHandle {
         within: Duration,
     ) -> Result<Bytes, IntakeError> {
         self.intake.call(incoming, within).await
+    }
+
+    /// Sends a message between parts that are not reached from outside.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn hand_over(&self, message: &Message) -> Result<(), IntakeError> {
+        let incoming = Incoming {
+            target: AddressKey::from(message.target()),
+            argument: message.typed().raw().clone(),
+            key: None,
+        };
+        self.intake.submit(incoming).await
     }
 
     /// Makes a change in the partition of `address`; ready when it is on disk.

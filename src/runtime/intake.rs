@@ -194,7 +194,8 @@ impl Intake {
         self.submit(incoming).await
     }
 
-    async fn submit(&self, incoming: Incoming) -> Result<(), IntakeError> {
+    /// As [`send`](Self::send), also of values that are not taken from outside.
+    pub(super) async fn submit(&self, incoming: Incoming) -> Result<(), IntakeError> {
         self.check(&incoming.target)?;
         let target = incoming.target.clone();
         let (sender, receiver) = oneshot::channel();

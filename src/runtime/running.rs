@@ -13,6 +13,8 @@ use super::commit::{Committer, StoreStatus};
 use super::config::RuntimeConfig;
 use super::core::AddressKey;
 use super::fatal_failure::ApplicationFailure;
+#[cfg(feature = "postgres")]
+use super::handle::RuntimeHandle;
 use super::intake::{Incoming, Intake, IntakeError};
 use super::listener::Listener;
 use super::partition::{Command, Partitions};
@@ -64,6 +66,12 @@ impl Runtime {
             listeners,
             config,
         }
+    }
+
+    /// A handle on what is inside.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn handle(&self) -> RuntimeHandle {
+        RuntimeHandle::new(self.intake.clone())
     }
 
     /// All listeners with their actual addresses.

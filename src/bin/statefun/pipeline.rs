@@ -3,6 +3,7 @@
 mod convert;
 mod flags;
 mod graph;
+mod move_over;
 mod service;
 mod test;
 
@@ -47,6 +48,8 @@ Examples:
     Graph(graph::GraphArgs),
     Test(test::TestArgs),
     Convert(convert::ConvertArgs),
+    ImportEdgex(move_over::ImportArgs),
+    ExportEdgex(move_over::ExportArgs),
 }
 
 impl PipelineArgs {
@@ -60,9 +63,11 @@ impl PipelineArgs {
         match &self.command {
             PipelineCommand::Check(args) => args.module.set_twice(),
             PipelineCommand::Graph(args) => args.module.set_twice(),
-            PipelineCommand::Run(_) | PipelineCommand::Test(_) | PipelineCommand::Convert(_) => {
-                None
-            }
+            PipelineCommand::Run(_)
+            | PipelineCommand::Test(_)
+            | PipelineCommand::Convert(_)
+            | PipelineCommand::ImportEdgex(_)
+            | PipelineCommand::ExportEdgex(_) => None,
         }
     }
 }
@@ -74,6 +79,8 @@ pub(crate) async fn run(args: PipelineArgs, as_json: bool) -> anyhow::Result<Exi
         PipelineCommand::Graph(args) => graph::run(&args, as_json),
         PipelineCommand::Test(args) => test::run(&args, as_json).await,
         PipelineCommand::Convert(args) => convert::run(&args, as_json),
+        PipelineCommand::ImportEdgex(args) => move_over::import(&args, as_json).await,
+        PipelineCommand::ExportEdgex(args) => move_over::export(&args, as_json).await,
     }
 }
 

@@ -221,7 +221,7 @@ impl Way {
 }
 
 /// The attempt that the engine requests.
-fn called(actions: &[Action]) -> Option<(u64, u32)> {
+pub(super) fn called(actions: &[Action]) -> Option<(u64, u32)> {
     actions.iter().find_map(|action| match action {
         Action::Engine(Effect::Attempt { epoch, n, .. }) => Some((*epoch, *n)),
         _ => None,

@@ -83,14 +83,28 @@ impl<T: Target> Owner<T> {
         answer(context, reply)
     }
 
+    /// Keeps the unit as one of this version: an operator wants it delivered here.
+    fn renew(&self, context: &mut Context, kept: &mut Kept) {
+        if !self.target.may_move() {
+            return;
+        }
+        // One that cannot be read is found out by the attempt.
+        if let Ok(unit) = kept.unit(context, &self.target) {
+            kept.unit = Some(self.target.encode(&unit));
+        }
+    }
+
     async fn execute(&self, context: &mut Context, command: Command) -> Result<Reply, BoxError> {
-        let Some(kept) = Kept::load(context)? else {
+        let Some(mut kept) = Kept::load(context)? else {
             return Ok(Reply::failed(
                 "job.not_found",
                 "nothing is kept at this address",
             ));
         };
         let before = kept.item.delivery.clone();
+        if command.verb == Verb::Retry && before.reason == Some(Reason::StageGone) {
+            self.renew(context, &mut kept);
+        }
         let by = Actor::new(command.actor, command.reason);
         let input = match command.verb {
             Verb::Retry => Input::RetryNow { by, at: None },

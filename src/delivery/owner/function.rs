@@ -5,10 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message as _;
 
+#[cfg(feature = "postgres")]
+use super::super::engine::Outcome;
 use super::super::engine::{
     Actor, Delivery, DeliveryState, Effect, Failure, Input, Outcome, Policy, Readiness, Reason,
     Refused,
 };
+#[cfg(feature = "postgres")]
+use super::attempt::called;
 use super::attempt::{Ran, longest_wait};
 use super::decide::{Action, Woken, adopt, decide, stay};
 use super::item::{HEAD, Item, JOB, LOG};
@@ -519,6 +523,39 @@ pub(super) fn handed(function: &TypeName, item: Item, unit: Bytes) -> Result<Mes
     let to = Address::new(function.clone(), item.delivery.id.as_str());
     let row = Stored::new(item, Some(unit)).encode();
     MessageBuilder::to(to).value_as(&HANDED_OVER, Bytes::from(row))
+}
+
+/// Keeps a unit that has failed so many times elsewhere, the first time at `since`.
+#[cfg(feature = "postgres")]
+pub(crate) fn failed_before(
+    (function, id): (&TypeName, String),
+    unit: Bytes,
+    failure: &Failure,
+    policy: &Policy,
+    (since, times): (Timestamp, u32),
+) -> Result<Message, BoxError> {
+    /// Enough for every limit; without one the number only tells.
+    const MOST: u32 = 10_000;
+    let mut item = Item::new(Delivery::job(id, function.as_str(), None));
+    let put = |item: &mut Item, input| decide(item, input, Readiness::Ready, since, policy);
+    let tried = Input::SubmitTried {
+        started: since,
+        failure: failure.clone(),
+    };
+    put(&mut item, tried)?;
+    for _ in 1..times.min(MOST) {
+        let Some(token) = item.delivery.armed else {
+            break; // it was given up
+        };
+        let (epoch, n, arm) = (token.epoch, token.n, item.delivery.arm);
+        let actions = put(&mut item, Input::Due { epoch, n, arm })?;
+        let Some((epoch, n)) = called(&actions) else {
+            break;
+        };
+        let outcome = Outcome::Err(failure.clone());
+        put(&mut item, Input::Outcome { epoch, n, outcome })?;
+    }
+    Ok(handed(function, item, unit)?)
 }
 
 /// Keeps a unit whose first attempt was made here, and failed.

@@ -46,6 +46,8 @@ pub use decide::{Action, Woken, adopt, attempts, decide, stay};
 pub(crate) use destination::DestinationFunction;
 #[cfg(feature = "runtime")]
 pub(crate) use figures::Figure;
+#[cfg(feature = "postgres")]
+pub(crate) use function::failed_before;
 pub(crate) use function::{Names, Owner, failed};
 pub use item::Item;
 pub(crate) use item::{HEAD, JOB, LOG};

@@ -34,6 +34,8 @@ use crate::pipeline::{PipelineConfig, SecretError, Secrets, edgex_boolean};
 
 pub use options::{ConfigurationOptions, PlacesOfFiles};
 pub(super) use pipelines::StoredSecrets;
+#[cfg(feature = "postgres")]
+pub(super) use settings::Database;
 pub(super) use settings::{Broker, Settings, SignIn, Trigger, with_prefix};
 
 /// The variables of the environment, by name.

@@ -22,8 +22,27 @@ pub(in crate::edgex) struct Settings {
     pub(in crate::edgex) stored_status: u16,
     /// Where responses are published; `None` for nowhere.
     pub(in crate::edgex) publish_topic: Option<Template>,
+    /// Where a service on the App Functions SDK stores what waits; it is used to move that over.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "there is no client of a database")
+    )]
+    pub(in crate::edgex) database: Database,
     /// The section of the application's own settings, if it has any.
     pub(in crate::edgex) application: Option<BTreeMap<String, String>>,
+}
+
+/// The database of a service.
+#[derive(Debug, Clone)]
+#[cfg_attr(
+    not(feature = "postgres"),
+    allow(dead_code, reason = "there is no client of a database")
+)]
+pub(in crate::edgex) struct Database {
+    pub(in crate::edgex) kind: String,
+    pub(in crate::edgex) host: String,
+    pub(in crate::edgex) port: u16,
+    pub(in crate::edgex) timeout: Duration,
 }
 
 /// What brings data.
@@ -118,11 +137,13 @@ impl Settings {
         };
         let stored_status = stored_status(&trigger);
         let application = application_settings(&whole);
+        let database = database(&whole);
         Some(Self {
             trigger: trigger_of?,
             service: service?,
             stored_status: stored_status?,
             publish_topic: publish_topic?,
+            database: database?,
             application: application?,
         })
     }
@@ -441,6 +462,18 @@ fn stored_status(trigger: &Reader<'_>) -> Option<u16> {
             format_args!("{other} is neither 202 nor 422"),
         ),
     }
+}
+
+fn database(whole: &Reader<'_>) -> Option<Database> {
+    let database = whole.section("Database")?;
+    let (kind, host) = (database.text("Type"), database.text("Host"));
+    let (port, timeout) = (database.port("Port"), database.span("Timeout"));
+    Some(Database {
+        kind: kind?,
+        host: host?,
+        port: port?,
+        timeout: timeout?,
+    })
 }
 
 fn application_settings(whole: &Reader<'_>) -> Option<Option<BTreeMap<String, String>>> {

@@ -34,7 +34,14 @@ fn stage(format: Format) -> StageKind {
     StageKind::pure(Compress(compress::Compress::as_text(format)))
 }
 
-impl Builtin for Compress {}
+impl Builtin for Compress {
+    fn variant(&self) -> &'static str {
+        match self.0.format() {
+            Format::Gzip => "gzip",
+            Format::Zlib => "zlib",
+        }
+    }
+}
 
 impl Stage for Compress {
     fn apply(&self, record: &mut Record) -> Answer {

@@ -36,7 +36,14 @@ pub(super) fn to_json(parameters: Parameters<'_>) -> Option<StageKind> {
     parameters.finish(Some(StageKind::pure(Transform::Json)))
 }
 
-impl Builtin for Transform {}
+impl Builtin for Transform {
+    fn variant(&self) -> &'static str {
+        match self {
+            Self::Xml => "xml",
+            Self::Json => "json",
+        }
+    }
+}
 
 impl Stage for Transform {
     fn apply(&self, record: &mut Record) -> Answer {

@@ -79,6 +79,12 @@ impl Stage for Compress {
 }
 
 impl Compress {
+    /// Its format.
+    #[cfg(feature = "edgex")]
+    pub(in crate::pipeline) const fn format(&self) -> Format {
+        self.format
+    }
+
     /// The stage that makes base64 text of the compressed bytes.
     #[cfg(feature = "edgex")]
     pub(in crate::pipeline) const fn as_text(format: Format) -> Self {

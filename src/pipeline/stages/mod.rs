@@ -57,6 +57,11 @@ pub(crate) trait Builtin: Stage {
     fn answers(&self) -> bool {
         false
     }
+
+    /// What distinguishes it from other functions of EdgeX with its name, in lower case.
+    fn variant(&self) -> &'static str {
+        ""
+    }
 }
 
 /// A stage, ready to run.
@@ -96,6 +101,16 @@ impl StageKind {
             Self::Batch(_) => "batch",
             Self::Export(_) => "export",
             Self::Egress(_) => "egress",
+        }
+    }
+
+    /// What distinguishes it from other functions of EdgeX with its name, in lower case.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn variant(&self) -> &'static str {
+        match self {
+            Self::Pure(stage) => stage.variant(),
+            Self::Export(exporter) => exporter.method(),
+            Self::Own(_) | Self::Batch(_) | Self::Egress(_) => "",
         }
     }
 

@@ -1,7 +1,9 @@
 //! Application services of EdgeX, run by the binary from configuration directories: triggers, routes, profiles.
 
 mod application;
+mod database;
 mod http;
+mod moving;
 mod mqtt;
 mod profiles;
 mod reload;

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ::http::{Method, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::stage_gone::Api;
@@ -33,8 +35,8 @@ async fn kept(admin: &Api) -> (usize, Vec<(String, String)>) {
     let letters = letters["items"].as_array().unwrap().iter();
     let dead = letters.map(|letter| {
         let text = |field: &str| letter[field].as_str().unwrap().to_owned();
-        let payload = letter["payload"]["text"].as_str().unwrap();
-        (payload.to_owned(), text("reason"))
+        let payload = STANDARD.decode(text("base64")).unwrap();
+        (String::from_utf8(payload).unwrap(), text("reason"))
     });
     (waiting, dead.collect())
 }
@@ -92,10 +94,12 @@ async fn a_full_pipeline_takes_no_more_until_there_is_room_also_after_a_restart(
 
     let runtime = Process::run(&module, &data);
     let admin = Api::of(&runtime, "admin api");
-    until("counted", async || {
-        (send(&runtime, 2).await.0 == StatusCode::TOO_MANY_REQUESTS).then_some(())
+    until("the stored records counted", async || {
+        let queues = admin.get("/api/queues").await;
+        (queues["destinations"][0]["waiting"] == 2).then_some(())
     })
     .await;
+    assert_eq!(send(&runtime, 2).await.0, StatusCode::TOO_MANY_REQUESTS);
     let first = admin.addresses().await.remove(0);
     admin.act(&first, "discard").await;
     until("room", async || {

@@ -66,7 +66,7 @@ mod rules_by_meaning;
 mod shared_files;
 mod slow_peers;
 #[cfg(all(feature = "cli", feature = "testing"))]
-mod stage_gone;
+pub(crate) mod stage_gone;
 #[cfg(feature = "cli")]
 mod state_files;
 mod swollen_records;

@@ -35,27 +35,27 @@ pub(super) fn module_of(folder: &Path, name: &str, stages: &str) -> PathBuf {
     file
 }
 
-pub(super) struct Api {
+pub(crate) struct Api {
     base: String,
     client: HttpClient,
 }
 
 impl Api {
-    pub(super) fn of(runtime: &Process, listener: &str) -> Self {
+    pub(crate) fn of(runtime: &Process, listener: &str) -> Self {
         Self {
             base: runtime.url(listener),
             client: HttpClient::new(HttpClientConfig::default()).unwrap(),
         }
     }
 
-    pub(super) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
         let (status, value) = self.try_ask(method, path, body).await;
         assert!(status.is_success(), "{path}: {status} {value}");
         value
     }
 
     /// Also where the answer is a refusal.
-    pub(super) async fn try_ask(
+    pub(crate) async fn try_ask(
         &self,
         method: Method,
         path: &str,
@@ -75,12 +75,12 @@ impl Api {
         (answer.status, value)
     }
 
-    pub(super) async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         self.ask(Method::GET, path, None).await
     }
 
     /// Waits until all that can be seen is on disk, so that a kill leaves it as it is.
-    pub(super) async fn until_synced(&self) {
+    pub(crate) async fn until_synced(&self) {
         until("everything synced", async || {
             let metrics = self.get("/metrics").await;
             let metrics = metrics.as_str().unwrap_or_default();
@@ -93,13 +93,13 @@ impl Api {
     }
 
     /// Has the delivery at that address do something.
-    pub(super) async fn act(&self, address: &str, verb: &str) -> Value {
+    pub(crate) async fn act(&self, address: &str, verb: &str) -> Value {
         let path = format!("/api/deliveries/{address}/{verb}");
         let asked = json!({"actor": "alice", "reason": "a test asks"});
         self.ask(Method::POST, &path, Some(&asked)).await
     }
 
-    pub(super) async fn addresses(&self) -> Vec<String> {
+    pub(crate) async fn addresses(&self) -> Vec<String> {
         let page = self.get("/api/deliveries").await;
         let items = page["items"].as_array().unwrap().iter();
         items
@@ -178,7 +178,7 @@ async fn pl_21_and_r_06_records_of_a_renamed_stage_are_shown_and_can_be_cancelle
     assert_eq!(runtime.terminate(), Some(0));
 }
 
-pub(super) async fn send(runtime: &Process, body: &Value) {
+pub(crate) async fn send(runtime: &Process, body: &Value) {
     let ingress = Api::of(runtime, "http ingress");
     ingress
         .ask(Method::POST, "/send/pipelines/p/d", Some(body))

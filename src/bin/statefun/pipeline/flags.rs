@@ -25,12 +25,17 @@ const FLAGS: &[(&str, &str)] = &[
     ("help", "help"),
 ];
 
-/// The command line, in which the flags after `pipeline run` are in our spelling.
+/// The commands that take them.
+const COMMANDS: [&str; 3] = ["run", "import-edgex", "export-edgex"];
+
+/// The command line, in which EdgeX's flags after `pipeline run` and the like are in our spelling.
 pub(crate) fn in_our_spelling(line: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let line: Vec<OsString> = line.collect();
-    let named = line
-        .windows(2)
-        .position(|words| words == ["pipeline", "run"]);
+    let named = line.windows(2).position(|words| {
+        COMMANDS
+            .iter()
+            .any(|command| words == ["pipeline", *command])
+    });
     let Some(named) = named else {
         return line;
     };

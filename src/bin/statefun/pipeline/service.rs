@@ -35,6 +35,41 @@ Examples:
   statefun pipeline run -cd res -p mqtt-export -cc common.yaml --data /var/lib/export
   EDGEX_PROFILE=http-export SERVICE_PORT=59720 statefun pipeline run -cd res")]
 pub(crate) struct ServiceArgs {
+    #[command(flatten)]
+    files: FileArgs,
+    /// Has no effect: there is no configuration provider.
+    #[arg(long = "configProvider", value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    config_provider: Option<String>,
+    /// Has no effect: there is no registry.
+    #[arg(long, short)]
+    registry: bool,
+    /// Has no effect: there is no configuration provider.
+    #[arg(long, short)]
+    overwrite: bool,
+    /// Has no effect: the version of core services is not checked.
+    #[arg(long = "skipVersionCheck", short = 's')]
+    skip_version_check: bool,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+impl ServiceArgs {
+    /// The flags that are given and have no effect.
+    fn without_effect(&self) -> Vec<&'static str> {
+        let flags = [
+            (self.config_provider.is_some(), "-cp"),
+            (self.registry, "-r"),
+            (self.overwrite, "-o"),
+            (self.skip_version_check, "-s"),
+        ];
+        let given = flags.into_iter().filter(|(is_given, _)| *is_given);
+        given.map(|(_, flag)| flag).collect()
+    }
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub(super) struct FileArgs {
     /// -cd: the folder with a folder for each profile. Default `./res`.
     #[arg(long = "configDir", short = 'c', value_name = "DIR")]
     config_dir: Option<PathBuf>,
@@ -56,23 +91,9 @@ pub(crate) struct ServiceArgs {
     /// -rsh: the host of the service, that of the systems it uses, and the address to listen on.
     #[arg(long = "remoteServiceHosts", value_name = "LOCAL,REMOTE,BIND")]
     remote_service_hosts: Option<String>,
-    /// Has no effect: there is no configuration provider.
-    #[arg(long = "configProvider", value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    config_provider: Option<String>,
-    /// Has no effect: there is no registry.
-    #[arg(long, short)]
-    registry: bool,
-    /// Has no effect: there is no configuration provider.
-    #[arg(long, short)]
-    overwrite: bool,
-    /// Has no effect: the version of core services is not checked.
-    #[arg(long = "skipVersionCheck", short = 's')]
-    skip_version_check: bool,
-    #[command(flatten)]
-    host: HostArgs,
 }
 
-impl ServiceArgs {
+impl FileArgs {
     fn options(&self) -> ConfigurationOptions {
         let mut options = ConfigurationOptions::default();
         options.config_dir.clone_from(&self.config_dir);
@@ -87,16 +108,17 @@ impl ServiceArgs {
         options
     }
 
-    /// The flags that are given and have no effect.
-    fn without_effect(&self) -> Vec<&'static str> {
-        let flags = [
-            (self.config_provider.is_some(), "-cp"),
-            (self.registry, "-r"),
-            (self.overwrite, "-o"),
-            (self.skip_version_check, "-s"),
-        ];
-        let given = flags.into_iter().filter(|(is_given, _)| *is_given);
-        given.map(|(_, flag)| flag).collect()
+    /// The configuration, whose warnings are told.
+    pub(super) async fn configuration(
+        &self,
+        variables: &EdgexVariables,
+        network: &Network,
+    ) -> anyhow::Result<Configuration> {
+        let configuration = configuration(&self.options(), variables, network).await?;
+        for warning in configuration.warnings() {
+            output::note(format_args!("warning: {warning}"));
+        }
+        Ok(configuration)
     }
 }
 
@@ -113,10 +135,7 @@ pub(crate) async fn run(args: &ServiceArgs, as_json: bool) -> anyhow::Result<Exi
         ));
     }
     let (variables, network) = (variables(), network::of_environment()?);
-    let configuration = configuration(&args.options(), &variables, &network).await?;
-    for warning in configuration.warnings() {
-        output::note(format_args!("warning: {warning}"));
-    }
+    let configuration = args.files.configuration(&variables, &network).await?;
     for name in configuration.overridden() {
         tracing::info!(name, "a setting comes from the environment");
     }
@@ -132,7 +151,7 @@ pub(crate) async fn run(args: &ServiceArgs, as_json: bool) -> anyhow::Result<Exi
 }
 
 /// The variables of the environment that are text.
-fn variables() -> EdgexVariables {
+pub(super) fn variables() -> EdgexVariables {
     let variables = std::env::vars_os();
     let texts = variables
         .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));

@@ -262,6 +262,17 @@ impl Exporter {
         }
     }
 
+    /// The method of its requests, in lower case; empty if it makes none.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn method(&self) -> &'static str {
+        match &self.channel {
+            Channel::Http(requests) if requests.method == http::Method::PUT => "put",
+            Channel::Http(_) => "post",
+            #[cfg(feature = "mqtt")]
+            Channel::Mqtt(_) => "",
+        }
+    }
+
     /// Whether its attempts only exchange bytes, wherever they are made: a connection that is shared needs a task.
     pub(crate) const fn only_exchanges(&self) -> bool {
         matches!(self.channel, Channel::Http(_))

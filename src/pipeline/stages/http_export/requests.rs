@@ -45,7 +45,7 @@ pub(super) fn head(declared: &HeaderMap, idempotency: Option<&HeaderName>) -> He
 #[derive(Clone)]
 pub(crate) struct Requests {
     pub(super) url: Target,
-    pub(super) method: Method,
+    pub(in crate::pipeline::stages) method: Method,
     /// Those that were declared.
     pub(super) headers: HeaderMap,
     /// What most requests begin with, see [`head`].
