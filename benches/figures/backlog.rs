@@ -75,7 +75,12 @@ fn killed(scene: &Scene, pace: &Pace, table: &mut Table) -> Result<()> {
     scene.up.wait_for(1, pace.limit)?;
     let delivered = start.elapsed().as_secs_f64() * 1000.0;
     let name = |what| format!("{what}, {} waiting", filled.accepted);
-    table.figure(&name("kill -9 to ready"), ready, "ms", none());
+    table.figure(
+        &name("kill -9 to ready"),
+        ready,
+        "ms",
+        at_most(ready, 1000.0, "ms"),
+    );
     let what = name("kill -9 to the first event accepted");
     table.figure(&what, answered, "ms", at_most(answered, 50.0, "ms"));
     let what = name("kill -9 to that event delivered");

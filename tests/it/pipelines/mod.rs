@@ -9,8 +9,13 @@ pub(crate) mod edgex;
 mod edgex_service;
 #[cfg(feature = "cli")]
 mod entrance;
+#[cfg(feature = "runtime")]
+mod everywhere;
 mod exports;
 mod flow;
+mod kills;
+#[cfg(feature = "runtime")]
+mod links;
 mod order;
 mod reach;
 #[cfg(feature = "runtime")]

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use stateful_functions::clock::{Clock, ManualClock};
 use stateful_functions::delivery::{COMMAND, Command, REPLY, Reply, Verb};
 use stateful_functions::pipeline::{Destinations, Kept, Pipeline, PipelineBuilder};
+use stateful_functions::random::Random;
 use stateful_functions::testing::TestContext;
 use stateful_functions::{
     Address, CancellationToken, FunctionSpec, Message, MessageBuilder, Timestamp, Type, TypeName,
@@ -38,7 +39,16 @@ struct Timer {
     message: Message,
 }
 
+/// Ends of the process at random steps.
+struct Kills {
+    random: Random,
+    /// The pipeline for the start after the kill of that number.
+    again: Box<dyn Fn(u64) -> PipelineBuilder>,
+    count: u64,
+}
+
 pub(crate) struct Town {
+    kills: Option<Kills>,
     specs: HashMap<TypeName, FunctionSpec>,
     keepers: Vec<TypeName>,
     places: BTreeMap<Address, TestContext>,
@@ -51,6 +61,23 @@ pub(crate) struct Town {
     /// How many messages were handled.
     pub(crate) handled: u64,
     pub(crate) destinations: Destinations,
+}
+
+/// A place in another process, with what was stored there.
+fn with_same_values(
+    spec: &FunctionSpec,
+    address: &Address,
+    place: &mut TestContext,
+) -> TestContext {
+    let mut again = TestContext::new(spec.clone(), address.id()).unwrap();
+    for value in spec.values() {
+        let value = ValueSpec::try_new(value.name.clone(), raw(value.type_name.clone()));
+        let value = value.unwrap();
+        if let Some(bytes) = place.storage().get(&value).unwrap() {
+            again.storage().set(&value, bytes).unwrap();
+        }
+    }
+    again
 }
 
 impl Town {
@@ -72,7 +99,37 @@ impl Town {
             clock,
             outside: Vec::new(),
             handled: 0,
+            kills: None,
         }
+    }
+
+    /// From here on the process ends at random steps, after a message was handled and before that was committed, and starts again with this pipeline.
+    pub(crate) fn kill_at_random(
+        &mut self,
+        seed: u64,
+        again: impl Fn(u64) -> PipelineBuilder + 'static,
+    ) {
+        self.kills = Some(Kills {
+            random: Random::seeded(seed),
+            again: Box::new(again),
+            count: 0,
+        });
+    }
+
+    /// How often the process has ended.
+    pub(crate) fn kills(&self) -> u64 {
+        self.kills.as_ref().map_or(0, |kills| kills.count)
+    }
+
+    /// What only the process knew is gone.
+    fn start_after_kill(&mut self) {
+        let Some(kills) = &mut self.kills else {
+            return;
+        };
+        kills.count += 1;
+        let pipeline = (kills.again)(kills.count);
+        self.destinations = Destinations::default();
+        self.restart_with(pipeline);
     }
 
     /// Starts again with other settings and what was kept.
@@ -83,16 +140,7 @@ impl Town {
             self.specs.insert(spec.type_name().clone(), spec);
         }
         for (address, place) in &mut self.places {
-            let spec = &self.specs[address.type_name()];
-            let mut again = TestContext::new(spec.clone(), address.id()).unwrap();
-            for value in spec.values() {
-                let value = ValueSpec::try_new(value.name.clone(), raw(value.type_name.clone()));
-                let value = value.unwrap();
-                if let Some(bytes) = place.storage().get(&value).unwrap() {
-                    again.storage().set(&value, bytes).unwrap();
-                }
-            }
-            *place = again;
+            *place = with_same_values(&self.specs[address.type_name()], address, place);
         }
     }
 
@@ -129,7 +177,17 @@ impl Town {
         self.handled += 1;
         let place = self.places.entry(address.clone());
         let place = place.or_insert_with(|| TestContext::new(spec.clone(), address.id()).unwrap());
-        place.set_caller(caller);
+        place.set_caller(caller.clone());
+        let dies = |kills: &mut Kills| kills.random.chance(8);
+        if self.kills.as_mut().is_some_and(dies) {
+            // Whoever was called outside has seen it, and nothing is committed: the message comes again.
+            let before = with_same_values(spec, &address, place);
+            let _ = place.invoke(message.clone()).await.unwrap();
+            self.places.insert(address, before);
+            self.inbox.push_front((caller, message));
+            self.start_after_kill();
+            return;
+        }
         let effects = place.invoke(message).await.unwrap();
         let sent = effects.messages.into_iter();
         self.inbox

@@ -30,6 +30,8 @@ pub(crate) mod lambda_api;
 mod lambda_url;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod ledger;
+#[cfg(feature = "runtime")]
+pub(crate) mod link;
 #[cfg(all(feature = "runtime", feature = "testing"))]
 pub(crate) mod load;
 #[cfg(all(feature = "runtime", feature = "testing"))]
