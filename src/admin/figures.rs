@@ -44,7 +44,7 @@ impl ValueWatch for DeliveryWatch {
     }
 
     fn has_full(&self) -> bool {
-        self.0.registry.blocks_any()
+        self.0.registry.has_full()
     }
 
     fn full(&self, namespace: &str, name: &str) -> Option<String> {

@@ -34,7 +34,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 const ACTOR: &str = "statefun";
 const RETENTION: &str = "retention";
 
-/// Keeps what the functions `keepers` of one pipeline keep within its limits, as long as the runtime runs.
+/// Keeps what the functions `keepers` of one pipeline keep within its limits, as long as the runtime runs and the pipeline stays the same.
 pub(crate) async fn trim(
     runtime: RuntimeHandle,
     destinations: Destinations,
@@ -53,7 +53,9 @@ pub(crate) async fn trim(
         stock,
         stages: keepers.into_iter().map(Stage::new).collect(),
     };
-    loop {
+    // Settings that change while the runtime runs begin another one.
+    let keeper = trimmer.stock.take_over();
+    while trimmer.stock.is_kept_by(keeper) {
         let age = trimmer.stock.dead_letters().max_age;
         let look = age.map_or(LOOK_AT_LEAST, |age| {
             (age / 20).clamp(LOOK_AT_MOST, LOOK_AT_LEAST)

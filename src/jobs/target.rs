@@ -74,7 +74,7 @@ impl Target for JobTarget {
     }
 
     fn encode(&self, record: &Record) -> Bytes {
-        KeptRecord::of(record, KEPT_AS, &self.route.destination)
+        KeptRecord::of(record, KEPT_AS, &self.route.destination, 0)
     }
 
     fn decode(&self, bytes: &Bytes) -> Result<Record, BoxError> {

@@ -296,7 +296,7 @@ impl RuntimeBuilder {
         bound.0.push(jobs.clone());
         for (function, policy) in jobs.policies() {
             let (function, policy) = (function.clone(), policy.clone());
-            let work = move |runtime| rearm(runtime, function, policy);
+            let work = move |runtime| rearm(runtime, function, policy, String::new());
             self.chores.push(Chore::new(work));
         }
         Ok(self.functions(functions))

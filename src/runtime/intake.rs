@@ -387,7 +387,8 @@ impl Intake {
 
     /// Why messages for `target` have to wait, although there is room for them: it keeps as much as it may.
     pub(super) fn kept_full(&self, target: &AddressKey) -> Option<String> {
-        let watch = self.directory.watch().filter(|watch| watch.has_full())?;
+        let directory = self.bound.directory();
+        let watch = directory.watch().filter(|watch| watch.has_full())?;
         let (namespace, name, _) = target.parts();
         watch.full(namespace, name)
     }

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message as _;
 
-#[cfg(feature = "postgres")]
-use super::super::engine::Outcome;
 use super::super::engine::{
     Actor, Delivery, DeliveryState, Effect, Failure, Input, Outcome, Policy, Readiness, Reason,
     Refused,

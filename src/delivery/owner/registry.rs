@@ -8,6 +8,8 @@ use super::breaker::CircuitBreaker;
 #[cfg(feature = "runtime")]
 use super::breaker::CircuitState;
 use super::known::Known;
+#[cfg(feature = "runtime")]
+use super::stock::FullStocks;
 use super::stock::{KeepLimits, Stock};
 use crate::sdk::TypeName;
 #[cfg(feature = "runtime")]
@@ -21,6 +23,9 @@ pub(crate) struct DestinationRegistry {
     lists: Mutex<BTreeMap<TypeName, Option<Arc<str>>>>,
     /// Functions whose addresses keep deliveries, including those that stand in for others which no longer exist.
     keepers: Mutex<BTreeSet<TypeName>>,
+    /// How many of `stocks` are full.
+    #[cfg(feature = "runtime")]
+    full: FullStocks,
     /// What pipelines keep, by the functions that keep it, in the order of their names.
     stocks: Mutex<Vec<(TypeName, Arc<Stock>)>>,
     /// Messages of other functions that were dropped, because a destination does not understand them.
@@ -92,7 +97,10 @@ impl DestinationRegistry {
             stock.limit(limits);
             return Arc::clone(stock);
         }
-        let stock = Arc::new(Stock::new(pipeline.clone(), limits.clone()));
+        let stock = Stock::new(pipeline.clone(), limits.clone());
+        #[cfg(feature = "runtime")]
+        let stock = stock.counted_in(&self.full);
+        let stock = Arc::new(stock);
         put(&mut stocks, pipeline, &stock);
         stock
     }
@@ -119,13 +127,10 @@ impl DestinationRegistry {
         is_entry.then(|| stock.blocks())?
     }
 
-    /// Whether records for some pipeline have to wait.
+    /// Whether some pipeline keeps as much as it may.
     #[cfg(feature = "runtime")]
-    pub(crate) fn blocks_any(&self) -> bool {
-        let stocks = locked(&self.stocks);
-        stocks
-            .iter()
-            .any(|(function, stock)| stock.pipeline() == function && stock.blocks().is_some())
+    pub(crate) fn has_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed) > 0
     }
 
     /// The functions whose lists may hold deliveries for this destination.

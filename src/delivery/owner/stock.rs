@@ -4,7 +4,11 @@ use std::num::NonZeroU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 #[cfg(feature = "runtime")]
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+};
 
 #[cfg(feature = "runtime")]
 use tokio::sync::Notify;
@@ -73,6 +77,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    #[cfg(feature = "runtime")]
     pub(crate) const fn is_nothing(self) -> bool {
         self.items == 0 && self.bytes == 0
     }
@@ -94,7 +99,17 @@ pub(crate) struct Stock {
     /// Something is above a limit.
     #[cfg(feature = "runtime")]
     over: Notify,
+    /// How many stocks of the runtime are full.
+    #[cfg(feature = "runtime")]
+    full: FullStocks,
+    /// Who keeps it within its limits: the last one that took it over.
+    #[cfg(feature = "runtime")]
+    keeper: AtomicU64,
 }
+
+/// Counts the full stocks of a runtime, so that nobody has to ask each of them.
+#[cfg(feature = "runtime")]
+pub(crate) type FullStocks = Arc<AtomicUsize>;
 
 #[derive(Debug)]
 struct Inner {
@@ -159,7 +174,18 @@ impl Stock {
             }),
             #[cfg(feature = "runtime")]
             over: Notify::new(),
+            #[cfg(feature = "runtime")]
+            full: FullStocks::default(),
+            #[cfg(feature = "runtime")]
+            keeper: AtomicU64::new(0),
         }
+    }
+
+    /// The same, counted with others when it is full.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn counted_in(self, full: &FullStocks) -> Self {
+        let full = Arc::clone(full);
+        Self { full, ..self }
     }
 
     pub(crate) const fn pipeline(&self) -> &TypeName {
@@ -168,9 +194,13 @@ impl Stock {
 
     /// Changes the limits.
     pub(crate) fn limit(&self, limits: &KeepLimits) {
-        self.locked().limits.clone_from(limits);
+        let mut inner = self.locked();
+        inner.limits.clone_from(limits);
         #[cfg(feature = "runtime")]
-        self.over.notify_one();
+        {
+            self.note_full(&mut inner);
+            self.over.notify_one();
+        }
     }
 
     /// Whether a new unit that would have to wait is given up.
@@ -197,21 +227,28 @@ impl Stock {
             (Some(state), _) if state.is_terminal() => {}
             _ => inner.waiting.add(row.bytes, count),
         }
+        self.note_full(&mut inner);
+        if count > 0 && is_over(&inner) {
+            self.over.notify_one();
+        }
+    }
+
+    /// Counts and logs that it has become full, or has room again.
+    fn note_full(&self, inner: &mut Inner) {
         let is_full = inner.is_full();
         if is_full != inner.was_full {
             inner.was_full = is_full;
             let (pipeline, Load { items, bytes }) = (&self.pipeline, inner.waiting.load());
             match is_full {
                 true => {
+                    self.full.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(%pipeline, items, bytes, on_full = ?inner.limits.on_full, "the pipeline keeps as many waiting records as it may");
                 }
                 false => {
+                    self.full.fetch_sub(1, Ordering::Relaxed);
                     tracing::info!(%pipeline, items, bytes, "the pipeline has room for waiting records again");
                 }
             }
-        }
-        if count > 0 && is_over(&inner) {
-            self.over.notify_one();
         }
     }
 
@@ -254,6 +291,16 @@ impl Stock {
     /// The limits of dead letters.
     pub(crate) fn dead_letters(&self) -> DeadLetterLimits {
         self.locked().limits.dead_letters
+    }
+
+    /// Takes over to keep it within its limits; returns the number of who does.
+    pub(crate) fn take_over(&self) -> u64 {
+        self.keeper.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Whether nobody has taken it over since.
+    pub(crate) fn is_kept_by(&self, keeper: u64) -> bool {
+        self.keeper.load(Ordering::SeqCst) == keeper
     }
 
     /// Ready when something may be above a limit.

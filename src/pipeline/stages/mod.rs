@@ -59,6 +59,10 @@ pub(crate) trait Builtin: Stage {
     }
 
     /// What distinguishes it from other functions of EdgeX with its name, in lower case.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "the versions of EdgeX need it")
+    )]
     fn variant(&self) -> &'static str {
         ""
     }
