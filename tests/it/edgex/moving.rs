@@ -80,7 +80,7 @@ impl Scene {
   StoreAndForward: {{Enabled: true, RetryInterval: {interval}, MaxRetryCount: 9}}
   InsecureSecrets:
     DB: {{SecretName: postgres, SecretData: {{username: postgres, password: none}}}}
-  Telemetry: {{Interval: 0s}}
+  Telemetry: {{Interval: 30s}}
   Pipeline:
     ExecutionOrder: FilterByDeviceName, Transform, HTTPExport
     Functions:

@@ -84,6 +84,7 @@ async fn r_06_with_dead_letter_records_of_another_version_are_given_up_and_a_ret
     let error = kept.transitions().to_string();
     assert!(error.contains("pipeline `p` has changed"), "{error}");
     assert!(town.command(&address, Verb::Retry).await.ok);
+    town.advance(SECOND).await;
     assert_eq!(crm.bodies(), ["one"]);
     assert_eq!(town.remembering(), []);
 }
