@@ -130,6 +130,7 @@ kind: statefun.pipelines.v1/pipeline
 spec:
   name: {name}
   namespace: bench
+  storeAndForward: {{maxItems: 2000000}}
   stages:
     - filter: {{rule: {{'>': [{{var: temperature}}, 20]}}}}
     - set: {{site: north}}

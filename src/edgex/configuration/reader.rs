@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::document::{At, Value, scalar};
 use crate::pipeline::edgex_boolean;
+use crate::time::span as spans;
 
 /// A section and its place.
 pub(super) struct Reader<'a> {
@@ -82,10 +83,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A time such as `5s`; not set is zero.
+    /// A time such as `5s`; not set, or `0s` as EdgeX writes it, is zero.
     pub(super) fn span(&self, name: &str) -> Option<Duration> {
         self.filled(name, Duration::ZERO, |at| match &at.node.value {
-            Value::Text(text) if text.trim().is_empty() => Some(Duration::ZERO),
+            Value::Text(text) if text.trim().is_empty() || is_zero(text) => Some(Duration::ZERO),
             _ => at.span(),
         })
     }
@@ -96,6 +97,7 @@ impl<'a> Reader<'a> {
             Value::Number(_) => at.whole().map(Duration::from_secs),
             Value::Text(text) => match text.trim().parse() {
                 Ok(seconds) => Some(Duration::from_secs(seconds)),
+                Err(_) if is_zero(text) => Some(Duration::ZERO),
                 Err(_) => at.span(),
             },
             _ => at.span(),
@@ -138,4 +140,8 @@ pub(super) fn texts(at: &At<'_>) -> Option<BTreeMap<String, String>> {
         texts.insert(key.to_owned(), text);
     }
     Some(texts)
+}
+
+fn is_zero(text: &str) -> bool {
+    spans::parse(text) == Ok(Duration::ZERO)
 }

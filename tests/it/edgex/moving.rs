@@ -80,11 +80,11 @@ impl Scene {
   StoreAndForward: {{Enabled: true, RetryInterval: {interval}, MaxRetryCount: 9}}
   InsecureSecrets:
     DB: {{SecretName: postgres, SecretData: {{username: postgres, password: none}}}}
-  Telemetry: {{Interval: 30s}}
+  Telemetry: {{Interval: 0s}}
   Pipeline:
     ExecutionOrder: FilterByDeviceName, Transform, HTTPExport
     Functions:
-      FilterByDeviceName: {{Parameters: {{DeviceNames: 'd1,d2,d3,d4', FilterOut: 'false'}}}}
+      FilterByDeviceName: {{Parameters: {{DeviceNames: '^d1$,^d2$,^d3$,^d4$', FilterOut: 'false'}}}}
       Transform: {{Parameters: {{Type: json}}}}
       HTTPExport: {{Parameters: {{Method: post, Url: '{url}', MimeType: '', PersistOnError: 'true'}}}}
 Service: {{HealthCheckInterval: 10s, Host: 127.0.0.1, Port: {port}, ServerBindAddr: 127.0.0.1, MaxRequestSize: 0, RequestTimeout: 30s}}
@@ -154,8 +154,9 @@ Database: {{Type: postgres, Host: 127.0.0.1, Port: {database}, Timeout: 5s}}
             .env("EDGEX_DBNAME", "postgres")
             .output()
             .unwrap();
-        let told = [output.stdout, output.stderr].concat();
-        String::from_utf8(told).unwrap()
+        let warnings = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{warnings}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// The paths of the requests so far, which name the device.
