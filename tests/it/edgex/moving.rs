@@ -7,7 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ::http::{HeaderValue, Method};
-use serde_json::Value;
 use stateful_functions::transport::http::client::{HttpClient, HttpClientConfig, HttpRequest};
 
 use super::command;
