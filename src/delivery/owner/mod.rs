@@ -60,8 +60,7 @@ pub(crate) use registry::DestinationRegistry;
 pub(crate) use row::Row;
 pub use row::{InvalidItem, Stored};
 #[cfg(feature = "runtime")]
-pub(crate) use stock::Load;
-pub(crate) use stock::Stock;
+pub(crate) use stock::{Load, Stock};
 pub use stock::{DeadLetterLimits, KeepLimits, OnFull};
 pub(crate) use target::{Goal, Moved, Prepared, Target, Undelivered};
 #[cfg(feature = "runtime")]

@@ -330,7 +330,8 @@ fn is_over(inner: &Inner) -> bool {
     drops || dead.any(|dead| !dead_surplus(*dead, limits).is_nothing())
 }
 
-#[cfg(all(test, feature = "runtime"))]
+#[cfg(test)]
+#[cfg(feature = "runtime")]
 mod tests {
     use super::*;
 
