@@ -59,9 +59,9 @@ pub(crate) use queue::{Capacity, Queue, QueueValues, Size};
 pub(crate) use registry::DestinationRegistry;
 pub(crate) use row::Row;
 pub use row::{InvalidItem, Stored};
+pub use stock::{DeadLetterLimits, KeepLimits, OnFull};
 #[cfg(feature = "runtime")]
 pub(crate) use stock::{Load, Stock};
-pub use stock::{DeadLetterLimits, KeepLimits, OnFull};
 pub(crate) use target::{Goal, Moved, Prepared, Target, Undelivered};
 #[cfg(feature = "runtime")]
 pub(crate) use wire::FULL;
