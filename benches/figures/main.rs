@@ -66,6 +66,10 @@ pub(crate) struct Pace {
 pub(crate) struct Only(Vec<String>);
 
 impl Only {
+    #[cfg_attr(
+        not(feature = "kafka"),
+        expect(dead_code, reason = "the section `sources` has such rows")
+    )]
     /// Whether rows of this kind `among` others are wanted: if it is named, or none of them is.
     pub(crate) fn wants(&self, kind: &str, among: &[&str]) -> bool {
         let mut named = self.0.iter().filter(|word| among.contains(&word.as_str()));
