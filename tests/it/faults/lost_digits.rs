@@ -8,6 +8,7 @@ use stateful_functions::runtime::Runtime;
 use super::cli::statefun;
 use super::hidden_attempts::{get, started};
 use crate::runtime::{SAMPLES, Started, text};
+use crate::support::until::until;
 
 /// Values that are JSON, but no `serde_json::Value`, or not the same one.
 fn values() -> [String; 4] {
@@ -48,7 +49,12 @@ async fn events_and_jobs_are_shown_with_their_data_as_it_was_sent() {
             format!("/api/events/{}", id(&accepted, "/id")),
             format!("/api/jobs/{}", id(&accepted, "/jobs/0/id")),
         ] {
-            let shown = get(&started, &path).await;
+            // The event is accepted with its jobs; that a job has arrived is seen a moment later.
+            let shown = until("the job", async || {
+                let shown = get(&started, &path).await;
+                shown.contains(r#""data":"#).then_some(shown)
+            })
+            .await;
             for field in ["context", "data"] {
                 let field = format!(r#""{field}":{value}"#);
                 assert!(shown.contains(&field), "{field} is not in {shown}");
