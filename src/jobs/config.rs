@@ -35,7 +35,7 @@ use crate::transport::http::client::Network;
 /// let faults = JobsConfig::from_json(&serde_json::json!({
 ///     "destinations": [{"name": "crm", "htpp": {"url": "https://crm.example/hook"}}],
 /// })).unwrap_err();
-/// assert_eq!(faults[0].path, "destinations[0].htpp");
+/// assert_eq!(faults[0].path, "destinations[0]");
 /// ```
 #[derive(Debug, Clone)]
 pub struct JobsConfig {

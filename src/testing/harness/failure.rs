@@ -23,7 +23,7 @@ pub struct BatchFailure {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HarnessError {
-    /// A batch failed. It is sent again after its wait: [`Harness::advance`]. Everything else continued.
+    /// A batch failed. It is sent again after its wait: [`Harness::advance`](crate::testing::Harness::advance). Everything else continued.
     #[error("function {} failed: {}", .0.address, .0.reason)]
     Function(BatchFailure),
     /// The message's function is not registered.

@@ -11,6 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
 use stateful_functions::types;
 
 use super::broker::Broker;
@@ -65,11 +66,16 @@ impl<'a> Client<'a> {
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
-        let made = self
-            .admin
-            .create_topics([&topic], &AdminOptions::new())
-            .await;
-        made.unwrap().remove(0).unwrap();
+        // The name of a topic that was deleted is free a moment later.
+        until("the topic to be made", async || {
+            let options = AdminOptions::new();
+            let made = self.admin.create_topics([&topic], &options).await;
+            match made.unwrap().remove(0) {
+                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => None,
+                made => Some(made.unwrap()),
+            }
+        })
+        .await;
         // Every client sees it from here on.
         until("the topic to be there", async || {
             let seen = self
